@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <doctest/doctest.h>
+
+#include <string>
+#include <thread>
+
+#include "thaw/async/blocking.h"
+#include "thaw/async/channel.h"
+#include "thaw/async/event.h"
+#include "thaw/async/loop.h"
+#include "thaw/async/task_group.h"
+
+using namespace thaw;
+using namespace thaw::async;
+
+namespace {
+
+Task<int> waits_for(Event& event) {
+  THAW_CO_TRY(const bool notified, co_await event.wait(monotonic_now() + 5s));
+  co_return notified ? 1 : 0;
+}
+
+Task<void> waits_for_ever(Event& event, std::string& seen) {
+  const auto result = co_await event.wait(Instant::max());
+  seen = result ? "notified" : std::string(code_name(result.error().code()));
+  co_return ok();
+}
+
+Task<void> notifies(Event& event) {
+  THAW_CO_TRY_VOID(co_await yield());
+  event.notify_all();
+  co_return ok();
+}
+
+}  // namespace
+
+TEST_CASE("a waiting task is woken by a notification") {
+  Loop loop;
+  Event event;
+  TaskGroup tasks(loop);
+  tasks.start("notify", notifies(event));
+  CHECK(*loop.run_task(waits_for(event)) == 1);
+}
+
+TEST_CASE("a wait ends at its deadline") {
+  Loop loop;
+  Event event;
+  const auto body = [](Event& e) -> Task<bool> { co_return co_await e.wait(monotonic_now()); };
+  CHECK(*loop.run_task(body(event)) == false);
+}
+
+TEST_CASE("stopping a group cancels its tasks and joins them") {
+  Loop loop;
+  Event event;
+  TaskGroup tasks(loop);
+  std::string seen;
+  tasks.start("wait", waits_for_ever(event, seen));
+  const auto body = [](TaskGroup& group) -> Task<void> {
+    THAW_CO_TRY_VOID(co_await yield());
+    co_return co_await group.stop();
+  };
+  CHECK(loop.run_task(body(tasks)));
+  CHECK(seen == "cancelled");
+  CHECK(tasks.size() == 0);
+}
+
+TEST_CASE("one task of a group is cancelled by its handle") {
+  Loop loop;
+  Event event;
+  TaskGroup tasks(loop);
+  std::string first;
+  std::string second;
+  auto handle = tasks.start("first", waits_for_ever(event, first));
+  tasks.start("second", waits_for_ever(event, second));
+  const auto body = [](TaskGroup::Handle h, Event& e, TaskGroup& group) -> Task<bool> {
+    THAW_CO_TRY_VOID(co_await sleep_for(1ms));
+    h.cancel();
+    THAW_CO_TRY_VOID(co_await sleep_for(1ms));
+    e.notify_all();
+    co_return co_await group.join(monotonic_now() + 5s);
+  };
+  CHECK(*loop.run_task(body(handle, event, tasks)));
+  CHECK(first == "cancelled");
+  CHECK(second == "notified");
+}
+
+TEST_CASE("a full channel holds its sender until there is room") {
+  Loop loop;
+  Channel<int> channel(Capacity{2});
+  TaskGroup tasks(loop);
+  const auto send = [](Channel<int>& c) -> Task<void> {
+    for (int i = 0; i < 10; ++i) {
+      THAW_CO_TRY_VOID(co_await c.send(i));
+    }
+    c.close();
+    co_return ok();
+  };
+  tasks.start("send", send(channel));
+  const auto drain = [](Channel<int>& c) -> Task<int> {
+    int sum = 0;
+    while (true) {
+      CHECK(c.size() <= 2);
+      THAW_CO_TRY(const std::optional<int> item, co_await c.receive(monotonic_now() + 5s));
+      if (!item) {
+        co_return sum;
+      }
+      sum += *item;
+    }
+  };
+  CHECK(*loop.run_task(drain(channel)) == 45);
+}
+
+TEST_CASE("blocking work runs elsewhere and resumes on the loop") {
+  Loop loop;
+  Pool pool(2);
+  const auto body = [](Pool& p) -> Task<bool> {
+    const auto here = std::this_thread::get_id();
+    auto work = [] { return Result<std::thread::id>(std::this_thread::get_id()); };
+    THAW_CO_TRY(const auto there, co_await blocking(p, work));
+    co_return here != there && here == std::this_thread::get_id();
+  };
+  CHECK(*loop.run_task(body(pool)));
+}

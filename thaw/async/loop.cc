@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/async/loop.h"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <exception>
+
+#include "thaw/base/log.h"
+
+namespace thaw::async {
+
+namespace asio = boost::asio;
+
+void Loop::run() {
+  const auto guard = asio::make_work_guard(context_);
+  context_.run();
+}
+
+void Loop::post(std::function<void()> work) { asio::post(context_, std::move(work)); }
+
+void Loop::spawn(asio::awaitable<void> body) {
+  asio::co_spawn(context_, std::move(body), [](std::exception_ptr failure) {
+    if (failure) {
+      std::rethrow_exception(failure);
+    }
+  });
+}
+
+}  // namespace thaw::async
