@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+# The front door: one verb for each thing that people do. `make help` lists them.
+export CCACHE_BASEDIR := $(CURDIR)
+export CCACHE_NOHASHDIR := 1
+
+cxx_files = git ls-files '*.h' '*.cc'
+tests_of = ninja -C build/$(1) -t targets all | sed -n 's/^\([a-z0-9_]*_test\): .*/\1/p' | sort -u
+threaded := $(foreach m,async store queue,$(if $(wildcard thaw/$(m)/*_test.cc),$(m)_test))
+
+.PHONY: build setup test check fix bench demo clean help
+build: build/release/build.ninja  ## Build build/release/thaw (and the unit tests)
+	ninja -C build/release
+
+build/%/build.ninja: CMakePresets.json
+	cmake --preset $*
+	@touch $@
+
+setup:  ## Install the Debian packages that are missing (root)
+	tools/setup
+
+test: setup  ## Build and run every test, the real clients included
+	$(MAKE) build
+	ctest --preset release --no-tests=error --output-junit $(CURDIR)/build/release/tests.xml
+
+check: setup build/asan/build.ninja build/tsan/build.ninja  ## Unit tests under sanitizers
+	ninja -C build/asan $$($(call tests_of,asan))
+	ctest --preset asan -R '^unit\.'
+	$(if $(threaded),ninja -C build/tsan $(threaded))
+	ctest --preset tsan -R '^unit\.(async|store|queue)$$'
+
+fix:  ## Format the C++ files
+	$(cxx_files) | xargs -r clang-format-16 -i
+
+bench: build  ## Measure; tables, and build/bench/*.json
+	bench/run
+
+demo: setup  ## Show it: a function and a real language model, by the real client
+	$(MAKE) build
+	tools/demo
+
+clean:  ## Remove build/
+	rm -rf build
+
+help:  ## Show this list
+	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
