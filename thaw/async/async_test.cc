@@ -117,7 +117,7 @@ TEST_CASE("blocking work runs elsewhere and resumes on the loop") {
     const auto here = std::this_thread::get_id();
     auto work = [] { return Result<std::thread::id>(std::this_thread::get_id()); };
     THAW_CO_TRY(const auto there, co_await blocking(p, work));
-    co_return here != there && here == std::this_thread::get_id();
+    co_return here != there&& here == std::this_thread::get_id();
   };
   CHECK(*loop.run_task(body(pool)));
 }

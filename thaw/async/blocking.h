@@ -42,7 +42,7 @@ boost::asio::awaitable<R> blocking(Pool& pool, F function) {
     });
   };
   co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(std::move(initiate),
-                                                                      asio::use_awaitable);
+                                                                       asio::use_awaitable);
   co_return std::move(**result);
 }
 

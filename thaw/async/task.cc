@@ -32,7 +32,9 @@ Task<void> sleep_until(Instant when) {
   co_return ok();
 }
 
-Task<void> sleep_for(Duration duration) { co_return co_await sleep_until(monotonic_now() + duration); }
+Task<void> sleep_for(Duration duration) {
+  co_return co_await sleep_until(monotonic_now() + duration);
+}
 
 Task<void> yield() {
   co_await asio::post(asio::use_awaitable);

@@ -8,9 +8,9 @@ namespace thaw::detail {
 [[noreturn]] void check_failed(const char* expression, const char* file, int line);
 }  // namespace thaw::detail
 
-#define THAW_CHECK(expression)                                              \
-  do {                                                                      \
-    if (!(expression)) [[unlikely]] {                                       \
-      ::thaw::detail::check_failed(#expression, __FILE__, __LINE__);        \
-    }                                                                       \
+#define THAW_CHECK(expression)                                       \
+  do {                                                               \
+    if (!(expression)) [[unlikely]] {                                \
+      ::thaw::detail::check_failed(#expression, __FILE__, __LINE__); \
+    }                                                                \
   } while (false)

@@ -48,13 +48,13 @@ inline Result<void> ok() { return {}; }
   declaration = std::move(*name)
 
 // THAW_TRY_VOID(file.sync());   for Result<void>.
-#define THAW_TRY_VOID(...)                                        \
-  if (auto thaw_outcome = (__VA_ARGS__); !thaw_outcome) {         \
-    return std::move(thaw_outcome).error();                       \
-  }                                                               \
+#define THAW_TRY_VOID(...)                                \
+  if (auto thaw_outcome = (__VA_ARGS__); !thaw_outcome) { \
+    return std::move(thaw_outcome).error();               \
+  }                                                       \
   static_assert(true)
-#define THAW_CO_TRY_VOID(...)                                     \
-  if (auto thaw_outcome = (__VA_ARGS__); !thaw_outcome) {         \
-    co_return std::move(thaw_outcome).error();                    \
-  }                                                               \
+#define THAW_CO_TRY_VOID(...)                             \
+  if (auto thaw_outcome = (__VA_ARGS__); !thaw_outcome) { \
+    co_return std::move(thaw_outcome).error();            \
+  }                                                       \
   static_assert(true)

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Images: a recipe in the Dockerfile dialect on top of a base, built into content-addressed layers.
+// Each instruction that changes files is one cached layer, keyed by its parent, its text and the
+// content it uses; metadata instructions (ENV, WORKDIR, CMD …) only change the config. Base roots
+// come from a resolver: built layers, then local recipes (mmdebstrap for Debian and
+// python:3.N-slim-*). Base roots live in a cache folder that several servers of this machine share.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "thaw/async/blocking.h"
+#include "thaw/async/loop.h"
+#include "thaw/async/task.h"
+#include "thaw/logs/log_hub.h"
+#include "thaw/model/ids.h"
+#include "thaw/sandbox/sandbox.h"
+#include "thaw/store/blob_store.h"
+#include "thaw/store/database.h"
+
+namespace thaw::image {
+
+struct ImageConfig {
+  std::vector<std::string> env;  // "NAME=value", in order of first appearance
+  std::string workdir;           // empty: not set
+  std::string user;
+  std::vector<std::string> entrypoint;
+  std::vector<std::string> cmd;
+  std::vector<std::string> shell;  // default: /bin/sh -c
+};
+
+struct BuiltImage {
+  std::vector<std::string> layers;  // host folders, lowest first
+  ImageConfig config;
+  std::string python;  // "3.11" if /usr/local/bin/python says so; else empty
+};
+
+struct ContextFile {  // of the mount that COPY reads from, by its path in it ("/python/x")
+  std::string sha256_hex;
+  std::uint32_t mode = 0644;
+};
+
+struct Recipe {
+  std::vector<std::string> dockerfile;         // lines of the Dockerfile dialect
+  std::map<std::string, std::string> bases;    // tag named in FROM -> key of a built image
+  std::map<std::string, ContextFile> context;  // from the blob store
+  std::map<std::string, std::string> files;    // context_files: "/modal_requirements.txt" -> bytes
+  std::map<std::string, std::string> build_args;
+  std::vector<std::string> secret_env;  // for RUN only; part of no key and of no layer
+  enum class Cache { use, ignore } cache = Cache::use;
+};
+
+struct BuildResult {
+  std::string key;  // content address of the recipe on its base: same recipe, same key
+  BuiltImage image;
+  int layers_built = 0;  // 0: everything was cached
+};
+
+using BuildLog = std::function<void(logs::Channel channel, std::string text)>;
+
+struct BuilderOptions {
+  std::string layers_folder;  // DATA/layers
+  std::string cache_folder;   // /var/cache/thaw: base roots, shared by servers of this machine
+  // Environment and files that build steps inherit from the host (pip and npm indexes, CA
+  // certificates, proxies): the one documented setting.
+  std::vector<std::string> inherit_env = {
+      "PIP_INDEX_URL",  "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST",
+      "PIP_FIND_LINKS", "HTTP_PROXY",          "HTTPS_PROXY",
+      "NO_PROXY",       "http_proxy",          "https_proxy",
+      "no_proxy",       "NPM_CONFIG_REGISTRY"};
+  bool inherit_package_settings = true;  // pip.conf, apt sources and certificates of the host
+};
+
+class Builder {
+ public:
+  static Result<std::unique_ptr<Builder>> open(async::Loop& loop, async::Pool& pool,
+                                               sandbox::Spawner& spawner, store::BlobStore& blobs,
+                                               BuilderOptions options);
+  virtual ~Builder() = default;
+
+  // The key that build() would give, without building; invalid_argument with the line number for
+  // a recipe that cannot be parsed.
+  virtual Result<std::string> key_of(const Recipe& recipe) const = 0;
+  // From the layer cache, if every layer is there.
+  virtual std::optional<BuildResult> find(const std::string& key) const = 0;
+  // Builds what is missing (two builds of one key share the work), telling every step and its
+  // output to `log`. A failing step is failed_precondition with the step, its exit code and the
+  // tail of its output. An unknown base is not_found and names what can be had.
+  virtual async::Task<BuildResult> build(Recipe recipe, BuildLog log) = 0;
+};
+
+}  // namespace thaw::image

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The one view of an HTTP request that code above net/ sees, whatever the wire: HTTP/1.1 or an
+// HTTP/2 stream. A handler gets an HttpExchange, reads the body in pieces, answers with a head,
+// pieces and an end. Every write waits until the peer has taken enough (back-pressure); every
+// operation ends with Error::cancelled or unavailable when the peer is gone. Loop thread only.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "thaw/async/task.h"
+
+namespace thaw::net {
+
+// Who is at the other end. `identity` is the name the Unix socket was opened under (a container's
+// id, or "admin"); it is empty on TCP. That socket is the container's identity.
+struct Peer {
+  enum class Transport { tcp, unix_socket };
+  Transport transport = Transport::tcp;
+  std::string address;  // "127.0.0.1:53210" on TCP
+  std::string identity;
+};
+
+// Lower-case names, in order of arrival; repeated names stay separate.
+struct Headers {
+  std::vector<std::pair<std::string, std::string>> fields;
+
+  // First value of `name` (lower-case), or nullopt.
+  std::optional<std::string_view> find(std::string_view name) const;
+  void add(std::string name, std::string value) {
+    fields.emplace_back(std::move(name), std::move(value));
+  }
+};
+
+struct HttpRequest {
+  std::string method;
+  std::string target;     // as sent: raw path and query
+  std::string version;    // "1.1" or "2"
+  std::string scheme;     // "http" (or "https" once TLS exists)
+  std::string authority;  // Host or :authority
+  Headers headers;
+  Peer peer;
+
+  std::string_view path() const;   // still percent-encoded, without the query
+  std::string_view query() const;  // without '?'
+};
+
+struct WebSocketMessage {
+  enum class Kind { text, binary };
+  Kind kind = Kind::text;
+  std::string data;
+};
+
+class WebSocket {
+ public:
+  virtual ~WebSocket() = default;
+  // nullopt: the peer closed; close_code() tells how.
+  virtual async::Task<std::optional<WebSocketMessage>> receive() = 0;
+  virtual async::Task<void> send(WebSocketMessage message) = 0;
+  virtual async::Task<void> close(int code, std::string reason) = 0;
+  virtual int close_code() const = 0;
+};
+
+class HttpExchange {
+ public:
+  virtual ~HttpExchange() = default;
+  virtual const HttpRequest& request() const = 0;
+
+  // Next piece of the body (at most ~64 KiB); nullopt at its end.
+  virtual async::Task<std::optional<std::string>> read() = 0;
+  // Head of the answer. With a content-length header the body must have just that length; without
+  // one it is chunked (HTTP/1.1) or framed (HTTP/2). Hop-by-hop headers are net's business.
+  virtual async::Task<void> respond(int status, Headers headers) = 0;
+  virtual async::Task<void> write(std::string data) = 0;
+  virtual async::Task<void> finish() = 0;
+  // True once respond() was called.
+  virtual bool responded() const = 0;
+  // Returns when the peer has gone away (or the exchange is over). For concurrent use beside the
+  // answering task.
+  virtual async::Task<void> until_gone() = 0;
+
+  virtual bool is_websocket_upgrade() const = 0;
+  // The sub-protocol must be one the client offered, or empty. HTTP/1.1 only.
+  virtual async::Task<std::unique_ptr<WebSocket>> accept_websocket(std::string subprotocol,
+                                                                   Headers headers) = 0;
+
+  // Conveniences on top of the above.
+  async::Task<std::string> read_all(std::size_t limit_bytes);  // resource_exhausted past the limit
+  async::Task<void> answer(int status, std::string content_type, std::string body);
+};
+
+using HttpHandler = std::function<async::Task<void>(HttpExchange&)>;
+
+}  // namespace thaw::net

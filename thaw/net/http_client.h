@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// HttpClient: HTTP/1.1 to a TCP address or a Unix socket, with keep-alive connections per endpoint
+// and streamed bodies both ways; and proxy(), which carries a whole exchange (also WebSocket
+// upgrades) to an endpoint. Loop thread only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "thaw/async/loop.h"
+#include "thaw/net/http.h"
+
+namespace thaw::net {
+
+// Either host (a literal address) and port, or the path of a Unix socket.
+struct Endpoint {
+  std::string host;
+  std::uint16_t port = 0;
+  std::string unix_path;
+};
+
+struct ClientResponse {
+  int status = 0;
+  Headers headers;
+  // Next piece; nullopt at the end. Destroying the response before its end closes the connection.
+  virtual async::Task<std::optional<std::string>> read() = 0;
+  virtual ~ClientResponse() = default;
+  async::Task<std::string> read_all(std::size_t limit_bytes);
+};
+
+struct ClientRequest {
+  std::string method = "GET";
+  std::string target = "/";
+  std::string authority;
+  Headers headers;
+  std::string body;
+};
+
+struct ProxyOptions {
+  Headers add_headers;                // such as x-forwarded-for
+  std::string target;                 // the target to use upstream; empty: the request's own
+  Instant deadline = Instant::max();  // for the whole exchange
+};
+
+class HttpClient {
+ public:
+  explicit HttpClient(async::Loop& loop);
+  ~HttpClient();
+
+  // unavailable: cannot connect or the peer broke off; deadline_exceeded past `deadline`.
+  async::Task<std::unique_ptr<ClientResponse>> send(Endpoint endpoint, ClientRequest request,
+                                                    Instant deadline);
+  // Streams request and answer with back-pressure. An Error before the head was sent is the
+  // caller's to answer (exchange.responded() tells); one after it has cut the client's stream.
+  async::Task<void> proxy(HttpExchange& exchange, Endpoint endpoint, ProxyOptions options);
+  // Drops the idle connections to an endpoint that is gone.
+  void forget(const Endpoint& endpoint);
+  // True as soon as a TCP connection succeeds.
+  async::Task<bool> can_connect(Endpoint endpoint, Instant deadline);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace thaw::net

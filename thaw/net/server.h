@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Server: the one port. It accepts on TCP and on Unix sockets made at run time (one per container,
+// one for administration), sniffs the HTTP/2 preface against HTTP/1.1, and hands gRPC requests
+// (content-type application/grpc*) to the method table and everything else to the HTTP handler.
+// TLS gets its seam here: a connection is a byte stream before it is sniffed. Loop thread only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "thaw/async/loop.h"
+#include "thaw/net/grpc.h"
+#include "thaw/net/http.h"
+
+namespace thaw::net {
+
+struct ServerLimits {
+  std::size_t grpc_message_bytes = 100u << 20;
+  // Unsent bytes that one connection may hold in memory before its writers wait.
+  std::size_t connection_buffer_bytes = 4u << 20;
+  std::size_t header_bytes = 64u << 10;
+  std::size_t connections = 20'000;
+  std::uint32_t streams_per_connection = 10'000;
+  Duration idle_ping = 30s;  // HTTP/2 PING to a silent peer; no answer in time closes it
+  Duration ping_timeout = 20s;
+  Duration http1_idle = 75s;      // keep-alive between requests
+  Duration header_timeout = 15s;  // from first byte (or connect) to a whole head
+};
+
+class Server {
+ public:
+  // `table` and `handler` outlive the server.
+  Server(async::Loop& loop, const GrpcTable& table, HttpHandler handler, ServerLimits limits);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Port 0 picks a free one; returns the bound port. failed_precondition (naming the address) when
+  // it is in use. Only HTTP is served if `http_only` is given (the bridge's blob port).
+  Result<std::uint16_t> listen_tcp(const std::string& host, std::uint16_t port);
+  Result<std::uint16_t> listen_http_only(const std::string& host, std::uint16_t port,
+                                         HttpHandler handler);
+  // Makes the socket file with mode 0600 (replacing a stale one); peers on it have `identity`.
+  Result<void> listen_unix(const std::string& path, const std::string& identity);
+  // Stops accepting, closes the connections of that identity (their handlers are cancelled) and
+  // removes the file.
+  void close_unix(const std::string& identity);
+
+  // GOAWAY to HTTP/2 peers, `connection: close` to HTTP/1.1; waits for running exchanges until
+  // `deadline`, then cancels them. No new connection is accepted from the call on.
+  async::Task<void> drain(Instant deadline);
+
+  struct Stats {
+    std::uint64_t connections_open = 0;
+    std::uint64_t grpc_calls = 0;
+    std::uint64_t http_requests = 0;
+  };
+  Stats stats() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace thaw::net

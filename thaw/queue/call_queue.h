@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// CallQueue: every call from its acceptance to its final result. Inputs become ready per function
+// in order of arrival, are leased to containers, and end with an outcome; each call has one
+// numbered log that any number of readers await. Hot state is in memory; a durable call's row,
+// inputs, attempts and log are on disk before they are acknowledged, and open() brings unfinished
+// ones back as ready (their leases died with the old process). The first outcome of an input wins.
+// Loop thread only.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "thaw/async/event.h"
+#include "thaw/async/loop.h"
+#include "thaw/model/call.h"
+#include "thaw/store/database.h"
+
+namespace thaw::queue {
+
+struct QueueLimits {
+  std::size_t ready_per_function = 100'000;  // past it: resource_exhausted
+  std::size_t payload_bytes_in_memory = 4ull << 30;
+  int redeliveries = 5;  // after internal failures, beside the user's retries
+  Duration keep_results = std::chrono::hours(24 * 7);  // durable calls
+  Duration keep_memory_results =
+      std::chrono::minutes(10);  // finished synchronous calls nobody read
+};
+
+struct LeasedInput {
+  model::InputId input;
+  model::CallId call;
+  model::FunctionId function;
+  model::Durability durability = model::Durability::memory;
+  int index = 0;
+  int attempt = 1;  // this delivery, from 1
+  int retry = 0;    // user-visible retries before this one, from 0
+  std::string payload;
+  WallTime enqueued_at{};
+};
+
+struct CallInfo {
+  model::NewCall call;
+  int inputs = 0;
+  int unfinished = 0;
+  bool cancelled = false;
+  WallTime created_at{};
+};
+
+struct Demand {
+  std::size_t ready = 0;    // waiting now
+  std::size_t leased = 0;   // in containers
+  WallTime oldest_ready{};  // when `ready` > 0
+};
+
+std::vector<store::Migration> migrations();
+
+class CallQueue {
+ public:
+  // Loads unfinished durable calls. `database` outlives the queue.
+  static Result<std::unique_ptr<CallQueue>> open(async::Loop& loop, store::Database& database,
+                                                 QueueLimits limits);
+  virtual ~CallQueue() = default;
+
+  // --- the caller's side ---
+  // A durable call and its inputs are on disk when this returns; in one transaction.
+  virtual async::Task<std::vector<model::InputId>> create(model::NewCall call,
+                                                          std::vector<model::NewInput> inputs) = 0;
+  // More inputs for a call (a map). An index that is there already returns its existing id.
+  virtual async::Task<std::vector<model::InputId>> add_inputs(
+      model::CallId call, std::vector<model::NewInput> inputs) = 0;
+  // Entries numbered > `after`, at most `max`; waits until there is one, the call has no
+  // unfinished input, or `deadline`. An empty answer means one of the latter two. `wanted`, when
+  // given, selects entries (the wait is for a matching one).
+  virtual async::Task<std::vector<model::LogEntry>> read(
+      model::CallId call, std::uint64_t after, std::size_t max, Instant deadline,
+      std::function<bool(const model::LogEntry&)> wanted) = 0;
+  virtual async::Task<CallInfo> info(model::CallId call) = 0;  // not_found when unknown or expired
+  // Drops the payloads of a finished synchronous call at once.
+  virtual void forget(const model::CallId& call) = 0;
+  // Ready inputs end as terminated; the ids of those that run are returned (their containers are
+  // to be told).
+  virtual async::Task<std::vector<model::InputId>> cancel(model::CallId call) = 0;
+
+  // --- the container's side ---
+  // Takes up to `max` ready inputs of `function`, oldest first. The lease ends with complete(),
+  // release() or the container's death. A durable attempt is recorded before the next complete().
+  virtual std::vector<LeasedInput> lease(const model::FunctionId& function,
+                                         const model::ContainerId& container, std::size_t max) = 0;
+  // Notified whenever an input of `function` becomes ready. The reference stays valid.
+  virtual async::Event& ready(const model::FunctionId& function) = 0;
+  // Records the outcome; decides about a retry by the call's policy; appends final_ to the log. On
+  // disk (if durable) when it returns. Ignored, with ok, if the input has ended or the lease is
+  // another container's.
+  virtual async::Task<void> complete(model::InputId input, model::ContainerId container,
+                                     model::Outcome outcome) = 0;
+  // A piece of a running input's output (generator item, web response part); returns its number.
+  virtual async::Task<std::uint64_t> append(model::CallId call, model::LogEntry entry) = 0;
+  // The container is gone: its inputs become ready again (at the front), or end with `verdict`
+  // once their redeliveries are spent (or at once when `verdict.kind` is not internal_failure).
+  virtual async::Task<void> release(model::ContainerId container, model::Outcome verdict) = 0;
+  // Ends all unfinished inputs of a function, ready and leased (it cannot start, or was stopped).
+  virtual async::Task<void> fail_all(model::FunctionId function, model::Outcome verdict) = 0;
+
+  // --- for control and for people ---
+  virtual Demand demand(const model::FunctionId& function) const = 0;
+  // Called when ready inputs of a function appear or its leases change; set once, by control.
+  virtual void on_demand(std::function<void(const model::FunctionId&)> notify) = 0;
+  virtual std::optional<model::CallId> call_of(const model::InputId& input) const = 0;
+  virtual std::vector<LeasedInput> leased_by(const model::ContainerId& container) const = 0;
+  // Functions that have ready inputs (after open(): those that survived a crash).
+  virtual std::vector<model::FunctionId> functions_with_demand() const = 0;
+  // Forgets expired results; call every minute.
+  virtual async::Task<void> sweep() = 0;
+};
+
+}  // namespace thaw::queue

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A sandbox is one isolated process tree: pid, mount, net, uts, ipc and cgroup namespaces, an
+// overlay root of read-only layers plus a private upper, cgroup limits, dropped capabilities,
+// no_new_privs, a seccomp list, and our PID 1 that reaps. It never sees the host's files. The
+// Spawner is a small process forked before the server has threads; launching never forks the big
+// server. Everything a sandbox makes (mounts, cgroups, veth, folders) is named after the server's
+// instance, so that the next start removes what a killed server left behind.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "thaw/async/blocking.h"
+#include "thaw/async/loop.h"
+#include "thaw/async/task.h"
+#include "thaw/model/ids.h"
+#include "thaw/os/fd.h"
+
+namespace thaw::sandbox {
+
+struct BindMount {
+  std::string source;  // on the host: a file, folder or socket
+  std::string target;  // absolute, inside; made if missing
+  enum class Access { read_only, read_write } access = Access::read_only;
+};
+
+struct Limits {
+  std::uint64_t memory_bytes = 0;  // 0: none. Past it the kernel kills inside; ExitStatus says so
+  std::uint32_t cpu_millis = 0;    // 1000 = one core; 0: none
+  std::uint32_t pids = 4096;
+};
+
+enum class Profile {
+  function,  // user code: few capabilities, strict seccomp list
+  build,     // image build steps: chown, setuid, mknod-free package installation
+};
+
+struct SandboxSpec {
+  model::ContainerId id;
+  std::vector<std::string> layers;  // host folders, lowest first; at least one
+  // Host folder for upper/work; the upper holds what the sandbox wrote (a build's new layer).
+  // Empty: a private folder of the sandbox's own, removed with it.
+  std::string upper;
+  std::vector<BindMount> binds;
+  std::vector<std::string> argv;  // argv[0] is looked up in PATH of `env` inside the root
+  std::vector<std::string> env;   // "NAME=value", complete: nothing is inherited
+  std::string cwd = "/";
+  std::string hostname;
+  std::string user;  // "", "name", "uid", "uid:gid" as in a Dockerfile; "" is root
+  Limits limits;
+  Profile profile = Profile::function;
+  enum class Network { none, bridge, host } network = Network::bridge;  // host: build steps only
+};
+
+struct ExitStatus {
+  int code = 0;    // exit code, or 128 + signal
+  int signal = 0;  // 0 when it exited by itself
+  bool out_of_memory = false;
+  std::uint64_t peak_memory_bytes = 0;
+  std::uint64_t cpu_us = 0;
+};
+
+struct StartTimes {  // monotonic, for the stages of a cold start
+  Instant requested{};
+  Instant started{};  // just before the program's exec (sandbox ready, first instruction next)
+};
+
+// A running sandbox. Destroying it kills the tree; await remove() for a clean end.
+class Sandbox {
+ public:
+  virtual ~Sandbox() = default;
+  virtual const model::ContainerId& id() const = 0;
+  virtual int pid() const = 0;                     // of PID 1, in the host's numbers
+  virtual const std::string& address() const = 0;  // of eth0, "172.21.0.7"; empty without network
+  virtual const StartTimes& times() const = 0;
+  // Next piece of what the tree prints; nullopt at the end of that stream. Each is to be read by
+  // one task until its end.
+  virtual async::Task<std::optional<std::string>> read_stdout() = 0;
+  virtual async::Task<std::optional<std::string>> read_stderr() = 0;
+  // Resumes when the main program (not only PID 1) has ended; all processes of the tree are dead
+  // then. May be awaited by several tasks and again later.
+  virtual async::Task<ExitStatus> wait() = 0;
+  // To the main program (SIGINT, SIGTERM …); SIGKILL ends the whole tree.
+  virtual Result<void> signal(int number) = 0;
+  virtual std::uint64_t memory_bytes() const = 0;  // of the cgroup, now
+  // Kills what is left, unmounts, removes cgroup, veth and private folders.
+  virtual async::Task<void> remove() = 0;
+};
+
+struct SpawnerOptions {
+  std::string instance;  // [a-z0-9]{1,12}: names every kernel object of this server
+  std::string folder;    // DATA/sandboxes: private folders live here
+  std::string bridge_address = "172.21.0.1/16";
+  enum class Networking { on, off } networking = Networking::on;
+};
+
+class Spawner {
+ public:
+  // Call before any thread exists (first thing in main). Forks the spawner process, which dies with
+  // this one. Removes what an earlier server with the same `folder` left behind. permission_denied
+  // (saying what is missing) when not root.
+  static Result<std::unique_ptr<Spawner>> fork(SpawnerOptions options);
+  virtual ~Spawner() = default;
+
+  // After the loop exists; before start().
+  virtual Result<void> attach(async::Loop& loop, async::Pool& pool) = 0;
+  // Makes bridge, NAT and cgroup roots. failed_precondition if the subnet is already routed.
+  virtual async::Task<void> prepare() = 0;
+  virtual async::Task<std::unique_ptr<Sandbox>> start(SandboxSpec spec) = 0;
+  // Removes bridge, nft rules, cgroup roots; restores ip_forward. All sandboxes must be gone.
+  virtual async::Task<void> shut_down() = 0;
+  // The bridge's own address, where containers reach signed blobs.
+  virtual std::string bridge_host() const = 0;
+};
+
+}  // namespace thaw::sandbox
