@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <doctest/doctest.h>
+
+#include "thaw/codec/encoding.h"
+#include "thaw/codec/ids.h"
+#include "thaw/codec/json.h"
+#include "thaw/codec/pickle.h"
+
+using namespace thaw::codec;
+
+TEST_CASE("base64 of every length comes back") {
+  std::string text;
+  for (int i = 0; i < 40; ++i) {
+    CHECK(*base64_decode(base64_encode(text)) == text);
+    text += static_cast<char>(i * 7);
+  }
+  CHECK_FALSE(base64_decode("abc"));
+  CHECK_FALSE(base64_decode("a$=="));
+  CHECK(base64url_encode("\xff\xfe") == "__4");
+}
+
+TEST_CASE("ids have the shapes that clients check") {
+  for (int i = 0; i < 200; ++i) {
+    CHECK(has_id_shape(random_id("ap"), "ap"));
+    const std::string container = random_container_id();
+    CHECK(container.size() == 29);
+    CHECK(container.back() != 'V');
+  }
+  CHECK_FALSE(has_id_shape("ap-", "ap"));
+  CHECK_FALSE(has_id_shape("ap-a/../b", "ap"));
+  CHECK_FALSE(has_id_shape("fu-abc", "ap"));
+}
+
+TEST_CASE("bad UTF-8 is replaced, good UTF-8 is kept") {
+  CHECK(valid_utf8("grün \xf0\x9f\x90\xa7") == "grün \xf0\x9f\x90\xa7");
+  CHECK(valid_utf8("a\xff"
+                   "b") ==
+        "a\xef\xbf\xbd"
+        "b");
+  CHECK(valid_utf8("\xed\xa0\x80").size() == 9);
+  CHECK(valid_utf8("\xc3") == "\xef\xbf\xbd");
+}
+
+TEST_CASE("a query value is decoded and a missing one is empty") {
+  CHECK(query_value("a=1&name=x%20y&name=z", "name") == "x y");
+  CHECK(query_value("names=1", "name").empty());
+  CHECK(percent_decode("%zz%4") == "%zz%4");
+}
+
+TEST_CASE("a pickle has the documented bytes") {
+  PickleWriter writer;
+  writer.begin_tuple().text("a").bytes("b").begin_list().integer(-1).none().end_list().end_tuple();
+  const std::string expected("\x80\x04(X\x01\0\0\0aB\x01\0\0\0b(J\xff\xff\xff\xffNlt.", 25);
+  CHECK(writer.finish() == expected);
+}
+
+TEST_CASE("bad JSON is an error and bad UTF-8 in JSON is replaced") {
+  CHECK_FALSE(parse_json("{"));
+  CHECK(dump_json(Json("\xff")) == "\"\xef\xbf\xbd\"");
+}

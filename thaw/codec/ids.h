@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Random names in the shapes that clients check: one dash, "ap-" + 22 letters of base 62; a
+// container's "ta-" + 26 of [0-9A-Z] that does not end in V (which clients read as another kind).
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace thaw::codec {
+
+// `prefix` + "-" + 22 random base-62 letters (131 bits).
+std::string random_id(std::string_view prefix);
+std::string random_container_id();
+// `count` random letters of [0-9a-z].
+std::string random_lower(int count);
+// True for prefix-XXXX with 1 to 64 letters of base 62 behind the only dash.
+bool has_id_shape(std::string_view text, std::string_view prefix);
+
+}  // namespace thaw::codec

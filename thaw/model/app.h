@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// An app is a named deployment of functions and classes, or an unnamed one that lives as long as
+// its client. Plain values.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "thaw/base/time.h"
+#include "thaw/model/ids.h"
+
+namespace thaw::model {
+
+struct Workspace {
+  WorkspaceId id;
+  std::string name;
+};
+
+struct Environment {
+  EnvironmentId id;
+  WorkspaceId workspace;
+  std::string name;
+  WallTime created_at{};
+};
+
+struct Token {
+  TokenId id;  // what the client sends beside the secret
+  WorkspaceId workspace;
+  std::string name;
+  std::string secret_sha256_hex;
+  WallTime created_at{};
+};
+
+enum class AppState : int {
+  initializing = 0,
+  ephemeral = 1,
+  detached = 2,
+  deployed = 3,
+  stopped = 4
+};
+
+struct Deployment {
+  int version = 0;
+  WallTime at{};
+  std::string tag;
+  std::string client_version;
+};
+
+struct App {
+  AppId id;
+  WorkspaceId workspace;
+  EnvironmentId environment;
+  std::string name;  // of the deployment; empty for an ephemeral app
+  std::string description;
+  AppState state = AppState::initializing;
+  WallTime created_at{};
+  WallTime deployed_at{};
+  WallTime stopped_at{};
+  int version = 0;
+  std::map<std::string, FunctionId> functions;  // tag -> function, as last published
+  std::map<std::string, ClassId> classes;
+  std::map<std::string, std::string> tags;
+  std::vector<Deployment> history;  // newest last, bounded
+};
+
+struct Class {
+  ClassId id;
+  AppId app;
+  std::string tag;
+};
+
+struct MountFile {
+  std::string path;  // absolute, inside the container
+  std::string sha256_hex;
+  std::uint32_t mode = 0644;
+};
+
+// A set of files laid over an image. Content-addressed: equal files give equal ids.
+struct Mount {
+  MountId id;
+  WorkspaceId workspace;
+  std::string name;  // of a named mount; else empty
+  std::string checksum;
+  std::vector<MountFile> files;
+};
+
+struct Secret {
+  SecretId id;
+  WorkspaceId workspace;
+  EnvironmentId environment;
+  std::string name;  // empty: anonymous
+  AppId owner;       // anonymous ones go with their app
+  WallTime created_at{};
+  std::vector<std::string> keys;
+  std::string sealed;  // encrypted JSON object of name -> value
+};
+
+struct Image {
+  ImageId id;
+  WorkspaceId workspace;
+  std::string key;  // content address in the layer store
+  std::string builder_version;
+  std::string recipe;  // opaque: the dialect's own form
+};
+
+}  // namespace thaw::model
