@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Catalog: what exists, by id and by name. Lookups are memory; changes return when they are on
+// disk. One workspace never sees another's objects: every lookup by id from outside goes through
+// a workspace. Loop thread only.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "thaw/async/task.h"
+#include "thaw/catalog/object_table.h"
+#include "thaw/catalog/records.h"
+#include "thaw/model/app.h"
+#include "thaw/store/database.h"
+
+namespace thaw::catalog {
+
+std::vector<store::Migration> migrations();
+
+class Catalog {
+ public:
+  // Loads everything; makes the default workspace and its environment "main" in a new data folder
+  // (their rows are written with the first change that awaits).
+  static Result<std::unique_ptr<Catalog>> open(store::Database& database);
+
+  ObjectTable<model::Workspace> workspaces;
+  ObjectTable<model::Environment> environments;
+  ObjectTable<model::Token> tokens;
+  ObjectTable<model::App> apps;
+  ObjectTable<Function> functions;
+  ObjectTable<model::Class> classes;
+  ObjectTable<model::Mount> mounts;
+  ObjectTable<model::Secret> secrets;
+  ObjectTable<model::Image> images;
+
+  model::WorkspaceId default_workspace() const;
+  // "" is the workspace's default environment. not_found names the environment.
+  Result<std::shared_ptr<const model::Environment>> environment(const model::WorkspaceId& workspace,
+                                                                const std::string& name) const;
+  std::shared_ptr<const model::App> deployed_app(const model::EnvironmentId& environment,
+                                                 const std::string& name) const;
+  std::shared_ptr<const model::Mount> named_mount(const std::string& name) const;
+  std::shared_ptr<const model::Secret> named_secret(const model::EnvironmentId& environment,
+                                                    const std::string& name) const;
+  // Live functions of an app, bound variants included.
+  std::vector<std::shared_ptr<const Function>> functions_of(const model::AppId& app) const;
+
+  // Removes an app that has ended for good with all it owns.
+  async::Task<void> erase_app(model::AppId app);
+
+ private:
+  explicit Catalog(store::Database& database);
+};
+
+}  // namespace thaw::catalog

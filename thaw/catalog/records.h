@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The stored forms of the nouns. A field that an older file lacks takes its default, so that a
+// newer Thaw reads what an older one wrote.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "thaw/catalog/object_table.h"
+#include "thaw/model/app.h"
+#include "thaw/model/function.h"
+
+namespace thaw::catalog {
+
+// A function's name, its published version and the drafts that wait for the next publication.
+// Calls and containers hold a version by shared pointer, so a replaced one lives as long as needed.
+struct Function {
+  model::FunctionId id;
+  model::AppId app;
+  std::string tag;
+  model::FunctionId base;    // of a bound variant
+  std::string live_version;  // empty until published
+  std::map<std::string, std::shared_ptr<const model::FunctionSpec>> versions;
+
+  std::shared_ptr<const model::FunctionSpec> live() const {
+    const auto found = versions.find(live_version);
+    return found == versions.end() ? nullptr : found->second;
+  }
+};
+
+}  // namespace thaw::catalog
