@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// run_http1: one HTTP/1.1 connection from its first byte to its last. The server has sniffed it and
+// hands over the socket with the bytes read so far. The task is cancelled when the connection must
+// go at once (its Unix socket is closed, or a drain is out of time): it then cancels and joins its
+// handler and returns. For a drain it registers a LiveConnection in `core`, answers with
+// `connection: close`, and closes at once when idle. It counts core->stats.http_requests, and takes
+// core->limits (header_timeout, http1_idle, header_bytes) and core->timer for its timeouts.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "thaw/async/task.h"
+#include "thaw/net/detail/server_core.h"
+#include "thaw/net/detail/socket.h"
+#include "thaw/net/http.h"
+
+namespace thaw::net::detail {
+
+struct Http1Connection {
+  Socket socket;             // non-blocking; TCP_NODELAY is set
+  std::string already_read;  // what sniffing has read; not empty
+  Peer peer;
+  const HttpHandler* handler;  // outlives the connection
+  std::shared_ptr<ServerCore> core;
+  Instant accepted_at;  // the first head is due at accepted_at + limits.header_timeout
+};
+
+// An Error says why the connection broke; it has been told to the peer where possible.
+async::Task<void> run_http1(Http1Connection connection);
+
+}  // namespace thaw::net::detail
