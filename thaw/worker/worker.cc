@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/worker/worker.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+
+#include "thaw/base/log.h"
+#include "thaw/os/fd.h"
+
+namespace thaw::worker {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+Result<void> write_private_file(const std::string& path, const std::string& bytes) {
+  const os::Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd.valid()) {
+    return Error::from_errno(errno, "cannot make " + path);
+  }
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t n = ::write(fd.get(), bytes.data() + done, bytes.size() - done);
+    if (n < 0) {
+      return Error::from_errno(errno, "cannot write " + path);
+    }
+    done += static_cast<std::size_t>(n);
+  }
+  return ok();
+}
+
+Result<void> make_folder(const std::string& folder, const std::vector<InjectedFile>& files) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) {
+    return Error::from_errno(error.value(), "cannot make the container folder " + folder);
+  }
+  fs::permissions(folder, fs::perms::owner_all, error);
+  for (const InjectedFile& file : files) {
+    THAW_TRY_VOID(write_private_file(folder + "/" + file.name, file.bytes));
+  }
+  return ok();
+}
+
+// The bytes at the end of `text` that are the beginning of a UTF-8 character.
+std::size_t incomplete_tail(const std::string& text) {
+  for (std::size_t back = 1; back <= 3 && back <= text.size(); ++back) {
+    const auto byte = static_cast<unsigned char>(text[text.size() - back]);
+    if (byte >= 0xc0) {
+      const std::size_t length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
+      return length > back ? back : 0;
+    }
+    if (byte < 0x80) {
+      return 0;
+    }
+  }
+  return 0;
+}
+
+class LocalContainer final : public RunningContainer {
+ public:
+  LocalContainer(async::Loop& loop, net::Server& server, logs::LogHub& logs, std::string folder,
+                 const LaunchPlan& plan)
+      : server_(server),
+        logs_(logs),
+        folder_(std::move(folder)),
+        id_(plan.id.str()),
+        stream_(plan.log_stream),
+        function_(plan.function),
+        pumps_(loop) {}
+
+  void begin(std::unique_ptr<sandbox::Sandbox> sandbox) {
+    sandbox_ = std::move(sandbox);
+    pumps_.start("container output", pump(*this, logs::Channel::out));
+    pumps_.start("container output", pump(*this, logs::Channel::err));
+  }
+
+  sandbox::Sandbox& sandbox() override { return *sandbox_; }
+  void label_output(CurrentWork work) override { work_ = std::move(work); }
+
+  async::Task<sandbox::ExitStatus> wait() override {
+    THAW_CO_TRY(const sandbox::ExitStatus status, co_await sandbox_->wait());
+    // A process that escaped the reaper could hold a pipe open; the log is not worth a hang.
+    THAW_CO_TRY([[maybe_unused]] const bool drained, co_await pumps_.join(monotonic_now() + 5s));
+    co_return status;
+  }
+
+  async::Task<void> remove() override {
+    server_.close_unix(id_);
+    Result<void> outcome;
+    if (sandbox_) {
+      outcome = co_await sandbox_->remove();
+    }
+    THAW_CO_TRY_VOID(co_await pumps_.stop());
+    std::error_code error;
+    fs::remove_all(folder_, error);
+    co_return outcome;
+  }
+
+ private:
+  static async::Task<void> pump(LocalContainer& self, logs::Channel channel) {
+    std::string held;
+    while (true) {
+      THAW_CO_TRY(std::optional<std::string> piece, channel == logs::Channel::out
+                                                        ? co_await self.sandbox_->read_stdout()
+                                                        : co_await self.sandbox_->read_stderr());
+      if (!piece) {
+        break;
+      }
+      held += *piece;
+      const std::size_t tail = incomplete_tail(held);
+      std::string text = held.substr(0, held.size() - tail);
+      held.erase(0, held.size() - tail);
+      self.print(channel, std::move(text));
+    }
+    self.print(channel, std::move(held));
+    co_return ok();
+  }
+
+  void print(logs::Channel channel, std::string text) {
+    if (text.empty()) {
+      return;
+    }
+    logs::Line line;
+    line.time = wall_now();
+    line.channel = channel;
+    line.container = id_;
+    line.function = function_;
+    line.call = work_.call;
+    line.input = work_.input;
+    line.text = std::move(text);
+    logs_.append(stream_, std::move(line));
+  }
+
+  net::Server& server_;
+  logs::LogHub& logs_;
+  std::string folder_;
+  std::string id_;
+  std::string stream_;
+  std::string function_;
+  CurrentWork work_;
+  std::unique_ptr<sandbox::Sandbox> sandbox_;
+  async::TaskGroup pumps_;
+};
+
+}  // namespace
+
+Worker::Worker(async::Loop& loop, async::Pool& pool, sandbox::Spawner& spawner, net::Server& server,
+               logs::LogHub& logs, std::string run_folder)
+    : loop_(loop),
+      pool_(pool),
+      spawner_(spawner),
+      server_(server),
+      logs_(logs),
+      run_folder_(std::move(run_folder)) {}
+
+async::Task<std::unique_ptr<RunningContainer>> Worker::launch(LaunchPlan plan) {
+  const std::string folder = run_folder_ + "/" + plan.id.str();
+  auto container = std::make_unique<LocalContainer>(loop_, server_, logs_, folder, plan);
+  Result<void> prepared = make_folder(folder, plan.files);
+  if (prepared && plan.wants_socket) {
+    prepared = server_.listen_unix(folder + "/api.sock", plan.id.str());
+  }
+  if (!prepared) {
+    (void)co_await container->remove();
+    co_return std::move(prepared).error();
+  }
+  sandbox::SandboxSpec spec;
+  spec.id = plan.id;
+  spec.layers = std::move(plan.layers);
+  spec.binds = std::move(plan.binds);
+  spec.binds.push_back({folder, container_folder, sandbox::BindMount::Access::read_only});
+  spec.argv = std::move(plan.argv);
+  spec.env = std::move(plan.env);
+  spec.cwd = plan.cwd;
+  spec.hostname = "thaw-" + plan.id.str().substr(3, 8);
+  spec.user = plan.user;
+  spec.limits = plan.limits;
+  spec.network = plan.network;
+  auto started = co_await spawner_.start(std::move(spec));
+  if (!started) {
+    (void)co_await container->remove();
+    co_return std::move(started).error();
+  }
+  container->begin(std::move(*started));
+  co_return std::unique_ptr<RunningContainer>(std::move(container));
+}
+
+}  // namespace thaw::worker

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Worker: starts containers on this machine. A container gets its layers, its environment, a
+// private folder /run/thaw with the files of its plan and its own Unix socket (which is its
+// identity), and its output goes to its app's log as it comes. Loop thread only.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "thaw/async/blocking.h"
+#include "thaw/async/event.h"
+#include "thaw/async/loop.h"
+#include "thaw/async/task_group.h"
+#include "thaw/logs/log_hub.h"
+#include "thaw/model/ids.h"
+#include "thaw/net/server.h"
+#include "thaw/sandbox/sandbox.h"
+
+namespace thaw::worker {
+
+// Where a container finds its own things.
+inline constexpr const char* container_folder = "/run/thaw";
+inline constexpr const char* container_socket = "/run/thaw/api.sock";
+
+struct InjectedFile {
+  std::string name;  // in /run/thaw
+  std::string bytes;
+};
+
+struct LaunchPlan {
+  model::ContainerId id;
+  std::vector<std::string> layers;  // host folders, lowest first
+  std::vector<sandbox::BindMount> binds;
+  std::vector<InjectedFile> files;
+  std::vector<std::string> argv;
+  std::vector<std::string> env;
+  std::string cwd;
+  std::string user;
+  sandbox::Limits limits;
+  sandbox::SandboxSpec::Network network = sandbox::SandboxSpec::Network::bridge;
+  std::string log_stream;  // the app's id
+  std::string function;
+  bool wants_socket = true;
+};
+
+// What the container is working on, for the labels of its log lines.
+struct CurrentWork {
+  std::string call;
+  std::string input;
+};
+
+class RunningContainer {
+ public:
+  virtual ~RunningContainer() = default;
+  virtual sandbox::Sandbox& sandbox() = 0;
+  // The lines that follow belong to this work (empty: to none in particular).
+  virtual void label_output(CurrentWork work) = 0;
+  // Resumes when the tree has ended and all it printed is in the log.
+  virtual async::Task<sandbox::ExitStatus> wait() = 0;
+  // Removes socket, folder, sandbox. After wait(), or to kill.
+  virtual async::Task<void> remove() = 0;
+};
+
+class Worker {
+ public:
+  // `run_folder` is short (a socket's path has at most 107 letters), such as /run/thaw/ab12.
+  Worker(async::Loop& loop, async::Pool& pool, sandbox::Spawner& spawner, net::Server& server,
+         logs::LogHub& logs, std::string run_folder);
+
+  async::Task<std::unique_ptr<RunningContainer>> launch(LaunchPlan plan);
+
+ private:
+  async::Loop& loop_;
+  async::Pool& pool_;
+  sandbox::Spawner& spawner_;
+  net::Server& server_;
+  logs::LogHub& logs_;
+  std::string run_folder_;
+};
+
+}  // namespace thaw::worker
