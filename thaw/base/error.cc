@@ -8,40 +8,23 @@ namespace thaw {
 
 std::string_view code_name(Code code) {
   switch (code) {
-    case Code::ok:
-      return "ok";
-    case Code::cancelled:
-      return "cancelled";
-    case Code::unknown:
-      return "unknown";
-    case Code::invalid_argument:
-      return "invalid_argument";
-    case Code::deadline_exceeded:
-      return "deadline_exceeded";
-    case Code::not_found:
-      return "not_found";
-    case Code::already_exists:
-      return "already_exists";
-    case Code::permission_denied:
-      return "permission_denied";
-    case Code::resource_exhausted:
-      return "resource_exhausted";
-    case Code::failed_precondition:
-      return "failed_precondition";
-    case Code::aborted:
-      return "aborted";
-    case Code::out_of_range:
-      return "out_of_range";
-    case Code::unimplemented:
-      return "unimplemented";
-    case Code::internal:
-      return "internal";
-    case Code::unavailable:
-      return "unavailable";
-    case Code::data_loss:
-      return "data_loss";
-    case Code::unauthenticated:
-      return "unauthenticated";
+    case Code::ok: return "ok";
+    case Code::cancelled: return "cancelled";
+    case Code::unknown: return "unknown";
+    case Code::invalid_argument: return "invalid_argument";
+    case Code::deadline_exceeded: return "deadline_exceeded";
+    case Code::not_found: return "not_found";
+    case Code::already_exists: return "already_exists";
+    case Code::permission_denied: return "permission_denied";
+    case Code::resource_exhausted: return "resource_exhausted";
+    case Code::failed_precondition: return "failed_precondition";
+    case Code::aborted: return "aborted";
+    case Code::out_of_range: return "out_of_range";
+    case Code::unimplemented: return "unimplemented";
+    case Code::internal: return "internal";
+    case Code::unavailable: return "unavailable";
+    case Code::data_loss: return "data_loss";
+    case Code::unauthenticated: return "unauthenticated";
   }
   return "unknown";
 }
@@ -51,39 +34,28 @@ namespace {
 Code code_of_errno(int error_number) {
   switch (error_number) {
     case ENOENT:
-    case ESRCH:
-      return Code::not_found;
-    case EEXIST:
-      return Code::already_exists;
+    case ESRCH: return Code::not_found;
+    case EEXIST: return Code::already_exists;
     case EACCES:
-    case EPERM:
-      return Code::permission_denied;
+    case EPERM: return Code::permission_denied;
     case ENOSPC:
     case EDQUOT:
     case ENOMEM:
     case EMFILE:
-    case ENFILE:
-      return Code::resource_exhausted;
+    case ENFILE: return Code::resource_exhausted;
     case EINVAL:
-    case ENAMETOOLONG:
-      return Code::invalid_argument;
+    case ENAMETOOLONG: return Code::invalid_argument;
     case EBUSY:
     case EADDRINUSE:
-    case ENOTEMPTY:
-      return Code::failed_precondition;
-    case ETIMEDOUT:
-      return Code::deadline_exceeded;
+    case ENOTEMPTY: return Code::failed_precondition;
+    case ETIMEDOUT: return Code::deadline_exceeded;
     case EPIPE:
     case ECONNREFUSED:
     case ECONNRESET:
-    case EAGAIN:
-      return Code::unavailable;
-    case ECANCELED:
-      return Code::cancelled;
-    case EIO:
-      return Code::data_loss;
-    default:
-      return Code::internal;
+    case EAGAIN: return Code::unavailable;
+    case ECANCELED: return Code::cancelled;
+    case EIO: return Code::data_loss;
+    default: return Code::internal;
   }
 }
 
