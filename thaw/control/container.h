@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One container as control sees it, and the stages of its start. Owned by the Fleet.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "thaw/async/event.h"
+#include "thaw/model/call.h"
+#include "thaw/model/function.h"
+#include "thaw/worker/worker.h"
+
+namespace thaw::control {
+
+enum class Status { starting, warm, busy, stopping, stopped };
+std::string_view status_name(Status status);
+
+// Moments of a start, in order; a zero moment was not reached. The stages a person reads are the
+// differences: queue, sandbox, interpreter (up to the client's first word), user code (imports and
+// enter hooks), call.
+struct StartMoments {
+  Instant demanded{};
+  Instant launching{};
+  Instant sandbox{};
+  Instant hello{};
+  Instant ready{};
+  Instant first_output{};
+};
+
+struct RunningInput {
+  model::CallId call;
+  Instant started{};
+  Instant deadline = Instant::max();
+};
+
+enum class StopReason { none, idle, replaced, app_stopped, single_use, timeout, user, shutdown };
+std::string_view stop_reason_name(StopReason reason);
+
+struct Container {
+  model::ContainerId id;
+  std::shared_ptr<const model::FunctionSpec> spec;
+  Status status = Status::starting;
+  StartMoments moments;
+  WallTime created_at{};
+  std::unique_ptr<worker::RunningContainer> running;
+  std::map<model::InputId, RunningInput> inputs;
+  std::size_t proxied = 0;  // web requests on the container's own port
+  std::size_t calls_served = 0;
+  Instant idle_since{};
+  StopReason stop_reason = StopReason::none;
+  Instant kill_at = Instant::max();     // when a stopping container is ended by force
+  std::vector<model::InputId> cancels;  // to tell with the next heartbeat
+  std::string failure;                  // payload it reported for its own start
+  async::Event wake;                    // inputs, a stop or a cancel may be there
+  bool reached_ready = false;
+
+  bool stopping() const { return stop_reason != StopReason::none; }
+  bool idle() const { return reached_ready && inputs.empty() && proxied == 0; }
+};
+
+}  // namespace thaw::control

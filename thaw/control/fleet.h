@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Fleet: every container of this server. Demand (inputs in the queue, waiting web requests) starts
+// containers as policy::plan_scale says; a container asks for inputs and gets them under a lease;
+// idle ones end after their window; time limits are enforced by a coarse tick; what became of a
+// container decides what becomes of its inputs. An idle function has no process. Loop thread only.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "thaw/async/task_group.h"
+#include "thaw/catalog/catalog.h"
+#include "thaw/control/container.h"
+#include "thaw/control/runtime.h"
+#include "thaw/image/image.h"
+#include "thaw/logs/log_hub.h"
+#include "thaw/queue/call_queue.h"
+#include "thaw/worker/mount_layers.h"
+#include "thaw/worker/worker.h"
+
+namespace thaw::control {
+
+struct FleetOptions {
+  std::size_t max_containers = 200;
+  std::size_t max_starting = 8;
+  enum class MissingGpu { error, cpu } missing_gpu = MissingGpu::error;
+  std::uint64_t default_memory_bytes = 0;  // limit for functions that ask for none; 0: none
+  Duration stop_grace = 30s;               // exit hooks of a container that ends by itself
+  Duration interrupt_grace = 5s;           // of one that is told to end while it works
+  std::size_t kept_starts = 500;           // finished containers remembered for people
+};
+
+struct FleetParts {
+  async::Loop& loop;
+  catalog::Catalog& catalog;
+  queue::CallQueue& queue;
+  image::Builder& images;
+  worker::Worker& worker;
+  worker::MountLayers& mounts;
+  logs::LogHub& logs;
+  Runtime& runtime;
+  // Environment ("NAME=value") of a secret; data_loss when it cannot be read.
+  std::function<Result<std::vector<std::string>>(const model::Secret&)> secret_env;
+};
+
+// A container for people: `thaw ps`, `thaw logs --starts`, TaskList.
+struct ContainerView {
+  model::ContainerId id;
+  std::shared_ptr<const model::FunctionSpec> spec;
+  Status status = Status::starting;
+  StartMoments moments;
+  WallTime created_at{};
+  std::size_t inputs = 0;
+  std::size_t calls_served = 0;
+  std::uint64_t memory_bytes = 0;
+  int pid = 0;
+  std::string end;  // how it ended; empty while it lives
+  Duration lived{};
+};
+
+struct Poll {
+  std::vector<queue::LeasedInput> inputs;  // empty and !stop: ask again
+  bool stop = false;
+};
+
+struct PollOptions {
+  std::size_t max = 1;
+  Duration linger{};     // how long to wait for a batch to fill
+  Instant hold_until{};  // answer by then, with or without inputs
+};
+
+struct FleetCounters {
+  std::uint64_t starts = 0;
+  std::uint64_t start_failures = 0;
+  std::uint64_t out_of_memory = 0;
+  std::uint64_t input_timeouts = 0;
+  std::uint64_t crashes = 0;
+};
+
+class Fleet {
+ public:
+  Fleet(FleetParts parts, FleetOptions options);
+  ~Fleet();
+
+  // Begins to act on demand, also on what survived a crash.
+  void start();
+  // Ends all containers: idle ones at once, working ones get until `deadline`; nothing is left.
+  async::Task<void> shut_down(Instant deadline);
+
+  // --- a container speaks (its id is its socket's identity); not_found once it has ended ---
+  Result<std::shared_ptr<const model::FunctionSpec>> spec_of(const model::ContainerId& id) const;
+  void said_hello(const model::ContainerId& id);
+  async::Task<Poll> next_inputs(model::ContainerId id, PollOptions options);
+  async::Task<void> finish(model::ContainerId id, model::InputId input, model::Outcome outcome);
+  // Its own start failed, with the dialect's payload for those who wait.
+  void start_failed(const model::ContainerId& id, std::string payload);
+  // Inputs to cancel, as soon as there are some, else empty at `hold_until`.
+  async::Task<std::vector<model::InputId>> wait_for_cancels(model::ContainerId id,
+                                                            Instant hold_until);
+
+  // --- apps and people ---
+  // A function was published, changed or given other limits: old versions end after their work.
+  void refresh(const model::FunctionId& function);
+  // Ends everything of these functions; resumes when their containers are gone.
+  async::Task<void> stop_functions(std::vector<model::FunctionId> functions, std::string message);
+  // not_found; graceful lets running work finish.
+  enum class StopHow { graceful, now };
+  Result<void> stop_container(const model::ContainerId& id, StopHow how);
+  // Tells (or, with `now`, kills) the containers that run these inputs.
+  void cancel_inputs(const std::vector<model::InputId>& inputs, StopHow how);
+
+  // --- web requests that go straight to a container's port ---
+  struct PortLease {
+    model::ContainerId container;
+    std::string address;
+  };
+  async::Task<PortLease> lease_port(model::FunctionId function, Instant deadline);
+  void return_port(const model::ContainerId& container);
+
+  std::vector<ContainerView> containers() const;
+  std::vector<ContainerView> finished_starts() const;  // oldest first
+  std::size_t running_count(const model::FunctionId& function) const;
+  const FleetCounters& counters() const { return counters_; }
+
+ private:
+  struct Pool;
+  using ContainerPtr = std::shared_ptr<Container>;
+
+  Pool& pool_of(const model::FunctionId& function);
+  ContainerPtr find(const model::ContainerId& id) const;
+  void demand(const model::FunctionId& function);
+  void evaluate(Pool& pool);
+  void start_container(Pool& pool, std::shared_ptr<const model::FunctionSpec> spec);
+  void stop(Container& container, StopReason reason, Duration grace);
+  void became_ready(Pool& pool, Container& container);
+  void update_status(Container& container);
+
+  static async::Task<void> run(Fleet& fleet, ContainerPtr container);
+  async::Task<worker::LaunchPlan> plan_for(ContainerPtr container);
+  async::Task<void> ended(ContainerPtr container, Result<sandbox::ExitStatus> status);
+  async::Task<void> start_ended_badly(Pool& pool, ContainerPtr container, std::string message);
+  static async::Task<void> evaluate_loop(Fleet& fleet);
+  static async::Task<void> tick_loop(Fleet& fleet);
+  async::Task<void> tick();
+  async::Task<void> enforce_deadlines(ContainerPtr container, Instant now);
+  void remember(const Container& container, std::string end);
+
+  FleetParts parts_;
+  FleetOptions options_;
+  std::unordered_map<model::FunctionId, std::unique_ptr<Pool>> pools_;
+  std::unordered_map<model::ContainerId, ContainerPtr> containers_;
+  std::set<model::FunctionId> dirty_;
+  async::Event dirtied_;
+  async::Event container_ended_;
+  std::deque<ContainerView> finished_;
+  FleetCounters counters_;
+  bool shutting_down_ = false;
+  async::TaskGroup loops_;
+  async::TaskGroup container_tasks_;
+};
+
+}  // namespace thaw::control

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of one container: plan, launch, wait, and what its end means for its inputs.
+#include <algorithm>
+#include <csignal>
+
+#include "thaw/base/log.h"
+#include "thaw/control/fleet.h"
+#include "thaw/control/pool.h"
+#include "thaw/policy/backoff.h"
+
+namespace thaw::control {
+
+using model::OutcomeKind;
+
+namespace {
+
+void append_env(std::vector<std::string>& env, const std::vector<std::string>& more) {
+  // A later value of the same name wins: the earlier one goes.
+  for (const std::string& entry : more) {
+    const std::string name = entry.substr(0, entry.find('=') + 1);
+    std::erase_if(env, [&](const std::string& old) { return old.starts_with(name); });
+    env.push_back(entry);
+  }
+}
+
+std::string describe(const sandbox::ExitStatus& status) {
+  if (status.out_of_memory) {
+    return "the container exceeded its memory limit and was killed";
+  }
+  if (status.signal != 0) {
+    return "the container was killed by signal " + std::to_string(status.signal);
+  }
+  return "the container exited with code " + std::to_string(status.code);
+}
+
+}  // namespace
+
+async::Task<worker::LaunchPlan> Fleet::plan_for(ContainerPtr container) {
+  const auto& spec = container->spec;
+  worker::LaunchPlan plan;
+  plan.id = container->id;
+  plan.log_stream = spec->app.str();
+  plan.function = spec->id.str();
+  const auto image = parts_.catalog.images.find(spec->image.str());
+  if (!image) {
+    co_return Error::not_found("image " + spec->image.str() + " does not exist");
+  }
+  const auto built = parts_.images.find(image->key);
+  if (!built) {
+    co_return Error::not_found("image " + spec->image.str() +
+                               " is no longer in the layer store; deploy again to rebuild it");
+  }
+  plan.layers = built->image.layers;
+  plan.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root",
+              "LANG=C.UTF-8"};
+  append_env(plan.env, built->image.config.env);
+  plan.cwd = built->image.config.workdir;
+  for (const model::MountId& id : spec->mounts) {
+    const auto mount = parts_.catalog.mounts.find(id.str());
+    if (!mount) {
+      co_return Error::not_found("mount " + id.str() + " does not exist");
+    }
+    if (!mount->files.empty()) {
+      THAW_CO_TRY(std::string folder, co_await parts_.mounts.folder_of(mount));
+      plan.layers.push_back(std::move(folder));
+    }
+  }
+  for (const model::SecretId& id : spec->secrets) {
+    const auto secret = parts_.catalog.secrets.find(id.str());
+    if (!secret) {
+      co_return Error::not_found("secret " + id.str() + " does not exist");
+    }
+    THAW_CO_TRY(const std::vector<std::string> env, parts_.secret_env(*secret));
+    append_env(plan.env, env);
+  }
+  plan.limits.memory_bytes = spec->resources.memory_limit_bytes != 0
+                                 ? spec->resources.memory_limit_bytes
+                                 : options_.default_memory_bytes;
+  plan.limits.cpu_millis = spec->resources.cpu_limit_millis;
+  if (spec->network == model::NetworkAccess::blocked) {
+    plan.network = sandbox::SandboxSpec::Network::none;
+  }
+  if (!spec->resources.gpu.empty()) {
+    if (options_.missing_gpu == FleetOptions::MissingGpu::error) {
+      co_return Error::failed_precondition(
+          "function " + spec->name + " asks for GPU " + spec->resources.gpu +
+          " and this machine has none; set [gpu] when_missing = \"cpu\" in the server's "
+          "configuration to run it on the CPU");
+    }
+    logs::Line line;
+    line.time = wall_now();
+    line.channel = logs::Channel::info;
+    line.container = container->id.str();
+    line.function = spec->id.str();
+    line.text = "thaw: " + spec->name + " asks for GPU " + spec->resources.gpu +
+                "; this machine has none, it runs on the CPU\n";
+    parts_.logs.append(plan.log_stream, std::move(line));
+  }
+  THAW_CO_TRY_VOID(co_await parts_.runtime.complete_plan(spec, plan));
+  co_return plan;
+}
+
+async::Task<void> Fleet::run(Fleet& fleet, ContainerPtr container) {
+  container->moments.launching = monotonic_now();
+  Result<sandbox::ExitStatus> status = Error::internal("not started");
+  auto plan = co_await fleet.plan_for(container);
+  if (!plan) {
+    status = plan.error();
+  } else if (container->stopping()) {
+    status = Error::cancelled("stopped before it started");
+  } else {
+    auto launched = co_await fleet.parts_.worker.launch(std::move(*plan));
+    if (!launched) {
+      status = launched.error();
+    } else {
+      container->running = std::move(*launched);
+      container->moments.sandbox = container->running->sandbox().times().started;
+      status = co_await container->running->wait();
+    }
+  }
+  const Result<void> outcome = co_await fleet.ended(container, std::move(status));
+  if (container->running) {
+    if (const Result<void> removed = co_await container->running->remove(); !removed) {
+      log_warning("container left something behind",
+                  {{"container", container->id.str()}, {"error", removed.error().to_string()}});
+    }
+  }
+  fleet.pool_of(container->spec->id).containers.erase(container->id);
+  fleet.containers_.erase(container->id);
+  fleet.demand(container->spec->id);
+  fleet.container_ended_.notify_all();
+  co_return outcome;
+}
+
+async::Task<void> Fleet::ended(ContainerPtr container, Result<sandbox::ExitStatus> status) {
+  co_await async::forget_cancellation();
+  container->status = Status::stopped;
+  Pool& pool = pool_of(container->spec->id);
+  pool.parked.remove(container.get());
+  container->wake.notify_all();
+  const std::string how = status ? describe(*status) : status.error().to_string();
+  const std::string end =
+      container->stopping() ? std::string(stop_reason_name(container->stop_reason)) : how;
+  remember(*container, end);
+  log_info("container ended", {{"container", container->id.str()},
+                               {"function", container->spec->name},
+                               {"reason", end},
+                               {"calls", std::to_string(container->calls_served)}});
+  if (!container->inputs.empty()) {
+    // A kill from outside is the platform's fault and is delivered again; a program that ends
+    // itself, or eats its memory, would only do so again.
+    OutcomeKind kind = OutcomeKind::failure;
+    if (!status || (status->signal == SIGKILL && !status->out_of_memory) ||
+        container->stop_reason == StopReason::shutdown) {
+      kind = OutcomeKind::internal_failure;
+    }
+    counters_.crashes += 1;
+    counters_.out_of_memory += status && status->out_of_memory ? 1 : 0;
+    const std::string message = how + " while it ran this input";
+    model::Outcome verdict{kind, parts_.runtime.outcome_payload(kind, message)};
+    THAW_CO_TRY_VOID(co_await parts_.queue.release(container->id, std::move(verdict)));
+  }
+  if (!container->reached_ready && !container->stopping()) {
+    co_return co_await start_ended_badly(pool, container, how);
+  }
+  co_return ok();
+}
+
+// A start that failed is told to those who wait, and not tried again at once: a function that
+// cannot start must not turn into a loop of crashes.
+async::Task<void> Fleet::start_ended_badly(Pool& pool, ContainerPtr container,
+                                           std::string message) {
+  ++pool.failures;
+  ++counters_.start_failures;
+  pool.no_start_before = monotonic_now() + policy::backoff(pool.failures, 500ms, 60s);
+  log_warning("container failed to start", {{"container", container->id.str()},
+                                            {"function", container->spec->name},
+                                            {"failures", std::to_string(pool.failures)},
+                                            {"reason", message}});
+  constexpr int tries_without_reason = 3;
+  if (container->failure.empty() && container->running && pool.failures < tries_without_reason) {
+    co_return ok();
+  }
+  std::string payload = container->failure;
+  if (payload.empty()) {
+    const std::string text = "the container of " + container->spec->name +
+                             " could not start: " + message + "; `thaw logs` shows what it printed";
+    payload = parts_.runtime.outcome_payload(OutcomeKind::failure, text);
+  }
+  // Those who wait are told; nobody retries what fails before the first line of their function.
+  const Result<void> told = co_await parts_.queue.fail_all(
+      container->spec->id, {OutcomeKind::terminated, std::move(payload)});
+  pool.port_ready.notify_all();
+  co_return told;
+}
+
+async::Task<void> Fleet::stop_functions(std::vector<model::FunctionId> functions,
+                                        std::string message) {
+  for (const model::FunctionId& function : functions) {
+    Pool& pool = pool_of(function);
+    pool.stopped = true;
+    model::Outcome verdict{OutcomeKind::terminated,
+                           parts_.runtime.outcome_payload(OutcomeKind::terminated, message)};
+    THAW_CO_TRY_VOID(co_await parts_.queue.fail_all(function, std::move(verdict)));
+    for (const model::ContainerId& id : std::set(pool.containers)) {
+      const ContainerPtr container = find(id);
+      const bool working = !container->idle();
+      stop(*container, StopReason::app_stopped, options_.interrupt_grace);
+      if (working && container->running && container->reached_ready) {
+        (void)container->running->sandbox().signal(SIGINT);
+      }
+    }
+  }
+  for (const model::FunctionId& function : functions) {
+    while (running_count(function) > 0) {
+      THAW_CO_TRY([[maybe_unused]] const bool notified,
+                  co_await container_ended_.wait(Instant::max()));
+    }
+    pools_.erase(function);
+    dirty_.erase(function);
+  }
+  co_return ok();
+}
+
+async::Task<void> Fleet::shut_down(Instant deadline) {
+  shutting_down_ = true;
+  for (const auto& [id, container] : containers_) {
+    stop(*container, StopReason::shutdown,
+         std::max<Duration>(Duration::zero(), deadline - monotonic_now()));
+  }
+  while (!containers_.empty()) {
+    THAW_CO_TRY([[maybe_unused]] const bool notified,
+                co_await container_ended_.wait(monotonic_now() + 1s));
+  }
+  THAW_CO_TRY_VOID(co_await loops_.stop());
+  co_return co_await container_tasks_.stop();
+}
+
+async::Task<void> Fleet::tick_loop(Fleet& fleet) {
+  while (true) {
+    THAW_CO_TRY_VOID(co_await async::sleep_for(100ms));
+    THAW_CO_TRY_VOID(co_await fleet.tick());
+  }
+}
+
+async::Task<void> Fleet::tick() {
+  const Instant now = monotonic_now();
+  std::vector<ContainerPtr> all;
+  for (const auto& [id, container] : containers_) {
+    all.push_back(container);
+  }
+  for (const ContainerPtr& container : all) {
+    THAW_CO_TRY_VOID(co_await enforce_deadlines(container, now));
+    const bool window_over =
+        container->idle() && !container->stopping() &&
+        container->idle_since + container->spec->scaling.scaledown_window <= now;
+    if (window_over) {
+      dirty_.insert(container->spec->id);
+    }
+  }
+  for (const auto& [function, pool] : pools_) {
+    if (pool->no_start_before != Instant{} && pool->no_start_before <= now) {
+      pool->no_start_before = Instant{};
+      dirty_.insert(function);
+    }
+  }
+  if (!dirty_.empty()) {
+    dirtied_.notify_one();
+  }
+  co_return ok();
+}
+
+async::Task<void> Fleet::enforce_deadlines(ContainerPtr container, Instant now) {
+  if (!container->running) {
+    co_return ok();
+  }
+  if (container->kill_at <= now) {
+    container->kill_at = Instant::max();
+    (void)container->running->sandbox().signal(SIGKILL);
+    co_return ok();
+  }
+  if (!container->reached_ready && !container->stopping() &&
+      container->moments.launching + container->spec->startup_timeout <= now) {
+    container->failure = parts_.runtime.outcome_payload(
+        OutcomeKind::timeout, "the container of " + container->spec->name +
+                                  " was not ready within its startup timeout of " +
+                                  std::to_string(to_seconds(container->spec->startup_timeout)) +
+                                  " s");
+    (void)container->running->sandbox().signal(SIGKILL);
+    co_return ok();
+  }
+  std::vector<model::InputId> late;
+  for (const auto& [input, work] : container->inputs) {
+    if (work.deadline <= now) {
+      late.push_back(input);
+    }
+  }
+  for (const model::InputId& input : late) {
+    ++counters_.input_timeouts;
+    const std::string message =
+        container->spec->name + " ran past its timeout of " +
+        std::to_string(
+            std::chrono::duration_cast<std::chrono::seconds>(container->spec->timeout).count()) +
+        " s";
+    model::Outcome verdict{OutcomeKind::timeout,
+                           parts_.runtime.outcome_payload(OutcomeKind::timeout, message)};
+    container->inputs.erase(input);
+    THAW_CO_TRY_VOID(co_await parts_.queue.complete(input, container->id, std::move(verdict)));
+    // Alone in its container a hung call is ended with it; beside others it is cancelled first.
+    const bool alone = container->inputs.empty() && container->proxied == 0;
+    container->cancels.push_back(input);
+    stop(*container, StopReason::timeout, alone ? Duration::zero() : options_.interrupt_grace);
+  }
+  co_return ok();
+}
+
+}  // namespace thaw::control

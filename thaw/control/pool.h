@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The Fleet's own record of one function: its containers and what was learnt from them. Private to
+// control; included by the Fleet's two source files only.
+#pragma once
+
+#include <list>
+#include <set>
+
+#include "thaw/async/event.h"
+#include "thaw/control/fleet.h"
+
+namespace thaw::control {
+
+// All containers of one function, and what was learnt from them.
+struct Fleet::Pool {
+  explicit Pool(model::FunctionId id) : function(std::move(id)) {}
+  model::FunctionId function;
+  std::set<model::ContainerId> containers;
+  std::list<Container*> parked;  // waiting for inputs, most recently used at the back
+  Duration call_time{};
+  Duration start_time{};
+  int failures = 0;  // starts in a row that failed
+  Instant no_start_before{};
+  Instant demanded{};  // since when demand is unmet
+  std::size_t port_waiters = 0;
+  async::Event port_ready;
+  bool stopped = false;
+};
+
+}  // namespace thaw::control
