@@ -6,6 +6,7 @@
 
 #include "thaw/async/blocking.h"
 #include "thaw/async/channel.h"
+#include "thaw/async/completion.h"
 #include "thaw/async/event.h"
 #include "thaw/async/loop.h"
 #include "thaw/async/task_group.h"
@@ -120,4 +121,28 @@ TEST_CASE("blocking work runs elsewhere and resumes on the loop") {
     co_return here != there&& here == std::this_thread::get_id();
   };
   CHECK(*loop.run_task(body(pool)));
+}
+
+TEST_CASE("a completion is remembered, and its wait is deaf to cancellation") {
+  Loop loop;
+  Completion completion;
+  TaskGroup tasks(loop);
+  std::string seen;
+  const auto wait = [](Completion& c, std::string& out) -> Task<void> {
+    co_await c.wait();
+    co_await c.wait();
+    out = co_await is_cancelled() ? "cancelled after it" : "completed";
+    co_return ok();
+  };
+  auto handle = tasks.start("wait", wait(completion, seen));
+  const auto body = [](TaskGroup::Handle h, Completion& c, TaskGroup& group) -> Task<bool> {
+    THAW_CO_TRY_VOID(co_await sleep_for(1ms));
+    h.cancel();
+    THAW_CO_TRY_VOID(co_await sleep_for(1ms));
+    CHECK(group.size() == 1);
+    c.complete();
+    co_return co_await group.join(monotonic_now() + 5s);
+  };
+  CHECK(*loop.run_task(body(handle, completion, tasks)));
+  CHECK(seen == "cancelled after it");
 }

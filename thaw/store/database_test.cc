@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/store/database.h"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <stdexcept>
+
+#include "thaw/async/task_group.h"
+#include "thaw/store/temp_folder_test.h"
+
+using namespace thaw;
+using namespace thaw::store;
+
+namespace {
+
+DatabaseOptions with_table(const TempFolder& folder) {
+  DatabaseOptions options;
+  options.path = folder / "t.db";
+  options.migrations = {{"test", 1, "CREATE TABLE t (k INTEGER PRIMARY KEY, v TEXT NOT NULL)"}};
+  return options;
+}
+
+using Work = std::function<Result<void>(Sql&)>;
+
+Work insert(std::int64_t key, std::string value) {
+  return [key, value = std::move(value)](Sql& sql) -> Result<void> {
+    THAW_TRY_VOID(sql.run("INSERT INTO t VALUES (?, ?)", {key, value}));
+    return ok();
+  };
+}
+
+std::int64_t count(Database& database) {
+  std::int64_t rows = -1;
+  const auto read = database.read_now([&rows](Sql& sql) {
+    return sql.each("SELECT count(*) FROM t", {}, [&](const Row& row) { rows = row.integer(0); });
+  });
+  CHECK(read);
+  return rows;
+}
+
+std::unique_ptr<Database> reopen(async::Loop& loop, const TempFolder& folder) {
+  auto database = Database::open(loop, with_table(folder));
+  REQUIRE_MESSAGE(database, (database ? "" : database.error().to_string()));
+  return std::move(*database);
+}
+
+Code code_of_open(const DatabaseOptions& options) {
+  async::Loop loop;
+  const auto database = Database::open(loop, options);
+  return database ? Code::ok : database.error().code();
+}
+
+void make_filled(const TempFolder& folder, std::int64_t rows) {
+  async::Loop loop;
+  auto database = reopen(loop, folder);
+  for (std::int64_t i = 0; i < rows; ++i) {
+    database->write_later(insert(i, std::string(500, 'x')));
+  }
+  database->close();
+}
+
+}  // namespace
+
+TEST_CASE("what was written is there after the database is opened again") {
+  TempFolder folder;
+  async::Loop loop;
+  {
+    auto database = reopen(loop, folder);
+    const auto body = [](Database& db) -> async::Task<std::string> {
+      std::function<Result<std::int64_t>(Sql&)> work = [](Sql& sql) -> Result<std::int64_t> {
+        THAW_TRY_VOID(sql.run("INSERT INTO t (v) VALUES (?)", {std::string("a\0b", 3)}));
+        return sql.last_insert_id();
+      };
+      THAW_CO_TRY(const std::int64_t id, co_await db.write<std::int64_t>(std::move(work)));
+      std::function<Result<std::string>(Sql&)> query = [id](Sql& sql) -> Result<std::string> {
+        std::string value;
+        THAW_TRY_VOID(sql.each("SELECT v FROM t WHERE k = ?", {id},
+                               [&value](const Row& row) { value = row.text(0); }));
+        return value;
+      };
+      co_return co_await db.read<std::string>(std::move(query));
+    };
+    CHECK(*loop.run_task(body(*database)) == std::string("a\0b", 3));
+  }
+  CHECK(count(*reopen(loop, folder)) == 1);
+}
+
+TEST_CASE("every kind of value comes back as it was") {
+  TempFolder folder;
+  async::Loop loop;
+  auto database = reopen(loop, folder);
+  const auto body = [](Database& db) -> async::Task<void> {
+    Work work = [](Sql& sql) -> Result<void> {
+      THAW_TRY_VOID(sql.run("CREATE TABLE kinds (a, b, c, d, e, f)", {}));
+      THAW_TRY_VOID(sql.run("INSERT INTO kinds VALUES (?, ?, ?, ?, ?, ?)",
+                            {std::int64_t{-5}, 0.5, std::string("ä"),
+                             Blob{std::string("\0\xff", 2)}, nullptr, Blob{""}}));
+      return sql.each("SELECT * FROM kinds", {}, [](const Row& row) {
+        CHECK(row.integer(0) == -5);
+        CHECK(row.real(1) == 0.5);
+        CHECK(row.text(2) == "ä");
+        CHECK(row.text(3) == std::string("\0\xff", 2));
+        CHECK(row.is_null(4));
+        CHECK_FALSE(row.is_null(5));
+        CHECK(row.text(5).empty());
+      });
+    };
+    co_return co_await db.write<void>(std::move(work));
+  };
+  CHECK(loop.run_task(body(*database)));
+}
+
+TEST_CASE("an error or an exception undoes its own write and no other of the group") {
+  TempFolder folder;
+  async::Loop loop;
+  auto database = reopen(loop, folder);
+  async::TaskGroup tasks(loop);
+  std::vector<std::string> seen(20);
+  const auto one = [](Database& db, std::int64_t i, std::string& out) -> async::Task<void> {
+    Work work = [i](Sql& sql) -> Result<void> {
+      THAW_TRY_VOID(insert(i, "first half")(sql));
+      if (i % 4 == 1) {
+        return Error::failed_precondition("changed my mind");
+      }
+      if (i % 4 == 2) {
+        throw std::runtime_error("thrown");
+      }
+      return i % 4 == 3 ? insert(0, "taken")(sql) : ok();
+    };
+    const auto result = co_await db.write<void>(std::move(work));
+    out = result ? "ok" : std::string(code_name(result.error().code()));
+    co_return ok();
+  };
+  for (std::int64_t i = 0; i < 20; ++i) {
+    tasks.start("write", one(*database, i, seen[static_cast<std::size_t>(i)]));
+  }
+  REQUIRE(*loop.run_task(tasks.join(monotonic_now() + 30s)));
+  const std::string expected[] = {"ok", "failed_precondition", "internal", "already_exists"};
+  for (std::size_t i = 0; i < 20; ++i) {
+    CHECK(seen[i] == expected[i % 4]);
+  }
+  CHECK(count(*database) == 5);
+}
+
+TEST_CASE("writes are made in the order in which they were asked for") {
+  TempFolder folder;
+  async::Loop loop;
+  auto database = reopen(loop, folder);
+  for (std::int64_t i = 0; i < 1000; ++i) {
+    database->write_later([i](Sql& sql) -> Result<void> {
+      THAW_TRY_VOID(sql.run("INSERT INTO t SELECT ?, count(*) FROM t", {i}));
+      return ok();
+    });
+  }
+  database->close();
+  auto again = reopen(loop, folder);
+  std::int64_t wrong = -1;
+  REQUIRE(again->read_now([&wrong](Sql& sql) {
+    return sql.each("SELECT count(*) FROM t WHERE k != CAST(v AS INTEGER)", {},
+                    [&](const Row& row) { wrong = row.integer(0); });
+  }));
+  CHECK(wrong == 0);
+  CHECK(count(*again) == 1000);
+}
+
+TEST_CASE("a cancelled task still learns how its write ended") {
+  TempFolder folder;
+  async::Loop loop;
+  auto database = reopen(loop, folder);
+  async::TaskGroup tasks(loop);
+  bool written = false;
+  const auto one = [](Database& db, bool& out) -> async::Task<void> {
+    Work work = insert(1, "x");
+    out = (co_await db.write<void>(std::move(work))).has_value();
+    co_return ok();
+  };
+  auto handle = tasks.start("write", one(*database, written));
+  const auto body = [](async::TaskGroup::Handle h, async::TaskGroup& group) -> async::Task<bool> {
+    THAW_CO_TRY_VOID(co_await async::yield());
+    h.cancel();
+    co_return co_await group.join(monotonic_now() + 30s);
+  };
+  CHECK(*loop.run_task(body(handle, tasks)));
+  CHECK(written);
+  CHECK(count(*database) == 1);
+}
+
+TEST_CASE("writes past the limit of the queue are refused, not kept") {
+  TempFolder folder;
+  async::Loop loop;
+  DatabaseOptions options = with_table(folder);
+  options.queue_limit = 2;
+  auto database = Database::open(loop, options);
+  REQUIRE(database);
+  for (int i = 0; i < 5; ++i) {
+    (*database)->write_later(insert(i, "x"));
+  }
+  const auto body = [](Database& db) -> async::Task<void> {
+    Work work = insert(9, "x");
+    co_return co_await db.write<void>(std::move(work));
+  };
+  const auto outcome = loop.run_task(body(**database));
+  // The loop may have taken the first two already; what counts is that three of five are gone.
+  (*database)->close();
+  auto again = reopen(loop, folder);
+  CHECK(count(*again) == (outcome ? 3 : 2));
+}
+
+TEST_CASE("a read sees one moment, and more reads than connections wait their turn") {
+  TempFolder folder;
+  make_filled(folder, 20);
+  async::Loop loop;
+  auto database = reopen(loop, folder);
+  async::TaskGroup tasks(loop);
+  int good = 0;
+  const auto one = [](Database& db, int& out) -> async::Task<void> {
+    std::function<Result<bool>(Sql&)> work = [](Sql& sql) -> Result<bool> {
+      std::int64_t counts[2] = {};
+      for (std::int64_t& rows : counts) {
+        THAW_TRY_VOID(sql.each("SELECT count(*) FROM t", {},
+                               [&rows](const Row& row) { rows = row.integer(0); }));
+      }
+      return counts[0] == counts[1] && counts[0] >= 20;
+    };
+    THAW_CO_TRY(const bool same, co_await db.read<bool>(std::move(work)));
+    out += same ? 1 : 0;
+    co_return ok();
+  };
+  for (int i = 0; i < 50; ++i) {
+    tasks.start("read", one(*database, good));
+    database->write_later(insert(1000 + i, "x"));
+  }
+  CHECK(*loop.run_task(tasks.join(monotonic_now() + 30s)));
+  CHECK(good == 50);
+}
+
+TEST_CASE("a read cannot write") {
+  TempFolder folder;
+  async::Loop loop;
+  auto database = reopen(loop, folder);
+  CHECK_FALSE(database->read_now(insert(1, "x")));
+  CHECK(count(*database) == 0);
+}
+
+TEST_CASE("statements with values missing, or two in one text, are refused") {
+  TempFolder folder;
+  async::Loop loop;
+  auto database = reopen(loop, folder);
+  CHECK_FALSE(database->read_now(
+      [](Sql& sql) { return sql.each("SELECT ? + ?", {std::int64_t{1}}, nullptr); }));
+  CHECK_FALSE(
+      database->read_now([](Sql& sql) { return sql.each("SELECT 1; SELECT 2", {}, nullptr); }));
+  CHECK_FALSE(database->read_now([](Sql& sql) { return sql.each("", {}, nullptr); }));
+}
+
+TEST_CASE("a statement may be used inside its own rows, and many texts do not pile up") {
+  TempFolder folder;
+  make_filled(folder, 3);
+  async::Loop loop;
+  auto database = reopen(loop, folder);
+  int visited = 0;
+  CHECK(database->read_now([&visited](Sql& sql) -> Result<void> {
+    const char* query = "SELECT k FROM t";
+    THAW_TRY_VOID(sql.each(query, {}, [&](const Row&) {
+      CHECK(sql.each(query, {}, [&visited](const Row&) { ++visited; }));
+    }));
+    for (int i = 0; i < 1000; ++i) {
+      THAW_TRY_VOID(sql.each("SELECT " + std::to_string(i), {}, nullptr));
+    }
+    return ok();
+  }));
+  CHECK(visited == 9);
+}
+
+TEST_CASE("each migration runs once, and a newer file is refused") {
+  TempFolder folder;
+  DatabaseOptions options = with_table(folder);
+  CHECK(code_of_open(options) == Code::ok);
+  options.migrations.push_back({"test", 2, "ALTER TABLE t ADD COLUMN w TEXT"});
+  options.migrations.push_back({"other", 1, "CREATE TABLE o (k)"});
+  CHECK(code_of_open(options) == Code::ok);
+  CHECK(code_of_open(options) == Code::ok);
+  CHECK(code_of_open(with_table(folder)) == Code::failed_precondition);
+}
+
+TEST_CASE("a migration that fails leaves nothing of itself") {
+  TempFolder folder;
+  DatabaseOptions options = with_table(folder);
+  options.migrations.push_back({"test", 2, "CREATE TABLE half (k); CREATE TABLE t (k)"});
+  CHECK(code_of_open(options) != Code::ok);
+  options.migrations.back().sql = "CREATE TABLE half (k)";
+  CHECK(code_of_open(options) == Code::ok);
+}
+
+TEST_CASE("a damaged file is data_loss when it is opened") {
+  TempFolder folder;
+  make_filled(folder, 2000);
+  const std::string path = folder / "t.db";
+  const auto size = static_cast<off_t>(std::filesystem::file_size(path));
+  REQUIRE(size > 500'000);
+  SUBCASE("its beginning is overwritten") { overwrite(path, 0, "not a database at all"); }
+  SUBCASE("it is cut to half") { shorten(path, size / 2); }
+  SUBCASE("it is one page short") { shorten(path, size - 4096); }
+  SUBCASE("it is cut to less than a header") { shorten(path, 50); }
+  SUBCASE("it is emptied") { shorten(path, 0); }
+  SUBCASE("a page in the middle is overwritten") {
+    overwrite(path, size / 8192 * 4096, std::string(4096, '\x5a'));
+  }
+  SUBCASE("it is gone, but its write-ahead log is there") {
+    std::filesystem::rename(path, path + "-wal");
+  }
+  CHECK(code_of_open(with_table(folder)) == Code::data_loss);
+}
+
+TEST_CASE("somebody else's database is refused, not changed") {
+  TempFolder folder;
+  const std::string path = folder / "t.db";
+  REQUIRE(std::system(("sqlite3 " + path + " 'CREATE TABLE theirs (k)' || true").c_str()) == 0);
+  if (std::filesystem::exists(path)) {
+    CHECK(code_of_open(with_table(folder)) == Code::failed_precondition);
+  }
+}
+
+TEST_CASE("damage that is found while the database is in use is data_loss") {
+  TempFolder folder;
+  make_filled(folder, 2000);
+  async::Loop loop;
+  auto database = reopen(loop, folder);
+  const std::string path = folder / "t.db";
+  for (off_t page = 10; page < 60; ++page) {
+    overwrite(path, page * 4096, std::string(4096, '\x5a'));
+  }
+  const auto read = database->read_now(
+      [](Sql& sql) { return sql.each("SELECT sum(length(v)) FROM t", {}, nullptr); });
+  REQUIRE_FALSE(read);
+  CHECK(read.error().code() == Code::data_loss);
+  CHECK(read.error().message().find("restore") != std::string::npos);
+}
+
+TEST_CASE("a folder that cannot be written is an error that names it") {
+  async::Loop loop;
+  DatabaseOptions options;
+  options.path = "/proc/nowhere/t.db";
+  const auto database = Database::open(loop, options);
+  REQUIRE_FALSE(database);
+  CHECK(database.error().message().find("/proc/nowhere/t.db") != std::string::npos);
+}
+
+TEST_CASE("after close() everything is refused") {
+  TempFolder folder;
+  async::Loop loop;
+  auto database = reopen(loop, folder);
+  database->close();
+  database->close();
+  const auto body = [](Database& db) -> async::Task<void> {
+    Work work = insert(1, "x");
+    co_return co_await db.write<void>(std::move(work));
+  };
+  const auto outcome = loop.run_task(body(*database));
+  REQUIRE_FALSE(outcome);
+  CHECK(outcome.error().code() == Code::unavailable);
+  CHECK_FALSE(std::filesystem::exists(folder / "t.db-wal"));
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/store/detail/open_database.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <map>
+
+#include "thaw/base/check.h"
+#include "thaw/base/log.h"
+#include "thaw/base/time.h"
+#include "thaw/store/detail/files.h"
+
+namespace thaw::store::detail {
+
+namespace {
+
+constexpr std::int64_t application_id = 0x54484157;  // "THAW"
+constexpr std::uint64_t check_pages_below = 64ull << 20;
+
+Error damaged(const std::string& path, std::string_view what) {
+  return Error::data_loss(path + " is damaged: " + std::string(what) +
+                          "; restore it from a backup, or move it and its -wal file away to "
+                          "start empty");
+}
+
+std::uint64_t file_size(const std::string& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 ? static_cast<std::uint64_t>(status.st_size) : 0;
+}
+
+void remove_with_journals(const std::string& path) {
+  for (const char* suffix : {"", "-wal", "-shm", "-journal"}) {
+    ::unlink((path + suffix).c_str());
+  }
+}
+
+Result<void> make_new(const std::string& path) {
+  const std::string fresh = path + ".new";
+  remove_with_journals(fresh);
+  {
+    THAW_TRY(auto connection, Connection::open(fresh, Connection::Mode::create));
+    THAW_TRY_VOID(connection->script(
+        "PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL;"
+        "PRAGMA application_id = " +
+        std::to_string(application_id) +
+        ";CREATE TABLE migrations (owner TEXT NOT NULL, version INTEGER NOT NULL,"
+        " applied_us INTEGER NOT NULL, PRIMARY KEY (owner, version));"));
+    // In WAL from the start: a -wal file beside an empty database is then always damage.
+    THAW_TRY_VOID(connection->script("PRAGMA journal_mode = WAL"));
+  }
+  if (::chmod(fresh.c_str(), 0600) != 0) {
+    return Error::from_errno(errno, "cannot chmod " + fresh);
+  }
+  THAW_TRY(const os::Fd file, open_file(fresh, O_RDWR, 0));
+  THAW_TRY_VOID(sync_file(file.get(), fresh));
+  THAW_TRY_VOID(rename_file(fresh, path));
+  return sync_folder(parent_of(path));
+}
+
+Result<void> check_header(const std::string& path) {
+  THAW_TRY(const os::Fd file, open_file(path, O_RDONLY, 0));
+  THAW_TRY(const std::string header, read_some(file.get(), 100, path));
+  if (header.empty()) {
+    return damaged(path, "it is empty");
+  }
+  if (header.size() < 100 || !header.starts_with(std::string_view("SQLite format 3\0", 16))) {
+    return damaged(path, "it does not begin like a database");
+  }
+  return ok();
+}
+
+Result<void> check_content(Connection& connection, const std::string& path) {
+  THAW_TRY(const std::int64_t id, connection.number("PRAGMA application_id"));
+  if (id != application_id) {
+    return Error::failed_precondition(path + " is a database, but not one of Thaw's");
+  }
+  THAW_TRY(const std::int64_t pages, connection.number("PRAGMA page_count"));
+  THAW_TRY(const std::int64_t page_size, connection.number("PRAGMA page_size"));
+  // All of the -wal file is in the main file now, so that must hold every page.
+  const std::uint64_t size = file_size(path);
+  if (size < static_cast<std::uint64_t>(pages * page_size)) {
+    return damaged(path, "it is shorter than it says");
+  }
+  if (size <= check_pages_below) {
+    std::string verdict;
+    THAW_TRY_VOID(connection.each("PRAGMA quick_check(1)", {},
+                                  [&verdict](const Row& row) { verdict = row.text(0); }));
+    if (verdict != "ok") {
+      return damaged(path, verdict);
+    }
+  }
+  return ok();
+}
+
+Result<void> configure(Connection& connection, DatabaseOptions::Sync sync) {
+  return connection.script(std::string("PRAGMA synchronous = ") +
+                           (sync == DatabaseOptions::Sync::full ? "FULL" : "NORMAL") +
+                           ";PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;"
+                           "PRAGMA cache_size = -16000; PRAGMA wal_autocheckpoint = 2000;"
+                           "PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF;");
+}
+
+Result<void> migrate(Connection& connection, const DatabaseOptions& options) {
+  std::map<std::string, std::int64_t> applied;
+  THAW_TRY_VOID(
+      connection.each("SELECT owner, max(version) FROM migrations GROUP BY owner", {},
+                      [&applied](const Row& row) { applied[row.text(0)] = row.integer(1); }));
+  std::map<std::string, std::int64_t> known;
+  for (const Migration& step : options.migrations) {
+    THAW_CHECK(step.version == ++known[step.owner]);
+    if (step.version <= applied[step.owner]) {
+      continue;
+    }
+    THAW_TRY_VOID(connection.script("BEGIN IMMEDIATE"));
+    Result<void> done = connection.script(step.sql);
+    if (done) {
+      const std::int64_t now = wall_now().time_since_epoch().count();
+      const auto recorded = connection.run("INSERT INTO migrations VALUES (?, ?, ?)",
+                                           {step.owner, std::int64_t{step.version}, now});
+      done = recorded ? connection.script("COMMIT") : Result<void>(recorded.error());
+    }
+    if (!done) {
+      if (connection.in_transaction()) {
+        [[maybe_unused]] const auto undone = connection.script("ROLLBACK");
+      }
+      return std::move(done).error().with("migration",
+                                          step.owner + " " + std::to_string(step.version));
+    }
+  }
+  for (const auto& [owner, version] : applied) {
+    if (known.contains(owner) && version > known[owner]) {
+      return Error::failed_precondition(options.path + " was written by a newer Thaw (" + owner +
+                                        " is at version " + std::to_string(version) +
+                                        ", this one knows " + std::to_string(known[owner]) +
+                                        "); run that one");
+    }
+  }
+  return ok();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Connection>> open_database(const DatabaseOptions& options) {
+  const std::string& path = options.path;
+  remove_with_journals(path + ".new");
+  if (!exists(path)) {
+    if (file_size(path + "-wal") > 0) {
+      return damaged(path, "it is missing, but its -wal file is there");
+    }
+    THAW_TRY_VOID(make_new(path));
+  }
+  THAW_TRY_VOID(check_header(path));
+  THAW_TRY(auto connection, Connection::open(path, Connection::Mode::write));
+  THAW_TRY_VOID(configure(*connection, options.sync));
+  THAW_TRY_VOID(connection->script("PRAGMA journal_mode = WAL;"));
+  THAW_TRY_VOID(connection->script("PRAGMA wal_checkpoint(TRUNCATE)"));
+  THAW_TRY_VOID(check_content(*connection, path));
+  THAW_TRY_VOID(migrate(*connection, options));
+  return connection;
+}
+
+Result<std::unique_ptr<Connection>> open_reader(const DatabaseOptions& options) {
+  THAW_TRY(auto connection, Connection::open(options.path, Connection::Mode::read));
+  THAW_TRY_VOID(
+      connection->script("PRAGMA query_only = ON; PRAGMA temp_store = MEMORY;"
+                         "PRAGMA cache_size = -8000; PRAGMA trusted_schema = OFF;"));
+  return connection;
+}
+
+}  // namespace thaw::store::detail

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How a database file comes to be and is opened again. A new one is made under another name,
+// synced and renamed, so a file that is there but empty is damage, never a fresh start. An old one
+// is looked at before it is used: its header, its length, the pages of a small one. Blocks.
+#pragma once
+
+#include <memory>
+
+#include "thaw/store/detail/connection.h"
+
+namespace thaw::store::detail {
+
+// The writing connection, migrated.
+Result<std::unique_ptr<Connection>> open_database(const DatabaseOptions& options);
+Result<std::unique_ptr<Connection>> open_reader(const DatabaseOptions& options);
+
+}  // namespace thaw::store::detail

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Writer: the one thread that changes a database. Transactions wait on the loop; whatever waits
+// when the thread is free becomes one group, each transaction in its own savepoint, with one COMMIT
+// (one sync of the disk) for all. While that runs the next group gathers, so groups grow with the
+// load and a lone write waits for nobody. Loop thread, except run().
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "thaw/async/blocking.h"
+#include "thaw/async/completion.h"
+#include "thaw/async/task_group.h"
+#include "thaw/store/detail/connection.h"
+
+namespace thaw::store::detail {
+
+using Work = std::function<Result<void>(Sql&)>;
+
+class Writer : public std::enable_shared_from_this<Writer> {
+ public:
+  Writer(std::unique_ptr<Connection> connection, std::size_t queue_limit);
+
+  static async::Task<void> write(std::shared_ptr<Writer> self, async::TaskGroup& tasks, Work work);
+  void write_later(async::TaskGroup& tasks, Work work);
+  // Commits what waits, on this thread, and closes the connection.
+  void close();
+
+ private:
+  struct Operation {
+    Work work;
+    Result<void> result;
+    async::Completion completion;
+    bool awaited = false;
+  };
+  using Batch = std::vector<std::shared_ptr<Operation>>;
+
+  Result<std::shared_ptr<Operation>> enqueue(async::TaskGroup& tasks, Work work);
+  static async::Task<void> pump(std::shared_ptr<Writer> self);
+  Batch take_batch();
+  static void finish(const Batch& batch);
+
+  // The writer thread's part.
+  void run(const Batch& batch);
+  std::size_t run_group(const Batch& batch, std::size_t first);
+  Result<void> run_one(Operation& operation);
+
+  std::size_t queue_limit_;
+  std::deque<std::shared_ptr<Operation>> queue_;
+  bool pumping_ = false;
+  bool closed_ = false;
+  std::uint64_t dropped_ = 0;
+  std::unique_ptr<Connection> connection_;
+  async::Pool thread_{1};
+};
+
+}  // namespace thaw::store::detail
