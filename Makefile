@@ -4,7 +4,7 @@ export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
 cxx_files = git ls-files '*.h' '*.cc'
-tests_of = ninja -C build/$(1) -t targets all | sed -n 's/^\([a-z0-9_]*_test\): .*/\1/p' | grep -v '^cmake_' | sort -u
+tests_of = ninja -C build/$(1) -t targets all | sed -n '/^cmake_/d;s/^\([a-z0-9_]*_test\): .*/\1/p'
 threaded := $(foreach m,async store queue,$(if $(wildcard thaw/$(m)/*_test.cc),$(m)_test))
 
 .PHONY: build setup test check fix bench demo clean help
