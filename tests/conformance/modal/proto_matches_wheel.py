@@ -4,12 +4,13 @@
 
 Every message, field and enum value that Thaw declares must exist in the package's descriptor with
 the same number, type, label, presence, oneof, packing and map layout. What Thaw leaves out is not
-an error. Run it with the interpreter of a virtual environment that holds `modal`:
+an error. Run it with an interpreter that has `modal`; with any other it finds the pinned one:
 
-    VENV/bin/python tests/conformance/modal/proto_matches_wheel.py [--protoc protoc]
+    python3 tests/conformance/modal/proto_matches_wheel.py [--protoc protoc]
 """
 
 import argparse
+import os
 import pathlib
 import subprocess
 import sys
@@ -30,6 +31,17 @@ def compile_ours(protoc):
         subprocess.run(command, cwd=ROOT, check=True)
         files = descriptor_pb2.FileDescriptorSet.FromString(pathlib.Path(out.name).read_bytes())
     return list(files.file)
+
+
+def enter_client_environment():
+    """Starts again with the Python that has the pinned client."""
+    if os.environ.get("THAW_CLIENT_ENTERED"):
+        sys.exit("the client's environment has no modal package")
+    command = [str(ROOT / "tools" / "client"), "tests/clients/modal.txt"]
+    found = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    python = os.path.join(found.stdout.strip().splitlines()[-1], "python")
+    os.environ["THAW_CLIENT_ENTERED"] = "1"
+    os.execv(python, [python, *sys.argv])
 
 
 def load_theirs():
@@ -55,8 +67,9 @@ class Comparison:
         numbers = {value.name: value.number for value in theirs.value}
         for value in ours.value:
             self.values += 1
-            if numbers.get(value.name) != value.number:
-                self.fault(where, f"{value.name} = {value.number}, package {numbers.get(value.name)}")
+            wheel = numbers.get(value.name)
+            if wheel != value.number:
+                self.fault(where, f"{value.name} = {value.number}, package {wheel}")
 
     def message(self, where, ours, theirs):
         if theirs is None:
@@ -109,8 +122,8 @@ def main():
     options = parser.parse_args()
     try:
         theirs = load_theirs()
-    except ImportError as error:
-        sys.exit(f"this interpreter has no modal package ({error}); use that of a venv with modal")
+    except ImportError:
+        enter_client_environment()
     messages = {message.name: message for message in theirs.message_type}
     enums = {enum.name: enum for enum in theirs.enum_type}
     comparison = Comparison()

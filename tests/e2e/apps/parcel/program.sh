@@ -1,0 +1,2 @@
+#!/bin/sh
+echo ran as a program

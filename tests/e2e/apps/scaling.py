@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions whose number of containers is the point."""
+import os
+import time
+
+import modal
+
+app = modal.App("e2e-scaling")
+
+
+def task():
+    return os.environ["MODAL_TASK_ID"]
+
+
+@app.function(scaledown_window=2)
+def short_window():
+    return task()
+
+
+@app.function(min_containers=1, scaledown_window=2)
+def kept_warm():
+    return task()
+
+
+@app.function(max_containers=1)
+def alone(seconds):
+    time.sleep(seconds)
+    return task()
+
+
+@app.function(max_containers=3)
+def apart(seconds):
+    time.sleep(seconds)
+    return task()
+
+
+@app.function(max_containers=1)
+@modal.concurrent(max_inputs=16)
+def together(seconds):
+    time.sleep(seconds)
+    return task()
+
+
+@app.function(max_containers=1)
+@modal.batched(max_batch_size=4, wait_ms=1000)
+def batched(numbers):
+    return [(number, len(numbers)) for number in numbers]
+
+
+@app.function(single_use_containers=True)
+def once():
+    return task()

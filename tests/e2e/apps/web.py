@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Web endpoints of each type."""
+import os
+import subprocess
+import time
+
+import modal
+
+image = modal.Image.debian_slim(python_version="3.11").pip_install("fastapi==0.165.0")
+app = modal.App("e2e-web", image=image)
+
+
+@app.function()
+@modal.fastapi_endpoint()
+def hello(name: str = "world"):
+    return {"hello": name, "task": os.environ["MODAL_TASK_ID"]}
+
+
+@app.function()
+@modal.fastapi_endpoint(method="POST", docs=True)
+def total(body: dict):
+    print(f"adding {body['numbers']}")
+    return {"total": sum(body["numbers"])}
+
+
+@app.function()
+@modal.fastapi_endpoint()
+def broken():
+    raise RuntimeError("broken on purpose")
+
+
+@app.function()
+@modal.concurrent(max_inputs=20)
+@modal.asgi_app()
+def api():
+    import asyncio
+
+    from fastapi import FastAPI, Request, WebSocket
+    from fastapi.responses import StreamingResponse
+
+    web = FastAPI()
+
+    @web.get("/stream")
+    async def stream(count: int = 5, pause: float = 0.3):
+        async def lines():
+            for number in range(count):
+                yield f"{number} {time.time()}\n"
+                await asyncio.sleep(pause)
+
+        return StreamingResponse(lines(), media_type="text/plain")
+
+    @web.post("/echo/{rest:path}")
+    async def echo(rest: str, request: Request):
+        body = await request.body()
+        return {
+            "path": rest,
+            "query": dict(request.query_params),
+            "length": len(body),
+            "header": request.headers.get("x-test"),
+            "cookie": request.cookies.get("taste"),
+        }
+
+    @web.get("/large")
+    async def large(size: int):
+        return StreamingResponse(iter([bytes(65536)] * (size // 65536)), media_type="application/x")
+
+    @web.websocket("/talk")
+    async def talk(socket: WebSocket):
+        await socket.accept()
+        while True:
+            text = await socket.receive_text()
+            if text == "bye":
+                await socket.close(1000)
+                return
+            await socket.send_text(text[::-1])
+
+    return web
+
+
+@app.function()
+@modal.concurrent(max_inputs=10)
+@modal.web_server(8000, startup_timeout=60)
+def files():
+    os.makedirs("/srv/www", exist_ok=True)
+    with open("/srv/www/index.html", "w") as page:
+        page.write("<p>served by a program of its own</p>")
+    subprocess.Popen(["python", "-m", "http.server", "8000", "--directory", "/srv/www"])
+
+
+@app.cls()
+class Model:
+    @modal.enter()
+    def load(self):
+        self.loaded_at = time.time()
+
+    @modal.fastapi_endpoint()
+    def loaded(self):
+        return {"loaded_at": self.loaded_at}

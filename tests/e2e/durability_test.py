@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What was acknowledged survives: a container killed, the server killed, a restart."""
+import os
+import re
+import signal
+
+from thaw_server import CALL_TIMEOUT, E2eTest, ThawServer, deploy, environment_of, main, wait_until
+
+server = ThawServer.for_module()
+
+import modal  # noqa: E402
+
+
+def setUpModule():
+    deploy(server, "sleeper.py")
+    deploy(server, "calls.py")
+
+
+def spawn_and_see_it_run(mark):
+    """Returns a spawned call, and the container and process that its first attempt runs in."""
+    call = modal.Function.from_name("e2e-sleeper", "sleep").spawn(8, mark)
+
+    def find():
+        logs = server.modal("app", "logs", "e2e-sleeper", check=False).stdout
+        found = re.search(rf"sleeping {mark} in (ta-\w+)", logs)
+        return found and found.group(1)
+
+    task_id = wait_until(find, 120, "the spawned call runs", pause=0.5)
+    return call, task_id, server.user_process(task_id)
+
+
+class Durability(E2eTest):
+    server = server
+
+    def test_a_call_whose_container_is_killed_runs_again(self):
+        call, first, pid = spawn_and_see_it_run("container")
+        os.kill(pid, signal.SIGKILL)
+        self.assertNotEqual(call.get(timeout=CALL_TIMEOUT), first)
+        wait_until(lambda: not environment_of(pid), 10, "the killed process is reaped")
+
+    def test_a_call_survives_the_servers_death(self):
+        call, first, pid = spawn_and_see_it_run("server")
+        server.kill()
+        server.start()
+        self.assertNotEqual(call.get(timeout=CALL_TIMEOUT), first)
+        self.assertEqual(environment_of(pid), {}, "a container of the dead server lives on")
+
+    def test_many_acknowledged_calls_survive_the_servers_death(self):
+        square = modal.Function.from_name("e2e-calls", "square")
+        calls = [square.spawn(number) for number in range(50)]
+        server.kill()
+        server.start()
+        results = [call.get(timeout=CALL_TIMEOUT) for call in calls]
+        self.assertEqual(results, [number**2 for number in range(50)])
+
+    def test_results_are_still_there_after_a_clean_restart(self):
+        call = modal.Function.from_name("e2e-calls", "square").spawn(31)
+        self.assertEqual(call.get(timeout=CALL_TIMEOUT), 961)
+        self.assertEqual(server.stop(), 0)
+        server.start()
+        self.assertEqual(modal.FunctionCall.from_id(call.object_id).get(timeout=30), 961)
+        self.assertEqual(modal.Function.from_name("e2e-calls", "add").remote(1, 2), 3)
+
+
+if __name__ == "__main__":
+    main()

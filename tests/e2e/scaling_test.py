@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""How many containers there are: from zero, back to zero, kept warm, capped, shared."""
+import time
+
+from thaw_server import E2eTest, ThawServer, deploy, main, wait_until
+
+server = ThawServer.for_module()
+
+import modal  # noqa: E402
+
+
+def setUpModule():
+    deploy(server, "scaling.py")
+
+
+def function(name):
+    return modal.Function.from_name("e2e-scaling", name)
+
+
+class Scaling(E2eTest):
+    server = server
+
+    def test_an_idle_function_goes_to_zero_and_answers_again(self):
+        first = function("short_window").remote()
+        again = function("short_window").remote()
+        self.assertEqual(again, first, "the warm container was not used")
+        wait_until(lambda: first not in server.task_ids(), 60, "the idle container is gone")
+        second = function("short_window").remote()
+        self.assertNotEqual(second, first)
+
+    def test_a_kept_warm_function_never_goes_to_zero(self):
+        wait_until(server.containers, 120, "a container is warm without a call")
+        task = function("kept_warm").remote()
+        self.assertIn(task, server.task_ids())
+        # Three windows of a function that may go to zero, which is seen to do so meanwhile.
+        other = function("short_window").remote()
+        wait_until(lambda: other not in server.task_ids(), 60, "the other function is at zero")
+        self.assertIn(task, server.task_ids())
+        self.assertEqual(function("kept_warm").remote(), task)
+
+    def test_a_limit_of_one_container_queues_the_rest(self):
+        tasks = [call.get(timeout=120) for call in [function("alone").spawn(0.2) for _ in range(6)]]
+        self.assertEqual(len(set(tasks)), 1)
+
+    def test_calls_that_wait_get_containers_up_to_the_limit(self):
+        calls = [function("apart").spawn(4) for _ in range(6)]
+        tasks = {call.get(timeout=120) for call in calls}
+        self.assertLessEqual(len(tasks), 3)
+        self.assertGreater(len(tasks), 1)
+
+    def test_inputs_share_a_container_when_told_to(self):
+        function("together").remote(0)
+        started = time.monotonic()
+        calls = [function("together").spawn(2) for _ in range(16)]
+        tasks = {call.get(timeout=120) for call in calls}
+        self.assertEqual(len(tasks), 1)
+        self.assertLess(time.monotonic() - started, 16 * 2 / 2, "the inputs went one after another")
+
+    def test_batches_are_filled(self):
+        results = sorted(function("batched").map(range(8)))
+        self.assertEqual([number for number, _ in results], list(range(8)))
+        self.assertGreater(max(size for _, size in results), 1)
+
+    def test_a_single_use_container_takes_one_input(self):
+        self.assertNotEqual(function("once").remote(), function("once").remote())
+
+    def test_the_autoscaler_can_be_changed_while_running(self):
+        target = function("short_window")
+        target.autoscaler.update(min_containers=1)
+        task = target.remote()
+        other = function("alone").remote(0)
+        wait_until(lambda: task in server.task_ids(), 10, "the container stays")
+        target.autoscaler.update(min_containers=0)
+        wait_until(lambda: task not in server.task_ids(), 60, "the container goes")
+        self.assertTrue(other)
+
+
+if __name__ == "__main__":
+    main()

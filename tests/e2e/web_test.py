@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Web endpoints over plain HTTP: functions, ASGI apps with streaming, servers, classes."""
+import concurrent.futures
+import json
+import time
+import urllib.error
+import urllib.request
+
+from thaw_server import CALL_TIMEOUT, E2eTest, ThawServer, deploy, main
+
+server = ThawServer.for_module()
+
+import modal  # noqa: E402
+
+
+def setUpModule():
+    deploy(server, "web.py")
+
+
+def url_of(name, method=None):
+    if method:
+        return getattr(modal.Cls.from_name("e2e-web", name)(), method).get_web_url()
+    return modal.Function.from_name("e2e-web", name).get_web_url()
+
+
+def fetch(url, data=None, headers=None):
+    request = urllib.request.Request(url, data=data, headers=headers or {})
+    with urllib.request.urlopen(request, timeout=CALL_TIMEOUT) as answer:
+        return answer.status, dict(answer.headers), answer.read()
+
+
+def fetch_json(url, data=None, headers=None):
+    return json.loads(fetch(url, data, headers)[2])
+
+
+class Functions(E2eTest):
+    server = server
+
+    def test_a_get_with_a_query_parameter(self):
+        self.assertEqual(fetch_json(url_of("hello"))["hello"], "world")
+        self.assertEqual(fetch_json(url_of("hello") + "?name=J%C3%B6rg")["hello"], "Jörg")
+
+    def test_a_warm_endpoint_answers_from_the_same_container(self):
+        first = fetch_json(url_of("hello"))
+        self.assertEqual(fetch_json(url_of("hello"))["task"], first["task"])
+
+    def test_a_post_with_a_body(self):
+        body = json.dumps({"numbers": [1, 2, 39]}).encode()
+        headers = {"content-type": "application/json"}
+        self.assertEqual(fetch_json(url_of("total"), body, headers), {"total": 42})
+
+    def test_a_wrong_method_is_405_and_a_bad_body_422(self):
+        with self.assertRaises(urllib.error.HTTPError) as caught:
+            fetch(url_of("total"))
+        self.assertEqual(caught.exception.code, 405)
+        with self.assertRaises(urllib.error.HTTPError) as caught:
+            fetch(url_of("total"), b"[", {"content-type": "application/json"})
+        self.assertEqual(caught.exception.code, 422)
+
+    def test_an_exception_is_a_500_and_not_a_hang(self):
+        started = time.monotonic()
+        with self.assertRaises(urllib.error.HTTPError) as caught:
+            fetch(url_of("broken"))
+        self.assertEqual(caught.exception.code, 500)
+        self.assertLess(time.monotonic() - started, CALL_TIMEOUT)
+
+    def test_an_unknown_label_is_404(self):
+        with self.assertRaises(urllib.error.HTTPError) as caught:
+            fetch(f"{server.url}/web/there-is-no-such-label/")
+        self.assertEqual(caught.exception.code, 404)
+
+    def test_a_class_serves_the_web_with_its_state(self):
+        first = fetch_json(url_of("Model", "loaded"))
+        self.assertEqual(fetch_json(url_of("Model", "loaded")), first)
+
+
+class Asgi(E2eTest):
+    server = server
+
+    def test_the_first_line_arrives_before_the_last_is_made(self):
+        arrived, made = [], []
+        with urllib.request.urlopen(url_of("api") + "/stream", timeout=CALL_TIMEOUT) as answer:
+            for line in answer:
+                arrived.append(time.time())
+                made.append(float(line.split()[1]))
+        self.assertEqual(len(made), 5)
+        self.assertLess(arrived[0], made[-1])
+
+    def test_path_query_headers_cookie_and_body_arrive(self):
+        headers = {"x-test": "a value", "cookie": "taste=salty"}
+        found = fetch_json(url_of("api") + "/echo/a/b%20c?x=1&y=%26", b"z" * 1000, headers)
+        self.assertEqual(found["path"], "a/b c")
+        self.assertEqual(found["query"], {"x": "1", "y": "&"})
+        self.assertEqual(found["length"], 1000)
+        self.assertEqual((found["header"], found["cookie"]), ("a value", "salty"))
+
+    def test_bodies_of_many_megabytes_go_both_ways(self):
+        found = fetch_json(url_of("api") + "/echo/large", bytes(8 << 20))
+        self.assertEqual(found["length"], 8 << 20)
+        self.assertEqual(len(fetch(url_of("api") + f"/large?size={8 << 20}")[2]), 8 << 20)
+
+    def test_requests_share_a_container(self):
+        url = url_of("api") + "/stream?count=4&pause=0.5"
+        fetch(url_of("api") + "/stream?count=1")
+        started = time.monotonic()
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: fetch(url)[2], range(8)))
+        self.assertEqual([len(answer.splitlines()) for answer in answers], [4] * 8)
+        self.assertLess(time.monotonic() - started, 8 * 2, "the requests went one after another")
+
+    def test_an_unknown_path_is_the_apps_own_404(self):
+        with self.assertRaises(urllib.error.HTTPError) as caught:
+            fetch(url_of("api") + "/nowhere")
+        self.assertEqual(caught.exception.code, 404)
+        self.assertEqual(json.loads(caught.exception.read()), {"detail": "Not Found"})
+
+    def test_a_client_that_goes_away_does_not_stop_the_next_one(self):
+        answer = urllib.request.urlopen(url_of("api") + "/stream?count=100", timeout=CALL_TIMEOUT)
+        answer.readline()
+        answer.close()
+        self.assertEqual(fetch_json(url_of("api") + "/echo/after", b"")["length"], 0)
+
+    def test_a_websocket_talks_both_ways(self):
+        import asyncio
+
+        import aiohttp
+
+        async def talk():
+            async with aiohttp.ClientSession() as session:
+                async with session.ws_connect(url_of("api") + "/talk") as socket:
+                    await socket.send_str("abc")
+                    first = await socket.receive_str(timeout=30)
+                    await socket.send_str("bye")
+                    last = await socket.receive(timeout=30)
+                    return first, last.type
+
+        self.assertEqual(asyncio.run(talk()), ("cba", aiohttp.WSMsgType.CLOSE))
+
+
+class WebServer(E2eTest):
+    server = server
+
+    def test_a_program_inside_serves_its_port(self):
+        status, headers, body = fetch(url_of("files"))
+        self.assertEqual(status, 200)
+        self.assertIn(b"served by a program of its own", body)
+        self.assertIn("SimpleHTTP", headers.get("Server", headers.get("server", "")))
+
+    def test_a_file_that_is_not_there_is_the_programs_own_404(self):
+        with self.assertRaises(urllib.error.HTTPError) as caught:
+            fetch(url_of("files") + "/absent")
+        self.assertEqual(caught.exception.code, 404)
+
+
+if __name__ == "__main__":
+    main()
