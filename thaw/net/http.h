@@ -67,6 +67,18 @@ class WebSocket {
   virtual int close_code() const = 0;
 };
 
+// Raw bytes after `101 Switching Protocols`. Reading and writing may overlap; one task for each.
+class ByteStream {
+ public:
+  virtual ~ByteStream() = default;
+  // Next bytes (at most ~64 KiB); nullopt when the peer has sent its last.
+  virtual async::Task<std::optional<std::string>> read() = 0;
+  // Waits until the system has taken the bytes.
+  virtual async::Task<void> write(std::string data) = 0;
+  // No more writes; the peer sees the end, reading goes on.
+  virtual void close_write() = 0;
+};
+
 class HttpExchange {
  public:
   virtual ~HttpExchange() = default;
@@ -89,11 +101,19 @@ class HttpExchange {
   // The sub-protocol must be one the client offered, or empty. HTTP/1.1 only.
   virtual async::Task<std::unique_ptr<WebSocket>> accept_websocket(std::string subprotocol,
                                                                    Headers headers) = 0;
+  // Sends `101` with these headers (they name the upgrade) and hands out the connection; what the
+  // client sent behind its head is read first. unimplemented where the wire has no upgrades.
+  virtual async::Task<std::unique_ptr<ByteStream>> switch_protocols(Headers headers);
 
   // Conveniences on top of the above.
   async::Task<std::string> read_all(std::size_t limit_bytes);  // resource_exhausted past the limit
   async::Task<void> answer(int status, std::string content_type, std::string body);
+  // http_status() of the code and {"error": message, "code": name} as JSON.
+  async::Task<void> answer_error(Error error);
 };
+
+// The status that stands for an error code where no dialect has its own table.
+int http_status(Code code);
 
 using HttpHandler = std::function<async::Task<void>(HttpExchange&)>;
 

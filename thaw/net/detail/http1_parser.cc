@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/net/detail/http1_parser.h"
+
+#include <algorithm>
+#include <boost/beast/http/basic_parser.hpp>
+#include <boost/beast/http/rfc7230.hpp>
+
+#include "thaw/base/check.h"
+
+namespace thaw::net::detail {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using boost::beast::iequals;
+using boost::beast::string_view;
+using BeastError = boost::beast::error_code;
+
+namespace {
+
+std::string lower(string_view text) {
+  std::string out(text.data(), text.size());
+  std::transform(out.begin(), out.end(), out.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  return out;
+}
+
+// What both directions share; Beast's parser tells it what it finds.
+struct Collector {
+  Http1Head head;
+  std::string* body = nullptr;
+  bool head_done = false;
+  bool chunked = false;
+  bool unknown_coding = false;
+  int hosts = 0;
+
+  void field(http::field field, string_view name, string_view value, BeastError& error) {
+    if (head_done) {
+      return;  // trailers: read, checked by Beast, and dropped
+    }
+    if (field == http::field::transfer_encoding) {
+      chunked = iequals(value, "chunked");
+      unknown_coding = !chunked;
+      if (head.minor_version == 0) {
+        error = http::error::bad_transfer_encoding;
+      }
+    }
+    hosts += field == http::field::host ? 1 : 0;
+    head.headers.add(lower(name), std::string(value.data(), value.size()));
+  }
+};
+
+template <bool is_request>
+class BeastParser final : public http::basic_parser<is_request> {
+ public:
+  explicit BeastParser(Collector& out) : out_(out) {}
+
+ private:
+  void on_request_impl(http::verb, string_view method, string_view target, int version,
+                       BeastError&) override {
+    out_.head.method.assign(method.data(), method.size());
+    out_.head.target.assign(target.data(), target.size());
+    out_.head.minor_version = version % 10;
+  }
+  void on_response_impl(int status, string_view, int version, BeastError&) override {
+    out_.head.status = status;
+    out_.head.minor_version = version % 10;
+  }
+  void on_field_impl(http::field field, string_view name, string_view value,
+                     BeastError& error) override {
+    out_.field(field, name, value, error);
+  }
+  void on_header_impl(BeastError& error) override {
+    out_.head_done = true;
+    if (is_request && out_.hosts != 1 && (out_.hosts > 1 || out_.head.minor_version == 1)) {
+      error = http::error::bad_field;
+    }
+  }
+  void on_body_init_impl(const boost::optional<std::uint64_t>&, BeastError&) override {}
+  std::size_t on_body_impl(string_view body, BeastError&) override {
+    out_.body->append(body.data(), body.size());
+    return body.size();
+  }
+  void on_chunk_header_impl(std::uint64_t, string_view, BeastError&) override {}
+  std::size_t on_chunk_body_impl(std::uint64_t, string_view body, BeastError&) override {
+    out_.body->append(body.data(), body.size());
+    return body.size();
+  }
+  void on_finish_impl(BeastError&) override {}
+
+  Collector& out_;
+};
+
+}  // namespace
+
+struct Http1Parser::Impl {
+  Role role;
+  std::size_t header_bytes;
+  Collector found;
+  std::optional<BeastParser<true>> request;
+  std::optional<BeastParser<false>> response;
+
+  template <class F>
+  auto visit(F f) const {
+    return role == Role::request ? f(*request) : f(*response);
+  }
+  template <class F>
+  auto visit(F f) {
+    return role == Role::request ? f(*request) : f(*response);
+  }
+};
+
+Http1Parser::Http1Parser(Role role, std::size_t header_bytes)
+    : impl_(std::make_unique<Impl>(Impl{role, header_bytes, {}, {}, {}})) {
+  reset();
+}
+
+Http1Parser::~Http1Parser() = default;
+
+void Http1Parser::reset() {
+  impl_->found = Collector();
+  if (impl_->role == Role::request) {
+    impl_->request.emplace(impl_->found);
+  } else {
+    impl_->response.emplace(impl_->found);
+  }
+  impl_->visit([this](auto& parser) {
+    parser.header_limit(static_cast<std::uint32_t>(impl_->header_bytes));
+    parser.body_limit(boost::none);
+    return 0;
+  });
+}
+
+void Http1Parser::expect_no_body() {
+  impl_->visit([](auto& parser) {
+    parser.skip(true);
+    return 0;
+  });
+}
+
+namespace {
+
+Error malformed(const BeastError& error) {
+  if (error == http::error::header_limit) {
+    return Error::resource_exhausted("the head of the message is too large");
+  }
+  return Error::invalid_argument("the message is not valid HTTP/1.1: " + error.message());
+}
+
+}  // namespace
+
+Result<std::size_t> Http1Parser::put_head(std::string_view input) {
+  BeastError error;
+  const std::size_t used = impl_->visit([&](auto& parser) {
+    parser.eager(false);
+    return parser.put(asio::const_buffer(input.data(), input.size()), error);
+  });
+  if (error == http::error::need_more) {
+    return used;
+  }
+  if (error) {
+    return malformed(error);
+  }
+  if (impl_->found.unknown_coding) {
+    return Error::unimplemented("a transfer coding other than chunked");
+  }
+  return used;
+}
+
+Result<std::size_t> Http1Parser::put_body(std::string_view input, std::string& body) {
+  impl_->found.body = &body;
+  BeastError error;
+  const std::size_t used = impl_->visit([&](auto& parser) {
+    parser.eager(true);
+    return parser.put(asio::const_buffer(input.data(), input.size()), error);
+  });
+  impl_->found.body = nullptr;
+  if (error && error != http::error::need_more) {
+    return malformed(error);
+  }
+  return used;
+}
+
+Result<void> Http1Parser::put_eof() {
+  BeastError error;
+  impl_->visit([&](auto& parser) {
+    if (parser.got_some()) {
+      parser.put_eof(error);
+    } else {
+      error = http::error::end_of_stream;
+    }
+    return 0;
+  });
+  if (error) {
+    return Error::unavailable("the peer broke off in the middle of a message");
+  }
+  return ok();
+}
+
+bool Http1Parser::head_done() const { return impl_->found.head_done; }
+
+bool Http1Parser::done() const {
+  return impl_->visit([](const auto& parser) { return parser.is_done(); });
+}
+
+Http1Head& Http1Parser::head() { return impl_->found.head; }
+
+bool Http1Parser::keep_alive() const {
+  return impl_->visit([](const auto& parser) { return parser.keep_alive(); });
+}
+
+bool Http1Parser::chunked() const { return impl_->found.chunked; }
+
+std::optional<std::uint64_t> Http1Parser::content_length() const {
+  const auto length = impl_->visit([](const auto& parser) { return parser.content_length(); });
+  return length ? std::optional<std::uint64_t>(*length) : std::nullopt;
+}
+
+bool has_token(const Headers& headers, std::string_view name, std::string_view token) {
+  for (const auto& [key, value] : headers.fields) {
+    if (key == name && http::token_list{value}.exists({token.data(), token.size()})) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace thaw::net::detail

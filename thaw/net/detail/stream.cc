@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/net/detail/stream.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cstring>
+
+#include "thaw/base/check.h"
+
+namespace thaw::net::detail {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+
+namespace {
+
+constexpr std::size_t first_capacity = 4096;
+constexpr std::size_t least_room = 2048;
+// Unsent bytes at which a writer starts to wait, and what is copied together instead of queued.
+constexpr std::size_t unsent_limit = 64u << 10;
+constexpr std::size_t small_write = 4096;
+// Reads in a row that found bytes before other connections get their turn.
+constexpr unsigned eager_limit = 16;
+constexpr std::size_t linger_bytes = 256u << 10;
+
+bool would_block(const error_code& error) {
+  return error == asio::error::would_block || error == asio::error::try_again;
+}
+
+}  // namespace
+
+Stream::Stream(Socket socket, std::string_view prefix)
+    : socket_(std::move(socket)), timer_(socket_.get_executor()) {
+  error_code ignored;
+  socket_.non_blocking(true, ignored);
+  if (!prefix.empty()) {
+    capacity_ = std::max(first_capacity, prefix.size());
+    buffer_ = std::make_unique_for_overwrite<char[]>(capacity_);
+    std::memcpy(buffer_.get(), prefix.data(), prefix.size());
+    end_ = prefix.size();
+  }
+}
+
+void Stream::consume(std::size_t count) {
+  THAW_CHECK(count <= end_ - begin_);
+  begin_ += count;
+}
+
+bool Stream::make_room(std::size_t limit) {
+  const std::size_t held = end_ - begin_;
+  if (held == 0) {
+    begin_ = end_ = 0;
+    // A connection that waits for its next request keeps little memory.
+    if (capacity_ > limit) {
+      buffer_.reset();
+      capacity_ = 0;
+    }
+  }
+  if (held >= limit) {
+    return false;
+  }
+  if (capacity_ - end_ >= least_room) {
+    return true;
+  }
+  const std::size_t wanted = std::min(std::max(limit, first_capacity),
+                                      std::max(first_capacity, std::max(held * 2, capacity_)));
+  if (begin_ > 0 && wanted <= capacity_) {
+    std::memmove(buffer_.get(), buffer_.get() + begin_, held);
+  } else {
+    const std::size_t larger =
+        std::min(std::max(limit, first_capacity), std::max(first_capacity, capacity_ * 4));
+    auto bigger = std::make_unique_for_overwrite<char[]>(larger);
+    if (held > 0) {
+      std::memcpy(bigger.get(), buffer_.get() + begin_, held);
+    }
+    buffer_ = std::move(bigger);
+    capacity_ = larger;
+  }
+  begin_ = 0;
+  end_ = held;
+  return capacity_ > end_;
+}
+
+void Stream::took(const error_code& error, std::size_t count) {
+  end_ += count;
+  if (error == asio::error::eof) {
+    eof_ = true;
+  } else if (error && error != asio::error::operation_aborted) {
+    broken_ = true;
+  }
+  if (peer_gone()) {
+    peer_event_->notify_all();
+  }
+}
+
+Error Stream::broken_error() const {
+  if (expired_) {
+    return Error::deadline_exceeded("the connection's time is over");
+  }
+  if (!open_) {
+    return Error::cancelled("the connection is closed");
+  }
+  return Error::unavailable("the peer broke the connection off");
+}
+
+async::Task<bool> Stream::fill(std::size_t limit, Hope hope) {
+  const auto self = shared_from_this();
+  if (co_await async::is_cancelled()) {
+    co_return Error::cancelled("cancelled before a read");
+  }
+  while (reading_ && open_) {
+    const std::size_t before = end_;
+    THAW_CO_TRY([[maybe_unused]] const bool notified, co_await read_.wait(Instant::max()));
+    if (end_ != before) {
+      co_return true;
+    }
+  }
+  if (!open_ || broken_) {
+    co_return broken_error();
+  }
+  if (eof_) {
+    co_return false;
+  }
+  if (!make_room(limit)) {
+    co_return Error::resource_exhausted("the input buffer is full");
+  }
+  const auto room = [this] { return asio::buffer(buffer_.get() + end_, capacity_ - end_); };
+  error_code error = asio::error::would_block;
+  std::size_t count = 0;
+  if (hope == Hope::soon) {
+    if (++eager_reads_ > eager_limit) {
+      eager_reads_ = 0;
+      reading_ = true;  // the buffer may not move while others run
+      co_await asio::post(asio::use_awaitable);
+      reading_ = false;
+      if (!open_) {
+        co_return broken_error();
+      }
+    }
+    count = socket_.read_some(room(), error);
+  }
+  if (would_block(error)) {
+    eager_reads_ = 0;
+    reading_ = true;
+    std::tie(error, count) =
+        co_await socket_.async_read_some(room(), asio::as_tuple(asio::use_awaitable));
+    reading_ = false;
+  }
+  took(error, count);
+  read_.notify_all();
+  if (watching_) {
+    start_background_read();
+  }
+  if (count > 0) {
+    co_return true;
+  }
+  if (eof_) {
+    co_return false;
+  }
+  if (error == asio::error::operation_aborted && open_) {
+    co_return Error::cancelled("cancelled during a read");
+  }
+  co_return broken_error();
+}
+
+void Stream::watch() {
+  watching_ = true;
+  start_background_read();
+}
+
+void Stream::start_background_read() {
+  if (reading_ || !open_ || peer_gone() || !make_room(unsent_limit)) {
+    return;
+  }
+  reading_ = true;
+  socket_.async_read_some(asio::buffer(buffer_.get() + end_, capacity_ - end_),
+                          [self = shared_from_this()](const error_code& error, std::size_t count) {
+                            self->reading_ = false;
+                            self->took(error, count);
+                            self->read_.notify_all();
+                            if (self->watching_ && !error) {
+                              self->start_background_read();
+                            }
+                          });
+}
+
+void Stream::queue(std::string data) {
+  if (data.empty() || broken_ || !open_) {
+    return;
+  }
+  out_bytes_ += data.size();
+  if (!out_.empty() && out_.back().size() + data.size() <= small_write) {
+    out_.back() += data;
+  } else {
+    out_.push_back(std::move(data));
+  }
+  if (!flush_scheduled_ && !writing_) {
+    flush_scheduled_ = true;
+    asio::post(socket_.get_executor(), [self = shared_from_this()] {
+      self->flush_scheduled_ = false;
+      if (!self->writing_) {
+        self->try_send();
+        self->start_background_write();
+      }
+    });
+  }
+}
+
+void Stream::try_send() {
+  while (!out_.empty() && open_ && !broken_) {
+    std::array<asio::const_buffer, 16> pieces;
+    const std::size_t count = std::min(pieces.size(), out_.size());
+    for (std::size_t i = 0; i < count; ++i) {
+      pieces[i] = asio::buffer(out_[i]);
+    }
+    pieces[0] += front_sent_;
+    error_code error;
+    std::size_t sent = socket_.write_some(pieces, error);
+    if (would_block(error)) {
+      return;
+    }
+    if (error) {
+      broken_ = true;
+      break;
+    }
+    out_bytes_ -= sent;
+    sent += front_sent_;
+    while (!out_.empty() && sent >= out_.front().size()) {
+      sent -= out_.front().size();
+      out_.pop_front();
+    }
+    front_sent_ = sent;
+  }
+  if (broken_ || !open_) {
+    out_.clear();
+    out_bytes_ = front_sent_ = 0;
+    peer_event_->notify_all();
+  }
+}
+
+void Stream::start_background_write() {
+  if (writing_ || out_.empty() || !open_ || broken_) {
+    return;
+  }
+  writing_ = true;
+  socket_.async_wait(Socket::wait_write, [self = shared_from_this()](const error_code& error) {
+    self->writing_ = false;
+    if (!error) {
+      self->try_send();
+    }
+    self->start_background_write();
+    self->written_.notify_all();
+  });
+}
+
+async::Task<void> Stream::write(std::string data) {
+  const auto self = shared_from_this();
+  queue(std::move(data));
+  if (out_bytes_ > unsent_limit && !writing_) {
+    try_send();
+    start_background_write();
+  }
+  while (out_bytes_ > unsent_limit && open_ && !broken_) {
+    THAW_CO_TRY([[maybe_unused]] const bool notified, co_await written_.wait(Instant::max()));
+  }
+  if (broken_ || !open_) {
+    co_return broken_error();
+  }
+  if (co_await async::is_cancelled()) {
+    co_return Error::cancelled("cancelled during a write");
+  }
+  co_return ok();
+}
+
+async::Task<void> Stream::flush() {
+  const auto self = shared_from_this();
+  if (!writing_) {
+    try_send();
+    start_background_write();
+  }
+  while (!out_.empty() && open_ && !broken_) {
+    THAW_CO_TRY([[maybe_unused]] const bool notified, co_await written_.wait(Instant::max()));
+  }
+  if (broken_ || !open_) {
+    co_return broken_error();
+  }
+  co_return ok();
+}
+
+void Stream::set_deadline(Instant deadline) {
+  deadline_ = deadline;
+  if (open_ && deadline_ < armed_) {
+    arm_timer();
+  }
+}
+
+void Stream::arm_timer() {
+  armed_ = deadline_;
+  timer_.expires_at(deadline_);
+  timer_.async_wait([weak = weak_from_this()](const error_code& error) {
+    const auto self = weak.lock();
+    if (error || !self || !self->open_) {
+      return;
+    }
+    self->armed_ = Instant::max();
+    if (monotonic_now() >= self->deadline_) {
+      self->expired_ = true;
+      self->close();
+    } else if (self->deadline_ != Instant::max()) {
+      self->arm_timer();
+    }
+  });
+}
+
+void Stream::shutdown_send() {
+  error_code ignored;
+  socket_.shutdown(Socket::shutdown_send, ignored);
+}
+
+void Stream::close() {
+  if (!open_) {
+    return;
+  }
+  open_ = false;
+  error_code ignored;
+  timer_.cancel();
+  socket_.close(ignored);
+  out_.clear();
+  out_bytes_ = front_sent_ = 0;
+  read_.notify_all();
+  written_.notify_all();
+  peer_event_->notify_all();
+}
+
+void Stream::abort() {
+  error_code ignored;
+  if (open_) {
+    socket_.set_option(asio::socket_base::linger(true, 0), ignored);
+  }
+  close();
+}
+
+async::Task<void> Stream::linger() {
+  const auto self = shared_from_this();
+  const auto flushed = co_await flush();
+  if (flushed && !eof_) {
+    shutdown_send();
+    set_deadline(std::min(deadline_, monotonic_now() + 2s));
+    for (std::size_t dropped = 0; dropped < linger_bytes;) {
+      dropped += buffered().size();
+      consume(buffered().size());
+      const auto more = co_await fill(unsent_limit, Hope::soon);
+      if (!more || !*more) {
+        break;
+      }
+    }
+  }
+  close();
+  co_return ok();
+}
+
+async::Task<Socket> Stream::release() {
+  const auto self = shared_from_this();
+  THAW_CO_TRY_VOID(co_await flush());
+  watching_ = false;
+  timer_.cancel();
+  deadline_ = armed_ = Instant::max();
+  if (reading_) {
+    error_code ignored;
+    socket_.cancel(ignored);
+    while (reading_) {
+      THAW_CO_TRY([[maybe_unused]] const bool notified, co_await read_.wait(Instant::max()));
+    }
+  }
+  if (broken_ || !open_) {
+    co_return broken_error();
+  }
+  open_ = false;
+  co_return std::move(socket_);
+}
+
+}  // namespace thaw::net::detail

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Stream: one connected socket with a bounded input buffer, a bounded output queue and one timer.
+// It tries the system call first and suspends only when the kernel has nothing or takes nothing, so
+// that a small exchange costs one read and one write. Output that is queued in one turn of the loop
+// leaves in one write at the end of the turn (or at flush()). watch() reads in the background, so
+// that a silent peer's going away is seen while nobody reads, and no byte is lost by it.
+// Made by std::make_shared; pending operations keep it alive. Loop thread only; one reader and one
+// writer at a time.
+#pragma once
+
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "thaw/async/event.h"
+
+namespace thaw::net::detail {
+
+using Socket = boost::asio::generic::stream_protocol::socket;
+
+class Stream : public std::enable_shared_from_this<Stream> {
+ public:
+  // `prefix`: bytes that were read from the socket already.
+  Stream(Socket socket, std::string_view prefix);
+
+  // -- input
+  std::string_view buffered() const { return {buffer_.get() + begin_, end_ - begin_}; }
+  void consume(std::size_t count);
+  enum class Hope { soon, later };  // are bytes likely there already?
+  // Adds bytes behind the buffered ones; false: the peer has sent its last. resource_exhausted when
+  // `limit` bytes are buffered. unavailable: broken; deadline_exceeded: see set_deadline().
+  async::Task<bool> fill(std::size_t limit, Hope hope);
+  // From now on until unwatch() the peer's end is noticed without a fill().
+  void watch();
+  void unwatch() { watching_ = false; }
+  // The peer has ended its stream or broken off.
+  bool peer_gone() const { return eof_ || broken_; }
+  // Notified when peer_gone() becomes true (while watched or read) and by close().
+  async::Event& peer_event() { return *peer_event_; }
+
+  // -- output
+  // Queues without waiting; errors show at the next wait.
+  void queue(std::string data);
+  // Queues, and waits while more than a bounded amount is unsent.
+  async::Task<void> write(std::string data);
+  // Waits until the kernel has everything.
+  async::Task<void> flush();
+  std::size_t unsent() const { return out_bytes_; }
+
+  // -- life
+  // Closes the connection when the instant passes; max() for never. Cheap when it moves away.
+  void set_deadline(Instant deadline);
+  bool expired() const { return expired_; }
+  bool open() const { return open_; }
+  void shutdown_send();
+  void close();
+  // Closes with a reset, so that the peer cannot take what it has for the whole.
+  void abort();
+  // Ends politely: tells the peer, then reads and drops for a short while, so that the kernel does
+  // not answer late bytes with a reset that would destroy our last answer on its way.
+  async::Task<void> linger();
+  // Takes the socket out; nothing may be pending (see watch()); buffered() stays readable.
+  async::Task<Socket> release();
+  boost::asio::any_io_executor executor() { return socket_.get_executor(); }
+
+ private:
+  // False: no room within `limit`.
+  bool make_room(std::size_t limit);
+  void took(const boost::system::error_code& error, std::size_t count);
+  void start_background_read();
+  Error broken_error() const;
+  void try_send();
+  void start_background_write();
+  void arm_timer();
+
+  Socket socket_;
+  boost::asio::steady_timer timer_;
+  Instant deadline_ = Instant::max();
+  Instant armed_ = Instant::max();
+
+  std::unique_ptr<char[]> buffer_;
+  std::size_t capacity_ = 0;
+  std::size_t begin_ = 0;
+  std::size_t end_ = 0;
+  unsigned eager_reads_ = 0;
+  bool reading_ = false;
+  bool watching_ = false;
+  bool eof_ = false;
+
+  std::deque<std::string> out_;
+  std::size_t out_bytes_ = 0;
+  std::size_t front_sent_ = 0;
+  bool writing_ = false;
+  bool flush_scheduled_ = false;
+
+  bool broken_ = false;
+  bool expired_ = false;
+  bool open_ = true;
+  std::shared_ptr<async::Event> peer_event_ = std::make_shared<async::Event>();
+  async::Event read_;
+  async::Event written_;
+};
+
+}  // namespace thaw::net::detail

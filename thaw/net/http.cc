@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/net/http.h"
+
+#include "thaw/codec/json.h"
+
+namespace thaw::net {
+
+std::optional<std::string_view> Headers::find(std::string_view name) const {
+  for (const auto& [key, value] : fields) {
+    if (key == name) {
+      return value;
+    }
+  }
+  return std::nullopt;
+}
+
+std::string_view HttpRequest::path() const {
+  const std::string_view whole = target;
+  return whole.substr(0, whole.find('?'));
+}
+
+std::string_view HttpRequest::query() const {
+  const std::string_view whole = target;
+  const std::size_t mark = whole.find('?');
+  return mark == std::string_view::npos ? std::string_view() : whole.substr(mark + 1);
+}
+
+async::Task<std::string> HttpExchange::read_all(std::size_t limit_bytes) {
+  std::string all;
+  while (true) {
+    THAW_CO_TRY(std::optional<std::string> piece, co_await read());
+    if (!piece) {
+      co_return all;
+    }
+    if (piece->size() > limit_bytes - all.size()) {
+      co_return Error::resource_exhausted("the request body is larger than " +
+                                          std::to_string(limit_bytes) + " bytes");
+    }
+    if (all.empty()) {
+      all = std::move(*piece);
+    } else {
+      all += *piece;
+    }
+  }
+}
+
+async::Task<void> HttpExchange::answer(int status, std::string content_type, std::string body) {
+  Headers headers;
+  if (!content_type.empty()) {
+    headers.add("content-type", std::move(content_type));
+  }
+  headers.add("content-length", std::to_string(body.size()));
+  THAW_CO_TRY_VOID(co_await respond(status, std::move(headers)));
+  if (!body.empty()) {
+    THAW_CO_TRY_VOID(co_await write(std::move(body)));
+  }
+  co_return co_await finish();
+}
+
+async::Task<void> HttpExchange::answer_error(Error error) {
+  const codec::Json json = {{"error", error.message()}, {"code", code_name(error.code())}};
+  std::string body = codec::dump_json(json) + "\n";
+  co_return co_await answer(http_status(error.code()), "application/json", std::move(body));
+}
+
+async::Task<std::unique_ptr<ByteStream>> HttpExchange::switch_protocols(Headers) {
+  co_return Error::unimplemented("this connection cannot switch protocols; use HTTP/1.1");
+}
+
+int http_status(Code code) {
+  switch (code) {
+    case Code::ok:
+      return 200;
+    case Code::invalid_argument:
+    case Code::failed_precondition:
+    case Code::out_of_range:
+      return 400;
+    case Code::unauthenticated:
+      return 401;
+    case Code::permission_denied:
+      return 403;
+    case Code::not_found:
+      return 404;
+    case Code::already_exists:
+    case Code::aborted:
+      return 409;
+    case Code::resource_exhausted:
+      return 429;
+    case Code::unimplemented:
+      return 501;
+    case Code::cancelled:
+    case Code::unavailable:
+      return 503;
+    case Code::deadline_exceeded:
+      return 504;
+    case Code::unknown:
+    case Code::internal:
+    case Code::data_loss:
+      return 500;
+  }
+  return 500;
+}
+
+}  // namespace thaw::net
