@@ -69,34 +69,23 @@ async::Task<std::unique_ptr<ByteStream>> HttpExchange::switch_protocols(Headers)
 
 int http_status(Code code) {
   switch (code) {
-    case Code::ok:
-      return 200;
+    case Code::ok: return 200;
     case Code::invalid_argument:
     case Code::failed_precondition:
-    case Code::out_of_range:
-      return 400;
-    case Code::unauthenticated:
-      return 401;
-    case Code::permission_denied:
-      return 403;
-    case Code::not_found:
-      return 404;
+    case Code::out_of_range: return 400;
+    case Code::unauthenticated: return 401;
+    case Code::permission_denied: return 403;
+    case Code::not_found: return 404;
     case Code::already_exists:
-    case Code::aborted:
-      return 409;
-    case Code::resource_exhausted:
-      return 429;
-    case Code::unimplemented:
-      return 501;
+    case Code::aborted: return 409;
+    case Code::resource_exhausted: return 429;
+    case Code::unimplemented: return 501;
     case Code::cancelled:
-    case Code::unavailable:
-      return 503;
-    case Code::deadline_exceeded:
-      return 504;
+    case Code::unavailable: return 503;
+    case Code::deadline_exceeded: return 504;
     case Code::unknown:
     case Code::internal:
-    case Code::data_loss:
-      return 500;
+    case Code::data_loss: return 500;
   }
   return 500;
 }

@@ -73,7 +73,7 @@ class ByteStream {
   virtual ~ByteStream() = default;
   // Next bytes (at most ~64 KiB); nullopt when the peer has sent its last.
   virtual async::Task<std::optional<std::string>> read() = 0;
-  // Waits until the system has taken the bytes.
+  // Waits while more than a bounded amount is unsent.
   virtual async::Task<void> write(std::string data) = 0;
   // No more writes; the peer sees the end, reading goes on.
   virtual void close_write() = 0;

@@ -34,8 +34,11 @@ bool would_block(const error_code& error) {
 
 }  // namespace
 
-Stream::Stream(Socket socket, std::string_view prefix)
-    : socket_(std::move(socket)), timer_(socket_.get_executor()) {
+Stream::Stream(Socket socket, std::string_view prefix, std::shared_ptr<CoarseTimer> timer)
+    : socket_(std::move(socket)), timer_(std::move(timer)), alarm_([this] {
+        expired_ = true;
+        close();
+      }) {
   error_code ignored;
   socket_.non_blocking(true, ignored);
   if (!prefix.empty()) {
@@ -94,7 +97,7 @@ void Stream::took(const error_code& error, std::size_t count) {
     broken_ = true;
   }
   if (peer_gone()) {
-    peer_event_->notify_all();
+    peer_event_.notify_all();
   }
 }
 
@@ -236,10 +239,13 @@ void Stream::try_send() {
     }
     front_sent_ = sent;
   }
+  if (shutdown_wanted_ && out_.empty()) {
+    shutdown_send();
+  }
   if (broken_ || !open_) {
     out_.clear();
     out_bytes_ = front_sent_ = 0;
-    peer_event_->notify_all();
+    peer_event_.notify_all();
   }
 }
 
@@ -293,33 +299,17 @@ async::Task<void> Stream::flush() {
 }
 
 void Stream::set_deadline(Instant deadline) {
-  deadline_ = deadline;
-  if (open_ && deadline_ < armed_) {
-    arm_timer();
+  if (open_) {
+    timer_->arm(alarm_, deadline);
   }
 }
 
-void Stream::arm_timer() {
-  armed_ = deadline_;
-  timer_.expires_at(deadline_);
-  timer_.async_wait([weak = weak_from_this()](const error_code& error) {
-    const auto self = weak.lock();
-    if (error || !self || !self->open_) {
-      return;
-    }
-    self->armed_ = Instant::max();
-    if (monotonic_now() >= self->deadline_) {
-      self->expired_ = true;
-      self->close();
-    } else if (self->deadline_ != Instant::max()) {
-      self->arm_timer();
-    }
-  });
-}
-
 void Stream::shutdown_send() {
-  error_code ignored;
-  socket_.shutdown(Socket::shutdown_send, ignored);
+  shutdown_wanted_ = true;
+  if (out_.empty() && open_) {
+    error_code ignored;
+    socket_.shutdown(Socket::shutdown_send, ignored);
+  }
 }
 
 void Stream::close() {
@@ -328,13 +318,13 @@ void Stream::close() {
   }
   open_ = false;
   error_code ignored;
-  timer_.cancel();
+  alarm_.disarm();
   socket_.close(ignored);
   out_.clear();
   out_bytes_ = front_sent_ = 0;
   read_.notify_all();
   written_.notify_all();
-  peer_event_->notify_all();
+  peer_event_.notify_all();
 }
 
 void Stream::abort() {
@@ -350,7 +340,7 @@ async::Task<void> Stream::linger() {
   const auto flushed = co_await flush();
   if (flushed && !eof_) {
     shutdown_send();
-    set_deadline(std::min(deadline_, monotonic_now() + 2s));
+    set_deadline(monotonic_now() + 2s);
     for (std::size_t dropped = 0; dropped < linger_bytes;) {
       dropped += buffered().size();
       consume(buffered().size());
@@ -368,8 +358,7 @@ async::Task<Socket> Stream::release() {
   const auto self = shared_from_this();
   THAW_CO_TRY_VOID(co_await flush());
   watching_ = false;
-  timer_.cancel();
-  deadline_ = armed_ = Instant::max();
+  alarm_.disarm();
   if (reading_) {
     error_code ignored;
     socket_.cancel(ignored);
@@ -382,6 +371,24 @@ async::Task<Socket> Stream::release() {
   }
   open_ = false;
   co_return std::move(socket_);
+}
+
+async::Task<std::optional<std::string>> StreamBytes::read() {
+  const std::shared_ptr<Stream> stream = stream_;
+  if (stream->buffered().empty()) {
+    THAW_CO_TRY(const bool more, co_await stream->fill(unsent_limit, Stream::Hope::soon));
+    if (!more) {
+      co_return std::nullopt;
+    }
+  }
+  std::string bytes(stream->buffered());
+  stream->consume(bytes.size());
+  co_return bytes;
+}
+
+async::Task<void> StreamBytes::write(std::string data) {
+  const std::shared_ptr<Stream> stream = stream_;
+  co_return co_await stream->write(std::move(data));
 }
 
 }  // namespace thaw::net::detail

@@ -9,23 +9,22 @@
 // writer at a time.
 #pragma once
 
-#include <boost/asio/generic/stream_protocol.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
 
 #include "thaw/async/event.h"
+#include "thaw/net/detail/coarse_timer.h"
+#include "thaw/net/detail/socket.h"
+#include "thaw/net/http.h"
 
 namespace thaw::net::detail {
-
-using Socket = boost::asio::generic::stream_protocol::socket;
 
 class Stream : public std::enable_shared_from_this<Stream> {
  public:
   // `prefix`: bytes that were read from the socket already.
-  Stream(Socket socket, std::string_view prefix);
+  Stream(Socket socket, std::string_view prefix, std::shared_ptr<CoarseTimer> timer);
 
   // -- input
   std::string_view buffered() const { return {buffer_.get() + begin_, end_ - begin_}; }
@@ -40,7 +39,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
   // The peer has ended its stream or broken off.
   bool peer_gone() const { return eof_ || broken_; }
   // Notified when peer_gone() becomes true (while watched or read) and by close().
-  async::Event& peer_event() { return *peer_event_; }
+  async::Event& peer_event() { return peer_event_; }
 
   // -- output
   // Queues without waiting; errors show at the next wait.
@@ -52,10 +51,11 @@ class Stream : public std::enable_shared_from_this<Stream> {
   std::size_t unsent() const { return out_bytes_; }
 
   // -- life
-  // Closes the connection when the instant passes; max() for never. Cheap when it moves away.
+  // Closes the connection when the instant passes; max() for never.
   void set_deadline(Instant deadline);
   bool expired() const { return expired_; }
   bool open() const { return open_; }
+  // Tells the peer that nothing follows, once everything queued is sent.
   void shutdown_send();
   void close();
   // Closes with a reset, so that the peer cannot take what it has for the whole.
@@ -65,7 +65,6 @@ class Stream : public std::enable_shared_from_this<Stream> {
   async::Task<void> linger();
   // Takes the socket out; nothing may be pending (see watch()); buffered() stays readable.
   async::Task<Socket> release();
-  boost::asio::any_io_executor executor() { return socket_.get_executor(); }
 
  private:
   // False: no room within `limit`.
@@ -75,12 +74,10 @@ class Stream : public std::enable_shared_from_this<Stream> {
   Error broken_error() const;
   void try_send();
   void start_background_write();
-  void arm_timer();
 
   Socket socket_;
-  boost::asio::steady_timer timer_;
-  Instant deadline_ = Instant::max();
-  Instant armed_ = Instant::max();
+  std::shared_ptr<CoarseTimer> timer_;
+  CoarseTimer::Alarm alarm_;
 
   std::unique_ptr<char[]> buffer_;
   std::size_t capacity_ = 0;
@@ -96,13 +93,27 @@ class Stream : public std::enable_shared_from_this<Stream> {
   std::size_t front_sent_ = 0;
   bool writing_ = false;
   bool flush_scheduled_ = false;
+  bool shutdown_wanted_ = false;
 
   bool broken_ = false;
   bool expired_ = false;
   bool open_ = true;
-  std::shared_ptr<async::Event> peer_event_ = std::make_shared<async::Event>();
+  async::Event peer_event_;
   async::Event read_;
   async::Event written_;
+};
+
+// A Stream as the raw bytes that an upgrade hands out.
+class StreamBytes final : public ByteStream {
+ public:
+  explicit StreamBytes(std::shared_ptr<Stream> stream) : stream_(std::move(stream)) {}
+  ~StreamBytes() override { stream_->close(); }
+  async::Task<std::optional<std::string>> read() override;
+  async::Task<void> write(std::string data) override;
+  void close_write() override { stream_->shutdown_send(); }
+
+ private:
+  std::shared_ptr<Stream> stream_;
 };
 
 }  // namespace thaw::net::detail

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/net/detail/http1_exchange.h"
+
+#include <boost/asio/error.hpp>
+#include <charconv>
+
+#include "thaw/base/check.h"
+#include "thaw/net/detail/http1_head.h"
+#include "thaw/net/detail/websocket.h"
+
+namespace thaw::net::detail {
+
+namespace {
+
+// The most that one read() returns, and the input that one connection may hold.
+constexpr std::size_t input_limit = 64u << 10;
+// A rest of a body that nobody has read: up to here it is cheaper to drop it than to reconnect.
+constexpr std::size_t droppable_bytes = 256u << 10;
+
+}  // namespace
+
+struct Http1Exchange::Life {
+  std::shared_ptr<Stream> stream;
+  bool over = false;
+};
+
+Http1Exchange::Http1Exchange(std::shared_ptr<Stream> stream, Http1Parser& parser, Peer peer,
+                             std::function<Http1AnswerPolicy()> policy)
+    : stream_(std::move(stream)),
+      parser_(parser),
+      policy_(std::move(policy)),
+      life_(std::make_shared<Life>(Life{stream_})),
+      keep_alive_(parser.keep_alive()),
+      minor_version_zero_(parser.head().minor_version == 0) {
+  Http1Head& head = parser_.head();
+  request_.method = std::move(head.method);
+  request_.target = std::move(head.target);
+  request_.version = minor_version_zero_ ? "1.0" : "1.1";
+  request_.scheme = "http";
+  request_.headers = std::move(head.headers);
+  request_.peer = std::move(peer);
+  request_.authority = request_.headers.find("host").value_or("");
+  take_absolute_target(request_);
+  awaits_continue_ = !minor_version_zero_ && !parser_.done() &&
+                     has_token(request_.headers, "expect", "100-continue");
+}
+
+Http1Exchange::~Http1Exchange() {
+  life_->over = true;
+  if (stream_) {
+    stream_->unwatch();
+    stream_->peer_event().notify_all();
+  }
+}
+
+async::Task<std::optional<std::string>> Http1Exchange::read() {
+  if (switched_) {
+    co_return Error::failed_precondition("the connection has switched protocols");
+  }
+  std::string piece;
+  bool first = true;
+  while (!parser_.done()) {
+    if (awaits_continue_) {
+      awaits_continue_ = false;
+      if (!responded_) {
+        stream_->queue("HTTP/1.1 100 Continue\r\n\r\n");
+        THAW_CO_TRY_VOID(co_await stream_->flush());
+      }
+    }
+    const std::string_view input = stream_->buffered();
+    if (!input.empty()) {
+      const Result<std::size_t> used = parser_.put_body(input, piece);
+      if (!used) {
+        body_failed_ = true;
+        co_return used.error();
+      }
+      stream_->consume(*used);
+      if (!piece.empty()) {
+        co_return piece;
+      }
+      if (parser_.done()) {
+        break;
+      }
+    }
+    const Stream::Hope hope = first ? Stream::Hope::soon : Stream::Hope::later;
+    first = false;
+    const Result<bool> more = co_await stream_->fill(input_limit, hope);
+    if (!more || !*more) {
+      body_failed_ = true;
+      if (!more && more.error().code() == Code::resource_exhausted) {
+        co_return Error::invalid_argument("a line between two chunks is too long");
+      }
+      if (!more) {
+        co_return more.error();
+      }
+      co_return Error::unavailable("the client broke off in the middle of its request");
+    }
+  }
+  co_return std::nullopt;
+}
+
+Http1Exchange::Framing Http1Exchange::choose_framing(int status, const Headers& headers) const {
+  if (status == 204 || status == 304) {
+    return Framing::none;
+  }
+  if (headers.find("content-length")) {
+    return Framing::length;
+  }
+  if (request_.method == "HEAD") {
+    return Framing::none;
+  }
+  return minor_version_zero_ ? Framing::until_close : Framing::chunked;
+}
+
+Result<std::string> Http1Exchange::render_head(int status, const Headers& headers) {
+  const Http1AnswerPolicy policy = policy_();
+  framing_ = choose_framing(status, headers);
+  silent_ = framing_ == Framing::none || request_.method == "HEAD";
+  if (framing_ == Framing::length) {
+    const std::string_view text = *headers.find("content-length");
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), length_left_);
+    if (error != std::errc() || end != text.data() + text.size()) {
+      return Error::internal("the answer's content-length is not a number");
+    }
+  }
+  const bool unread = awaits_continue_ || body_failed_;
+  keep_alive_ = keep_alive_ && !policy.close_after && !unread && framing_ != Framing::until_close;
+  HeadWriter head(status);
+  if (!policy.date.empty() && !headers.find("date")) {
+    head.add("date", policy.date);
+  }
+  for (const auto& [name, value] : headers.fields) {
+    if (is_hop_by_hop(name) ||
+        (name == "content-length" && framing_ != Framing::length && status != 304)) {
+      continue;
+    }
+    THAW_TRY_VOID(head.add_checked(name, value));
+  }
+  if (framing_ == Framing::chunked) {
+    head.add("transfer-encoding", "chunked");
+  }
+  if (!keep_alive_) {
+    head.add("connection", "close");
+  } else if (minor_version_zero_) {
+    head.add("connection", "keep-alive");
+  }
+  return std::move(head).end();
+}
+
+async::Task<void> Http1Exchange::respond(int status, Headers headers) {
+  if (responded_) {
+    co_return Error::failed_precondition("the exchange is answered already");
+  }
+  if (status < 200 || status > 999) {
+    co_return Error::internal("an answer cannot have the status " + std::to_string(status));
+  }
+  THAW_CO_TRY(std::string head, render_head(status, headers));
+  responded_ = true;
+  stream_->queue(std::move(head));
+  co_return ok();
+}
+
+async::Task<void> Http1Exchange::write(std::string data) {
+  if (!responded_ || finished_) {
+    co_return Error::failed_precondition("a write before respond() or after finish()");
+  }
+  if (framing_ == Framing::length && !silent_) {
+    if (data.size() > length_left_) {
+      stream_->abort();
+      co_return Error::internal("the answer is longer than its content-length");
+    }
+    length_left_ -= data.size();
+  }
+  if (silent_ || data.empty()) {
+    co_return ok();
+  }
+  if (framing_ != Framing::chunked) {
+    co_return co_await stream_->write(std::move(data));
+  }
+  stream_->queue(chunk_head(data.size()));
+  stream_->queue(std::move(data));
+  co_return co_await stream_->write("\r\n");
+}
+
+async::Task<void> Http1Exchange::finish() {
+  if (!responded_) {
+    co_return Error::failed_precondition("finish() before respond()");
+  }
+  if (finished_) {
+    co_return ok();
+  }
+  finished_ = true;
+  if (framing_ == Framing::length && !silent_ && length_left_ > 0) {
+    stream_->abort();
+    co_return Error::internal("the answer is shorter than its content-length");
+  }
+  if (framing_ == Framing::chunked) {
+    stream_->queue("0\r\n\r\n");
+  }
+  co_return co_await stream_->flush();
+}
+
+async::Task<void> Http1Exchange::until_gone() {
+  const std::shared_ptr<Life> life = life_;
+  const std::shared_ptr<Stream> stream = stream_;
+  stream->watch();
+  while (!life->over && stream->open() && !stream->peer_gone()) {
+    THAW_CO_TRY([[maybe_unused]] const bool notified,
+                co_await stream->peer_event().wait(Instant::max()));
+  }
+  co_return ok();
+}
+
+bool Http1Exchange::is_websocket_upgrade() const {
+  return request_.method == "GET" && !minor_version_zero_ &&
+         has_token(request_.headers, "connection", "upgrade") &&
+         has_token(request_.headers, "upgrade", "websocket") &&
+         request_.headers.find("sec-websocket-key").has_value();
+}
+
+async::Task<std::unique_ptr<WebSocket>> Http1Exchange::accept_websocket(std::string subprotocol,
+                                                                        Headers headers) {
+  if (!is_websocket_upgrade() || responded_) {
+    co_return Error::failed_precondition("the request does not ask for a WebSocket");
+  }
+  if (!subprotocol.empty() && !has_token(request_.headers, "sec-websocket-protocol", subprotocol)) {
+    co_return Error::invalid_argument("the client has not offered the sub-protocol " + subprotocol);
+  }
+  responded_ = finished_ = switched_ = true;
+  keep_alive_ = false;
+  co_return co_await upgrade_to_websocket(stream_, request_, std::move(subprotocol),
+                                          std::move(headers));
+}
+
+async::Task<std::unique_ptr<ByteStream>> Http1Exchange::switch_protocols(Headers headers) {
+  if (responded_ || minor_version_zero_ || !parser_.done()) {
+    co_return Error::failed_precondition("the exchange cannot switch protocols now");
+  }
+  HeadWriter head(101);
+  for (const auto& [name, value] : headers.fields) {
+    if (name != "content-length" && name != "transfer-encoding") {
+      THAW_CO_TRY_VOID(head.add_checked(name, value));
+    }
+  }
+  responded_ = finished_ = switched_ = true;
+  keep_alive_ = false;
+  stream_->queue(std::move(head).end());
+  co_return std::make_unique<StreamBytes>(stream_);
+}
+
+async::Task<bool> Http1Exchange::drop_rest_of_body() {
+  std::size_t dropped = 0;
+  while (!parser_.done() && dropped < droppable_bytes) {
+    THAW_CO_TRY(const std::optional<std::string> piece, co_await read());
+    dropped += piece ? piece->size() : 0;
+  }
+  co_return parser_.done();
+}
+
+async::Task<Http1Exchange::Next> Http1Exchange::complete(Result<void> outcome) {
+  stream_->unwatch();
+  if (switched_) {
+    co_return Next::gone;
+  }
+  if (!responded_) {
+    if (outcome) {
+      outcome = Error::internal("the handler has not answered");
+    }
+    // Not the handler's fault: there is nobody to answer, or no time.
+    if (!stream_->open() || co_await async::is_cancelled()) {
+      co_return Next::gone;
+    }
+    keep_alive_ = keep_alive_ && outcome.error().code() != Code::internal;
+    outcome = co_await answer_error(outcome.error());
+  } else if (outcome && !finished_) {
+    outcome = co_await finish();
+  }
+  if (!outcome) {
+    stream_->abort();
+    co_return Next::gone;
+  }
+  if (!keep_alive_) {
+    co_return Next::close;
+  }
+  if (!parser_.done()) {
+    stream_->set_deadline(monotonic_now() + 5s);
+    const Result<bool> dropped = co_await drop_rest_of_body();
+    if (!dropped || !*dropped) {
+      co_return Next::close;
+    }
+  }
+  co_return Next::another;
+}
+
+}  // namespace thaw::net::detail

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/net/detail/http1_head.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <ctime>
+
+namespace thaw::net::detail {
+
+namespace {
+
+std::string_view reason_of(int status) {
+  struct Entry {
+    int status;
+    std::string_view reason;
+  };
+  static constexpr auto reasons = std::to_array<Entry>({
+      {101, "Switching Protocols"},
+      {200, "OK"},
+      {201, "Created"},
+      {202, "Accepted"},
+      {204, "No Content"},
+      {206, "Partial Content"},
+      {301, "Moved Permanently"},
+      {302, "Found"},
+      {303, "See Other"},
+      {304, "Not Modified"},
+      {307, "Temporary Redirect"},
+      {308, "Permanent Redirect"},
+      {400, "Bad Request"},
+      {401, "Unauthorized"},
+      {403, "Forbidden"},
+      {404, "Not Found"},
+      {405, "Method Not Allowed"},
+      {408, "Request Timeout"},
+      {409, "Conflict"},
+      {410, "Gone"},
+      {412, "Precondition Failed"},
+      {413, "Content Too Large"},
+      {415, "Unsupported Media Type"},
+      {416, "Range Not Satisfiable"},
+      {422, "Unprocessable Content"},
+      {429, "Too Many Requests"},
+      {431, "Request Header Fields Too Large"},
+      {500, "Internal Server Error"},
+      {501, "Not Implemented"},
+      {502, "Bad Gateway"},
+      {503, "Service Unavailable"},
+      {504, "Gateway Timeout"},
+  });
+  for (const Entry& entry : reasons) {
+    if (entry.status == status) {
+      return entry.reason;
+    }
+  }
+  return "-";
+}
+
+bool is_token_char(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+         std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+}
+
+bool breaks_line(char c) { return c == '\r' || c == '\n' || c == '\0'; }
+
+}  // namespace
+
+HeadWriter::HeadWriter(int status) {
+  text_.reserve(256);
+  text_ += "HTTP/1.1 ";
+  text_ += std::to_string(status);
+  text_ += ' ';
+  text_ += reason_of(status);
+  text_ += "\r\n";
+}
+
+HeadWriter::HeadWriter(std::string_view method, std::string_view target) {
+  text_.reserve(512);
+  text_ += method;
+  text_ += ' ';
+  text_ += target;
+  text_ += " HTTP/1.1\r\n";
+}
+
+void HeadWriter::add(std::string_view name, std::string_view value) {
+  text_ += name;
+  text_ += ": ";
+  text_ += value;
+  text_ += "\r\n";
+}
+
+Result<void> HeadWriter::add_checked(std::string_view name, std::string_view value) {
+  if (name.empty() || !std::all_of(name.begin(), name.end(), is_token_char) ||
+      std::any_of(value.begin(), value.end(), breaks_line)) {
+    return Error::internal("a header has characters that it cannot have");
+  }
+  add(name, value);
+  return ok();
+}
+
+std::string HeadWriter::end() && {
+  text_ += "\r\n";
+  return std::move(text_);
+}
+
+bool is_hop_by_hop(std::string_view name) {
+  return name == "connection" || name == "keep-alive" || name == "proxy-connection" ||
+         name == "proxy-authenticate" || name == "proxy-authorization" || name == "te" ||
+         name == "trailer" || name == "transfer-encoding" || name == "upgrade";
+}
+
+std::string chunk_head(std::size_t size) {
+  std::array<char, 18> digits;
+  char* const end = std::to_chars(digits.data(), digits.data() + 16, size, 16).ptr;
+  end[0] = '\r';
+  end[1] = '\n';
+  return std::string(digits.data(), end + 2);
+}
+
+void take_absolute_target(HttpRequest& request) {
+  const std::string_view target = request.target;
+  if (target.starts_with('/') ||
+      !(target.starts_with("http://") || target.starts_with("https://"))) {
+    return;
+  }
+  const std::size_t start = target.find("//") + 2;
+  const std::size_t end = std::min(target.find_first_of("/?", start), target.size());
+  request.authority = target.substr(start, end - start);
+  std::string rest(target.substr(end));
+  request.target = rest.starts_with('/') ? std::move(rest) : "/" + rest;
+}
+
+std::string http_date(WallTime now) {
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  std::array<char, 32> text{};
+  const std::size_t size =
+      std::strftime(text.data(), text.size(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
+  return std::string(text.data(), size);
+}
+
+}  // namespace thaw::net::detail

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Writing HTTP/1.1: heads, chunk heads, and which headers belong to one connection only. Pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "thaw/net/http.h"
+
+namespace thaw::net::detail {
+
+class HeadWriter {
+ public:
+  explicit HeadWriter(int status);
+  HeadWriter(std::string_view method, std::string_view target);
+
+  void add(std::string_view name, std::string_view value);
+  // internal if a name or value would end the line early (header injection).
+  Result<void> add_checked(std::string_view name, std::string_view value);
+  std::string end() &&;
+
+ private:
+  std::string text_;
+};
+
+// connection, keep-alive, transfer-encoding and the like: about one connection, never forwarded.
+bool is_hop_by_hop(std::string_view name);
+// "1f4\r\n".
+std::string chunk_head(std::size_t size);
+// "GET http://host/path" is the same request as "GET /path" to that host.
+void take_absolute_target(HttpRequest& request);
+// The value of the date header for now.
+std::string http_date(WallTime now);
+
+}  // namespace thaw::net::detail

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/net/detail/http1_session.h"
+
+#include "thaw/net/detail/http1_exchange.h"
+#include "thaw/net/detail/http1_head.h"
+
+namespace thaw::net::detail {
+
+namespace {
+
+// The date header changes once a second; all connections of a loop share its text.
+std::string_view date_now() {
+  thread_local WallTime valid_until{};
+  thread_local std::string text;
+  const WallTime now = wall_now();
+  if (now >= valid_until || now + 1s < valid_until) {
+    valid_until = std::chrono::floor<std::chrono::seconds>(now) + 1s;
+    text = http_date(now);
+  }
+  return text;
+}
+
+class Session final : public LiveConnection {
+ public:
+  explicit Session(Http1Connection connection)
+      : stream_(std::make_shared<Stream>(
+            std::move(connection.socket), connection.already_read,
+            std::shared_ptr<CoarseTimer>(connection.core, &connection.core->timer))),
+        parser_(Http1Parser::Role::request, connection.core->limits.header_bytes),
+        peer_(std::move(connection.peer)),
+        handler_(*connection.handler),
+        core_(std::move(connection.core)) {
+    core_->connections.push_back(*this);
+    stream_->set_deadline(connection.accepted_at + core_->limits.header_timeout);
+  }
+  ~Session() override { stream_->close(); }
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  void begin_drain() override {
+    if (idle_) {
+      stream_->close();
+    }
+  }
+
+  async::Task<void> run() {
+    while (true) {
+      const Result<bool> head = co_await read_head();
+      if (!head) {
+        co_return co_await refuse(head.error());
+      }
+      if (!*head) {
+        co_return ok();
+      }
+      const Http1Exchange::Next next = co_await serve_one();
+      if (next == Http1Exchange::Next::close) {
+        co_return co_await stream_->linger();
+      }
+      if (next == Http1Exchange::Next::gone || core_->draining) {
+        co_return ok();
+      }
+      parser_.reset();
+      stream_->set_deadline(monotonic_now() + core_->limits.http1_idle);
+    }
+  }
+
+ private:
+  // False: the peer has closed between two requests.
+  async::Task<bool> read_head() {
+    bool started = false;
+    while (!parser_.head_done()) {
+      if (!stream_->buffered().empty()) {
+        THAW_CO_TRY(const std::size_t used, parser_.put_head(stream_->buffered()));
+        stream_->consume(used);
+        if (parser_.head_done()) {
+          break;
+        }
+        if (!started) {
+          started = true;
+          stream_->set_deadline(monotonic_now() + core_->limits.header_timeout);
+        }
+      }
+      idle_ = !started;
+      const Result<bool> more =
+          co_await stream_->fill(core_->limits.header_bytes + 1024, Stream::Hope::later);
+      idle_ = false;
+      if (!more && more.error().code() == Code::resource_exhausted) {
+        co_return more.error();
+      }
+      if (!more || !*more) {
+        if (started && stream_->open() && more) {
+          co_return Error::invalid_argument("the request ends in the middle of its head");
+        }
+        co_return false;
+      }
+    }
+    stream_->set_deadline(Instant::max());
+    co_return true;
+  }
+
+  boost::asio::awaitable<Http1Exchange::Next> serve_one() {
+    ++core_->stats.http_requests;
+    auto policy = [core = core_] {
+      return Http1AnswerPolicy{.close_after = core->draining, .date = date_now()};
+    };
+    Http1Exchange exchange(stream_, parser_, peer_, policy);
+    Result<void> outcome = co_await handler_(exchange);
+    const auto next = co_await exchange.complete(std::move(outcome));
+    co_return next ? *next : Http1Exchange::Next::gone;
+  }
+
+  // A request that cannot be understood is answered without a handler, and ends the connection.
+  async::Task<void> refuse(Error error) {
+    const bool too_large = error.code() == Code::resource_exhausted;
+    const int status = too_large ? 431 : http_status(error.code());
+    const std::string body = error.message() + "\n";
+    HeadWriter head(status);
+    head.add("content-type", "text/plain; charset=utf-8");
+    head.add("content-length", std::to_string(body.size()));
+    head.add("connection", "close");
+    stream_->queue(std::move(head).end() + body);
+    co_return co_await stream_->linger();
+  }
+
+  std::shared_ptr<Stream> stream_;
+  Http1Parser parser_;
+  Peer peer_;
+  const HttpHandler& handler_;
+  std::shared_ptr<ServerCore> core_;
+  bool idle_ = false;
+};
+
+}  // namespace
+
+async::Task<void> run_http1(Http1Connection connection) {
+  Session session(std::move(connection));
+  co_return co_await session.run();
+}
+
+}  // namespace thaw::net::detail

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/net/detail/websocket.h"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/websocket/stream.hpp>
+
+#include "thaw/net/detail/http1_head.h"
+
+namespace thaw::net::detail {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace websocket = boost::beast::websocket;
+using boost::system::error_code;
+
+namespace {
+
+// Beast knows how to end TCP sockets only; this one is TCP or Unix.
+struct Transport {
+  using executor_type = Executor;
+
+  explicit Transport(Socket s) : socket(std::move(s)) {}
+  executor_type get_executor() { return socket.get_executor(); }
+  template <class Buffers, class Token>
+  auto async_read_some(const Buffers& buffers, Token&& token) {
+    return socket.async_read_some(buffers, std::forward<Token>(token));
+  }
+  template <class Buffers, class Token>
+  auto async_write_some(const Buffers& buffers, Token&& token) {
+    return socket.async_write_some(buffers, std::forward<Token>(token));
+  }
+
+  Socket socket;
+};
+
+void beast_close_socket(Transport& transport) {
+  error_code ignored;
+  transport.socket.close(ignored);
+}
+
+[[maybe_unused]] void teardown(beast::role_type, Transport& transport, error_code& error) {
+  transport.socket.close(error);
+}
+
+template <class Handler>
+void async_teardown(beast::role_type, Transport& transport, Handler&& handler) {
+  error_code error;
+  transport.socket.shutdown(Socket::shutdown_both, error);
+  asio::post(transport.get_executor(),
+             beast::bind_front_handler(std::forward<Handler>(handler), error_code()));
+}
+
+Error broken(const error_code& error) {
+  if (error == asio::error::operation_aborted) {
+    return Error::cancelled("cancelled during a WebSocket operation");
+  }
+  if (error == websocket::error::message_too_big || error == websocket::error::buffer_overflow) {
+    return Error::resource_exhausted("the WebSocket message is too large");
+  }
+  return Error::unavailable("the WebSocket broke off: " + error.message());
+}
+
+// One writer at a time: Beast allows one, and callers may be several tasks.
+class Turn {
+ public:
+  async::Task<void> take() {
+    while (busy_) {
+      THAW_CO_TRY([[maybe_unused]] const bool notified, co_await free_.wait(Instant::max()));
+    }
+    busy_ = true;
+    co_return ok();
+  }
+  void give_back() {
+    busy_ = false;
+    free_.notify_one();
+  }
+
+ private:
+  bool busy_ = false;
+  async::Event free_;
+};
+
+struct Connection {
+  explicit Connection(Socket socket) : stream(std::move(socket)) {}
+  websocket::stream<Transport, false> stream;
+  beast::flat_buffer buffer;
+  Turn turn;
+};
+
+class BeastWebSocket final : public WebSocket {
+ public:
+  explicit BeastWebSocket(std::shared_ptr<Connection> connection)
+      : connection_(std::move(connection)) {}
+  ~BeastWebSocket() override { beast_close_socket(connection_->stream.next_layer()); }
+
+  async::Task<std::optional<WebSocketMessage>> receive() override {
+    const auto connection = connection_;
+    if (co_await async::is_cancelled()) {
+      co_return Error::cancelled("cancelled before a receive");
+    }
+    const auto [error, size] = co_await connection->stream.async_read(
+        connection->buffer, asio::as_tuple(asio::use_awaitable));
+    if (error == websocket::error::closed) {
+      co_return std::nullopt;
+    }
+    if (error) {
+      co_return broken(error);
+    }
+    WebSocketMessage message;
+    message.kind = connection->stream.got_text() ? WebSocketMessage::Kind::text
+                                                 : WebSocketMessage::Kind::binary;
+    const auto bytes = connection->buffer.data();
+    message.data.assign(static_cast<const char*>(bytes.data()), bytes.size());
+    connection->buffer.clear();
+    if (connection->buffer.capacity() > (64u << 10)) {
+      connection->buffer.shrink_to_fit();
+    }
+    co_return message;
+  }
+
+  async::Task<void> send(WebSocketMessage message) override {
+    const auto connection = connection_;
+    THAW_CO_TRY_VOID(co_await connection->turn.take());
+    connection->stream.text(message.kind == WebSocketMessage::Kind::text);
+    const auto [error, size] = co_await connection->stream.async_write(
+        asio::buffer(message.data), asio::as_tuple(asio::use_awaitable));
+    connection->turn.give_back();
+    if (error) {
+      co_return broken(error);
+    }
+    co_return ok();
+  }
+
+  async::Task<void> close(int code, std::string reason) override {
+    const auto connection = connection_;
+    THAW_CO_TRY_VOID(co_await connection->turn.take());
+    if (!connection->stream.is_open()) {
+      connection->turn.give_back();
+      co_return ok();
+    }
+    websocket::close_reason why(static_cast<websocket::close_code>(code));
+    why.reason.assign(reason.data(), std::min(reason.size(), why.reason.max_size()));
+    const auto [error] =
+        co_await connection->stream.async_close(why, asio::as_tuple(asio::use_awaitable));
+    connection->turn.give_back();
+    if (error && error != websocket::error::closed) {
+      co_return broken(error);
+    }
+    co_return ok();
+  }
+
+  int close_code() const override { return connection_->stream.reason().code; }
+
+ private:
+  std::shared_ptr<Connection> connection_;
+};
+
+// Beast reads the handshake itself: the head is written again for it, with what came behind.
+Result<std::string> handshake_bytes(const HttpRequest& request, std::string_view behind) {
+  HeadWriter head(request.method, request.target);
+  for (const auto& [name, value] : request.headers.fields) {
+    if (name != "sec-websocket-extensions") {
+      THAW_TRY_VOID(head.add_checked(name, value));
+    }
+  }
+  return std::move(head).end() + std::string(behind);
+}
+
+}  // namespace
+
+async::Task<std::unique_ptr<WebSocket>> upgrade_to_websocket(std::shared_ptr<Stream> stream,
+                                                             const HttpRequest& request,
+                                                             std::string subprotocol,
+                                                             Headers headers) {
+  const HttpRequest upgrade = request;
+  THAW_CO_TRY(Socket socket, co_await stream->release());
+  THAW_CO_TRY(const std::string bytes, handshake_bytes(upgrade, stream->buffered()));
+  const auto connection = std::make_shared<Connection>(std::move(socket));
+  auto& websocket = connection->stream;
+  websocket.set_option(websocket::stream_base::timeout::suggested(beast::role_type::server));
+  websocket.read_message_max(websocket_message_bytes);
+  websocket.auto_fragment(false);
+  auto decorate = [&](websocket::response_type& response) {
+    response.erase(beast::http::field::server);
+    if (!subprotocol.empty()) {
+      response.set(beast::http::field::sec_websocket_protocol, subprotocol);
+    }
+    for (const auto& [name, value] : headers.fields) {
+      if (!is_hop_by_hop(name) && !name.starts_with("sec-websocket-")) {
+        response.insert(name, value);
+      }
+    }
+  };
+  websocket.set_option(websocket::stream_base::decorator(decorate));
+  const auto [error] =
+      co_await websocket.async_accept(asio::buffer(bytes), asio::as_tuple(asio::use_awaitable));
+  websocket.set_option(websocket::stream_base::decorator([](websocket::response_type&) {}));
+  if (error) {
+    co_return Error::invalid_argument("the WebSocket handshake failed: " + error.message());
+  }
+  co_return std::make_unique<BeastWebSocket>(connection);
+}
+
+}  // namespace thaw::net::detail

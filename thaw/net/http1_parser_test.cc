@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/net/detail/http1_parser.h"
+
+#include <doctest/doctest.h>
+
+#include "thaw/net/detail/http1_head.h"
+
+namespace thaw::net::detail {
+namespace {
+
+using Role = Http1Parser::Role;
+
+// Presents `bytes` in pieces of `step`, as a slow peer would; returns the body.
+Result<std::string> parse(Http1Parser& parser, std::string_view bytes, std::size_t step) {
+  std::string body;
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  while (!parser.done()) {
+    const std::string_view input = bytes.substr(begin, end - begin);
+    std::size_t used = 0;
+    if (!input.empty()) {
+      THAW_TRY(used, parser.head_done() ? parser.put_body(input, body) : parser.put_head(input));
+      begin += used;
+    }
+    if (used == 0 && end == bytes.size()) {
+      return Error::unavailable("more is needed");
+    }
+    if (used == 0) {
+      end = std::min(bytes.size(), end + step);
+    }
+  }
+  return body + "|" + std::string(bytes.substr(begin));
+}
+
+Result<std::string> parse_request(std::string_view bytes, std::size_t step = 1) {
+  Http1Parser parser(Role::request, 8192);
+  return parse(parser, bytes, step);
+}
+
+Code code_of(const Result<std::string>& result) {
+  return result ? Code::ok : result.error().code();
+}
+
+TEST_CASE("a head has lower-case names in order of arrival") {
+  Http1Parser parser(Role::request, 8192);
+  REQUIRE(parse(parser, "GET /a?b=c HTTP/1.1\r\nHost: x\r\nX-One: 1\r\nx-one:  2 \r\n\r\n", 1));
+  CHECK(parser.head().method == "GET");
+  CHECK(parser.head().target == "/a?b=c");
+  CHECK(parser.head().headers.fields == std::vector<std::pair<std::string, std::string>>{
+                                            {"host", "x"}, {"x-one", "1"}, {"x-one", "2"}});
+  CHECK(parser.keep_alive());
+}
+
+TEST_CASE("a body ends where its length says and the next request stays") {
+  for (const std::size_t step : {1u, 7u, 1000u}) {
+    CHECK(parse_request("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabcGET /", step) ==
+          std::string("abc|GET /"));
+  }
+}
+
+TEST_CASE("chunks are joined; extensions and trailers are dropped") {
+  const std::string_view request =
+      "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+      "3;a=b\r\nabc\r\n4\r\ndefg\r\n0\r\nx-trailer: 1\r\n\r\nNEXT";
+  for (const std::size_t step : {1u, 5u, 1000u}) {
+    CHECK(parse_request(request, step) == std::string("abcdefg|NEXT"));
+  }
+}
+
+TEST_CASE("what two parsers could read differently is refused") {
+  const std::string_view post = "POST / HTTP/1.1\r\nhost: x\r\n";
+  for (const std::string_view rest : {
+           "content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n",
+           "transfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n",
+           "content-length: 3\r\ncontent-length: 4\r\n\r\n",
+           "content-length: 3, 4\r\n\r\n",
+           "content-length: +3\r\n\r\n",
+           "content-length: -3\r\n\r\n",
+           "content-length: 0x3\r\n\r\n",
+           "content-length: 99999999999999999999\r\n\r\n",
+           "content-length:\r\n\r\n",
+           "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n",
+           "host: y\r\n\r\n",
+           "x : 1\r\n\r\n",
+           "x\r\n\r\n",
+           ": 1\r\n\r\n",
+           "x: a\nb: c\r\n\r\n",
+           "x: a\rb: c\r\n\r\n",
+       }) {
+    CAPTURE(rest);
+    CHECK(code_of(parse_request(std::string(post) + std::string(rest))) == Code::invalid_argument);
+  }
+  CHECK(code_of(parse_request(std::string(post) + "transfer-encoding: gzip\r\n\r\n")) ==
+        Code::unimplemented);
+  CHECK(code_of(parse_request(std::string(post) + "transfer-encoding: gzip, chunked\r\n\r\n")) ==
+        Code::unimplemented);
+  CHECK(code_of(parse_request(std::string(post) + "transfer-encoding: xchunked\r\n\r\n")) ==
+        Code::unimplemented);
+}
+
+TEST_CASE("a malformed request line is refused") {
+  for (const std::string_view line : {
+           "GET\r\n",
+           "GET /\r\n",
+           "GET / HTTP/2.0\r\n",
+           "GET / HTTP/1.2\r\n",
+           "GET  / HTTP/1.1\r\n",
+           "GE T / HTTP/1.1\r\n",
+           "G\x01T / HTTP/1.1\r\n",
+           "GET /\x01 HTTP/1.1\r\n",
+           "\r\n",
+           "GET / HTTP/1.1 \r\n",
+           "GET / http/1.1\r\n",
+       }) {
+    CAPTURE(line);
+    CHECK(code_of(parse_request(std::string(line) + "host: x\r\n\r\n")) == Code::invalid_argument);
+  }
+  CHECK(code_of(parse_request("GET / HTTP/1.1\r\n\r\n")) == Code::invalid_argument);
+  CHECK(code_of(parse_request("GET / HTTP/1.0\r\n\r\n")) == Code::ok);
+}
+
+TEST_CASE("a malformed chunk is refused") {
+  const std::string head = "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+  for (const std::string_view body :
+       {"x\r\n", "3\r\nabcX\r\n0\r\n", "-1\r\n", "fffffffffffffffff\r\n", "3 \r\nabc\r\n",
+        "\r\n\r\n", "0\r\nbad trailer\r\n\r\n", "0\r\ncontent-length: 3\r\n\r\n"}) {
+    CAPTURE(body);
+    CHECK(code_of(parse_request(head + std::string(body))) == Code::invalid_argument);
+  }
+}
+
+TEST_CASE("a head past the limit is refused") {
+  const std::string huge(9000, 'a');
+  CHECK(code_of(parse_request("GET /" + huge + " HTTP/1.1\r\nhost: x\r\n\r\n", 512)) ==
+        Code::resource_exhausted);
+  CHECK(code_of(parse_request("GET / HTTP/1.1\r\nhost: x\r\nx: " + huge + "\r\n\r\n", 512)) ==
+        Code::resource_exhausted);
+}
+
+TEST_CASE("a response without a length lasts until the end of the stream") {
+  Http1Parser parser(Role::response, 8192);
+  const std::string_view bytes = "HTTP/1.1 200 OK\r\n\r\nabc";
+  CHECK(code_of(parse(parser, bytes, 4)) == Code::unavailable);
+  CHECK(!parser.done());
+  CHECK(parser.put_eof());
+  CHECK(parser.done());
+  CHECK(!parser.keep_alive());
+}
+
+TEST_CASE("a response that ends early is an error") {
+  for (const std::string_view bytes :
+       {"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n", "HTTP/1.1 200"}) {
+    Http1Parser parser(Role::response, 8192);
+    CHECK(code_of(parse(parser, bytes, 4)) == Code::unavailable);
+    CHECK(!parser.put_eof());
+  }
+}
+
+TEST_CASE("answers to HEAD and answers with 204 or 304 have no body") {
+  Http1Parser head(Role::response, 8192);
+  head.expect_no_body();
+  CHECK(parse(head, "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nNEXT", 1) == std::string("|NEXT"));
+  Http1Parser not_modified(Role::response, 8192);
+  CHECK(parse(not_modified, "HTTP/1.1 304 -\r\ncontent-length: 5\r\n\r\n", 1) == std::string("|"));
+}
+
+TEST_CASE("a parser reads one message after another") {
+  Http1Parser parser(Role::request, 8192);
+  REQUIRE(parse(parser, "GET /1 HTTP/1.1\r\nhost: x\r\n\r\n", 9));
+  parser.reset();
+  REQUIRE(parse(parser, "GET /2 HTTP/1.1\r\nhost: x\r\n\r\n", 9));
+  CHECK(parser.head().target == "/2");
+  CHECK(parser.head().headers.fields.size() == 1);
+}
+
+TEST_CASE("chunks in random pieces are joined, and broken ones never crash") {
+  std::uint64_t seed = 7;
+  const auto random = [&seed](std::size_t bound) {
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<std::size_t>(seed >> 33) % bound;
+  };
+  for (int round = 0; round < 3000; ++round) {
+    std::string bytes = "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+    const std::size_t head = bytes.size();
+    std::string body;
+    for (std::size_t chunks = random(4); chunks > 0; --chunks) {
+      const std::string data(1 + random(40), "0\r\nx"[random(4)]);
+      bytes += chunk_head(data.size()) + data + "\r\n";
+      body += data;
+    }
+    bytes += random(2) == 0 ? "0\r\n\r\n" : "000;x=y\r\na: b\r\n\r\n";
+    if (round % 2 == 0) {
+      CHECK(parse_request(bytes, 1 + random(20)) == body + "|" + "");
+      continue;
+    }
+    bytes[head + random(bytes.size() - head)] = "0\r\n;a\xff"[random(6)];
+    (void)parse_request(bytes, 1 + random(6));
+  }
+}
+
+TEST_CASE("random bytes neither crash nor hang the parser") {
+  std::uint64_t seed = 42;
+  const std::string_view alphabet = "GET /HTP1.\r\n:; chunked0123abcdef\x80\xff";
+  for (int round = 0; round < 3000; ++round) {
+    std::string bytes = round % 2 == 0 ? ""
+                                       : "POST / HTTP/1.1\r\nhost: x\r\n"
+                                         "transfer-encoding: chunked\r\n\r\n";
+    for (int i = 0; i < 80; ++i) {
+      seed = seed * 6364136223846793005u + 1442695040888963407u;
+      bytes += alphabet[(seed >> 33) % alphabet.size()];
+    }
+    (void)parse_request(bytes, 1 + static_cast<std::size_t>(round % 9));
+  }
+}
+
+TEST_CASE("a header that would end its line early is not written") {
+  HeadWriter head(200);
+  CHECK(head.add_checked("x-good", "a b"));
+  CHECK(!head.add_checked("x-bad", "a\r\nset-cookie: b"));
+  CHECK(!head.add_checked("x bad", "a"));
+  CHECK(!head.add_checked("", "a"));
+  CHECK(std::move(head).end() == "HTTP/1.1 200 OK\r\nx-good: a b\r\n\r\n");
+}
+
+TEST_CASE("an absolute target names the authority") {
+  HttpRequest request;
+  request.authority = "old";
+  request.target = "http://new:80?q=1";
+  take_absolute_target(request);
+  CHECK(request.authority == "new:80");
+  CHECK(request.target == "/?q=1");
+  CHECK(request.path() == "/");
+  CHECK(request.query() == "q=1");
+}
+
+TEST_CASE("lists of tokens are searched without regard to case") {
+  Headers headers;
+  headers.add("connection", "keep-alive, Upgrade");
+  CHECK(has_token(headers, "connection", "upgrade"));
+  CHECK(!has_token(headers, "connection", "close"));
+}
+
+TEST_CASE("dates are written the way of HTTP") {
+  CHECK(http_date(WallTime(std::chrono::seconds(784111777))) == "Sun, 06 Nov 1994 08:49:37 GMT");
+}
+
+}  // namespace
+}  // namespace thaw::net::detail
