@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/net/detail/http2_exchange.h"
+
+#include "thaw/base/log.h"
+
+namespace thaw::net::detail {
+
+namespace {
+
+constexpr std::size_t piece_bytes = 64u << 10;
+
+class Http2Exchange : public HttpExchange {
+ public:
+  Http2Exchange(Http2Session& session, Http2Stream& stream) : stream_(stream) {
+    HttpRequest& request = stream_.request();
+    request.version = "2";
+    request.peer = session.peer();
+    if (request.authority.empty()) {
+      request.authority = request.headers.find("host").value_or("");
+    }
+  }
+
+  const HttpRequest& request() const override { return stream_.request(); }
+
+  async::Task<std::optional<std::string>> read() override {
+    if (!continued_ && !responded() && request().headers.find("expect") == "100-continue") {
+      continued_ = true;
+      stream_.send_continue();
+    }
+    return stream_.read(piece_bytes);
+  }
+
+  async::Task<void> respond(int status, Headers headers) override {
+    if (responded()) {
+      co_return Error::internal("an exchange was answered twice");
+    }
+    const bool bodyless = request().method == "HEAD" || status == 204 || status == 304;
+    stream_.send_head(status, headers,
+                      bodyless ? Http2Stream::Body::none : Http2Stream::Body::follows);
+    if (stream_.gone()) {
+      co_return Error::cancelled("the peer of this request has gone away");
+    }
+    co_return ok();
+  }
+
+  async::Task<void> write(std::string data) override {
+    if (data.empty() || (request().method == "HEAD" && stream_.ended())) {
+      co_return ok();
+    }
+    std::vector<std::string_view> pieces{data};
+    co_return co_await stream_.send(std::move(pieces));
+  }
+
+  async::Task<void> finish() override {
+    Headers none;
+    stream_.send_end(std::move(none));
+    co_return ok();
+  }
+
+  bool responded() const override { return stream_.head_sent(); }
+  async::Task<void> until_gone() override { return stream_.until_gone(); }
+
+  bool is_websocket_upgrade() const override { return false; }
+  async::Task<std::unique_ptr<WebSocket>> accept_websocket(std::string, Headers) override {
+    co_return Error::unimplemented("WebSockets are served over HTTP/1.1 only");
+  }
+
+ private:
+  Http2Stream& stream_;
+  bool continued_ = false;
+};
+
+}  // namespace
+
+async::Task<void> serve_http(Http2Session& session, std::shared_ptr<Http2Stream> stream) {
+  Http2Exchange exchange(session, *stream);
+  if (stream->header_overflow) {
+    Headers none;
+    stream->send_head(431, none, Http2Stream::Body::none);
+    co_return ok();
+  }
+  const Result<void> outcome = co_await session.service().handler(exchange);
+  if (stream->gone()) {
+    co_return ok();
+  }
+  if (!stream->head_sent()) {
+    Headers none;
+    stream->send_head(500, none, Http2Stream::Body::none);
+  } else if (!outcome) {
+    // The head is out; a cut stream is all that still tells of the failure.
+    stream->reset(NGHTTP2_INTERNAL_ERROR);
+  } else {
+    Headers none;
+    stream->send_end(std::move(none));
+    stream->linger();
+  }
+  co_return outcome;
+}
+
+}  // namespace thaw::net::detail

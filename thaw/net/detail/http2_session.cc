@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/net/detail/http2_session.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cerrno>
+
+#include "thaw/base/log.h"
+#include "thaw/net/detail/http2_callbacks.h"
+#include "thaw/net/detail/http2_exchange.h"
+
+namespace thaw::net::detail {
+
+namespace asio = boost::asio;
+
+namespace {
+
+// The client keeps 64 MiB open for us; what we keep open for it bounds what an unread connection
+// costs, and is far above what one round trip carries on a local network.
+constexpr std::uint32_t stream_window = 4u << 20;
+constexpr std::int32_t connection_window = 16 << 20;
+// How much one turn may write and read before others run.
+constexpr int writes_per_turn = 16;
+constexpr int reads_per_turn = 16;
+
+}  // namespace
+
+bool FloodGuard::allow(Instant now) {
+  left_ = std::min(burst_, left_ + rate_ * to_seconds(now - last_));
+  last_ = now;
+  left_ -= 1;
+  return left_ >= 0;
+}
+
+struct Http2Session::Link {
+  Http2Session* session;
+};
+
+Http2Session::Http2Session(Socket socket, Peer peer, std::shared_ptr<const Service> service,
+                           std::shared_ptr<ServerCore> core)
+    : socket_(std::move(socket)),
+      peer_(std::move(peer)),
+      service_(std::move(service)),
+      core_(std::move(core)),
+      // A client may give up all its polls at once, and go on at a thousand a second.
+      resets_(std::max(1'000.0, 1.0 * core_->limits.streams_per_connection), 1'000),
+      last_heard_(monotonic_now()),
+      silence_alarm_([this] { on_silence(); }),
+      header_alarm_([this] { punish(NGHTTP2_ENHANCE_YOUR_CALM, "headers took too long"); }),
+      link_(std::make_shared<Link>(Link{this})),
+      tasks_(core_->loop) {
+  native_ = new_http2_server(this, core_->limits);
+  const nghttp2_settings_entry settings[] = {
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, core_->limits.streams_per_connection},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, stream_window},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
+       static_cast<std::uint32_t>(core_->limits.header_bytes)},
+  };
+  nghttp2_submit_settings(native_, NGHTTP2_FLAG_NONE, settings, std::size(settings));
+  nghttp2_session_set_local_window_size(native_, NGHTTP2_FLAG_NONE, 0, connection_window);
+  core_->connections.push_back(*this);
+}
+
+Http2Session::~Http2Session() {
+  link_->session = nullptr;
+  nghttp2_session_del(native_);
+}
+
+async::Task<void> Http2Session::run(std::string already_read) {
+  draining_ = core_->draining;
+  in_turn_ = true;
+  feed(already_read);
+  already_read = std::string();
+  start_ready();
+  in_turn_ = false;
+  flush();
+  watch_silence();
+  while (!closed_ && !co_await async::is_cancelled()) {
+    const auto [error] =
+        co_await socket_.async_wait(Socket::wait_read, asio::as_tuple(asio::use_awaitable));
+    if (error || closed_) {
+      break;
+    }
+    read_available();
+  }
+  header_alarm_.disarm();
+  silence_alarm_.disarm();
+  if (co_await async::is_cancelled()) {
+    // Not the peer's doing: tell it, as far as the socket takes it without waiting.
+    nghttp2_session_terminate_session(native_, NGHTTP2_NO_ERROR);
+    flush();
+  }
+  close();
+  const auto stopped = co_await tasks_.stop();
+  for (auto& [id, stream] : streams_) {
+    stream->detach();
+  }
+  co_return stopped;
+}
+
+void Http2Session::read_available() {
+  in_turn_ = true;
+  for (int round = 0; round < reads_per_turn && !closed_; ++round) {
+    auto& buffer = core_->read_buffer;
+    const ssize_t count = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), 0);
+    if (count <= 0) {
+      if (count == 0 || (errno != EAGAIN && errno != EINTR)) {
+        close();
+      }
+      break;
+    }
+    last_heard_ = monotonic_now();
+    feed({buffer.data(), static_cast<std::size_t>(count)});
+    if (static_cast<std::size_t>(count) < buffer.size()) {
+      break;
+    }
+  }
+  if (!in_headers_) {
+    header_alarm_.disarm();
+  } else if (!header_alarm_.armed()) {
+    core_->timer.arm(header_alarm_, last_heard_ + core_->limits.header_timeout);
+  }
+  start_ready();
+  in_turn_ = false;
+  flush();
+}
+
+void Http2Session::feed(std::string_view bytes) {
+  if (closed_ || punished_) {
+    return;
+  }
+  const ssize_t used = nghttp2_session_mem_recv(
+      native_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+  if (used < 0) {
+    log_debug("http2 connection broken by its peer",
+              {{"peer", peer_.address}, {"error", nghttp2_strerror(static_cast<int>(used))}});
+    nghttp2_session_terminate_session(
+        native_, used == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
+    punished_ = true;
+  }
+}
+
+// Handlers start after the whole input has been decoded, so that most find their message there;
+// what was reset in the same input is never started.
+void Http2Session::start_ready() {
+  // A handler's first step runs inside, and may end this session's turn in any state.
+  for (const auto& stream : std::exchange(ready_, {})) {
+    if (!closed_ && !punished_ && !stream->gone()) {
+      start(stream);
+    }
+  }
+}
+
+void Http2Session::start(const std::shared_ptr<Http2Stream>& stream) {
+  if (tasks_.size() > 2u * core_->limits.streams_per_connection) {
+    // Their streams are gone, but their handlers still clean up: the peer is too fast.
+    punish(NGHTTP2_ENHANCE_YOUR_CALM, "too many requests that are being cancelled");
+    return;
+  }
+  const auto type = stream->request().headers.find("content-type");
+  if (service_->table != nullptr && type && is_grpc_content_type(*type)) {
+    ++core_->stats.grpc_calls;
+    stream->task = tasks_.start("grpc", serve_grpc(*this, stream));
+  } else {
+    ++core_->stats.http_requests;
+    stream->task = tasks_.start("http2", serve_http(*this, stream));
+  }
+}
+
+bool Http2Session::has_room() const {
+  return unsent_ < static_cast<std::ptrdiff_t>(core_->limits.connection_buffer_bytes);
+}
+
+void Http2Session::flush_soon() {
+  if (in_turn_ || flush_posted_ || waiting_writable_ || closed_) {
+    return;
+  }
+  flush_posted_ = true;
+  asio::post(socket_.get_executor(), [link = link_] {
+    if (link->session != nullptr && link->session->flush_posted_) {
+      link->session->flush();
+    }
+  });
+}
+
+bool Http2Session::fill() {
+  while (out_.size() - out_begin_ < out_bytes) {
+    const std::uint8_t* bytes = nullptr;
+    const ssize_t count = nghttp2_session_mem_send(native_, &bytes);
+    if (count < 0) {
+      return false;
+    }
+    if (count == 0) {
+      break;
+    }
+    out_.append(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(count));
+  }
+  return true;
+}
+
+void Http2Session::flush() {
+  flush_posted_ = false;
+  if (closed_ || waiting_writable_) {
+    // What is told to a peer that broke the rules must fit into the socket at once.
+    return punished_ ? close() : void();
+  }
+  for (int round = 0;; ++round) {
+    if (!fill()) {
+      return close();
+    }
+    if (out_.empty()) {
+      break;
+    }
+    if (round == writes_per_turn) {
+      return flush_soon();
+    }
+    const ssize_t count = ::send(socket_.native_handle(), out_.data() + out_begin_,
+                                 out_.size() - out_begin_, MSG_NOSIGNAL);
+    if (count < 0) {
+      if (!punished_ && (errno == EAGAIN || errno == EINTR)) {
+        return wait_writable();
+      }
+      return close();
+    }
+    out_begin_ += static_cast<std::size_t>(count);
+    if (out_begin_ == out_.size()) {
+      out_.clear();
+      out_begin_ = 0;
+    }
+  }
+  if (punished_) {
+    return close();
+  }
+  if (out_.capacity() > (32u << 10)) {
+    out_ = std::string();
+  }
+  close_if_drained();
+}
+
+void Http2Session::wait_writable() {
+  waiting_writable_ = true;
+  out_.erase(0, out_begin_);
+  out_begin_ = 0;
+  socket_.async_wait(Socket::wait_write, [link = link_](boost::system::error_code error) {
+    if (link->session == nullptr) {
+      return;
+    }
+    link->session->waiting_writable_ = false;
+    if (!error) {
+      // The peer takes what we send: it is alive.
+      link->session->last_heard_ = monotonic_now();
+      link->session->flush();
+    }
+  });
+}
+
+void Http2Session::begin_drain() {
+  draining_ = true;
+  close_if_drained();
+}
+
+// GOAWAY comes when nothing runs any more: grpclib drops its running calls when it sees one. Until
+// then new streams are refused, which tells every client that they may go elsewhere.
+void Http2Session::close_if_drained() {
+  if (closed_ || waiting_writable_) {
+    return;
+  }
+  if (draining_ && streams_.empty() && ready_.empty()) {
+    nghttp2_session_terminate_session(native_, NGHTTP2_NO_ERROR);
+    if (fill() && !out_.empty()) {
+      [[maybe_unused]] const auto sent =
+          ::send(socket_.native_handle(), out_.data(), out_.size(), MSG_NOSIGNAL);
+    }
+    return close();
+  }
+  if (nghttp2_session_want_read(native_) == 0 && nghttp2_session_want_write(native_) == 0) {
+    close();
+  }
+}
+
+void Http2Session::watch_silence() {
+  // The kernel tells when a process on a Unix socket dies; one that is frozen must keep its calls.
+  if (peer_.transport == Peer::Transport::tcp && !closed_) {
+    core_->timer.arm(silence_alarm_, last_heard_ + core_->limits.idle_ping);
+  }
+}
+
+void Http2Session::on_silence() {
+  const Instant now = monotonic_now();
+  if (last_heard_ + core_->limits.idle_ping > now) {
+    return watch_silence();
+  }
+  if (ping_sent_ > last_heard_ && ping_sent_ != Instant::max()) {
+    log_debug("http2 peer does not answer", {{"peer", peer_.address}});
+    return close();
+  }
+  ping_sent_ = now;
+  nghttp2_submit_ping(native_, NGHTTP2_FLAG_NONE, nullptr);
+  flush_soon();
+  core_->timer.arm(silence_alarm_, now + core_->limits.ping_timeout);
+}
+
+void Http2Session::punish(std::uint32_t http2_error, std::string_view why) {
+  if (closed_) {
+    return;
+  }
+  log_warning("http2 connection closed", {{"peer", peer_.address}, {"why", std::string(why)}});
+  nghttp2_session_terminate_session(native_, http2_error);
+  punished_ = true;
+  if (!in_turn_) {
+    flush();
+  }
+}
+
+void Http2Session::allow_control_frame() {
+  if (!control_frames_.allow(monotonic_now())) {
+    punish(NGHTTP2_ENHANCE_YOUR_CALM, "too many frames that carry nothing");
+  }
+}
+
+void Http2Session::close() {
+  if (closed_) {
+    return;
+  }
+  closed_ = true;
+  unlink();
+  header_alarm_.disarm();
+  silence_alarm_.disarm();
+  ready_.clear();
+  for (auto& [id, stream] : streams_) {
+    stream->on_close();
+  }
+  // Ends the wait in run(); the descriptor goes after the handlers.
+  ::shutdown(socket_.native_handle(), SHUT_RDWR);
+  boost::system::error_code ignored;
+  socket_.close(ignored);
+}
+
+}  // namespace thaw::net::detail

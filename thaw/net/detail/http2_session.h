@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Http2Session: one HTTP/2 connection, the server's side, on nghttp2. run() reads, feeds nghttp2
+// and starts a task per request in the session's own group; answers are collected and written once
+// per loop turn. When run() returns, every handler has ended and the socket is closed.
+// Flow control is by hand: bytes count as received for the peer's window when a handler takes them.
+// Floods (resets, PINGs, SETTINGS, empty frames, CONTINUATION) end the connection with GOAWAY.
+// Loop thread only.
+#pragma once
+
+#include <nghttp2/nghttp2.h>
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "thaw/async/task_group.h"
+#include "thaw/net/detail/http2_stream.h"
+#include "thaw/net/detail/server_core.h"
+#include "thaw/net/detail/socket.h"
+
+namespace thaw::net::detail {
+
+// What a listener serves. Without a table every request goes to the HTTP handler.
+struct Service {
+  const GrpcTable* table = nullptr;
+  HttpHandler handler;
+};
+
+// A rate with a burst; counts frames that cost the peer nothing.
+class FloodGuard {
+ public:
+  FloodGuard(double burst, double per_second) : burst_(burst), rate_(per_second), left_(burst) {}
+  // False when the peer has used up its allowance.
+  bool allow(Instant now);
+
+ private:
+  double burst_;
+  double rate_;
+  double left_;
+  Instant last_{};
+};
+
+class Http2Session : public LiveConnection {
+ public:
+  Http2Session(Socket socket, Peer peer, std::shared_ptr<const Service> service,
+               std::shared_ptr<ServerCore> core);
+  ~Http2Session() override;
+  Http2Session(const Http2Session&) = delete;
+  Http2Session& operator=(const Http2Session&) = delete;
+
+  // Serves until the peer has gone, the connection has broken, a drain has ended it, or the task
+  // is cancelled.
+  async::Task<void> run(std::string already_read);
+  void begin_drain() override;
+
+  struct Callbacks;  // nghttp2's C callbacks
+
+  // --- for streams ---
+  nghttp2_session* native() { return native_; }
+  const Peer& peer() const { return peer_; }
+  const Service& service() const { return *service_; }
+  ServerCore& core() { return *core_; }
+  // Writes what nghttp2 has to send at the end of this loop turn.
+  void flush_soon();
+  void count_unsent(std::ptrdiff_t change) { unsent_ += change; }
+  bool has_room() const;
+
+ private:
+  struct Link;
+
+  // What is encoded ahead of the socket.
+  static constexpr std::size_t out_bytes = 128u << 10;
+
+  void feed(std::string_view bytes);
+  void start_ready();
+  void start(const std::shared_ptr<Http2Stream>& stream);
+  void read_available();
+  void flush();
+  bool fill();
+  void wait_writable();
+  void watch_silence();
+  void on_silence();
+  // Ends the connection after a protocol violation; GOAWAY is sent if it can be.
+  void punish(std::uint32_t http2_error, std::string_view why);
+  void allow_control_frame();
+  void close();
+  void close_if_drained();
+
+  Socket socket_;
+  const Peer peer_;
+  const std::shared_ptr<const Service> service_;
+  const std::shared_ptr<ServerCore> core_;
+  nghttp2_session* native_ = nullptr;
+
+  std::unordered_map<std::int32_t, std::shared_ptr<Http2Stream>> streams_;
+  std::vector<std::shared_ptr<Http2Stream>> ready_;  // heads complete, handler not started yet
+  std::string out_;                                  // bytes for the socket, from out_begin_
+  std::size_t out_begin_ = 0;
+  std::ptrdiff_t unsent_ = 0;  // bytes that streams hold for sending
+  bool in_turn_ = false;       // the end of the current turn will flush
+  bool flush_posted_ = false;
+  bool waiting_writable_ = false;
+  bool draining_ = false;
+  bool punished_ = false;
+  bool in_headers_ = false;  // a header block has begun and not ended
+  bool closed_ = false;
+
+  FloodGuard resets_;
+  FloodGuard control_frames_{1'000, 200};
+  Instant last_heard_;
+  Instant ping_sent_ = Instant::max();
+  CoarseTimer::Alarm silence_alarm_;
+  CoarseTimer::Alarm header_alarm_;
+
+  std::shared_ptr<Link> link_;  // lets posted work find out that the session is gone
+  async::TaskGroup tasks_;      // last: handlers use everything above
+};
+
+}  // namespace thaw::net::detail

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/net/detail/http2_stream.h"
+
+#include <algorithm>
+
+#include "thaw/base/check.h"
+#include "thaw/net/detail/http2_session.h"
+
+namespace thaw::net::detail {
+
+namespace {
+
+// What a stream may queue by copying while its connection has room; and when it has none, as long
+// as nothing is queued yet: a stalled stream must not hold up the short answers beside it.
+constexpr std::size_t roomy_allowance = 256u << 10;
+constexpr std::size_t least_allowance = 64u << 10;
+
+}  // namespace
+
+Error Http2Stream::gone_error() const {
+  return Error::cancelled("the peer of this request has gone away");
+}
+
+void Http2Stream::wake() {
+  if (changed_) {
+    changed_->notify_all();
+  }
+}
+
+async::Task<void> Http2Stream::wait() {
+  if (!changed_) {
+    changed_.emplace();
+  }
+  THAW_CO_TRY([[maybe_unused]] const bool notified, co_await changed_->wait(Instant::max()));
+  co_return ok();
+}
+
+async::Task<void> Http2Stream::until_gone() {
+  while (!closed_) {
+    THAW_CO_TRY_VOID(co_await wait());
+  }
+  co_return ok();
+}
+
+void Http2Stream::consume(std::size_t count) {
+  count = std::min(count, unconsumed_);
+  unconsumed_ -= count;
+  if (count > 0 && session_ != nullptr) {
+    nghttp2_session_consume(session_->native(), id_, count);
+    session_->flush_soon();
+  }
+}
+
+void Http2Stream::on_bytes(std::string_view bytes) {
+  unconsumed_ += bytes.size();
+  if (ended_) {
+    // The answer is complete and nobody reads any more.
+    consume(bytes.size());
+    return;
+  }
+  inbox_.append(bytes);
+  if (wanted_ > 0) {
+    // The waiting reader takes all of this; let the peer go on.
+    consume(unconsumed_);
+    if (inbox_.size() >= wanted_) {
+      wake();
+    }
+  }
+}
+
+void Http2Stream::on_remote_end() {
+  remote_ended = true;
+  wake();
+}
+
+void Http2Stream::on_close() {
+  closed_ = true;
+  consume(unconsumed_);
+  if (session_ != nullptr) {
+    session_->count_unsent(-static_cast<std::ptrdiff_t>(unsent()));
+  }
+  queued_.clear();
+  queued_begin_ = 0;
+  lent_.clear();
+  lent_begin_ = 0;
+  lent_bytes_ = 0;
+  deadline_alarm.disarm();
+  wake();
+  task.cancel();
+}
+
+async::Task<std::optional<std::string>> Http2Stream::read(std::size_t most) {
+  while (inbox_.empty()) {
+    if (remote_ended) {
+      co_return std::nullopt;
+    }
+    if (closed_) {
+      co_return gone_error();
+    }
+    wanted_ = 1;
+    const auto waited = co_await wait();
+    wanted_ = 0;
+    if (!waited) {
+      co_return waited.error();
+    }
+  }
+  std::optional<std::string> piece(inbox_.take(most));
+  consume(piece->size());
+  co_return piece;
+}
+
+async::Task<std::optional<std::string>> Http2Stream::read_message(std::size_t limit) {
+  while (true) {
+    THAW_CO_TRY(const std::optional<std::size_t> size, inbox_.message_size(limit));
+    const std::size_t whole = grpc_prefix_bytes + size.value_or(0);
+    if (size && inbox_.size() >= whole) {
+      std::optional<std::string> message(inbox_.take_message(*size));
+      consume(whole);
+      co_return message;
+    }
+    if (remote_ended) {
+      if (inbox_.empty()) {
+        co_return std::nullopt;
+      }
+      co_return Error::invalid_argument("the request ended inside a message");
+    }
+    if (closed_) {
+      co_return gone_error();
+    }
+    if (size) {
+      inbox_.expect_message(*size);
+    }
+    wanted_ = whole;
+    consume(unconsumed_);
+    const auto waited = co_await wait();
+    wanted_ = 0;
+    if (!waited) {
+      co_return waited.error();
+    }
+  }
+}
+
+std::size_t Http2Stream::allowance() const {
+  if (session_->has_room()) {
+    return roomy_allowance;
+  }
+  return unsent() == 0 ? least_allowance : 0;
+}
+
+void Http2Stream::queue_changed() {
+  if (sending_deferred) {
+    sending_deferred = false;
+    nghttp2_session_resume_data(session_->native(), id_);
+  }
+  session_->flush_soon();
+}
+
+// While it lives, the stream may point into memory of the writing task. If that ends early, what
+// was lent is taken back, and the stream, now cut inside a message, with it.
+class Http2Stream::Loan {
+ public:
+  explicit Loan(Http2Stream& stream) : stream_(stream) {}
+  Loan(const Loan&) = delete;
+  Loan& operator=(const Loan&) = delete;
+  ~Loan() {
+    if (stream_.lent_bytes_ > 0) {
+      if (stream_.session_ != nullptr) {
+        stream_.session_->count_unsent(-static_cast<std::ptrdiff_t>(stream_.lent_bytes_));
+      }
+      stream_.lent_bytes_ = 0;
+      stream_.lent_.clear();
+      stream_.lent_begin_ = 0;
+      stream_.reset(NGHTTP2_CANCEL);
+    }
+  }
+
+ private:
+  Http2Stream& stream_;
+};
+
+async::Task<void> Http2Stream::send(std::vector<std::string_view> pieces) {
+  std::size_t total = 0;
+  for (const auto piece : pieces) {
+    total += piece.size();
+  }
+  while (!closed_ && session_ != nullptr &&
+         (lent_bytes_ > 0 || (unsent() > 0 && unsent() + total > allowance()))) {
+    THAW_CO_TRY_VOID(co_await wait());
+  }
+  if (closed_ || session_ == nullptr || ended_) {
+    co_return gone_error();
+  }
+  session_->count_unsent(static_cast<std::ptrdiff_t>(total));
+  if (total <= least_allowance) {
+    for (const auto piece : pieces) {
+      queued_.append(piece);
+    }
+    queue_changed();
+    co_return ok();
+  }
+  THAW_CHECK(lent_bytes_ == 0);
+  lent_ = std::move(pieces);
+  lent_begin_ = 0;
+  lent_bytes_ = total;
+  const Loan loan(*this);
+  queue_changed();
+  while (lent_bytes_ > 0) {
+    THAW_CO_TRY_VOID(co_await wait());
+  }
+  if (closed_) {
+    co_return gone_error();
+  }
+  co_return ok();
+}
+
+void Http2Stream::move_unsent(std::size_t count, std::string& out) {
+  session_->count_unsent(-static_cast<std::ptrdiff_t>(count));
+  const std::size_t queued = std::min(count, queued_.size() - queued_begin_);
+  out.append(queued_, queued_begin_, queued);
+  queued_begin_ += queued;
+  if (queued_begin_ == queued_.size()) {
+    queued_.clear();
+    queued_begin_ = 0;
+  }
+  count -= queued;
+  lent_bytes_ -= count;
+  while (count > 0) {
+    std::string_view& piece = lent_[lent_begin_];
+    const std::size_t part = std::min(count, piece.size());
+    out.append(piece.substr(0, part));
+    piece.remove_prefix(part);
+    count -= part;
+    if (piece.empty()) {
+      ++lent_begin_;
+    }
+  }
+  if (unsent() == 0) {
+    wake();
+  }
+}
+
+void Http2Stream::send_end(Headers last) {
+  if (ended_) {
+    return;
+  }
+  ended_ = true;
+  trailers = std::move(last);
+  if (session_ != nullptr && !closed_) {
+    // What the peer still sends is dropped, and must not fill its window.
+    inbox_ = Inbox();
+    consume(unconsumed_);
+    queue_changed();
+  }
+}
+
+void Http2Stream::linger() {
+  if (session_ == nullptr || closed_ || remote_ended) {
+    return;
+  }
+  deadline_alarm.ring = [this] { reset(NGHTTP2_NO_ERROR); };
+  session_->core().timer.arm(deadline_alarm, monotonic_now() + 10s);
+}
+
+void Http2Stream::reset(std::uint32_t http2_error) {
+  ended_ = true;
+  if (session_ != nullptr && !closed_) {
+    nghttp2_submit_rst_stream(session_->native(), NGHTTP2_FLAG_NONE, id_, http2_error);
+    session_->flush_soon();
+  }
+}
+
+namespace {
+
+nghttp2_nv field(std::string_view name, std::string_view value) {
+  return {reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())),
+          reinterpret_cast<std::uint8_t*>(const_cast<char*>(value.data())), name.size(),
+          value.size(), NGHTTP2_NV_FLAG_NONE};
+}
+
+// Meaningful to one HTTP/1.1 hop only; HTTP/2 forbids them.
+bool is_hop_by_hop(std::string_view name) {
+  return name == "connection" || name == "keep-alive" || name == "proxy-connection" ||
+         name == "transfer-encoding" || name == "upgrade" || name == "te";
+}
+
+// A name or value that would break the peer's parser is dropped, as if it had not been set.
+bool is_valid(std::string_view name, std::string_view value) {
+  const nghttp2_nv nv = field(name, value);
+  return nghttp2_check_header_name(nv.name, nv.namelen) != 0 &&
+         nghttp2_check_header_value(nv.value, nv.valuelen) != 0;
+}
+
+std::vector<nghttp2_nv> fields_of(const Headers& headers) {
+  std::vector<nghttp2_nv> fields;
+  fields.reserve(headers.fields.size() + 1);
+  for (const auto& [name, value] : headers.fields) {
+    if (!is_hop_by_hop(name) && is_valid(name, value)) {
+      fields.push_back(field(name, value));
+    }
+  }
+  return fields;
+}
+
+// nghttp2 asks for bytes of a stream; it learns how many, and takes them in `send_data`.
+ssize_t read_source(nghttp2_session* session, std::int32_t id, std::uint8_t*, std::size_t length,
+                    std::uint32_t* flags, nghttp2_data_source* source, void*) {
+  auto& stream = *static_cast<Http2Stream*>(source->ptr);
+  const std::size_t available = stream.unsent();
+  if (available == 0 && !stream.ended()) {
+    stream.sending_deferred = true;
+    return NGHTTP2_ERR_DEFERRED;
+  }
+  const std::size_t count = std::min(available, length);
+  *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+  if (stream.ended() && count == available) {
+    *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (!stream.trailers.fields.empty()) {
+      *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+      const auto trailers = fields_of(stream.trailers);
+      if (nghttp2_submit_trailer(session, id, trailers.data(), trailers.size()) != 0) {
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+      }
+    }
+  }
+  return static_cast<ssize_t>(count);
+}
+
+}  // namespace
+
+void Http2Stream::send_continue() {
+  if (session_ != nullptr && !closed_) {
+    const nghttp2_nv status = field(":status", "100");
+    nghttp2_submit_headers(session_->native(), NGHTTP2_FLAG_NONE, id_, nullptr, &status, 1,
+                           nullptr);
+    session_->flush_soon();
+  }
+}
+
+void Http2Stream::send_head(int status, const Headers& headers, Body body) {
+  if (session_ == nullptr || closed_ || head_sent_) {
+    return;
+  }
+  head_sent_ = true;
+  ended_ = ended_ || body == Body::none;
+  const std::string status_text = std::to_string(status);
+  auto fields = fields_of(headers);
+  fields.insert(fields.begin(), field(":status", status_text));
+  nghttp2_data_provider provider{};
+  provider.source.ptr = this;
+  provider.read_callback = read_source;
+  if (nghttp2_submit_response(session_->native(), id_, fields.data(), fields.size(),
+                              body == Body::follows ? &provider : nullptr) != 0) {
+    reset(NGHTTP2_INTERNAL_ERROR);
+  }
+  session_->flush_soon();
+}
+
+}  // namespace thaw::net::detail
