@@ -20,7 +20,8 @@ setup:  ## Install the Debian packages that are missing (root)
 
 test: setup  ## Build and run every test, the real clients included
 	$(MAKE) build
-	ctest --preset release --no-tests=error --output-junit $(CURDIR)/build/release/tests.xml
+	ctest --preset release --no-tests=error --test-output-size-passed 1000000 \
+	  --output-junit $(CURDIR)/build/release/tests.xml
 
 check: setup build/asan/build.ninja build/tsan/build.ninja  ## Unit tests under sanitizers
 	ninja -C build/asan $$($(call tests_of,asan))
