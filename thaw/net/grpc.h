@@ -31,6 +31,10 @@ class GrpcCall {
   virtual Instant deadline() const = 0;  // Instant::max() when the client set none
   // Sent with the final status. Binary values go under names that end in -bin (base64 is added).
   virtual void add_trailer(std::string name, std::string value) = 0;
+  // Call before building a reply of megabytes: waits until the replies that this connection's peer
+  // has not taken yet leave room for it (ServerLimits::connection_reply_bytes; one that is larger
+  // waits for all others). Held until the call ends; once per call.
+  virtual async::Task<void> reserve_reply(std::size_t bytes) = 0;
 };
 
 // Raw, framed messages below the typed table; implemented by the HTTP/2 session.

@@ -20,6 +20,10 @@ struct ServerLimits {
   std::size_t grpc_message_bytes = 100u << 20;
   // Unsent bytes that one connection may hold in memory before its writers wait.
   std::size_t connection_buffer_bytes = 4u << 20;
+  // What GrpcCall::reserve_reply hands out at a time to the calls of one connection.
+  std::size_t connection_reply_bytes = 112u << 20;
+  // Unread bytes of requests beyond which a connection's peer must stop sending.
+  std::size_t connection_unread_bytes = 64u << 20;
   std::size_t header_bytes = 64u << 10;
   std::size_t connections = 20'000;
   std::uint32_t streams_per_connection = 10'000;

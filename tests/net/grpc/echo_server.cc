@@ -108,7 +108,8 @@ Task<void> chat(net::GrpcCall&, net::Source<Ask> source, net::Sink<Answer> sink)
   }
 }
 
-Task<Answer> big(net::GrpcCall&, Ask ask) {
+Task<Answer> big(net::GrpcCall& call, Ask ask) {
+  THAW_CO_TRY_VOID(co_await call.reserve_reply(static_cast<std::size_t>(ask.reply_bytes())));
   Answer answer;
   answer.set_payload(std::string(static_cast<std::size_t>(ask.reply_bytes()), 'x'));
   co_return answer;
@@ -212,7 +213,7 @@ void set_limit(net::ServerLimits& limits, const std::string& name, double value)
 Task<void> serve_until_told(async::Loop& loop, net::Server& running) {
   boost::asio::signal_set signals(loop.context(), SIGTERM, SIGINT);
   co_await signals.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
-  co_return co_await running.drain(monotonic_now() + 5s);
+  co_return co_await running.drain(monotonic_now() + 2s);
 }
 
 }  // namespace

@@ -67,6 +67,8 @@ class GrpcExchange : public GrpcCall, public GrpcStream {
     }
   }
 
+  ~GrpcExchange() override { session_.release_reply(reserved_); }
+
   const std::string& path() const override { return stream_.request().target; }
   const Headers& metadata() const override { return stream_.request().headers; }
   const Peer& peer() const override { return session_.peer(); }
@@ -77,6 +79,12 @@ class GrpcExchange : public GrpcCall, public GrpcStream {
       value = codec::base64_encode(value);
     }
     trailers_.add(std::move(name), std::move(value));
+  }
+
+  async::Task<void> reserve_reply(std::size_t bytes) override {
+    THAW_CO_TRY_VOID(co_await session_.reserve_reply(bytes));
+    reserved_ += bytes;
+    co_return ok();
   }
 
   async::Task<std::optional<std::string>> read_message() override {
@@ -166,6 +174,7 @@ class GrpcExchange : public GrpcCall, public GrpcStream {
   Http2Session& session_;
   Http2Stream& stream_;
   Headers trailers_;
+  std::size_t reserved_ = 0;
 };
 
 }  // namespace

@@ -115,11 +115,11 @@ struct Http2Session::Callbacks {
   }
 
   static int on_data(nghttp2_session* native, std::uint8_t, std::int32_t id,
-                     const std::uint8_t* bytes, std::size_t size, void*) {
+                     const std::uint8_t* bytes, std::size_t size, void* user_data) {
     if (auto* found = stream(native, id)) {
       found->on_bytes(text(bytes, size));
     } else {
-      nghttp2_session_consume(native, id, size);
+      of(user_data).count_unread(0, size);
     }
     return 0;
   }

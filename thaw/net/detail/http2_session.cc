@@ -19,8 +19,8 @@ namespace asio = boost::asio;
 
 namespace {
 
-// The client keeps 64 MiB open for us; what we keep open for it bounds what an unread connection
-// costs, and is far above what one round trip carries on a local network.
+// The client keeps 64 MiB open for us. What we keep open for it is far above what one round trip
+// carries on a local network; limits.connection_unread_bytes bounds what nobody reads.
 constexpr std::uint32_t stream_window = 4u << 20;
 constexpr std::int32_t connection_window = 16 << 20;
 // How much one turn may write and read before others run.
@@ -173,6 +173,32 @@ void Http2Session::start(const std::shared_ptr<Http2Stream>& stream) {
 
 bool Http2Session::has_room() const {
   return unsent_ < static_cast<std::ptrdiff_t>(core_->limits.connection_buffer_bytes);
+}
+
+void Http2Session::count_unread(std::ptrdiff_t change, std::size_t arrived) {
+  unread_ += change;
+  withheld_ += arrived;
+  if (withheld_ > 0 &&
+      unread_ <= static_cast<std::ptrdiff_t>(core_->limits.connection_unread_bytes)) {
+    nghttp2_session_consume_connection(native_, std::exchange(withheld_, 0));
+    flush_soon();
+  }
+}
+
+async::Task<void> Http2Session::reserve_reply(std::size_t bytes) {
+  while (reply_bytes_ > 0 && reply_bytes_ + bytes > core_->limits.connection_reply_bytes) {
+    THAW_CO_TRY([[maybe_unused]] const bool notified,
+                co_await reply_released_.wait(Instant::max()));
+  }
+  reply_bytes_ += bytes;
+  co_return ok();
+}
+
+void Http2Session::release_reply(std::size_t bytes) {
+  if (bytes > 0) {
+    reply_bytes_ -= bytes;
+    reply_released_.notify_all();
+  }
 }
 
 void Http2Session::flush_soon() {

@@ -66,6 +66,11 @@ class Http2Session : public LiveConnection {
   void flush_soon();
   void count_unsent(std::ptrdiff_t change) { unsent_ += change; }
   bool has_room() const;
+  // Bytes of requests come and are taken by handlers. The connection's window follows the sum, so
+  // that a request which nobody reads does not stop the others.
+  void count_unread(std::ptrdiff_t change, std::size_t arrived);
+  async::Task<void> reserve_reply(std::size_t bytes);
+  void release_reply(std::size_t bytes);
 
  private:
   struct Link;
@@ -99,7 +104,11 @@ class Http2Session : public LiveConnection {
   std::string out_;                                  // bytes for the socket, from out_begin_
   std::size_t out_begin_ = 0;
   std::ptrdiff_t unsent_ = 0;  // bytes that streams hold for sending
-  bool in_turn_ = false;       // the end of the current turn will flush
+  std::ptrdiff_t unread_ = 0;  // bytes that streams hold for their handlers
+  std::size_t withheld_ = 0;   // bytes not given back to the connection's window yet
+  std::size_t reply_bytes_ = 0;
+  async::Event reply_released_;
+  bool in_turn_ = false;  // the end of the current turn will flush
   bool flush_posted_ = false;
   bool waiting_writable_ = false;
   bool draining_ = false;

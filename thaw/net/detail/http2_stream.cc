@@ -46,13 +46,17 @@ void Http2Stream::consume(std::size_t count) {
   count = std::min(count, unconsumed_);
   unconsumed_ -= count;
   if (count > 0 && session_ != nullptr) {
-    nghttp2_session_consume(session_->native(), id_, count);
+    if (!closed_) {
+      nghttp2_session_consume_stream(session_->native(), id_, count);
+    }
+    session_->count_unread(-static_cast<std::ptrdiff_t>(count), 0);
     session_->flush_soon();
   }
 }
 
 void Http2Stream::on_bytes(std::string_view bytes) {
   unconsumed_ += bytes.size();
+  session_->count_unread(static_cast<std::ptrdiff_t>(bytes.size()), bytes.size());
   if (ended_) {
     // The answer is complete and nobody reads any more.
     consume(bytes.size());
