@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -42,13 +43,15 @@ enum class Profile {
 struct SandboxSpec {
   model::ContainerId id;
   std::vector<std::string> layers;  // host folders, lowest first; at least one
-  // Host folder for upper/work; the upper holds what the sandbox wrote (a build's new layer).
-  // Empty: a private folder of the sandbox's own, removed with it.
+  // Host folder (made if missing) in which "upper" and "work" are made; "upper" holds what the
+  // sandbox wrote (a build's new layer), and remove() takes "work" away again. Empty: a private
+  // folder of the sandbox's own, removed with it.
   std::string upper;
   std::vector<BindMount> binds;
   std::vector<std::string> argv;  // argv[0] is looked up in PATH of `env` inside the root
-  std::vector<std::string> env;   // "NAME=value", complete: nothing is inherited
-  std::string cwd = "/";
+  // "NAME=value", complete: nothing is inherited. HOME is the user's if it is not given.
+  std::vector<std::string> env;
+  std::string cwd = "/";  // made if missing
   std::string hostname;
   std::string user;  // "", "name", "uid", "uid:gid" as in a Dockerfile; "" is root
   Limits limits;
@@ -94,6 +97,7 @@ class Sandbox {
 struct SpawnerOptions {
   std::string instance;  // [a-z0-9]{1,12}: names every kernel object of this server
   std::string folder;    // DATA/sandboxes: private folders live here
+  // "auto": the first free network of 172.21.0.0 to 172.31.255.255, the default first.
   std::string bridge_address = "172.21.0.1/16";
   enum class Networking { on, off } networking = Networking::on;
 };
@@ -110,6 +114,10 @@ class Spawner {
   virtual Result<void> attach(async::Loop& loop, async::Pool& pool) = 0;
   // Makes bridge, NAT and cgroup roots. failed_precondition if the subnet is already routed.
   virtual async::Task<void> prepare() = 0;
+  // Lets containers reach this TCP port on bridge_host(); no other port of the host is reachable.
+  virtual async::Task<void> allow_port(std::uint16_t port) = 0;
+  // Ends when the program has been exec'd. A program that cannot be run, a missing layer or user
+  // is an Error, and nothing is left then.
   virtual async::Task<std::unique_ptr<Sandbox>> start(SandboxSpec spec) = 0;
   // Removes bridge, nft rules, cgroup roots; restores ip_forward. All sandboxes must be gone.
   virtual async::Task<void> shut_down() = 0;

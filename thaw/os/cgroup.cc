@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/os/cgroup.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <sstream>
+
+#include "thaw/os/files.h"
+
+namespace thaw::os {
+
+namespace {
+
+std::uint64_t number_in(const std::string& text) {
+  std::uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+std::uint64_t read_number(const std::string& path) {
+  const auto text = read_text(path);
+  return text ? number_in(*text) : 0;
+}
+
+// The value of "key value" in a flat keyed file.
+std::uint64_t read_keyed(const std::string& path, const std::string& key) {
+  const auto text = read_text(path);
+  std::istringstream lines(text ? *text : std::string());
+  std::string name;
+  std::uint64_t value = 0;
+  while (lines >> name >> value) {
+    if (name == key) {
+      return value;
+    }
+  }
+  return 0;
+}
+
+constexpr std::uint32_t cpu_period_us = 100'000;
+
+}  // namespace
+
+Result<CgroupLayout> CgroupLayout::detect() {
+  THAW_TRY(const std::string mountinfo, read_text("/proc/self/mountinfo"));
+  return parse(mountinfo);
+}
+
+Result<CgroupLayout> CgroupLayout::parse(const std::string& mountinfo) {
+  CgroupLayout v1{.version = Version::v1};
+  std::string v2_mount;
+  std::istringstream lines(mountinfo);
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t dash = line.find(" - ");
+    if (dash == std::string::npos) {
+      continue;
+    }
+    std::istringstream before(line.substr(0, dash));
+    std::istringstream after(line.substr(dash + 3));
+    std::string skip, root, point, type, source, options;
+    before >> skip >> skip >> skip >> root >> point;
+    after >> type >> source >> options;
+    if (type == "cgroup2" && v2_mount.empty()) {
+      v2_mount = point;
+    }
+    if (type != "cgroup") {
+      continue;
+    }
+    bool wanted = false;
+    std::istringstream words(options);
+    for (std::string word; std::getline(words, word, ',');) {
+      for (const auto& [name, slot] :
+           {std::pair("memory", &v1.memory), std::pair("cpu", &v1.cpu),
+            std::pair("cpuacct", &v1.cpuacct), std::pair("pids", &v1.pids),
+            std::pair("freezer", &v1.freezer)}) {
+        if (word == name && slot->empty()) {
+          *slot = point;
+          wanted = true;
+        }
+      }
+    }
+    if (wanted) {
+      v1.hierarchies.push_back(point);
+    }
+  }
+  if (!v1.memory.empty() && !v1.cpu.empty() && !v1.pids.empty()) {
+    return v1;
+  }
+  if (v2_mount.empty()) {
+    return Error::failed_precondition(
+        "no cgroups: mount cgroup2 at /sys/fs/cgroup (or the v1 controllers memory, cpu, pids)");
+  }
+  return CgroupLayout{Version::v2, {v2_mount}, v2_mount, v2_mount, v2_mount, v2_mount, v2_mount};
+}
+
+std::string Cgroup::path(const std::string& hierarchy, const char* file) const {
+  return hierarchy + "/" + name_ + "/" + file;
+}
+
+Result<void> Cgroup::make(Role role) const {
+  for (const std::string& hierarchy : layout_.hierarchies) {
+    const std::string folder = hierarchy + "/" + name_;
+    if (::mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) {
+      return Error::from_errno(errno, "make cgroup " + folder);
+    }
+  }
+  if (layout_.version == CgroupLayout::Version::v2 && role == Role::parent) {
+    const std::string root = layout_.hierarchies.front();
+    THAW_TRY_VOID(write_text(root + "/cgroup.subtree_control", "+cpu +memory +pids"));
+    THAW_TRY_VOID(write_text(path(root, "cgroup.subtree_control"), "+cpu +memory +pids"));
+  }
+  return ok();
+}
+
+Result<void> Cgroup::limit(const CgroupLimits& limits) const {
+  const bool v1 = layout_.version == CgroupLayout::Version::v1;
+  if (limits.memory_bytes != 0) {
+    const std::string bytes = std::to_string(limits.memory_bytes);
+    THAW_TRY_VOID(
+        write_text(path(layout_.memory, v1 ? "memory.limit_in_bytes" : "memory.max"), bytes));
+    // Swap would hide the limit. Kernels without swap accounting lack the files.
+    const char* swap = v1 ? "memory.memsw.limit_in_bytes" : "memory.swap.max";
+    if (exists(path(layout_.memory, swap))) {
+      THAW_TRY_VOID(write_text(path(layout_.memory, swap), v1 ? bytes : "0"));
+    }
+  }
+  if (limits.cpu_millis != 0) {
+    const std::string quota =
+        std::to_string(std::max<std::uint64_t>(1000, limits.cpu_millis * cpu_period_us / 1000ULL));
+    if (v1) {
+      THAW_TRY_VOID(write_text(path(layout_.cpu, "cpu.cfs_quota_us"), quota));
+    } else {
+      THAW_TRY_VOID(
+          write_text(path(layout_.cpu, "cpu.max"), quota + " " + std::to_string(cpu_period_us)));
+    }
+  }
+  if (limits.pids != 0) {
+    THAW_TRY_VOID(write_text(path(layout_.pids, "pids.max"), std::to_string(limits.pids)));
+  }
+  return ok();
+}
+
+Result<void> Cgroup::add(int pid) const {
+  const std::string number = std::to_string(pid);
+  for (const std::string& hierarchy : layout_.hierarchies) {
+    THAW_TRY_VOID(write_text(path(hierarchy, "cgroup.procs"), number));
+  }
+  return ok();
+}
+
+Result<Fd> Cgroup::open_for_clone() const {
+  if (layout_.version == CgroupLayout::Version::v1) {
+    return Fd();
+  }
+  return open_file(layout_.hierarchies.front() + "/" + name_, O_RDONLY | O_DIRECTORY);
+}
+
+CgroupUsage Cgroup::usage() const {
+  CgroupUsage usage;
+  if (layout_.version == CgroupLayout::Version::v1) {
+    usage.memory_bytes = read_number(path(layout_.memory, "memory.usage_in_bytes"));
+    usage.peak_memory_bytes = read_number(path(layout_.memory, "memory.max_usage_in_bytes"));
+    usage.out_of_memory_kills = read_keyed(path(layout_.memory, "memory.oom_control"), "oom_kill");
+    if (!layout_.cpuacct.empty()) {
+      usage.cpu_us = read_number(path(layout_.cpuacct, "cpuacct.usage")) / 1000;
+    }
+  } else {
+    usage.memory_bytes = read_number(path(layout_.memory, "memory.current"));
+    usage.peak_memory_bytes = read_number(path(layout_.memory, "memory.peak"));
+    usage.out_of_memory_kills = read_keyed(path(layout_.memory, "memory.events"), "oom_kill");
+    usage.cpu_us = read_keyed(path(layout_.cpu, "cpu.stat"), "usage_usec");
+  }
+  return usage;
+}
+
+std::vector<int> Cgroup::processes() const {
+  std::vector<int> pids;
+  for (const std::string& hierarchy : layout_.hierarchies) {
+    const auto text = read_text(path(hierarchy, "cgroup.procs"));
+    std::istringstream lines(text ? *text : std::string());
+    for (int pid = 0; lines >> pid;) {
+      if (pid > 0 && std::find(pids.begin(), pids.end(), pid) == pids.end()) {
+        pids.push_back(pid);
+      }
+    }
+  }
+  return pids;
+}
+
+void Cgroup::kill() const {
+  for (const int pid : processes()) {
+    ::kill(pid, SIGKILL);
+  }
+}
+
+Result<void> Cgroup::remove() const {
+  Result<void> result = ok();
+  for (const std::string& hierarchy : layout_.hierarchies) {
+    const std::string folder = hierarchy + "/" + name_;
+    if (::rmdir(folder.c_str()) == 0 || errno == ENOENT) {
+      continue;
+    }
+    for (const std::string& child : list_folder(folder)) {
+      struct stat status;
+      if (::stat((folder + "/" + child).c_str(), &status) == 0 && S_ISDIR(status.st_mode)) {
+        CgroupLayout only = layout_;
+        only.hierarchies = {hierarchy};
+        if (auto removed = Cgroup(only, name_ + "/" + child).remove(); !removed) {
+          result = std::move(removed);
+        }
+      }
+    }
+    if (::rmdir(folder.c_str()) != 0 && errno != ENOENT) {
+      result = Error::resource_exhausted("cgroup " + folder + " is still in use");
+    }
+  }
+  return result;
+}
+
+std::vector<std::string> top_cgroups(const CgroupLayout& layout, const std::string& prefix) {
+  std::vector<std::string> names;
+  for (const std::string& hierarchy : layout.hierarchies) {
+    for (const std::string& name : list_folder(hierarchy)) {
+      if (name.starts_with(prefix) && std::find(names.begin(), names.end(), name) == names.end()) {
+        names.push_back(name);
+      }
+    }
+  }
+  return names;
+}
+
+}  // namespace thaw::os

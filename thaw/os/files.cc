@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/os/files.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+namespace thaw::os {
+
+Result<Fd> open_file(const std::string& path, int flags, unsigned mode) {
+  Fd fd(::open(path.c_str(), flags | O_CLOEXEC, mode));
+  if (!fd.valid()) {
+    return Error::from_errno(errno, "open " + path);
+  }
+  return fd;
+}
+
+Result<std::string> read_text(const std::string& path) {
+  THAW_TRY(const Fd fd, open_file(path, O_RDONLY));
+  std::string text;
+  char piece[4096];
+  while (true) {
+    const ssize_t n = ::read(fd.get(), piece, sizeof piece);
+    if (n < 0 && errno == EINTR) {
+      continue;
+    }
+    if (n < 0) {
+      return Error::from_errno(errno, "read " + path);
+    }
+    if (n == 0) {
+      return text;
+    }
+    text.append(piece, static_cast<std::size_t>(n));
+  }
+}
+
+Result<void> write_text(const std::string& path, std::string_view text) {
+  THAW_TRY(const Fd fd, open_file(path, O_WRONLY));
+  if (::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    return Error::from_errno(errno, "write '" + std::string(text) + "' to " + path);
+  }
+  return ok();
+}
+
+Result<void> create_text(const std::string& path, std::string_view text, unsigned mode) {
+  THAW_TRY(const Fd fd, open_file(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode));
+  std::size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t n = ::write(fd.get(), text.data() + done, text.size() - done);
+    if (n < 0 && errno == EINTR) {
+      continue;
+    }
+    if (n < 0) {
+      return Error::from_errno(errno, "write " + path);
+    }
+    done += static_cast<std::size_t>(n);
+  }
+  return ok();
+}
+
+Result<void> make_folders(const std::string& path, unsigned mode) {
+  for (std::size_t slash = path.find('/', 1); slash != std::string::npos;
+       slash = path.find('/', slash + 1)) {
+    if (::mkdir(path.substr(0, slash).c_str(), mode) != 0 && errno != EEXIST) {
+      return Error::from_errno(errno, "make folder " + path.substr(0, slash));
+    }
+  }
+  if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST) {
+    return Error::from_errno(errno, "make folder " + path);
+  }
+  return ok();
+}
+
+bool exists(const std::string& path) {
+  struct stat status;
+  return ::lstat(path.c_str(), &status) == 0;
+}
+
+namespace {
+
+struct Folder {
+  explicit Folder(int fd) : stream(::fdopendir(fd)) {
+    if (stream == nullptr) {
+      ::close(fd);
+    }
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  ~Folder() {
+    if (stream != nullptr) {
+      ::closedir(stream);
+    }
+  }
+  // The next name that is not "." or ".."; nullptr at the end.
+  const char* next() {
+    while (stream != nullptr) {
+      const dirent* entry = ::readdir(stream);
+      if (entry == nullptr) {
+        return nullptr;
+      }
+      const std::string_view name = entry->d_name;
+      if (name != "." && name != "..") {
+        return entry->d_name;
+      }
+    }
+    return nullptr;
+  }
+  DIR* stream;
+};
+
+Result<void> remove_entry(int parent, const char* name, dev_t device, int depth);
+
+Result<void> remove_contents(int folder_fd, dev_t device, int depth) {
+  Folder folder(folder_fd);
+  if (folder.stream == nullptr) {
+    return Error::from_errno(errno, "list a folder to remove");
+  }
+  while (const char* name = folder.next()) {
+    THAW_TRY_VOID(remove_entry(::dirfd(folder.stream), name, device, depth));
+  }
+  return ok();
+}
+
+// Trees deeper than this are hostile; each level holds one descriptor.
+constexpr int max_depth = 2000;
+
+Result<void> remove_entry(int parent, const char* name, dev_t device, int depth) {
+  if (::unlinkat(parent, name, 0) == 0 || errno == ENOENT) {
+    return ok();
+  }
+  if (errno != EISDIR && errno != EPERM) {
+    return Error::from_errno(errno, std::string("remove ") + name);
+  }
+  if (::unlinkat(parent, name, AT_REMOVEDIR) == 0) {
+    return ok();
+  }
+  const int fd = ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  struct stat status;
+  if (fd < 0 || ::fstat(fd, &status) != 0) {
+    return Error::from_errno(errno, std::string("open to remove ") + name);
+  }
+  if (status.st_dev != device || depth >= max_depth) {
+    ::close(fd);
+    return Error::failed_precondition(std::string("not removed: ") + name +
+                                      " is a mount point or too deep");
+  }
+  THAW_TRY_VOID(remove_contents(fd, device, depth + 1));
+  if (::unlinkat(parent, name, AT_REMOVEDIR) != 0) {
+    return Error::from_errno(errno, std::string("remove folder ") + name);
+  }
+  return ok();
+}
+
+}  // namespace
+
+std::vector<std::string> list_folder(const std::string& path) {
+  std::vector<std::string> names;
+  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) {
+    return names;
+  }
+  Folder folder(fd);
+  while (const char* name = folder.next()) {
+    names.emplace_back(name);
+  }
+  return names;
+}
+
+Result<void> remove_tree(const std::string& path) {
+  struct stat status;
+  if (::lstat(path.c_str(), &status) != 0) {
+    return errno == ENOENT ? ok() : Result<void>(Error::from_errno(errno, "look at " + path));
+  }
+  auto removed = remove_entry(AT_FDCWD, path.c_str(), status.st_dev, 0);
+  if (!removed) {
+    return std::move(removed).error().with("tree", path);
+  }
+  return ok();
+}
+
+}  // namespace thaw::os

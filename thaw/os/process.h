@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Processes by descriptor: clone into namespaces and a cgroup, pidfds, signals. A pidfd never
+// names another process after the first has ended, unlike a pid.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+
+#include "thaw/base/result.h"
+#include "thaw/os/fd.h"
+
+namespace thaw::os {
+
+struct CloneOptions {
+  std::uint64_t namespaces = 0;  // CLONE_NEW… flags
+  int cgroup = -1;               // folder of a v2 cgroup to be born in, or -1
+};
+
+struct Cloned {
+  pid_t pid = 0;  // 0: this is the child
+  Fd pidfd;       // in the parent only
+};
+
+// fork(2) with namespaces. Only for single-threaded processes: the child runs ordinary code.
+Result<Cloned> clone_process(const CloneOptions& options);
+
+Result<void> send_signal(const Fd& pidfd, int number);
+
+// Closes every descriptor from `first` on.
+void close_from(int first);
+
+}  // namespace thaw::os

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/sandbox/detail/capabilities.h"
+
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace thaw::sandbox::detail {
+
+namespace {
+
+constexpr std::uint64_t bit(int capability) { return std::uint64_t{1} << capability; }
+
+// Files of its own root, signals to its own processes: nothing that reaches the kernel.
+constexpr std::uint64_t function_capabilities =
+    bit(CAP_CHOWN) | bit(CAP_DAC_OVERRIDE) | bit(CAP_FOWNER) | bit(CAP_KILL);
+
+// Package installation: owners, set-id bits, users that maintainer scripts switch to.
+constexpr std::uint64_t build_capabilities = function_capabilities | bit(CAP_FSETID) |
+                                             bit(CAP_SETUID) | bit(CAP_SETGID) | bit(CAP_SETFCAP) |
+                                             bit(CAP_SYS_CHROOT) | bit(CAP_NET_BIND_SERVICE);
+
+}  // namespace
+
+std::uint64_t kept_capabilities(Profile profile) {
+  return profile == Profile::build ? build_capabilities : function_capabilities;
+}
+
+Result<void> bound_capabilities(std::uint64_t kept) {
+  for (int capability = 0; ::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; ++capability) {
+    if ((kept & bit(capability)) == 0 && ::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) {
+      return Error::from_errno(errno, "drop capability " + std::to_string(capability));
+    }
+  }
+  return ok();
+}
+
+Result<void> drop_capabilities(std::uint64_t kept) {
+  if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) {
+    return Error::from_errno(errno, "clear ambient capabilities");
+  }
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct sets[2]{};
+  sets[0].effective = sets[0].permitted = static_cast<std::uint32_t>(kept);
+  sets[1].effective = sets[1].permitted = static_cast<std::uint32_t>(kept >> 32);
+  if (::syscall(SYS_capset, &header, sets) != 0) {
+    return Error::from_errno(errno, "set capabilities");
+  }
+  return ok();
+}
+
+}  // namespace thaw::sandbox::detail

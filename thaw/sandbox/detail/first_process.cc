@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/sandbox/detail/first_process.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/keyctl.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <optional>
+
+#include "thaw/os/files.h"
+#include "thaw/os/message.h"
+#include "thaw/os/netlink.h"
+#include "thaw/os/process.h"
+#include "thaw/sandbox/detail/capabilities.h"
+#include "thaw/sandbox/detail/main_program.h"
+#include "thaw/sandbox/detail/wire.h"
+
+namespace thaw::sandbox::detail {
+
+namespace {
+
+constexpr int report_number = 0;
+constexpr int pipe_number = 1;
+constexpr std::uint64_t may_kill = std::uint64_t{1} << CAP_KILL;
+
+[[noreturn]] void give_up(const os::Fd& report, const Error& error) {
+  (void)os::send_message(report.get(), encode_failure(error));
+  ::_exit(125);
+}
+
+// PID 1 dies with the spawner, and the tree with PID 1. The spawner may have died before the
+// kernel was asked, which the pidfd tells.
+Result<void> die_with(const os::Fd& spawner) {
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
+    return Error::from_errno(errno, "tie the sandbox to its spawner");
+  }
+  pollfd watched{spawner.get(), POLLIN, 0};
+  if (::poll(&watched, 1, 0) > 0) {
+    ::_exit(125);
+  }
+  return ok();
+}
+
+// Keys of the host's session are not the sandbox's.
+Result<void> join_new_keyring() {
+  if (::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr) < 0 && errno != ENOSYS) {
+    return Error::from_errno(errno, "make a session keyring");
+  }
+  return ok();
+}
+
+Result<void> enter(const FirstProcess& self) {
+  THAW_TRY_VOID(die_with(self.spawner));
+  if (self.joins_cgroup) {
+    THAW_TRY_VOID(self.cgroup.add(0));
+  }
+  if (::unshare(CLONE_NEWCGROUP) != 0) {
+    return Error::from_errno(errno, "make a cgroup namespace");
+  }
+  if (self.network_namespace.valid()) {
+    if (::setns(self.network_namespace.get(), CLONE_NEWNET) != 0) {
+      return Error::from_errno(errno, "enter the sandbox's network");
+    }
+  } else if (self.spec.network == SandboxSpec::Network::none) {
+    THAW_TRY(os::Netlink links, os::Netlink::open());
+    THAW_TRY_VOID(links.set_up(os::link_index("lo")));
+  }
+  const std::string hostname = self.spec.hostname.empty() ? "sandbox" : self.spec.hostname;
+  if (::sethostname(hostname.c_str(), hostname.size()) != 0) {
+    return Error::from_errno(errno, "set the host name");
+  }
+  ::setsid();
+  ::umask(022);
+  // The main program and its children are killed before PID 1, which has to tell of it.
+  // Without CAP_SYS_RESOURCE it is at least the smallest process of the tree.
+  (void)os::write_text("/proc/self/oom_score_adj", "-1000");
+  THAW_TRY_VOID(enter_root(self.folders, self.spec));
+  return join_new_keyring();
+}
+
+// What the main program says before it becomes the user's: the time, or why it could not.
+struct StartReport {
+  std::uint64_t started_ns = 0;
+  std::optional<Error> failure;
+};
+
+StartReport read_start(const os::Fd& pipe) {
+  StartReport report;
+  std::string bytes;
+  char piece[4096];
+  while (true) {
+    const ssize_t n = ::read(pipe.get(), piece, sizeof piece);
+    if (n < 0 && errno == EINTR) {
+      continue;
+    }
+    if (n <= 0) {
+      break;
+    }
+    bytes.append(piece, static_cast<std::size_t>(n));
+  }
+  Reader reader(bytes);
+  report.started_ns = reader.number();
+  if (!reader.ok()) {
+    report.failure = Error::internal("the main program ended before it began");
+  } else if (reader.kind() == Kind::failed) {
+    report.failure = decode_failure(reader);
+  }
+  return report;
+}
+
+// Reaps until the main program has ended; returns its wait status. Signals are blocked and taken
+// one by one, so that none is lost between two of them.
+int supervise(pid_t main_program, const sigset_t& all) {
+  while (true) {
+    const int number = ::sigwaitinfo(&all, nullptr);
+    if (number < 0) {
+      continue;
+    }
+    if (number != SIGCHLD) {
+      ::kill(main_program, number);
+      continue;
+    }
+    int status = 0;
+    for (pid_t pid = 0; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
+      if (pid == main_program) {
+        return status;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void run_first_process(FirstProcess self) {
+  ::prctl(PR_SET_NAME, "thaw-init");
+  sigset_t all;
+  ::sigfillset(&all);
+  ::sigprocmask(SIG_SETMASK, &all, nullptr);
+  if (auto entered = enter(self); !entered) {
+    give_up(self.report, entered.error());
+  }
+  int pipe[2];
+  if (::pipe2(pipe, O_CLOEXEC) != 0) {
+    give_up(self.report, Error::from_errno(errno, "make a pipe"));
+  }
+  const pid_t main_program = ::fork();
+  if (main_program < 0) {
+    give_up(self.report, Error::from_errno(errno, "fork the main program"));
+  }
+  if (main_program == 0) {
+    run_main_program(self.spec, {.output = self.standard_output.get(),
+                                 .error = self.standard_error.get(),
+                                 .report = pipe[1]});
+  }
+  // From here on PID 1 holds its report socket, the pipe, and nothing else.
+  ::dup2(self.report.release(), report_number);
+  ::dup2(pipe[0], pipe_number);
+  os::close_from(pipe_number + 1);
+  const os::Fd report(report_number);
+  const os::Fd start(pipe_number);
+  ::prctl(PR_SET_DUMPABLE, 0);
+  if (auto dropped = drop_capabilities(may_kill); !dropped) {
+    give_up(report, dropped.error());
+  }
+  const StartReport started = read_start(start);
+  if (started.failure) {
+    give_up(report, *started.failure);
+  }
+  (void)os::send_message(report.get(), Writer(Kind::started).number(started.started_ns).bytes());
+  const int status = supervise(main_program, all);
+  (void)os::send_message(report.get(),
+                         Writer(Kind::exited).number(static_cast<std::uint64_t>(status)).bytes());
+  ::_exit(0);
+}
+
+}  // namespace thaw::sandbox::detail

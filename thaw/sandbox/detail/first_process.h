@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// PID 1 of a sandbox, from its birth in new namespaces to its end: it builds the root, gives up
+// every power it does not need, starts the main program as its child, passes signals on, reaps
+// orphans, and reports how the main program ended. Its own end takes the whole tree with it.
+#pragma once
+
+#include "thaw/os/cgroup.h"
+#include "thaw/os/fd.h"
+#include "thaw/sandbox/detail/root_folder.h"
+#include "thaw/sandbox/sandbox.h"
+
+namespace thaw::sandbox::detail {
+
+struct FirstProcess {
+  SandboxSpec spec;
+  RootFolders folders;
+  os::Cgroup cgroup;
+  bool joins_cgroup = true;  // false: was born inside
+  os::Fd spawner;            // pidfd: PID 1 must not outlive it
+  os::Fd network_namespace;  // to enter; none: stay
+  os::Fd report;             // messages of wire.h
+  os::Fd standard_output;
+  os::Fd standard_error;
+};
+
+[[noreturn]] void run_first_process(FirstProcess self);
+
+}  // namespace thaw::sandbox::detail

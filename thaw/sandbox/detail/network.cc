@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/sandbox/detail/network.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <functional>
+
+#include "thaw/base/check.h"
+#include "thaw/os/files.h"
+#include "thaw/sandbox/detail/rules.h"
+
+namespace thaw::sandbox::detail {
+
+namespace {
+
+constexpr std::size_t ready_count = 4;
+constexpr std::uint32_t max_slots = 4000;
+// Servers of this machine agree here on subnets and on who restores forwarding.
+constexpr const char* shared_folder = "/run/thaw";
+constexpr const char* forwarding_knob = "/proc/sys/net/ipv4/ip_forward";
+constexpr const char* forwarding_before = "/run/thaw/ip_forward";
+
+Result<os::Fd> lock_network() {
+  THAW_TRY_VOID(os::make_folders(shared_folder));
+  THAW_TRY(os::Fd lock, os::open_file("/run/thaw/network.lock", O_RDWR | O_CREAT, 0600));
+  if (::flock(lock.get(), LOCK_EX) != 0) {
+    return Error::from_errno(errno, "lock /run/thaw/network.lock");
+  }
+  return lock;
+}
+
+os::MacAddress mac_of(std::uint32_t address) {
+  // By address: a neighbour entry stays true when another sandbox gets the address.
+  const auto byte = [address](int shift) { return static_cast<std::uint8_t>(address >> shift); };
+  return {0x02, 0x42, byte(24), byte(16), byte(8), byte(0)};
+}
+
+Result<std::optional<os::Route>> find_overlap(const os::Subnet& subnet) {
+  THAW_TRY(os::Netlink links, os::Netlink::open());
+  THAW_TRY(const std::vector<os::Route> routes, links.routes());
+  for (const os::Route& route : routes) {
+    if (route.destination.overlaps(subnet)) {
+      return std::optional(route);
+    }
+  }
+  return std::optional<os::Route>();
+}
+
+// The default network first, then pieces of its neighbours.
+Result<os::Subnet> pick_subnet() {
+  std::vector<os::Subnet> choices = {{0xac150001, 16}};
+  for (std::uint32_t second = 22; second <= 31; ++second) {
+    for (std::uint32_t third = 0; third < 256; third += 16) {
+      choices.push_back({0xac000001 | second << 16 | third << 8, 20});
+    }
+  }
+  for (const os::Subnet& subnet : choices) {
+    THAW_TRY(const auto overlap, find_overlap(subnet));
+    if (!overlap) {
+      return subnet;
+    }
+  }
+  return Error::resource_exhausted("no free network in 172.21.0.0 to 172.31.255.255");
+}
+
+Result<os::Subnet> choose_subnet(const std::string& wanted) {
+  if (wanted == "auto") {
+    return pick_subnet();
+  }
+  THAW_TRY(const os::Subnet subnet, os::Subnet::parse(wanted));
+  if (subnet.prefix < 8 || subnet.prefix > 28 || (subnet.address & ~subnet.mask()) == 0) {
+    return Error::invalid_argument("the bridge address " + wanted +
+                                   " must be a host's address with a prefix of 8 to 28");
+  }
+  THAW_TRY(const auto overlap, find_overlap(subnet));
+  if (overlap) {
+    std::string owner = "link " + std::to_string(overlap->link);
+    for (const std::string& name : os::link_names()) {
+      owner = os::link_index(name) == overlap->link ? name : owner;
+    }
+    return Error::failed_precondition("the container network " + wanted + " is already routed (" +
+                                      overlap->destination.to_string() + " to " + owner +
+                                      "); choose another bridge address");
+  }
+  return subnet;
+}
+
+// The first server switches forwarding on and notes what was before; the last one restores it.
+Result<void> start_forwarding() {
+  THAW_TRY(const std::string before, os::read_text(forwarding_knob));
+  if (!os::exists(forwarding_before)) {
+    THAW_TRY_VOID(os::create_text(forwarding_before, before));
+  }
+  return os::write_text(forwarding_knob, "1");
+}
+
+void stop_forwarding() {
+  for (const std::string& name : os::link_names()) {
+    if (name.starts_with("tw-")) {
+      return;
+    }
+  }
+  if (const auto before = os::read_text(forwarding_before)) {
+    (void)os::write_text(forwarding_knob, *before);
+    ::unlink(forwarding_before);
+  }
+}
+
+void switch_off_ipv6(const std::string& link) {
+  // A kernel without IPv6 has no such file.
+  (void)os::write_text("/proc/sys/net/ipv6/conf/" + link + "/disable_ipv6", "1");
+}
+
+}  // namespace
+
+std::string bridge_name(const std::string& instance) { return "tw-" + instance; }
+
+std::string veth_prefix(const std::string& instance) {
+  // A link's name has 15 letters; the instance may use 12 of them.
+  const std::size_t hash = std::hash<std::string>{}(instance);
+  std::string prefix = "tv";
+  for (int i = 0; i < 6; ++i) {
+    prefix += "abcdefghijklmnopqrstuvwxyz012345"[(hash >> (5 * i)) & 31];
+  }
+  return prefix + "-";
+}
+
+Result<void> remove_link(const std::string& name) {
+  THAW_TRY(os::Netlink links, os::Netlink::open());
+  return links.remove_link(name);
+}
+
+Result<void> remove_network(const std::string& instance) {
+  THAW_TRY(const os::Fd lock, lock_network());
+  for (const std::string& name : os::link_names()) {
+    if (name.starts_with(veth_prefix(instance)) || name == bridge_name(instance)) {
+      THAW_TRY_VOID(remove_link(name));
+    }
+  }
+  remove_rules(instance);
+  stop_forwarding();
+  return ok();
+}
+
+Result<std::string> Network::prepare() {
+  if (options_.networking == SpawnerOptions::Networking::off) {
+    return std::string();
+  }
+  THAW_TRY(const os::Fd lock, lock_network());
+  THAW_TRY(subnet_, choose_subnet(options_.bridge_address));
+  THAW_TRY_VOID(make_bridge());
+  THAW_TRY_VOID(write_rules());
+  THAW_TRY_VOID(start_forwarding());
+  const std::uint32_t first = subnet_.address & subnet_.mask();
+  const std::uint32_t hosts = std::min(~subnet_.mask(), max_slots);
+  for (std::uint32_t slot = 1; slot < hosts; ++slot) {
+    if (first + slot != subnet_.address) {
+      free_slots_.push_back(slot);
+    }
+  }
+  prepared_ = true;
+  return os::address_text(subnet_.address);
+}
+
+Result<void> Network::make_bridge() {
+  const std::string name = bridge_name(options_.instance);
+  THAW_TRY(os::Netlink links, os::Netlink::open());
+  if (auto made = links.make_bridge(name); !made) {
+    if (made.error().message().find("not supported") != std::string::npos) {
+      return Error::failed_precondition(
+          "this kernel has no bridges (CONFIG_BRIDGE): containers "
+          "cannot have a network; switch networking off");
+    }
+    return std::move(made).error().with("bridge", name);
+  }
+  switch_off_ipv6(name);
+  bridge_ = os::link_index(name);
+  THAW_TRY_VOID(links.add_address(bridge_, subnet_));
+  return links.set_up(bridge_);
+}
+
+Result<void> Network::write_rules() {
+  Rules rules;
+  rules.instance = options_.instance;
+  rules.bridge = bridge_name(options_.instance);
+  rules.subnet = subnet_;
+  return add_rules(rules);
+}
+
+Result<void> Network::allow_port(std::uint16_t port) {
+  if (!prepared_) {
+    return Error::failed_precondition("there is no container network to allow a port in");
+  }
+  return detail::allow_port(options_.instance, port);
+}
+
+Result<Lease> Network::make() {
+  if (!prepared_) {
+    return Error::failed_precondition(
+        "a container network was asked for, but networking is off or not prepared");
+  }
+  if (free_slots_.empty()) {
+    return Error::resource_exhausted("every address of the container network " +
+                                     subnet_.to_string() + " is in use");
+  }
+  Lease lease;
+  lease.slot = free_slots_.front();
+  lease.address = os::address_text((subnet_.address & subnet_.mask()) + lease.slot);
+  lease.link = veth_prefix(options_.instance) + std::to_string(lease.slot);
+  THAW_TRY(const os::Fd host, os::open_file("/proc/self/ns/net", O_RDONLY));
+  if (::unshare(CLONE_NEWNET) != 0) {
+    return Error::from_errno(errno, "make a network namespace");
+  }
+  auto own = os::open_file("/proc/self/ns/net", O_RDONLY);
+  auto made = own ? ok() : Result<void>(own.error());
+  if (own) {
+    lease.network_namespace = std::move(*own);
+    made = make_in(lease, host);
+  }
+  THAW_CHECK(::setns(host.get(), CLONE_NEWNET) == 0);
+  if (!made) {
+    return std::move(made).error().with("link", lease.link);
+  }
+  free_slots_.pop_front();
+  return lease;
+}
+
+// Starts and ends in the new namespace.
+Result<void> Network::make_in(const Lease& lease, const os::Fd& host) {
+  const os::Subnet own{(subnet_.address & subnet_.mask()) + lease.slot, subnet_.prefix};
+  // eth0 is IPv4 only: a link-local address would reach around the rules. lo keeps ::1.
+  (void)os::write_text("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
+  // Any user of its own network may listen on any port of it.
+  (void)os::write_text("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+  os::VethOptions veth;
+  veth.name = lease.link;
+  veth.peer_name = "eth0";
+  veth.peer_namespace = lease.network_namespace.get();
+  veth.peer_mac = mac_of(own.address);
+  veth.bridge = bridge_;
+  THAW_TRY(os::Netlink inside, os::Netlink::open());
+  if (::setns(host.get(), CLONE_NEWNET) != 0) {
+    return Error::from_errno(errno, "return to the host's network");
+  }
+  auto plugged = [&]() -> Result<void> {
+    THAW_TRY(os::Netlink outside, os::Netlink::open());
+    THAW_TRY_VOID(outside.remove_link(veth.name));
+    return outside.make_veth(veth);
+  }();
+  THAW_CHECK(::setns(lease.network_namespace.get(), CLONE_NEWNET) == 0);
+  THAW_TRY_VOID(std::move(plugged));
+  THAW_TRY_VOID(inside.set_up(os::link_index("lo")));
+  const int eth0 = os::link_index("eth0");
+  THAW_TRY_VOID(inside.add_address(eth0, own));
+  THAW_TRY_VOID(inside.set_up(eth0));
+  return inside.add_default_route(subnet_.address);
+}
+
+bool Network::fill_one() {
+  if (!prepared_ || ready_.size() >= ready_count) {
+    return false;
+  }
+  auto lease = make();
+  if (!lease) {
+    return false;  // take() tries again and says why
+  }
+  ready_.push_back(std::move(*lease));
+  return true;
+}
+
+Result<Lease> Network::take() {
+  if (ready_.empty()) {
+    return make();
+  }
+  Lease lease = std::move(ready_.front());
+  ready_.pop_front();
+  return lease;
+}
+
+void Network::give_back(std::uint32_t slot) { free_slots_.push_back(slot); }
+
+Result<void> Network::tear_down() {
+  if (!prepared_) {
+    return ok();
+  }
+  prepared_ = false;
+  for (const Lease& lease : ready_) {
+    (void)remove_link(lease.link);
+  }
+  ready_.clear();
+  return remove_network(options_.instance);
+}
+
+}  // namespace thaw::sandbox::detail

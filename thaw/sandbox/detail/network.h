@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The network of one server: a bridge, NAT out of it, and for each sandbox a network namespace
+// with one veth pair, "eth0" inside. Namespaces are made ahead of need, so that a start only
+// enters one. They are held by descriptors alone: nothing is pinned in the file system, and all of
+// them vanish with the spawner. Containers reach the outside, and of this machine only the ports
+// that were allowed on the bridge's own address; never each other.
+#pragma once
+
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "thaw/base/result.h"
+#include "thaw/os/fd.h"
+#include "thaw/os/netlink.h"
+#include "thaw/sandbox/sandbox.h"
+
+namespace thaw::sandbox::detail {
+
+struct Lease {  // one sandbox's place in the network
+  os::Fd network_namespace;
+  std::uint32_t slot = 0;  // its address is that of the subnet plus slot
+  std::string link;        // the end of the veth on the host
+  std::string address;
+};
+
+class Network {
+ public:
+  explicit Network(SpawnerOptions options) : options_(std::move(options)) {}
+
+  // Picks the subnet, makes bridge, rules and forwarding. Returns the bridge's own address.
+  Result<std::string> prepare();
+  Result<void> allow_port(std::uint16_t port);
+  // Makes one more lease in advance. False: enough are ready, or the network is not prepared.
+  bool fill_one();
+  Result<Lease> take();
+  // Once the lease's link is gone.
+  void give_back(std::uint32_t slot);
+  // All sandboxes must be gone.
+  Result<void> tear_down();
+  bool prepared() const { return prepared_; }
+
+ private:
+  Result<Lease> make();
+  Result<void> make_in(const Lease& lease, const os::Fd& host);
+  Result<void> make_bridge();
+  Result<void> write_rules();
+
+  SpawnerOptions options_;
+  bool prepared_ = false;
+  os::Subnet subnet_;  // with the bridge's own address
+  int bridge_ = 0;
+  std::deque<std::uint32_t> free_slots_;  // used in turn: an address rests before its next use
+  std::deque<Lease> ready_;
+};
+
+std::string bridge_name(const std::string& instance);
+// Of the host's ends of this instance's veths.
+std::string veth_prefix(const std::string& instance);
+
+// Removes the link; gone with its namespace is fine.
+Result<void> remove_link(const std::string& name);
+
+// What an instance's server left in the kernel: bridge, veths, rules, forwarding.
+Result<void> remove_network(const std::string& instance);
+
+}  // namespace thaw::sandbox::detail

@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/sandbox/detail/root_folder.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <sstream>
+
+#include "thaw/os/files.h"
+#include "thaw/os/mount.h"
+
+namespace thaw::sandbox::detail {
+
+using os::Fd;
+
+Result<Fd> open_inside(int root, const std::string& path, int flags) {
+  open_how how{};
+  how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC);
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  Fd fd(static_cast<int>(::syscall(SYS_openat2, root, path.c_str(), &how, sizeof how)));
+  if (!fd.valid()) {
+    return Error::from_errno(errno, "open " + path + " in the sandbox");
+  }
+  return fd;
+}
+
+namespace {
+
+// What the container's resolver reads. A resolver on the host's loopback cannot be reached from
+// another network namespace; systemd-resolved keeps the real servers in a file of its own.
+std::string resolver_text(SandboxSpec::Network network) {
+  const auto own = os::read_text("/etc/resolv.conf");
+  if (!own || network == SandboxSpec::Network::host) {
+    return own ? *own : std::string();
+  }
+  const auto without_loopback = [](const std::string& text) {
+    std::istringstream lines(text);
+    std::string kept;
+    bool any = false;
+    for (std::string line; std::getline(lines, line);) {
+      const bool is_server = line.starts_with("nameserver");
+      if (is_server &&
+          (line.find(" 127.") != std::string::npos || line.find("::1") != std::string::npos)) {
+        continue;
+      }
+      any = any || is_server;
+      kept += line + "\n";
+    }
+    return any ? kept : std::string();
+  };
+  std::string text = without_loopback(*own);
+  if (text.empty()) {
+    const auto systemd = os::read_text("/run/systemd/resolve/resolv.conf");
+    text = without_loopback(systemd ? *systemd : std::string());
+  }
+  return text;
+}
+
+std::string hosts_text(const SandboxSpec& spec, const std::string& address) {
+  std::string text = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n";
+  if (!spec.hostname.empty()) {
+    text += (address.empty() ? "127.0.1.1" : address) + " " + spec.hostname + "\n";
+  }
+  return text;
+}
+
+// The attributes of a merged folder are those of its topmost layer, so a folder that we put on
+// top takes them from the image.
+void copy_attributes(const SandboxSpec& spec, const std::string& name, const std::string& to) {
+  for (auto layer = spec.layers.rbegin(); layer != spec.layers.rend(); ++layer) {
+    struct stat status;
+    if (::lstat((*layer + name).c_str(), &status) == 0) {
+      if (S_ISDIR(status.st_mode) && ::lchown(to.c_str(), status.st_uid, status.st_gid) == 0) {
+        ::chmod(to.c_str(), status.st_mode & 07777);
+      }
+      return;
+    }
+  }
+}
+
+Result<void> make_folder(const std::string& path, unsigned mode) {
+  if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST) {
+    return Error::from_errno(errno, "make folder " + path);
+  }
+  return ok();
+}
+
+}  // namespace
+
+Result<RootFolders> make_root_folders(const std::string& folder, const SandboxSpec& spec,
+                                      const std::string& address) {
+  RootFolders folders;
+  folders.folder = folder;
+  const std::string own = spec.upper.empty() ? folder : spec.upper;
+  folders.upper = own + "/upper";
+  folders.work = own + "/work";
+  folders.skeleton = folder + "/skeleton";
+  folders.address = address;
+  if (::mkdir(folder.c_str(), 0700) != 0) {
+    return Error::from_errno(errno, "make the sandbox's folder " + folder);
+  }
+  if (!spec.upper.empty()) {
+    THAW_TRY_VOID(os::make_folders(spec.upper, 0700));
+  }
+  const std::string etc = folders.skeleton + "/etc";
+  for (const std::string& path :
+       {folders.upper, folders.work, folders.skeleton, folder + "/root", etc,
+        folders.skeleton + "/proc", folders.skeleton + "/dev", folders.skeleton + "/sys"}) {
+    THAW_TRY_VOID(make_folder(path, 0755));
+  }
+  THAW_TRY_VOID(make_folder(folders.skeleton + "/tmp", 01777));
+  ::chmod((folders.skeleton + "/tmp").c_str(), 01777);
+  copy_attributes(spec, "/etc", etc);
+  copy_attributes(spec, "/", folders.skeleton);
+  copy_attributes(spec, "/", folders.upper);
+  const std::string hostname = spec.hostname.empty() ? "sandbox" : spec.hostname;
+  THAW_TRY_VOID(os::create_text(etc + "/resolv.conf", resolver_text(spec.network)));
+  THAW_TRY_VOID(os::create_text(etc + "/hosts", hosts_text(spec, address)));
+  THAW_TRY_VOID(os::create_text(etc + "/hostname", hostname + "\n"));
+  return folders;
+}
+
+namespace {
+
+constexpr int path_flags = O_PATH | O_NOFOLLOW;
+
+Result<Fd> make_root_overlay(const RootFolders& folders, const SandboxSpec& spec) {
+  os::OverlayOptions options;
+  for (const std::string& layer : spec.layers) {
+    THAW_TRY(Fd fd, os::open_file(layer, O_PATH | O_DIRECTORY));
+    options.layers.push_back(std::move(fd));
+  }
+  THAW_TRY(Fd skeleton, os::open_file(folders.skeleton, O_PATH | O_DIRECTORY));
+  options.layers.push_back(std::move(skeleton));
+  THAW_TRY(options.upper, os::open_file(folders.upper, O_PATH | O_DIRECTORY));
+  THAW_TRY(options.work, os::open_file(folders.work, O_PATH | O_DIRECTORY));
+  options.is_volatile = spec.upper.empty();
+  options.staging = folders.folder + "/root";
+  options.attributes = MOUNT_ATTR_NODEV;
+  return os::make_overlay(options);
+}
+
+// Attaches at a path that exists inside.
+Result<void> attach_inside(const Fd& root, const Fd& mount, const std::string& path) {
+  THAW_TRY(const Fd target, open_inside(root.get(), path, path_flags));
+  auto attached = os::attach_mount(mount, target);
+  if (!attached) {
+    return std::move(attached).error().with("target", path);
+  }
+  return ok();
+}
+
+// Of what is in /proc, these are the host's own and not the sandbox's.
+constexpr const char* read_only_in_proc[] = {
+    "/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/mtrr"};
+constexpr const char* hidden_files[] = {
+    "/proc/kcore",       "/proc/keys",       "/proc/kallsyms",      "/proc/timer_list",
+    "/proc/sched_debug", "/proc/kmsg",       "/proc/latency_stats", "/proc/kpagecount",
+    "/proc/kpageflags",  "/proc/kpagecgroup"};
+constexpr const char* hidden_folders[] = {"/proc/acpi",  "/proc/scsi",  "/sys/firmware",
+                                          "/sys/kernel", "/sys/module", "/sys/fs"};
+
+constexpr std::uint64_t inert = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+
+Result<void> mount_proc(const Fd& root) {
+  THAW_TRY(const Fd proc, os::make_mount("proc", {}, inert));
+  THAW_TRY_VOID(attach_inside(root, proc, "/proc"));
+  for (const char* path : read_only_in_proc) {
+    auto target = open_inside(root.get(), path, path_flags);
+    if (!target) {
+      continue;  // this kernel has no such file
+    }
+    THAW_TRY(const Fd copy, os::copy_mount(target->get(), ""));
+    THAW_TRY_VOID(os::set_mount_attributes(copy, MOUNT_ATTR_RDONLY | inert));
+    THAW_TRY_VOID(os::attach_mount(copy, *target));
+  }
+  return ok();
+}
+
+Result<void> mount_sys(const Fd& root) {
+  THAW_TRY(const Fd sys, os::make_mount("sysfs", {}, inert | MOUNT_ATTR_RDONLY));
+  return attach_inside(root, sys, "/sys");
+}
+
+Result<void> hide(const Fd& root) {
+  for (const char* path : hidden_files) {
+    auto target = open_inside(root.get(), path, path_flags);
+    if (!target) {
+      continue;
+    }
+    THAW_TRY(const Fd null, open_inside(root.get(), "/dev/null", path_flags));
+    THAW_TRY(const Fd copy, os::copy_mount(null.get(), ""));
+    THAW_TRY_VOID(os::attach_mount(copy, *target));
+  }
+  for (const char* path : hidden_folders) {
+    auto target = open_inside(root.get(), path, path_flags);
+    if (!target) {
+      continue;
+    }
+    THAW_TRY(const Fd empty, os::make_mount("tmpfs", {{"size", "0"}, {"nr_inodes", "1"}},
+                                            inert | MOUNT_ATTR_RDONLY));
+    THAW_TRY_VOID(os::attach_mount(empty, *target));
+  }
+  return ok();
+}
+
+struct Node {
+  const char* name;
+  unsigned major, minor;
+};
+constexpr Node nodes[] = {{"null", 1, 3},   {"zero", 1, 5},    {"full", 1, 7},
+                          {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
+constexpr std::pair<const char*, const char*> links[] = {{"fd", "/proc/self/fd"},
+                                                         {"stdin", "/proc/self/fd/0"},
+                                                         {"stdout", "/proc/self/fd/1"},
+                                                         {"stderr", "/proc/self/fd/2"},
+                                                         {"ptmx", "pts/ptmx"}};
+
+Result<void> mount_dev(const Fd& root, const SandboxSpec& spec) {
+  THAW_TRY(const Fd dev, os::make_mount("tmpfs", {{"mode", "755"}, {"size", "1m"}},
+                                        MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
+  for (const Node& node : nodes) {
+    if (::mknodat(dev.get(), node.name, S_IFCHR | 0666, makedev(node.major, node.minor)) != 0 ||
+        ::fchmodat(dev.get(), node.name, 0666, 0) != 0) {
+      return Error::from_errno(errno, std::string("make device ") + node.name);
+    }
+  }
+  for (const auto& [name, target] : links) {
+    if (::symlinkat(target, dev.get(), name) != 0) {
+      return Error::from_errno(errno, std::string("make link ") + name);
+    }
+  }
+  for (const char* folder : {"pts", "shm", "mqueue"}) {
+    if (::mkdirat(dev.get(), folder, 0755) != 0) {
+      return Error::from_errno(errno, std::string("make folder ") + folder);
+    }
+  }
+  THAW_TRY_VOID(attach_inside(root, dev, "/dev"));
+  THAW_TRY(
+      const Fd pts,
+      os::make_mount("devpts",
+                     {{"newinstance", ""}, {"ptmxmode", "0666"}, {"mode", "0620"}, {"gid", "5"}},
+                     MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
+  THAW_TRY_VOID(attach_inside(root, pts, "/dev/pts"));
+  os::MountOptions shm_options = {{"mode", "1777"}};
+  if (spec.limits.memory_bytes != 0) {
+    shm_options.emplace_back("size", std::to_string(spec.limits.memory_bytes));
+  }
+  THAW_TRY(const Fd shm, os::make_mount("tmpfs", shm_options, inert));
+  THAW_TRY_VOID(attach_inside(root, shm, "/dev/shm"));
+  THAW_TRY(const Fd mqueue, os::make_mount("mqueue", {}, inert));
+  return attach_inside(root, mqueue, "/dev/mqueue");
+}
+
+// Opens `path` inside, making what is missing on the way; what was made is added to `made`.
+Result<Fd> open_or_make(const Fd& root, const std::string& path, bool is_folder,
+                        std::string& made) {
+  for (std::size_t slash = path.find_first_not_of('/'); slash != std::string::npos;) {
+    const std::size_t end = path.find('/', slash);
+    const std::string so_far = path.substr(0, end);
+    const bool last = path.find_first_not_of('/', end) == std::string::npos;
+    if (!open_inside(root.get(), so_far, O_PATH)) {
+      THAW_TRY(const Fd parent,
+               open_inside(root.get(), path.substr(0, slash), O_PATH | O_DIRECTORY));
+      const std::string name = path.substr(slash, end - slash);
+      const int failed = last && !is_folder
+                             ? ::mknodat(parent.get(), name.c_str(), S_IFREG | 0644, 0)
+                             : ::mkdirat(parent.get(), name.c_str(), 0755);
+      if (failed != 0) {
+        return Error::from_errno(errno, "make mount point " + so_far + " in the sandbox");
+      }
+      made += so_far + "\n";
+    }
+    slash = last ? std::string::npos : path.find_first_not_of('/', end);
+  }
+  return open_inside(root.get(), path, O_PATH);
+}
+
+Result<void> bind(const Fd& root, const BindMount& bind, std::string& made) {
+  THAW_TRY(const Fd source, os::open_file(bind.source, path_flags));
+  struct stat status;
+  if (::fstat(source.get(), &status) != 0 || S_ISLNK(status.st_mode)) {
+    return Error::invalid_argument("the bind source " + bind.source +
+                                   " is a symbolic link; give what it points to");
+  }
+  THAW_TRY(const Fd mount, os::copy_mount(source.get(), ""));
+  const bool read_only = bind.access == BindMount::Access::read_only;
+  THAW_TRY_VOID(os::set_mount_attributes(
+      mount, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (read_only ? MOUNT_ATTR_RDONLY : 0)));
+  THAW_TRY(const Fd target, open_or_make(root, bind.target, S_ISDIR(status.st_mode), made));
+  auto attached = os::attach_mount(mount, target);
+  if (!attached) {
+    return std::move(attached).error().with("source", bind.source).with("target", bind.target);
+  }
+  return ok();
+}
+
+Result<void> pivot(const Fd& root) {
+  if (::fchdir(root.get()) != 0 || ::syscall(SYS_pivot_root, ".", ".") != 0 ||
+      ::umount2(".", MNT_DETACH) != 0 || ::chdir("/") != 0) {
+    return Error::from_errno(errno, "enter the sandbox's root");
+  }
+  return ok();
+}
+
+}  // namespace
+
+Result<void> enter_root(const RootFolders& folders, const SandboxSpec& spec) {
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
+    return Error::from_errno(errno, "make mounts private");
+  }
+  THAW_TRY(const Fd overlay, make_root_overlay(folders, spec));
+  {
+    THAW_TRY(const Fd point, os::open_file(folders.folder + "/root", O_PATH | O_DIRECTORY));
+    THAW_TRY_VOID(os::attach_mount(overlay, point));
+  }
+  // The descriptor of the mount itself is its root folder.
+  THAW_TRY_VOID(mount_proc(overlay));
+  THAW_TRY_VOID(mount_dev(overlay, spec));
+  THAW_TRY_VOID(mount_sys(overlay));
+  THAW_TRY_VOID(hide(overlay));
+  std::string made;
+  for (const BindMount& mount : spec.binds) {
+    auto bound = bind(overlay, mount, made);
+    if (!bound) {
+      return std::move(bound).error().with("bind", mount.target);
+    }
+  }
+  if (!spec.upper.empty() && !made.empty()) {
+    THAW_TRY_VOID(os::create_text(folders.folder + "/made", made));
+  }
+  return pivot(overlay);
+}
+
+Result<void> tidy_upper(const RootFolders& folders) {
+  const auto made = os::read_text(folders.folder + "/made");
+  const auto root = os::open_file(folders.upper, O_PATH | O_DIRECTORY);
+  if (!made || !root) {
+    return os::remove_tree(folders.work);
+  }
+  std::vector<std::string> paths;
+  std::istringstream lines(*made);
+  for (std::string line; std::getline(lines, line);) {
+    paths.push_back(line);
+  }
+  // Deepest first. A mount point that has been written to since is no longer ours.
+  for (auto path = paths.rbegin(); path != paths.rend(); ++path) {
+    const std::size_t slash = path->rfind('/');
+    const auto parent = open_inside(root->get(), path->substr(0, slash + 1), O_PATH | O_DIRECTORY);
+    const std::string name = path->substr(slash + 1);
+    struct stat status;
+    if (!parent || ::fstatat(parent->get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+      continue;
+    }
+    if (S_ISDIR(status.st_mode)) {
+      ::unlinkat(parent->get(), name.c_str(), AT_REMOVEDIR);  // fails if it is not empty
+    } else if (S_ISREG(status.st_mode) && status.st_size == 0) {
+      ::unlinkat(parent->get(), name.c_str(), 0);
+    }
+  }
+  return os::remove_tree(folders.work);
+}
+
+}  // namespace thaw::sandbox::detail

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The root of a sandbox, built inside its own new mount namespace: overlay, /proc, /dev, /sys and
+// binds, then pivot_root. Paths inside come from images, that is from strangers: each is resolved
+// with openat2(RESOLVE_IN_ROOT), never by name on the host.
+#pragma once
+
+#include <string>
+
+#include "thaw/base/result.h"
+#include "thaw/os/fd.h"
+#include "thaw/sandbox/sandbox.h"
+
+namespace thaw::sandbox::detail {
+
+struct RootFolders {
+  std::string folder;  // private to the sandbox, on the host
+  std::string upper;   // overlay's upper and work
+  std::string work;
+  std::string skeleton;  // topmost read-only layer: mount points and /etc files of the sandbox
+  std::string address;   // for /etc/hosts; may be empty
+};
+
+// On the host, before the sandbox exists.
+Result<RootFolders> make_root_folders(const std::string& folder, const SandboxSpec& spec,
+                                      const std::string& address);
+
+// In the sandbox's mount, pid, net namespaces; afterwards "/" is the sandbox's root.
+Result<void> enter_root(const RootFolders& folders, const SandboxSpec& spec);
+
+// After the end: what a build left in its upper that is ours (empty mount points, work folder).
+Result<void> tidy_upper(const RootFolders& folders);
+
+// Opens `path` as O_PATH (or with `flags`) inside the root `root`, following links inside only.
+Result<os::Fd> open_inside(int root, const std::string& path, int flags);
+
+}  // namespace thaw::sandbox::detail

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/sandbox/detail/running_sandbox.h"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+
+#include "thaw/os/process.h"
+
+namespace thaw::sandbox::detail {
+
+namespace {
+
+Result<void> make_non_blocking(const os::Fd& fd) {
+  const int flags = ::fcntl(fd.get(), F_GETFL);
+  if (flags < 0 || ::fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
+    return Error::from_errno(errno, "make a descriptor non-blocking");
+  }
+  return ok();
+}
+
+Error spawner_gone() {
+  return Error::unavailable("the sandbox spawner process has ended; restart the server");
+}
+
+}  // namespace
+
+Result<void> ControlLine::attach(async::Loop& loop) {
+  THAW_TRY_VOID(make_non_blocking(socket_));
+  THAW_TRY(watch_, async::FdWatch::make(loop, socket_.get()));
+  loop_ = &loop;
+  return ok();
+}
+
+async::Task<void> ControlLine::send(std::string bytes, std::vector<int> fds) {
+  while (true) {
+    THAW_CO_TRY(const os::Transfer sent, os::send_message(socket_.get(), bytes, fds));
+    if (sent == os::Transfer::end) {
+      co_return spawner_gone();
+    }
+    if (sent == os::Transfer::done) {
+      co_return ok();
+    }
+    THAW_CO_TRY_VOID(co_await watch_->writable());
+  }
+}
+
+async::Task<std::string> ControlLine::ask(std::string bytes) {
+  THAW_CO_TRY(auto pair, os::make_message_pair());
+  THAW_CO_TRY_VOID(make_non_blocking(pair.first));
+  THAW_CO_TRY(async::FdWatch replied, async::FdWatch::make(*loop_, pair.first.get()));
+  std::vector<int> fds = {pair.second.get()};
+  THAW_CO_TRY_VOID(co_await send(std::move(bytes), std::move(fds)));
+  pair.second.reset();
+  os::Message message;
+  os::Transfer received = os::Transfer::later;
+  while (received == os::Transfer::later) {
+    THAW_CO_TRY_VOID(co_await replied.readable());
+    THAW_CO_TRY(received, os::receive_message(pair.first.get(), message));
+  }
+  if (received == os::Transfer::end) {
+    co_return spawner_gone();
+  }
+  Reader reader(message.bytes);
+  if (reader.kind() == Kind::failed) {
+    co_return decode_failure(reader);
+  }
+  co_return message.bytes;
+}
+
+void ControlLine::ask_to_remove(const model::ContainerId& id) {
+  (void)os::send_message(socket_.get(), Writer(Kind::remove).text(id.str()).bytes());
+}
+
+async::Task<std::unique_ptr<Sandbox>> RunningSandbox::start(std::shared_ptr<ControlLine> line,
+                                                            os::Cgroup cgroup, SandboxSpec spec) {
+  std::unique_ptr<RunningSandbox> sandbox(
+      new RunningSandbox(std::move(line), std::move(cgroup), spec.id));
+  auto launched = co_await sandbox->launch(spec);
+  if (!launched) {
+    Error error = std::move(launched).error();
+    if (error.code() != Code::cancelled && error.code() != Code::already_exists) {
+      (void)co_await sandbox->remove();
+    } else if (error.code() == Code::already_exists) {
+      sandbox->is_removed_ = true;  // that one is somebody else's
+    }
+    co_return error.with("container", spec.id.str());
+  }
+  co_return std::unique_ptr<Sandbox>(std::move(sandbox));
+}
+
+async::Task<void> RunningSandbox::launch(const SandboxSpec& spec) {
+  times_.requested = monotonic_now();
+  THAW_CO_TRY(const os::Fd body, os::make_memory_file(encode(spec)));
+  THAW_CO_TRY(auto pair, os::make_message_pair());
+  report_ = std::move(pair.first);
+  THAW_CO_TRY_VOID(make_non_blocking(report_));
+  THAW_CO_TRY(reported_, async::FdWatch::make(line_->loop(), report_.get()));
+  os::Fd writers[2];
+  Stream* const streams[2] = {&stdout_, &stderr_};
+  for (int i = 0; i < 2; ++i) {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) {
+      co_return Error::from_errno(errno, "make a pipe");
+    }
+    streams[i]->fd = os::Fd(ends[0]);
+    writers[i] = os::Fd(ends[1]);
+    THAW_CO_TRY_VOID(make_non_blocking(streams[i]->fd));
+    THAW_CO_TRY(streams[i]->watch, async::FdWatch::make(line_->loop(), ends[0]));
+  }
+  std::vector<int> fds = {pair.second.get(), body.get(), writers[0].get(), writers[1].get()};
+  THAW_CO_TRY_VOID(co_await line_->send(Writer(Kind::start).bytes(), std::move(fds)));
+  pair.second.reset();
+  writers[0].reset();
+  writers[1].reset();
+  while (!has_started_ || !pidfd_.valid()) {
+    THAW_CO_TRY_VOID(co_await reported_.readable());
+    THAW_CO_TRY(const os::Transfer taken, take_report());
+    if (failure_) {
+      co_return *failure_;
+    }
+    if (taken == os::Transfer::end) {
+      co_return Error::internal("the sandbox ended while it was being built");
+    }
+  }
+  co_return ok();
+}
+
+Result<os::Transfer> RunningSandbox::take_report() {
+  os::Message message;
+  THAW_TRY(const os::Transfer received, os::receive_message(report_.get(), message));
+  if (received != os::Transfer::done) {
+    return received;
+  }
+  Reader reader(message.bytes);
+  switch (reader.kind()) {
+    case Kind::launched:
+      pid_ = static_cast<int>(reader.number());
+      address_ = reader.text();
+      if (message.fds.size() == 1) {
+        pidfd_ = std::move(message.fds[0]);
+        THAW_TRY(ended_, async::FdWatch::make(line_->loop(), pidfd_.get()));
+      }
+      break;
+    case Kind::started:
+      has_started_ = true;
+      times_.started = Instant(Duration(static_cast<std::int64_t>(reader.number())));
+      break;
+    case Kind::exited: wait_status_ = static_cast<int>(reader.number()); break;
+    case Kind::failed: failure_ = decode_failure(reader); break;
+    default: return Error::internal("an unknown report of a sandbox");
+  }
+  return os::Transfer::done;
+}
+
+RunningSandbox::~RunningSandbox() {
+  if (!is_removed_) {
+    line_->ask_to_remove(id_);
+  }
+}
+
+async::Task<std::optional<std::string>> RunningSandbox::read(Stream& stream) {
+  if (!stream.fd.valid()) {
+    co_return std::nullopt;
+  }
+  std::string piece(64 * 1024, '\0');
+  while (true) {
+    const ssize_t n = ::read(stream.fd.get(), piece.data(), piece.size());
+    if (n > 0) {
+      piece.resize(static_cast<std::size_t>(n));
+      co_return std::optional(std::move(piece));
+    }
+    if (n == 0) {
+      stream.fd.reset();
+      co_return std::nullopt;
+    }
+    if (errno == EAGAIN) {
+      THAW_CO_TRY_VOID(co_await stream.watch.readable());
+    } else if (errno != EINTR) {
+      co_return Error::from_errno(errno, "read a sandbox's output");
+    }
+  }
+}
+
+async::Task<std::optional<std::string>> RunningSandbox::read_stdout() { return read(stdout_); }
+async::Task<std::optional<std::string>> RunningSandbox::read_stderr() { return read(stderr_); }
+
+async::Task<ExitStatus> RunningSandbox::wait() {
+  if (!exit_) {
+    // The pidfd of PID 1 tells the end only after every process of its namespace is dead.
+    THAW_CO_TRY_VOID(co_await ended_.readable());
+  }
+  if (!exit_) {
+    exit_ = collect();
+  }
+  co_return *exit_;
+}
+
+ExitStatus RunningSandbox::collect() {
+  while (!wait_status_) {
+    const auto taken = take_report();
+    if (!taken || *taken != os::Transfer::done) {
+      break;
+    }
+  }
+  ExitStatus status;
+  const os::CgroupUsage usage = cgroup_.usage();
+  status.out_of_memory = usage.out_of_memory_kills > 0;
+  status.peak_memory_bytes = usage.peak_memory_bytes;
+  status.cpu_us = usage.cpu_us;
+  // Without a report PID 1 itself was killed.
+  const int raw = wait_status_.value_or(SIGKILL);
+  status.signal = WIFSIGNALED(raw) ? WTERMSIG(raw) : 0;
+  status.code = WIFSIGNALED(raw) ? 128 + WTERMSIG(raw) : WEXITSTATUS(raw);
+  return status;
+}
+
+Result<void> RunningSandbox::signal(int number) {
+  if (number == SIGSTOP || number == SIGTSTP) {
+    return Error::invalid_argument("a sandbox is not stopped by signals; freeze its cgroup");
+  }
+  return os::send_signal(pidfd_, number);
+}
+
+std::uint64_t RunningSandbox::memory_bytes() const { return cgroup_.usage().memory_bytes; }
+
+async::Task<void> RunningSandbox::remove() {
+  if (is_removed_) {
+    co_return ok();
+  }
+  if (pidfd_.valid() && !exit_) {
+    // Its last numbers are read before the cgroup goes.
+    (void)os::send_signal(pidfd_, SIGKILL);
+    THAW_CO_TRY_VOID(co_await ended_.readable());
+    exit_ = collect();
+  }
+  std::string request = Writer(Kind::remove).text(id_.str()).bytes();
+  THAW_CO_TRY([[maybe_unused]] const std::string reply, co_await line_->ask(std::move(request)));
+  is_removed_ = true;
+  co_return ok();
+}
+
+}  // namespace thaw::sandbox::detail

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The server's side of one sandbox: its pidfd, its report socket, its two output pipes. Loop
+// thread only.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "thaw/async/event.h"
+#include "thaw/async/fd_ready.h"
+#include "thaw/os/cgroup.h"
+#include "thaw/os/fd.h"
+#include "thaw/os/message.h"
+#include "thaw/sandbox/detail/wire.h"
+#include "thaw/sandbox/sandbox.h"
+
+namespace thaw::sandbox::detail {
+
+// The way to the spawner process, shared by the spawner's handle and its sandboxes.
+class ControlLine {
+ public:
+  ControlLine(os::Fd socket) : socket_(std::move(socket)) {}
+  Result<void> attach(async::Loop& loop);
+  async::Loop& loop() const { return *loop_; }
+  bool attached() const { return loop_ != nullptr; }
+
+  // Sends a request; waits while the socket is full.
+  async::Task<void> send(std::string bytes, std::vector<int> fds);
+  // A request that brings a reply socket of its own, and the reply: done, or failed as an Error.
+  async::Task<std::string> ask(std::string bytes);
+  // Without waiting for room or for the end: for destructors.
+  void ask_to_remove(const model::ContainerId& id);
+
+ private:
+  os::Fd socket_;
+  async::Loop* loop_ = nullptr;
+  std::optional<async::FdWatch> watch_;
+};
+
+class RunningSandbox : public Sandbox {
+ public:
+  // Starts it and waits until its program runs. On failure everything of it is removed.
+  static async::Task<std::unique_ptr<Sandbox>> start(std::shared_ptr<ControlLine> line,
+                                                     os::Cgroup cgroup, SandboxSpec spec);
+  ~RunningSandbox() override;
+
+  const model::ContainerId& id() const override { return id_; }
+  int pid() const override { return pid_; }
+  const std::string& address() const override { return address_; }
+  const StartTimes& times() const override { return times_; }
+  async::Task<std::optional<std::string>> read_stdout() override;
+  async::Task<std::optional<std::string>> read_stderr() override;
+  async::Task<ExitStatus> wait() override;
+  Result<void> signal(int number) override;
+  std::uint64_t memory_bytes() const override;
+  async::Task<void> remove() override;
+
+ private:
+  struct Stream {
+    os::Fd fd;
+    async::FdWatch watch;
+  };
+
+  RunningSandbox(std::shared_ptr<ControlLine> line, os::Cgroup cgroup, model::ContainerId id)
+      : line_(std::move(line)), cgroup_(std::move(cgroup)), id_(std::move(id)) {}
+
+  async::Task<void> launch(const SandboxSpec& spec);
+  // Reads one report, if there is one.
+  Result<os::Transfer> take_report();
+  static async::Task<std::optional<std::string>> read(Stream& stream);
+  ExitStatus collect();
+
+  std::shared_ptr<ControlLine> line_;
+  os::Cgroup cgroup_;
+  model::ContainerId id_;
+  int pid_ = 0;
+  std::string address_;
+  StartTimes times_;
+  os::Fd pidfd_;
+  async::FdWatch ended_;
+  os::Fd report_;
+  async::FdWatch reported_;
+  Stream stdout_;
+  Stream stderr_;
+  bool has_started_ = false;
+  std::optional<int> wait_status_;
+  std::optional<Error> failure_;
+  std::optional<ExitStatus> exit_;
+  bool is_removed_ = false;
+};
+
+}  // namespace thaw::sandbox::detail

@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/sandbox/detail/spawner_process.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+
+#include "thaw/base/log.h"
+#include "thaw/os/files.h"
+#include "thaw/os/process.h"
+#include "thaw/sandbox/detail/first_process.h"
+#include "thaw/sandbox/detail/leftovers.h"
+#include "thaw/sandbox/detail/wire.h"
+
+namespace thaw::sandbox::detail {
+
+namespace {
+
+void answer(const os::Fd& reply, const Result<void>& result) {
+  if (!reply.valid()) {
+    return;
+  }
+  // A server that no longer listens is told nothing.
+  (void)os::send_message(reply.get(),
+                         result ? Writer(Kind::done).bytes() : encode_failure(result.error()));
+}
+
+void pause_shortly() {
+  const timespec pause{0, 2'000'000};
+  ::nanosleep(&pause, nullptr);
+}
+
+// Runs in a child: nothing here may stop the spawner from serving.
+Result<void> remove_traces(const std::string& link, const os::Cgroup& cgroup,
+                           const RootFolders& folders, bool keeps_upper) {
+  Result<void> result = ok();
+  const auto note = [&result](Result<void> step) {
+    if (!step && result) {
+      result = std::move(step);
+    }
+  };
+  if (!link.empty()) {
+    note(remove_link(link));
+  }
+  // The last dying threads leave a cgroup a little after PID 1 was reaped.
+  auto removed = cgroup.remove();
+  for (int i = 0; !removed && i < 1000; ++i) {
+    cgroup.kill();
+    pause_shortly();
+    removed = cgroup.remove();
+  }
+  note(std::move(removed));
+  if (keeps_upper) {
+    note(tidy_upper(folders));
+  }
+  note(os::remove_tree(folders.folder));
+  return result;
+}
+
+}  // namespace
+
+SpawnerProcess::SpawnerProcess(SpawnerOptions options, os::CgroupLayout layout, os::Fd control,
+                               int server)
+    : options_(options),
+      layout_(std::move(layout)),
+      control_(std::move(control)),
+      server_(server),
+      network_(options) {}
+
+int SpawnerProcess::run() {
+  ::prctl(PR_SET_NAME, "thaw-spawner");
+  ::setsid();  // a Ctrl-C in the server's terminal is for the server
+  // The end of the control socket tells of the server's end; this is for a server whose
+  // descriptors somebody else still holds.
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  sigset_t all;
+  ::sigfillset(&all);
+  ::sigprocmask(SIG_SETMASK, &all, nullptr);
+  signals_ = os::Fd(::signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK));
+  self_ = os::Fd(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+  const rlimit many{65536, 65536};
+  ::setrlimit(RLIMIT_NOFILE, &many);
+  while (is_running_) {
+    pollfd watched[] = {{control_.get(), POLLIN, 0}, {signals_.get(), POLLIN, 0}};
+    const bool fills = network_.prepared();
+    int ready = ::poll(watched, 2, fills ? 0 : -1);
+    if (ready == 0 && !network_.fill_one()) {
+      ready = ::poll(watched, 2, -1);
+    }
+    if (ready <= 0) {
+      continue;
+    }
+    if (watched[1].revents != 0) {
+      signalfd_siginfo seen;
+      while (::read(signals_.get(), &seen, sizeof seen) > 0) {
+      }
+      reap();
+      if (::getppid() != server_) {
+        end_of_server();
+        break;
+      }
+    }
+    if (watched[0].revents != 0) {
+      os::Message message;
+      const auto received = os::receive_message(control_.get(), message);
+      if (!received || *received == os::Transfer::end) {
+        end_of_server();
+        break;
+      }
+      if (*received == os::Transfer::done) {
+        serve(std::move(message));
+      }
+    }
+  }
+  return 0;
+}
+
+void SpawnerProcess::serve(os::Message message) {
+  Reader reader(message.bytes);
+  const Kind kind = reader.kind();
+  if (kind == Kind::start) {
+    start(std::move(message));
+    return;
+  }
+  os::Fd reply;
+  if (!message.fds.empty()) {
+    reply = std::move(message.fds.front());
+  }
+  switch (kind) {
+    case Kind::prepare: prepare(reply); break;
+    case Kind::allow_port:
+      answer(reply, network_.allow_port(static_cast<std::uint16_t>(reader.number())));
+      break;
+    case Kind::remove: remove(reader.text(), std::move(reply)); break;
+    case Kind::shut_down: answer(reply, shut_down()); break;
+    default: answer(reply, Error::internal("an unknown request to the spawner"));
+  }
+}
+
+void SpawnerProcess::prepare(const os::Fd& reply) {
+  auto prepared = [&]() -> Result<std::string> {
+    const os::Cgroup parent(layout_, cgroup_name(options_.instance));
+    THAW_TRY_VOID(parent.make(os::Cgroup::Role::parent));
+    return network_.prepare();
+  }();
+  if (!prepared) {
+    answer(reply, std::move(prepared).error());
+    return;
+  }
+  (void)os::send_message(reply.get(), Writer(Kind::done).text(*prepared).bytes());
+}
+
+void SpawnerProcess::start(os::Message message) {
+  if (message.fds.size() != 4) {
+    return;
+  }
+  const int report = message.fds[0].get();
+  const auto launched = [&]() -> Result<void> {
+    THAW_TRY(const std::string bytes, os::read_memory_file(message.fds[1]));
+    THAW_TRY(SandboxSpec spec, decode(bytes));
+    const std::string id = spec.id.str();
+    if (trees_.contains(id)) {
+      return Error::already_exists("there is a sandbox of this name").with("id", id);
+    }
+    Tree& tree = trees_[id];
+    auto result = launch(tree, std::move(spec), message);
+    if (!result) {
+      remove(id, os::Fd());
+    }
+    return result;
+  }();
+  if (!launched) {
+    (void)os::send_message(report, encode_failure(launched.error()));
+  }
+}
+
+Result<void> SpawnerProcess::launch(Tree& tree, SandboxSpec spec, os::Message& message) {
+  const std::string id = spec.id.str();
+  tree.cgroup = os::Cgroup(layout_, cgroup_name(options_.instance) + "/" + id);
+  tree.folders.folder = options_.folder + "/" + id;
+  tree.has_own_upper = !spec.upper.empty();
+  os::Fd network_namespace;
+  std::string address;
+  if (spec.network == SandboxSpec::Network::bridge) {
+    THAW_TRY(Lease lease, network_.take());
+    tree.slot = lease.slot;
+    tree.link = lease.link;
+    address = lease.address;
+    network_namespace = std::move(lease.network_namespace);
+  }
+  THAW_TRY_VOID(tree.cgroup.make(os::Cgroup::Role::leaf));
+  THAW_TRY_VOID(
+      tree.cgroup.limit({spec.limits.memory_bytes, spec.limits.cpu_millis, spec.limits.pids}));
+  THAW_TRY(tree.folders, make_root_folders(tree.folders.folder, spec, address));
+  THAW_TRY(const os::Fd birthplace, tree.cgroup.open_for_clone());
+  os::CloneOptions options;
+  options.namespaces = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC;
+  if (spec.network == SandboxSpec::Network::none) {
+    options.namespaces |= CLONE_NEWNET;
+  }
+  options.cgroup = birthplace.valid() ? birthplace.get() : -1;
+  THAW_TRY(os::Cloned child, os::clone_process(options));
+  if (child.pid == 0) {
+    FirstProcess first;
+    first.spec = std::move(spec);
+    first.folders = tree.folders;
+    first.cgroup = tree.cgroup;
+    first.joins_cgroup = !birthplace.valid();
+    first.spawner = std::move(self_);
+    first.network_namespace = std::move(network_namespace);
+    first.report = std::move(message.fds[0]);
+    first.standard_output = std::move(message.fds[2]);
+    first.standard_error = std::move(message.fds[3]);
+    run_first_process(std::move(first));
+  }
+  tree.pid = child.pid;
+  tree.pidfd = std::move(child.pidfd);
+  Writer launched(Kind::launched);
+  launched.number(static_cast<std::uint64_t>(child.pid)).text(address);
+  THAW_TRY([[maybe_unused]] const os::Transfer sent,
+           os::send_message(message.fds[0].get(), launched.bytes(), {tree.pidfd.get()}));
+  return ok();
+}
+
+void SpawnerProcess::remove(const std::string& id, os::Fd reply) {
+  const auto found = trees_.find(id);
+  if (found == trees_.end()) {
+    answer(reply, ok());
+    return;
+  }
+  Tree& tree = found->second;
+  tree.removal_replies.push_back(std::move(reply));
+  if (tree.is_removing) {
+    return;
+  }
+  tree.is_removing = true;
+  if (tree.pid != 0) {
+    (void)os::send_signal(tree.pidfd, SIGKILL);  // reap() goes on from here
+  } else {
+    begin_removal(id, tree);
+  }
+}
+
+void SpawnerProcess::begin_removal(const std::string& id, Tree& tree) {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    const auto removed = remove_traces(tree.link, tree.cgroup, tree.folders, tree.has_own_upper);
+    if (!removed) {
+      log_warning("cannot remove a sandbox",
+                  {{"container", id}, {"error", removed.error().to_string()}});
+    }
+    ::_exit(removed ? 0 : 1);
+  }
+  tree.janitor = pid;
+  if (pid < 0) {
+    tree.janitor = 0;
+    end_removal(id, Error::from_errno(errno, "fork to remove a sandbox"));
+  }
+}
+
+void SpawnerProcess::end_removal(const std::string& id, const Result<void>& removed) {
+  // The name is free again before anybody is told so.
+  auto gone = trees_.extract(id);
+  if (gone.mapped().slot != 0) {
+    network_.give_back(gone.mapped().slot);
+  }
+  for (const os::Fd& reply : gone.mapped().removal_replies) {
+    answer(reply, removed);
+  }
+}
+
+void SpawnerProcess::reap() {
+  int status = 0;
+  for (pid_t pid = 0; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
+    const auto found = std::find_if(trees_.begin(), trees_.end(), [pid](const auto& entry) {
+      return entry.second.pid == pid || entry.second.janitor == pid;
+    });
+    if (found == trees_.end()) {
+      continue;
+    }
+    const std::string id = found->first;
+    Tree& tree = found->second;
+    if (tree.janitor == pid) {
+      end_removal(id, status == 0 ? ok()
+                                  : Result<void>(Error::internal(
+                                        "a sandbox was not removed wholly; see the server's log")));
+      continue;
+    }
+    tree.pid = 0;
+    if (tree.is_removing) {
+      begin_removal(id, tree);
+    }
+  }
+}
+
+Result<void> SpawnerProcess::shut_down() {
+  for (const auto& [id, tree] : trees_) {
+    if (tree.pid != 0) {
+      (void)os::send_signal(tree.pidfd, SIGKILL);
+    }
+  }
+  // PID 1s and janitors are the only children.
+  int status = 0;
+  while (::waitpid(-1, &status, 0) > 0 || errno == EINTR) {
+  }
+  Result<void> result = ok();
+  for (auto& [id, tree] : trees_) {
+    auto removed = remove_traces(tree.link, tree.cgroup, tree.folders, tree.has_own_upper);
+    result = result ? std::move(removed) : std::move(result);
+  }
+  trees_.clear();
+  auto network = network_.tear_down();
+  auto cgroups = remove_cgroups(options_.instance, layout_);
+  is_running_ = false;
+  if (!result || !network) {
+    return result ? network : result;
+  }
+  return cgroups;
+}
+
+void SpawnerProcess::end_of_server() {
+  if (auto done = shut_down(); !done) {
+    log_warning("cannot remove all sandboxes", {{"error", done.error().to_string()}});
+  }
+}
+
+}  // namespace thaw::sandbox::detail

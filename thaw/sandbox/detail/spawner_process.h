@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The small single-threaded process that the server forks before it has threads. It owns every
+// privileged object (namespaces, cgroups, bridge, private folders), obeys the requests of wire.h
+// one by one, and when its server ends without saying so it removes everything and ends too.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "thaw/os/cgroup.h"
+#include "thaw/os/fd.h"
+#include "thaw/os/message.h"
+#include "thaw/sandbox/detail/network.h"
+#include "thaw/sandbox/detail/root_folder.h"
+#include "thaw/sandbox/sandbox.h"
+
+namespace thaw::sandbox::detail {
+
+class SpawnerProcess {
+ public:
+  SpawnerProcess(SpawnerOptions options, os::CgroupLayout layout, os::Fd control, int server);
+  // Until the server ends or says shut_down; returns the exit code.
+  int run();
+
+ private:
+  struct Tree {   // one sandbox
+    int pid = 0;  // 0: PID 1 has ended and was reaped, or never was
+    os::Fd pidfd;
+    os::Cgroup cgroup;
+    RootFolders folders;
+    bool has_own_upper = false;  // the caller's folder, to be tidied and kept
+    std::uint32_t slot = 0;      // in the network; 0: none
+    std::string link;
+    bool is_removing = false;
+    int janitor = 0;  // child that removes what is left
+    std::vector<os::Fd> removal_replies;
+  };
+
+  void serve(os::Message message);
+  void prepare(const os::Fd& reply);
+  void start(os::Message message);
+  Result<void> launch(Tree& tree, SandboxSpec spec, os::Message& message);
+  void remove(const std::string& id, os::Fd reply);
+  void begin_removal(const std::string& id, Tree& tree);
+  Result<void> shut_down();
+  void reap();
+  void end_removal(const std::string& id, const Result<void>& removed);
+  void end_of_server();
+
+  SpawnerOptions options_;
+  os::CgroupLayout layout_;
+  os::Fd control_;
+  int server_;
+  os::Fd self_;     // pidfd, for the sandboxes
+  os::Fd signals_;  // SIGCHLD and SIGTERM
+  Network network_;
+  std::map<std::string, Tree> trees_;
+  bool is_running_ = true;
+};
+
+}  // namespace thaw::sandbox::detail

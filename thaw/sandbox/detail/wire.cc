@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/sandbox/detail/wire.h"
+
+#include <algorithm>
+#include <cctype>
+
+namespace thaw::sandbox::detail {
+
+namespace {
+
+void put(Writer& out, const std::vector<std::string>& texts) {
+  out.number(texts.size());
+  for (const std::string& text : texts) {
+    out.text(text);
+  }
+}
+
+std::vector<std::string> take_texts(Reader& in) {
+  std::vector<std::string> texts;
+  for (std::uint64_t n = in.number(); n > 0 && in.ok(); --n) {
+    texts.push_back(in.text());
+  }
+  return texts;
+}
+
+bool has_nul(const std::string& text) { return text.find('\0') != std::string::npos; }
+
+}  // namespace
+
+std::string encode(const SandboxSpec& spec) {
+  Writer out;
+  out.text(spec.id.str());
+  put(out, spec.layers);
+  out.text(spec.upper);
+  out.number(spec.binds.size());
+  for (const BindMount& bind : spec.binds) {
+    out.text(bind.source).text(bind.target).number(static_cast<std::uint64_t>(bind.access));
+  }
+  put(out, spec.argv);
+  put(out, spec.env);
+  out.text(spec.cwd).text(spec.hostname).text(spec.user);
+  out.number(spec.limits.memory_bytes).number(spec.limits.cpu_millis).number(spec.limits.pids);
+  out.number(static_cast<std::uint64_t>(spec.profile));
+  out.number(static_cast<std::uint64_t>(spec.network));
+  return out.bytes();
+}
+
+Result<SandboxSpec> decode(std::string_view bytes) {
+  Reader in(bytes);
+  SandboxSpec spec;
+  spec.id = model::ContainerId(in.text());
+  spec.layers = take_texts(in);
+  spec.upper = in.text();
+  for (std::uint64_t n = in.number(); n > 0 && in.ok(); --n) {
+    BindMount bind;
+    bind.source = in.text();
+    bind.target = in.text();
+    bind.access = static_cast<BindMount::Access>(in.number());
+    spec.binds.push_back(std::move(bind));
+  }
+  spec.argv = take_texts(in);
+  spec.env = take_texts(in);
+  spec.cwd = in.text();
+  spec.hostname = in.text();
+  spec.user = in.text();
+  spec.limits.memory_bytes = in.number();
+  spec.limits.cpu_millis = static_cast<std::uint32_t>(in.number());
+  spec.limits.pids = static_cast<std::uint32_t>(in.number());
+  spec.profile = static_cast<Profile>(in.number());
+  spec.network = static_cast<SandboxSpec::Network>(in.number());
+  if (!in.ok()) {
+    return Error::internal("a sandbox specification was cut short");
+  }
+  return spec;
+}
+
+std::string encode_failure(const Error& error) {
+  Writer out(Kind::failed);
+  // Kernel texts are short; a message must fit into one datagram.
+  out.number(static_cast<std::uint64_t>(error.code())).text(error.to_string().substr(0, 4000));
+  return out.bytes();
+}
+
+Error decode_failure(Reader& reader) {
+  const auto code = static_cast<Code>(reader.number());
+  return {code, reader.text()};
+}
+
+Result<void> validate(const SandboxSpec& spec) {
+  const std::string& id = spec.id.str();
+  const auto harmless = [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
+  };
+  if (id.empty() || id.size() > 64 || id[0] == '.' ||
+      !std::all_of(id.begin(), id.end(), harmless)) {
+    return Error::invalid_argument("a sandbox id must be 1 to 64 letters, digits, '-', '_', '.'")
+        .with("id", id);
+  }
+  if (spec.layers.empty() || spec.layers.size() > 400) {
+    return Error::invalid_argument("a sandbox needs 1 to 400 layers").with("id", id);
+  }
+  if (spec.argv.empty() || spec.argv[0].empty()) {
+    return Error::invalid_argument("a sandbox needs a program to run").with("id", id);
+  }
+  std::vector<std::string> paths = spec.layers;
+  paths.push_back(spec.cwd);
+  if (!spec.upper.empty()) {
+    paths.push_back(spec.upper);
+  }
+  for (const BindMount& bind : spec.binds) {
+    paths.push_back(bind.source);
+    paths.push_back(bind.target);
+  }
+  for (const std::string& path : paths) {
+    if (path.empty() || path[0] != '/' || has_nul(path)) {
+      return Error::invalid_argument("'" + path + "' is not an absolute path").with("id", id);
+    }
+  }
+  if (std::any_of(spec.argv.begin(), spec.argv.end(), has_nul) ||
+      std::any_of(spec.env.begin(), spec.env.end(), has_nul) || has_nul(spec.user) ||
+      has_nul(spec.hostname) || spec.hostname.size() > 63) {
+    return Error::invalid_argument("a NUL byte or too long a name in a sandbox specification")
+        .with("id", id);
+  }
+  return ok();
+}
+
+}  // namespace thaw::sandbox::detail

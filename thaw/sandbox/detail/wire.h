@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the server and its spawner process say to each other. Every request travels over one
+// control socket and brings its own reply socket, so there are no request numbers and no reader
+// that sorts replies; a reply socket that ends without an answer means that the spawner is gone.
+//   prepare    fds: reply                        -> done{bridge address} | failed
+//   allow_port fds: reply                        -> done | failed
+//   start      fds: report, spec, stdout, stderr -> launched + pidfd (from the spawner), then
+//              started, exited (from PID 1 inside), or failed (from either)
+//   remove     fds: reply or none                -> done
+//   shut_down  fds: reply                        -> done | failed
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "thaw/base/result.h"
+#include "thaw/sandbox/sandbox.h"
+
+namespace thaw::sandbox::detail {
+
+enum class Kind : std::uint8_t {
+  prepare = 1,
+  allow_port,
+  start,
+  remove,
+  shut_down,
+  launched,
+  started,
+  exited,
+  done,
+  failed,
+};
+
+class Writer {
+ public:
+  explicit Writer(Kind kind) { number(static_cast<std::uint64_t>(kind)); }
+  Writer() = default;
+  Writer& number(std::uint64_t value) {
+    bytes_.append(reinterpret_cast<const char*>(&value), sizeof value);
+    return *this;
+  }
+  Writer& text(std::string_view value) {
+    number(value.size());
+    bytes_.append(value);
+    return *this;
+  }
+  const std::string& bytes() const { return bytes_; }
+
+ private:
+  std::string bytes_;
+};
+
+// Reads what Writer wrote. A short message reads as zeros and empty texts, and ok() is false then.
+class Reader {
+ public:
+  explicit Reader(std::string_view bytes) : bytes_(bytes) {}
+  Kind kind() { return static_cast<Kind>(number()); }
+  std::uint64_t number() {
+    std::uint64_t value = 0;
+    if (bytes_.size() < sizeof value) {
+      ok_ = false;
+      return 0;
+    }
+    std::memcpy(&value, bytes_.data(), sizeof value);
+    bytes_.remove_prefix(sizeof value);
+    return value;
+  }
+  std::string text() {
+    const std::uint64_t size = number();
+    if (size > bytes_.size()) {
+      ok_ = false;
+      return {};
+    }
+    std::string value(bytes_.substr(0, size));
+    bytes_.remove_prefix(size);
+    return value;
+  }
+  bool ok() const { return ok_; }
+
+ private:
+  std::string_view bytes_;
+  bool ok_ = true;
+};
+
+std::string encode(const SandboxSpec& spec);
+Result<SandboxSpec> decode(std::string_view bytes);
+
+std::string encode_failure(const Error& error);
+// After kind() was read.
+Error decode_failure(Reader& reader);
+
+// What no sandbox may be asked for: ids that are no file names, relative paths, NUL bytes.
+Result<void> validate(const SandboxSpec& spec);
+
+}  // namespace thaw::sandbox::detail

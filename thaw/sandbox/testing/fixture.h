@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// For tests: a temporary folder with a tiny root, a spawner with a name of its own, and short ways
+// to run the probe in a sandbox. Needs root; `skipped()` prints why a test does nothing without.
+#pragma once
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "thaw/async/task_group.h"
+#include "thaw/os/files.h"
+#include "thaw/sandbox/sandbox.h"
+
+namespace thaw::sandbox::testing {
+
+inline bool skipped() {
+  if (::geteuid() == 0) {
+    return false;
+  }
+  std::puts("skipped: sandboxes need root");
+  return true;
+}
+
+inline void write_file(const std::string& path, const std::string& text) {
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+  std::ofstream(path) << text;
+}
+
+inline std::string read_file(const std::string& path) {
+  const auto text = os::read_text(path);
+  return text ? *text : "(none)";
+}
+
+// Several tests on one machine at once do not share a name.
+inline std::string unique_name() {
+  static int count = 0;
+  return "t" + std::to_string(::getpid()) + "x" + std::to_string(++count);
+}
+
+struct Temporary {
+  Temporary() {
+    char path[] = "/tmp/thaw-sandbox-XXXXXX";
+    folder = ::mkdtemp(path);
+    root = folder + "/root";
+    std::filesystem::create_directories(root + "/bin");
+    std::filesystem::create_directories(root + "/run");
+    std::filesystem::copy_file(THAW_SANDBOX_PROBE, root + "/bin/probe");
+    std::filesystem::create_directory_symlink("../../run", root + "/var");
+    write_file(root + "/etc/passwd",
+               "root:x:0:0:root:/root:/bin/sh\nbroken\nann:x:1001:1002:Ann:/home/ann:/bin/sh\n");
+    write_file(root + "/etc/group", "root:x:0:\nstaff:x:50:ann\nann:x:1002:\n");
+  }
+  ~Temporary() { std::filesystem::remove_all(folder); }
+  Temporary(const Temporary&) = delete;
+  Temporary& operator=(const Temporary&) = delete;
+
+  std::string folder;
+  std::string root;
+};
+
+struct Output {
+  std::string out;
+  std::string err;
+  ExitStatus status;
+};
+
+// A server as far as sandboxes are concerned. The spawner is forked before the pool has threads.
+class House {
+ public:
+  using Networking = SpawnerOptions::Networking;
+
+  explicit House(Networking networking = Networking::off) {
+    options.instance = unique_name();
+    options.folder = temporary.folder + "/data/sandboxes";
+    options.bridge_address = "auto";
+    options.networking = networking;
+    auto forked = Spawner::fork(options);
+    REQUIRE_MESSAGE(forked, (forked ? "" : forked.error().to_string()));
+    spawner = std::move(*forked);
+    pool = std::make_unique<async::Pool>(1);
+    REQUIRE(spawner->attach(loop, *pool));
+    run(spawner->prepare());
+  }
+  ~House() {
+    if (spawner) {
+      run(spawner->shut_down());
+    }
+  }
+  House(const House&) = delete;
+  House& operator=(const House&) = delete;
+
+  SandboxSpec spec(std::vector<std::string> argv) {
+    SandboxSpec spec;
+    spec.id = model::ContainerId("ta-" + std::to_string(++count_));
+    spec.layers = {temporary.root};
+    spec.argv = std::move(argv);
+    spec.argv.insert(spec.argv.begin(), "probe");
+    spec.env = {"PATH=/usr/bin:/bin"};
+    spec.hostname = "tester";
+    spec.network = options.networking == Networking::on ? SandboxSpec::Network::bridge
+                                                        : SandboxSpec::Network::none;
+    return spec;
+  }
+
+  template <class T>
+  T run(async::Task<T> task) {
+    auto result = loop.run_task(std::move(task));
+    REQUIRE_MESSAGE(result, (result ? "" : result.error().to_string()));
+    if constexpr (!std::is_void_v<T>) {
+      return std::move(*result);
+    }
+  }
+
+  std::unique_ptr<Sandbox> start(SandboxSpec spec) { return run(spawner->start(std::move(spec))); }
+
+  Output finish(Sandbox& sandbox) { return run(drain(loop, sandbox)); }
+
+  // Starts, reads everything, waits, removes.
+  Output run_to_end(SandboxSpec spec) {
+    auto sandbox = start(std::move(spec));
+    Output output = finish(*sandbox);
+    run(sandbox->remove());
+    return output;
+  }
+  std::string out_of(std::vector<std::string> argv) {
+    return run_to_end(spec(std::move(argv))).out;
+  }
+
+  // The first line that a running sandbox prints.
+  std::string first_output(Sandbox& sandbox) {
+    auto piece = run(sandbox.read_stdout());
+    return piece ? *piece : "";
+  }
+
+  Temporary temporary;
+  SpawnerOptions options;
+  async::Loop loop;
+  std::unique_ptr<async::Pool> pool;
+  std::unique_ptr<Spawner> spawner;
+
+ private:
+  static async::Task<void> read_errors(Sandbox& sandbox, std::string& into) {
+    while (true) {
+      THAW_CO_TRY(auto piece, co_await sandbox.read_stderr());
+      if (!piece) {
+        co_return ok();
+      }
+      into += *piece;
+    }
+  }
+  static async::Task<Output> drain(async::Loop& loop, Sandbox& sandbox) {
+    Output output;
+    async::TaskGroup tasks(loop);
+    tasks.start("stderr", read_errors(sandbox, output.err));
+    while (true) {
+      THAW_CO_TRY(auto piece, co_await sandbox.read_stdout());
+      if (!piece) {
+        break;
+      }
+      output.out += *piece;
+    }
+    THAW_CO_TRY_VOID(co_await tasks.join(Instant::max()));
+    THAW_CO_TRY(output.status, co_await sandbox.wait());
+    co_return output;
+  }
+
+  int count_ = 0;
+};
+
+}  // namespace thaw::sandbox::testing

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The program that tests run inside a sandbox: `probe VERB ARGUMENT...` tries one thing and prints
+ * what came of it, "ok" or the name of the error. Static, so that a root needs nothing else. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <linux/keyctl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static int tell(long result) {
+  if (result < 0) {
+    printf("%s\n", strerrorname_np(errno));
+    return 1;
+  }
+  printf("ok\n");
+  return 0;
+}
+
+static int cat(const char* path) {
+  char piece[65536];
+  const int fd = open(path, O_RDONLY);
+  if (fd < 0) return tell(-1);
+  ssize_t n;
+  while ((n = read(fd, piece, sizeof piece)) > 0) fwrite(piece, 1, (size_t)n, stdout);
+  return n < 0 ? tell(-1) : 0;
+}
+
+static int put(const char* path, const char* text) {
+  const int fd = open(path, O_WRONLY | O_CREAT, 0644);
+  if (fd < 0) return tell(-1);
+  return tell(write(fd, text, strlen(text)));
+}
+
+static int list(const char* path) {
+  DIR* folder = opendir(path);
+  if (!folder) return tell(-1);
+  for (struct dirent* e; (e = readdir(folder));) printf("%s\n", e->d_name);
+  return 0;
+}
+
+static int tcp(const char* address, int port, int listens) {
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
+  inet_pton(AF_INET, address, &to.sin_addr);
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  if (fd < 0) return tell(-1);
+  if (!listens) {
+    struct timeval limit = {3, 0};
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    return tell(connect(fd, (struct sockaddr*)&to, sizeof to));
+  }
+  const int one = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (bind(fd, (struct sockaddr*)&to, sizeof to) || listen(fd, 16)) return tell(-1);
+  printf("listening\n");
+  fflush(stdout);
+  for (;;) {
+    const int peer = accept(fd, 0, 0);
+    if (peer >= 0) {
+      if (write(peer, "hello\n", 6) < 0) perror("write");
+      close(peer);
+    }
+  }
+}
+
+static int unix_connect(const char* path) {
+  struct sockaddr_un to = {.sun_family = AF_UNIX};
+  strncpy(to.sun_path, path, sizeof to.sun_path - 1);
+  return tell(connect(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr*)&to, sizeof to));
+}
+
+static int eat(size_t megabytes) {
+  for (size_t i = 0; i < megabytes; ++i) {
+    volatile char* piece = malloc(1 << 20);
+    for (size_t at = 0; at < 1 << 20; at += 4096) piece[at] = 1;
+  }
+  return tell(0);
+}
+
+static int fork_until_refused(int limit) {
+  for (int i = 0; i < limit; ++i) {
+    const pid_t pid = fork();
+    if (pid < 0) {
+      printf("%d %s\n", i, strerrorname_np(errno));
+      return 0;
+    }
+    if (pid == 0) {
+      pause();
+      _exit(0);
+    }
+  }
+  printf("%d ok\n", limit);
+  return 0;
+}
+
+/* A grandchild that outlives its parent and keeps standard output open. */
+static int orphan(void) {
+  if (fork() == 0) {
+    if (fork() == 0) {
+      setsid();
+      sleep(600);
+    }
+    _exit(0);
+  }
+  printf("left\n");
+  return 0;
+}
+
+static void on_signal(int number) {
+  printf("got %s\n", sigabbrev_np(number));
+  fflush(stdout);
+  _exit(7);
+}
+
+static int wait_for_signal(void) {
+  signal(SIGTERM, on_signal);
+  signal(SIGINT, on_signal);
+  printf("ready\n");
+  fflush(stdout);
+  for (;;) pause();
+}
+
+static int spin(double seconds) {
+  const clock_t end = clock() + (clock_t)(seconds * CLOCKS_PER_SEC);
+  while (clock() < end) {
+  }
+  return 0;
+}
+
+static int in_child(int (*body)(void)) {
+  const pid_t pid = fork();
+  if (pid < 0) return tell(-1);
+  if (pid == 0) _exit(body());
+  int status = 0;
+  waitpid(pid, &status, 0);
+  if (WIFSIGNALED(status)) printf("killed by %d\n", WTERMSIG(status));
+  return 0;
+}
+
+static int new_user_namespace(void) { return tell(unshare(CLONE_NEWUSER)); }
+static int clone_user_namespace(void) {
+  return tell(syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0));
+}
+static int new_mount_namespace(void) { return tell(unshare(CLONE_NEWNS)); }
+
+static int regain_root(void) {
+  if (setresuid(1000, 1000, 1000)) return tell(-1);
+  execl("/bin/setuid-probe", "setuid-probe", "ids", (char*)0);
+  return tell(-1);
+}
+
+static int identity(void) {
+  printf("uid=%d euid=%d gid=%d", getuid(), geteuid(), getgid());
+  gid_t groups[64];
+  const int n = getgroups(64, groups);
+  for (int i = 0; i < n; ++i) printf(" group=%d", (int)groups[i]);
+  printf("\n");
+  return 0;
+}
+
+static int open_by_handle(void) {
+  struct {
+    struct file_handle head;
+    unsigned char bytes[8];
+  } h = {.head = {.handle_bytes = 8, .handle_type = 1}, .bytes = {2}};
+  return tell(syscall(SYS_open_by_handle_at, open("/", O_RDONLY), &h, O_RDONLY));
+}
+
+static int load_bpf(void) {
+  union bpf_attr attr = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4,
+                         .max_entries = 1};
+  return tell(syscall(SYS_bpf, BPF_MAP_CREATE, &attr, sizeof attr));
+}
+
+static int limit_of(const char* name) {
+  struct rlimit limit;
+  getrlimit(strcmp(name, "core") == 0 ? RLIMIT_CORE : RLIMIT_NOFILE, &limit);
+  printf("%llu\n", (unsigned long long)limit.rlim_max);
+  return 0;
+}
+
+static int steal_input(void) {
+  const int tty = open("/dev/tty", O_RDWR);
+  return tell(tty < 0 ? -1 : 0);
+}
+
+int main(int argc, char** argv) {
+  const char* verb = argc > 1 ? argv[1] : "";
+  const char* a = argc > 2 ? argv[2] : "";
+  const char* b = argc > 3 ? argv[3] : "";
+  const char* c = argc > 4 ? argv[4] : "";
+#define VERB(name) if (strcmp(verb, name) == 0)
+  VERB("exit") return atoi(a);
+  VERB("print") return fprintf(stdout, "%s\n", a), fprintf(stderr, "%s\n", b), 0;
+  VERB("sleep") return printf("sleeping\n"), fflush(stdout), sleep((unsigned)atoi(a)), 0;
+  VERB("abort") abort();
+  VERB("cat") return cat(a);
+  VERB("put") return put(a, b);
+  VERB("list") return list(a);
+  VERB("env") return printf("%s\n", getenv(a) ? getenv(a) : "(unset)"), 0;
+  VERB("cwd") return printf("%s\n", get_current_dir_name()), 0;
+  VERB("hostname") {
+    char name[65] = "";
+    gethostname(name, sizeof name);
+    return printf("%s\n", name), 0;
+  }
+  VERB("ids") return identity();
+  VERB("pid") return printf("%d %d\n", getpid(), getppid()), 0;
+  VERB("inode") {
+    struct stat status;
+    return stat(a, &status) ? tell(-1) : (printf("%lu\n", status.st_ino), 0);
+  }
+  VERB("unlink") return tell(unlink(a));
+  VERB("chmod") return tell(chmod(a, 04755));
+  VERB("chown") return tell(chown(a, 1000, 1000));
+  VERB("connect") return tcp(a, atoi(b), 0);
+  VERB("listen") return tcp(a, atoi(b), 1);
+  VERB("unix") return unix_connect(a);
+  VERB("eat") return eat((size_t)atoi(a));
+  VERB("eat-in-child") {
+    if (fork() == 0) _exit(eat((size_t)atoi(a)));
+    wait(0);
+    return tell(0);
+  }
+  VERB("forks") return fork_until_refused(atoi(a));
+  VERB("orphan") return orphan();
+  VERB("signals") return wait_for_signal();
+  VERB("spin") return spin(atof(a));
+  VERB("limit") return limit_of(a);
+  /* Barriers. */
+  VERB("mount") return tell(mount("none", a, b, 0, 0));
+  VERB("bind") return tell(mount(a, b, 0, MS_BIND, 0));
+  VERB("remount") return tell(mount(0, a, 0, MS_REMOUNT | MS_BIND, 0));
+  VERB("umount") return tell(umount2(a, MNT_DETACH));
+  VERB("fsopen") return tell(syscall(SYS_fsopen, "tmpfs", 0));
+  VERB("mknod") return tell(mknod(a, S_IFBLK | 0600, makedev((unsigned)atoi(b), (unsigned)atoi(c))));
+  VERB("mknod-char")
+  return tell(mknod(a, S_IFCHR | 0600, makedev((unsigned)atoi(b), (unsigned)atoi(c))));
+  VERB("ptrace") return tell(ptrace(PTRACE_ATTACH, atoi(a), 0, 0));
+  VERB("readmem") {
+    char byte;
+    struct iovec here = {&byte, 1}, there = {(void*)0x400000, 1};
+    return tell(syscall(SYS_process_vm_readv, atoi(a), &here, 1, &there, 1, 0));
+  }
+  VERB("raw") return tell(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP));
+  VERB("packet") return tell(socket(AF_PACKET, SOCK_RAW, 0));
+  VERB("vsock") return tell(socket(AF_VSOCK, SOCK_STREAM, 0));
+  VERB("keyctl") return tell(syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_USER_KEYRING, 1));
+  VERB("add-key") return tell(syscall(SYS_add_key, "user", "k", "v", 1, KEY_SPEC_USER_KEYRING));
+  VERB("bpf") return load_bpf();
+  VERB("perf") return tell(syscall(SYS_perf_event_open, 0, 0, -1, -1, 0));
+  VERB("uffd") return tell(syscall(SYS_userfaultfd, 0));
+  VERB("io-uring") return tell(syscall(SYS_io_uring_setup, 8, calloc(1, 512)));
+  VERB("userns") return in_child(new_user_namespace);
+  VERB("clone-userns") return in_child(clone_user_namespace);
+  VERB("mountns") return in_child(new_mount_namespace);
+  VERB("setns") return tell(setns(open(a, O_RDONLY), 0));
+  VERB("chroot") return tell(chroot(a));
+  VERB("pivot") return tell(syscall(SYS_pivot_root, a, a));
+  VERB("kill") return tell(kill(atoi(a), SIGTERM));
+  VERB("kill-all") return tell(kill(-1, 0));
+  VERB("setuid") return tell(setresuid(1000, 1000, 1000));
+  VERB("regain") return regain_root();
+  VERB("handle") return open_by_handle();
+  VERB("reboot") return tell(syscall(SYS_reboot, 0, 0, 0, 0));
+  VERB("module") return tell(syscall(SYS_init_module, "", 0, ""));
+  VERB("swap") return tell(syscall(SYS_swapon, a, 0));
+  VERB("clock") {
+    struct timespec now = {0, 0};
+    return tell(syscall(SYS_clock_settime, 0, &now));
+  }
+  VERB("sethostname") return tell(sethostname("x", 1));
+  VERB("dmesg") return tell(syscall(SYS_syslog, 3, malloc(4096), 4096));
+  VERB("ioport") return tell(syscall(SYS_ioperm, 0x80, 1, 1));
+  VERB("raise-limit") {
+    const struct rlimit limit = {1 << 26, 1 << 26};
+    return tell(setrlimit(RLIMIT_NOFILE, &limit));
+  }
+  VERB("nice") return tell(setpriority(PRIO_PROCESS, 0, -10));
+  VERB("tty") return steal_input();
+  VERB("x32") return tell(syscall(0x40000000 | 39 /* getpid */));
+  VERB("personality") return tell(syscall(SYS_personality, 0x0400000 /* READ_IMPLIES_EXEC */));
+  fprintf(stderr, "probe: unknown verb %s\n", verb);
+  return 64;
+}
