@@ -56,6 +56,10 @@ struct Demand {
   WallTime oldest_ready{};  // when `ready` > 0
 };
 
+// What read() does at the end of a call without unfinished inputs: a map whose caller still sends
+// inputs waits, everybody else is done.
+enum class WhenIdle { returns, waits };
+
 std::vector<store::Migration> migrations();
 
 class CallQueue {
@@ -74,10 +78,11 @@ class CallQueue {
       model::CallId call, std::vector<model::NewInput> inputs) = 0;
   // Entries numbered > `after`, at most `max`; waits until there is one, the call has no
   // unfinished input, or `deadline`. An empty answer means one of the latter two. `wanted`, when
-  // given, selects entries (the wait is for a matching one).
+  // given, selects entries (the wait is for a matching one). not_found when unknown or expired.
   virtual async::Task<std::vector<model::LogEntry>> read(
       model::CallId call, std::uint64_t after, std::size_t max, Instant deadline,
-      std::function<bool(const model::LogEntry&)> wanted) = 0;
+      std::function<bool(const model::LogEntry&)> wanted,
+      WhenIdle when_idle = WhenIdle::returns) = 0;
   virtual async::Task<CallInfo> info(model::CallId call) = 0;  // not_found when unknown or expired
   // Drops the payloads of a finished synchronous call at once.
   virtual void forget(const model::CallId& call) = 0;
@@ -90,7 +95,8 @@ class CallQueue {
   // release() or the container's death. A durable attempt is recorded before the next complete().
   virtual std::vector<LeasedInput> lease(const model::FunctionId& function,
                                          const model::ContainerId& container, std::size_t max) = 0;
-  // Notified whenever an input of `function` becomes ready. The reference stays valid.
+  // Notified whenever an input of `function` becomes ready. The reference stays valid. Call lease()
+  // first and wait only when it gave nothing.
   virtual async::Event& ready(const model::FunctionId& function) = 0;
   // Records the outcome; decides about a retry by the call's policy; appends final_ to the log. On
   // disk (if durable) when it returns. Ignored, with ok, if the input has ended or the lease is
@@ -98,9 +104,13 @@ class CallQueue {
   virtual async::Task<void> complete(model::InputId input, model::ContainerId container,
                                      model::Outcome outcome) = 0;
   // A piece of a running input's output (generator item, web response part); returns its number.
+  // `entry.input` may be empty for a call with one input. failed_precondition if that input is not
+  // running, or runs in another container than `entry.container` (when given). `attempts` of the
+  // entry is set to the delivery that made it.
   virtual async::Task<std::uint64_t> append(model::CallId call, model::LogEntry entry) = 0;
   // The container is gone: its inputs become ready again (at the front), or end with `verdict`
-  // once their redeliveries are spent (or at once when `verdict.kind` is not internal_failure).
+  // once their redeliveries are spent (or at once when `verdict.kind` is not internal_failure, or
+  // their call was cancelled).
   virtual async::Task<void> release(model::ContainerId container, model::Outcome verdict) = 0;
   // Ends all unfinished inputs of a function, ready and leased (it cannot start, or was stopped).
   virtual async::Task<void> fail_all(model::FunctionId function, model::Outcome verdict) = 0;
@@ -108,6 +118,7 @@ class CallQueue {
   // --- for control and for people ---
   virtual Demand demand(const model::FunctionId& function) const = 0;
   // Called when ready inputs of a function appear or its leases change; set once, by control.
+  // Comes in a later turn of the loop, once for many changes: it may call the queue.
   virtual void on_demand(std::function<void(const model::FunctionId&)> notify) = 0;
   virtual std::optional<model::CallId> call_of(const model::InputId& input) const = 0;
   virtual std::vector<LeasedInput> leased_by(const model::ContainerId& container) const = 0;

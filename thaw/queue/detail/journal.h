@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The durable half of the queue: its tables, and the statements that change them. Each function
+// runs inside a transaction of the caller, on a database thread, and touches values only. Payloads
+// carry a checksum: a changed bit is data_loss, not a wrong result.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "thaw/model/call.h"
+#include "thaw/store/database.h"
+
+namespace thaw::queue::detail {
+
+struct StoredInput {
+  model::InputId id;
+  int index = 0;
+  std::string payload;
+  int attempts = 0;
+  int retries = 0;
+  WallTime enqueued_at{};
+  bool ended = false;
+  bool damaged = false;    // its payload is not what was stored
+  std::int64_t order = 0;  // of arrival, over all calls
+};
+
+struct StoredCall {
+  model::NewCall call;
+  WallTime created_at{};
+  bool cancelled = false;
+  std::uint64_t last_number = 0;
+  std::vector<StoredInput> inputs;
+};
+
+struct StoredEnding {
+  model::CallId call;
+  model::InputId input;
+  int attempts = 0;
+  int retries = 0;
+  model::LogEntry entry;
+};
+
+Result<void> insert_call(store::Sql& sql, const model::NewCall& call, WallTime created_at);
+Result<void> insert_inputs(store::Sql& sql, const model::CallId& call,
+                           const std::vector<StoredInput>& inputs);
+Result<void> mark_cancelled(store::Sql& sql, const model::CallId& call);
+Result<void> note_delivery(store::Sql& sql, const model::InputId& input, int attempts, int retries);
+// Both return the number that the entry got.
+Result<std::uint64_t> append_entry(store::Sql& sql, const model::CallId& call,
+                                   const model::LogEntry& entry);
+Result<std::uint64_t> end_input(store::Sql& sql, const StoredEnding& ending, WallTime now);
+
+Result<std::vector<model::LogEntry>> read_log(store::Sql& sql, const model::CallId& call,
+                                              std::uint64_t after, std::size_t limit);
+Result<std::optional<StoredCall>> load_call(store::Sql& sql, const model::CallId& call);
+Result<std::vector<StoredCall>> load_unfinished(store::Sql& sql);
+// Deletes up to `limit` calls that finished before `before`; returns how many.
+Result<std::int64_t> delete_finished(store::Sql& sql, WallTime before, int limit);
+
+std::vector<store::Migration> journal_migrations();
+
+}  // namespace thaw::queue::detail

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The queue's state in memory. An input is owned by its call and is in exactly one list of its
+// function (`ready` in the order of delivery, or `held`), and, while a container has it, in that
+// container's list; it knows its places, so every move is O(1). Loop thread.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "thaw/async/event.h"
+#include "thaw/model/call.h"
+
+namespace thaw::queue::detail {
+
+struct Call;
+struct Function;
+
+struct Input {
+  enum class State {
+    storing,  // on its way to the disk, nobody may know it yet
+    ready,
+    leased,
+    ending,   // its outcome is on its way to the disk
+    delayed,  // waits for its next try
+    ended,
+  };
+  model::InputId id;
+  Call* call = nullptr;
+  int index = 0;
+  std::string payload;
+  State state = State::storing;
+  int attempts = 0;
+  int retries = 0;
+  WallTime enqueued_at{};
+  WallTime ready_since{};
+  model::ContainerId container;  // while leased or ending
+  bool orphaned = false;         // its container died while it was ending
+  std::list<Input*>::iterator place;
+  std::list<Input*>::iterator lease_place;
+  std::multimap<Instant, Input*>::iterator due;
+};
+
+struct Function {
+  model::FunctionId id;
+  std::list<Input*> ready;
+  std::list<Input*> held;  // leased, ending, delayed
+  std::size_t storing = 0;
+  std::size_t leased = 0;
+  async::Event became_ready;
+  bool reported = false;  // in the list of those that control is to hear of
+};
+
+struct Call {
+  model::NewCall call;
+  Function* function = nullptr;
+  WallTime created_at{};
+  bool cancelled = false;
+  bool forgotten = false;
+  int unfinished = 0;
+  int pins = 0;  // tasks that hold it across a wait
+  std::unordered_map<int, std::unique_ptr<Input>> inputs;
+  // The end of the log. What came before is on disk (durable calls only).
+  std::deque<model::LogEntry> log;
+  std::uint64_t last_number = 0;
+  std::size_t log_bytes = 0;
+  async::Event changed;
+  Instant idle_since{};
+  bool idle = false;
+  std::list<Call*>::iterator idle_place;
+
+  bool durable() const { return call.durability == model::Durability::durable; }
+  std::uint64_t first_in_memory() const {
+    return log.empty() ? last_number + 1 : log.front().number;
+  }
+};
+
+}  // namespace thaw::queue::detail
