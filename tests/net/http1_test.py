@@ -6,7 +6,6 @@ import http.client
 import os
 import random
 import resource
-import socket
 import threading
 import unittest
 
@@ -256,9 +255,9 @@ class Http1(unittest.TestCase):
         eventually(lambda: self.server.tell()["hanging"] == 20)
         for i, peer in enumerate(peers):
             if i % 2:
-                peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
-                                     b"\x01\x00\x00\x00\x00\x00\x00\x00")
-            peer.sock.close()
+                peer.reset()
+            else:
+                peer.sock.close()
         eventually(lambda: self.server.tell()["gone"] == before + 20)
         self.assertEqual(self.server.tell()["hanging"], 0)
 

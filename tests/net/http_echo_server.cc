@@ -2,23 +2,22 @@
 //
 // http_echo_server: what the tests of net/ talk to. One handler with a path for each behaviour.
 //   http_echo_server [--unix PATH] [--upstream PORT] [--upstream-unix PATH]
-// It listens on a free port, prints "port N" and runs until its stdin ends.
-#include <sys/resource.h>
+// It listens on a free port, prints "port N" and runs until its stdin ends; "drain" on stdin drains
+// it first. /tcp/…, /unix/… and /dead/… are proxied to the upstream, /fetch/… is asked for by the
+// client.
 #include <unistd.h>
 
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
-#include <map>
 
 #include "thaw/async/task_group.h"
-#include "thaw/net/detail/http1_session.h"
-#include "thaw/net/http.h"
+#include "thaw/net/http_client.h"
+#include "thaw/net/server.h"
 
 namespace thaw::net {
 namespace {
@@ -27,9 +26,13 @@ namespace asio = boost::asio;
 
 struct World {
   async::Loop loop;
+  GrpcTable table;
+  HttpClient client{loop};
+  Endpoint tcp;
+  Endpoint unix_socket;
+  std::string listen_unix;
   int gone = 0;
   int hanging = 0;
-  std::map<std::string, int> counters;
 };
 
 std::size_t number_in(std::string_view query, std::string_view key) {
@@ -155,6 +158,41 @@ async::Task<void> watched_echo(World& world, HttpExchange& exchange) {
   co_return result;
 }
 
+Instant deadline_in(std::string_view query) {
+  const std::size_t ms = number_in(query, "deadline_ms");
+  return ms == 0 ? Instant::max() : monotonic_now() + std::chrono::milliseconds(ms);
+}
+
+async::Task<void> proxy(World& world, HttpExchange& exchange, Endpoint endpoint) {
+  const std::string& target = exchange.request().target;
+  ProxyOptions options;
+  options.target = target.substr(target.find('/', 1));
+  options.add_headers.add("x-forwarded-for", "1.2.3.4");
+  options.deadline = deadline_in(exchange.request().query());
+  co_return co_await world.client.proxy(exchange, std::move(endpoint), std::move(options));
+}
+
+async::Task<void> fetch(World& world, HttpExchange& exchange) {
+  ClientRequest request;
+  request.method = exchange.request().method;
+  request.target = exchange.request().target.substr(std::string_view("/fetch").size());
+  request.authority = "upstream";
+  THAW_CO_TRY(request.body, co_await exchange.read_all(100u << 20));
+  const Instant deadline = deadline_in(exchange.request().query());
+  THAW_CO_TRY(const auto response,
+              co_await world.client.send(world.tcp, std::move(request), deadline));
+  THAW_CO_TRY(std::string body, co_await response->read_all(100u << 20));
+  co_return co_await exchange.answer(response->status, "text/plain", std::move(body));
+}
+
+async::Task<void> probe(World& world, HttpExchange& exchange) {
+  const Instant deadline = deadline_in(exchange.request().query());
+  Endpoint endpoint{"127.0.0.1",
+                    static_cast<std::uint16_t>(number_in(exchange.request().query(), "port")), ""};
+  THAW_CO_TRY(const bool can, co_await world.client.can_connect(std::move(endpoint), deadline));
+  co_return co_await exchange.answer(200, "text/plain", can ? "yes" : "no");
+}
+
 async::Task<void> handle(World& world, HttpExchange& exchange) {
   const std::string_view path = exchange.request().path();
   const std::string_view query = exchange.request().query();
@@ -221,67 +259,77 @@ async::Task<void> handle(World& world, HttpExchange& exchange) {
     headers.add("x-bad", "a\r\nset-cookie: b");
     co_return co_await exchange.respond(200, std::move(headers));
   }
+  if (path.starts_with("/tcp/")) {
+    co_return co_await proxy(world, exchange, world.tcp);
+  }
+  if (path.starts_with("/unix/")) {
+    co_return co_await proxy(world, exchange, world.unix_socket);
+  }
+  if (path.starts_with("/dead/")) {
+    co_return co_await proxy(world, exchange, Endpoint{"127.0.0.1", 1, ""});
+  }
+  if (path.starts_with("/fetch/")) {
+    co_return co_await fetch(world, exchange);
+  }
+  if (path == "/can-connect") {
+    co_return co_await probe(world, exchange);
+  }
+  if (path == "/forget") {
+    world.client.forget(world.tcp);
+    co_return co_await exchange.answer(200, "text/plain", "");
+  }
   co_return Error::not_found("no such path");
 }
 
-async::Task<void> accept_all(asio::ip::tcp::acceptor& acceptor, async::TaskGroup& connections,
-                             const HttpHandler& handler, std::shared_ptr<detail::ServerCore> core) {
-  while (true) {
-    detail::Socket socket(core->loop.context());
-    asio::basic_stream_socket<asio::ip::tcp, detail::Executor> accepted(core->loop.context());
-    const auto [error] =
-        co_await acceptor.async_accept(accepted, asio::as_tuple(asio::use_awaitable));
-    if (error) {
-      co_return Error::cancelled("no more connections");
-    }
-    boost::system::error_code ignored;
-    accepted.set_option(asio::ip::tcp::no_delay(true), ignored);
-    Peer peer;
-    peer.address = "test";
-    detail::Http1Connection connection{.socket = detail::Socket(std::move(accepted)),
-                                       .already_read = "",
-                                       .peer = peer,
-                                       .handler = &handler,
-                                       .core = core,
-                                       .accepted_at = monotonic_now()};
-    connections.start("connection", detail::run_http1(std::move(connection)));
-  }
-}
-
-async::Task<void> until_stdin_ends(async::Loop& loop) {
-  asio::posix::stream_descriptor input(loop.context(), ::dup(STDIN_FILENO));
+// True: asked to drain; false: the input has ended.
+async::Task<bool> next_command(asio::posix::stream_descriptor& input) {
   std::array<char, 64> buffer;
-  while (true) {
-    const auto [error, count] =
-        co_await input.async_read_some(asio::buffer(buffer), asio::as_tuple(asio::use_awaitable));
-    if (error) {
-      co_return ok();
-    }
-  }
+  const auto [error, count] =
+      co_await input.async_read_some(asio::buffer(buffer), asio::as_tuple(asio::use_awaitable));
+  co_return !error;
 }
 
 async::Task<void> serve(World& world) {
   ServerLimits limits;
   limits.header_timeout = 2s;
   limits.http1_idle = 4s;
-  const auto core = std::make_shared<detail::ServerCore>(world.loop, limits);
   const HttpHandler handler = [&world](HttpExchange& exchange) { return handle(world, exchange); };
-  asio::ip::tcp::acceptor acceptor(world.loop.context(),
-                                   asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), 0));
-  acceptor.listen();
-  std::printf("port %u\n", static_cast<unsigned>(acceptor.local_endpoint().port()));
+  Server server(world.loop, world.table, handler, limits);
+  THAW_CO_TRY(const std::uint16_t port, server.listen_tcp("127.0.0.1", 0));
+  if (!world.listen_unix.empty()) {
+    THAW_CO_TRY_VOID(server.listen_unix(world.listen_unix, "tester"));
+  }
+  std::printf("port %u\n", static_cast<unsigned>(port));
   std::fflush(stdout);
-  async::TaskGroup group(world.loop);
-  group.start("accept", accept_all(acceptor, group, handler, core));
-  THAW_CO_TRY_VOID(co_await until_stdin_ends(world.loop));
-  co_return co_await group.stop();
+  asio::posix::stream_descriptor input(world.loop.context(), ::dup(STDIN_FILENO));
+  THAW_CO_TRY(const bool drain, co_await next_command(input));
+  if (drain) {
+    THAW_CO_TRY_VOID(co_await server.drain(monotonic_now() + 10s));
+    std::printf("drained\n");
+    std::fflush(stdout);
+    THAW_CO_TRY([[maybe_unused]] const bool more, co_await next_command(input));
+  }
+  co_return co_await server.drain(monotonic_now());
 }
 
 }  // namespace
 }  // namespace thaw::net
 
-int main() {
+int main(int argc, char** argv) {
   thaw::net::World world;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string_view option = argv[i];
+    if (option == "--unix") {
+      world.listen_unix = argv[i + 1];
+    } else if (option == "--upstream") {
+      world.tcp = {"127.0.0.1", static_cast<std::uint16_t>(std::atoi(argv[i + 1])), ""};
+    } else if (option == "--upstream-unix") {
+      world.unix_socket = {"", 0, argv[i + 1]};
+    }
+  }
   const auto result = world.loop.run_task(thaw::net::serve(world));
+  if (!result) {
+    std::fprintf(stderr, "%s\n", result.error().to_string().c_str());
+  }
   return result ? 0 : 1;
 }

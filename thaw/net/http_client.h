@@ -57,7 +57,7 @@ class HttpClient {
   async::Task<void> proxy(HttpExchange& exchange, Endpoint endpoint, ProxyOptions options);
   // Drops the idle connections to an endpoint that is gone.
   void forget(const Endpoint& endpoint);
-  // True as soon as a TCP connection succeeds.
+  // True as soon as a connection succeeds; tries again until `deadline` (then false).
   async::Task<bool> can_connect(Endpoint endpoint, Instant deadline);
 
  private:

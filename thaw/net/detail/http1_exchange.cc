@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "thaw/base/check.h"
+#include "thaw/net/detail/http1_body.h"
 #include "thaw/net/detail/http1_head.h"
 #include "thaw/net/detail/websocket.h"
 
@@ -12,8 +13,6 @@ namespace thaw::net::detail {
 
 namespace {
 
-// The most that one read() returns, and the input that one connection may hold.
-constexpr std::size_t input_limit = 64u << 10;
 // A rest of a body that nobody has read: up to here it is cheaper to drop it than to reconnect.
 constexpr std::size_t droppable_bytes = 256u << 10;
 
@@ -57,46 +56,16 @@ async::Task<std::optional<std::string>> Http1Exchange::read() {
   if (switched_) {
     co_return Error::failed_precondition("the connection has switched protocols");
   }
-  std::string piece;
-  bool first = true;
-  while (!parser_.done()) {
-    if (awaits_continue_) {
-      awaits_continue_ = false;
-      if (!responded_) {
-        stream_->queue("HTTP/1.1 100 Continue\r\n\r\n");
-        THAW_CO_TRY_VOID(co_await stream_->flush());
-      }
-    }
-    const std::string_view input = stream_->buffered();
-    if (!input.empty()) {
-      const Result<std::size_t> used = parser_.put_body(input, piece);
-      if (!used) {
-        body_failed_ = true;
-        co_return used.error();
-      }
-      stream_->consume(*used);
-      if (!piece.empty()) {
-        co_return piece;
-      }
-      if (parser_.done()) {
-        break;
-      }
-    }
-    const Stream::Hope hope = first ? Stream::Hope::soon : Stream::Hope::later;
-    first = false;
-    const Result<bool> more = co_await stream_->fill(input_limit, hope);
-    if (!more || !*more) {
-      body_failed_ = true;
-      if (!more && more.error().code() == Code::resource_exhausted) {
-        co_return Error::invalid_argument("a line between two chunks is too long");
-      }
-      if (!more) {
-        co_return more.error();
-      }
-      co_return Error::unavailable("the client broke off in the middle of its request");
+  if (awaits_continue_ && !parser_.done()) {
+    awaits_continue_ = false;
+    if (!responded_) {
+      stream_->queue("HTTP/1.1 100 Continue\r\n\r\n");
+      THAW_CO_TRY_VOID(co_await stream_->flush());
     }
   }
-  co_return std::nullopt;
+  Result<std::optional<std::string>> piece = co_await read_body(stream_, parser_);
+  body_failed_ = body_failed_ || !piece;
+  co_return piece;
 }
 
 Http1Exchange::Framing Http1Exchange::choose_framing(int status, const Headers& headers) const {

@@ -104,6 +104,15 @@ std::string HeadWriter::end() && {
   return std::move(text_);
 }
 
+Result<void> check_request_line(std::string_view method, std::string_view target) {
+  const auto ends_target = [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == 0x7f; };
+  if (method.empty() || !std::all_of(method.begin(), method.end(), is_token_char) ||
+      target.empty() || std::any_of(target.begin(), target.end(), ends_target)) {
+    return Error::internal("a request line has characters that it cannot have");
+  }
+  return ok();
+}
+
 bool is_hop_by_hop(std::string_view name) {
   return name == "connection" || name == "keep-alive" || name == "proxy-connection" ||
          name == "proxy-authenticate" || name == "proxy-authorization" || name == "te" ||

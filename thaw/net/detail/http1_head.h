@@ -13,6 +13,7 @@ namespace thaw::net::detail {
 class HeadWriter {
  public:
   explicit HeadWriter(int status);
+  // Method and target have passed check_request_line().
   HeadWriter(std::string_view method, std::string_view target);
 
   void add(std::string_view name, std::string_view value);
@@ -24,6 +25,8 @@ class HeadWriter {
   std::string text_;
 };
 
+// internal if the method is no token, or the target has characters that would end it.
+Result<void> check_request_line(std::string_view method, std::string_view target);
 // connection, keep-alive, transfer-encoding and the like: about one connection, never forwarded.
 bool is_hop_by_hop(std::string_view name);
 // "1f4\r\n".

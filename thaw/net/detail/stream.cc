@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/net/detail/stream.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <cerrno>
 #include <cstring>
 
 #include "thaw/base/check.h"
@@ -171,13 +173,26 @@ async::Task<bool> Stream::fill(std::size_t limit, Hope hope) {
   co_return broken_error();
 }
 
+bool Stream::still_quiet() {
+  if (!open_ || peer_gone() || end_ != begin_) {
+    return false;
+  }
+  char byte = 0;
+  const ssize_t count = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
 void Stream::watch() {
   watching_ = true;
   start_background_read();
 }
 
 void Stream::start_background_read() {
-  if (reading_ || !open_ || peer_gone() || !make_room(unsent_limit)) {
+  if (reading_ || !open_ || peer_gone()) {
+    return;
+  }
+  if (!make_room(unsent_limit)) {
+    start_hangup_wait();
     return;
   }
   reading_ = true;
@@ -192,8 +207,26 @@ void Stream::start_background_read() {
                           });
 }
 
+void Stream::start_hangup_wait() {
+  if (awaiting_hangup_) {
+    return;
+  }
+  awaiting_hangup_ = true;
+  socket_.async_wait(Socket::wait_error, [self = shared_from_this()](const error_code& error) {
+    self->awaiting_hangup_ = false;
+    if (error || !self->open_) {
+      return;
+    }
+    pollfd state{self->socket_.native_handle(), 0, 0};
+    if (::poll(&state, 1, 0) == 1 && (state.revents & (POLLERR | POLLHUP)) != 0) {
+      self->broken_ = true;
+      self->peer_event_.notify_all();
+    }
+  });
+}
+
 void Stream::queue(std::string data) {
-  if (data.empty() || broken_ || !open_) {
+  if (data.empty() || send_broken_ || !open_) {
     return;
   }
   out_bytes_ += data.size();
@@ -215,7 +248,7 @@ void Stream::queue(std::string data) {
 }
 
 void Stream::try_send() {
-  while (!out_.empty() && open_ && !broken_) {
+  while (!out_.empty() && open_ && !send_broken_) {
     std::array<asio::const_buffer, 16> pieces;
     const std::size_t count = std::min(pieces.size(), out_.size());
     for (std::size_t i = 0; i < count; ++i) {
@@ -228,7 +261,7 @@ void Stream::try_send() {
       return;
     }
     if (error) {
-      broken_ = true;
+      send_broken_ = true;
       break;
     }
     out_bytes_ -= sent;
@@ -242,7 +275,7 @@ void Stream::try_send() {
   if (shutdown_wanted_ && out_.empty()) {
     shutdown_send();
   }
-  if (broken_ || !open_) {
+  if (send_broken_ || !open_) {
     out_.clear();
     out_bytes_ = front_sent_ = 0;
     peer_event_.notify_all();
@@ -250,7 +283,7 @@ void Stream::try_send() {
 }
 
 void Stream::start_background_write() {
-  if (writing_ || out_.empty() || !open_ || broken_) {
+  if (writing_ || out_.empty() || !open_ || send_broken_) {
     return;
   }
   writing_ = true;
@@ -271,10 +304,10 @@ async::Task<void> Stream::write(std::string data) {
     try_send();
     start_background_write();
   }
-  while (out_bytes_ > unsent_limit && open_ && !broken_) {
+  while (out_bytes_ > unsent_limit && open_ && !send_broken_) {
     THAW_CO_TRY([[maybe_unused]] const bool notified, co_await written_.wait(Instant::max()));
   }
-  if (broken_ || !open_) {
+  if (send_broken_ || !open_) {
     co_return broken_error();
   }
   if (co_await async::is_cancelled()) {
@@ -289,10 +322,10 @@ async::Task<void> Stream::flush() {
     try_send();
     start_background_write();
   }
-  while (!out_.empty() && open_ && !broken_) {
+  while (!out_.empty() && open_ && !send_broken_) {
     THAW_CO_TRY([[maybe_unused]] const bool notified, co_await written_.wait(Instant::max()));
   }
-  if (broken_ || !open_) {
+  if (send_broken_ || !open_) {
     co_return broken_error();
   }
   co_return ok();

@@ -37,7 +37,9 @@ class Stream : public std::enable_shared_from_this<Stream> {
   void watch();
   void unwatch() { watching_ = false; }
   // The peer has ended its stream or broken off.
-  bool peer_gone() const { return eof_ || broken_; }
+  bool peer_gone() const { return eof_ || broken_ || send_broken_; }
+  // Asks the kernel: the connection is open and the peer has sent nothing.
+  bool still_quiet();
   // Notified when peer_gone() becomes true (while watched or read) and by close().
   async::Event& peer_event() { return peer_event_; }
 
@@ -71,6 +73,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   bool make_room(std::size_t limit);
   void took(const boost::system::error_code& error, std::size_t count);
   void start_background_read();
+  // With a full buffer the end of the peer's stream is out of sight, but not a reset.
+  void start_hangup_wait();
   Error broken_error() const;
   void try_send();
   void start_background_write();
@@ -86,6 +90,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
   unsigned eager_reads_ = 0;
   bool reading_ = false;
   bool watching_ = false;
+  bool awaiting_hangup_ = false;
   bool eof_ = false;
 
   std::deque<std::string> out_;
@@ -96,6 +101,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   bool shutdown_wanted_ = false;
 
   bool broken_ = false;
+  // A peer may refuse more bytes and still have an answer to be read.
+  bool send_broken_ = false;
   bool expired_ = false;
   bool open_ = true;
   async::Event peer_event_;

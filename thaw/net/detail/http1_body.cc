@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/net/detail/http1_body.h"
+
+namespace thaw::net::detail {
+
+async::Task<std::optional<std::string>> read_body(std::shared_ptr<Stream> stream,
+                                                  Http1Parser& parser) {
+  std::string piece;
+  Stream::Hope hope = Stream::Hope::soon;
+  while (!parser.done()) {
+    const std::string_view input = stream->buffered();
+    if (!input.empty()) {
+      THAW_CO_TRY(const std::size_t used, parser.put_body(input, piece));
+      stream->consume(used);
+      if (!piece.empty()) {
+        co_return piece;
+      }
+      if (parser.done()) {
+        break;
+      }
+    }
+    const Result<bool> more = co_await stream->fill(piece_bytes, hope);
+    hope = Stream::Hope::later;
+    if (!more && more.error().code() == Code::resource_exhausted) {
+      co_return Error::invalid_argument("a line between two chunks is too long");
+    }
+    if (!more) {
+      co_return more.error();
+    }
+    if (!*more) {
+      THAW_CO_TRY_VOID(parser.put_eof());
+    }
+  }
+  co_return std::nullopt;
+}
+
+async::Task<bool> read_response_head(std::shared_ptr<Stream> stream, Http1Parser& parser,
+                                     std::size_t header_bytes) {
+  bool started = false;
+  while (true) {
+    if (!stream->buffered().empty()) {
+      started = true;
+      THAW_CO_TRY(const std::size_t used, parser.put_head(stream->buffered()));
+      stream->consume(used);
+      if (parser.head_done()) {
+        co_return true;
+      }
+    }
+    const Result<bool> more = co_await stream->fill(header_bytes + 1024, Stream::Hope::later);
+    if (!more && (started || stream->expired() || more.error().code() == Code::cancelled)) {
+      co_return more.error();
+    }
+    if (!more || !*more) {
+      if (started) {
+        co_return Error::unavailable("the peer broke off in the middle of a head");
+      }
+      co_return false;
+    }
+  }
+}
+
+}  // namespace thaw::net::detail

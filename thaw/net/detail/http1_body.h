@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reading one message from a Stream with an Http1Parser, for the server and for the client.
+#pragma once
+
+#include "thaw/net/detail/http1_parser.h"
+#include "thaw/net/detail/stream.h"
+
+namespace thaw::net::detail {
+
+// The most that one piece of a body has, and the input that a connection holds beyond heads.
+constexpr std::size_t piece_bytes = 64u << 10;
+
+// Next piece of the body; nullopt at its end. unavailable if the peer breaks off before; the parser
+// lives as long as the stream's owner.
+async::Task<std::optional<std::string>> read_body(std::shared_ptr<Stream> stream,
+                                                  Http1Parser& parser);
+
+// Reads until a head is whole; false if the peer closed before its first byte.
+async::Task<bool> read_response_head(std::shared_ptr<Stream> stream, Http1Parser& parser,
+                                     std::size_t header_bytes);
+
+}  // namespace thaw::net::detail

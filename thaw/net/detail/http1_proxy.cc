@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/net/detail/http1_proxy.h"
+
+#include <optional>
+
+#include "thaw/async/task_group.h"
+#include "thaw/net/detail/http1_body.h"
+#include "thaw/net/detail/http1_head.h"
+
+namespace thaw::net::detail {
+
+namespace {
+
+using Body = ProxiedHead::Body;
+
+// A body up to this size is sent before the answer is awaited, in the same task.
+constexpr std::uint64_t inline_body_bytes = 64u << 10;
+// How long a client waits unwatched.
+constexpr Duration watch_after = 100ms;
+// After one side of a tunnel has ended, how long the other may go on.
+constexpr Duration tunnel_end_time = 10s;
+
+class Proxy {
+ public:
+  Proxy(std::shared_ptr<ClientPool> pool, HttpExchange& exchange)
+      : pool_(std::move(pool)), exchange_(exchange), watch_alarm_([this] { start_watching(); }) {}
+  Proxy(const Proxy&) = delete;
+  Proxy& operator=(const Proxy&) = delete;
+
+  async::Task<void> run(Endpoint endpoint, ProxyOptions options) {
+    const Instant started = monotonic_now();
+    Result<void> result = co_await carry(std::move(endpoint), std::move(options), started);
+    watch_alarm_.disarm();
+    if (tasks_) {
+      if (upstream_) {
+        upstream_->stream->abort();
+      }
+      THAW_CO_TRY_VOID(co_await tasks_->stop());
+    }
+    if (client_gone_) {
+      co_return Error::cancelled("the client has gone away");
+    }
+    if (body_error_) {
+      co_return *body_error_;
+    }
+    co_return result;
+  }
+
+ private:
+  async::Task<void> carry(Endpoint endpoint, ProxyOptions options, Instant started) {
+    const HttpRequest& request = exchange_.request();
+    THAW_CO_TRY(ProxiedHead head, proxied_head(request, options));
+    std::optional<std::string> first;
+    if (head.body == Body::unknown) {
+      THAW_CO_TRY(first, co_await exchange_.read());
+      head.body = first ? Body::chunked : Body::none;
+    }
+    THAW_CO_TRY(const std::string text, render(head, request));
+    pool_->timer().arm(watch_alarm_, started + watch_after);
+    THAW_CO_TRY_VOID(
+        co_await send_until_answered(std::move(endpoint), options.deadline, head, text, first));
+    if (upstream_->parser.head().status == 101) {
+      co_return co_await tunnel(head);
+    }
+    co_return co_await answer();
+  }
+
+  // Retries once on a fresh connection if a kept one turns out to have been closed meanwhile.
+  async::Task<void> send_until_answered(Endpoint endpoint, Instant deadline, ProxiedHead head,
+                                        std::string text, std::optional<std::string> first) {
+    ClientPool::Source source = ClientPool::Source::any;
+    while (true) {
+      THAW_CO_TRY(upstream_, co_await pool_->acquire(endpoint, deadline, source));
+      if (client_gone_) {
+        co_return Error::cancelled("the client has gone away");
+      }
+      upstream_->stream->queue(text);
+      if (head.body == Body::none || (head.body == Body::length && head.length == 0)) {
+        body_sent_ = true;
+        // A failure shows when the answer is read.
+        (void)co_await upstream_->stream->flush();
+      } else if (head.body == Body::length && head.length <= inline_body_bytes) {
+        THAW_CO_TRY_VOID(co_await send_body(head.body, std::move(first)));
+      } else {
+        tasks().start("proxy body", send_body_beside(head.body, std::move(first)));
+      }
+      const bool head_request = exchange_.request().method == "HEAD";
+      THAW_CO_TRY(const bool answered, co_await read_final_head(*upstream_, head_request));
+      if (answered) {
+        co_return ok();
+      }
+      if (!upstream_->reused || head.body != Body::none) {
+        co_return Error::unavailable("the server closed the connection without an answer");
+      }
+      source = ClientPool::Source::fresh;
+    }
+  }
+
+  async::Task<void> send_body(Body framing, std::optional<std::string> first) {
+    Stream& stream = *upstream_->stream;
+    std::optional<std::string> piece = std::move(first);
+    while (true) {
+      if (!piece) {
+        THAW_CO_TRY(piece, co_await exchange_.read());
+      }
+      if (!piece) {
+        break;
+      }
+      if (framing == Body::chunked) {
+        stream.queue(chunk_head(piece->size()));
+        stream.queue(std::move(*piece));
+        *piece = "\r\n";
+      }
+      const Result<void> written = co_await stream.write(std::move(*piece));
+      piece.reset();
+      if (!written) {
+        // The server takes no more; it may have answered why.
+        co_return ok();
+      }
+    }
+    if (framing == Body::chunked) {
+      stream.queue("0\r\n\r\n");
+    }
+    body_sent_ = true;
+    (void)co_await stream.flush();
+    co_return ok();
+  }
+
+  async::Task<void> send_body_beside(Body framing, std::optional<std::string> first) {
+    const Result<void> sent = co_await send_body(framing, std::move(first));
+    if (!sent) {
+      // Half a request must not look like a whole one.
+      body_error_ = sent.error();
+      upstream_->stream->abort();
+    }
+    co_return ok();
+  }
+
+  async::Task<void> answer() {
+    Http1Parser& parser = upstream_->parser;
+    Headers headers = proxied_answer(std::move(parser.head().headers));
+    THAW_CO_TRY_VOID(co_await exchange_.respond(parser.head().status, std::move(headers)));
+    while (true) {
+      THAW_CO_TRY(std::optional<std::string> piece, co_await read_body(upstream_->stream, parser));
+      if (!piece) {
+        break;
+      }
+      THAW_CO_TRY_VOID(co_await exchange_.write(std::move(*piece)));
+    }
+    // The server may serve its next request while this answer is on its way.
+    if (body_sent_) {
+      pool_->give_back(std::move(upstream_));
+    }
+    co_return co_await exchange_.finish();
+  }
+
+  async::Task<void> tunnel(const ProxiedHead& head) {
+    if (!head.upgrade) {
+      co_return Error::unavailable("the server has switched protocols without being asked");
+    }
+    // From here on the client's end is one of the bytes' two ends, and no reason to hurry.
+    watch_alarm_.disarm();
+    watch_task_.cancel();
+    Headers headers = proxied_answer(std::move(upstream_->parser.head().headers));
+    headers.add("connection", "upgrade");
+    headers.add("upgrade", "websocket");
+    THAW_CO_TRY(client_bytes_, co_await exchange_.switch_protocols(std::move(headers)));
+    server_bytes_ = std::make_unique<StreamBytes>(upstream_->stream);
+    // The deadline of the request was for its answer: a WebSocket may last.
+    upstream_->stream->set_deadline(Instant::max());
+    tasks().start("tunnel", pump_to_server());
+    const Result<void> pumped = co_await pump(*server_bytes_, *client_bytes_);
+    THAW_CO_TRY([[maybe_unused]] const bool ended,
+                co_await tasks().join(monotonic_now() + tunnel_end_time));
+    co_return pumped;
+  }
+
+  async::Task<void> pump_to_server() {
+    const Result<void> pumped = co_await pump(*client_bytes_, *server_bytes_);
+    if (pumped) {
+      upstream_->stream->set_deadline(monotonic_now() + tunnel_end_time);
+    } else {
+      upstream_->stream->close();
+    }
+    co_return ok();
+  }
+
+  static async::Task<void> pump(ByteStream& from, ByteStream& to) {
+    while (true) {
+      THAW_CO_TRY(std::optional<std::string> bytes, co_await from.read());
+      if (!bytes) {
+        to.close_write();
+        co_return ok();
+      }
+      THAW_CO_TRY_VOID(co_await to.write(std::move(*bytes)));
+    }
+  }
+
+  void start_watching() { watch_task_ = tasks().start("proxy watch", watch()); }
+
+  async::Task<void> watch() {
+    THAW_CO_TRY_VOID(co_await exchange_.until_gone());
+    client_gone_ = true;
+    if (upstream_) {
+      upstream_->stream->abort();
+    }
+    co_return ok();
+  }
+
+  async::TaskGroup& tasks() {
+    if (!tasks_) {
+      tasks_.emplace(pool_->loop());
+    }
+    return *tasks_;
+  }
+
+  std::shared_ptr<ClientPool> pool_;
+  HttpExchange& exchange_;
+  ClientConnectionPtr upstream_;
+  std::unique_ptr<ByteStream> client_bytes_;
+  std::unique_ptr<ByteStream> server_bytes_;
+  CoarseTimer::Alarm watch_alarm_;
+  std::optional<async::TaskGroup> tasks_;
+  async::TaskGroup::Handle watch_task_;
+  bool body_sent_ = false;
+  bool client_gone_ = false;
+  std::optional<Error> body_error_;  // why the rest of the request will not come
+};
+
+}  // namespace
+
+async::Task<void> run_proxy(std::shared_ptr<ClientPool> pool, HttpExchange& exchange,
+                            Endpoint endpoint, ProxyOptions options) {
+  Proxy proxy(std::move(pool), exchange);
+  co_return co_await proxy.run(std::move(endpoint), std::move(options));
+}
+
+}  // namespace thaw::net::detail

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/net/http_client.h"
+
+#include "thaw/net/detail/client_pool.h"
+#include "thaw/net/detail/http1_body.h"
+#include "thaw/net/detail/http1_head.h"
+#include "thaw/net/detail/http1_proxy.h"
+
+namespace thaw::net {
+
+using detail::ClientConnection;
+using detail::ClientConnectionPtr;
+using detail::ClientPool;
+using detail::HeadWriter;
+
+struct HttpClient::State {
+  explicit State(async::Loop& loop) : pool(std::make_shared<ClientPool>(loop)) {}
+  ~State() { pool->close(); }
+  std::shared_ptr<ClientPool> pool;
+};
+
+namespace {
+
+class PooledResponse final : public ClientResponse {
+ public:
+  PooledResponse(std::shared_ptr<ClientPool> pool, ClientConnectionPtr connection)
+      : pool_(std::move(pool)), connection_(std::move(connection)) {
+    status = connection_->parser.head().status;
+    headers = std::move(connection_->parser.head().headers);
+    give_back_when_done();
+  }
+
+  async::Task<std::optional<std::string>> read() override {
+    if (!connection_) {
+      co_return std::nullopt;
+    }
+    Result<std::optional<std::string>> piece =
+        co_await detail::read_body(connection_->stream, connection_->parser);
+    if (!piece) {
+      connection_->stream->close();
+    }
+    if (piece) {
+      give_back_when_done();
+    }
+    co_return piece;
+  }
+
+ private:
+  void give_back_when_done() {
+    if (connection_->parser.done()) {
+      pool_->give_back(std::move(connection_));
+    }
+  }
+
+  std::shared_ptr<ClientPool> pool_;
+  ClientConnectionPtr connection_;
+};
+
+Result<std::string> render_request(const ClientRequest& request) {
+  THAW_TRY_VOID(detail::check_request_line(request.method, request.target));
+  HeadWriter head(request.method, request.target);
+  THAW_TRY_VOID(
+      head.add_checked("host", request.authority.empty() ? "localhost" : request.authority));
+  for (const auto& [name, value] : request.headers.fields) {
+    if (!detail::is_hop_by_hop(name) && name != "host" && name != "content-length") {
+      THAW_TRY_VOID(head.add_checked(name, value));
+    }
+  }
+  const bool may_have_body = request.method != "GET" && request.method != "HEAD";
+  if (may_have_body || !request.body.empty()) {
+    head.add("content-length", std::to_string(request.body.size()));
+  }
+  return std::move(head).end();
+}
+
+// False: the server closed the connection before it answered anything.
+async::Task<bool> exchange_once(ClientConnection& connection, std::string head, std::string body,
+                                bool head_request) {
+  connection.stream->queue(std::move(head));
+  connection.stream->queue(std::move(body));
+  const Result<void> sent = co_await connection.stream->flush();
+  // A server may answer (413) and close without taking the whole body: look for its answer.
+  if (!sent && sent.error().code() != Code::unavailable) {
+    co_return sent.error();
+  }
+  co_return co_await detail::read_final_head(connection, head_request);
+}
+
+}  // namespace
+
+HttpClient::HttpClient(async::Loop& loop) : state_(std::make_unique<State>(loop)) {}
+HttpClient::~HttpClient() = default;
+
+async::Task<std::unique_ptr<ClientResponse>> HttpClient::send(Endpoint endpoint,
+                                                              ClientRequest request,
+                                                              Instant deadline) {
+  const auto pool = state_->pool;
+  THAW_CO_TRY(const std::string head, render_request(request));
+  const bool replayable = request.body.empty();
+  ClientPool::Source source = ClientPool::Source::any;
+  while (true) {
+    THAW_CO_TRY(ClientConnectionPtr connection, co_await pool->acquire(endpoint, deadline, source));
+    std::string body = replayable ? std::string() : std::move(request.body);
+    THAW_CO_TRY(const bool answered, co_await exchange_once(*connection, head, std::move(body),
+                                                            request.method == "HEAD"));
+    if (answered) {
+      co_return std::make_unique<PooledResponse>(pool, std::move(connection));
+    }
+    if (!connection->reused || !replayable) {
+      co_return Error::unavailable("the server closed the connection without an answer");
+    }
+    source = ClientPool::Source::fresh;
+  }
+}
+
+async::Task<void> HttpClient::proxy(HttpExchange& exchange, Endpoint endpoint,
+                                    ProxyOptions options) {
+  const auto pool = state_->pool;
+  co_return co_await detail::run_proxy(pool, exchange, std::move(endpoint), std::move(options));
+}
+
+void HttpClient::forget(const Endpoint& endpoint) { state_->pool->forget(endpoint); }
+
+async::Task<bool> HttpClient::can_connect(Endpoint endpoint, Instant deadline) {
+  const auto pool = state_->pool;
+  Duration pause = 1ms;
+  while (true) {
+    const Result<detail::Socket> socket =
+        co_await detail::connect(pool->loop(), pool->timer(), endpoint, deadline);
+    if (socket) {
+      co_return true;
+    }
+    if (socket.error().code() == Code::cancelled ||
+        socket.error().code() == Code::invalid_argument) {
+      co_return socket.error();
+    }
+    if (monotonic_now() + pause >= deadline) {
+      co_return false;
+    }
+    THAW_CO_TRY_VOID(co_await async::sleep_for(pause));
+    pause = std::min<Duration>(pause * 2, 20ms);
+  }
+}
+
+async::Task<std::string> ClientResponse::read_all(std::size_t limit_bytes) {
+  std::string all;
+  while (true) {
+    THAW_CO_TRY(const std::optional<std::string> piece, co_await read());
+    if (!piece) {
+      co_return all;
+    }
+    if (piece->size() > limit_bytes - all.size()) {
+      co_return Error::resource_exhausted("the answer is larger than " +
+                                          std::to_string(limit_bytes) + " bytes");
+    }
+    all += *piece;
+  }
+}
+
+}  // namespace thaw::net
