@@ -43,7 +43,8 @@ constexpr std::size_t endings_per_write = 1'000;
 constexpr Duration durable_idle_in_memory = 30s;
 constexpr int expired_per_write = 200;
 
-// The queue outlives no task that waits in it: a task that wakes up asks here first.
+// The queue may go away while tasks wait in it: a task that wakes up asks here first. Background
+// tasks take it as a parameter, because they may begin only after that.
 using Alive = std::shared_ptr<bool>;
 
 Error closed() { return Error::cancelled("the queue is closed"); }
@@ -166,9 +167,10 @@ class Queue final : public CallQueue {
   // --- background ---
   void report(Function& function);
   void start_timer();
-  static async::Task<void> retry_when_due(Queue& self);
+  static async::Task<void> retry_when_due(Queue& self, Alive alive);
   void retry_due();
-  static async::Task<void> end_what_may_not_run(Queue& self, std::vector<Input*> cancelled,
+  static async::Task<void> end_what_may_not_run(Queue& self, Alive alive,
+                                                std::vector<Input*> cancelled,
                                                 std::vector<Input*> damaged);
 
   async::Loop& loop_;
@@ -346,14 +348,14 @@ Result<void> Queue::load() {
   }
   if (!cancelled.empty() || !damaged.empty()) {
     tasks_.start("end what may not run",
-                 end_what_may_not_run(*this, std::move(cancelled), std::move(damaged)));
+                 end_what_may_not_run(*this, alive_, std::move(cancelled), std::move(damaged)));
   }
   return ok();
 }
 
-async::Task<void> Queue::end_what_may_not_run(Queue& self, std::vector<Input*> cancelled,
+async::Task<void> Queue::end_what_may_not_run(Queue& self, Alive alive,
+                                              std::vector<Input*> cancelled,
                                               std::vector<Input*> damaged) {
-  const Alive alive = self.alive_;
   if (!*alive) {
     co_return closed();
   }
@@ -684,12 +686,11 @@ void Queue::retry_later(Input& input, Duration delay) {
 void Queue::start_timer() {
   if (!timer_started_) {
     timer_started_ = true;
-    tasks_.start("retry inputs", retry_when_due(*this));
+    tasks_.start("retry inputs", retry_when_due(*this, alive_));
   }
 }
 
-async::Task<void> Queue::retry_when_due(Queue& self) {
-  const Alive alive = self.alive_;
+async::Task<void> Queue::retry_when_due(Queue& self, Alive alive) {
   while (*alive) {
     self.retry_due();
     const Instant next = self.due_.empty() ? Instant::max() : self.due_.begin()->first;

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The tables of logs.db and the statements on them. Each function runs inside a transaction of the
+// caller, on a database thread; lines are shared with the hub and never change.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "thaw/logs/log_hub.h"
+#include "thaw/store/database.h"
+
+namespace thaw::logs::detail {
+
+struct StoredStream {
+  std::int64_t id = 0;
+  std::string name;
+  std::uint64_t last_number = 0;
+  bool ended = false;
+  std::uint64_t bytes = 0;
+};
+
+using LinePointer = std::shared_ptr<const Line>;
+
+struct Batch {
+  struct Part {
+    StoredStream stream;  // `bytes` before this batch
+    std::vector<LinePointer> lines;
+  };
+  std::vector<Part> parts;
+};
+
+// What a line counts for on disk and in memory.
+inline std::size_t cost(const Line& line) {
+  return line.text.size() + line.container.size() + line.function.size() + line.call.size() +
+         line.input.size() + 64;
+}
+
+Result<std::vector<StoredStream>> load_streams(store::Sql& sql);
+// Stores the lines and drops the oldest ones of streams past `stream_bytes`; `bytes` of each part
+// is brought up to date.
+Result<void> store_batch(store::Sql& sql, Batch& batch, std::size_t stream_bytes);
+Result<std::vector<Line>> select_lines(store::Sql& sql, std::int64_t stream, const Query& query,
+                                       std::size_t most_bytes);
+
+std::vector<store::Migration> log_migrations();
+
+}  // namespace thaw::logs::detail

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/logs/utf8.h"
+
+#include <doctest/doctest.h>
+
+#include "thaw/logs/line_splitter.h"
+
+using namespace thaw::logs;
+
+TEST_CASE("good text stays as it is, bad bytes become replacement characters") {
+  for (const char* good : {"", "plain\n", "ä€😀", "\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf"}) {
+    CHECK(valid_utf8(good) == good);
+  }
+  CHECK(valid_utf8("a\xff"
+                   "b") == "a\uFFFDb");
+  CHECK(valid_utf8("\xc3") == "\uFFFD");
+  CHECK(valid_utf8("\xe2\x82") == "\uFFFD");
+  CHECK(valid_utf8("\xe2\x82"
+                   "a") == "\uFFFDa");
+  CHECK(valid_utf8("\xc0\xaf") == "\uFFFD\uFFFD");            // overlong
+  CHECK(valid_utf8("\xed\xa0\x80") == "\uFFFD\uFFFD\uFFFD");  // a surrogate
+  CHECK(valid_utf8("\xf4\x90\x80\x80") == "\uFFFD\uFFFD\uFFFD\uFFFD");
+  CHECK(valid_utf8("\x80\x80") == "\uFFFD\uFFFD");
+  const std::string zero("a\0b", 3);
+  CHECK(valid_utf8(zero) == zero);
+  CHECK(valid_utf8(valid_utf8("\xf0\x9f\x98")) == "\uFFFD");
+}
+
+TEST_CASE("a text is cut between characters only") {
+  CHECK(cut_utf8("abc", 5) == 3);
+  CHECK(cut_utf8("abc", 2) == 2);
+  CHECK(cut_utf8("aä", 2) == 1);
+  CHECK(cut_utf8("a😀", 4) == 1);
+  CHECK(cut_utf8("😀😀", 5) == 4);
+  CHECK(cut_utf8("\x80\x80\x80\x80\x80\x80", 4) == 4);
+  CHECK(cut_utf8("😀", 2) == 2);  // it does not fit at all
+}
+
+TEST_CASE("bytes of a pipe become lines, whatever the reads tear apart") {
+  const std::string text = "first\n\nzwölf €\nlast without end";
+  for (std::size_t step = 1; step < text.size(); ++step) {
+    LineSplitter splitter(100);
+    std::vector<std::string> lines;
+    std::string rests;
+    for (std::size_t at = 0; at < text.size(); at += step) {
+      for (std::string& line : splitter.feed(std::string_view(text).substr(at, step))) {
+        lines.push_back(std::move(line));
+      }
+    }
+    REQUIRE(lines.size() == 3);
+    CHECK(lines[0] == "first\n");
+    CHECK(lines[1] == "\n");
+    CHECK(lines[2] == "zwölf €\n");
+    CHECK(splitter.rest() == "last without end");
+    CHECK(splitter.end().empty());
+  }
+}
+
+TEST_CASE("a torn character waits, a line without end does not") {
+  LineSplitter splitter(4);
+  CHECK(splitter.feed("ab\xe2\x82").empty());
+  CHECK(splitter.rest() == "ab");
+  CHECK(splitter.rest().empty());
+  CHECK(splitter.feed("\xac").empty());
+  CHECK(splitter.rest() == "€");
+  const auto pieces = splitter.feed("abc€abcdefgh");
+  REQUIRE(pieces.size() == 3);
+  CHECK(pieces[0] == "abc");
+  CHECK(pieces[1] == "€a");
+  CHECK(pieces[2] == "bcde");
+  CHECK(splitter.end() == "fgh");
+  CHECK(splitter.feed("\xc3").empty());
+  CHECK(splitter.end() == "\xc3");
+}
