@@ -169,6 +169,13 @@ class TidyTest(unittest.TestCase):
         self.catalogue([{"reason": "b.b"}, {"reason": "a.a"}])
         self.assert_error("sorted and unique")
 
+    def test_a_promise_names_a_test_that_exists(self):
+        self.write("SPECIFICATION.md", "| promise | number | held by |\n|---|---|---|\n"
+                   "| a | 1 `x` | `a lease ends` |\n| b | 2 | `unit.gone` |\n| c | 3 | not yet |\n")
+        self.write("thaw/queue/lease_test.cc", SPDX + 'TEST_CASE("a lease ends") {}\n')
+        self.assert_error("SPECIFICATION.md:4", "unit.gone")
+        self.assertEqual(len(self.errors().split("\n")), 1)
+
     def test_relative_links_resolve(self):
         self.write("docs/a.md", "# One Title\n[b](b.md) [t](#one-title) [w](https://x.y) `[q](q)`\n"
                    "```\n[z](z.md)\n```\n[u](a.md#two)\n![p](p.png)\n")
