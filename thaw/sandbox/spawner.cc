@@ -4,12 +4,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cerrno>
 
 #include "thaw/base/check.h"
 #include "thaw/os/files.h"
 #include "thaw/os/process.h"
+#include "thaw/sandbox/detail/host_settings.h"
 #include "thaw/sandbox/detail/leftovers.h"
 #include "thaw/sandbox/detail/running_sandbox.h"
 #include "thaw/sandbox/detail/spawner_process.h"
@@ -100,19 +102,21 @@ Result<void> check(const SpawnerOptions& options) {
   return ok();
 }
 
-// In the child of the fork: nothing of the server stays open but the control socket, the lock and
-// stderr for warnings.
-[[noreturn]] void become_spawner(SpawnerOptions options, os::CgroupLayout layout, int control,
-                                 int lock, int server) {
+// In the child of the fork: nothing of the server stays open but `kept` (the control socket first,
+// then locks) and stderr for warnings.
+[[noreturn]] void become_spawner(SpawnerOptions options, os::CgroupLayout layout,
+                                 std::array<int, 3> kept, int server) {
   const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   ::dup2(null, 0);
   ::dup2(null, 1);
-  // In this order: no target may be the other's source.
-  const int first = ::fcntl(control, F_DUPFD_CLOEXEC, 5);
-  const int second = ::fcntl(lock, F_DUPFD_CLOEXEC, 5);
-  ::dup3(first, 3, O_CLOEXEC);
-  ::dup3(second, 4, O_CLOEXEC);
-  os::close_from(5);
+  // Out of each other's way first: a source may stand where another one goes.
+  for (int& fd : kept) {
+    fd = ::fcntl(fd, F_DUPFD_CLOEXEC, 10);
+  }
+  for (int i = 0; i < 3; ++i) {
+    ::dup3(kept[i], 3 + i, O_CLOEXEC);
+  }
+  os::close_from(6);
   detail::SpawnerProcess process(std::move(options), std::move(layout), os::Fd(3), server);
   ::_exit(process.run());
 }
@@ -126,6 +130,7 @@ Result<std::unique_ptr<Spawner>> Spawner::fork(SpawnerOptions options) {
   THAW_TRY(const os::Fd lock, detail::lock_folder(options.folder));
   THAW_TRY_VOID(detail::remove_leftovers(options.folder, layout));
   THAW_TRY_VOID(detail::record_instance(options.folder, options.instance));
+  THAW_TRY(const os::Fd membership, detail::join_machine(options.instance));
   THAW_TRY(auto control, os::make_message_pair());
   const pid_t server = ::getpid();
   const pid_t pid = ::fork();
@@ -133,7 +138,8 @@ Result<std::unique_ptr<Spawner>> Spawner::fork(SpawnerOptions options) {
     return Error::from_errno(errno, "fork the spawner");
   }
   if (pid == 0) {
-    become_spawner(std::move(options), std::move(layout), control.second.get(), lock.get(), server);
+    become_spawner(std::move(options), std::move(layout),
+                   {control.second.get(), lock.get(), membership.get()}, server);
   }
   return std::unique_ptr<Spawner>(std::make_unique<SpawnerHandle>(
       std::move(options), std::move(layout), std::move(control.first), pid));

@@ -6,11 +6,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <sstream>
 
 #include "thaw/base/time.h"
 #include "thaw/os/files.h"
+#include "thaw/sandbox/detail/host_settings.h"
 #include "thaw/sandbox/detail/network.h"
 
 namespace thaw::sandbox::detail {
@@ -50,6 +52,9 @@ Result<void> record_instance(const std::string& folder, const std::string& insta
   return os::create_text(folder + record_file, (before ? *before : "") + instance + "\n", 0600);
 }
 
+namespace {
+
+// Kills what is in the instance's cgroups and removes them.
 Result<void> remove_cgroups(const std::string& instance, const os::CgroupLayout& layout) {
   const Instant latest = monotonic_now() + 10s;
   while (true) {
@@ -70,12 +75,27 @@ Result<void> remove_cgroups(const std::string& instance, const os::CgroupLayout&
   }
 }
 
+}  // namespace
+
+Result<void> remove_instance(const std::string& instance, const os::CgroupLayout& layout) {
+  THAW_TRY_VOID(remove_cgroups(instance, layout));
+  THAW_TRY(const os::Fd lock, lock_machine());
+  THAW_TRY_VOID(remove_network(instance));
+  leave_machine(instance);
+  return ok();
+}
+
 Result<void> remove_leftovers(const std::string& folder, const os::CgroupLayout& layout) {
+  std::vector<std::string> instances = dead_servers();
   const auto record = os::read_text(folder + record_file);
   std::istringstream lines(record ? *record : std::string());
   for (std::string instance; std::getline(lines, instance);) {
-    THAW_TRY_VOID(remove_cgroups(instance, layout));
-    THAW_TRY_VOID(remove_network(instance));
+    if (std::find(instances.begin(), instances.end(), instance) == instances.end()) {
+      instances.push_back(instance);
+    }
+  }
+  for (const std::string& instance : instances) {
+    THAW_TRY_VOID(remove_instance(instance, layout));
   }
   for (const std::string& name : os::list_folder(folder)) {
     const std::string path = "/" + name;

@@ -21,10 +21,11 @@ Result<os::Fd> lock_folder(const std::string& folder);
 // Adds `instance` to the record; call before the first kernel object is made.
 Result<void> record_instance(const std::string& folder, const std::string& instance);
 
-// Processes, cgroups, links, rules of all recorded instances, and all private folders.
+// Everything of the folder's recorded instances and of this machine's killed servers: processes,
+// cgroups, links, rules, settings; and all private folders.
 Result<void> remove_leftovers(const std::string& folder, const os::CgroupLayout& layout);
 
-// Kills what is in the instance's cgroups and removes them.
-Result<void> remove_cgroups(const std::string& instance, const os::CgroupLayout& layout);
+// One instance's kernel objects: what its end, clean or not, takes away.
+Result<void> remove_instance(const std::string& instance, const os::CgroupLayout& layout);
 
 }  // namespace thaw::sandbox::detail

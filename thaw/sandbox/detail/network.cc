@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <sched.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +11,7 @@
 
 #include "thaw/base/check.h"
 #include "thaw/os/files.h"
+#include "thaw/sandbox/detail/host_settings.h"
 #include "thaw/sandbox/detail/rules.h"
 
 namespace thaw::sandbox::detail {
@@ -20,19 +20,6 @@ namespace {
 
 constexpr std::size_t ready_count = 4;
 constexpr std::uint32_t max_slots = 4000;
-// Servers of this machine agree here on subnets and on who restores forwarding.
-constexpr const char* shared_folder = "/run/thaw";
-constexpr const char* forwarding_knob = "/proc/sys/net/ipv4/ip_forward";
-constexpr const char* forwarding_before = "/run/thaw/ip_forward";
-
-Result<os::Fd> lock_network() {
-  THAW_TRY_VOID(os::make_folders(shared_folder));
-  THAW_TRY(os::Fd lock, os::open_file("/run/thaw/network.lock", O_RDWR | O_CREAT, 0600));
-  if (::flock(lock.get(), LOCK_EX) != 0) {
-    return Error::from_errno(errno, "lock /run/thaw/network.lock");
-  }
-  return lock;
-}
 
 os::MacAddress mac_of(std::uint32_t address) {
   // By address: a neighbour entry stays true when another sandbox gets the address.
@@ -90,27 +77,6 @@ Result<os::Subnet> choose_subnet(const std::string& wanted) {
   return subnet;
 }
 
-// The first server switches forwarding on and notes what was before; the last one restores it.
-Result<void> start_forwarding() {
-  THAW_TRY(const std::string before, os::read_text(forwarding_knob));
-  if (!os::exists(forwarding_before)) {
-    THAW_TRY_VOID(os::create_text(forwarding_before, before));
-  }
-  return os::write_text(forwarding_knob, "1");
-}
-
-void stop_forwarding() {
-  for (const std::string& name : os::link_names()) {
-    if (name.starts_with("tw-")) {
-      return;
-    }
-  }
-  if (const auto before = os::read_text(forwarding_before)) {
-    (void)os::write_text(forwarding_knob, *before);
-    ::unlink(forwarding_before);
-  }
-}
-
 void switch_off_ipv6(const std::string& link) {
   // A kernel without IPv6 has no such file.
   (void)os::write_text("/proc/sys/net/ipv6/conf/" + link + "/disable_ipv6", "1");
@@ -136,14 +102,12 @@ Result<void> remove_link(const std::string& name) {
 }
 
 Result<void> remove_network(const std::string& instance) {
-  THAW_TRY(const os::Fd lock, lock_network());
   for (const std::string& name : os::link_names()) {
     if (name.starts_with(veth_prefix(instance)) || name == bridge_name(instance)) {
       THAW_TRY_VOID(remove_link(name));
     }
   }
   remove_rules(instance);
-  stop_forwarding();
   return ok();
 }
 
@@ -151,11 +115,11 @@ Result<std::string> Network::prepare() {
   if (options_.networking == SpawnerOptions::Networking::off) {
     return std::string();
   }
-  THAW_TRY(const os::Fd lock, lock_network());
+  THAW_TRY(const os::Fd lock, lock_machine());
   THAW_TRY(subnet_, choose_subnet(options_.bridge_address));
   THAW_TRY_VOID(make_bridge());
   THAW_TRY_VOID(write_rules());
-  THAW_TRY_VOID(start_forwarding());
+  THAW_TRY_VOID(switch_on_forwarding());
   const std::uint32_t first = subnet_.address & subnet_.mask();
   const std::uint32_t hosts = std::min(~subnet_.mask(), max_slots);
   for (std::uint32_t slot = 1; slot < hosts; ++slot) {
@@ -261,19 +225,21 @@ Result<void> Network::make_in(const Lease& lease, const os::Fd& host) {
   return inside.add_default_route(subnet_.address);
 }
 
+bool Network::wants_filling() const {
+  return prepared_ && !cannot_fill_ && ready_.size() < ready_count;
+}
+
 bool Network::fill_one() {
-  if (!prepared_ || ready_.size() >= ready_count) {
-    return false;
-  }
   auto lease = make();
-  if (!lease) {
-    return false;  // take() tries again and says why
+  cannot_fill_ = !lease;
+  if (lease) {
+    ready_.push_back(std::move(*lease));
   }
-  ready_.push_back(std::move(*lease));
-  return true;
+  return !cannot_fill_;
 }
 
 Result<Lease> Network::take() {
+  cannot_fill_ = false;
   if (ready_.empty()) {
     return make();
   }
@@ -284,16 +250,9 @@ Result<Lease> Network::take() {
 
 void Network::give_back(std::uint32_t slot) { free_slots_.push_back(slot); }
 
-Result<void> Network::tear_down() {
-  if (!prepared_) {
-    return ok();
-  }
+void Network::release_all() {
   prepared_ = false;
-  for (const Lease& lease : ready_) {
-    (void)remove_link(lease.link);
-  }
-  ready_.clear();
-  return remove_network(options_.instance);
+  ready_.clear();  // a namespace takes its links along
 }
 
 }  // namespace thaw::sandbox::detail

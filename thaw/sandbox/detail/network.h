@@ -33,14 +33,14 @@ class Network {
   // Picks the subnet, makes bridge, rules and forwarding. Returns the bridge's own address.
   Result<std::string> prepare();
   Result<void> allow_port(std::uint16_t port);
-  // Makes one more lease in advance. False: enough are ready, or the network is not prepared.
+  // Makes one more lease in advance. False: it could not.
   bool fill_one();
   Result<Lease> take();
   // Once the lease's link is gone.
   void give_back(std::uint32_t slot);
-  // All sandboxes must be gone.
-  Result<void> tear_down();
-  bool prepared() const { return prepared_; }
+  // Lets the ready ones go; what stays is removed by remove_network.
+  void release_all();
+  bool wants_filling() const;
 
  private:
   Result<Lease> make();
@@ -50,6 +50,7 @@ class Network {
 
   SpawnerOptions options_;
   bool prepared_ = false;
+  bool cannot_fill_ = false;  // until the next take() has said why
   os::Subnet subnet_;  // with the bridge's own address
   int bridge_ = 0;
   std::deque<std::uint32_t> free_slots_;  // used in turn: an address rests before its next use
@@ -63,7 +64,7 @@ std::string veth_prefix(const std::string& instance);
 // Removes the link; gone with its namespace is fine.
 Result<void> remove_link(const std::string& name);
 
-// What an instance's server left in the kernel: bridge, veths, rules, forwarding.
+// What an instance's server left in the kernel: bridge, veths, rules.
 Result<void> remove_network(const std::string& instance);
 
 }  // namespace thaw::sandbox::detail

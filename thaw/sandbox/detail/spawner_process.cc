@@ -19,6 +19,7 @@
 #include "thaw/os/files.h"
 #include "thaw/os/process.h"
 #include "thaw/sandbox/detail/first_process.h"
+#include "thaw/sandbox/detail/host_settings.h"
 #include "thaw/sandbox/detail/leftovers.h"
 #include "thaw/sandbox/detail/wire.h"
 
@@ -92,8 +93,10 @@ int SpawnerProcess::run() {
   ::setrlimit(RLIMIT_NOFILE, &many);
   while (is_running_) {
     pollfd watched[] = {{control_.get(), POLLIN, 0}, {signals_.get(), POLLIN, 0}};
-    const bool fills = network_.prepared();
-    int ready = ::poll(watched, 2, fills ? 0 : -1);
+    // Namespaces are made while nothing else is asked for: making links holds a lock of the
+    // kernel's that a start may need.
+    const int idle_ms = 5;
+    int ready = ::poll(watched, 2, network_.wants_filling() ? idle_ms : -1);
     if (ready == 0 && !network_.fill_one()) {
       ready = ::poll(watched, 2, -1);
     }
@@ -151,6 +154,10 @@ void SpawnerProcess::prepare(const os::Fd& reply) {
   auto prepared = [&]() -> Result<std::string> {
     const os::Cgroup parent(layout_, cgroup_name(options_.instance));
     THAW_TRY_VOID(parent.make(os::Cgroup::Role::parent));
+    if (layout_.version == os::CgroupLayout::Version::v1) {
+      THAW_TRY(const os::Fd lock, lock_machine());
+      favor_moving_between_cgroups();
+    }
     return network_.prepare();
   }();
   if (!prepared) {
@@ -319,13 +326,10 @@ Result<void> SpawnerProcess::shut_down() {
     result = result ? std::move(removed) : std::move(result);
   }
   trees_.clear();
-  auto network = network_.tear_down();
-  auto cgroups = remove_cgroups(options_.instance, layout_);
+  network_.release_all();
+  auto instance = remove_instance(options_.instance, layout_);
   is_running_ = false;
-  if (!result || !network) {
-    return result ? network : result;
-  }
-  return cgroups;
+  return result ? instance : result;
 }
 
 void SpawnerProcess::end_of_server() {

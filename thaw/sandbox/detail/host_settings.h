@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The few settings of the whole machine that sandboxes need, shared by all servers on it: the
+// first to come notes what was before and changes them, the last to leave restores them. A server
+// is alive while it holds the lock of its file in /run/thaw/servers; files without a holder name
+// killed servers whose traces anybody may remove.
+//   net.ipv4.ip_forward  containers reach the outside
+//   favordynmods         of cgroups: moving a process into a v1 cgroup else waits 15 ms for RCU
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "thaw/base/result.h"
+#include "thaw/os/fd.h"
+
+namespace thaw::sandbox::detail {
+
+// Held while several servers must not look or change at once (subnets, settings).
+Result<os::Fd> lock_machine();
+
+// Announces the server. Keep the descriptor until the server's end. already_exists when a living
+// server has this name.
+Result<os::Fd> join_machine(const std::string& instance);
+// Forgets the server; restores the settings if no other is alive. Call with lock_machine() held.
+void leave_machine(const std::string& instance);
+// Servers that were killed.
+std::vector<std::string> dead_servers();
+
+// Both are harmless to repeat. Call with lock_machine() held.
+Result<void> switch_on_forwarding();
+void favor_moving_between_cgroups();
+
+}  // namespace thaw::sandbox::detail
