@@ -157,9 +157,10 @@ void run_first_process(FirstProcess self) {
     give_up(self.report, Error::from_errno(errno, "fork the main program"));
   }
   if (main_program == 0) {
-    run_main_program(self.spec, {.output = self.standard_output.get(),
-                                 .error = self.standard_error.get(),
-                                 .report = pipe[1]});
+    run_main_program(self.spec, self.filter,
+                     {.output = self.standard_output.get(),
+                      .error = self.standard_error.get(),
+                      .report = pipe[1]});
   }
   // From here on PID 1 holds its report socket, the pipe, and nothing else.
   ::dup2(self.report.release(), report_number);
@@ -168,8 +169,12 @@ void run_first_process(FirstProcess self) {
   const os::Fd report(report_number);
   const os::Fd start(pipe_number);
   ::prctl(PR_SET_DUMPABLE, 0);
-  if (auto dropped = drop_capabilities(may_kill); !dropped) {
-    give_up(report, dropped.error());
+  auto harmless = apply_filter(self.filter);
+  if (harmless) {
+    harmless = drop_capabilities(may_kill);
+  }
+  if (!harmless) {
+    give_up(report, harmless.error());
   }
   const StartReport started = read_start(start);
   if (started.failure) {

@@ -8,12 +8,14 @@
 #include "thaw/os/cgroup.h"
 #include "thaw/os/fd.h"
 #include "thaw/sandbox/detail/root_folder.h"
+#include "thaw/sandbox/detail/system_calls.h"
 #include "thaw/sandbox/sandbox.h"
 
 namespace thaw::sandbox::detail {
 
 struct FirstProcess {
   SandboxSpec spec;
+  SystemCallFilter filter;
   RootFolders folders;
   os::Cgroup cgroup;
   bool joins_cgroup = true;  // false: was born inside

@@ -53,8 +53,8 @@ Cgroup2Mount find_cgroup2() {
 }
 
 bool remount(const Cgroup2Mount& mount, const std::string& options) {
-  return ::mount("none", mount.point.c_str(), nullptr, MS_REMOUNT | MS_RELATIME,
-                 options.c_str()) == 0;
+  return ::mount("none", mount.point.c_str(), nullptr, MS_REMOUNT | MS_RELATIME, options.c_str()) ==
+         0;
 }
 
 }  // namespace

@@ -91,12 +91,13 @@ Result<void> enter_folder(const std::string& cwd) {
   return Error::from_errno(errno, "enter the working folder " + cwd);
 }
 
-Result<void> become(const UserIds& ids, Profile profile) {
+Result<void> become(const UserIds& ids, Profile profile, const SystemCallFilter& filter) {
   const std::uint64_t kept = kept_capabilities(profile);
   THAW_TRY_VOID(bound_capabilities(kept));
   if (profile == Profile::function && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     return Error::from_errno(errno, "forbid new privileges");
   }
+  THAW_TRY_VOID(apply_filter(filter));
   if (::setgroups(ids.groups.size(), ids.groups.data()) != 0 ||
       ::setresgid(ids.gid, ids.gid, ids.gid) != 0 || ::setresuid(ids.uid, ids.uid, ids.uid) != 0) {
     return Error::from_errno(errno, "change the user");
@@ -163,7 +164,8 @@ Error execute(const SandboxSpec& spec, const UserIds& ids) {
   return Error::from_errno(failure, "run " + spec.argv[0] + " in the sandbox");
 }
 
-Result<UserIds> prepare(const SandboxSpec& spec, const MainProgramFds& fds) {
+Result<UserIds> prepare(const SandboxSpec& spec, const SystemCallFilter& filter,
+                        const MainProgramFds& fds) {
   reset_signals();
   ::setsid();
   THAW_TRY_VOID(arrange_descriptors(fds));
@@ -173,14 +175,14 @@ Result<UserIds> prepare(const SandboxSpec& spec, const MainProgramFds& fds) {
   THAW_TRY_VOID(set_limits());
   THAW_TRY(UserIds ids, find_user(spec.user));
   THAW_TRY_VOID(enter_folder(spec.cwd));
-  THAW_TRY_VOID(become(ids, spec.profile));
+  THAW_TRY_VOID(become(ids, spec.profile, filter));
   return ids;
 }
 
 }  // namespace
 
-void run_main_program(const SandboxSpec& spec, MainProgramFds fds) {
-  auto ids = prepare(spec, fds);
+void run_main_program(const SandboxSpec& spec, const SystemCallFilter& filter, MainProgramFds fds) {
+  auto ids = prepare(spec, filter, fds);
   if (!ids) {
     write_all(report_number, Writer().number(0).bytes() + encode_failure(ids.error()));
     ::_exit(126);

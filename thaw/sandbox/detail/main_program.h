@@ -5,6 +5,7 @@
 // that closes by itself when the exec succeeds.
 #pragma once
 
+#include "thaw/sandbox/detail/system_calls.h"
 #include "thaw/sandbox/sandbox.h"
 
 namespace thaw::sandbox::detail {
@@ -15,6 +16,7 @@ struct MainProgramFds {
   int report = -1;
 };
 
-[[noreturn]] void run_main_program(const SandboxSpec& spec, MainProgramFds fds);
+[[noreturn]] void run_main_program(const SandboxSpec& spec, const SystemCallFilter& filter,
+                                   MainProgramFds fds);
 
 }  // namespace thaw::sandbox::detail

@@ -51,7 +51,7 @@ class Network {
   SpawnerOptions options_;
   bool prepared_ = false;
   bool cannot_fill_ = false;  // until the next take() has said why
-  os::Subnet subnet_;  // with the bridge's own address
+  os::Subnet subnet_;         // with the bridge's own address
   int bridge_ = 0;
   std::deque<std::uint32_t> free_slots_;  // used in turn: an address rests before its next use
   std::deque<Lease> ready_;

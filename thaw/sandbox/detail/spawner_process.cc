@@ -152,6 +152,9 @@ void SpawnerProcess::serve(os::Message message) {
 
 void SpawnerProcess::prepare(const os::Fd& reply) {
   auto prepared = [&]() -> Result<std::string> {
+    for (const Profile profile : {Profile::function, Profile::build}) {
+      THAW_TRY(filters_[profile], make_filter(profile));
+    }
     const os::Cgroup parent(layout_, cgroup_name(options_.instance));
     THAW_TRY_VOID(parent.make(os::Cgroup::Role::parent));
     if (layout_.version == os::CgroupLayout::Version::v1) {
@@ -175,6 +178,9 @@ void SpawnerProcess::start(os::Message message) {
   const auto launched = [&]() -> Result<void> {
     THAW_TRY(const std::string bytes, os::read_memory_file(message.fds[1]));
     THAW_TRY(SandboxSpec spec, decode(bytes));
+    if (filters_.empty()) {
+      return Error::failed_precondition("prepare the spawner before the first start");
+    }
     const std::string id = spec.id.str();
     if (trees_.contains(id)) {
       return Error::already_exists("there is a sandbox of this name").with("id", id);
@@ -219,6 +225,7 @@ Result<void> SpawnerProcess::launch(Tree& tree, SandboxSpec spec, os::Message& m
   THAW_TRY(os::Cloned child, os::clone_process(options));
   if (child.pid == 0) {
     FirstProcess first;
+    first.filter = filters_.at(spec.profile);
     first.spec = std::move(spec);
     first.folders = tree.folders;
     first.cgroup = tree.cgroup;

@@ -14,6 +14,7 @@
 #include "thaw/os/message.h"
 #include "thaw/sandbox/detail/network.h"
 #include "thaw/sandbox/detail/root_folder.h"
+#include "thaw/sandbox/detail/system_calls.h"
 #include "thaw/sandbox/sandbox.h"
 
 namespace thaw::sandbox::detail {
@@ -56,6 +57,7 @@ class SpawnerProcess {
   os::Fd self_;     // pidfd, for the sandboxes
   os::Fd signals_;  // SIGCHLD and SIGTERM
   Network network_;
+  std::map<Profile, SystemCallFilter> filters_;
   std::map<std::string, Tree> trees_;
   bool is_running_ = true;
 };

@@ -128,16 +128,14 @@ static int orphan(void) {
 }
 
 static void on_signal(int number) {
-  printf("got %s\n", sigabbrev_np(number));
-  fflush(stdout);
-  _exit(7);
+  const char* text = number == SIGTERM ? "got TERM\n" : "got INT\n";
+  _exit(write(1, text, strlen(text)) > 0 ? 7 : 8);
 }
 
 static int wait_for_signal(void) {
   signal(SIGTERM, on_signal);
   signal(SIGINT, on_signal);
-  printf("ready\n");
-  fflush(stdout);
+  if (write(1, "ready\n", 6) < 0) return 1;
   for (;;) pause();
 }
 
