@@ -64,7 +64,9 @@ using BuildLog = std::function<void(logs::Channel channel, std::string text)>;
 
 struct BuilderOptions {
   std::string layers_folder;  // DATA/layers
-  std::string cache_folder;   // /var/cache/thaw: base roots, shared by servers of this machine
+  // /var/cache/thaw: base roots, and then the layers too, shared by servers of this machine.
+  // Empty: everything is in layers_folder.
+  std::string cache_folder;
   // Environment and files that build steps inherit from the host (pip and npm indexes, CA
   // certificates, proxies): the one documented setting.
   std::vector<std::string> inherit_env = {
@@ -73,6 +75,9 @@ struct BuilderOptions {
       "NO_PROXY",       "http_proxy",          "https_proxy",
       "no_proxy",       "NPM_CONFIG_REGISTRY"};
   bool inherit_package_settings = true;  // pip.conf, apt sources and certificates of the host
+  sandbox::SandboxSpec::Network network = sandbox::SandboxSpec::Network::bridge;  // for RUN
+  sandbox::Limits step_limits = {.pids = 16'384};                                 // for RUN
+  Duration step_timeout = 2h;                                                     // for each RUN
 };
 
 class Builder {

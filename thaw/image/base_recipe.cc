@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/image/base_recipe.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "thaw/image/dockerfile_words.h"
+
+namespace thaw::image {
+namespace {
+
+struct Suite {
+  std::string_view name;
+  std::string_view number;
+  std::string_view python;
+};
+// Newest first: "python:3" and "debian:latest" mean the first one.
+constexpr std::array<Suite, 2> suites = {{{"trixie", "13", "3.13"}, {"bookworm", "12", "3.11"}}};
+
+Error unknown_base(std::string_view reference, std::string_view why) {
+  return Error::not_found(
+      "no base image \"" + std::string(reference) + "\"" + (why.empty() ? "" : ": ") +
+      std::string(why) +
+      ". Thaw builds python:3.11-slim-bookworm, python:3.13-slim-trixie, debian:bookworm-slim, "
+      "debian:trixie-slim and scratch by itself; other images come from an OCI registry (pull) or "
+      "from `thaw image import`");
+}
+
+bool is_version(std::string_view text) {
+  return !text.empty() && text.find_first_not_of("0123456789.") == std::string_view::npos;
+}
+
+std::vector<std::string> split(std::string_view text, char separator) {
+  std::vector<std::string> out;
+  for (;;) {
+    const auto end = text.find(separator);
+    out.emplace_back(text.substr(0, end));
+    if (end == std::string_view::npos) {
+      return out;
+    }
+    text.remove_prefix(end + 1);
+  }
+}
+
+// "12", "12.5", "bookworm", "stable", "latest", and dates such as "bookworm-20250520".
+const Suite* find_suite(const std::string& word) {
+  for (const Suite& suite : suites) {
+    if (word == suite.name || word == suite.number ||
+        word.starts_with(std::string(suite.number) + ".")) {
+      return &suite;
+    }
+  }
+  if (word == "latest" || word == "stable") {
+    return &suites.front();
+  }
+  return word == "oldstable" ? &suites.back() : nullptr;
+}
+
+Result<BaseRecipe> debian_recipe(std::string_view reference, const std::string& tag) {
+  const auto words = split(tag, '-');
+  const Suite* suite = find_suite(words.front());
+  if (suite == nullptr) {
+    return unknown_base(reference, "that Debian release is not supported");
+  }
+  BaseRecipe recipe;
+  recipe.suite = suite->name;
+  recipe.config.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
+  recipe.config.cmd = {"bash"};
+  return recipe;
+}
+
+Result<BaseRecipe> python_recipe(std::string_view reference, const std::string& tag) {
+  const auto words = split(tag, '-');
+  std::string version = words.front();
+  if (version == "latest" || version == "slim" || find_suite(version) != nullptr) {
+    if (!is_version(version)) {
+      version = "3";
+    }
+  }
+  const auto parts = split(version, '.');
+  if (!is_version(version) || parts.front() != "3" || version.back() == '.') {
+    return unknown_base(reference, "its Python version is not understood");
+  }
+  bool slim = false;
+  std::string wanted_suite;
+  for (const std::string& word : words) {
+    slim = slim || word == "slim";
+    if (word.starts_with("alpine") || word.starts_with("windows") || word == "nanoserver") {
+      return unknown_base(reference, "Thaw builds Debian roots only");
+    }
+    if (!is_version(word) && word != "latest" && word != "slim") {
+      wanted_suite = word;
+    }
+  }
+  const std::string minor =
+      parts.size() == 1 ? std::string(suites.front().python) : parts[0] + "." + parts[1];
+  const auto* suite =
+      std::find_if(suites.begin(), suites.end(), [&](const Suite& s) { return s.python == minor; });
+  if (suite == suites.end()) {
+    return unknown_base(reference, "no Debian suite that Thaw knows ships Python " + minor);
+  }
+  BaseRecipe recipe;
+  recipe.suite = suite->name;
+  recipe.python = minor;
+  recipe.config.env = {"PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
+                       "LANG=C.UTF-8"};
+  recipe.config.cmd = {"python3"};
+  if (!wanted_suite.empty() && wanted_suite != suite->name) {
+    recipe.note += "the tag asks for Debian " + wanted_suite + ", but Python " + minor +
+                   " is Debian " + std::string(suite->name) + "'s: that is what you get. ";
+  }
+  if (parts.size() > 2) {
+    recipe.note += "Python " + minor + " is Debian " + std::string(suite->name) +
+                   "'s own build, not exactly " + version + ". ";
+  }
+  if (!slim) {
+    recipe.note += "this is the slim variant, without compilers: apt-get install build-essential. ";
+  }
+  while (!recipe.note.empty() && recipe.note.back() == ' ') {
+    recipe.note.pop_back();
+  }
+  return recipe;
+}
+
+using Stanza = std::map<std::string, std::string>;  // field names in lower case
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  return out;
+}
+
+std::vector<Stanza> read_deb822(std::string_view text) {
+  std::vector<Stanza> out(1);
+  std::string last;
+  for (const std::string& line : split(text, '\n')) {
+    if (trim(line).empty()) {
+      out.emplace_back();
+      last.clear();
+    } else if (line.front() == '#') {
+      continue;
+    } else if ((line.front() == ' ' || line.front() == '\t') && !last.empty()) {
+      out.back()[last] += "\n" + line;
+    } else if (const auto colon = line.find(':'); colon != std::string::npos) {
+      last = lower(trim(std::string_view(line).substr(0, colon)));
+      out.back()[last] = trim(std::string_view(line).substr(colon + 1));
+    }
+  }
+  return out;
+}
+
+// deb [signed-by=/x trusted=yes] http://… bookworm main
+std::vector<Stanza> read_one_line(std::string_view text) {
+  std::vector<Stanza> out;
+  for (const std::string& raw : split(text, '\n')) {
+    std::string_view line = trim(std::string_view(raw).substr(0, raw.find('#')));
+    if (!line.starts_with("deb ") && !line.starts_with("deb\t")) {
+      continue;
+    }
+    line = trim(line.substr(4));
+    Stanza stanza = {{"types", "deb"}};
+    if (line.starts_with("[")) {
+      const auto close = line.find(']');
+      if (close == std::string_view::npos) {
+        continue;
+      }
+      for (const std::string& option : split_blanks(line.substr(1, close - 1))) {
+        if (const auto equals = option.find('='); equals != std::string::npos) {
+          stanza[lower(option.substr(0, equals))] = option.substr(equals + 1);
+        }
+      }
+      line = trim(line.substr(close + 1));
+    }
+    const auto words = split_blanks(line);
+    if (words.size() < 3) {
+      continue;
+    }
+    stanza["uris"] = words[0];
+    stanza["suites"] = words[1];
+    for (std::size_t i = 2; i < words.size(); ++i) {
+      stanza["components"] += (i > 2 ? " " : "") + words[i];
+    }
+    out.push_back(std::move(stanza));
+  }
+  return out;
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string out;
+  for (const std::string& word : words) {
+    out += (out.empty() ? "" : " ") + word;
+  }
+  return out;
+}
+
+std::string move_stanza(const Stanza& stanza, std::string_view host_suite, std::string_view suite) {
+  const auto field = [&](const char* name) {
+    const auto it = stanza.find(name);
+    return it == stanza.end() ? std::string() : it->second;
+  };
+  const auto types = split_blanks(field("types"));
+  if (std::find(types.begin(), types.end(), "deb") == types.end() ||
+      lower(field("enabled")) == "no" || field("uris").empty()) {
+    return "";
+  }
+  std::vector<std::string> moved;
+  for (const std::string& word : split_blanks(field("suites"))) {
+    for (const std::string_view host : {host_suite, std::string_view("stable")}) {
+      for (const std::string_view pocket : {"", "-updates", "-security"}) {
+        if (word == std::string(host) + std::string(pocket)) {
+          moved.push_back(std::string(suite) + std::string(pocket));
+        }
+      }
+    }
+  }
+  std::vector<std::string> components;
+  for (const std::string& word : split_blanks(field("components"))) {
+    if (word == "main" || word == "contrib" || word == "non-free" || word == "non-free-firmware") {
+      components.push_back(word);
+    }
+  }
+  if (moved.empty() || components.empty()) {
+    return "";
+  }
+  std::string out = "Types: deb\nURIs: " + field("uris") + "\nSuites: " + joined(moved) +
+                    "\nComponents: " + joined(components) + "\n";
+  for (const auto& [key, name] : {std::pair("signed-by", "Signed-By"),
+                                  {"trusted", "Trusted"},
+                                  {"check-valid-until", "Check-Valid-Until"}}) {
+    if (const std::string value = field(key); !value.empty()) {
+      out += std::string(name) + ": " + value + "\n";
+    }
+  }
+  return out + "\n";
+}
+
+}  // namespace
+
+std::string BaseRecipe::name() const {
+  if (suite.empty()) {
+    return "scratch";
+  }
+  return python.empty() ? "debian-" + suite : "python-" + python + "-" + suite;
+}
+
+Result<BaseRecipe> find_base_recipe(std::string_view reference) {
+  if (reference == "scratch") {
+    return BaseRecipe{};
+  }
+  std::string_view name = reference;
+  if (name.find('@') != std::string_view::npos) {
+    return unknown_base(reference, "a digest names one image of a registry");
+  }
+  for (const std::string_view prefix : {"docker.io/", "index.docker.io/", "library/"}) {
+    if (name.starts_with(prefix)) {
+      name.remove_prefix(prefix.size());
+    }
+  }
+  const auto colon = name.find(':');
+  const std::string tag(colon == std::string_view::npos ? "latest" : name.substr(colon + 1));
+  const std::string_view image = name.substr(0, colon);
+  if (image == "debian") {
+    return debian_recipe(reference, tag);
+  }
+  if (image == "python") {
+    return python_recipe(reference, tag);
+  }
+  return unknown_base(reference, "");
+}
+
+std::string sources_for_suite(const std::vector<AptSourceFile>& files, std::string_view host_suite,
+                              std::string_view suite) {
+  std::string out;
+  for (const AptSourceFile& file : files) {
+    const auto stanzas =
+        file.name.ends_with(".sources") ? read_deb822(file.text) : read_one_line(file.text);
+    for (const Stanza& stanza : stanzas) {
+      out += move_stanza(stanza, host_suite, suite);
+    }
+  }
+  return out;
+}
+
+std::string apt_transport_settings(std::string_view apt_config_dump) {
+  static constexpr std::array<std::string_view, 9> kept = {
+      "Acquire::http",       "Acquire::https",          "Acquire::Check-Valid-Until",
+      "Acquire::Check-Date", "Acquire::Retries",        "Acquire::ForceIPv4",
+      "Acquire::ForceIPv6",  "Acquire::Max-FutureTime", "Acquire::AllowInsecureRepositories"};
+  std::string out;
+  for (const std::string& line : split(apt_config_dump, '\n')) {
+    const std::string_view key = std::string_view(line).substr(0, line.find(' '));
+    const bool wanted = std::any_of(kept.begin(), kept.end(), [&](std::string_view prefix) {
+      return key == prefix || (key.starts_with(prefix) && key.substr(prefix.size(), 2) == "::");
+    });
+    const bool is_file = key.ends_with("CaInfo") || key.ends_with("CaPath") ||
+                         key.ends_with("SslCert") || key.ends_with("SslKey");
+    if (wanted && !is_file && !line.ends_with("\"\";")) {
+      out += line + "\n";
+    }
+  }
+  return out;
+}
+
+}  // namespace thaw::image

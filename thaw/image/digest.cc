@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/image/digest.h"
+
+#include <openssl/evp.h>
+
+#include "thaw/base/check.h"
+
+namespace thaw::image {
+
+struct Sha256::Context {
+  EVP_MD_CTX* md = EVP_MD_CTX_new();
+  ~Context() { EVP_MD_CTX_free(md); }
+};
+
+Sha256::Sha256() : context_(std::make_unique<Context>()) {
+  THAW_CHECK(EVP_DigestInit_ex(context_->md, EVP_sha256(), nullptr) == 1);
+}
+Sha256::~Sha256() = default;
+
+void Sha256::update(std::string_view bytes) {
+  THAW_CHECK(EVP_DigestUpdate(context_->md, bytes.data(), bytes.size()) == 1);
+}
+
+std::string Sha256::hex() {
+  unsigned char raw[EVP_MAX_MD_SIZE];
+  unsigned int size = 0;
+  THAW_CHECK(EVP_DigestFinal_ex(context_->md, raw, &size) == 1);
+  static constexpr char digits[] = "0123456789abcdef";
+  std::string out;
+  for (unsigned int i = 0; i < size; ++i) {
+    out.push_back(digits[raw[i] >> 4]);
+    out.push_back(digits[raw[i] & 15]);
+  }
+  return out;
+}
+
+KeyMaker& KeyMaker::add(std::string_view field) {
+  digest_.update(std::to_string(field.size()));
+  digest_.update(":");
+  digest_.update(field);
+  return *this;
+}
+
+}  // namespace thaw::image

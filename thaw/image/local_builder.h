@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// LocalBuilder: the Builder of this machine. A build is a plan whose steps are taken from the layer
+// store, from the last one that is there; the others are made one after the other, each in a
+// draft that becomes a layer. Loop thread; folders, mounts and copies run on the pool.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "thaw/image/flights.h"
+#include "thaw/image/host_settings.h"
+#include "thaw/image/image.h"
+#include "thaw/image/layer_store.h"
+#include "thaw/image/plan.h"
+
+namespace thaw::image {
+
+class LocalBuilder : public Builder {
+ public:
+  LocalBuilder(async::Loop& loop, async::Pool& pool, sandbox::Spawner& spawner,
+               store::BlobStore& blobs, BuilderOptions options, Host host, StepSettings settings,
+               std::unique_ptr<LayerStore> layers, Draft settings_folder);
+
+  Result<std::string> key_of(const Recipe& recipe) const override;
+  std::optional<BuildResult> find(const std::string& key) const override;
+  async::Task<BuildResult> build(Recipe recipe, BuildLog log) override;
+
+ private:
+  // What one step needs besides its parent; a value, so that it may be shared by flights.
+  struct Job {
+    Step step;
+    std::string label;
+    ImageRecord parent;
+    std::vector<std::string> source_layers;  // of COPY --from, host folders
+    std::vector<std::string> secret_env;
+    Recipe::Cache cache = Recipe::Cache::use;
+  };
+
+  BaseLookup lookup(const Recipe& recipe) const;
+  BuiltImage built(const ImageRecord& record) const;
+  std::vector<std::string> folders(const ImageRecord& record) const;
+
+  async::Task<ImageRecord> base(std::string reference, std::string key, BuildLog log);
+  async::Task<ImageRecord> make_base(BaseRecipe recipe, std::string key, BuildLog say,
+                                     StopFlag stop);
+  async::Task<ImageRecord> step(Job job, BuildLog log);
+  async::Task<ImageRecord> make_step(Job job, BuildLog say);
+  async::Task<void> fill_draft(const Job* job, std::string draft, BuildLog say);
+  async::Task<void> copy_into(const Job* job, std::string draft);
+  async::Task<KeyLock> lock(std::string key, BuildLog say);
+  async::Task<void> put(std::string key, ImageRecord record);
+  async::Task<ImageRecord> copy_origin(const Step* step, const std::vector<ImageRecord>* stages,
+                                       const Recipe* recipe, BuildLog log);
+
+  async::Loop& loop_;
+  async::Pool& pool_;
+  sandbox::Spawner& spawner_;
+  store::BlobStore& blobs_;
+  BuilderOptions options_;
+  Host host_;
+  StepSettings settings_;
+  std::unique_ptr<LayerStore> layers_;
+  Draft settings_folder_;
+  async::Pool recipes_{1};  // one base root at a time; a minute on the shared pool would be rude
+  Flights flights_;
+};
+
+}  // namespace thaw::image

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One step of a build: a draft, filled by a sandbox or by a copy, becomes a layer.
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "thaw/image/copy_files.h"
+#include "thaw/image/local_builder.h"
+#include "thaw/image/python_version.h"
+#include "thaw/image/run_step.h"
+#include "thaw/os/files.h"
+
+namespace thaw::image {
+namespace {
+
+std::string meta_of(const Step& step, const std::string& label) {
+  // Only for people who look into the folder; the records are what is read.
+  std::string text = "{\"key\": \"" + step.key + "\", \"step\": \"";
+  for (const char c : label) {
+    if (c == '"' || c == '\\') {
+      text.push_back('\\');
+    }
+    text.push_back(static_cast<unsigned char>(c) < 0x20 ? ' ' : c);
+  }
+  return text + "\"}\n";
+}
+
+}  // namespace
+
+async::Task<ImageRecord> LocalBuilder::step(Job job, BuildLog log) {
+  if (job.cache == Recipe::Cache::ignore) {
+    co_return co_await make_step(std::move(job), std::move(log));
+  }
+  const std::string key = job.step.key;
+  Flights::Work work = [this, job = std::move(job)](BuildLog say, StopFlag) {
+    return make_step(job, std::move(say));
+  };
+  co_return co_await flights_.join(key, std::move(work), std::move(log));
+}
+
+async::Task<ImageRecord> LocalBuilder::make_step(Job job, BuildLog say) {
+  THAW_CO_TRY(const KeyLock held, co_await lock(job.step.key, say));
+  if (job.cache == Recipe::Cache::use) {
+    if (auto found = layers_->find(job.step.key)) {
+      co_return std::move(*found);
+    }
+  }
+  THAW_CO_TRY(const Draft draft, layers_->draft());
+  THAW_CO_TRY_VOID(co_await fill_draft(&job, draft.folder(), say));
+
+  auto commit = [this, &job, &draft]() -> Result<ImageRecord> {
+    ImageRecord record = job.parent;
+    record.config = job.step.config;
+    if (!os::list_folder(draft.folder() + "/upper").empty()) {
+      const auto reuse =
+          job.cache == Recipe::Cache::use ? LayerStore::Reuse::existing : LayerStore::Reuse::never;
+      THAW_TRY(std::string layer, layers_->commit_layer(draft, "upper", job.step.key,
+                                                        meta_of(job.step, job.label), reuse));
+      record.layers.push_back(std::move(layer));
+      if (const auto tree = RootTree::open_read_only(folders(record), draft.folder())) {
+        record.python = find_python_version(*tree);
+      }
+    }
+    THAW_TRY_VOID(layers_->put(job.step.key, record));
+    return record;
+  };
+  co_return co_await async::blocking(pool_, std::move(commit));
+}
+
+async::Task<void> LocalBuilder::fill_draft(const Job* job, std::string draft, BuildLog say) {
+  if (job->step.kind == Step::Kind::run) {
+    RunRequest request;
+    request.label = job->label;
+    request.step = job->step.run;
+    request.config = job->step.config;
+    request.layers = folders(job->parent);
+    request.secret_env = job->secret_env;
+    request.settings = settings_;
+    request.draft = draft;
+    request.limits = options_.step_limits;
+    request.network = options_.network;
+    request.timeout = options_.step_timeout;
+    co_return co_await run_step(loop_, spawner_, std::move(request), std::move(say));
+  }
+  if (job->step.kind == Step::Kind::copy) {
+    auto copied = co_await copy_into(job, draft);
+    if (!copied) {
+      // The message is for whoever wrote the recipe: it says which step.
+      co_return Error(copied.error().code(), job->label + ": " + copied.error().to_string());
+    }
+    co_return ok();
+  }
+  auto make = [layers = folders(job->parent), draft, folder = job->step.folder]() -> Result<void> {
+    THAW_TRY(const RootTree tree, RootTree::open_writable(layers, draft));
+    THAW_TRY(const os::Fd made, tree.make_folders(folder, {}));
+    return ok();
+  };
+  co_return co_await async::blocking(pool_, std::move(make));
+}
+
+async::Task<void> LocalBuilder::copy_into(const Job* job, std::string draft) {
+  BlobPaths blobs;
+  for (const CopyItem& item : job->step.copy.items) {
+    for (const CopyEntry& entry : item.entries) {
+      if (!entry.sha256_hex.empty() && !blobs.contains(entry.sha256_hex)) {
+        THAW_CO_TRY(blobs[entry.sha256_hex], blobs_.path(entry.sha256_hex));
+      }
+    }
+  }
+  auto copy = [layers = folders(job->parent), source_layers = job->source_layers, draft,
+               blobs = std::move(blobs), copy_step = &job->step.copy]() -> Result<void> {
+    THAW_TRY(const RootTree target, RootTree::open_writable(layers, draft));
+    if (source_layers.empty()) {
+      return copy_items(target, *copy_step, blobs);
+    }
+    THAW_TRY(const RootTree source, RootTree::open_read_only(source_layers, draft + "/source"));
+    return copy_from_tree(target, *copy_step, source);
+  };
+  co_return co_await async::blocking(pool_, std::move(copy));
+}
+
+}  // namespace thaw::image

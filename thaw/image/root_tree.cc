@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/image/root_tree.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+
+#include "thaw/os/files.h"
+#include "thaw/os/mount.h"
+
+namespace thaw::image {
+namespace {
+
+Result<std::vector<os::Fd>> open_layers(const std::vector<std::string>& layers) {
+  std::vector<os::Fd> out;
+  for (const std::string& layer : layers) {
+    THAW_TRY(os::Fd fd, os::open_file(layer, O_PATH | O_DIRECTORY));
+    out.push_back(std::move(fd));
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<RootTree> RootTree::open_writable(const std::vector<std::string>& layers,
+                                         const std::string& draft) {
+  for (const char* name : {"/upper", "/work", "/staging"}) {
+    THAW_TRY_VOID(os::make_folders(draft + name));
+  }
+  os::OverlayOptions options;
+  THAW_TRY(options.layers, open_layers(layers));
+  THAW_TRY(options.upper, os::open_file(draft + "/upper", O_PATH | O_DIRECTORY));
+  THAW_TRY(options.work, os::open_file(draft + "/work", O_PATH | O_DIRECTORY));
+  options.staging = draft + "/staging";
+  THAW_TRY(os::Fd root, os::make_overlay(options));
+  return RootTree(std::move(root));
+}
+
+Result<RootTree> RootTree::open_read_only(const std::vector<std::string>& layers,
+                                          const std::string& draft) {
+  for (const char* name : {"/empty", "/staging"}) {
+    THAW_TRY_VOID(os::make_folders(draft + name));
+  }
+  os::OverlayOptions options;
+  // overlayfs wants two layers where there is no upper.
+  THAW_TRY(os::Fd empty, os::open_file(draft + "/empty", O_PATH | O_DIRECTORY));
+  options.layers.push_back(std::move(empty));
+  THAW_TRY(auto others, open_layers(layers));
+  for (os::Fd& fd : others) {
+    options.layers.push_back(std::move(fd));
+  }
+  options.staging = draft + "/staging";
+  THAW_TRY(os::Fd root, os::make_overlay(options));
+  return RootTree(std::move(root));
+}
+
+Result<RootTree> RootTree::open_folder(const std::string& folder) {
+  THAW_TRY(os::Fd root, os::open_file(folder, O_PATH | O_DIRECTORY));
+  return RootTree(std::move(root));
+}
+
+Result<os::Fd> RootTree::open(const std::string& path, int flags) const {
+  open_how how{};
+  how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC);
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  const auto fd = ::syscall(SYS_openat2, root_.get(), path.c_str(), &how, sizeof how);
+  if (fd < 0) {
+    return Error::from_errno(errno, "open " + path + " in the image");
+  }
+  return os::Fd(static_cast<int>(fd));
+}
+
+bool RootTree::is_folder(const std::string& path) const {
+  return open(path, O_PATH | O_DIRECTORY).has_value();
+}
+
+Result<os::Fd> RootTree::make_folders(const std::string& path, Owner owner) const {
+  if (auto there = open(path, O_PATH | O_DIRECTORY)) {
+    return there;
+  }
+  std::string so_far;
+  THAW_TRY(os::Fd parent, open("/", O_PATH | O_DIRECTORY));
+  std::size_t at = 0;
+  while ((at = path.find_first_not_of('/', at)) != std::string::npos) {
+    const auto end = std::min(path.find('/', at), path.size());
+    const std::string name = path.substr(at, end - at);
+    so_far += "/" + name;
+    at = end;
+    auto folder = open(so_far, O_PATH | O_DIRECTORY);
+    if (!folder) {
+      if (::mkdirat(parent.get(), name.c_str(), 0755) != 0) {
+        const int error = errno == EEXIST ? ENOTDIR : errno;
+        return Error::from_errno(error, "make folder " + so_far + " in the image");
+      }
+      // The file creation mask of the server must not reach into images.
+      if (::fchmodat(parent.get(), name.c_str(), 0755, 0) != 0 ||
+          ::fchownat(parent.get(), name.c_str(), owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW) != 0) {
+        return Error::from_errno(errno, "set the owner of " + so_far + " in the image");
+      }
+      folder = open(so_far, O_PATH | O_DIRECTORY);
+      if (!folder) {
+        return folder.error();
+      }
+    }
+    parent = std::move(*folder);
+  }
+  return parent;
+}
+
+Result<std::string> RootTree::read_text(const std::string& path, std::size_t max_bytes) const {
+  // O_NONBLOCK: a FIFO in the place of a file must not hold a thread.
+  THAW_TRY(const os::Fd fd, open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
+    return Error::failed_precondition(path + " in the image is not a regular file");
+  }
+  std::string text;
+  char piece[8192];
+  while (text.size() < max_bytes) {
+    const ssize_t n = ::read(fd.get(), piece, sizeof piece);
+    if (n <= 0) {
+      break;
+    }
+    text.append(piece, static_cast<std::size_t>(n));
+  }
+  return text;
+}
+
+Result<std::string> RootTree::real_path(const std::string& path) const {
+  THAW_TRY(const os::Fd fd, open(path, O_PATH));
+  char target[PATH_MAX];
+  const std::string link = "/proc/self/fd/" + std::to_string(fd.get());
+  const ssize_t n = ::readlink(link.c_str(), target, sizeof target);
+  if (n < 0) {
+    return Error::from_errno(errno, "resolve " + path + " in the image");
+  }
+  return std::string(target, static_cast<std::size_t>(n));
+}
+
+}  // namespace thaw::image

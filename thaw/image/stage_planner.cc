@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/image/stage_planner.h"
+
+#include <algorithm>
+
+#include "thaw/image/context_paths.h"
+#include "thaw/image/digest.h"
+
+namespace thaw::image {
+namespace {
+
+// A change of what a step does with the same text gets a new number here, and so new keys.
+constexpr std::string_view step_version = "thaw step 1";
+
+bool is_name(std::string_view name) {
+  return !name.empty() && name.find_first_of("= \t\"'$\\") == std::string_view::npos;
+}
+
+void add_list(KeyMaker& key, const std::vector<std::string>& list) {
+  key.add(std::to_string(list.size()));
+  for (const std::string& item : list) {
+    key.add(item);
+  }
+}
+
+std::string config_key(const std::string& parent, const ImageConfig& config) {
+  KeyMaker key(step_version);
+  key.add("config").add(parent);
+  add_list(key, config.env);
+  key.add(config.workdir).add(config.user);
+  add_list(key, config.entrypoint);
+  add_list(key, config.cmd);
+  add_list(key, config.shell);
+  return key.key();
+}
+
+bool same(const ImageConfig& a, const ImageConfig& b) {
+  return a.env == b.env && a.workdir == b.workdir && a.user == b.user &&
+         a.entrypoint == b.entrypoint && a.cmd == b.cmd && a.shell == b.shell;
+}
+
+Result<void> check_run_mount(const Instruction& instruction, const std::string& value,
+                             std::string& note) {
+  std::string type = "bind";
+  for (std::size_t at = 0; at < value.size();) {
+    const auto comma = std::min(value.find(',', at), value.size());
+    const std::string_view option = std::string_view(value).substr(at, comma - at);
+    if (option.starts_with("type=")) {
+      type = option.substr(5);
+    }
+    at = comma + 1;
+  }
+  if (type == "cache" || type == "tmpfs") {
+    note = "--mount=type=" + type + " is ignored: what the step writes there stays in its layer";
+    return ok();
+  }
+  return at_line(
+      instruction.line, Code::unimplemented,
+      "RUN --mount=type=" + type + " is not supported; " +
+          (type == "secret" || type == "ssh" ? "pass secrets to the build as environment variables"
+                                             : "COPY the files, and remove them in a later stage"));
+}
+
+// A heredoc alone ("RUN <<EOF") is a script; beside other words it belongs to the shell's text.
+bool is_only_heredoc(const Instruction& instruction, char escape) {
+  return instruction.heredocs.size() == 1 && split_words(instruction.rest, escape).size() == 1;
+}
+
+}  // namespace
+
+Result<void> declare_arg(const Instruction& instruction, const std::string& word, char escape,
+                         const Recipe& recipe, const VariableLookup& lookup,
+                         const std::map<std::string, std::string>& inherited,
+                         std::map<std::string, std::string>& args) {
+  const auto equals = word.find('=');
+  const std::string name = word.substr(0, equals);
+  if (!is_name(name)) {
+    return at_line(instruction.line, "write ARG NAME or ARG NAME=default, not \"" + word + "\"");
+  }
+  if (const auto given = recipe.build_args.find(name); given != recipe.build_args.end()) {
+    args[name] = given->second;
+    return ok();
+  }
+  if (equals != std::string::npos) {
+    auto value = expand_word(std::string_view(word).substr(equals + 1), escape, lookup);
+    if (!value) {
+      return at_line(instruction.line, value.error().message());
+    }
+    args[name] = std::move(*value);
+    return ok();
+  }
+  if (const auto before = inherited.find(name); before != inherited.end()) {
+    args[name] = before->second;
+  } else if (const auto platform = lookup(name)) {
+    args[name] = *platform;
+  }
+  return ok();
+}
+
+StagePlanner::StagePlanner(const Recipe& recipe, char escape,
+                           const std::map<std::string, std::string>& global_args, Stage& stage)
+    : recipe_(recipe),
+      escape_(escape),
+      global_args_(global_args),
+      stage_(stage),
+      config_(stage.facts.config) {}
+
+Result<std::string> StagePlanner::expand(const Instruction& instruction, std::string_view word) {
+  const VariableLookup lookup = [this](std::string_view name) -> std::optional<std::string> {
+    if (auto value = env_value(config_.env, name)) {
+      return value;
+    }
+    const auto it = args_.find(std::string(name));
+    return it == args_.end() ? std::nullopt : std::optional(it->second);
+  };
+  auto out = expand_word(word, escape_, lookup);
+  if (!out) {
+    return at_line(instruction.line, out.error().message());
+  }
+  return out;
+}
+
+std::vector<std::string> StagePlanner::shell() const {
+  return config_.shell.empty() ? std::vector<std::string>{"/bin/sh", "-c"} : config_.shell;
+}
+
+std::vector<std::string> StagePlanner::command(const Instruction& instruction) const {
+  if (instruction.exec) {
+    return *instruction.exec;
+  }
+  auto argv = shell();
+  argv.push_back(instruction.rest);
+  return argv;
+}
+
+Step StagePlanner::begin(const Instruction& instruction) const {
+  Step step;
+  step.line = instruction.line;
+  step.text = instruction.summary();
+  return step;
+}
+
+void StagePlanner::finish(Step step, std::string key) {
+  step.key = std::move(key);
+  step.config = config_;
+  stage_.steps.push_back(std::move(step));
+}
+
+void StagePlanner::finish_config(const Instruction& instruction, std::string note) {
+  Step step = begin(instruction);
+  step.note = std::move(note);
+  // An instruction that changes nothing (LABEL, ENV of the same value) leaves the key alone.
+  std::string key =
+      same(config_, stage_.config()) ? stage_.key() : config_key(stage_.key(), config_);
+  finish(std::move(step), std::move(key));
+}
+
+Result<void> StagePlanner::add(const Instruction& instruction) {
+  const std::string& verb = instruction.verb;
+  if (verb == "RUN") {
+    return add_run(instruction);
+  }
+  if (verb == "COPY" || verb == "ADD") {
+    return add_copy(instruction);
+  }
+  if (verb == "WORKDIR") {
+    return add_workdir(instruction);
+  }
+  if (verb == "ENV") {
+    return add_env(instruction);
+  }
+  if (verb == "ARG") {
+    return add_arg(instruction);
+  }
+  std::string note;
+  if (verb == "CMD") {
+    config_.cmd = command(instruction);
+    has_cmd_ = true;
+  } else if (verb == "ENTRYPOINT") {
+    config_.entrypoint = command(instruction);
+    if (!has_cmd_) {
+      config_.cmd.clear();  // a base's CMD was meant for the base's ENTRYPOINT
+    }
+  } else if (verb == "SHELL") {
+    if (!instruction.exec || instruction.exec->empty()) {
+      return at_line(instruction.line, "SHELL needs the exec form: SHELL [\"/bin/bash\", \"-c\"]");
+    }
+    config_.shell = *instruction.exec;
+  } else if (verb == "USER") {
+    THAW_TRY(config_.user, expand(instruction, instruction.rest));
+  } else if (verb != "LABEL" && verb != "EXPOSE" && verb != "MAINTAINER") {
+    note = verb + " has no effect in Thaw and is ignored";
+  }
+  finish_config(instruction, std::move(note));
+  return ok();
+}
+
+Result<void> StagePlanner::add_env(const Instruction& instruction) {
+  const auto words = split_words(instruction.rest, escape_);
+  std::vector<std::pair<std::string, std::string>> values;
+  if (words.front().find('=') == std::string::npos) {
+    // ENV NAME the rest of the line
+    const auto value = trim(std::string_view(instruction.rest).substr(words.front().size()));
+    if (value.empty() || !is_name(words.front())) {
+      return at_line(instruction.line, "write ENV NAME=value");
+    }
+    THAW_TRY(std::string expanded, expand(instruction, value));
+    values.emplace_back(words.front(), std::move(expanded));
+  } else {
+    for (const std::string& word : words) {
+      const auto equals = word.find('=');
+      if (equals == std::string::npos) {
+        return at_line(
+            instruction.line,
+            "\"" + word + "\" has no =; write ENV NAME=value, with quotes around blanks");
+      }
+      THAW_TRY(std::string name, expand(instruction, std::string_view(word).substr(0, equals)));
+      if (!is_name(name)) {
+        return at_line(instruction.line, "\"" + name + "\" is no name for a variable");
+      }
+      THAW_TRY(std::string value, expand(instruction, std::string_view(word).substr(equals + 1)));
+      values.emplace_back(std::move(name), std::move(value));
+    }
+  }
+  // Only now: all values of one ENV see the variables as they were before it.
+  std::size_t total = 0;
+  for (const auto& [name, value] : values) {
+    set_env(config_.env, name, value);
+  }
+  for (const std::string& item : config_.env) {
+    total += item.size();
+  }
+  if (total > max_expanded_bytes) {
+    return at_line(instruction.line, "the environment is larger than 1 MiB");
+  }
+  finish_config(instruction, "");
+  return ok();
+}
+
+Result<void> StagePlanner::add_arg(const Instruction& instruction) {
+  const VariableLookup lookup = [this](std::string_view name) -> std::optional<std::string> {
+    if (auto value = env_value(config_.env, name)) {
+      return value;
+    }
+    const auto it = args_.find(std::string(name));
+    return it == args_.end() ? std::nullopt : std::optional(it->second);
+  };
+  for (const std::string& word : split_words(instruction.rest, escape_)) {
+    THAW_TRY_VOID(declare_arg(instruction, word, escape_, recipe_, lookup, global_args_, args_));
+  }
+  std::size_t total = 0;
+  for (const auto& [name, value] : args_) {
+    total += name.size() + value.size();
+  }
+  if (total > max_expanded_bytes) {
+    return at_line(instruction.line, "the arguments are larger than 1 MiB");
+  }
+  finish_config(instruction, "");
+  return ok();
+}
+
+Result<void> StagePlanner::add_workdir(const Instruction& instruction) {
+  THAW_TRY(const std::string path, expand(instruction, instruction.rest));
+  config_.workdir = absolute_path(config_.workdir, path);
+  Step step = begin(instruction);
+  step.kind = Step::Kind::folder;
+  step.folder = config_.workdir;
+  KeyMaker key(step_version);
+  key.add("folder").add(stage_.key()).add(step.folder);
+  finish(std::move(step), key.key());
+  return ok();
+}
+
+Result<void> StagePlanner::add_run(const Instruction& instruction) {
+  Step step = begin(instruction);
+  step.kind = Step::Kind::run;
+  for (const auto& [name, value] : instruction.flags) {
+    if (name == "mount") {
+      THAW_TRY_VOID(check_run_mount(instruction, value, step.note));
+    } else if (name == "network" && (value == "none" || value == "default")) {
+      step.run.network = value == "none" ? RunStep::Network::none : RunStep::Network::standard;
+    } else {
+      return at_line(instruction.line, Code::unimplemented,
+                     "RUN --" + name + (value.empty() ? "" : "=" + value) + " is not supported");
+    }
+  }
+  if (is_only_heredoc(instruction, escape_)) {
+    const std::string& body = instruction.heredocs.front().body;
+    if (body.starts_with("#!")) {
+      step.run.script = body;
+    } else {
+      step.run.argv = shell();
+      step.run.argv.push_back(body);
+    }
+  } else {
+    step.run.argv = command(instruction);
+    for (const Heredoc& heredoc : instruction.heredocs) {
+      step.run.argv.back() += "\n" + heredoc.body + heredoc.name;
+    }
+    if (!instruction.heredocs.empty()) {
+      step.run.argv.back() += "\n";
+    }
+  }
+  if (step.run.argv.empty() && step.run.script.empty()) {
+    return at_line(instruction.line, "RUN [] names no program");
+  }
+  for (const auto& [name, value] : args_) {
+    if (!env_value(config_.env, name)) {
+      step.run.args.push_back(name + "=" + value);
+    }
+  }
+  KeyMaker key(step_version);
+  key.add("run").add(stage_.key()).add(step.run.script);
+  add_list(key, step.run.argv);
+  add_list(key, step.run.args);
+  key.add(step.run.network == RunStep::Network::none ? "none" : "standard");
+  finish(std::move(step), key.key());
+  return ok();
+}
+
+}  // namespace thaw::image
