@@ -73,6 +73,8 @@ if __name__ != "__main__":
     _enter_client_environment()
     _forget_client_settings()
     os.environ.setdefault("THAW_IMAGE_CACHE", "/var/cache/thaw")
+    # A shell's background job ignores SIGINT, and so would the server and the clients started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["COLUMNS"] = "240"  # the client wraps long lines at 80 columns otherwise
 
 
