@@ -146,3 +146,15 @@ TEST_CASE("a completion is remembered, and its wait is deaf to cancellation") {
   CHECK(*loop.run_task(body(handle, completion, tasks)));
   CHECK(seen == "cancelled after it");
 }
+
+TEST_CASE("a group that goes away outside the loop cancels tasks that end meanwhile") {
+  Loop loop;
+  const auto nothing = []() -> Task<void> { co_return co_await yield(); };
+  {
+    TaskGroup tasks(loop);
+    tasks.start("one", nothing());
+    tasks.start("two", nothing()).cancel();
+  }
+  const auto body = []() -> Task<void> { co_return co_await sleep_for(1ms); };
+  CHECK(loop.run_task(body()));
+}

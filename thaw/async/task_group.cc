@@ -4,6 +4,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <exception>
 #include <list>
@@ -19,7 +20,15 @@ namespace asio = boost::asio;
 
 struct TaskGroup::Handle::Entry {
   std::string name;
+  asio::io_context& context;
   asio::cancellation_signal signal;
+
+  // Outside the loop's run() the signal is only queued, and the task may end before it arrives:
+  // the entry, which holds the receiver, stays until then.
+  static void cancel(const std::shared_ptr<Entry>& entry) {
+    entry->signal.emit(asio::cancellation_type::terminal);
+    asio::post(entry->context, [entry] {});
+  }
 };
 
 struct TaskGroup::State {
@@ -33,7 +42,7 @@ TaskGroup::~TaskGroup() { cancel(); }
 
 void TaskGroup::Handle::cancel() {
   if (const auto entry = entry_.lock()) {
-    entry->signal.emit(asio::cancellation_type::terminal);
+    Entry::cancel(entry);
   }
 }
 
@@ -47,8 +56,8 @@ asio::awaitable<void> TaskGroup::run(std::shared_ptr<State> state,
 }
 
 TaskGroup::Handle TaskGroup::start(std::string_view name, Task<void> task) {
-  auto entry = std::make_shared<Handle::Entry>();
-  entry->name = name;
+  const std::shared_ptr<Handle::Entry> entry(
+      new Handle::Entry{std::string(name), loop_.context(), {}});
   state_->entries.push_back(entry);
   const auto position = std::prev(state_->entries.end());
   // The entry (and its signal) lives until the completion handler has run.
@@ -72,7 +81,7 @@ void TaskGroup::cancel() {
   const std::vector<std::shared_ptr<Handle::Entry>> snapshot(state_->entries.begin(),
                                                              state_->entries.end());
   for (const auto& entry : snapshot) {
-    entry->signal.emit(asio::cancellation_type::terminal);
+    Handle::Entry::cancel(entry);
   }
 }
 
@@ -82,7 +91,7 @@ Task<void> TaskGroup::stop() {
   while (!state->entries.empty()) {
     // Again each time: a task that was between two waits, or has just started, sees it too.
     for (const auto& entry : std::vector(state->entries.begin(), state->entries.end())) {
-      entry->signal.emit(asio::cancellation_type::terminal);
+      Handle::Entry::cancel(entry);
     }
     THAW_CO_TRY([[maybe_unused]] const bool notified,
                 co_await state->ended.wait(monotonic_now() + 50ms));
