@@ -2,12 +2,18 @@
 #include "thaw/os/process.h"
 
 #include <linux/sched.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <sstream>
+
+#include "thaw/os/files.h"
 
 namespace thaw::os {
 
@@ -33,6 +39,34 @@ Result<void> send_signal(const Fd& pidfd, int number) {
     return Error::from_errno(errno, "send signal " + std::to_string(number));
   }
   return ok();
+}
+
+void forget_arguments(const char* name) {
+  const auto text = read_text("/proc/self/stat");
+  ::prctl(PR_SET_NAME, name);
+  ::clearenv();
+  // Fields 48 to 51 of the line; the second, in brackets, may hold anything.
+  const std::size_t bracket = text ? text->rfind(')') : std::string::npos;
+  if (bracket == std::string::npos) {
+    return;
+  }
+  std::istringstream fields(text->substr(bracket + 2));
+  std::string skip;
+  for (int field = 3; field < 48; ++field) {
+    fields >> skip;
+  }
+  std::uintptr_t arguments = 0, arguments_end = 0, environment = 0, environment_end = 0;
+  fields >> arguments >> arguments_end >> environment >> environment_end;
+  const auto wipe = [](std::uintptr_t from, std::uintptr_t to) {
+    if (from != 0 && to > from) {
+      std::memset(reinterpret_cast<void*>(from), 0, to - from);
+    }
+  };
+  wipe(arguments, arguments_end);
+  wipe(environment, environment_end);
+  if (arguments_end > arguments + std::strlen(name)) {
+    std::memcpy(reinterpret_cast<void*>(arguments), name, std::strlen(name));
+  }
 }
 
 void close_from(int first) { ::syscall(SYS_close_range, static_cast<unsigned>(first), ~0U, 0U); }

@@ -28,6 +28,10 @@ Result<Cloned> clone_process(const CloneOptions& options);
 
 Result<void> send_signal(const Fd& pidfd, int number);
 
+// Overwrites this process's command line with `name` and its environment with nothing: a fork that
+// strangers may look at keeps neither of its parent's. Nobody may hold pointers into them.
+void forget_arguments(const char* name);
+
 // Closes every descriptor from `first` on.
 void close_from(int first);
 

@@ -79,7 +79,7 @@ SpawnerProcess::SpawnerProcess(SpawnerOptions options, os::CgroupLayout layout, 
       network_(options) {}
 
 int SpawnerProcess::run() {
-  ::prctl(PR_SET_NAME, "thaw-spawner");
+  os::forget_arguments("thaw-spawner");
   ::setsid();  // a Ctrl-C in the server's terminal is for the server
   // The end of the control socket tells of the server's end; this is for a server whose
   // descriptors somebody else still holds.

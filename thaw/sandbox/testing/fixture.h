@@ -78,9 +78,9 @@ class House {
  public:
   using Networking = SpawnerOptions::Networking;
 
-  explicit House(Networking networking = Networking::off) {
+  explicit House(Networking networking = Networking::off, const std::string& folder = "") {
     options.instance = unique_name();
-    options.folder = temporary.folder + "/data/sandboxes";
+    options.folder = folder.empty() ? temporary.folder + "/data/sandboxes" : folder;
     options.bridge_address = "auto";
     options.networking = networking;
     auto forked = Spawner::fork(options);

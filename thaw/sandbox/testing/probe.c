@@ -98,6 +98,20 @@ static int eat(size_t megabytes) {
   return tell(0);
 }
 
+static int fill(const char* path, size_t megabytes) {
+  static char piece[1 << 20];
+  memset(piece, 1, sizeof piece);
+  const int fd = open(path, O_WRONLY | O_CREAT, 0644);
+  for (size_t i = 0; i < megabytes; ++i) {
+    for (size_t done = 0; done < sizeof piece;) {
+      const ssize_t n = write(fd, piece + done, sizeof piece - done);
+      if (n < 0) return tell(-1);
+      done += (size_t)n;
+    }
+  }
+  return tell(0);
+}
+
 static int fork_until_refused(int limit) {
   for (int i = 0; i < limit; ++i) {
     const pid_t pid = fork();
@@ -149,7 +163,7 @@ static int spin(double seconds) {
 static int in_child(int (*body)(void)) {
   const pid_t pid = fork();
   if (pid < 0) return tell(-1);
-  if (pid == 0) _exit(body());
+  if (pid == 0) exit(body());  /* flushes */
   int status = 0;
   waitpid(pid, &status, 0);
   if (WIFSIGNALED(status)) printf("killed by %d\n", WTERMSIG(status));
@@ -243,6 +257,8 @@ int main(int argc, char** argv) {
   }
   VERB("forks") return fork_until_refused(atoi(a));
   VERB("orphan") return orphan();
+  VERB("orphan-and-sleep") return orphan(), fflush(stdout), sleep(600), 0;
+  VERB("fill") return fill(a, (size_t)atoi(b));
   VERB("signals") return wait_for_signal();
   VERB("spin") return spin(atof(a));
   VERB("limit") return limit_of(a);
