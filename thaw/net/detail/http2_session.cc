@@ -119,11 +119,6 @@ void Http2Session::read_available() {
       break;
     }
   }
-  if (!in_headers_) {
-    header_alarm_.disarm();
-  } else if (!header_alarm_.armed()) {
-    core_->timer.arm(header_alarm_, last_heard_ + core_->limits.header_timeout);
-  }
   start_ready();
   in_turn_ = false;
   flush();
@@ -141,6 +136,11 @@ void Http2Session::feed(std::string_view bytes) {
     nghttp2_session_terminate_session(
         native_, used == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
     punished_ = true;
+  }
+  if (!in_headers_) {
+    header_alarm_.disarm();
+  } else if (!header_alarm_.armed()) {
+    core_->timer.arm(header_alarm_, last_heard_ + core_->limits.header_timeout);
   }
 }
 
