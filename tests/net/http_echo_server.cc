@@ -35,6 +35,12 @@ struct World {
   int hanging = 0;
 };
 
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+constexpr bool sanitized = true;
+#else
+constexpr bool sanitized = false;
+#endif
+
 std::size_t number_in(std::string_view query, std::string_view key) {
   const std::string wanted = std::string(key) + "=";
   const std::size_t at = query.find(wanted);
@@ -134,7 +140,8 @@ async::Task<void> hang(World& world, HttpExchange& exchange) {
 async::Task<void> tell(World& world, HttpExchange& exchange) {
   const std::string body = "{\"gone\":" + std::to_string(world.gone) +
                            ",\"hanging\":" + std::to_string(world.hanging) +
-                           ",\"rss_kib\":" + std::to_string(resident_kib()) + "}";
+                           ",\"rss_kib\":" + std::to_string(resident_kib()) +
+                           ",\"sanitized\":" + (sanitized ? "1" : "0") + "}";
   co_return co_await exchange.answer(200, "application/json", body);
 }
 

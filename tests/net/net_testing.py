@@ -37,6 +37,12 @@ class EchoServer:
             return json.loads(peer.ask("/tell").body)
 
 
+    def memory_is_bounded(self):
+        """A sanitizer holds back what is freed; without one, less than 100 MB."""
+        told = self.tell()
+        return told["rss_kib"] < (600_000 if told["sanitized"] else 100_000)
+
+
 class Answer:
     def __init__(self, status, headers, body):
         self.status = status

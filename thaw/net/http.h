@@ -75,8 +75,9 @@ class ByteStream {
   virtual async::Task<std::optional<std::string>> read() = 0;
   // Waits while more than a bounded amount is unsent.
   virtual async::Task<void> write(std::string data) = 0;
-  // No more writes; the peer sees the end, reading goes on.
-  virtual void close_write() = 0;
+  // Sends what is left and ends this direction; the peer sees the end, reading goes on. What is
+  // unsent when the ByteStream is destroyed is lost.
+  virtual async::Task<void> finish() = 0;
 };
 
 class HttpExchange {

@@ -189,8 +189,7 @@ class Proxy {
     while (true) {
       THAW_CO_TRY(std::optional<std::string> bytes, co_await from.read());
       if (!bytes) {
-        to.close_write();
-        co_return ok();
+        co_return co_await to.finish();
       }
       THAW_CO_TRY_VOID(co_await to.write(std::move(*bytes)));
     }

@@ -29,6 +29,7 @@ constexpr std::size_t small_write = 4096;
 // Reads in a row that found bytes before other connections get their turn.
 constexpr unsigned eager_limit = 16;
 constexpr std::size_t linger_bytes = 256u << 10;
+constexpr Duration stall_time = 300s;
 
 bool would_block(const error_code& error) {
   return error == asio::error::would_block || error == asio::error::try_again;
@@ -37,10 +38,13 @@ bool would_block(const error_code& error) {
 }  // namespace
 
 Stream::Stream(Socket socket, std::string_view prefix, std::shared_ptr<CoarseTimer> timer)
-    : socket_(std::move(socket)), timer_(std::move(timer)), alarm_([this] {
+    : socket_(std::move(socket)),
+      timer_(std::move(timer)),
+      alarm_([this] {
         expired_ = true;
         close();
-      }) {
+      }),
+      stall_alarm_([this] { abort(); }) {
   error_code ignored;
   socket_.non_blocking(true, ignored);
   if (!prefix.empty()) {
@@ -272,9 +276,6 @@ void Stream::try_send() {
     }
     front_sent_ = sent;
   }
-  if (shutdown_wanted_ && out_.empty()) {
-    shutdown_send();
-  }
   if (send_broken_ || !open_) {
     out_.clear();
     out_bytes_ = front_sent_ = 0;
@@ -287,8 +288,10 @@ void Stream::start_background_write() {
     return;
   }
   writing_ = true;
+  timer_->arm(stall_alarm_, monotonic_now() + stall_time);
   socket_.async_wait(Socket::wait_write, [self = shared_from_this()](const error_code& error) {
     self->writing_ = false;
+    self->stall_alarm_.disarm();
     if (!error) {
       self->try_send();
     }
@@ -338,11 +341,8 @@ void Stream::set_deadline(Instant deadline) {
 }
 
 void Stream::shutdown_send() {
-  shutdown_wanted_ = true;
-  if (out_.empty() && open_) {
-    error_code ignored;
-    socket_.shutdown(Socket::shutdown_send, ignored);
-  }
+  error_code ignored;
+  socket_.shutdown(Socket::shutdown_send, ignored);
 }
 
 void Stream::close() {
@@ -352,6 +352,7 @@ void Stream::close() {
   open_ = false;
   error_code ignored;
   alarm_.disarm();
+  stall_alarm_.disarm();
   socket_.close(ignored);
   out_.clear();
   out_bytes_ = front_sent_ = 0;
@@ -422,6 +423,13 @@ async::Task<std::optional<std::string>> StreamBytes::read() {
 async::Task<void> StreamBytes::write(std::string data) {
   const std::shared_ptr<Stream> stream = stream_;
   co_return co_await stream->write(std::move(data));
+}
+
+async::Task<void> StreamBytes::finish() {
+  const std::shared_ptr<Stream> stream = stream_;
+  THAW_CO_TRY_VOID(co_await stream->flush());
+  stream->shutdown_send();
+  co_return ok();
 }
 
 }  // namespace thaw::net::detail

@@ -57,7 +57,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
   void set_deadline(Instant deadline);
   bool expired() const { return expired_; }
   bool open() const { return open_; }
-  // Tells the peer that nothing follows, once everything queued is sent.
+  // Tells the peer that nothing follows; flush() first.
   void shutdown_send();
   void close();
   // Closes with a reset, so that the peer cannot take what it has for the whole.
@@ -82,6 +82,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
   Socket socket_;
   std::shared_ptr<CoarseTimer> timer_;
   CoarseTimer::Alarm alarm_;
+  CoarseTimer::Alarm stall_alarm_;  // a peer that takes not one byte holds us for so long only
 
   std::unique_ptr<char[]> buffer_;
   std::size_t capacity_ = 0;
@@ -98,7 +99,6 @@ class Stream : public std::enable_shared_from_this<Stream> {
   std::size_t front_sent_ = 0;
   bool writing_ = false;
   bool flush_scheduled_ = false;
-  bool shutdown_wanted_ = false;
 
   bool broken_ = false;
   // A peer may refuse more bytes and still have an answer to be read.
@@ -117,7 +117,7 @@ class StreamBytes final : public ByteStream {
   ~StreamBytes() override { stream_->close(); }
   async::Task<std::optional<std::string>> read() override;
   async::Task<void> write(std::string data) override;
-  void close_write() override { stream_->shutdown_send(); }
+  async::Task<void> finish() override;
 
  private:
   std::shared_ptr<Stream> stream_;
