@@ -129,9 +129,11 @@ class Lines {
     }
   }
   void flush() {
-    if (!pending_.empty()) {
-      last_ = pending_;
-      say_(std::exchange(pending_, {}) + "\n");
+    const std::string line = std::exchange(pending_, {});
+    // How mmdebstrap calls its hooks tells nobody anything.
+    if (!line.empty() && !line.starts_with("I: running --")) {
+      last_ = line;
+      say_(line + "\n");
     }
   }
   const std::string& last() const { return last_; }
@@ -165,6 +167,7 @@ Result<void> make_base_root(const BaseRecipe& recipe, const Host& host, const st
   THAW_TRY_VOID(os::create_text(draft + "/dpkg.cfg", dpkg_settings));
   THAW_TRY_VOID(os::create_text(draft + "/apt.conf", apt_settings));
   std::string transport = apt_transport_settings(host.apt_config);
+  transport += "APT::Sandbox::User \"root\";\n";  // drafts are closed to the user _apt
   if (!trim(host.apt_auth).empty()) {
     THAW_TRY_VOID(os::create_text(draft + "/apt-auth", host.apt_auth, 0600));
     transport += "Dir::Etc::netrc \"" + draft + "/apt-auth\";\n";

@@ -3,6 +3,10 @@
 // One step of a build: a draft, filled by a sandbox or by a copy, becomes a layer.
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
 
 #include "thaw/image/copy_files.h"
 #include "thaw/image/local_builder.h"
@@ -23,6 +27,19 @@ std::string meta_of(const Step& step, const std::string& label) {
     text.push_back(static_cast<unsigned char>(c) < 0x20 ? ' ' : c);
   }
   return text + "\"}\n";
+}
+
+// Mount points below /run leave an empty copy of it in the upper, which says nothing: without it a
+// step that changed nothing makes no layer.
+void drop_empty_run(const std::string& upper, const std::vector<std::string>& layers) {
+  const std::string run = upper + "/run";
+  const bool is_below = std::any_of(layers.begin(), layers.end(), [](const std::string& layer) {
+    return os::exists(layer + "/run");
+  });
+  char opaque = 0;
+  if (is_below && ::lgetxattr(run.c_str(), "trusted.overlay.opaque", &opaque, 1) < 0) {
+    ::rmdir(run.c_str());  // fails, and shall, if anything is in it
+  }
 }
 
 }  // namespace
@@ -51,6 +68,7 @@ async::Task<ImageRecord> LocalBuilder::make_step(Job job, BuildLog say) {
   auto commit = [this, &job, &draft]() -> Result<ImageRecord> {
     ImageRecord record = job.parent;
     record.config = job.step.config;
+    drop_empty_run(draft.folder() + "/upper", folders(job.parent));
     if (!os::list_folder(draft.folder() + "/upper").empty()) {
       const auto reuse =
           job.cache == Recipe::Cache::use ? LayerStore::Reuse::existing : LayerStore::Reuse::never;

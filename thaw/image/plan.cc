@@ -65,11 +65,8 @@ Result<std::vector<Draft>> draft_stages(const Dockerfile& file, const Recipe& re
                                         std::map<std::string, std::string>& global_args) {
   std::vector<Draft> drafts;
   const VariableLookup lookup = [&](std::string_view name) -> std::optional<std::string> {
-    if (const auto it = global_args.find(std::string(name)); it != global_args.end()) {
-      return it->second;
-    }
-    const auto platform = platform_args().find(std::string(name));
-    return platform == platform_args().end() ? std::nullopt : std::optional(platform->second);
+    const auto it = global_args.find(std::string(name));
+    return it == global_args.end() ? std::nullopt : std::optional(it->second);
   };
   for (const Instruction& instruction : file.instructions) {
     if (instruction.verb == "FROM") {
@@ -131,7 +128,7 @@ Result<Plan> make_plan(const Recipe& recipe, const BaseLookup& lookup) {
     text.append(line).push_back('\n');
   }
   THAW_TRY(const Dockerfile file, parse_dockerfile(text));
-  std::map<std::string, std::string> global_args;
+  std::map<std::string, std::string> global_args = platform_args();
   THAW_TRY(const std::vector<Draft> drafts, draft_stages(file, recipe, global_args));
 
   std::set<int> needed = {static_cast<int>(drafts.size()) - 1};

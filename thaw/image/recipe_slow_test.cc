@@ -128,3 +128,19 @@ TEST_CASE("slow: the other Python builds as well" * doctest::skip()) {
   CHECK(result.image.python == "3.13");
   CHECK(house.output.find("python 3.13") != std::string::npos);
 }
+
+// A recipe of one's own: THAW_IMAGE_TRY='FROM debian:bookworm-slim
+// RUN …' image_test --no-skip --test-case=try:*
+TEST_CASE("try: the recipe in THAW_IMAGE_TRY" * doctest::skip()) {
+  const char* text = std::getenv("THAW_IMAGE_TRY");
+  if (text == nullptr) return;
+  RealHouse house;
+  Recipe recipe;
+  recipe.dockerfile = {text};
+  recipe.cache = Recipe::Cache::ignore;
+  const BuildResult result = house.build(recipe);
+  std::fprintf(stderr, "key %s python %s\n", result.key.c_str(), result.image.python.c_str());
+  for (const std::string& layer : result.image.layers) {
+    std::fprintf(stderr, "layer %s\n", layer.c_str());
+  }
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/image/base_recipe.h"
+
+#include <doctest/doctest.h>
+
+#include "thaw/image/host_settings.h"
+#include "thaw/image/plan.h"
+
+using namespace thaw;
+using namespace thaw::image;
+
+namespace {
+
+std::string name_of(std::string_view reference) {
+  const auto recipe = find_base_recipe(reference);
+  return recipe ? recipe->name() : "error";
+}
+
+}  // namespace
+
+TEST_CASE("tags of Python take the Debian suite that ships it") {
+  CHECK(name_of("python:3.11-slim-bookworm") == "python-3.11-bookworm");
+  CHECK(name_of("python:3.11.12-slim-bookworm") == "python-3.11-bookworm");
+  CHECK(name_of("python:3.11-slim") == "python-3.11-bookworm");
+  CHECK(name_of("docker.io/library/python:3.13-slim-trixie") == "python-3.13-trixie");
+  CHECK(name_of("python:3.13.3-slim-bookworm") == "python-3.13-trixie");
+  CHECK(name_of("python:3") == "python-3.13-trixie");
+  CHECK(name_of("python") == "python-3.13-trixie");
+  CHECK(name_of("python:slim") == "python-3.13-trixie");
+}
+
+TEST_CASE("what differs from the tag is said") {
+  CHECK(find_base_recipe("python:3.11-slim-bookworm")->note.empty());
+  CHECK(find_base_recipe("python:3.13-slim-bookworm")->note.find("asks for Debian bookworm") !=
+        std::string::npos);
+  CHECK(find_base_recipe("python:3.11.12-slim")->note.find("not exactly 3.11.12") !=
+        std::string::npos);
+  CHECK(find_base_recipe("python:3.11")->note.find("slim variant") != std::string::npos);
+}
+
+TEST_CASE("tags of Debian are suites, numbers, dates") {
+  CHECK(name_of("debian:bookworm-slim") == "debian-bookworm");
+  CHECK(name_of("debian:12") == "debian-bookworm");
+  CHECK(name_of("debian:12.5-slim") == "debian-bookworm");
+  CHECK(name_of("debian:bookworm-20250520-slim") == "debian-bookworm");
+  CHECK(name_of("debian:trixie") == "debian-trixie");
+  CHECK(name_of("debian") == "debian-trixie");
+  CHECK(name_of("scratch") == "scratch");
+}
+
+TEST_CASE("another base is not found, and the error names what can be had") {
+  for (const char* reference :
+       {"python:3.12-slim", "python:3.11-alpine", "python:2.7", "python:3.", "debian:buster",
+        "ubuntu:24.04", "ghcr.io/x/y:latest", "python@sha256:00", "", ":", "python:", "python:-",
+        "debian:-slim"}) {
+    CAPTURE(reference);
+    const auto recipe = find_base_recipe(reference);
+    REQUIRE(!recipe);
+    CHECK(recipe.error().code() == Code::not_found);
+    CHECK(recipe.error().message().find("python:3.11-slim-bookworm") != std::string::npos);
+    CHECK(recipe.error().message().find("thaw image import") != std::string::npos);
+  }
+}
+
+TEST_CASE("the host's own sources move to another suite") {
+  const std::vector<AptSourceFile> files = {
+      {"debian.sources",
+       "Types: deb deb-src\n# words\nURIs: http://archive/debian\nSuites: bookworm "
+       "bookworm-updates bookworm-backports\nComponents: main extra\n"
+       "Signed-By: /usr/share/keyrings/k.gpg\n\n"
+       "Types: deb\nEnabled: no\nURIs: http://off\nSuites: bookworm\nComponents: main\n"},
+      {"more.list",
+       "deb [signed-by=/etc/apt/keyrings/d.asc arch=amd64] http://vendor bookworm stable\n"
+       "deb-src http://archive bookworm main\n"
+       "deb [ trusted=yes ] http://security bookworm-security main # words\n"},
+  };
+  CHECK(sources_for_suite(files, "bookworm", "trixie") ==
+        "Types: deb\nURIs: http://archive/debian\nSuites: trixie trixie-updates\n"
+        "Components: main\nSigned-By: /usr/share/keyrings/k.gpg\n\n"
+        "Types: deb\nURIs: http://security\nSuites: trixie-security\nComponents: main\n"
+        "Trusted: yes\n\n");
+  CHECK(sources_for_suite(files, "noble", "trixie").empty());
+}
+
+TEST_CASE("only how the host reaches archives is kept of its apt settings") {
+  CHECK(apt_transport_settings("Acquire::http::Proxy \"http://p:1\";\n"
+                               "Acquire::https::CaInfo \"/etc/x.crt\";\n"
+                               "Acquire::Check-Valid-Until \"false\";\n"
+                               "Acquire::http \"\";\n"
+                               "Acquire::Languages \"de\";\n"
+                               "DPkg::Post-Invoke:: \"rm x\";\n") ==
+        "Acquire::http::Proxy \"http://p:1\";\nAcquire::Check-Valid-Until \"false\";\n");
+}
+
+TEST_CASE("pip.conf becomes environment, paths of the host stay behind") {
+  CHECK(pip_environment("[global]\nindex-url = https://i/simple\ncert = /x.crt\n# words\n"
+                        "find-links =\n    /a\n    https://b\n[list]\nformat = json\n"
+                        "[install]\ntrusted-host: i\n") ==
+        std::vector<std::string>{"PIP_INDEX_URL=https://i/simple", "PIP_FIND_LINKS=/a https://b",
+                                 "PIP_TRUSTED_HOST=i"});
+}
+
+TEST_CASE("of npmrc the lines about registries are kept") {
+  CHECK(npm_transport_settings("registry=https://r\nnodedir=/usr\n@a:registry=https://s\n"
+                               "//r/:_authToken=t\n") ==
+        "registry=https://r\n@a:registry=https://s\n//r/:_authToken=t\n");
+}
+
+TEST_CASE("steps inherit what is listed, and nothing when asked for nothing") {
+  Host host;
+  host.env = {"PIP_INDEX_URL=https://e", "SECRET=x", "http_proxy=http://p"};
+  host.pip_conf = "[global]\nindex-url = https://conf\n";
+  BuilderOptions options;
+  options.inherit_package_settings = false;
+  const auto settings = make_step_settings(host, options, "/nonexistent");
+  REQUIRE(settings);
+  CHECK(env_value(settings->env, "PIP_INDEX_URL") == "https://e");
+  CHECK(env_value(settings->env, "UV_DEFAULT_INDEX") == "https://e");
+  CHECK(env_value(settings->env, "http_proxy") == "http://p");
+  CHECK(!env_value(settings->env, "SECRET"));
+  CHECK(settings->binds.empty());
+  options.inherit_env.clear();
+  CHECK(make_step_settings(host, options, "/nonexistent")->env.empty());
+}
