@@ -48,19 +48,23 @@ async::Task<void> Flights::run(Flights* self, std::string key, std::shared_ptr<F
 
 async::Task<ImageRecord> Flights::join(std::string key, Work work, BuildLog log) {
   std::shared_ptr<Flight> flight;
-  if (const auto it = flights_.find(key); it != flights_.end()) {
-    flight = it->second;
+  const auto there = flights_.find(key);
+  if (there != flights_.end()) {
+    flight = there->second;
     for (const auto& [channel, text] : flight->kept) {
       log(channel, text);
     }
   } else {
     flight = std::make_shared<Flight>();
-    flights_[key] = flight;
-    flight->task = tasks_.start("image step", run(this, key, flight, std::move(work)));
   }
   const int listener = flight->next_listener++;
   flight->listeners.emplace_back(listener, std::move(log));
   ++flight->waiting;
+  if (there == flights_.end()) {
+    // Started last: it may run, and even end, inside this call.
+    flights_[key] = flight;
+    flight->task = tasks_.start("image step", run(this, key, flight, std::move(work)));
+  }
 
   bool is_cancelled = false;
   while (!flight->result) {

@@ -118,6 +118,7 @@ class FakeSpawner : public sandbox::Spawner {
   Result<void> attach(async::Loop&, async::Pool&) override { return ok(); }
   async::Task<void> prepare() override { co_return ok(); }
   async::Task<void> shut_down() override { co_return ok(); }
+  async::Task<void> allow_port(std::uint16_t) override { co_return ok(); }
   std::string bridge_host() const override { return "127.0.0.1"; }
 
   async::Task<std::unique_ptr<sandbox::Sandbox>> start(sandbox::SandboxSpec spec) override {

@@ -254,8 +254,10 @@ async::Task<ImageRecord> LocalBuilder::make_base(BaseRecipe recipe, std::string 
   THAW_CO_TRY(const std::string layer, co_await async::blocking(recipes_, std::move(make)));
   ImageRecord record{{layer}, recipe.config, recipe.python};
   THAW_CO_TRY_VOID(co_await put(key, record));
-  log_info("base root built", {{"base", recipe.name()},
-                               {"seconds", std::to_string(to_seconds(monotonic_now() - begun))}});
+  if (!recipe.suite.empty()) {
+    log_info("base root built", {{"base", recipe.name()},
+                                 {"seconds", std::to_string(to_seconds(monotonic_now() - begun))}});
+  }
   co_return record;
 }
 
