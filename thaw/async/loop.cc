@@ -2,7 +2,6 @@
 #include "thaw/async/loop.h"
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <exception>
@@ -13,10 +12,7 @@ namespace thaw::async {
 
 namespace asio = boost::asio;
 
-void Loop::run() {
-  const auto guard = asio::make_work_guard(context_);
-  context_.run();
-}
+void Loop::run() { context_.run(); }
 
 void Loop::post(std::function<void()> work) { asio::post(context_, std::move(work)); }
 

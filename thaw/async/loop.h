@@ -4,6 +4,7 @@
 // immutable. post() is the only member that other threads may call.
 #pragma once
 
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <functional>
 #include <optional>
@@ -14,7 +15,7 @@ namespace thaw::async {
 
 class Loop {
  public:
-  Loop() : context_(1) {}
+  Loop() : context_(1), work_(context_.get_executor()) {}
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
@@ -35,6 +36,9 @@ class Loop {
   void spawn(boost::asio::awaitable<void> body);
 
   boost::asio::io_context context_;
+  // Always, not only during run(): a pool thread that gives up the last work of a context between
+  // two runs would stop the second one.
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
 };
 
 template <class T>

@@ -79,9 +79,9 @@ Result<void> check_content(Connection& connection, const std::string& path) {
   }
   THAW_TRY(const std::int64_t pages, connection.number("PRAGMA page_count"));
   THAW_TRY(const std::int64_t page_size, connection.number("PRAGMA page_size"));
-  // All of the -wal file is in the main file now, so that must hold every page.
   const std::uint64_t size = file_size(path);
-  if (size < static_cast<std::uint64_t>(pages * page_size)) {
+  const bool whole = file_size(path + "-wal") == 0;  // what was in the -wal file is here now
+  if (whole && size < static_cast<std::uint64_t>(pages * page_size)) {
     return damaged(path, "it is shorter than it says");
   }
   if (size <= check_pages_below) {
@@ -156,7 +156,13 @@ Result<std::unique_ptr<Connection>> open_database(const DatabaseOptions& options
   THAW_TRY(auto connection, Connection::open(path, Connection::Mode::write));
   THAW_TRY_VOID(configure(*connection, options.sync));
   THAW_TRY_VOID(connection->script("PRAGMA journal_mode = WAL;"));
-  THAW_TRY_VOID(connection->script("PRAGMA wal_checkpoint(TRUNCATE)"));
+  // A full disk may have no room for the copy; the database works without it.
+  if (const auto moved = connection->script("PRAGMA wal_checkpoint(TRUNCATE)"); !moved) {
+    if (moved.error().code() != Code::resource_exhausted) {
+      return moved.error();
+    }
+    log_warning("the disk is full", {{"database", path}, {"error", moved.error().message()}});
+  }
   THAW_TRY_VOID(check_content(*connection, path));
   THAW_TRY_VOID(migrate(*connection, options));
   return connection;

@@ -136,7 +136,11 @@ std::size_t Writer::run_group(const Batch& batch, std::size_t first) {
         batch[i]->result = outcome.error();
       }
     }
-    log_error("database group lost", {{"error", outcome.error().to_string()}});
+    if (!std::exchange(failing_, true)) {
+      log_error("database writes fail", {{"error", outcome.error().to_string()}});
+    }
+  } else if (std::exchange(failing_, false)) {
+    log_info("database writes succeed again");
   }
   return next;
 }

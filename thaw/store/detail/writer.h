@@ -53,6 +53,7 @@ class Writer : public std::enable_shared_from_this<Writer> {
   bool pumping_ = false;
   bool closed_ = false;
   std::uint64_t dropped_ = 0;
+  bool failing_ = false;  // said once, not with each group; the writer thread's
   std::unique_ptr<Connection> connection_;
   async::Pool thread_{1};
 };
