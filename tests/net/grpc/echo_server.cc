@@ -58,6 +58,13 @@ Task<Answer> say(net::GrpcCall& call, Ask ask) {
   co_return answer;
 }
 
+// The least a handler can do; for bench/net_bench.py.
+Task<Answer> echo(net::GrpcCall&, Ask ask) {
+  Answer answer;
+  answer.set_allocated_payload(ask.release_payload());
+  co_return answer;
+}
+
 Task<Answer> park(net::GrpcCall&, Ask) {
   async::Event never;
   ++seen.parked;
@@ -180,6 +187,7 @@ net::GrpcTable make_table() {
   net::GrpcTable table;
   const std::string service = "/thaw.testing.Echo/";
   table.unary<Ask, Answer>(service + "Say", say);
+  table.unary<Ask, Answer>(service + "Echo", echo);
   table.unary<Ask, Answer>(service + "Park", park);
   table.unary<Ask, Answer>(service + "Big", big);
   table.unary<Ask, Answer>(service + "Numbers", numbers);

@@ -234,6 +234,10 @@ void Http2Session::flush() {
     // What is told to a peer that broke the rules must fit into the socket at once.
     return punished_ ? close() : void();
   }
+  if (out_.empty()) {
+    // One buffer serves all connections that the socket does not hold up.
+    out_.swap(core_->write_buffer);
+  }
   for (int round = 0;; ++round) {
     if (!fill()) {
       return close();
@@ -261,9 +265,8 @@ void Http2Session::flush() {
   if (punished_) {
     return close();
   }
-  if (out_.capacity() > (32u << 10)) {
-    out_ = std::string();
-  }
+  out_.swap(core_->write_buffer);
+  out_ = std::string();
   close_if_drained();
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <boost/intrusive/list.hpp>
+#include <string>
 #include <vector>
 
 #include "thaw/net/detail/coarse_timer.h"
@@ -34,6 +35,8 @@ struct ServerCore {
   boost::intrusive::list<LiveConnection, boost::intrusive::constant_time_size<false>> connections;
   // Holds bytes between one read and their decoding only, never across a suspension.
   std::vector<char> read_buffer;
+  // Empty, with room that is used again by whoever writes next.
+  std::string write_buffer;
 };
 
 }  // namespace thaw::net::detail
