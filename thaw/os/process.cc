@@ -2,6 +2,8 @@
 #include "thaw/os/process.h"
 
 #include <linux/sched.h>
+#include <sched.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -32,6 +34,23 @@ Result<Cloned> clone_process(const CloneOptions& options) {
     return Error::from_errno(errno, "clone a process");
   }
   return Cloned{static_cast<pid_t>(pid), pid == 0 ? Fd() : Fd(pidfd)};
+}
+
+Result<pid_t> run_in_borrowed_memory(int (*body)(void*), void* argument) {
+  constexpr std::size_t stack_bytes = 512 * 1024;
+  void* stack = ::mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  if (stack == MAP_FAILED) {
+    return Error::from_errno(errno, "make a stack");
+  }
+  const pid_t pid = ::clone(body, static_cast<char*>(stack) + stack_bytes,
+                            CLONE_VM | CLONE_VFORK | SIGCHLD, argument);
+  const int failure = errno;
+  ::munmap(stack, stack_bytes);
+  if (pid < 0) {
+    return Error::from_errno(failure, "start a process");
+  }
+  return pid;
 }
 
 Result<void> send_signal(const Fd& pidfd, int number) {

@@ -26,6 +26,11 @@ struct Cloned {
 // fork(2) with namespaces. Only for single-threaded processes: the child runs ordinary code.
 Result<Cloned> clone_process(const CloneOptions& options);
 
+// vfork(2) for code of any size: a child with its own descriptors, signals and credentials that
+// uses this process's memory while this process waits, until it execs or `body` returns its exit
+// code. Only for single-threaded processes.
+Result<pid_t> run_in_borrowed_memory(int (*body)(void*), void* argument);
+
 Result<void> send_signal(const Fd& pidfd, int number);
 
 // Overwrites this process's command line with `name` and its environment with nothing: a fork that

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -14,7 +15,6 @@
 
 #include <cerrno>
 #include <csignal>
-#include <optional>
 
 #include "thaw/os/files.h"
 #include "thaw/os/message.h"
@@ -29,7 +29,6 @@ namespace thaw::sandbox::detail {
 namespace {
 
 constexpr int report_number = 0;
-constexpr int pipe_number = 1;
 constexpr std::uint64_t may_kill = std::uint64_t{1} << CAP_KILL;
 
 [[noreturn]] void give_up(const os::Fd& report, const Error& error) {
@@ -87,36 +86,6 @@ Result<void> enter(const FirstProcess& self) {
   return join_new_keyring();
 }
 
-// What the main program says before it becomes the user's: the time, or why it could not.
-struct StartReport {
-  std::uint64_t started_ns = 0;
-  std::optional<Error> failure;
-};
-
-StartReport read_start(const os::Fd& pipe) {
-  StartReport report;
-  std::string bytes;
-  char piece[4096];
-  while (true) {
-    const ssize_t n = ::read(pipe.get(), piece, sizeof piece);
-    if (n < 0 && errno == EINTR) {
-      continue;
-    }
-    if (n <= 0) {
-      break;
-    }
-    bytes.append(piece, static_cast<std::size_t>(n));
-  }
-  Reader reader(bytes);
-  report.started_ns = reader.number();
-  if (!reader.ok()) {
-    report.failure = Error::internal("the main program ended before it began");
-  } else if (reader.kind() == Kind::failed) {
-    report.failure = decode_failure(reader);
-  }
-  return report;
-}
-
 // Reaps until the main program has ended; returns its wait status. Signals are blocked and taken
 // one by one, so that none is lost between two of them.
 int supervise(pid_t main_program, const sigset_t& all) {
@@ -148,26 +117,22 @@ void run_first_process(FirstProcess self) {
   if (auto entered = enter(self); !entered) {
     give_up(self.report, entered.error());
   }
-  int pipe[2];
-  if (::pipe2(pipe, O_CLOEXEC) != 0) {
-    give_up(self.report, Error::from_errno(errno, "make a pipe"));
+  const auto started = start_main_program(
+      self.spec, self.filter,
+      {.output = self.standard_output.get(), .error = self.standard_error.get()});
+  if (!started) {
+    give_up(self.report, started.error());
   }
-  const pid_t main_program = ::fork();
-  if (main_program < 0) {
-    give_up(self.report, Error::from_errno(errno, "fork the main program"));
-  }
-  if (main_program == 0) {
-    run_main_program(self.spec, self.filter,
-                     {.output = self.standard_output.get(),
-                      .error = self.standard_error.get(),
-                      .report = pipe[1]});
-  }
-  // From here on PID 1 holds its report socket, the pipe, and nothing else.
+  // From here on PID 1 holds its report socket and nothing else.
   ::dup2(self.report.release(), report_number);
-  ::dup2(pipe[0], pipe_number);
-  os::close_from(pipe_number + 1);
+  os::close_from(report_number + 1);
   const os::Fd report(report_number);
-  const os::Fd start(pipe_number);
+  (void)os::send_message(report.get(),
+                         Writer(Kind::started)
+                             .number(static_cast<std::uint64_t>(
+                                 Duration(started->started.time_since_epoch()).count()))
+                             .bytes());
+  ::setpriority(PRIO_PROCESS, 0, 0);
   ::prctl(PR_SET_DUMPABLE, 0);
   auto harmless = apply_filter(self.filter);
   if (harmless) {
@@ -176,12 +141,7 @@ void run_first_process(FirstProcess self) {
   if (!harmless) {
     give_up(report, harmless.error());
   }
-  const StartReport started = read_start(start);
-  if (started.failure) {
-    give_up(report, *started.failure);
-  }
-  (void)os::send_message(report.get(), Writer(Kind::started).number(started.started_ns).bytes());
-  const int status = supervise(main_program, all);
+  const int status = supervise(started->pid, all);
   (void)os::send_message(report.get(),
                          Writer(Kind::exited).number(static_cast<std::uint64_t>(status)).bytes());
   ::_exit(0);

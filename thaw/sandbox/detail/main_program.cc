@@ -11,23 +11,16 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <optional>
 
 #include "thaw/os/files.h"
 #include "thaw/os/process.h"
 #include "thaw/sandbox/detail/capabilities.h"
 #include "thaw/sandbox/detail/user_lookup.h"
-#include "thaw/sandbox/detail/wire.h"
 
 namespace thaw::sandbox::detail {
 
 namespace {
-
-constexpr int report_number = 3;
-
-void write_all(int fd, const std::string& bytes) {
-  // Less than a pipe's buffer, so one write takes all of it.
-  [[maybe_unused]] const ssize_t n = ::write(fd, bytes.data(), bytes.size());
-}
 
 void reset_signals() {
   for (int number = 1; number < NSIG; ++number) {
@@ -40,10 +33,7 @@ void reset_signals() {
 
 Result<void> arrange_descriptors(const MainProgramFds& fds) {
   THAW_TRY(const os::Fd null, os::open_file("/dev/null", O_RDONLY));
-  // The report goes first: it may stand where the others go. It is above 2 in any case.
-  const os::Fd report(::fcntl(fds.report, F_DUPFD_CLOEXEC, report_number + 1));
-  if (!report.valid() || ::dup2(null.get(), 0) < 0 || ::dup2(fds.output, 1) < 0 ||
-      ::dup2(fds.error, 2) < 0 || ::dup3(report.get(), report_number, O_CLOEXEC) < 0) {
+  if (::dup2(null.get(), 0) < 0 || ::dup2(fds.output, 1) < 0 || ::dup2(fds.error, 2) < 0) {
     return Error::from_errno(errno, "arrange descriptors");
   }
   return ok();
@@ -143,53 +133,66 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
   return list;
 }
 
-// Returns only if it failed.
-Error execute(const SandboxSpec& spec, const UserIds& ids) {
-  std::vector<std::string> env = spec.env;
-  if (value_of(env, "HOME").empty()) {
-    env.push_back("HOME=" + ids.home);
+struct Launch {
+  const SandboxSpec& spec;
+  const SystemCallFilter& filter;
+  MainProgramFds fds;
+  UserIds ids;
+  std::vector<std::string> paths;
+  std::vector<char*> argv;
+  std::vector<char*> env;
+  Instant started{};
+  std::optional<Error> failure;
+};
+
+Result<void> prepare(const Launch& launch) {
+  reset_signals();
+  ::setsid();
+  ::setpriority(PRIO_PROCESS, 0, 0);
+  THAW_TRY_VOID(arrange_descriptors(launch.fds));
+  os::close_from(3);
+  // Above the server's own, so that a host short of memory takes from sandboxes first.
+  THAW_TRY_VOID(os::write_text("/proc/self/oom_score_adj", "500"));
+  THAW_TRY_VOID(set_limits());
+  THAW_TRY_VOID(enter_folder(launch.spec.cwd));
+  return become(launch.ids, launch.spec.profile, launch.filter);
+}
+
+// In the child. Returns only if it failed.
+int execute(void* argument) {
+  Launch& launch = *static_cast<Launch*>(argument);
+  if (auto prepared = prepare(launch); !prepared) {
+    launch.failure = std::move(prepared).error();
+    return 126;
   }
-  const auto argv = pointers(spec.argv);
-  const auto envp = pointers(env);
+  launch.started = monotonic_now();
   int failure = ENOENT;
-  const auto now = monotonic_now().time_since_epoch();
-  write_all(report_number,
-            Writer().number(static_cast<std::uint64_t>(Duration(now).count())).bytes());
-  for (const std::string& path : candidates(spec)) {
-    ::execve(path.c_str(), argv.data(), envp.data());
+  for (const std::string& path : launch.paths) {
+    ::execve(path.c_str(), launch.argv.data(), launch.env.data());
     if (errno != ENOENT && errno != ENOTDIR) {
       failure = errno;
     }
   }
-  return Error::from_errno(failure, "run " + spec.argv[0] + " in the sandbox");
-}
-
-Result<UserIds> prepare(const SandboxSpec& spec, const SystemCallFilter& filter,
-                        const MainProgramFds& fds) {
-  reset_signals();
-  ::setsid();
-  THAW_TRY_VOID(arrange_descriptors(fds));
-  os::close_from(report_number + 1);
-  // Above the server's own, so that a host short of memory takes from sandboxes first.
-  THAW_TRY_VOID(os::write_text("/proc/self/oom_score_adj", "500"));
-  THAW_TRY_VOID(set_limits());
-  THAW_TRY(UserIds ids, find_user(spec.user));
-  THAW_TRY_VOID(enter_folder(spec.cwd));
-  THAW_TRY_VOID(become(ids, spec.profile, filter));
-  return ids;
+  launch.failure = Error::from_errno(failure, "run " + launch.spec.argv[0] + " in the sandbox");
+  return 127;
 }
 
 }  // namespace
 
-void run_main_program(const SandboxSpec& spec, const SystemCallFilter& filter, MainProgramFds fds) {
-  auto ids = prepare(spec, filter, fds);
-  if (!ids) {
-    write_all(report_number, Writer().number(0).bytes() + encode_failure(ids.error()));
-    ::_exit(126);
+Result<MainProgram> start_main_program(const SandboxSpec& spec, const SystemCallFilter& filter,
+                                       MainProgramFds fds) {
+  THAW_TRY(UserIds ids, find_user(spec.user));
+  std::vector<std::string> env = spec.env;
+  if (value_of(env, "HOME").empty()) {
+    env.push_back("HOME=" + ids.home);
   }
-  const Error failure = execute(spec, *ids);
-  write_all(report_number, encode_failure(failure));
-  ::_exit(127);
+  Launch launch{spec, filter, fds, std::move(ids), candidates(spec), pointers(spec.argv),
+                pointers(env)};
+  THAW_TRY(const pid_t pid, os::run_in_borrowed_memory(execute, &launch));
+  if (launch.failure) {
+    return *launch.failure;
+  }
+  return MainProgram{pid, launch.started};
 }
 
 }  // namespace thaw::sandbox::detail

@@ -1,22 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The last steps between PID 1's child and the user's program: descriptors, limits, user,
-// capabilities, exec. Runs inside the sandbox's root; whatever fails here is told through a pipe
-// that closes by itself when the exec succeeds.
+// capabilities, system call filter, exec. The child borrows PID 1's memory until the exec, as after
+// vfork: no page is copied, and what went wrong is simply there when PID 1 goes on.
 #pragma once
+
+#include <sys/types.h>
 
 #include "thaw/sandbox/detail/system_calls.h"
 #include "thaw/sandbox/sandbox.h"
 
 namespace thaw::sandbox::detail {
 
+struct MainProgram {
+  pid_t pid = 0;
+  Instant started{};  // just before the exec
+};
+
 struct MainProgramFds {
   int output = -1;
   int error = -1;
-  int report = -1;
 };
 
-[[noreturn]] void run_main_program(const SandboxSpec& spec, const SystemCallFilter& filter,
-                                   MainProgramFds fds);
+// Returns when the program has been exec'd, or could not be.
+Result<MainProgram> start_main_program(const SandboxSpec& spec, const SystemCallFilter& filter,
+                                       MainProgramFds fds);
 
 }  // namespace thaw::sandbox::detail

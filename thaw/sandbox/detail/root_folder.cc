@@ -71,24 +71,18 @@ std::string hosts_text(const SandboxSpec& spec, const std::string& address) {
 }
 
 // The attributes of a merged folder are those of its topmost layer, so a folder that we put on
-// top takes them from the image.
-void copy_attributes(const SandboxSpec& spec, const std::string& name, const std::string& to) {
+// top takes them from the image. `parent` and `own` name that folder.
+void copy_attributes(const SandboxSpec& spec, const std::string& name, int parent,
+                     const char* own) {
   for (auto layer = spec.layers.rbegin(); layer != spec.layers.rend(); ++layer) {
     struct stat status;
     if (::lstat((*layer + name).c_str(), &status) == 0) {
-      if (S_ISDIR(status.st_mode) && ::lchown(to.c_str(), status.st_uid, status.st_gid) == 0) {
-        ::chmod(to.c_str(), status.st_mode & 07777);
+      if (S_ISDIR(status.st_mode) && ::fchownat(parent, own, status.st_uid, status.st_gid, 0) == 0) {
+        ::fchmodat(parent, own, status.st_mode & 07777, 0);
       }
       return;
     }
   }
-}
-
-Result<void> make_folder(const std::string& path, unsigned mode) {
-  if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST) {
-    return Error::from_errno(errno, "make folder " + path);
-  }
-  return ok();
 }
 
 }  // namespace
@@ -100,7 +94,6 @@ Result<RootFolders> make_root_folders(const std::string& folder, const SandboxSp
   const std::string own = spec.upper.empty() ? folder : spec.upper;
   folders.upper = own + "/upper";
   folders.work = own + "/work";
-  folders.skeleton = folder + "/skeleton";
   folders.address = address;
   if (::mkdir(folder.c_str(), 0700) != 0) {
     return Error::from_errno(errno, "make the sandbox's folder " + folder);
@@ -108,21 +101,12 @@ Result<RootFolders> make_root_folders(const std::string& folder, const SandboxSp
   if (!spec.upper.empty()) {
     THAW_TRY_VOID(os::make_folders(spec.upper, 0700));
   }
-  const std::string etc = folders.skeleton + "/etc";
-  for (const std::string& path :
-       {folders.upper, folders.work, folders.skeleton, folder + "/root", etc,
-        folders.skeleton + "/proc", folders.skeleton + "/dev", folders.skeleton + "/sys"}) {
-    THAW_TRY_VOID(make_folder(path, 0755));
+  for (const std::string& path : {folders.upper, folders.work}) {
+    if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) {
+      return Error::from_errno(errno, "make folder " + path);
+    }
   }
-  THAW_TRY_VOID(make_folder(folders.skeleton + "/tmp", 01777));
-  ::chmod((folders.skeleton + "/tmp").c_str(), 01777);
-  copy_attributes(spec, "/etc", etc);
-  copy_attributes(spec, "/", folders.skeleton);
-  copy_attributes(spec, "/", folders.upper);
-  const std::string hostname = spec.hostname.empty() ? "sandbox" : spec.hostname;
-  THAW_TRY_VOID(os::create_text(etc + "/resolv.conf", resolver_text(spec.network)));
-  THAW_TRY_VOID(os::create_text(etc + "/hosts", hosts_text(spec, address)));
-  THAW_TRY_VOID(os::create_text(etc + "/hostname", hostname + "\n"));
+  copy_attributes(spec, "/", AT_FDCWD, folders.upper.c_str());
   return folders;
 }
 
@@ -130,20 +114,71 @@ namespace {
 
 constexpr int path_flags = O_PATH | O_NOFOLLOW;
 
+Result<void> create_at(const Fd& folder, const char* name, const std::string& text) {
+  const Fd file(::openat(folder.get(), name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  if (!file.valid() ||
+      ::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    return Error::from_errno(errno, std::string("write file ") + name);
+  }
+  return ok();
+}
+
+Result<void> make_at(const Fd& folder, const char* name, unsigned mode) {
+  if (::mkdirat(folder.get(), name, mode) != 0 ||
+      ::fchmodat(folder.get(), name, mode, 0) != 0) {
+    return Error::from_errno(errno, std::string("make folder ") + name);
+  }
+  return ok();
+}
+
+// A layer above the image's own with the mount points that every root needs and the files of /etc
+// that differ between sandboxes. In memory, gone with the mount namespace: neither the image's
+// layers nor a build's upper get to hold them. Returns its parent, which also has "root", where the
+// overlay is put before it becomes "/".
+Result<Fd> make_skeleton(const RootFolders& folders, const SandboxSpec& spec) {
+  THAW_TRY(const Fd memory, os::make_mount("tmpfs", {{"mode", "755"}, {"size", "1m"}}, 0));
+  {
+    THAW_TRY(const Fd point, os::open_file(folders.folder, O_PATH | O_DIRECTORY));
+    THAW_TRY_VOID(os::attach_mount(memory, point));
+  }
+  THAW_TRY(Fd top, os::open_file(folders.folder, O_RDONLY | O_DIRECTORY));
+  for (const char* name : {"root", "skeleton", "skeleton/proc", "skeleton/dev", "skeleton/sys",
+                           "skeleton/etc"}) {
+    THAW_TRY_VOID(make_at(top, name, 0755));
+  }
+  THAW_TRY_VOID(make_at(top, "skeleton/tmp", 01777));
+  copy_attributes(spec, "/etc", top.get(), "skeleton/etc");
+  copy_attributes(spec, "/", top.get(), "skeleton");
+  const Fd etc(::openat(top.get(), "skeleton/etc", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const std::string hostname = spec.hostname.empty() ? "sandbox" : spec.hostname;
+  THAW_TRY_VOID(create_at(etc, "resolv.conf", resolver_text(spec.network)));
+  THAW_TRY_VOID(create_at(etc, "hosts", hosts_text(spec, folders.address)));
+  THAW_TRY_VOID(create_at(etc, "hostname", hostname + "\n"));
+  return top;
+}
+
+// Attaches the overlay at "root" of the skeleton's parent.
 Result<Fd> make_root_overlay(const RootFolders& folders, const SandboxSpec& spec) {
   os::OverlayOptions options;
   for (const std::string& layer : spec.layers) {
     THAW_TRY(Fd fd, os::open_file(layer, O_PATH | O_DIRECTORY));
     options.layers.push_back(std::move(fd));
   }
-  THAW_TRY(Fd skeleton, os::open_file(folders.skeleton, O_PATH | O_DIRECTORY));
-  options.layers.push_back(std::move(skeleton));
+  // Before the skeleton hides them.
   THAW_TRY(options.upper, os::open_file(folders.upper, O_PATH | O_DIRECTORY));
   THAW_TRY(options.work, os::open_file(folders.work, O_PATH | O_DIRECTORY));
+  THAW_TRY(const Fd top, make_skeleton(folders, spec));
+  options.layers.emplace_back(::openat(top.get(), "skeleton", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const Fd point(::openat(top.get(), "root", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!options.layers.back().valid() || !point.valid()) {
+    return Error::from_errno(errno, "open the skeleton of a root");
+  }
   options.is_volatile = spec.upper.empty();
   options.staging = folders.folder + "/root";
   options.attributes = MOUNT_ATTR_NODEV;
-  return os::make_overlay(options);
+  THAW_TRY(Fd overlay, os::make_overlay(options));
+  THAW_TRY_VOID(os::attach_mount(overlay, point));
+  return overlay;
 }
 
 // Attaches at a path that exists inside.
@@ -315,11 +350,9 @@ Result<void> enter_root(const RootFolders& folders, const SandboxSpec& spec) {
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
     return Error::from_errno(errno, "make mounts private");
   }
+  // While the private folder can still be seen under its name.
+  THAW_TRY(const Fd own_folder, os::open_file(folders.folder, O_PATH | O_DIRECTORY));
   THAW_TRY(const Fd overlay, make_root_overlay(folders, spec));
-  {
-    THAW_TRY(const Fd point, os::open_file(folders.folder + "/root", O_PATH | O_DIRECTORY));
-    THAW_TRY_VOID(os::attach_mount(overlay, point));
-  }
   // The descriptor of the mount itself is its root folder.
   THAW_TRY_VOID(mount_proc(overlay));
   THAW_TRY_VOID(mount_dev(overlay, spec));
@@ -333,7 +366,7 @@ Result<void> enter_root(const RootFolders& folders, const SandboxSpec& spec) {
     }
   }
   if (!spec.upper.empty() && !made.empty()) {
-    THAW_TRY_VOID(os::create_text(folders.folder + "/made", made));
+    THAW_TRY_VOID(create_at(own_folder, "made", made));
   }
   return pivot(overlay);
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <charconv>
 #include <functional>
 #include <optional>
@@ -99,7 +100,8 @@ std::string read_bounded(const char* path) {
   if (!fd.valid() || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
     return {};
   }
-  std::string text(max_file_bytes, '\0');
+  const auto size_now = static_cast<std::size_t>(std::max<off_t>(status.st_size, 0));
+  std::string text(std::min(size_now, max_file_bytes), '\0');
   std::size_t size = 0;
   while (size < text.size()) {
     const ssize_t n = ::read(fd.get(), text.data() + size, text.size() - size);

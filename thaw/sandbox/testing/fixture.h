@@ -47,9 +47,9 @@ inline std::string unique_name() {
 }
 
 struct Temporary {
-  Temporary() {
-    char path[] = "/tmp/thaw-sandbox-XXXXXX";
-    folder = ::mkdtemp(path);
+  explicit Temporary(const std::string& parent = "/tmp") {
+    std::string path = parent + "/thaw-sandbox-XXXXXX";
+    folder = ::mkdtemp(path.data());
     root = folder + "/root";
     std::filesystem::create_directories(root + "/bin");
     std::filesystem::create_directories(root + "/run");
@@ -78,7 +78,9 @@ class House {
  public:
   using Networking = SpawnerOptions::Networking;
 
-  explicit House(Networking networking = Networking::off, const std::string& folder = "") {
+  // A `folder` of the caller's outlives the house: its parent exists.
+  explicit House(Networking networking = Networking::off, const std::string& folder = "")
+      : temporary(folder.empty() ? "/tmp" : std::filesystem::path(folder).parent_path().string()) {
     options.instance = unique_name();
     options.folder = folder.empty() ? temporary.folder + "/data/sandboxes" : folder;
     options.bridge_address = "auto";
