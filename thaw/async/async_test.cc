@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <string>
 #include <thread>
@@ -8,6 +9,7 @@
 #include "thaw/async/channel.h"
 #include "thaw/async/completion.h"
 #include "thaw/async/event.h"
+#include "thaw/async/fd_ready.h"
 #include "thaw/async/loop.h"
 #include "thaw/async/task_group.h"
 
@@ -157,4 +159,34 @@ TEST_CASE("a group that goes away outside the loop cancels tasks that end meanwh
   }
   const auto body = []() -> Task<void> { co_return co_await sleep_for(1ms); };
   CHECK(loop.run_task(body()));
+}
+
+TEST_CASE("a task wakes when its descriptor can be read, and is cancelled while it cannot") {
+  Loop loop;
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  auto watch = FdWatch::make(loop, ends[0]);
+  REQUIRE(watch);
+  const auto waits = [](FdWatch& w, std::string& seen) -> Task<void> {
+    const auto readable = co_await w.readable();
+    seen = readable ? "readable" : std::string(code_name(readable.error().code()));
+    co_return ok();
+  };
+  std::string first;
+  std::string second;
+  TaskGroup tasks(loop);
+  const auto cancelled = tasks.start("first", waits(*watch, first));
+  const auto body = [](TaskGroup::Handle handle, TaskGroup& group, int end) -> Task<bool> {
+    THAW_CO_TRY_VOID(co_await sleep_for(1ms));
+    handle.cancel();
+    THAW_CO_TRY_VOID(co_await sleep_for(1ms));
+    CHECK(::write(end, "x", 1) == 1);
+    co_return co_await group.join(monotonic_now() + 5s);
+  };
+  tasks.start("second", waits(*watch, second));
+  CHECK(*loop.run_task(body(cancelled, tasks, ends[1])));
+  CHECK(first == "cancelled");
+  CHECK(second == "readable");
+  ::close(ends[0]);
+  ::close(ends[1]);
 }

@@ -21,7 +21,7 @@ using namespace thaw::sandbox;
 
 namespace {
 
-const int rounds = std::getenv("ROUNDS") ? std::atoi(std::getenv("ROUNDS")) : 150;
+constexpr int rounds = 150;
 constexpr int idle_rounds = 15;
 
 Instant parse_instant(const std::string& text) { return Instant(Duration(std::stoll(text))); }

@@ -117,9 +117,9 @@ void run_first_process(FirstProcess self) {
   if (auto entered = enter(self); !entered) {
     give_up(self.report, entered.error());
   }
-  const auto started = start_main_program(
-      self.spec, self.filter,
-      {.output = self.standard_output.get(), .error = self.standard_error.get()});
+  const auto started =
+      start_main_program(self.spec, self.filter,
+                         {self.standard_output.get(), self.standard_error.get(), self.niceness});
   if (!started) {
     give_up(self.report, started.error());
   }
@@ -127,12 +127,12 @@ void run_first_process(FirstProcess self) {
   ::dup2(self.report.release(), report_number);
   os::close_from(report_number + 1);
   const os::Fd report(report_number);
-  (void)os::send_message(report.get(),
-                         Writer(Kind::started)
-                             .number(static_cast<std::uint64_t>(
-                                 Duration(started->started.time_since_epoch()).count()))
-                             .bytes());
-  ::setpriority(PRIO_PROCESS, 0, 0);
+  (void)os::send_message(
+      report.get(),
+      Writer(Kind::started)
+          .number(static_cast<std::uint64_t>(Duration(started->started.time_since_epoch()).count()))
+          .bytes());
+  ::setpriority(PRIO_PROCESS, 0, self.niceness);
   ::prctl(PR_SET_DUMPABLE, 0);
   auto harmless = apply_filter(self.filter);
   if (harmless) {

@@ -24,6 +24,7 @@ struct FirstProcess {
   os::Fd report;             // messages of wire.h
   os::Fd standard_output;
   os::Fd standard_error;
+  int niceness = 0;  // the server's
 };
 
 [[noreturn]] void run_first_process(FirstProcess self);

@@ -31,7 +31,7 @@ void reset_signals() {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-Result<void> arrange_descriptors(const MainProgramFds& fds) {
+Result<void> arrange_descriptors(const Surroundings& fds) {
   THAW_TRY(const os::Fd null, os::open_file("/dev/null", O_RDONLY));
   if (::dup2(null.get(), 0) < 0 || ::dup2(fds.output, 1) < 0 || ::dup2(fds.error, 2) < 0) {
     return Error::from_errno(errno, "arrange descriptors");
@@ -136,7 +136,7 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
 struct Launch {
   const SandboxSpec& spec;
   const SystemCallFilter& filter;
-  MainProgramFds fds;
+  Surroundings surroundings;
   UserIds ids;
   std::vector<std::string> paths;
   std::vector<char*> argv;
@@ -148,8 +148,8 @@ struct Launch {
 Result<void> prepare(const Launch& launch) {
   reset_signals();
   ::setsid();
-  ::setpriority(PRIO_PROCESS, 0, 0);
-  THAW_TRY_VOID(arrange_descriptors(launch.fds));
+  ::setpriority(PRIO_PROCESS, 0, launch.surroundings.niceness);
+  THAW_TRY_VOID(arrange_descriptors(launch.surroundings));
   os::close_from(3);
   // Above the server's own, so that a host short of memory takes from sandboxes first.
   THAW_TRY_VOID(os::write_text("/proc/self/oom_score_adj", "500"));
@@ -180,13 +180,14 @@ int execute(void* argument) {
 }  // namespace
 
 Result<MainProgram> start_main_program(const SandboxSpec& spec, const SystemCallFilter& filter,
-                                       MainProgramFds fds) {
+                                       Surroundings surroundings) {
   THAW_TRY(UserIds ids, find_user(spec.user));
   std::vector<std::string> env = spec.env;
   if (value_of(env, "HOME").empty()) {
     env.push_back("HOME=" + ids.home);
   }
-  Launch launch{spec, filter, fds, std::move(ids), candidates(spec), pointers(spec.argv),
+  Launch launch{spec,           filter,           surroundings,
+                std::move(ids), candidates(spec), pointers(spec.argv),
                 pointers(env)};
   THAW_TRY(const pid_t pid, os::run_in_borrowed_memory(execute, &launch));
   if (launch.failure) {

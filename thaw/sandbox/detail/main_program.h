@@ -17,13 +17,14 @@ struct MainProgram {
   Instant started{};  // just before the exec
 };
 
-struct MainProgramFds {
-  int output = -1;
+struct Surroundings {
+  int output = -1;  // descriptors
   int error = -1;
+  int niceness = 0;  // the server's; the spawner's own is another
 };
 
 // Returns when the program has been exec'd, or could not be.
 Result<MainProgram> start_main_program(const SandboxSpec& spec, const SystemCallFilter& filter,
-                                       MainProgramFds fds);
+                                       Surroundings surroundings);
 
 }  // namespace thaw::sandbox::detail

@@ -77,7 +77,8 @@ void copy_attributes(const SandboxSpec& spec, const std::string& name, int paren
   for (auto layer = spec.layers.rbegin(); layer != spec.layers.rend(); ++layer) {
     struct stat status;
     if (::lstat((*layer + name).c_str(), &status) == 0) {
-      if (S_ISDIR(status.st_mode) && ::fchownat(parent, own, status.st_uid, status.st_gid, 0) == 0) {
+      if (S_ISDIR(status.st_mode) &&
+          ::fchownat(parent, own, status.st_uid, status.st_gid, 0) == 0) {
         ::fchmodat(parent, own, status.st_mode & 07777, 0);
       }
       return;
@@ -124,8 +125,7 @@ Result<void> create_at(const Fd& folder, const char* name, const std::string& te
 }
 
 Result<void> make_at(const Fd& folder, const char* name, unsigned mode) {
-  if (::mkdirat(folder.get(), name, mode) != 0 ||
-      ::fchmodat(folder.get(), name, mode, 0) != 0) {
+  if (::mkdirat(folder.get(), name, mode) != 0 || ::fchmodat(folder.get(), name, mode, 0) != 0) {
     return Error::from_errno(errno, std::string("make folder ") + name);
   }
   return ok();
@@ -142,8 +142,8 @@ Result<Fd> make_skeleton(const RootFolders& folders, const SandboxSpec& spec) {
     THAW_TRY_VOID(os::attach_mount(memory, point));
   }
   THAW_TRY(Fd top, os::open_file(folders.folder, O_RDONLY | O_DIRECTORY));
-  for (const char* name : {"root", "skeleton", "skeleton/proc", "skeleton/dev", "skeleton/sys",
-                           "skeleton/etc"}) {
+  for (const char* name :
+       {"root", "skeleton", "skeleton/proc", "skeleton/dev", "skeleton/sys", "skeleton/etc"}) {
     THAW_TRY_VOID(make_at(top, name, 0755));
   }
   THAW_TRY_VOID(make_at(top, "skeleton/tmp", 01777));

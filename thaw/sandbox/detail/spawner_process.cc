@@ -90,6 +90,7 @@ int SpawnerProcess::run() {
   signals_ = os::Fd(::signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK));
   self_ = os::Fd(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
   // A start is what somebody waits for: it goes before the work that is already running.
+  niceness_ = ::getpriority(PRIO_PROCESS, 0);
   ::setpriority(PRIO_PROCESS, 0, -10);
   const rlimit many{65536, 65536};
   ::setrlimit(RLIMIT_NOFILE, &many);
@@ -237,6 +238,7 @@ Result<void> SpawnerProcess::launch(Tree& tree, SandboxSpec spec, os::Message& m
     first.report = std::move(message.fds[0]);
     first.standard_output = std::move(message.fds[2]);
     first.standard_error = std::move(message.fds[3]);
+    first.niceness = niceness_;
     run_first_process(std::move(first));
   }
   tree.pid = child.pid;

@@ -54,8 +54,9 @@ class SpawnerProcess {
   os::CgroupLayout layout_;
   os::Fd control_;
   int server_;
-  os::Fd self_;     // pidfd, for the sandboxes
-  os::Fd signals_;  // SIGCHLD and SIGTERM
+  int niceness_ = 0;  // the server's
+  os::Fd self_;       // pidfd, for the sandboxes
+  os::Fd signals_;    // SIGCHLD and SIGTERM
   Network network_;
   std::map<Profile, SystemCallFilter> filters_;
   std::map<std::string, Tree> trees_;

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The parts that need no root: what crosses the wire, and what strangers' files may say.
+#include <doctest/doctest.h>
+
+#include "thaw/sandbox/detail/system_calls.h"
+#include "thaw/sandbox/detail/user_lookup.h"
+#include "thaw/sandbox/detail/wire.h"
+
+using namespace thaw;
+using namespace thaw::sandbox;
+using namespace thaw::sandbox::detail;
+
+namespace {
+
+SandboxSpec full_spec() {
+  SandboxSpec spec;
+  spec.id = model::ContainerId("ta-1");
+  spec.layers = {"/a", "/b"};
+  spec.upper = "/up";
+  spec.binds = {{"/from", "/to", BindMount::Access::read_write}};
+  spec.argv = {"run", "", "x"};
+  spec.env = {"A=b"};
+  spec.cwd = "/work";
+  spec.hostname = "host";
+  spec.user = "me";
+  spec.limits = {1 << 20, 500, 7};
+  spec.profile = Profile::build;
+  spec.network = SandboxSpec::Network::host;
+  return spec;
+}
+
+constexpr const char* passwd =
+    "root:x:0:0:root:/root:/bin/sh\n"
+    "short:x:5\n"
+    "negative:x:-1:5::/:/bin/sh\n"
+    "huge:x:4294967295:5::/:/bin/sh\n"
+    "word:x:zero:0::/:/bin/sh\n"
+    "ann:x:1001:1002:Ann:/home/ann:/bin/sh\n"
+    "lost:x:1003:1003:::\n";
+constexpr const char* group = "root:x:0:\nstaff:x:50:bob,ann\nann:x:1002:ann\nbad:x:-3:ann\n";
+
+}  // namespace
+
+TEST_CASE("a specification arrives as it was sent") {
+  const auto arrived = decode(encode(full_spec()));
+  REQUIRE(arrived);
+  CHECK(encode(*arrived) == encode(full_spec()));
+  CHECK(arrived->binds[0].access == BindMount::Access::read_write);
+  CHECK(arrived->argv == full_spec().argv);
+}
+
+TEST_CASE("a specification that is cut short is refused wherever the cut is") {
+  const std::string bytes = encode(full_spec());
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    CHECK(!decode(std::string_view(bytes).substr(0, size)));
+  }
+}
+
+TEST_CASE("a specification that could name anything outside is refused") {
+  const auto refused = [](auto change) {
+    SandboxSpec spec = full_spec();
+    change(spec);
+    return !validate(spec);
+  };
+  CHECK(validate(full_spec()));
+  CHECK(refused([](SandboxSpec& s) { s.id = model::ContainerId("../x"); }));
+  CHECK(refused([](SandboxSpec& s) { s.id = model::ContainerId(".."); }));
+  CHECK(refused([](SandboxSpec& s) { s.id = model::ContainerId(""); }));
+  CHECK(refused([](SandboxSpec& s) { s.layers.clear(); }));
+  CHECK(refused([](SandboxSpec& s) { s.layers = {"relative"}; }));
+  CHECK(refused([](SandboxSpec& s) { s.binds[0].target = "relative"; }));
+  CHECK(refused([](SandboxSpec& s) { s.argv.clear(); }));
+  CHECK(refused([](SandboxSpec& s) { s.env.push_back(std::string("A=\0b", 4)); }));
+  CHECK(refused([](SandboxSpec& s) { s.hostname = std::string(64, 'x'); }));
+}
+
+TEST_CASE("a user is found by name and by number, with groups and home") {
+  const auto ann = find_user("ann", passwd, group);
+  REQUIRE(ann);
+  CHECK(ann->uid == 1001);
+  CHECK(ann->gid == 1002);
+  CHECK(ann->groups == std::vector<gid_t>{50});
+  CHECK(ann->home == "/home/ann");
+  CHECK(find_user("1001", passwd, group)->home == "/home/ann");
+  CHECK(find_user("", passwd, group)->home == "/root");
+  CHECK(find_user("", "", "")->uid == 0);
+  CHECK(find_user("7:staff", passwd, group)->gid == 50);
+  CHECK(find_user("ann:9", passwd, group)->gid == 9);
+}
+
+TEST_CASE("broken lines of a passwd file make nobody root") {
+  for (const char* name : {"short", "negative", "huge", "word", "nobody", "-1", "4294967295",
+                           "99999999999999999999", "ann:", "ann:nogroup", ":", "ro\not"}) {
+    CAPTURE(name);
+    CHECK(!find_user(name, passwd, group));
+  }
+  CHECK(find_user("lost", passwd, group)->home == "/");
+  CHECK(!find_user("root", std::string(100'000, ':'), ""));
+}
+
+TEST_CASE("both lists of system calls compile to filters that the kernel can take") {
+  for (const Profile profile : {Profile::function, Profile::build}) {
+    const auto filter = make_filter(profile);
+    REQUIRE(filter);
+    CHECK(filter->size() > 50);
+    CHECK(filter->size() < 4096);
+  }
+}
