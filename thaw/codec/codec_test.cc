@@ -5,6 +5,7 @@
 #include "thaw/codec/ids.h"
 #include "thaw/codec/json.h"
 #include "thaw/codec/pickle.h"
+#include "thaw/codec/prometheus.h"
 
 using namespace thaw::codec;
 
@@ -57,4 +58,13 @@ TEST_CASE("a pickle has the documented bytes") {
 TEST_CASE("bad JSON is an error and bad UTF-8 in JSON is replaced") {
   CHECK_FALSE(parse_json("{"));
   CHECK(dump_json(Json("\xff")) == "\"\xef\xbf\xbd\"");
+}
+
+TEST_CASE("metrics are written in the text format, labels escaped") {
+  PrometheusText text;
+  text.metric("thaw_starts_total", MetricType::counter, "Container starts.");
+  text.sample(3, {{"level", "L4"}, {"name", "a\"b\n"}}).sample(0.5);
+  CHECK(text.str() ==
+        "# HELP thaw_starts_total Container starts.\n# TYPE thaw_starts_total counter\n"
+        "thaw_starts_total{level=\"L4\",name=\"a\\\"b\\n\"} 3\nthaw_starts_total 0.5\n");
 }

@@ -25,6 +25,7 @@ struct StartMoments {
   Instant demanded{};
   Instant launching{};
   Instant sandbox{};
+  Instant interpreter{};  // the language runtime runs its first line
   Instant hello{};
   Instant ready{};
   Instant first_output{};

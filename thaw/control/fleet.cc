@@ -226,6 +226,9 @@ void Fleet::said_hello(const model::ContainerId& id) {
   const ContainerPtr container = find(id);
   if (container && container->moments.hello == Instant{}) {
     container->moments.hello = monotonic_now();
+    if (container->running) {
+      container->moments.interpreter = container->running->interpreter_started();
+    }
   }
 }
 

@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
 #include <system_error>
 
 #include "thaw/base/log.h"
@@ -82,6 +84,14 @@ class LocalContainer final : public RunningContainer {
   sandbox::Sandbox& sandbox() override { return *sandbox_; }
   void label_output(CurrentWork work) override { work_ = std::move(work); }
 
+  Instant interpreter_started() const override {
+    std::ifstream in(folder_ + ".start");
+    std::int64_t nanoseconds = 0;
+    in >> nanoseconds;
+    const Instant moment{Duration(std::max<std::int64_t>(nanoseconds, 0))};
+    return moment <= monotonic_now() ? moment : Instant{};
+  }
+
   async::Task<sandbox::ExitStatus> wait() override {
     THAW_CO_TRY(const sandbox::ExitStatus status, co_await sandbox_->wait());
     // A process that escaped the reaper could hold a pipe open; the log is not worth a hang.
@@ -98,6 +108,7 @@ class LocalContainer final : public RunningContainer {
     THAW_CO_TRY_VOID(co_await pumps_.stop());
     std::error_code error;
     fs::remove_all(folder_, error);
+    fs::remove(folder_ + ".start", error);
     co_return outcome;
   }
 
@@ -162,6 +173,7 @@ async::Task<std::unique_ptr<RunningContainer>> Worker::launch(LaunchPlan plan) {
   const std::string folder = run_folder_ + "/" + plan.id.str();
   auto container = std::make_unique<LocalContainer>(loop_, server_, logs_, folder, plan);
   Result<void> prepared = make_folder(folder, plan.files);
+  prepared = prepared ? write_private_file(folder + ".start", "") : prepared;
   if (prepared && plan.wants_socket) {
     prepared = server_.listen_unix(folder + "/api.sock", plan.id.str());
   }
@@ -174,6 +186,8 @@ async::Task<std::unique_ptr<RunningContainer>> Worker::launch(LaunchPlan plan) {
   spec.layers = std::move(plan.layers);
   spec.binds = std::move(plan.binds);
   spec.binds.push_back({folder, container_folder, sandbox::BindMount::Access::read_only});
+  spec.binds.push_back(
+      {folder + ".start", container_start_file, sandbox::BindMount::Access::read_write});
   spec.argv = std::move(plan.argv);
   spec.env = std::move(plan.env);
   spec.cwd = plan.cwd;

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/cli/admin_client.h"
+
+#include <cstdio>
+
+#include "thaw/async/loop.h"
+#include "thaw/cli/running_servers.h"
+#include "thaw/net/http_client.h"
+
+namespace thaw::cli {
+
+namespace {
+
+async::Task<codec::Json> ask(net::HttpClient& client, std::string socket, AdminRequest request) {
+  net::ClientRequest http;
+  http.method = request.method;
+  http.target = request.target;
+  http.authority = "thaw";
+  http.body = request.body;
+  net::Endpoint endpoint;
+  endpoint.unix_path = std::move(socket);
+  const Instant deadline = monotonic_now() + 60s;
+  THAW_CO_TRY(const std::unique_ptr<net::ClientResponse> response,
+              co_await client.send(std::move(endpoint), std::move(http), deadline));
+  THAW_CO_TRY(const std::string body, co_await response->read_all(256u << 20));
+  THAW_CO_TRY(codec::Json json, codec::parse_json(body));
+  if (response->status != 200) {
+    co_return Error::unavailable(json.is_object() ? json.value("error", body) : body);
+  }
+  co_return json;
+}
+
+}  // namespace
+
+Result<codec::Json> ask_server(const Where& where, const AdminRequest& request) {
+  THAW_TRY(const RunningServer server, find_server(where.data));
+  async::Loop loop;
+  net::HttpClient client(loop);
+  return loop.run_task(ask(client, server.admin_socket(), request));
+}
+
+int fail(const Error& error) {
+  std::fprintf(stderr, "thaw: %s\n", error.to_string().c_str());
+  return 1;
+}
+
+}  // namespace thaw::cli

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// thaw ps, thaw logs --starts, thaw ps --call: containers and what became of a call.
+#include <cstdio>
+
+#include "thaw/cli/admin_client.h"
+#include "thaw/cli/table.h"
+
+namespace thaw::cli {
+
+namespace {
+
+std::string stage(const codec::Json& view, const char* name) {
+  const auto& value = view["stages_ms"][name];
+  return short_duration(value.is_number() ? value.get<double>() : -1);
+}
+
+TableRow stage_cells(const codec::Json& view) {
+  TableRow cells;
+  for (const char* name :
+       {"queue", "sandbox", "interpreter", "imports", "user_code", "call", "total"}) {
+    cells.push_back(stage(view, name));
+  }
+  return cells;
+}
+
+}  // namespace
+
+int show_containers(const Where& where) {
+  const auto views = ask_server(where, {"GET", "/admin/ps", ""});
+  if (!views) {
+    return fail(views.error());
+  }
+  if (where.output == Output::json) {
+    std::printf("%s\n", views->dump(2).c_str());
+    return 0;
+  }
+  std::vector<TableRow> rows;
+  for (const auto& view : *views) {
+    TableRow row = {view.value("container", ""),
+                    view.value("app", ""),
+                    view.value("function", ""),
+                    view.value("status", ""),
+                    view.value("level", ""),
+                    short_duration(view.value("age_s", 0.0) * 1000),
+                    std::to_string(view.value("inputs", 0)),
+                    std::to_string(view.value("calls", 0)),
+                    short_bytes(view.value("memory_bytes", 0.0))};
+    const TableRow cells = stage_cells(view);
+    row.insert(row.end(), cells.begin(), cells.end() - 2);
+    rows.push_back(std::move(row));
+  }
+  std::fputs(
+      aligned_table({"CONTAINER", "APP", "FUNCTION", "STATUS", "LEVEL", "AGE", "INPUTS", "CALLS",
+                     "MEMORY", "QUEUE", "SANDBOX", "INTERPRETER", "IMPORTS", "USER CODE"},
+                    rows)
+          .c_str(),
+      stdout);
+  return 0;
+}
+
+int show_starts(const Where& where) {
+  auto views = ask_server(where, {"GET", "/admin/starts", ""});
+  if (!views) {
+    return fail(views.error());
+  }
+  const auto living = ask_server(where, {"GET", "/admin/ps", ""});
+  if (!living) {
+    return fail(living.error());
+  }
+  views->insert(views->end(), living->begin(), living->end());
+  if (where.output == Output::json) {
+    std::printf("%s\n", views->dump(2).c_str());
+    return 0;
+  }
+  std::vector<TableRow> rows;
+  for (const auto& view : *views) {
+    TableRow row = {view.value("container", ""), view.value("app", ""), view.value("function", ""),
+                    view.value("level", "")};
+    const TableRow cells = stage_cells(view);
+    row.insert(row.end(), cells.begin(), cells.end());
+    row.push_back(std::to_string(view.value("calls", 0)));
+    row.push_back(view.value("end", "").empty() ? view.value("status", "") : view.value("end", ""));
+    rows.push_back(std::move(row));
+  }
+  std::fputs(aligned_table({"CONTAINER", "APP", "FUNCTION", "LEVEL", "QUEUE", "SANDBOX",
+                            "INTERPRETER", "IMPORTS", "USER CODE", "CALL", "TOTAL", "CALLS", "END"},
+                           rows)
+                 .c_str(),
+             stdout);
+  return 0;
+}
+
+int show_call(const Where& where, const std::string& call) {
+  const auto info = ask_server(where, {"GET", "/admin/calls/" + call, ""});
+  if (!info) {
+    return fail(info.error());
+  }
+  if (where.output == Output::json) {
+    std::printf("%s\n", info->dump(2).c_str());
+    return 0;
+  }
+  std::printf("call %s  inputs %d  unfinished %d\n", info->value("call", "").c_str(),
+              info->value("inputs", 0), info->value("unfinished", 0));
+  std::vector<TableRow> rows;
+  for (const auto& output : (*info)["outputs"]) {
+    rows.push_back({std::to_string(output.value("index", 0)), output.value("outcome", ""),
+                    std::to_string(output.value("attempts", 0)), output.value("container", "")});
+  }
+  std::fputs(aligned_table({"INDEX", "OUTCOME", "ATTEMPTS", "CONTAINER"}, rows).c_str(), stdout);
+  return 0;
+}
+
+}  // namespace thaw::cli

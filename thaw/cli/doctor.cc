@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// thaw doctor: what this machine lacks for running containers, each with what to do about it.
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "thaw/cli/admin_client.h"
+#include "thaw/cli/running_servers.h"
+#include "thaw/cli/table.h"
+
+namespace thaw::cli {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Finding {
+  std::string what;
+  enum class State { good, bad, note } state;
+  std::string detail;
+};
+
+Finding check(std::string what, bool good, std::string detail_good, std::string detail_bad) {
+  return {std::move(what), good ? Finding::State::good : Finding::State::bad,
+          good ? std::move(detail_good) : std::move(detail_bad)};
+}
+
+bool on_path(const std::string& program) {
+  for (const char* folder :
+       {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}) {
+    if (::access((std::string(folder) + "/" + program).c_str(), X_OK) == 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool file_has_word(const char* path, const std::string& word) {
+  std::ifstream in(path);
+  std::string token;
+  while (in >> token) {
+    if (token == word) {
+      return true;
+    }
+  }
+  return false;
+}
+
+std::vector<Finding> examine() {
+  std::vector<Finding> findings;
+  findings.push_back(
+      check("running as root", ::geteuid() == 0, "yes", "containers need root; run with sudo"));
+  const bool v2 = fs::exists("/sys/fs/cgroup/cgroup.controllers");
+  const bool v1 = fs::exists("/sys/fs/cgroup/memory") || fs::exists("/sys/fs/cgroup/pids");
+  findings.push_back(check("cgroups", v1 || v2, v2 ? "v2" : "v1",
+                           "no controllers under /sys/fs/cgroup; mount cgroup2 there"));
+  findings.push_back(check("overlayfs", file_has_word("/proc/filesystems", "overlay"), "yes",
+                           "the kernel has no overlayfs; load it with `modprobe overlay`"));
+  for (const auto& [program, package] :
+       {std::pair{"nft", "nftables"}, std::pair{"mmdebstrap", "mmdebstrap"},
+        std::pair{"python3", "python3"}}) {
+    findings.push_back(check(std::string("program ") + program, on_path(program), "found",
+                             std::string("missing; `apt-get install ") + package + "`"));
+  }
+  findings.push_back(
+      {"GPU", Finding::State::note,
+       fs::exists("/dev/nvidia0") ? "/dev/nvidia0" : "none; see [gpu] when_missing"});
+  const auto servers = running_servers();
+  findings.push_back({"servers running", Finding::State::note, std::to_string(servers.size())});
+  return findings;
+}
+
+}  // namespace
+
+int diagnose(Output output) {
+  int bad = 0;
+  std::vector<TableRow> rows;
+  codec::Json json = codec::Json::array();
+  for (const Finding& finding : examine()) {
+    const char* state = finding.state == Finding::State::good  ? "ok"
+                        : finding.state == Finding::State::bad ? "MISSING"
+                                                               : "-";
+    bad += finding.state == Finding::State::bad ? 1 : 0;
+    rows.push_back({finding.what, state, finding.detail});
+    json.push_back({{"check", finding.what}, {"state", state}, {"detail", finding.detail}});
+  }
+  if (output == Output::json) {
+    std::printf("%s\n", json.dump(2).c_str());
+  } else {
+    std::fputs(aligned_table({"CHECK", "STATE", "DETAIL"}, rows).c_str(), stdout);
+  }
+  return bad == 0 ? 0 : 1;
+}
+
+int show_version(Output output) {
+  std::printf(output == Output::json ? "{\"version\": \"%s\"}\n" : "thaw %s\n", THAW_VERSION);
+  return 0;
+}
+
+}  // namespace thaw::cli

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The verbs of the `thaw` command, but for `serve`. Each returns the exit code of the process: 0,
+// or 1 after an error that it has told on stderr.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace thaw::cli {
+
+enum class Output { table, json };
+
+struct Where {
+  std::string data;  // data folder of the server; empty: the newest running one
+  Output output = Output::table;
+};
+
+int show_environment(const Where& where);
+int create_token(const Where& where, const std::string& name);
+int list_tokens(const Where& where);
+int revoke_token(const Where& where, const std::string& token);
+int show_containers(const Where& where);  // thaw ps
+int show_call(const Where& where, const std::string& call);
+
+struct LogOptions {
+  std::string app;  // name or id; empty: the newest
+  enum class Follow { no, yes } follow = Follow::no;
+};
+int show_logs(const Where& where, const LogOptions& options);
+int show_starts(const Where& where);  // thaw logs --starts
+int diagnose(Output output);          // thaw doctor
+int show_version(Output output);
+
+}  // namespace thaw::cli

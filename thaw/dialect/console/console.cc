@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/dialect/console/console.h"
+
+#include <charconv>
+
+#include "thaw/codec/encoding.h"
+#include "thaw/codec/json.h"
+#include "thaw/codec/prometheus.h"
+
+namespace thaw::dialect::console {
+
+using async::Task;
+using codec::Json;
+
+namespace {
+
+// Milliseconds between two moments of a start; null where one was not reached.
+Json stage(Instant from, Instant to) {
+  return from == Instant{} || to == Instant{} ? Json(nullptr) : Json(to_ms(to - from));
+}
+
+Json stages_of(const control::StartMoments& m) {
+  return {
+      {"queue", stage(m.demanded, m.launching)},        {"sandbox", stage(m.launching, m.sandbox)},
+      {"interpreter", stage(m.sandbox, m.interpreter)}, {"imports", stage(m.interpreter, m.hello)},
+      {"user_code", stage(m.hello, m.ready)},           {"call", stage(m.ready, m.first_output)},
+      {"total", stage(m.demanded, m.first_output)}};
+}
+
+Json json_of(const catalog::Catalog& catalog, const control::ContainerView& view) {
+  const auto app = catalog.apps.find(view.spec->app.str());
+  return {{"container", view.id},
+          {"app", app ? (app->name.empty() ? app->description : app->name) : ""},
+          {"app_id", view.spec->app},
+          {"function", view.spec->name},
+          {"status", control::status_name(view.status)},
+          {"level", "L4"},
+          {"age_s", to_seconds(view.lived)},
+          {"created_at", to_seconds(view.created_at)},
+          {"inputs", view.inputs},
+          {"calls", view.calls_served},
+          {"memory_bytes", view.memory_bytes},
+          {"pid", view.pid},
+          {"end", view.end},
+          {"stages_ms", stages_of(view.moments)}};
+}
+
+Json json_of(const logs::Line& line) {
+  return {{"number", line.number},
+          {"time", to_seconds(line.time)},
+          {"channel", line.channel == logs::Channel::out   ? "stdout"
+                      : line.channel == logs::Channel::err ? "stderr"
+                                                           : "info"},
+          {"container", line.container},
+          {"function", line.function},
+          {"call", line.call},
+          {"text", line.text}};
+}
+
+std::string_view outcome_name(model::OutcomeKind kind) {
+  switch (kind) {
+    case model::OutcomeKind::success: return "success";
+    case model::OutcomeKind::failure: return "failure";
+    case model::OutcomeKind::timeout: return "timeout";
+    case model::OutcomeKind::terminated: return "terminated";
+    case model::OutcomeKind::internal_failure: return "internal_failure";
+  }
+  return "failure";
+}
+
+// By id, by deployed name, or by the description of the newest app that has it.
+std::shared_ptr<const model::App> find_app(const catalog::Catalog& catalog,
+                                           const std::string& name) {
+  if (auto by_id = catalog.apps.find(name)) {
+    return by_id;
+  }
+  std::shared_ptr<const model::App> best;
+  for (const auto& [id, app] : catalog.apps.all()) {
+    const bool matches = name.empty() || app->name == name || app->description == name;
+    if (matches && (!best || best->created_at < app->created_at)) {
+      best = app;
+    }
+  }
+  return best;
+}
+
+}  // namespace
+
+Task<void> Console::serve_admin(net::HttpExchange& exchange) {
+  const auto who = parts_.access.from_socket(exchange.request().peer);
+  if (!who || who->kind != gateway::Identity::Kind::admin) {
+    co_return co_await exchange.answer_error(Error::permission_denied(
+        "/admin is served on the admin socket only; use the `thaw` command on the server's host"));
+  }
+  const auto body = co_await answer_for(exchange);
+  if (!body) {
+    co_return co_await exchange.answer_error(body.error());
+  }
+  co_return co_await exchange.answer(200, "application/json", *body);
+}
+
+Task<std::string> Console::answer_for(net::HttpExchange& exchange) {
+  const std::string path(exchange.request().path());
+  const std::string method = exchange.request().method;
+  if (path == "/admin/env") {
+    co_return codec::dump_json(parts_.client_environment());
+  }
+  if (path == "/admin/ps" || path == "/admin/starts") {
+    Json list = Json::array();
+    const auto views =
+        path == "/admin/ps" ? parts_.fleet.containers() : parts_.fleet.finished_starts();
+    for (const control::ContainerView& view : views) {
+      list.push_back(json_of(parts_.catalog, view));
+    }
+    co_return codec::dump_json(list);
+  }
+  if (path == "/admin/logs") {
+    co_return co_await logs(exchange);
+  }
+  if (path.starts_with("/admin/calls/")) {
+    co_return co_await call(exchange, path.substr(std::string_view("/admin/calls/").size()));
+  }
+  if (path == "/admin/tokens" && method == "POST") {
+    co_return co_await create_token(exchange);
+  }
+  if (path == "/admin/tokens") {
+    Json list = Json::array();
+    for (const auto& [id, token] : parts_.catalog.tokens.all()) {
+      list.push_back(
+          {{"token", id}, {"name", token->name}, {"created_at", to_seconds(token->created_at)}});
+    }
+    co_return codec::dump_json(list);
+  }
+  if (path.starts_with("/admin/tokens/") && method == "DELETE") {
+    model::TokenId id(path.substr(std::string_view("/admin/tokens/").size()));
+    THAW_CO_TRY_VOID(co_await parts_.access.revoke_token(id));
+    co_return codec::dump_json({{"revoked", id}});
+  }
+  co_return Error::not_found("the console has no " + method + " " + path);
+}
+
+// ?app=NAME|ID &after=N &follow=1: lines, and where to go on.
+Task<std::string> Console::logs(net::HttpExchange& exchange) {
+  const std::string query(exchange.request().query());
+  const std::string name = codec::query_value(query, "app");
+  const auto app = find_app(parts_.catalog, name);
+  if (!app) {
+    co_return Error::not_found(name.empty() ? "no app exists yet"
+                                            : "no app is called '" + name + "'");
+  }
+  const std::string after_text = codec::query_value(query, "after");
+  std::uint64_t after = 0;
+  std::from_chars(after_text.data(), after_text.data() + after_text.size(), after);
+  const bool follow = codec::query_value(query, "follow") == "1";
+  const std::string stream = app->id.str();
+  const Instant until = monotonic_now() + (follow ? Duration(20s) : Duration::zero());
+  THAW_CO_TRY(const std::vector<logs::Line> lines,
+              co_await parts_.logs.follow(stream, after, 1000, until));
+  Json out = {{"app", app->id}, {"lines", Json::array()}};
+  for (const logs::Line& line : lines) {
+    out["lines"].push_back(json_of(line));
+    after = line.number;
+  }
+  out["after"] = after;
+  out["ended"] = parts_.logs.ended(stream) && parts_.logs.last_number(stream) <= after;
+  co_return codec::dump_json(out);
+}
+
+Task<std::string> Console::call(net::HttpExchange&, std::string id) {
+  const model::CallId call_id(id);
+  THAW_CO_TRY(const queue::CallInfo info, co_await parts_.queue.info(call_id));
+  std::function<bool(const model::LogEntry&)> finals = [](const model::LogEntry& entry) {
+    return entry.kind == model::LogEntry::Kind::final_;
+  };
+  Json out = {{"call", id},
+              {"function", info.call.function},
+              {"inputs", info.inputs},
+              {"unfinished", info.unfinished},
+              {"created_at", to_seconds(info.created_at)},
+              {"durable", info.call.durability == model::Durability::durable},
+              {"outputs", Json::array()}};
+  THAW_CO_TRY(const std::vector<model::LogEntry> entries,
+              co_await parts_.queue.read(call_id, 0, 1000, monotonic_now(), std::move(finals)));
+  for (const model::LogEntry& entry : entries) {
+    out["outputs"].push_back({{"input", entry.input},
+                              {"index", entry.index},
+                              {"attempts", entry.attempts},
+                              {"outcome", outcome_name(entry.outcome)},
+                              {"container", entry.container}});
+  }
+  co_return codec::dump_json(out);
+}
+
+Task<std::string> Console::create_token(net::HttpExchange& exchange) {
+  THAW_CO_TRY(const std::string body, co_await exchange.read_all(64 << 10));
+  THAW_CO_TRY(const Json request, codec::parse_json(body.empty() ? "{}" : body));
+  const auto name = request.find("name");
+  std::string text = name != request.end() && name->is_string() ? name->get<std::string>() : "";
+  THAW_CO_TRY(
+      const gateway::NewToken made,
+      co_await parts_.access.create_token(parts_.catalog.default_workspace(), std::move(text)));
+  co_return codec::dump_json({{"token", made.id}, {"secret", made.secret}});
+}
+
+Task<void> Console::serve_health(net::HttpExchange& exchange) {
+  co_return co_await exchange.answer(
+      200, "application/json",
+      codec::dump_json({{"status", "ok"},
+                        {"version", THAW_VERSION},
+                        {"uptime_s", to_seconds(monotonic_now() - began_)}}) +
+          "\n");
+}
+
+Task<void> Console::serve_metrics(net::HttpExchange& exchange) {
+  using codec::MetricType;
+  codec::PrometheusText text;
+  const net::Server::Stats net = parts_.server.stats();
+  const control::FleetCounters& counts = parts_.fleet.counters();
+  std::map<std::string_view, int> by_status;
+  std::uint64_t memory = 0;
+  for (const control::ContainerView& view : parts_.fleet.containers()) {
+    ++by_status[control::status_name(view.status)];
+    memory += view.memory_bytes;
+  }
+  text.metric("thaw_grpc_calls_total", MetricType::counter, "gRPC calls received.")
+      .sample(static_cast<double>(net.grpc_calls));
+  text.metric("thaw_http_requests_total", MetricType::counter, "Plain HTTP requests received.")
+      .sample(static_cast<double>(net.http_requests));
+  text.metric("thaw_connections_open", MetricType::gauge, "Open connections.")
+      .sample(static_cast<double>(net.connections_open));
+  text.metric("thaw_containers", MetricType::gauge, "Containers by status.");
+  for (const char* status : {"starting", "warm", "busy", "stopping"}) {
+    text.sample(by_status[status], {{"status", status}});
+  }
+  text.metric("thaw_containers_memory_bytes", MetricType::gauge, "Memory of all containers.")
+      .sample(static_cast<double>(memory));
+  text.metric("thaw_container_starts_total", MetricType::counter, "Container starts by level.")
+      .sample(static_cast<double>(counts.starts), {{"level", "L4"}});
+  text.metric("thaw_container_start_failures_total", MetricType::counter,
+              "Containers that ended before they were ready.")
+      .sample(static_cast<double>(counts.start_failures));
+  text.metric("thaw_container_crashes_total", MetricType::counter,
+              "Containers that ended while they worked.")
+      .sample(static_cast<double>(counts.crashes));
+  text.metric("thaw_out_of_memory_total", MetricType::counter,
+              "Containers killed for their memory.")
+      .sample(static_cast<double>(counts.out_of_memory));
+  text.metric("thaw_input_timeouts_total", MetricType::counter,
+              "Inputs that ran past their timeout.")
+      .sample(static_cast<double>(counts.input_timeouts));
+  co_return co_await exchange.answer(200, "text/plain; version=0.0.4", text.str());
+}
+
+}  // namespace thaw::dialect::console

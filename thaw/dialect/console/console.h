@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Console: JSON for the `thaw` command over the admin socket, and what probes and scrapers read on
+// the main port. Only peers of the admin socket may use /admin. Loop thread only.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "thaw/catalog/catalog.h"
+#include "thaw/control/fleet.h"
+#include "thaw/gateway/access.h"
+#include "thaw/logs/log_hub.h"
+#include "thaw/net/server.h"
+#include "thaw/queue/call_queue.h"
+
+namespace thaw::dialect::console {
+
+struct Parts {
+  catalog::Catalog& catalog;
+  queue::CallQueue& queue;
+  logs::LogHub& logs;
+  control::Fleet& fleet;
+  gateway::Access& access;
+  net::Server& server;
+  // Shell variables for the clients that this server speaks to.
+  std::function<std::map<std::string, std::string>()> client_environment;
+};
+
+class Console {
+ public:
+  explicit Console(Parts parts) : parts_(std::move(parts)), began_(monotonic_now()) {}
+
+  async::Task<void> serve_admin(net::HttpExchange& exchange);    // /admin/…
+  async::Task<void> serve_health(net::HttpExchange& exchange);   // /healthz
+  async::Task<void> serve_metrics(net::HttpExchange& exchange);  // /metrics
+
+ private:
+  async::Task<std::string> answer_for(net::HttpExchange& exchange);
+  async::Task<std::string> logs(net::HttpExchange& exchange);
+  async::Task<std::string> call(net::HttpExchange& exchange, std::string id);
+  async::Task<std::string> create_token(net::HttpExchange& exchange);
+
+  Parts parts_;
+  Instant began_;
+};
+
+}  // namespace thaw::dialect::console

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tokens, the workspace's name, environments.
+#include "thaw/codec/encoding.h"
+#include "thaw/codec/ids.h"
+#include "thaw/codec/json.h"
+#include "thaw/dialect/modal/proto/storage.pb.h"
+#include "thaw/dialect/modal/rpc.h"
+#include "thaw/dialect/modal/services.h"
+
+namespace thaw::dialect::modal {
+
+namespace pb = ::modal::client;
+using async::Task;
+
+namespace {
+
+// The newest image recipes that the asking client knows: it refuses a version it does not.
+std::string builder_version_for(const net::GrpcCall& call) {
+  const auto version = call.metadata().find("x-modal-client-version");
+  int major = 0;
+  int minor = 0;
+  int patch = 0;
+  if (version &&
+      std::sscanf(std::string(*version).c_str(), "%d.%d.%d", &major, &minor, &patch) == 3 &&
+      std::tuple(major, minor, patch) >= std::tuple(1, 6, 4)) {
+    return "2026.10";
+  }
+  return "2025.06";
+}
+
+Task<pb::ClientHelloResponse> client_hello(Context& cx, net::GrpcCall& call, Empty) {
+  THAW_CO_TRY([[maybe_unused]] const gateway::Identity who, identify(cx, call));
+  co_return pb::ClientHelloResponse();
+}
+
+Task<pb::WorkspaceNameLookupResponse> workspace_name(Context& cx, net::GrpcCall& call, Empty) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  pb::WorkspaceNameLookupResponse reply;
+  const auto workspace = cx.parts.catalog.workspaces.find(who.workspace.str());
+  reply.set_username(workspace ? workspace->name : "thaw");
+  co_return reply;
+}
+
+// A JWT whose payload the client reads for its expiry; the signature is ours to check.
+Task<pb::AuthTokenGetResponse> auth_token(Context& cx, net::GrpcCall& call,
+                                          pb::AuthTokenGetRequest) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  const auto now = std::chrono::duration_cast<std::chrono::seconds>(wall_now().time_since_epoch());
+  const codec::Json payload = {
+      {"sub", who.workspace.str()}, {"iat", now.count()}, {"exp", now.count() + 20 * 60}};
+  const std::string signed_part = codec::base64url_encode(R"({"alg":"HS256","typ":"JWT"})") + "." +
+                                  codec::base64url_encode(payload.dump());
+  THAW_CO_TRY(const std::string mac,
+              codec::hex_decode(cx.parts.secrets.sign("auth-token", signed_part)));
+  pb::AuthTokenGetResponse reply;
+  reply.set_token(signed_part + "." + codec::base64url_encode(mac));
+  co_return reply;
+}
+
+Task<pb::TokenInfoGetResponse> token_info(Context& cx, net::GrpcCall& call,
+                                          pb::TokenInfoGetRequest) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  const auto token = cx.parts.catalog.tokens.find(who.token.str());
+  const auto workspace = cx.parts.catalog.workspaces.find(who.workspace.str());
+  pb::TokenInfoGetResponse reply;
+  reply.set_token_id(who.token.str());
+  reply.set_workspace_id(who.workspace.str());
+  reply.set_workspace_name(workspace ? workspace->name : "thaw");
+  reply.mutable_user_identity()->set_username(reply.workspace_name());
+  if (token) {
+    reply.set_token_name(token->name);
+    reply.mutable_created_at()->set_seconds(
+        std::chrono::duration_cast<std::chrono::seconds>(token->created_at.time_since_epoch())
+            .count());
+  }
+  co_return reply;
+}
+
+Task<pb::EnvironmentGetOrCreateResponse> environment_get(
+    Context& cx, net::GrpcCall& call, pb::EnvironmentGetOrCreateRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  auto found = find_environment(cx, who, request.deployment_name());
+  if (!found && request.object_creation_type() == pb::OBJECT_CREATION_TYPE_CREATE_IF_MISSING) {
+    model::Environment made;
+    made.id = model::EnvironmentId(codec::random_id("en"));
+    made.workspace = who.workspace;
+    made.name = request.deployment_name();
+    made.created_at = wall_now();
+    THAW_CO_TRY_VOID(co_await cx.parts.catalog.environments.put(std::move(made)));
+    found = find_environment(cx, who, request.deployment_name());
+  }
+  if (!found) {
+    co_return found.error();
+  }
+  pb::EnvironmentGetOrCreateResponse reply;
+  reply.set_environment_id((*found)->id.str());
+  reply.mutable_metadata()->set_name((*found)->name);
+  reply.mutable_metadata()->mutable_settings()->set_image_builder_version(
+      builder_version_for(call));
+  co_return reply;
+}
+
+Task<pb::EnvironmentListResponse> environment_list(Context& cx, net::GrpcCall& call, Empty) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  pb::EnvironmentListResponse reply;
+  for (const auto& [id, environment] : cx.parts.catalog.environments.all()) {
+    if (environment->workspace == who.workspace) {
+      auto* item = reply.add_items();
+      item->set_name(environment->name);
+      item->set_environment_id(id);
+      item->set_default_(environment->name == "main");
+      item->set_created_at(unix_seconds(environment->created_at));
+    }
+  }
+  co_return reply;
+}
+
+Task<Empty> environment_create(Context& cx, net::GrpcCall& call,
+                               pb::EnvironmentCreateRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  if (request.name().empty()) {
+    co_return Error::invalid_argument("an environment needs a name");
+  }
+  if (cx.parts.catalog.environment(who.workspace, request.name())) {
+    co_return Error::already_exists("environment '" + request.name() + "' exists already");
+  }
+  model::Environment made;
+  made.id = model::EnvironmentId(codec::random_id("en"));
+  made.workspace = who.workspace;
+  made.name = request.name();
+  made.created_at = wall_now();
+  THAW_CO_TRY_VOID(co_await cx.parts.catalog.environments.put(std::move(made)));
+  co_return Empty();
+}
+
+}  // namespace
+
+void add_account_rpcs(net::GrpcTable& table, Context& cx) {
+  add(table, cx, "ClientHello", client_hello);
+  add(table, cx, "WorkspaceNameLookup", workspace_name);
+  add(table, cx, "AuthTokenGet", auth_token);
+  add(table, cx, "TokenInfoGet", token_info);
+  add_once(table, cx, "EnvironmentGetOrCreate", environment_get);
+  add(table, cx, "EnvironmentList", environment_list);
+  add_once(table, cx, "EnvironmentCreate", environment_create);
+}
+
+}  // namespace thaw::dialect::modal

@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/dialect/modal/apps.h"
+
+#include <algorithm>
+
+#include "thaw/base/log.h"
+#include "thaw/codec/ids.h"
+#include "thaw/dialect/modal/definition.h"
+#include "thaw/dialect/modal/rpc.h"
+#include "thaw/dialect/modal/services.h"
+
+namespace thaw::dialect::modal {
+
+using async::Task;
+using model::AppState;
+
+namespace {
+
+constexpr Duration heartbeat_limit = 60s;  // the client beats every 15 s
+constexpr Duration keep_stopped_apps = std::chrono::minutes(10);
+constexpr std::size_t history_limit = 100;
+
+pb::AppState wire_state(AppState state) {
+  switch (state) {
+    case AppState::initializing: return pb::APP_STATE_INITIALIZING;
+    case AppState::ephemeral: return pb::APP_STATE_EPHEMERAL;
+    case AppState::detached: return pb::APP_STATE_DETACHED;
+    case AppState::deployed: return pb::APP_STATE_DEPLOYED;
+    case AppState::stopped: return pb::APP_STATE_STOPPED;
+  }
+  return pb::APP_STATE_UNSPECIFIED;
+}
+
+AppState state_from(pb::AppState state) {
+  switch (state) {
+    case pb::APP_STATE_EPHEMERAL: return AppState::ephemeral;
+    case pb::APP_STATE_DETACHED: return AppState::detached;
+    case pb::APP_STATE_DEPLOYED: return AppState::deployed;
+    default: return AppState::initializing;
+  }
+}
+
+pb::AppLifecycle lifecycle_of(const model::App& app) {
+  pb::AppLifecycle out;
+  out.set_app_state(wire_state(app.state));
+  out.set_created_at(unix_seconds(app.created_at));
+  out.set_deployed_at(unix_seconds(app.deployed_at));
+  out.set_stopped_at(unix_seconds(app.stopped_at));
+  out.set_version(app.version);
+  return out;
+}
+
+Task<model::App> new_app(Context& cx, const model::Environment& environment,
+                         const std::string& description, AppState state) {
+  model::App app;
+  app.id = model::AppId(codec::random_id("ap"));
+  app.workspace = environment.workspace;
+  app.environment = environment.id;
+  app.description = description;
+  app.state = state;
+  app.created_at = wall_now();
+  THAW_CO_TRY_VOID(co_await cx.parts.catalog.apps.put(app));
+  cx.last_heartbeat[app.id] = monotonic_now();
+  co_return app;
+}
+
+Task<pb::AppCreateResponse> create(Context& cx, net::GrpcCall& call, pb::AppCreateRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto environment, find_environment(cx, who, request.environment_name()));
+  THAW_CO_TRY(const model::App app, co_await new_app(cx, *environment, request.description(),
+                                                     state_from(request.app_state())));
+  pb::AppCreateResponse reply;
+  reply.set_app_id(app.id.str());
+  const std::string page = "http://" + authority_for(cx, call) + "/apps/" + app.id.str();
+  reply.set_app_page_url(page);
+  reply.set_app_logs_url(page);
+  co_return reply;
+}
+
+Task<pb::AppGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& call,
+                                               pb::AppGetOrCreateRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto environment, find_environment(cx, who, request.environment_name()));
+  pb::AppGetOrCreateResponse reply;
+  reply.mutable_handle_metadata();
+  if (const auto app = cx.parts.catalog.deployed_app(environment->id, request.app_name())) {
+    reply.set_app_id(app->id.str());
+    co_return reply;
+  }
+  if (request.object_creation_type() != pb::OBJECT_CREATION_TYPE_CREATE_IF_MISSING) {
+    co_return Error::not_found("app '" + request.app_name() + "' does not exist");
+  }
+  THAW_CO_TRY(model::App app,
+              co_await new_app(cx, *environment, request.app_name(), AppState::deployed));
+  app.name = request.app_name();
+  reply.set_app_id(app.id.str());
+  THAW_CO_TRY_VOID(co_await cx.parts.catalog.apps.put(std::move(app)));
+  co_return reply;
+}
+
+Task<Empty> heartbeat(Context& cx, net::GrpcCall& call, pb::AppHeartbeatRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
+  cx.last_heartbeat[app->id] = monotonic_now();
+  co_return Empty();
+}
+
+Task<pb::AppGetByDeploymentNameResponse> get_by_name(Context& cx, net::GrpcCall& call,
+                                                     pb::AppGetByDeploymentNameRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto environment, find_environment(cx, who, request.environment_name()));
+  pb::AppGetByDeploymentNameResponse reply;
+  reply.set_environment_name(environment->name);
+  if (const auto app = cx.parts.catalog.deployed_app(environment->id, request.name())) {
+    reply.set_app_id(app->id.str());
+    *reply.mutable_lifecycle() = lifecycle_of(*app);
+  }
+  co_return reply;
+}
+
+Task<pb::AppGetLayoutResponse> get_layout(Context& cx, net::GrpcCall& call,
+                                          pb::AppGetLayoutRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
+  pb::AppGetLayoutResponse reply;
+  *reply.mutable_app_layout() = layout_of(cx, *app, authority_for(cx, call));
+  co_return reply;
+}
+
+// Points each function at the version that this publication names, newest draft otherwise.
+Task<void> publish_function(Context& cx, model::FunctionId id, std::string definition) {
+  const auto function = cx.parts.catalog.functions.find(id.str());
+  if (!function) {
+    co_return Error::not_found("function '" + id.str() + "' does not exist");
+  }
+  catalog::Function record = *function;
+  if (definition.empty()) {
+    for (const auto& [version, spec] : record.versions) {
+      definition = version == record.live_version ? definition : version;
+    }
+    definition = definition.empty() ? record.live_version : definition;
+  }
+  if (!record.versions.contains(definition)) {
+    co_return Error::failed_precondition("function '" + record.tag + "' has no definition '" +
+                                         definition + "'");
+  }
+  record.live_version = definition;
+  const auto live = record.live();
+  for (const auto& web : live->web) {
+    cx.web_labels[web.label] = id;
+  }
+  THAW_CO_TRY_VOID(co_await cx.parts.catalog.functions.put(std::move(record)));
+  cx.fleet->refresh(id);
+  co_return ok();
+}
+
+Task<pb::AppPublishResponse> publish(Context& cx, net::GrpcCall& call,
+                                     pb::AppPublishRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto current, find_app(cx, who, request.app_id()));
+  if (current->state == AppState::stopped) {
+    co_return Error::failed_precondition("app '" + request.app_id() + "' was stopped");
+  }
+  for (const auto& [tag, id] : request.function_ids()) {
+    const auto definition = request.definition_ids().find(id);
+    std::string version =
+        definition == request.definition_ids().end() ? std::string() : definition->second;
+    THAW_CO_TRY_VOID(co_await publish_function(cx, model::FunctionId(id), std::move(version)));
+  }
+  std::vector<model::FunctionId> dropped;
+  for (const auto& [tag, id] : current->functions) {
+    const auto kept = request.function_ids().find(tag);
+    if (kept == request.function_ids().end() || kept->second != id.str()) {
+      dropped.push_back(id);
+    }
+  }
+  model::App app = *cx.parts.catalog.apps.find(request.app_id());
+  app.functions.clear();
+  for (const auto& [tag, id] : request.function_ids()) {
+    app.functions[tag] = model::FunctionId(id);
+  }
+  app.classes.clear();
+  for (const auto& [tag, id] : request.class_ids()) {
+    app.classes[tag] = model::ClassId(id);
+  }
+  for (const auto& [key, value] : request.tags()) {
+    app.tags[key] = value;
+  }
+  if (request.app_state() != pb::APP_STATE_UNSPECIFIED) {
+    app.state = state_from(request.app_state());
+  }
+  if (app.state == AppState::deployed) {
+    // One deployment per name: an earlier app of that name gives way.
+    const auto earlier = cx.parts.catalog.deployed_app(app.environment, request.name());
+    if (earlier && earlier->id != app.id) {
+      THAW_CO_TRY_VOID(co_await stop_app(cx, earlier->id, "replaced by another app of its name"));
+    }
+    app.name = request.name().empty() ? app.name : request.name();
+    app.deployed_at = wall_now();
+    app.version += 1;
+    app.history.push_back(
+        {app.version, app.deployed_at, request.deployment_tag(), request.client_version()});
+    if (app.history.size() > history_limit) {
+      app.history.erase(app.history.begin());
+    }
+  }
+  pb::AppPublishResponse reply;
+  reply.set_url("http://" + authority_for(cx, call) + "/apps/" + app.id.str());
+  reply.set_deployed_at(
+      unix_seconds(app.state == AppState::deployed ? app.deployed_at : wall_now()));
+  THAW_CO_TRY_VOID(co_await cx.parts.catalog.apps.put(std::move(app)));
+  if (!dropped.empty()) {
+    THAW_CO_TRY_VOID(
+        co_await cx.fleet->stop_functions(dropped, "the function was removed by a new deployment"));
+    for (const model::FunctionId& id : dropped) {
+      std::erase_if(cx.web_labels, [&](const auto& entry) { return entry.second == id; });
+      THAW_CO_TRY_VOID(co_await cx.parts.catalog.functions.erase(id.str()));
+    }
+  }
+  co_return reply;
+}
+
+Task<Empty> client_disconnect(Context& cx, net::GrpcCall& call,
+                              pb::AppClientDisconnectRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
+  const bool interrupted = request.reason() == pb::APP_DISCONNECT_REASON_KEYBOARD_INTERRUPT;
+  const bool lives_on =
+      app->state == AppState::deployed || (app->state == AppState::detached && interrupted);
+  if (!lives_on && app->state != AppState::stopped) {
+    // The client does not wait for this answer to see its logs end; the stop goes on behind it.
+    cx.tasks.start("stop app", stop_app(cx, app->id, "the client disconnected"));
+  }
+  co_return Empty();
+}
+
+Task<Empty> stop(Context& cx, net::GrpcCall& call, pb::AppStopRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
+  THAW_CO_TRY_VOID(co_await stop_app(cx, app->id, "the app was stopped"));
+  co_return Empty();
+}
+
+Task<pb::AppGetLifecycleResponse> get_lifecycle(Context& cx, net::GrpcCall& call,
+                                                pb::AppGetLifecycleRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
+  pb::AppGetLifecycleResponse reply;
+  *reply.mutable_lifecycle() = lifecycle_of(*app);
+  co_return reply;
+}
+
+Task<pb::AppListResponse> list(Context& cx, net::GrpcCall& call, pb::AppListRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto environment, find_environment(cx, who, request.environment_name()));
+  std::vector<std::shared_ptr<const model::App>> apps;
+  for (const auto& [id, app] : cx.parts.catalog.apps.all()) {
+    if (app->environment == environment->id) {
+      apps.push_back(app);
+    }
+  }
+  std::sort(apps.begin(), apps.end(),
+            [](const auto& a, const auto& b) { return a->created_at > b->created_at; });
+  pb::AppListResponse reply;
+  for (const auto& app : apps) {
+    auto* item = reply.add_apps();
+    item->set_app_id(app->id.str());
+    item->set_name(app->name);
+    item->set_description(app->name.empty() ? app->description : app->name);
+    item->set_state(wire_state(app->state));
+    item->set_created_at(unix_seconds(app->created_at));
+    item->set_stopped_at(unix_seconds(app->stopped_at));
+    std::size_t running = 0;
+    for (const auto& function : cx.parts.catalog.functions_of(app->id)) {
+      running += cx.fleet->running_count(function->id);
+    }
+    item->set_n_running_tasks(static_cast<std::int32_t>(running));
+  }
+  co_return reply;
+}
+
+Task<pb::AppDeploymentHistoryResponse> history(Context& cx, net::GrpcCall& call,
+                                               pb::AppDeploymentHistoryRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
+  pb::AppDeploymentHistoryResponse reply;
+  for (const auto& deployment : app->history) {
+    auto* item = reply.add_app_deployment_histories();
+    item->set_app_id(app->id.str());
+    item->set_version(static_cast<std::uint32_t>(deployment.version));
+    item->set_client_version(deployment.client_version);
+    item->set_deployed_at(unix_seconds(deployment.at));
+    item->set_tag(deployment.tag);
+  }
+  reply.set_production_app_version(static_cast<std::uint32_t>(app->version));
+  co_return reply;
+}
+
+}  // namespace
+
+async::Task<void> stop_app(Context& cx, model::AppId id, std::string why) {
+  const auto found = cx.parts.catalog.apps.find(id.str());
+  if (!found || found->state == AppState::stopped) {
+    co_return ok();
+  }
+  model::App app = *found;
+  app.state = AppState::stopped;
+  app.stopped_at = wall_now();
+  THAW_CO_TRY_VOID(co_await cx.parts.catalog.apps.put(app));
+  log_info("app stopped", {{"app", id.str()}, {"name", app.name}, {"reason", why}});
+  std::vector<model::FunctionId> functions;
+  for (const auto& function : cx.parts.catalog.functions_of(id)) {
+    functions.push_back(function->id);
+  }
+  std::erase_if(cx.web_labels, [&](const auto& entry) {
+    return std::find(functions.begin(), functions.end(), entry.second) != functions.end();
+  });
+  THAW_CO_TRY_VOID(
+      co_await cx.fleet->stop_functions(std::move(functions), "the app was stopped: " + why));
+  cx.parts.logs.end(id.str());
+  cx.last_heartbeat.erase(id);
+  co_return ok();
+}
+
+pb::AppLayout layout_of(Context& cx, const model::App& app, const std::string& authority) {
+  pb::AppLayout layout;
+  std::map<std::string, model::FunctionId> functions = app.functions;
+  for (const auto& function : cx.parts.catalog.functions_of(app.id)) {
+    if (function->base.empty() && functions.empty()) {
+      functions[function->tag] = function->id;  // not published yet
+    }
+  }
+  for (const auto& [tag, id] : functions) {
+    const auto function = cx.parts.catalog.functions.find(id.str());
+    if (!function || !function->live()) {
+      continue;
+    }
+    (*layout.mutable_function_ids())[tag] = id.str();
+    auto* object = layout.add_objects();
+    object->set_object_id(id.str());
+    *object->mutable_function_handle_metadata() = handle_metadata(*function->live(), authority);
+  }
+  for (const auto& [tag, id] : app.classes) {
+    (*layout.mutable_class_ids())[tag] = id.str();
+    auto* object = layout.add_objects();
+    object->set_object_id(id.str());
+    object->mutable_class_handle_metadata();
+  }
+  return layout;
+}
+
+void rebuild_web_labels(Context& cx) {
+  for (const auto& [id, function] : cx.parts.catalog.functions.all()) {
+    const auto live = function->live();
+    const auto app = cx.parts.catalog.apps.find(function->app.str());
+    if (live && function->base.empty() && app && app->state != AppState::stopped) {
+      for (const auto& web : live->web) {
+        cx.web_labels[web.label] = function->id;
+      }
+    }
+  }
+}
+
+async::Task<void> app_loop(Context& cx) {
+  const Instant began = monotonic_now();
+  while (true) {
+    THAW_CO_TRY_VOID(co_await async::sleep_for(2s));
+    const Instant now = monotonic_now();
+    std::vector<model::AppId> abandoned;
+    std::vector<model::AppId> old;
+    for (const auto& [id, app] : cx.parts.catalog.apps.all()) {
+      const auto beat = cx.last_heartbeat.find(app->id);
+      const Instant last = beat == cx.last_heartbeat.end() ? began : beat->second;
+      const bool needs_client =
+          app->state == AppState::ephemeral || app->state == AppState::initializing;
+      if (needs_client && last + heartbeat_limit < now) {
+        abandoned.push_back(app->id);
+      }
+      if (app->state == AppState::stopped && app->stopped_at + keep_stopped_apps < wall_now()) {
+        old.push_back(app->id);
+      }
+    }
+    for (const model::AppId& id : abandoned) {
+      THAW_CO_TRY_VOID(co_await stop_app(cx, id, "its client is gone"));
+    }
+    for (const model::AppId& id : old) {
+      THAW_CO_TRY_VOID(co_await cx.parts.catalog.erase_app(id));
+    }
+    while (!cx.to_forget.empty() && cx.to_forget.front().first <= now) {
+      cx.parts.queue.forget(cx.to_forget.front().second);
+      cx.to_forget.pop_front();
+    }
+  }
+}
+
+void add_app_rpcs(net::GrpcTable& table, Context& cx) {
+  add_once(table, cx, "AppCreate", create);
+  add_once(table, cx, "AppGetOrCreate", get_or_create);
+  add(table, cx, "AppHeartbeat", heartbeat);
+  add(table, cx, "AppGetByDeploymentName", get_by_name);
+  add(table, cx, "AppGetLayout", get_layout);
+  add_once(table, cx, "AppPublish", publish);
+  add(table, cx, "AppClientDisconnect", client_disconnect);
+  add(table, cx, "AppStop", stop);
+  add(table, cx, "AppGetLifecycle", get_lifecycle);
+  add(table, cx, "AppList", list);
+  add(table, cx, "AppDeploymentHistory", history);
+}
+
+}  // namespace thaw::dialect::modal

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+// The caller's side of calls: one input or a map, waiting for outputs, cancelling.
+#include "thaw/dialect/modal/calls.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "thaw/codec/encoding.h"
+#include "thaw/codec/ids.h"
+#include "thaw/codec/json.h"
+#include "thaw/dialect/modal/definition.h"
+#include "thaw/dialect/modal/rpc.h"
+#include "thaw/dialect/modal/services.h"
+
+namespace thaw::dialect::modal {
+
+using async::Task;
+
+namespace {
+
+constexpr std::size_t outputs_per_answer = 49;  // the client's own batch size
+constexpr std::size_t outputs_bytes_per_answer = 16u << 20;
+constexpr Duration keep_read_results = 30s;
+
+std::uint64_t number_of(const std::string& entry_id) {
+  std::uint64_t number = 0;
+  std::from_chars(entry_id.data(), entry_id.data() + entry_id.size(), number);
+  return number;
+}
+
+// Some clients decode this and read `idx`; nothing is trusted from it.
+std::string input_jwt(const model::InputId& input, int index) {
+  const codec::Json payload = {{"idx", index}, {"input_id", input.str()}};
+  return codec::base64url_encode(R"({"alg":"none"})") + "." +
+         codec::base64url_encode(payload.dump()) + "." + codec::base64url_encode("-");
+}
+
+// How a call was made, kept with it as two numbers.
+struct CallOptions {
+  pb::FunctionCallInvocationType invocation = pb::FUNCTION_CALL_INVOCATION_TYPE_UNSPECIFIED;
+  pb::FunctionCallType type = pb::FUNCTION_CALL_TYPE_UNSPECIFIED;
+};
+
+std::string options_text(const CallOptions& options) {
+  return std::to_string(options.invocation) + " " + std::to_string(options.type);
+}
+
+CallOptions options_of(const queue::CallInfo& info) {
+  const std::string& text = info.call.options;
+  int invocation = 0;
+  int type = 0;
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), invocation);
+  if (error == std::errc() && rest < text.data() + text.size()) {
+    std::from_chars(rest + 1, text.data() + text.size(), type);
+  }
+  return {static_cast<pb::FunctionCallInvocationType>(invocation),
+          static_cast<pb::FunctionCallType>(type)};
+}
+
+std::vector<model::NewInput> inputs_from(
+    const google::protobuf::RepeatedPtrField<pb::FunctionPutInputsItem>& items,
+    pb::FunctionCallInvocationType invocation) {
+  std::vector<model::NewInput> inputs;
+  inputs.reserve(static_cast<std::size_t>(items.size()));
+  for (const auto& item : items) {
+    inputs.push_back({item.idx(), input_payload(item.input(), invocation)});
+  }
+  return inputs;
+}
+
+template <class Reply>
+void add_items(Reply& items, const std::vector<model::InputId>& ids,
+               const google::protobuf::RepeatedPtrField<pb::FunctionPutInputsItem>& asked) {
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    auto* item = items.Add();
+    item->set_idx(asked[static_cast<int>(i)].idx());
+    item->set_input_id(ids[i].str());
+    item->set_input_jwt(input_jwt(ids[i], item->idx()));
+  }
+}
+
+Task<pb::FunctionMapResponse> function_map(Context& cx, net::GrpcCall& call,
+                                           pb::FunctionMapRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto function, find_function(cx, who, request.function_id()));
+  THAW_CO_TRY(const auto spec, live_spec(*function));
+  const auto app = cx.parts.catalog.apps.find(function->app.str());
+  if (!app || app->state == model::AppState::stopped) {
+    co_return Error::failed_precondition("app '" + function->app.str() + "' was stopped");
+  }
+  const auto invocation = request.function_call_invocation_type();
+  const bool durable = invocation == pb::FUNCTION_CALL_INVOCATION_TYPE_ASYNC ||
+                       invocation == pb::FUNCTION_CALL_INVOCATION_TYPE_ASYNC_LEGACY;
+  model::NewCall fresh;
+  fresh.id = model::CallId(codec::random_id("fc"));
+  fresh.workspace = who.workspace;
+  fresh.app = function->app;
+  fresh.function = function->id;
+  fresh.durability = durable ? model::Durability::durable : model::Durability::memory;
+  fresh.retry = spec->retry;
+  fresh.parent_input = model::InputId(request.parent_input_id());
+  fresh.options = options_text({invocation, request.function_call_type()});
+  pb::FunctionMapResponse reply;
+  reply.set_function_call_id(fresh.id.str());
+  reply.set_function_call_jwt(input_jwt(model::InputId(fresh.id.str()), 0));
+  reply.set_max_inputs_outstanding(1000);
+  THAW_CO_TRY(const std::vector<model::InputId> ids,
+              co_await cx.parts.queue.create(std::move(fresh),
+                                             inputs_from(request.pipelined_inputs(), invocation)));
+  add_items(*reply.mutable_pipelined_inputs(), ids, request.pipelined_inputs());
+  co_return reply;
+}
+
+// A call of the asker's own workspace.
+Task<queue::CallInfo> find_call(Context& cx, gateway::Identity who, std::string id) {
+  const model::CallId call(id);
+  THAW_CO_TRY(queue::CallInfo info, co_await cx.parts.queue.info(call));
+  if (info.call.workspace != who.workspace) {
+    co_return Error::not_found("function call '" + id + "' does not exist");
+  }
+  co_return info;
+}
+
+Task<pb::FunctionPutInputsResponse> put_inputs(Context& cx, net::GrpcCall& call,
+                                               pb::FunctionPutInputsRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const queue::CallInfo info, co_await find_call(cx, who, request.function_call_id()));
+  std::vector<model::NewInput> inputs = inputs_from(request.inputs(), options_of(info).invocation);
+  THAW_CO_TRY(const std::vector<model::InputId> ids,
+              co_await cx.parts.queue.add_inputs(info.call.id, std::move(inputs)));
+  pb::FunctionPutInputsResponse reply;
+  add_items(*reply.mutable_inputs(), ids, request.inputs());
+  co_return reply;
+}
+
+Task<Empty> finish_inputs(Context& cx, net::GrpcCall& call,
+                          pb::FunctionFinishInputsRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY([[maybe_unused]] const queue::CallInfo info,
+              co_await find_call(cx, who, request.function_call_id()));
+  co_return Empty();
+}
+
+Task<pb::FunctionGetOutputsResponse> get_outputs(Context& cx, net::GrpcCall& call,
+                                                 pb::FunctionGetOutputsRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const queue::CallInfo before,
+              co_await find_call(cx, who, request.function_call_id()));
+  const std::uint64_t after = number_of(request.last_entry_id());
+  const int first = request.has_start_idx() ? request.start_idx() : 0;
+  const int last = request.has_end_idx() ? request.end_idx() : std::numeric_limits<int>::max();
+  std::function<bool(const model::LogEntry&)> wanted = [first, last](const model::LogEntry& entry) {
+    return entry.kind == model::LogEntry::Kind::final_ && entry.index >= first &&
+           entry.index <= last;
+  };
+  const Instant deadline = poll_deadline(request.timeout(), 55s);
+  // The caller of a map knows when it has sent its last input; until then a pause is no end.
+  const auto when_idle = options_of(before).type == pb::FUNCTION_CALL_TYPE_MAP
+                             ? queue::WhenIdle::waits
+                             : queue::WhenIdle::returns;
+  THAW_CO_TRY(std::vector<model::LogEntry> entries,
+              co_await cx.parts.queue.read(before.call.id, after, outputs_per_answer, deadline,
+                                           std::move(wanted), when_idle));
+  pb::FunctionGetOutputsResponse reply;
+  reply.set_last_entry_id(request.last_entry_id().empty() ? "0-0" : request.last_entry_id());
+  std::size_t bytes = 0;
+  for (model::LogEntry& entry : entries) {
+    bytes += entry.payload.size();
+    if (bytes > outputs_bytes_per_answer && reply.outputs_size() > 0) {
+      break;
+    }
+    auto* item = reply.add_outputs();
+    if (!item->ParseFromString(entry.payload)) {
+      co_return Error::data_loss("the stored output of input " + entry.input.str() + " is damaged");
+    }
+    item->set_idx(entry.index);
+    item->set_input_id(entry.input.str());
+    item->set_task_id(entry.container.str());
+    // The server retries; a client that saw another count would drop the output as outdated.
+    item->set_retry_count(0);
+    reply.add_idxs(entry.index);
+    reply.set_last_entry_id(std::to_string(entry.number) + "-0");
+  }
+  THAW_CO_TRY(const queue::CallInfo info, co_await cx.parts.queue.info(before.call.id));
+  reply.set_num_unfinished_inputs(info.unfinished);
+  if (request.clear_on_success() && info.unfinished == 0 && reply.outputs_size() > 0 &&
+      info.call.durability == model::Durability::memory) {
+    // Not at once: an answer that is lost on the way is asked for again.
+    cx.to_forget.emplace_back(monotonic_now() + keep_read_results, info.call.id);
+  }
+  co_return reply;
+}
+
+Task<pb::FunctionCallFromIdResponse> from_id(Context& cx, net::GrpcCall& call,
+                                             pb::FunctionCallFromIdRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const queue::CallInfo info, co_await find_call(cx, who, request.function_call_id()));
+  pb::FunctionCallFromIdResponse reply;
+  reply.set_function_call_id(info.call.id.str());
+  reply.set_num_inputs(info.inputs);
+  reply.mutable_metadata()->set_app_id(info.call.app.str());
+  reply.mutable_metadata()->set_function_id(info.call.function.str());
+  co_return reply;
+}
+
+Task<Empty> cancel(Context& cx, net::GrpcCall& call, pb::FunctionCallCancelRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const queue::CallInfo info, co_await find_call(cx, who, request.function_call_id()));
+  THAW_CO_TRY(const std::vector<model::InputId> running,
+              co_await cx.parts.queue.cancel(info.call.id));
+  cx.fleet->cancel_inputs(running, request.terminate_containers()
+                                       ? control::Fleet::StopHow::now
+                                       : control::Fleet::StopHow::graceful);
+  co_return Empty();
+}
+
+Task<pb::FunctionCallGetInfoResponse> get_info(Context& cx, net::GrpcCall& call,
+                                               pb::FunctionCallGetInfoRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const queue::CallInfo info, co_await find_call(cx, who, request.function_call_id()));
+  pb::FunctionCallGetInfoResponse reply;
+  auto* out = reply.mutable_info();
+  out->set_function_call_id(info.call.id.str());
+  out->set_created_at(to_seconds(info.created_at));
+  out->set_total_inputs(info.inputs);
+  out->mutable_pending_inputs()->set_total(info.unfinished);
+  out->mutable_succeeded_inputs()->set_total(info.inputs - info.unfinished);
+  co_return reply;
+}
+
+Task<pb::FunctionRetryInputsResponse> retry_inputs(Context&, net::GrpcCall&,
+                                                   pb::FunctionRetryInputsRequest) {
+  co_return Error::failed_precondition(
+      "this server retries inputs itself; FunctionMap said so (sync_client_retries_enabled)");
+}
+
+}  // namespace
+
+std::string input_payload(const pb::FunctionInput& input,
+                          pb::FunctionCallInvocationType invocation) {
+  pb::FunctionGetInputsItem item;
+  *item.mutable_input() = input;
+  item.set_function_call_invocation_type(invocation);
+  return item.SerializeAsString();
+}
+
+std::string result_payload(const pb::GenericResult& result, pb::DataFormat format) {
+  pb::FunctionGetOutputsItem item;
+  *item.mutable_result() = result;
+  item.set_data_format(format);
+  item.set_output_created_at(to_seconds(wall_now()));
+  return item.SerializeAsString();
+}
+
+model::Outcome outcome_of(const pb::FunctionPutOutputsItem& item, const model::ContainerId& id) {
+  pb::FunctionGetOutputsItem out;
+  *out.mutable_result() = item.result();
+  out.set_data_format(item.data_format());
+  out.set_input_started_at(item.input_started_at());
+  out.set_output_created_at(item.output_created_at());
+  out.set_task_id(id.str());
+  model::Outcome outcome;
+  outcome.payload = out.SerializeAsString();
+  switch (item.result().status()) {
+    case pb::GenericResult::GENERIC_STATUS_SUCCESS:
+      outcome.kind = model::OutcomeKind::success;
+      break;
+    case pb::GenericResult::GENERIC_STATUS_TERMINATED:
+      outcome.kind = model::OutcomeKind::terminated;
+      break;
+    case pb::GenericResult::GENERIC_STATUS_TIMEOUT:
+      outcome.kind = model::OutcomeKind::timeout;
+      break;
+    case pb::GenericResult::GENERIC_STATUS_INTERNAL_FAILURE:
+      outcome.kind = model::OutcomeKind::internal_failure;
+      break;
+    default: outcome.kind = model::OutcomeKind::failure;
+  }
+  return outcome;
+}
+
+void add_call_rpcs(net::GrpcTable& table, Context& cx) {
+  add_once(table, cx, "FunctionMap", function_map);
+  add_once(table, cx, "FunctionPutInputs", put_inputs);
+  add(table, cx, "FunctionFinishInputs", finish_inputs);
+  add(table, cx, "FunctionGetOutputs", get_outputs);
+  add(table, cx, "FunctionCallFromId", from_id);
+  add(table, cx, "FunctionCallCancel", cancel);
+  add(table, cx, "FunctionCallGetInfo", get_info);
+  add(table, cx, "FunctionRetryInputs", retry_inputs);
+}
+
+}  // namespace thaw::dialect::modal

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The dialect's payloads in the queue: an input is a FunctionGetInputsItem (arguments and how the
+// call was made), an outcome a FunctionGetOutputsItem (result and its format), a chunk a DataChunk.
+#pragma once
+
+#include "thaw/dialect/modal/context.h"
+#include "thaw/dialect/modal/proto/calls.pb.h"
+
+namespace thaw::dialect::modal {
+
+namespace pb = ::modal::client;
+
+std::string input_payload(const pb::FunctionInput& input,
+                          pb::FunctionCallInvocationType invocation);
+// A container's own output, ready for the caller.
+model::Outcome outcome_of(const pb::FunctionPutOutputsItem& item, const model::ContainerId& id);
+std::string result_payload(const pb::GenericResult& result, pb::DataFormat format);
+
+}  // namespace thaw::dialect::modal

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// The container's side: hello, heartbeats, inputs, outputs, its own failures; and containers as
+// people see them.
+#include <algorithm>
+
+#include "thaw/base/log.h"
+#include "thaw/dialect/modal/calls.h"
+#include "thaw/dialect/modal/definition.h"
+#include "thaw/dialect/modal/rpc.h"
+#include "thaw/dialect/modal/services.h"
+
+namespace thaw::dialect::modal {
+
+using async::Task;
+
+namespace {
+
+Result<model::ContainerId> container_of(Context& cx, const net::GrpcCall& call) {
+  THAW_TRY(const gateway::Identity who, identify(cx, call));
+  if (who.kind != gateway::Identity::Kind::container) {
+    return Error::permission_denied(call.path() + " is for containers, on their own socket");
+  }
+  return who.container;
+}
+
+Task<Empty> hello(Context& cx, net::GrpcCall& call, Empty) {
+  THAW_CO_TRY(const model::ContainerId id, container_of(cx, call));
+  cx.fleet->said_hello(id);
+  co_return Empty();
+}
+
+Task<pb::ContainerHeartbeatResponse> heartbeat(Context& cx, net::GrpcCall& call,
+                                               pb::ContainerHeartbeatRequest) {
+  THAW_CO_TRY(const model::ContainerId id, container_of(cx, call));
+  // Held so that a cancellation arrives at once; the client waits 15.1 s for this answer.
+  THAW_CO_TRY(const std::vector<model::InputId> cancels,
+              co_await cx.fleet->wait_for_cancels(id, monotonic_now() + 12s));
+  pb::ContainerHeartbeatResponse reply;
+  for (const model::InputId& input : cancels) {
+    reply.mutable_cancel_input_event()->add_input_ids(input.str());
+  }
+  co_return reply;
+}
+
+Task<pb::FunctionGetInputsResponse> get_inputs(Context& cx, net::GrpcCall& call,
+                                               pb::FunctionGetInputsRequest request) {
+  THAW_CO_TRY(const model::ContainerId id, container_of(cx, call));
+  control::PollOptions options;
+  options.max = std::max(1u, request.batch_max_size());
+  options.linger = std::chrono::milliseconds(
+      request.batch_max_size() > 1 ? std::min<std::uint64_t>(request.batch_linger_ms(), 600'000)
+                                   : 0);
+  options.hold_until = monotonic_now() + 45s;
+  THAW_CO_TRY(control::Poll poll, co_await cx.fleet->next_inputs(id, options));
+  pb::FunctionGetInputsResponse reply;
+  if (poll.stop) {
+    reply.add_inputs()->set_kill_switch(true);
+  }
+  for (queue::LeasedInput& lease : poll.inputs) {
+    auto* item = reply.add_inputs();
+    if (!item->ParseFromString(lease.payload)) {
+      co_return Error::data_loss("the stored input " + lease.input.str() + " is damaged");
+    }
+    item->set_input_id(lease.input.str());
+    item->set_function_call_id(lease.call.str());
+    item->set_retry_count(static_cast<std::uint32_t>(std::max(0, lease.attempt - 1)));
+    item->set_function_map_idx(lease.index);
+  }
+  co_return reply;
+}
+
+Task<Empty> put_outputs(Context& cx, net::GrpcCall& call, pb::FunctionPutOutputsRequest request) {
+  THAW_CO_TRY(const model::ContainerId id, container_of(cx, call));
+  for (const auto& item : request.outputs()) {
+    const model::InputId input(item.input_id());
+    THAW_CO_TRY_VOID(co_await cx.fleet->finish(id, input, outcome_of(item, id)));
+  }
+  co_return Empty();
+}
+
+// A failure outside of any input: import, enter hooks, exit hooks.
+Task<Empty> task_result(Context& cx, net::GrpcCall& call, pb::TaskResultRequest request) {
+  THAW_CO_TRY(const model::ContainerId id, container_of(cx, call));
+  pb::GenericResult result = request.result();
+  if (result.status() == pb::GenericResult::GENERIC_STATUS_UNSPECIFIED ||
+      result.status() == pb::GenericResult::GENERIC_STATUS_SUCCESS) {
+    co_return Empty();
+  }
+  // The caller gets the traceback of the container's own start.
+  cx.fleet->start_failed(id, result_payload(result, pb::DATA_FORMAT_UNSPECIFIED));
+  co_return Empty();
+}
+
+Task<pb::TaskListResponse> task_list(Context& cx, net::GrpcCall& call,
+                                     pb::TaskListRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  pb::TaskListResponse reply;
+  for (const control::ContainerView& view : cx.fleet->containers()) {
+    const bool wanted = request.app_id().empty() || request.app_id() == view.spec->app.str();
+    const auto app = cx.parts.catalog.apps.find(view.spec->app.str());
+    if (!wanted || view.spec->workspace != who.workspace || !app) {
+      continue;
+    }
+    auto* item = reply.add_tasks();
+    item->set_task_id(view.id.str());
+    item->set_app_id(view.spec->app.str());
+    item->set_app_description(app->name.empty() ? app->description : app->name);
+    item->set_enqueued_at(to_seconds(view.created_at));
+    item->set_started_at(view.moments.sandbox == Instant{} ? 0.0 : to_seconds(view.created_at));
+  }
+  co_return reply;
+}
+
+Task<pb::ContainerStopResponse> container_stop(Context& cx, net::GrpcCall& call,
+                                               pb::ContainerStopRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  const model::ContainerId id =
+      request.task_id().empty() ? who.container : model::ContainerId(request.task_id());
+  THAW_CO_TRY(const auto spec, cx.fleet->spec_of(id));
+  if (spec->workspace != who.workspace) {
+    co_return Error::not_found("container '" + id.str() + "' does not exist");
+  }
+  THAW_CO_TRY_VOID(cx.fleet->stop_container(
+      id, request.graceful() ? control::Fleet::StopHow::graceful : control::Fleet::StopHow::now));
+  co_return pb::ContainerStopResponse();
+}
+
+Task<pb::TaskGetInfoResponse> task_info(Context& cx, net::GrpcCall& call,
+                                        pb::TaskGetInfoRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  std::vector<control::ContainerView> views = cx.fleet->containers();
+  const auto finished = cx.fleet->finished_starts();
+  views.insert(views.end(), finished.begin(), finished.end());
+  for (const control::ContainerView& view : views) {
+    if (view.id.str() == request.task_id() && view.spec->workspace == who.workspace) {
+      pb::TaskGetInfoResponse reply;
+      reply.set_app_id(view.spec->app.str());
+      reply.mutable_info()->set_id(view.id.str());
+      reply.mutable_info()->set_enqueued_at(to_seconds(view.created_at));
+      reply.mutable_info()->set_started_at(to_seconds(view.created_at));
+      if (view.status == control::Status::stopped) {
+        reply.mutable_info()->set_finished_at(to_seconds(view.created_at) + to_seconds(view.lived));
+      }
+      co_return reply;
+    }
+  }
+  co_return Error::not_found("container '" + request.task_id() + "' does not exist");
+}
+
+}  // namespace
+
+void add_container_rpcs(net::GrpcTable& table, Context& cx) {
+  add(table, cx, "ContainerHello", hello);
+  add(table, cx, "ContainerHeartbeat", heartbeat);
+  add(table, cx, "FunctionGetInputs", get_inputs);
+  add(table, cx, "FunctionPutOutputs", put_outputs);
+  add(table, cx, "TaskResult", task_result);
+  add(table, cx, "TaskList", task_list);
+  add(table, cx, "ContainerStop", container_stop);
+  add(table, cx, "TaskGetInfo", task_info);
+}
+
+}  // namespace thaw::dialect::modal

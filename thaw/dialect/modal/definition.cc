@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/dialect/modal/definition.h"
+
+#include <algorithm>
+#include <cctype>
+
+namespace thaw::dialect::modal {
+
+namespace {
+
+constexpr std::uint64_t mebibyte = 1u << 20;
+// What containers may send and receive inline; above it they use signed blob URLs.
+constexpr std::uint64_t inline_object_bytes = 16u << 20;
+// The same for calls that are kept on disk until their result is fetched.
+constexpr std::uint64_t inline_durable_bytes = 1u << 20;
+
+std::string slug(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    out += std::isalnum(byte) != 0 ? static_cast<char>(std::tolower(byte)) : '-';
+  }
+  return out;
+}
+
+void read_scaling(const pb::Function& f, model::Scaling& scaling) {
+  const auto& settings = f.autoscaler_settings();
+  const auto pick = [](bool has, std::uint32_t value, std::uint32_t legacy) {
+    return static_cast<int>(std::min<std::uint32_t>(has ? value : legacy, 100'000));
+  };
+  scaling.min_containers =
+      pick(settings.has_min_containers(), settings.min_containers(), f.warm_pool_size());
+  scaling.max_containers =
+      pick(settings.has_max_containers(), settings.max_containers(), f.concurrency_limit());
+  scaling.buffer_containers = pick(settings.has_buffer_containers(), settings.buffer_containers(),
+                                   f._experimental_buffer_containers());
+  const int window = pick(settings.has_scaledown_window(), settings.scaledown_window(),
+                          f.task_idle_timeout_secs());
+  scaling.scaledown_window = window > 0 ? std::chrono::seconds(window) : 60s;
+  scaling.max_concurrent_inputs = std::max(1, static_cast<int>(f.max_concurrent_inputs()));
+  scaling.target_concurrent_inputs = static_cast<int>(f.target_concurrent_inputs());
+  scaling.batch_max_size = static_cast<int>(f.batch_max_size());
+  scaling.batch_linger = std::chrono::milliseconds(f.batch_linger_ms());
+  scaling.use = f.single_use_containers() || f.max_inputs() == 1 ? model::Scaling::Use::single
+                                                                 : model::Scaling::Use::many;
+}
+
+void read_resources(const pb::Resources& r, model::Resources& out) {
+  out.memory_bytes = r.memory_mb() * mebibyte;
+  out.memory_limit_bytes = r.memory_mb_max() * mebibyte;
+  out.cpu_millis = r.milli_cpu();
+  out.cpu_limit_millis = r.milli_cpu_max();
+  if (r.has_gpu_config() && (!r.gpu_config().gpu_type().empty() || r.gpu_config().count() > 0)) {
+    const auto& gpu = r.gpu_config();
+    const std::string name = gpu.gpu_type().empty() ? "any" : gpu.gpu_type();
+    out.gpu = gpu.count() > 1 ? name + ":" + std::to_string(gpu.count()) : name;
+  }
+}
+
+pb::FunctionHandleMetadata method_metadata(const pb::Function& f, const model::FunctionSpec& spec,
+                                           const std::string& method,
+                                           const pb::MethodDefinition& definition,
+                                           const std::string& authority) {
+  pb::FunctionHandleMetadata out;
+  out.set_function_name(definition.function_name());
+  out.set_function_type(definition.function_type());
+  out.set_is_method(true);
+  out.set_use_method_name(method);
+  out.set_app_id(spec.app.str());
+  *out.mutable_function_schema() = definition.function_schema();
+  *out.mutable_supported_input_formats() = definition.supported_input_formats();
+  *out.mutable_supported_output_formats() = definition.supported_output_formats();
+  *out.mutable_class_parameter_info() = f.class_parameter_info();
+  out.set_max_object_size_bytes(inline_object_bytes);
+  out.set_max_async_object_size_bytes(inline_durable_bytes);
+  for (const auto& web : spec.web) {
+    if (web.method == method) {
+      out.set_web_url(web_url(authority, web.label));
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<pb::Function> parse_definition(const model::FunctionSpec& spec) {
+  pb::Function definition;
+  if (!definition.ParseFromString(spec.definition)) {
+    return Error::data_loss("the stored definition of function " + spec.name + " is damaged");
+  }
+  return definition;
+}
+
+Result<model::FunctionSpec> spec_from(const pb::Function& f) {
+  model::FunctionSpec spec;
+  spec.name = f.function_name();
+  if (spec.name.empty()) {
+    return Error::invalid_argument("a function needs a name");
+  }
+  if (f.is_server()) {
+    return Error::unimplemented("app.server functions are not served by this version of Thaw");
+  }
+  if (f._experimental_group_size() > 1) {
+    return Error::unimplemented("clustered functions are not served by this version of Thaw");
+  }
+  if (f.cloud_bucket_mounts_size() > 0) {
+    return Error::unimplemented("cloud bucket mounts are not served by this version of Thaw");
+  }
+  if (f.volume_mounts_size() > 0) {
+    return Error::unimplemented("volumes are not served by this version of Thaw");
+  }
+  spec.image = model::ImageId(f.image_id());
+  for (const std::string& id : f.mount_ids()) {
+    spec.mounts.emplace_back(id);
+  }
+  for (const std::string& id : f.secret_ids()) {
+    spec.secrets.emplace_back(id);
+  }
+  read_resources(f.resources(), spec.resources);
+  read_scaling(f, spec.scaling);
+  spec.timeout = f.timeout_secs() > 0 ? std::chrono::seconds(f.timeout_secs()) : 300s;
+  spec.startup_timeout = f.startup_timeout_secs() > 0
+                             ? std::chrono::seconds(f.startup_timeout_secs())
+                             : std::max<Duration>(spec.timeout, 300s);
+  if (f.has_retry_policy()) {
+    const auto& retry = f.retry_policy();
+    spec.retry.max_retries = static_cast<int>(std::min(retry.retries(), 100u));
+    spec.retry.initial_delay = std::chrono::milliseconds(retry.initial_delay_ms());
+    spec.retry.max_delay =
+        retry.max_delay_ms() > 0 ? std::chrono::milliseconds(retry.max_delay_ms()) : 60s;
+    spec.retry.backoff = retry.backoff_coefficient() > 0 ? retry.backoff_coefficient() : 1.0;
+  }
+  const bool blocked =
+      f.block_network() || (f.has_network_access() &&
+                            f.network_access().network_access_type() == pb::NetworkAccess::BLOCKED);
+  spec.network = blocked ? model::NetworkAccess::blocked : model::NetworkAccess::open;
+  f.SerializeToString(&spec.definition);
+  return spec;
+}
+
+pb::Function with_options(pb::Function f, const pb::FunctionOptions& o) {
+  if (o.replace_secret_ids()) {
+    f.clear_secret_ids();
+  }
+  for (const std::string& id : o.secret_ids()) {
+    f.add_secret_ids(id);
+  }
+  for (const std::string& id : o.mount_ids()) {
+    f.add_mount_ids(id);
+  }
+  if (o.replace_volume_mounts()) {
+    f.clear_volume_mounts();
+  }
+  f.mutable_volume_mounts()->MergeFrom(o.volume_mounts());
+  auto* scaling = f.mutable_autoscaler_settings();
+  if (o.has_resources()) {
+    f.mutable_resources()->MergeFrom(o.resources());
+  }
+  if (o.has_retry_policy()) {
+    *f.mutable_retry_policy() = o.retry_policy();
+  }
+  if (o.has_concurrency_limit()) {
+    scaling->set_max_containers(o.concurrency_limit());
+  }
+  if (o.has_warm_pool_size()) {
+    scaling->set_min_containers(o.warm_pool_size());
+  }
+  if (o.has_buffer_containers()) {
+    scaling->set_buffer_containers(o.buffer_containers());
+  }
+  if (o.has_task_idle_timeout_secs()) {
+    scaling->set_scaledown_window(o.task_idle_timeout_secs());
+  }
+  if (o.has_timeout_secs()) {
+    f.set_timeout_secs(o.timeout_secs());
+  }
+  if (o.has_max_concurrent_inputs()) {
+    f.set_max_concurrent_inputs(o.max_concurrent_inputs());
+  }
+  if (o.has_target_concurrent_inputs()) {
+    f.set_target_concurrent_inputs(o.target_concurrent_inputs());
+  }
+  if (o.has_batch_max_size()) {
+    f.set_batch_max_size(o.batch_max_size());
+  }
+  if (o.has_batch_linger_ms()) {
+    f.set_batch_linger_ms(o.batch_linger_ms());
+  }
+  return f;
+}
+
+std::string web_label(const std::string& app_name, const std::string& function_name,
+                      const pb::WebhookConfig& config, bool ephemeral) {
+  if (config.type() == pb::WEBHOOK_TYPE_UNSPECIFIED) {
+    return {};
+  }
+  std::string label = config.requested_suffix().empty() ? slug(app_name) + "-" + slug(function_name)
+                                                        : slug(config.requested_suffix());
+  if (ephemeral) {
+    label += config.ephemeral_suffix().empty() ? "-dev" : "-" + slug(config.ephemeral_suffix());
+  }
+  // A label is one DNS label, so that it can be the first part of a host name.
+  constexpr std::size_t longest = 63;
+  return label.substr(0, longest);
+}
+
+std::string web_url(const std::string& authority, const std::string& label) {
+  return label.empty() ? "" : "http://" + authority + "/web/" + label;
+}
+
+pb::FunctionHandleMetadata handle_metadata(const model::FunctionSpec& spec,
+                                           const std::string& authority) {
+  pb::FunctionHandleMetadata out;
+  const auto parsed = parse_definition(spec);
+  const pb::Function& f = parsed ? *parsed : pb::Function::default_instance();
+  out.set_function_name(spec.name);
+  out.set_function_type(f.function_type());
+  out.set_is_method(f.is_method());
+  out.set_definition_id(spec.version);
+  out.set_app_id(spec.app.str());
+  out.set_base_function_id(spec.base.str());
+  *out.mutable_class_parameter_info() = f.class_parameter_info();
+  *out.mutable_function_schema() = f.function_schema();
+  *out.mutable_supported_input_formats() = f.supported_input_formats();
+  *out.mutable_supported_output_formats() = f.supported_output_formats();
+  out.set_max_object_size_bytes(inline_object_bytes);
+  out.set_max_async_object_size_bytes(inline_durable_bytes);
+  for (const auto& [method, definition] : f.method_definitions()) {
+    (*out.mutable_method_handle_metadata())[method] =
+        method_metadata(f, spec, method, definition, authority);
+  }
+  for (const auto& web : spec.web) {
+    if (web.method.empty()) {
+      out.set_web_url(web_url(authority, web.label));
+    }
+  }
+  return out;
+}
+
+}  // namespace thaw::dialect::modal

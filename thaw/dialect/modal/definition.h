@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Between the client's Function message and Thaw's own FunctionSpec. The stored definition is the
+// client's bytes; what the platform must act on is read out once, at creation.
+#pragma once
+
+#include <string>
+
+#include "thaw/catalog/records.h"
+#include "thaw/dialect/modal/context.h"
+#include "thaw/dialect/modal/proto/calls.pb.h"
+#include "thaw/dialect/modal/proto/functions.pb.h"
+
+namespace thaw::dialect::modal {
+
+namespace pb = ::modal::client;
+
+// Reads policy and references out of `definition`; invalid_argument names what cannot be.
+Result<model::FunctionSpec> spec_from(const pb::Function& definition);
+// Lays a variant's options over the base's definition.
+pb::Function with_options(pb::Function definition, const pb::FunctionOptions& options);
+
+// The label under which a function or method is on the web; empty if it is not.
+std::string web_label(const std::string& app_name, const std::string& function_name,
+                      const pb::WebhookConfig& config, bool ephemeral);
+std::string web_url(const std::string& authority, const std::string& label);
+
+// What clients learn of a function: from its stored definition, with URLs for this asker.
+pb::FunctionHandleMetadata handle_metadata(const model::FunctionSpec& spec,
+                                           const std::string& authority);
+Result<pb::Function> parse_definition(const model::FunctionSpec& spec);
+
+}  // namespace thaw::dialect::modal

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: Apache-2.0
+// Functions and classes: creation in two steps, lookup, bound variants.
+#include <algorithm>
+
+#include "thaw/codec/encoding.h"
+#include "thaw/codec/ids.h"
+#include "thaw/dialect/modal/apps.h"
+#include "thaw/dialect/modal/definition.h"
+#include "thaw/dialect/modal/rpc.h"
+#include "thaw/dialect/modal/services.h"
+
+namespace thaw::dialect::modal {
+
+using async::Task;
+
+namespace {
+
+bool is_ephemeral(const model::App& app) {
+  return app.state == model::AppState::ephemeral || app.state == model::AppState::detached;
+}
+
+// Web endpoints of a definition: its own, or those of its class's methods.
+std::vector<model::WebEndpoint> endpoints_of(const pb::Function& f, const model::App& app) {
+  std::vector<model::WebEndpoint> endpoints;
+  const std::string& app_name = app.name.empty() ? app.description : app.name;
+  const auto add = [&](const std::string& method, const std::string& name,
+                       const pb::WebhookConfig& config) {
+    model::WebEndpoint web;
+    web.label = web_label(app_name, name, config, is_ephemeral(app));
+    web.method = method;
+    if (config.type() == pb::WEBHOOK_TYPE_WEB_SERVER) {
+      web.kind = model::WebEndpoint::Kind::server_port;
+      web.port = static_cast<std::uint16_t>(config.web_server_port());
+    }
+    if (!web.label.empty()) {
+      endpoints.push_back(std::move(web));
+    }
+  };
+  add("", f.function_name(), f.webhook_config());
+  for (const auto& [method, definition] : f.method_definitions()) {
+    add(method, definition.function_name(), definition.webhook_config());
+  }
+  return endpoints;
+}
+
+// A function that exists under its name but has no version yet, with its versions kept otherwise.
+catalog::Function record_for(Context& cx, const model::App& app, const std::string& existing_id,
+                             const std::string& tag) {
+  if (const auto known = cx.parts.catalog.functions.find(existing_id);
+      known && known->app == app.id) {
+    return *known;
+  }
+  catalog::Function record;
+  record.id = model::FunctionId(codec::random_id("fu"));
+  record.app = app.id;
+  record.tag = tag;
+  return record;
+}
+
+void fill_data(const model::FunctionSpec& spec, pb::FunctionData& data) {
+  const auto parsed = parse_definition(spec);
+  if (!parsed) {
+    return;
+  }
+  const pb::Function& f = *parsed;
+  data.set_module_name(f.module_name());
+  data.set_function_name(f.function_name());
+  data.set_function_type(f.function_type());
+  data.set_timeout_secs(f.timeout_secs());
+  data.set_is_class(f.is_class());
+  data.set_is_method(f.is_method());
+  data.set_implementation_name(f.implementation_name());
+  *data.mutable_autoscaler_settings() = f.autoscaler_settings();
+  *data.mutable_webhook_config() = f.webhook_config();
+  *data.mutable_class_parameter_info() = f.class_parameter_info();
+  *data.mutable_function_schema() = f.function_schema();
+  *data.mutable_method_definitions() = f.method_definitions();
+  data.set_method_definitions_set(f.method_definitions_set());
+  *data.add_ranked_functions()->mutable_function() = f;
+}
+
+Task<pb::FunctionPrecreateResponse> precreate(Context& cx, net::GrpcCall& call,
+                                              pb::FunctionPrecreateRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
+  catalog::Function record =
+      record_for(cx, *app, request.existing_function_id(), request.function_name());
+  pb::Function sketch;
+  sketch.set_function_name(request.function_name());
+  sketch.set_function_type(request.function_type());
+  *sketch.mutable_webhook_config() = request.webhook_config();
+  *sketch.mutable_method_definitions() = request.method_definitions();
+  *sketch.mutable_function_schema() = request.function_schema();
+  *sketch.mutable_supported_input_formats() = request.supported_input_formats();
+  *sketch.mutable_supported_output_formats() = request.supported_output_formats();
+  model::FunctionSpec spec;
+  spec.id = record.id;
+  spec.app = app->id;
+  spec.name = request.function_name();
+  spec.web = endpoints_of(sketch, *app);
+  sketch.SerializeToString(&spec.definition);
+  pb::FunctionPrecreateResponse reply;
+  reply.set_function_id(record.id.str());
+  *reply.mutable_handle_metadata() = handle_metadata(spec, authority_for(cx, call));
+  THAW_CO_TRY_VOID(co_await cx.parts.catalog.functions.put(std::move(record)));
+  co_return reply;
+}
+
+// Every object a version refers to must exist now, not when the first container starts.
+Result<void> check_references(Context& cx, const gateway::Identity& who,
+                              const model::FunctionSpec& spec) {
+  const auto image = cx.parts.catalog.images.find(spec.image.str());
+  if (!image || image->workspace != who.workspace) {
+    return Error::not_found("image '" + spec.image.str() + "' does not exist");
+  }
+  for (const auto& id : spec.mounts) {
+    const auto mount = cx.parts.catalog.mounts.find(id.str());
+    if (!mount || (mount->workspace != who.workspace && mount->name.empty())) {
+      return Error::not_found("mount '" + id.str() + "' does not exist");
+    }
+  }
+  for (const auto& id : spec.secrets) {
+    const auto secret = cx.parts.catalog.secrets.find(id.str());
+    if (!secret || secret->workspace != who.workspace) {
+      return Error::not_found("secret '" + id.str() + "' does not exist");
+    }
+  }
+  return ok();
+}
+
+Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
+                                        pb::FunctionCreateRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
+  const auto& ranked = request.function_data().ranked_functions();
+  if (!request.has_function() && ranked.empty()) {
+    co_return Error::invalid_argument("FunctionCreate carries no definition");
+  }
+  // A list of GPUs is a list of definitions, best first; one machine serves the first.
+  pb::Function definition = request.has_function() ? request.function() : ranked[0].function();
+  if (definition.is_builder_function()) {
+    co_return Error::unimplemented(
+        "Image.run_function is not served by this version of Thaw; use run_commands or "
+        "pip_install");
+  }
+  catalog::Function record =
+      record_for(cx, *app, request.existing_function_id(), definition.function_name());
+  auto parsed = spec_from(definition);
+  if (!parsed) {
+    co_return parsed.error();
+  }
+  auto spec = std::make_shared<model::FunctionSpec>(std::move(*parsed));
+  spec->id = record.id;
+  spec->version = codec::random_id("de");
+  spec->app = app->id;
+  spec->workspace = app->workspace;
+  spec->environment = app->environment;
+  spec->web = endpoints_of(definition, *app);
+  THAW_CO_TRY_VOID(check_references(cx, who, *spec));
+  // Drafts that were never published make room; the live version stays until the next publication.
+  std::erase_if(record.versions,
+                [&](const auto& entry) { return entry.first != record.live_version; });
+  record.versions[spec->version] = spec;
+  pb::FunctionCreateResponse reply;
+  reply.set_function_id(record.id.str());
+  *reply.mutable_function() = definition;
+  *reply.mutable_handle_metadata() = handle_metadata(*spec, authority_for(cx, call));
+  reply.mutable_function()->set_web_url(reply.handle_metadata().web_url());
+  for (auto& [method, method_definition] :
+       *reply.mutable_function()->mutable_method_definitions()) {
+    const auto& methods = reply.handle_metadata().method_handle_metadata();
+    if (const auto found = methods.find(method); found != methods.end()) {
+      method_definition.set_web_url(found->second.web_url());
+    }
+  }
+  fill_data(*spec, *reply.mutable_function_data());
+  *reply.mutable_function_data()->mutable_ranked_functions(0)->mutable_function() =
+      reply.function();
+  THAW_CO_TRY_VOID(co_await cx.parts.catalog.functions.put(std::move(record)));
+  co_return reply;
+}
+
+Result<std::shared_ptr<const catalog::Function>> by_name(Context& cx, const gateway::Identity& who,
+                                                         const std::string& environment,
+                                                         const std::string& app_name,
+                                                         const std::string& tag) {
+  THAW_TRY(const auto env, find_environment(cx, who, environment));
+  const auto app = cx.parts.catalog.deployed_app(env->id, app_name);
+  if (!app) {
+    return Error::not_found("app '" + app_name + "' is not deployed in environment '" + env->name +
+                            "'; `modal deploy` it first");
+  }
+  const auto found = app->functions.find(tag);
+  const auto function = found == app->functions.end()
+                            ? nullptr
+                            : cx.parts.catalog.functions.find(found->second.str());
+  if (!function) {
+    return Error::not_found("app '" + app_name + "' has no function '" + tag + "'");
+  }
+  return function;
+}
+
+Task<pb::FunctionGetResponse> get(Context& cx, net::GrpcCall& call,
+                                  pb::FunctionGetRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto function, by_name(cx, who, request.environment_name(), request.app_name(),
+                                           request.object_tag()));
+  THAW_CO_TRY(const auto spec, live_spec(*function));
+  pb::FunctionGetResponse reply;
+  reply.set_function_id(function->id.str());
+  *reply.mutable_handle_metadata() = handle_metadata(*spec, authority_for(cx, call));
+  fill_data(*spec, *reply.mutable_function());
+  co_return reply;
+}
+
+Task<pb::FunctionGetByIdResponse> get_by_id(Context& cx, net::GrpcCall& call,
+                                            pb::FunctionGetByIdRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto function, find_function(cx, who, request.function_id()));
+  THAW_CO_TRY(const auto spec, live_spec(*function));
+  pb::FunctionGetByIdResponse reply;
+  *reply.mutable_handle_metadata() = handle_metadata(*spec, authority_for(cx, call));
+  fill_data(*spec, *reply.mutable_function());
+  co_return reply;
+}
+
+// A variant is named by what it is made of, so that asking twice gives the same pool.
+model::FunctionId variant_id(const model::FunctionSpec& base,
+                             const pb::FunctionBindParamsRequest& request) {
+  std::string options;
+  request.function_options().SerializeToString(&options);
+  const std::string text = base.id.str() + "\n" + base.version + "\n" +
+                           codec::hex_encode(request.serialized_params()) + "\n" +
+                           codec::hex_encode(options);
+  return model::FunctionId("fu-" + store::sha256_hex(text).substr(0, 22));
+}
+
+Task<pb::FunctionBindParamsResponse> bind_params(Context& cx, net::GrpcCall& call,
+                                                 pb::FunctionBindParamsRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto function, find_function(cx, who, request.function_id()));
+  THAW_CO_TRY(const auto base, live_spec(*function));
+  pb::FunctionBindParamsResponse reply;
+  const model::FunctionId id = variant_id(*base, request);
+  auto variant = cx.parts.catalog.functions.find(id.str());
+  if (!variant) {
+    THAW_CO_TRY(const pb::Function definition, parse_definition(*base));
+    const pb::Function merged = with_options(definition, request.function_options());
+    auto parsed = spec_from(merged);
+    if (!parsed) {
+      co_return parsed.error();
+    }
+    auto spec = std::make_shared<model::FunctionSpec>(std::move(*parsed));
+    spec->id = id;
+    spec->version = base->version;
+    spec->app = base->app;
+    spec->workspace = base->workspace;
+    spec->environment = base->environment;
+    spec->base = base->id;
+    spec->parameters = request.serialized_params();
+    if (!request.function_options().has_warm_pool_size()) {
+      // Keeping warm what was never asked for would multiply with every set of parameters.
+      spec->scaling.min_containers = 0;
+    }
+    THAW_CO_TRY_VOID(check_references(cx, who, *spec));
+    catalog::Function record;
+    record.id = id;
+    record.app = base->app;
+    record.tag = function->tag;
+    record.base = base->id;
+    record.live_version = spec->version;
+    record.versions[spec->version] = spec;
+    THAW_CO_TRY_VOID(co_await cx.parts.catalog.functions.put(std::move(record)));
+    cx.fleet->refresh(id);
+    variant = cx.parts.catalog.functions.find(id.str());
+  }
+  reply.set_bound_function_id(id.str());
+  *reply.mutable_handle_metadata() = handle_metadata(*variant->live(), authority_for(cx, call));
+  co_return reply;
+}
+
+Task<pb::ClassCreateResponse> class_create(Context& cx, net::GrpcCall& call,
+                                           pb::ClassCreateRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
+  pb::ClassCreateResponse reply;
+  reply.mutable_handle_metadata();
+  const auto known = cx.parts.catalog.classes.find(request.existing_class_id());
+  if (known && known->app == app->id) {
+    reply.set_class_id(known->id.str());
+    co_return reply;
+  }
+  model::Class record;
+  record.id = model::ClassId(codec::random_id("cs"));
+  record.app = app->id;
+  reply.set_class_id(record.id.str());
+  THAW_CO_TRY_VOID(co_await cx.parts.catalog.classes.put(std::move(record)));
+  co_return reply;
+}
+
+Task<pb::ClassGetResponse> class_get(Context& cx, net::GrpcCall& call,
+                                     pb::ClassGetRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto env, find_environment(cx, who, request.environment_name()));
+  const auto app = cx.parts.catalog.deployed_app(env->id, request.app_name());
+  if (!app) {
+    co_return Error::not_found("app '" + request.app_name() + "' is not deployed in environment '" +
+                               env->name + "'; `modal deploy` it first");
+  }
+  const auto found = app->classes.find(request.object_tag());
+  if (found == app->classes.end()) {
+    co_return Error::not_found("app '" + request.app_name() + "' has no class '" +
+                               request.object_tag() + "'");
+  }
+  pb::ClassGetResponse reply;
+  reply.set_class_id(found->second.str());
+  reply.mutable_handle_metadata();
+  co_return reply;
+}
+
+Task<pb::FunctionStats> current_stats(Context& cx, net::GrpcCall& call,
+                                      pb::FunctionGetCurrentStatsRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto function, find_function(cx, who, request.function_id()));
+  const queue::Demand demand = cx.parts.queue.demand(function->id);
+  pb::FunctionStats reply;
+  reply.set_backlog(static_cast<std::uint32_t>(demand.ready));
+  reply.set_num_running_inputs(static_cast<std::uint32_t>(demand.leased));
+  reply.set_num_total_tasks(static_cast<std::uint32_t>(cx.fleet->running_count(function->id)));
+  co_return reply;
+}
+
+Task<pb::FunctionUpdateSchedulingParamsResponse> update_scheduling(
+    Context& cx, net::GrpcCall& call, pb::FunctionUpdateSchedulingParamsRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto function, find_function(cx, who, request.function_id()));
+  THAW_CO_TRY(const auto live, live_spec(*function));
+  auto spec = std::make_shared<model::FunctionSpec>(*live);
+  const auto& settings = request.settings();
+  model::Scaling& scaling = spec->scaling;
+  if (settings.has_min_containers()) {
+    scaling.min_containers = static_cast<int>(settings.min_containers());
+  }
+  if (settings.has_max_containers()) {
+    scaling.max_containers = static_cast<int>(settings.max_containers());
+  }
+  if (settings.has_buffer_containers()) {
+    scaling.buffer_containers = static_cast<int>(settings.buffer_containers());
+  }
+  if (settings.has_scaledown_window()) {
+    scaling.scaledown_window = std::chrono::seconds(settings.scaledown_window());
+  }
+  pb::FunctionUpdateSchedulingParamsResponse reply;
+  auto* current = reply.mutable_current_settings();
+  current->set_min_containers(static_cast<std::uint32_t>(scaling.min_containers));
+  current->set_max_containers(static_cast<std::uint32_t>(scaling.max_containers));
+  current->set_buffer_containers(static_cast<std::uint32_t>(scaling.buffer_containers));
+  current->set_scaledown_window(static_cast<std::uint32_t>(to_seconds(scaling.scaledown_window)));
+  // The version stays: running containers keep serving, only the policy changes.
+  catalog::Function record = *function;
+  record.versions[spec->version] = spec;
+  THAW_CO_TRY_VOID(co_await cx.parts.catalog.functions.put(std::move(record)));
+  cx.fleet->refresh(function->id);
+  co_return reply;
+}
+
+Task<pb::FunctionGetDynamicConcurrencyResponse> dynamic_concurrency(
+    Context& cx, net::GrpcCall& call, pb::FunctionGetDynamicConcurrencyRequest request) {
+  THAW_CO_TRY([[maybe_unused]] const gateway::Identity who, identify(cx, call));
+  // A container takes its target, and up to its maximum while more waits than new containers help.
+  const queue::Demand demand = cx.parts.queue.demand(model::FunctionId(request.function_id()));
+  pb::FunctionGetDynamicConcurrencyResponse reply;
+  reply.set_concurrency(demand.ready > 0 ? request.max_concurrency()
+                                         : request.target_concurrency());
+  co_return reply;
+}
+
+}  // namespace
+
+void add_function_rpcs(net::GrpcTable& table, Context& cx) {
+  add_once(table, cx, "FunctionPrecreate", precreate);
+  add_once(table, cx, "FunctionCreate", create);
+  add(table, cx, "FunctionGet", get);
+  add(table, cx, "FunctionGetById", get_by_id);
+  add(table, cx, "FunctionBindParams", bind_params);
+  add_once(table, cx, "ClassCreate", class_create);
+  add(table, cx, "ClassGet", class_get);
+  add(table, cx, "FunctionGetCurrentStats", current_stats);
+  add(table, cx, "FunctionUpdateSchedulingParams", update_scheduling);
+  add(table, cx, "FunctionGetDynamicConcurrency", dynamic_concurrency);
+}
+
+}  // namespace thaw::dialect::modal

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ImageBuilds: the builds that clients wait for. A build goes on when its client goes away, since
+// the next one will want it; what it prints is in the log stream named by the image's id; a failed
+// build is tried again when asked again.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "thaw/async/event.h"
+#include "thaw/async/task_group.h"
+#include "thaw/dialect/modal/context.h"
+#include "thaw/dialect/modal/proto/images.pb.h"
+
+namespace thaw::dialect::modal {
+
+namespace pb = ::modal::client;
+
+class ImageBuilds {
+ public:
+  enum class State { running, done, failed };
+  struct Build {
+    State state = State::running;
+    std::string failure;
+    async::Event changed;
+  };
+
+  explicit ImageBuilds(Parts& parts);
+
+  std::shared_ptr<Build> find(const model::ImageId& id) const;
+  std::shared_ptr<Build> start(model::Image image, image::Recipe recipe);
+  async::Task<void> stop() { return tasks_.stop(); }
+
+ private:
+  static async::Task<void> run(ImageBuilds& self, std::shared_ptr<Build> build, model::Image image,
+                               image::Recipe recipe);
+  Parts& parts_;
+  std::map<model::ImageId, std::shared_ptr<Build>> builds_;
+  async::TaskGroup tasks_;
+};
+
+}  // namespace thaw::dialect::modal

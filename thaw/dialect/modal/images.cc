@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+// Images: a recipe from the client becomes a build, its output is streamed, its result remembered.
+#include <algorithm>
+#include <charconv>
+
+#include "thaw/base/log.h"
+#include "thaw/codec/encoding.h"
+#include "thaw/dialect/modal/image_builds.h"
+#include "thaw/dialect/modal/rpc.h"
+#include "thaw/dialect/modal/secrets.h"
+#include "thaw/dialect/modal/services.h"
+
+namespace thaw::dialect::modal {
+
+using async::Task;
+
+ImageBuilds::ImageBuilds(Parts& parts) : parts_(parts), tasks_(parts.loop) {}
+
+std::shared_ptr<ImageBuilds::Build> ImageBuilds::find(const model::ImageId& id) const {
+  const auto found = builds_.find(id);
+  return found == builds_.end() ? nullptr : found->second;
+}
+
+std::shared_ptr<ImageBuilds::Build> ImageBuilds::start(model::Image image, image::Recipe recipe) {
+  auto build = std::make_shared<Build>();
+  builds_[image.id] = build;
+  tasks_.start("image build", run(*this, build, std::move(image), std::move(recipe)));
+  return build;
+}
+
+Task<void> ImageBuilds::run(ImageBuilds& self, std::shared_ptr<Build> build, model::Image image,
+                            image::Recipe recipe) {
+  const std::string stream = image.id.str();
+  logs::LogHub& hub = self.parts_.logs;
+  image::BuildLog log = [&hub, stream](logs::Channel channel, std::string text) {
+    logs::Line line;
+    line.time = wall_now();
+    line.channel = channel;
+    line.text = std::move(text);
+    hub.append(stream, std::move(line));
+  };
+  const Instant began = monotonic_now();
+  auto result = co_await self.parts_.images.build(std::move(recipe), log);
+  Result<void> kept;
+  if (result) {
+    kept = co_await self.parts_.catalog.images.put(std::move(image));
+  }
+  if (result && kept) {
+    build->state = State::done;
+    log_info("image built", {{"image", stream},
+                             {"layers_built", std::to_string(result->layers_built)},
+                             {"seconds", std::to_string(to_seconds(monotonic_now() - began))}});
+  } else {
+    build->state = State::failed;
+    build->failure = result ? kept.error().to_string() : result.error().to_string();
+    log_warning("image build failed", {{"image", stream}, {"error", build->failure}});
+  }
+  hub.end(stream);
+  build->changed.notify_all();
+  co_return ok();
+}
+
+namespace {
+
+void fill_context(const model::Mount& mount, image::Recipe& recipe) {
+  for (const auto& file : mount.files) {
+    recipe.context[file.path] = {file.sha256_hex, file.mode};
+  }
+}
+
+Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
+                                  const pb::ImageGetOrCreateRequest& request) {
+  const pb::Image& image = request.image();
+  if (image.has_build_function()) {
+    return Error::unimplemented(
+        "Image.run_function is not served by this version of Thaw; use run_commands or "
+        "pip_install");
+  }
+  if (image.volume_mounts_size() > 0) {
+    return Error::unimplemented("volumes in image builds are not served by this version of Thaw");
+  }
+  if (!image.image_registry_config().secret_id().empty()) {
+    return Error::unimplemented("private registries are not served by this version of Thaw");
+  }
+  image::Recipe recipe;
+  recipe.dockerfile.assign(image.dockerfile_commands().begin(), image.dockerfile_commands().end());
+  for (const auto& base : image.base_images()) {
+    const auto parent = cx.parts.catalog.images.find(base.image_id());
+    if (!parent || parent->workspace != who.workspace) {
+      return Error::not_found("base image '" + base.image_id() + "' does not exist");
+    }
+    recipe.bases[base.docker_tag()] = parent->key;
+  }
+  for (const auto& file : image.context_files()) {
+    recipe.files[file.filename()] = file.data();
+  }
+  for (const auto& [name, value] : image.build_args()) {
+    recipe.build_args[name] = value;
+  }
+  if (!image.context_mount_id().empty()) {
+    const auto mount = cx.parts.catalog.mounts.find(image.context_mount_id());
+    if (!mount) {
+      return Error::not_found("context mount '" + image.context_mount_id() + "' does not exist");
+    }
+    fill_context(*mount, recipe);
+  }
+  for (const std::string& id : image.secret_ids()) {
+    const auto secret = cx.parts.catalog.secrets.find(id);
+    if (!secret || secret->workspace != who.workspace) {
+      return Error::not_found("secret '" + id + "' does not exist");
+    }
+    THAW_TRY(const std::vector<std::string> env, secret_env(cx.parts.secrets, *secret));
+    recipe.secret_env.insert(recipe.secret_env.end(), env.begin(), env.end());
+  }
+  if (request.force_build() || request.ignore_cache()) {
+    recipe.cache = image::Recipe::Cache::ignore;
+  }
+  return recipe;
+}
+
+void set_result(const ImageBuilds::Build& build, pb::GenericResult& result) {
+  if (build.state == ImageBuilds::State::done) {
+    result.set_status(pb::GenericResult::GENERIC_STATUS_SUCCESS);
+  } else if (build.state == ImageBuilds::State::failed) {
+    result.set_status(pb::GenericResult::GENERIC_STATUS_FAILURE);
+    result.set_exception(codec::valid_utf8(build.failure));
+  }
+}
+
+void set_metadata(Context& cx, const std::string& id, const std::string& builder_version,
+                  pb::ImageMetadata& metadata) {
+  metadata.set_image_builder_version(builder_version);
+  if (const auto image = cx.parts.catalog.images.find(id)) {
+    if (const auto built = cx.parts.images.find(image->key)) {
+      metadata.set_workdir(built->image.config.workdir);
+      if (!built->image.python.empty()) {
+        metadata.set_python_version_info("Python " + built->image.python);
+      }
+    }
+  }
+}
+
+Task<pb::ImageGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& call,
+                                                 pb::ImageGetOrCreateRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(image::Recipe recipe, recipe_from(cx, who, request));
+  THAW_CO_TRY(const std::string key, cx.parts.images.key_of(recipe));
+  model::Image image;
+  // Equal recipes on equal bases are one image of the workspace.
+  image.id = model::ImageId(
+      "im-" +
+      store::sha256_hex(who.workspace.str() + key + request.builder_version()).substr(0, 22));
+  image.workspace = who.workspace;
+  image.key = key;
+  image.builder_version = request.builder_version();
+  pb::ImageGetOrCreateResponse reply;
+  reply.set_image_id(image.id.str());
+  const bool use_cache = recipe.cache == image::Recipe::Cache::use;
+  const auto running = cx.image_builds->find(image.id);
+  if (running && running->state == ImageBuilds::State::running) {
+    co_return reply;  // ImageJoinStreaming tells the rest
+  }
+  if (use_cache && cx.parts.images.find(key)) {
+    if (!cx.parts.catalog.images.find(image.id.str())) {
+      THAW_CO_TRY_VOID(co_await cx.parts.catalog.images.put(image));
+    }
+    reply.mutable_result()->set_status(pb::GenericResult::GENERIC_STATUS_SUCCESS);
+    set_metadata(cx, image.id.str(), request.builder_version(), *reply.mutable_metadata());
+    co_return reply;
+  }
+  cx.image_builds->start(std::move(image), std::move(recipe));
+  co_return reply;
+}
+
+pb::TaskLogs item_of(const logs::Line& line) {
+  pb::TaskLogs item;
+  item.set_data(codec::valid_utf8(line.text));
+  item.set_timestamp(to_seconds(line.time));
+  item.set_file_descriptor(line.channel == logs::Channel::err ? pb::FILE_DESCRIPTOR_STDERR
+                                                              : pb::FILE_DESCRIPTOR_STDOUT);
+  return item;
+}
+
+Task<void> join(Context& cx, net::GrpcCall& call, pb::ImageJoinStreamingRequest request,
+                net::Sink<pb::ImageJoinStreamingResponse> sink) {
+  THAW_CO_TRY([[maybe_unused]] const gateway::Identity who, identify(cx, call));
+  const model::ImageId id(request.image_id());
+  const auto build = cx.image_builds->find(id);
+  const auto image = cx.parts.catalog.images.find(id.str());
+  if (!build && !image) {
+    co_return Error::not_found("image '" + id.str() + "' does not exist");
+  }
+  const Instant until = poll_deadline(std::max(request.timeout(), 1.0f), 55s);
+  std::uint64_t after = 0;
+  std::from_chars(request.last_entry_id().data(),
+                  request.last_entry_id().data() + request.last_entry_id().size(), after);
+  while (true) {
+    const bool running = build && build->state == ImageBuilds::State::running;
+    std::vector<logs::Line> lines;
+    if (running || build || request.include_logs_for_finished()) {
+      const Instant patience = running ? std::min(until, monotonic_now() + 1s) : monotonic_now();
+      THAW_CO_TRY(lines, co_await cx.parts.logs.follow(id.str(), after, 500, patience));
+    }
+    if (!lines.empty()) {
+      after = lines.back().number;
+      pb::ImageJoinStreamingResponse some;
+      for (const logs::Line& line : lines) {
+        *some.add_task_logs() = item_of(line);
+      }
+      some.set_entry_id(std::to_string(after));
+      THAW_CO_TRY_VOID(co_await sink.write(some));
+      continue;
+    }
+    if (!running) {
+      pb::ImageJoinStreamingResponse last;
+      if (build) {
+        set_result(*build, *last.mutable_result());
+      } else {
+        last.mutable_result()->set_status(pb::GenericResult::GENERIC_STATUS_SUCCESS);
+      }
+      last.set_entry_id(std::to_string(after));
+      last.set_eof(true);
+      set_metadata(cx, id.str(), image ? image->builder_version : "", *last.mutable_metadata());
+      if (const auto stored = cx.parts.catalog.images.find(id.str())) {
+        last.mutable_metadata()->set_image_builder_version(stored->builder_version);
+      }
+      co_return co_await sink.write(last);
+    }
+    if (monotonic_now() >= until) {
+      co_return ok();
+    }
+  }
+}
+
+Task<pb::ImageFromIdResponse> from_id(Context& cx, net::GrpcCall& call,
+                                      pb::ImageFromIdRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  const auto image = cx.parts.catalog.images.find(request.image_id());
+  if (!image || image->workspace != who.workspace) {
+    co_return Error::not_found("image '" + request.image_id() + "' does not exist");
+  }
+  pb::ImageFromIdResponse reply;
+  reply.set_image_id(image->id.str());
+  set_metadata(cx, image->id.str(), image->builder_version, *reply.mutable_metadata());
+  co_return reply;
+}
+
+}  // namespace
+
+void add_image_rpcs(net::GrpcTable& table, Context& cx) {
+  add(table, cx, "ImageGetOrCreate", get_or_create);
+  add_stream(table, cx, "ImageJoinStreaming", join);
+  add(table, cx, "ImageFromId", from_id);
+}
+
+}  // namespace thaw::dialect::modal

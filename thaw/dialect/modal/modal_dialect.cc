@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/dialect/modal/modal_dialect.h"
+
+#include "thaw/dialect/modal/apps.h"
+#include "thaw/dialect/modal/image_builds.h"
+#include "thaw/dialect/modal/runtime.h"
+#include "thaw/dialect/modal/services.h"
+#include "thaw/dialect/modal/web.h"
+
+namespace thaw::dialect::modal {
+
+namespace {
+
+std::string label_of_host(const net::HttpRequest& request) {
+  return request.authority.substr(0, request.authority.find('.'));
+}
+
+}  // namespace
+
+ModalDialect::ModalDialect(Parts parts)
+    : cx_(std::make_unique<Context>(std::move(parts))),
+      runtime_(std::make_unique<ModalRuntime>(*cx_)) {
+  Context& cx = *cx_;
+  host_handler_ = [&cx](net::HttpExchange& exchange) {
+    return serve_web_label(cx, exchange, label_of_host(exchange.request()), "");
+  };
+}
+
+ModalDialect::~ModalDialect() = default;
+
+control::Runtime& ModalDialect::runtime() { return *runtime_; }
+
+void ModalDialect::start(control::Fleet& fleet, Settings settings) {
+  cx_->fleet = &fleet;
+  cx_->settings = std::move(settings);
+  rebuild_web_labels(*cx_);
+  cx_->tasks.start("apps", app_loop(*cx_));
+}
+
+async::Task<void> ModalDialect::stop() {
+  THAW_CO_TRY_VOID(co_await cx_->image_builds->stop());
+  co_return co_await cx_->tasks.stop();
+}
+
+void ModalDialect::add_methods(net::GrpcTable& table) {
+  Context& cx = *cx_;
+  add_account_rpcs(table, cx);
+  add_app_rpcs(table, cx);
+  add_log_rpcs(table, cx);
+  add_function_rpcs(table, cx);
+  add_call_rpcs(table, cx);
+  add_call_data_rpcs(table, cx);
+  add_container_rpcs(table, cx);
+  add_image_rpcs(table, cx);
+  add_mount_rpcs(table, cx);
+  add_secret_rpcs(table, cx);
+  table.unknown = [](const std::string& path) {
+    const std::string name = path.substr(path.rfind('/') + 1);
+    return Error::unimplemented("Thaw does not serve '" + name + "' yet; " +
+                                "docs/reference/modal-rpcs.md lists what is served");
+  };
+}
+
+net::HttpHandler ModalDialect::web_handler() {
+  Context& cx = *cx_;
+  return [&cx](net::HttpExchange& exchange) { return serve_web(cx, exchange); };
+}
+
+const net::HttpHandler* ModalDialect::handler_by_host(const net::HttpRequest& request) {
+  if (request.authority.find('.') == std::string::npos) {
+    return nullptr;
+  }
+  return has_web_label(*cx_, label_of_host(request)) ? &host_handler_ : nullptr;
+}
+
+}  // namespace thaw::dialect::modal

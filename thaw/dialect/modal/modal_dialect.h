@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ModalDialect: the front door of this folder. main constructs it with the owners, hands its
+// runtime to the fleet, and its methods to the server's table. It only translates.
+#pragma once
+
+#include <memory>
+
+#include "thaw/control/runtime.h"
+#include "thaw/dialect/modal/context.h"
+#include "thaw/net/grpc.h"
+
+namespace thaw::dialect::modal {
+
+class ModalDialect {
+ public:
+  explicit ModalDialect(Parts parts);
+  ~ModalDialect();
+
+  control::Runtime& runtime();
+  // After the fleet exists and the server's addresses are known.
+  void start(control::Fleet& fleet, Settings settings);
+  async::Task<void> stop();
+
+  void add_methods(net::GrpcTable& table);
+  net::HttpHandler web_handler();  // for /web/…
+  // The handler of a request whose Host is <label>.<anything>, or nullptr.
+  const net::HttpHandler* handler_by_host(const net::HttpRequest& request);
+
+ private:
+  std::unique_ptr<Context> cx_;
+  std::unique_ptr<control::Runtime> runtime_;
+  net::HttpHandler host_handler_;
+};
+
+}  // namespace thaw::dialect::modal

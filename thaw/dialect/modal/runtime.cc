@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/dialect/modal/runtime.h"
+
+#include <algorithm>
+
+#include "thaw/dialect/modal/apps.h"
+#include "thaw/dialect/modal/calls.h"
+#include "thaw/dialect/modal/client_packages.h"
+#include "thaw/dialect/modal/definition.h"
+
+namespace thaw::dialect::modal {
+
+namespace {
+
+constexpr const char* arguments_file = "arguments.pb";
+constexpr std::string_view client_mount_prefix = "modal-client-mount-";
+
+// The version whose client mount the function was created with.
+std::string client_version_of(Context& cx, const model::FunctionSpec& spec) {
+  for (const model::MountId& id : spec.mounts) {
+    const auto mount = cx.parts.catalog.mounts.find(id.str());
+    if (mount && mount->name.starts_with(client_mount_prefix)) {
+      return mount->name.substr(client_mount_prefix.size());
+    }
+  }
+  return {};
+}
+
+pb::ContainerArguments arguments_for(Context& cx, const model::FunctionSpec& spec,
+                                     const model::ContainerId& id, pb::Function definition) {
+  pb::ContainerArguments arguments;
+  arguments.set_task_id(id.str());
+  arguments.set_function_id(spec.id.str());
+  arguments.set_app_id(spec.app.str());
+  arguments.set_serialized_params(spec.parameters);
+  if (const auto environment = cx.parts.catalog.environments.find(spec.environment.str())) {
+    arguments.set_environment_name(environment->name);
+  }
+  pb::AppLayout& layout = *arguments.mutable_app_layout();
+  if (const auto app = cx.parts.catalog.apps.find(spec.app.str())) {
+    layout = layout_of(cx, *app, cx.settings.authority);
+  }
+  // The container looks its own service function up by name, and every dependency by id.
+  std::set<std::string> present;
+  for (const auto& object : layout.objects()) {
+    present.insert(object.object_id());
+  }
+  if (present.insert(spec.id.str()).second) {
+    auto* object = layout.add_objects();
+    object->set_object_id(spec.id.str());
+    *object->mutable_function_handle_metadata() = handle_metadata(spec, cx.settings.authority);
+  }
+  (*layout.mutable_function_ids())[spec.name] = spec.id.str();
+  for (const auto& dependency : definition.object_dependencies()) {
+    if (present.insert(dependency.object_id()).second) {
+      layout.add_objects()->set_object_id(dependency.object_id());
+    }
+  }
+  *arguments.mutable_function_def() = std::move(definition);
+  return arguments;
+}
+
+std::string python_path(const std::vector<std::string>& env) {
+  for (const std::string& entry : env) {
+    if (entry.starts_with("PYTHONPATH=") && entry.size() > 11) {
+      return "/root:/pkg:" + entry.substr(11);
+    }
+  }
+  return "/root:/pkg";
+}
+
+}  // namespace
+
+async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::FunctionSpec> spec,
+                                              worker::LaunchPlan& plan) {
+  THAW_CO_TRY(pb::Function definition, parse_definition(*spec));
+  const auto image = cx_.parts.catalog.images.find(spec->image.str());
+  const auto built = image ? cx_.parts.images.find(image->key) : std::nullopt;
+  const std::string python = built ? built->image.python : "";
+  if (python.empty()) {
+    co_return Error::failed_precondition(
+        "the image of " + spec->name +
+        " has no Python; start from Image.debian_slim or add Python to it");
+  }
+  const std::string version = client_version_of(cx_, *spec);
+  if (!version.empty()) {
+    THAW_CO_TRY(const ClientFolders folders,
+                co_await cx_.parts.client_packages.folders(version, python));
+    plan.binds.push_back({folders.package, "/pkg"});
+    if (!folders.dependencies.empty()) {
+      plan.binds.push_back({folders.dependencies, "/__modal/deps"});
+    }
+  }
+  const std::string path = python_path(plan.env);
+  std::erase_if(plan.env, [](const std::string& e) { return e.starts_with("PYTHONPATH="); });
+  const auto environment = cx_.parts.catalog.environments.find(spec->environment.str());
+  plan.env.push_back("PYTHONPATH=" + path);
+  plan.env.push_back("PYTHONUNBUFFERED=1");
+  plan.env.push_back("MODAL_IS_REMOTE=1");
+  plan.env.push_back(std::string("MODAL_SERVER_URL=unix://") + worker::container_socket);
+  plan.env.push_back(std::string("MODAL_CONTAINER_ARGUMENTS_PATH=") + worker::container_folder +
+                     "/" + arguments_file);
+  plan.env.push_back("MODAL_TASK_ID=" + plan.id.str());
+  plan.env.push_back("MODAL_IMAGE_ID=" + spec->image.str());
+  plan.env.push_back("MODAL_CLOUD_PROVIDER=CLOUD_PROVIDER_AUTO");
+  plan.env.push_back("MODAL_REGION=local");
+  if (environment) {
+    plan.env.push_back("MODAL_ENVIRONMENT=" + environment->name);
+  }
+  if (plan.cwd.empty()) {
+    plan.cwd = "/root";
+  }
+  plan.argv = {"python", "-u", "-m", "modal._container_entrypoint"};
+  const pb::ContainerArguments arguments =
+      arguments_for(cx_, *spec, plan.id, std::move(definition));
+  plan.files.push_back({arguments_file, arguments.SerializeAsString()});
+  co_return ok();
+}
+
+std::string ModalRuntime::outcome_payload(model::OutcomeKind kind,
+                                          const std::string& message) const {
+  pb::GenericResult result;
+  result.set_exception(message);
+  switch (kind) {
+    case model::OutcomeKind::success:
+      result.set_status(pb::GenericResult::GENERIC_STATUS_SUCCESS);
+      break;
+    case model::OutcomeKind::failure:
+      result.set_status(pb::GenericResult::GENERIC_STATUS_FAILURE);
+      break;
+    case model::OutcomeKind::timeout:
+      result.set_status(pb::GenericResult::GENERIC_STATUS_TIMEOUT);
+      break;
+    case model::OutcomeKind::terminated:
+      result.set_status(pb::GenericResult::GENERIC_STATUS_TERMINATED);
+      break;
+    case model::OutcomeKind::internal_failure:
+      result.set_status(pb::GenericResult::GENERIC_STATUS_INTERNAL_FAILURE);
+      break;
+  }
+  return result_payload(result, pb::DATA_FORMAT_UNSPECIFIED);
+}
+
+}  // namespace thaw::dialect::modal

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ModalRuntime: how a container of this dialect starts. It runs the client's own entrypoint, with
+// the client's package at /pkg, its dependencies at /__modal/deps, the function's definition in a
+// file, and its Unix socket as the only way to this server.
+#pragma once
+
+#include "thaw/control/runtime.h"
+#include "thaw/dialect/modal/context.h"
+
+namespace thaw::dialect::modal {
+
+class ModalRuntime final : public control::Runtime {
+ public:
+  explicit ModalRuntime(Context& cx) : cx_(cx) {}
+  async::Task<void> complete_plan(std::shared_ptr<const model::FunctionSpec> spec,
+                                  worker::LaunchPlan& plan) override;
+  std::string outcome_payload(model::OutcomeKind kind, const std::string& message) const override;
+
+ private:
+  Context& cx_;
+};
+
+}  // namespace thaw::dialect::modal

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The RPCs of the Modal dialect by topic: each function enters its methods into the table.
+// modal_dialect.cc calls them all; anything else answers UNIMPLEMENTED and names the feature.
+#pragma once
+
+#include "thaw/dialect/modal/context.h"
+#include "thaw/net/grpc.h"
+
+namespace thaw::dialect::modal {
+
+void add_account_rpcs(net::GrpcTable& table, Context& cx);  // tokens, workspace, environments
+void add_app_rpcs(net::GrpcTable& table, Context& cx);
+void add_log_rpcs(net::GrpcTable& table, Context& cx);
+void add_function_rpcs(net::GrpcTable& table, Context& cx);  // functions and classes
+void add_call_rpcs(net::GrpcTable& table, Context& cx);
+void add_call_data_rpcs(net::GrpcTable& table, Context& cx);  // generators and web bodies
+void add_container_rpcs(net::GrpcTable& table, Context& cx);
+void add_image_rpcs(net::GrpcTable& table, Context& cx);
+void add_mount_rpcs(net::GrpcTable& table, Context& cx);  // mounts and blobs
+void add_secret_rpcs(net::GrpcTable& table, Context& cx);
+
+}  // namespace thaw::dialect::modal

@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/dialect/modal/web.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "thaw/base/log.h"
+#include "thaw/codec/encoding.h"
+#include "thaw/codec/ids.h"
+#include "thaw/codec/json.h"
+#include "thaw/codec/pickle.h"
+#include "thaw/dialect/modal/calls.h"
+#include "thaw/dialect/modal/definition.h"
+
+namespace thaw::dialect::modal {
+
+using async::Task;
+
+namespace {
+
+constexpr std::string_view web_prefix = "/web/";
+
+void pickle_address(codec::PickleWriter& out, const std::string& address) {
+  const std::size_t colon = address.rfind(':');
+  int port = 0;
+  if (colon != std::string::npos) {
+    std::from_chars(address.data() + colon + 1, address.data() + address.size(), port);
+  }
+  out.begin_tuple().text(address.substr(0, colon)).integer(port).end_tuple();
+}
+
+// ((scope,), {}) as the container's client unpickles it. Keys: the ASGI specification, HTTP and
+// WebSocket connection scopes, version 2.4.
+std::string pickled_scope(const net::HttpRequest& request, const std::string& path,
+                          const std::string& root_path, bool websocket) {
+  codec::PickleWriter out;
+  out.begin_tuple().begin_tuple().begin_dict();
+  out.text("type").text(websocket ? "websocket" : "http");
+  out.text("asgi")
+      .begin_dict()
+      .text("version")
+      .text("3.0")
+      .text("spec_version")
+      .text("2.4")
+      .end_dict();
+  out.text("http_version").text(request.version);
+  out.text("scheme").text(websocket ? "ws" : request.scheme);
+  if (!websocket) {
+    out.text("method").text(request.method);
+  }
+  out.text("path").text(codec::valid_utf8(codec::percent_decode(path)));
+  out.text("raw_path").bytes(path);
+  out.text("root_path").text(root_path);
+  out.text("query_string").bytes(request.query());
+  out.text("headers").begin_list();
+  for (const auto& [name, value] : request.headers.fields) {
+    out.begin_tuple().bytes(name).bytes(value).end_tuple();
+  }
+  if (!request.headers.find("host") && !request.authority.empty()) {
+    out.begin_tuple().bytes("host").bytes(request.authority).end_tuple();
+  }
+  out.end_list();
+  out.text("client");
+  pickle_address(out, request.peer.address);
+  out.text("server");
+  pickle_address(out, request.authority);
+  if (websocket) {
+    out.text("subprotocols").begin_list();
+    const auto offered = request.headers.find("sec-websocket-protocol");
+    std::string_view rest = offered.value_or("");
+    while (!rest.empty()) {
+      std::string_view one = rest.substr(0, rest.find(','));
+      rest.remove_prefix(std::min(rest.size(), one.size() + 1));
+      while (one.starts_with(' ')) {
+        one.remove_prefix(1);
+      }
+      out.text(one);
+    }
+    out.end_list();
+  }
+  out.text("extensions").begin_dict().end_dict();
+  out.end_dict().end_tuple().begin_dict().end_dict().end_tuple();
+  return out.finish();
+}
+
+// The request's body as events. A body of known length ends with its last byte, so that a small one
+// is a single event; the end of another is an empty event.
+Task<void> pump_body(net::HttpExchange& exchange, std::shared_ptr<WebRequest> web) {
+  std::uint64_t expected = 0;
+  const auto length = exchange.request().headers.find("content-length");
+  const bool known = length.has_value();
+  if (known) {
+    std::from_chars(length->data(), length->data() + length->size(), expected);
+  }
+  std::uint64_t received = 0;
+  bool more = true;
+  while (more) {
+    THAW_CO_TRY(std::optional<std::string> piece, co_await exchange.read());
+    pb::Asgi event;
+    received += piece ? piece->size() : 0;
+    more = piece.has_value() && !(known && received >= expected);
+    event.mutable_http_request()->set_body(piece ? std::move(*piece) : std::string());
+    event.mutable_http_request()->set_more_body(more);
+    THAW_CO_TRY_VOID(co_await web->to_container.send(std::move(event)));
+  }
+  // The application may wait for this to stop early.
+  const Result<void> gone = co_await exchange.until_gone();
+  if (gone) {
+    pb::Asgi event;
+    event.mutable_http_disconnect();
+    THAW_CO_TRY_VOID(co_await web->to_container.send(std::move(event)));
+  }
+  co_return ok();
+}
+
+Task<void> pump_socket(net::WebSocket& socket, std::shared_ptr<WebRequest> web) {
+  while (true) {
+    auto message = co_await socket.receive();
+    pb::Asgi event;
+    if (!message || !*message) {
+      event.mutable_websocket_disconnect()->set_code(
+          static_cast<std::uint32_t>(std::max(socket.close_code(), 1000)));
+      (void)co_await web->to_container.send(std::move(event));
+      co_return ok();
+    }
+    if ((*message)->kind == net::WebSocketMessage::Kind::text) {
+      event.mutable_websocket_receive()->set_text((*message)->data);
+    } else {
+      event.mutable_websocket_receive()->set_bytes((*message)->data);
+    }
+    THAW_CO_TRY_VOID(co_await web->to_container.send(std::move(event)));
+  }
+}
+
+// Closes the channel of answers when the call has ended, however it ended.
+Task<void> watch_end(Context& cx, model::CallId id, std::shared_ptr<WebRequest> web,
+                     pb::FunctionGetOutputsItem& last) {
+  std::function<bool(const model::LogEntry&)> final_only = [](const model::LogEntry& entry) {
+    return entry.kind == model::LogEntry::Kind::final_;
+  };
+  THAW_CO_TRY(const std::vector<model::LogEntry> entries,
+              co_await cx.parts.queue.read(id, 0, 1, Instant::max(), std::move(final_only)));
+  if (!entries.empty() && !last.ParseFromString(entries.front().payload)) {
+    last.mutable_result()->set_exception("the stored output is damaged");
+  }
+  web->from_container.close();
+  co_return ok();
+}
+
+net::Headers headers_from(const google::protobuf::RepeatedPtrField<std::string>& flat) {
+  net::Headers headers;
+  for (int i = 0; i + 1 < flat.size(); i += 2) {
+    std::string name = flat[i];
+    std::transform(name.begin(), name.end(), name.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    headers.add(std::move(name), flat[i + 1]);
+  }
+  return headers;
+}
+
+std::string error_body(const std::string& text) {
+  return codec::dump_json({{"error", text}}) + "\n";
+}
+
+int status_of(const pb::GenericResult& result) {
+  return result.status() == pb::GenericResult::GENERIC_STATUS_TIMEOUT ? 504 : 500;
+}
+
+Task<void> answer_http(net::HttpExchange& exchange, std::shared_ptr<WebRequest> web,
+                       const pb::FunctionGetOutputsItem& last) {
+  while (true) {
+    THAW_CO_TRY(std::optional<pb::Asgi> event,
+                co_await web->from_container.receive(Instant::max()));
+    if (!event) {
+      break;
+    }
+    if (event->has_http_response_start()) {
+      const auto& start = event->http_response_start();
+      THAW_CO_TRY_VOID(co_await exchange.respond(static_cast<int>(start.status()),
+                                                 headers_from(start.headers())));
+    } else if (event->has_http_response_body()) {
+      auto& body = *event->mutable_http_response_body();
+      const bool more = body.more_body();
+      if (!body.body().empty()) {
+        THAW_CO_TRY_VOID(co_await exchange.write(std::move(*body.mutable_body())));
+      }
+      if (!more) {
+        co_return co_await exchange.finish();
+      }
+    }
+  }
+  if (exchange.responded()) {
+    co_return Error::unavailable("the call ended before its answer was complete: " +
+                                 last.result().exception());
+  }
+  const std::string text =
+      last.result().exception().empty() ? "the function gave no answer" : last.result().exception();
+  co_return co_await exchange.answer(status_of(last.result()), "application/json",
+                                     error_body(text));
+}
+
+Task<void> answer_socket(Context& cx, net::HttpExchange& exchange, std::shared_ptr<WebRequest> web,
+                         const pb::FunctionGetOutputsItem& last) {
+  pb::Asgi connect;
+  connect.mutable_websocket_connect();
+  THAW_CO_TRY_VOID(co_await web->to_container.send(std::move(connect)));
+  std::unique_ptr<net::WebSocket> socket;
+  async::TaskGroup pumps(cx.parts.loop);
+  Result<void> outcome;
+  while (outcome) {
+    auto event = co_await web->from_container.receive(Instant::max());
+    if (!event || !*event) {
+      break;
+    }
+    pb::Asgi& asgi = **event;
+    if (asgi.has_websocket_accept() && !socket) {
+      auto accepted = co_await exchange.accept_websocket(
+          asgi.websocket_accept().subprotocol(), headers_from(asgi.websocket_accept().headers()));
+      if (!accepted) {
+        outcome = accepted.error();
+        break;
+      }
+      socket = std::move(*accepted);
+      pumps.start("websocket", pump_socket(*socket, web));
+    } else if (asgi.has_websocket_send() && socket) {
+      net::WebSocketMessage message;
+      auto& send = *asgi.mutable_websocket_send();
+      message.kind = send.content_case() == pb::Asgi::WebsocketSend::kText
+                         ? net::WebSocketMessage::Kind::text
+                         : net::WebSocketMessage::Kind::binary;
+      message.data = message.kind == net::WebSocketMessage::Kind::text
+                         ? std::move(*send.mutable_text())
+                         : std::move(*send.mutable_bytes());
+      outcome = co_await socket->send(std::move(message));
+    } else if (asgi.has_websocket_close()) {
+      const auto& close = asgi.websocket_close();
+      if (!socket) {
+        outcome = co_await exchange.answer(403, "application/json",
+                                           error_body("the application refused the connection"));
+      } else {
+        outcome = co_await socket->close(close.has_code() ? static_cast<int>(close.code()) : 1000,
+                                         close.reason());
+      }
+      break;
+    }
+  }
+  if (!socket && !exchange.responded() && outcome) {
+    outcome = co_await exchange.answer(status_of(last.result()), "application/json",
+                                       error_body(last.result().exception()));
+  } else if (socket && outcome && web->from_container.closed()) {
+    outcome = co_await socket->close(1011, "the function ended");
+  }
+  (void)co_await pumps.stop();
+  co_return outcome;
+}
+
+Task<void> serve_events(Context& cx, net::HttpExchange& exchange,
+                        std::shared_ptr<const model::FunctionSpec> spec, model::WebEndpoint web,
+                        std::string path, std::string root_path) {
+  const bool websocket = exchange.is_websocket_upgrade();
+  pb::FunctionInput input;
+  input.set_args(pickled_scope(exchange.request(), path, root_path, websocket));
+  input.set_data_format(pb::DATA_FORMAT_PICKLE);
+  input.set_method_name(web.method);
+  model::NewCall call;
+  call.id = model::CallId(codec::random_id("fc"));
+  call.workspace = spec->workspace;
+  call.app = spec->app;
+  call.function = spec->id;
+  const model::CallId id = call.id;
+  auto request = std::make_shared<WebRequest>();
+  cx.web_requests[id] = request;
+  std::vector<model::NewInput> inputs;
+  inputs.push_back({0, input_payload(input, pb::FUNCTION_CALL_INVOCATION_TYPE_SYNC)});
+  const auto created = co_await cx.parts.queue.create(std::move(call), std::move(inputs));
+  if (!created) {
+    cx.web_requests.erase(id);
+    co_return created.error();
+  }
+  pb::FunctionGetOutputsItem last;
+  async::TaskGroup tasks(cx.parts.loop);
+  tasks.start("web call's end", watch_end(cx, id, request, last));
+  Result<void> outcome;
+  if (websocket) {
+    outcome = co_await answer_socket(cx, exchange, request, last);
+  } else {
+    tasks.start("web request's body", pump_body(exchange, request));
+    outcome = co_await answer_http(exchange, request, last);
+  }
+  co_await async::forget_cancellation();
+  request->to_container.close();
+  request->from_container.close();
+  (void)co_await tasks.stop();
+  cx.web_requests.erase(id);
+  const auto info = co_await cx.parts.queue.info(id);
+  if (!outcome && info && info->unfinished > 0) {
+    // The client went away: the call is of no use to anyone.
+    if (const auto running = co_await cx.parts.queue.cancel(id)) {
+      cx.fleet->cancel_inputs(*running, control::Fleet::StopHow::graceful);
+    }
+  }
+  cx.to_forget.emplace_back(monotonic_now() + 5s, id);
+  co_return outcome;
+}
+
+// Gives the port back however the exchange ends.
+struct PortReturn {
+  control::Fleet& fleet;
+  model::ContainerId container;
+  ~PortReturn() { fleet.return_port(container); }
+};
+
+Task<void> serve_port(Context& cx, net::HttpExchange& exchange,
+                      std::shared_ptr<const model::FunctionSpec> spec, model::WebEndpoint web,
+                      std::string path) {
+  THAW_CO_TRY(const control::Fleet::PortLease lease,
+              co_await cx.fleet->lease_port(spec->id, monotonic_now() + spec->startup_timeout));
+  const PortReturn give_back{*cx.fleet, lease.container};
+  net::ProxyOptions options;
+  const std::string_view query = exchange.request().query();
+  options.target = query.empty() ? path : path + "?" + std::string(query);
+  options.deadline = monotonic_now() + spec->timeout;
+  options.add_headers.add("x-forwarded-for", exchange.request().peer.address.substr(
+                                                 0, exchange.request().peer.address.rfind(':')));
+  options.add_headers.add("x-forwarded-proto", exchange.request().scheme);
+  net::Endpoint endpoint{lease.address, web.port, ""};
+  co_return co_await cx.parts.http.proxy(exchange, endpoint, options);
+}
+
+}  // namespace
+
+bool has_web_label(const Context& cx, const std::string& label) {
+  return cx.web_labels.contains(label);
+}
+
+async::Task<void> serve_web_label(Context& cx, net::HttpExchange& exchange, std::string label,
+                                  std::string root_path) {
+  const auto found = cx.web_labels.find(label);
+  const auto function =
+      found == cx.web_labels.end() ? nullptr : cx.parts.catalog.functions.find(found->second.str());
+  const auto spec = function ? function->live() : nullptr;
+  if (!spec) {
+    co_return co_await exchange.answer(
+        404, "application/json",
+        error_body("no web endpoint '" + label.substr(0, 63) + "' is deployed here"));
+  }
+  std::string path(exchange.request().path().substr(root_path.size()));
+  path = path.empty() ? "/" : path;
+  for (const model::WebEndpoint& web : spec->web) {
+    if (web.label != label) {
+      continue;
+    }
+    const model::WebEndpoint endpoint = web;
+    Result<void> outcome;
+    if (endpoint.kind == model::WebEndpoint::Kind::server_port) {
+      outcome = co_await serve_port(cx, exchange, spec, endpoint, path);
+    } else {
+      outcome = co_await serve_events(cx, exchange, spec, endpoint, path, root_path);
+    }
+    if (!outcome && !exchange.responded() && outcome.error().code() == Code::resource_exhausted) {
+      net::Headers headers;
+      headers.add("retry-after", "1");
+      headers.add("content-type", "application/json");
+      const std::string body = error_body(outcome.error().message());
+      headers.add("content-length", std::to_string(body.size()));
+      THAW_CO_TRY_VOID(co_await exchange.respond(429, std::move(headers)));
+      THAW_CO_TRY_VOID(co_await exchange.write(body));
+      co_return co_await exchange.finish();
+    }
+    co_return outcome;
+  }
+  co_return Error::not_found("the endpoint was replaced meanwhile; try again");
+}
+
+async::Task<void> serve_web(Context& cx, net::HttpExchange& exchange) {
+  const std::string_view path = exchange.request().path();
+  const std::string_view rest = path.substr(std::min(path.size(), web_prefix.size()));
+  std::string label(rest.substr(0, rest.find('/')));
+  std::string root_path = std::string(web_prefix) + label;
+  co_return co_await serve_web_label(cx, exchange, std::move(label), std::move(root_path));
+}
+
+}  // namespace thaw::dialect::modal

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The configuration file (TOML) of `thaw serve`. Every key has a default; an unknown key is an
+// error, so that a misspelt one is noticed.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "thaw/base/result.h"
+#include "thaw/control/fleet.h"
+
+namespace thaw::main_program {
+
+struct Configuration {
+  control::FleetOptions fleet;
+  std::string bridge_address = "auto";           // [network] bridge
+  std::string cache_folder = "/var/cache/thaw";  // [images] cache; THAW_IMAGE_CACHE wins
+  int drain_s = 10;                              // [server] drain_s
+};
+
+// invalid_argument naming file, line and key.
+Result<Configuration> read_configuration(const std::string& path);
+
+}  // namespace thaw::main_program

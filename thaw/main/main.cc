@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <CLI/CLI.hpp>
+
+#include "thaw/cli/verbs.h"
+#include "thaw/main/serve.h"
+
+using namespace thaw;
+
+namespace {
+
+// `--data` and `--json`, as most verbs have them.
+void add_where(CLI::App& verb, cli::Where& where) {
+  verb.add_option("--data", where.data, "data folder of the server (default: the newest running)");
+  verb.add_flag_callback(
+      "--json", [&where] { where.output = cli::Output::json; }, "print JSON for machines");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Thaw: the serverless AI cloud on your own machine", "thaw");
+  app.require_subcommand(1);
+  cli::Where where;
+  int exit_code = 0;
+
+  main_program::ServeOptions serve_options;
+  bool serving = false;
+  auto* serve = app.add_subcommand("serve", "run gateway, control and one worker");
+  serve->add_option("--listen", serve_options.listen, "HOST:PORT; port 0 picks a free one")
+      ->capture_default_str();
+  serve->add_option("--data", serve_options.data, "data folder, made if missing")
+      ->capture_default_str();
+  serve->add_option("--config", serve_options.configuration, "configuration file (TOML)");
+  serve->callback([&] { serving = true; });
+
+  auto* env = app.add_subcommand("env", "shell exports for the clients: eval \"$(thaw env)\"");
+  add_where(*env, where);
+  env->callback([&] { exit_code = cli::show_environment(where); });
+
+  auto* token = app.add_subcommand("token", "create, list and revoke tokens");
+  token->require_subcommand(1);
+  std::string token_text;
+  auto* create = token->add_subcommand("create", "make a token; its secret is shown once");
+  create->add_option("name", token_text, "a name for people");
+  add_where(*create, where);
+  create->callback([&] { exit_code = cli::create_token(where, token_text); });
+  auto* list = token->add_subcommand("list", "all tokens, without their secrets");
+  add_where(*list, where);
+  list->callback([&] { exit_code = cli::list_tokens(where); });
+  auto* revoke = token->add_subcommand("revoke", "end a token at once");
+  revoke->add_option("token", token_text, "its id, ak-…")->required();
+  add_where(*revoke, where);
+  revoke->callback([&] { exit_code = cli::revoke_token(where, token_text); });
+
+  std::string call;
+  auto* ps = app.add_subcommand("ps", "containers, with the stages of their start");
+  ps->add_option("--call", call, "show this function call instead: outcomes and attempts");
+  add_where(*ps, where);
+  ps->callback([&] {
+    exit_code = call.empty() ? cli::show_containers(where) : cli::show_call(where, call);
+  });
+
+  cli::LogOptions log_options;
+  bool starts = false;
+  auto* logs = app.add_subcommand("logs", "what an app's containers printed");
+  logs->add_option("app", log_options.app, "name or id of the app (default: the newest)");
+  logs->add_flag_callback(
+      "-f,--follow", [&] { log_options.follow = cli::LogOptions::Follow::yes; },
+      "go on until the app ends");
+  logs->add_flag("--starts", starts, "container starts with their stages instead");
+  add_where(*logs, where);
+  logs->callback(
+      [&] { exit_code = starts ? cli::show_starts(where) : cli::show_logs(where, log_options); });
+
+  auto* doctor = app.add_subcommand("doctor", "what this machine lacks, and what to do about it");
+  doctor->add_flag_callback(
+      "--json", [&] { where.output = cli::Output::json; }, "print JSON for machines");
+  doctor->callback([&] { exit_code = cli::diagnose(where.output); });
+
+  auto* version = app.add_subcommand("version", "the version of this program");
+  version->add_flag_callback(
+      "--json", [&] { where.output = cli::Output::json; }, "print JSON for machines");
+  version->callback([&] { exit_code = cli::show_version(where.output); });
+
+  CLI11_PARSE(app, argc, argv);
+  return serving ? main_program::serve(serve_options) : exit_code;
+}

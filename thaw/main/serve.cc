@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/main/serve.h"
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "thaw/async/blocking.h"
+#include "thaw/async/loop.h"
+#include "thaw/async/signals.h"
+#include "thaw/base/log.h"
+#include "thaw/catalog/catalog.h"
+#include "thaw/cli/running_servers.h"
+#include "thaw/codec/ids.h"
+#include "thaw/codec/json.h"
+#include "thaw/control/fleet.h"
+#include "thaw/dialect/console/console.h"
+#include "thaw/dialect/modal/client_packages.h"
+#include "thaw/dialect/modal/modal_dialect.h"
+#include "thaw/dialect/modal/secrets.h"
+#include "thaw/gateway/http_router.h"
+#include "thaw/main/configuration.h"
+#include "thaw/store/data_folder.h"
+
+namespace thaw::main_program {
+
+namespace fs = std::filesystem;
+using async::Task;
+
+namespace {
+
+struct Address {
+  std::string host;
+  std::uint16_t port = 0;
+};
+
+Result<Address> parse_address(const std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  Address address;
+  address.host = text.substr(0, colon);
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = colon == std::string::npos
+                                 ? std::from_chars_result{end, std::errc::invalid_argument}
+                                 : std::from_chars(text.data() + colon + 1, end, address.port);
+  if (error != std::errc() || rest != end || address.host.empty()) {
+    return Error::invalid_argument("--listen wants HOST:PORT, such as 127.0.0.1:8700, not '" +
+                                   text + "'");
+  }
+  return address;
+}
+
+std::string short_digest(const std::string& text) { return store::sha256_hex(text).substr(0, 8); }
+
+// All parts, in the order in which they need each other; destroyed in reverse.
+struct Program {
+  Program(std::unique_ptr<sandbox::Spawner> s, Configuration c, std::string d, std::string i)
+      : configuration(std::move(c)),
+        data(std::move(d)),
+        instance(std::move(i)),
+        run_folder("/run/thaw/" + instance),
+        spawner(std::move(s)) {}
+
+  Configuration configuration;
+  std::string data;
+  std::string instance;
+  std::string run_folder;
+  async::Loop loop;
+  async::Pool pool{6};
+  std::unique_ptr<sandbox::Spawner> spawner;
+  std::unique_ptr<store::Database> database;
+  std::unique_ptr<store::Database> log_database;
+  std::unique_ptr<store::BlobStore> blobs;
+  std::optional<store::SecretBox> box;
+  std::unique_ptr<catalog::Catalog> catalog;
+  std::unique_ptr<queue::CallQueue> queue;
+  std::unique_ptr<logs::LogHub> logs;
+  std::unique_ptr<image::Builder> images;
+  std::optional<gateway::Access> access;
+  std::optional<gateway::BlobGate> blob_gate;
+  std::optional<net::HttpClient> http;
+  net::GrpcTable table;
+  gateway::HttpRouter router;
+  std::unique_ptr<net::Server> server;
+  std::unique_ptr<worker::Worker> worker;
+  std::unique_ptr<worker::MountLayers> mounts;
+  std::unique_ptr<dialect::modal::ClientPackages> client_packages;
+  std::unique_ptr<dialect::modal::ModalDialect> modal;
+  std::unique_ptr<control::Fleet> fleet;
+  std::unique_ptr<dialect::console::Console> console;
+  std::string authority;
+  std::map<std::string, std::string> client_environment;
+
+  Result<void> open_stores();
+  Result<void> connect();
+  Task<void> first_start();
+  Task<void> begin(Address listen);
+  Task<void> run(Address listen);
+  Task<void> end();
+};
+
+Result<void> Program::open_stores() {
+  store::DatabaseOptions options;
+  options.path = data + "/thaw.db";
+  options.migrations = catalog::migrations();
+  for (auto& migration : queue::migrations()) {
+    options.migrations.push_back(std::move(migration));
+  }
+  THAW_TRY(database, store::Database::open(loop, std::move(options)));
+  store::DatabaseOptions log_options;
+  log_options.path = data + "/logs.db";
+  log_options.migrations = logs::migrations();
+  log_options.sync = store::DatabaseOptions::Sync::normal;
+  THAW_TRY(log_database, store::Database::open(loop, std::move(log_options)));
+  THAW_TRY(blobs, store::BlobStore::open(pool, data + "/blobs"));
+  THAW_TRY(auto key, store::SecretBox::open(data + "/secret.key"));
+  box.emplace(std::move(key));
+  THAW_TRY(catalog, catalog::Catalog::open(*database));
+  THAW_TRY(queue, queue::CallQueue::open(loop, *database, {}));
+  THAW_TRY(logs, logs::LogHub::open(loop, *log_database, {}));
+  return ok();
+}
+
+Result<void> Program::connect() {
+  image::BuilderOptions image_options;
+  image_options.layers_folder = data + "/layers";
+  image_options.cache_folder = configuration.cache_folder;
+  THAW_TRY(images, image::Builder::open(loop, pool, *spawner, *blobs, image_options));
+  access.emplace(*catalog);
+  blob_gate.emplace(*blobs, *box);
+  http.emplace(loop);
+  net::HttpHandler handler = [this](net::HttpExchange& exchange) { return router.serve(exchange); };
+  server = std::make_unique<net::Server>(loop, table, handler, net::ServerLimits{});
+  worker = std::make_unique<worker::Worker>(loop, pool, *spawner, *server, *logs, run_folder);
+  mounts = std::make_unique<worker::MountLayers>(pool, *blobs, data + "/mounts");
+  client_packages = std::make_unique<dialect::modal::ClientPackages>(
+      pool, configuration.cache_folder + "/clients");
+  modal = std::make_unique<dialect::modal::ModalDialect>(
+      dialect::modal::Parts{loop, pool, *catalog, *queue, *logs, *blobs, *box, *images, *access,
+                            *blob_gate, *http, *client_packages});
+  control::FleetParts parts{
+      loop,
+      *catalog,
+      *queue,
+      *images,
+      *worker,
+      *mounts,
+      *logs,
+      modal->runtime(),
+      [this](const model::Secret& secret) { return dialect::modal::secret_env(*box, secret); }};
+  fleet = std::make_unique<control::Fleet>(std::move(parts), configuration.fleet);
+  access->workspace_of_container =
+      [this](const model::ContainerId& id) -> Result<model::WorkspaceId> {
+    THAW_TRY(const auto spec, fleet->spec_of(id));
+    return spec->workspace;
+  };
+  console = std::make_unique<dialect::console::Console>(dialect::console::Parts{
+      *catalog, *queue, *logs, *fleet, *access, *server, [this] { return client_environment; }});
+  modal->add_methods(table);
+  router.add("/blobs", [this](net::HttpExchange& e) { return blob_gate->serve(e); });
+  router.add("/web", modal->web_handler());
+  router.add("/admin", [this](net::HttpExchange& e) { return console->serve_admin(e); });
+  router.add("/healthz", [this](net::HttpExchange& e) { return console->serve_health(e); });
+  router.add("/metrics", [this](net::HttpExchange& e) { return console->serve_metrics(e); });
+  router.by_host = [this](const net::HttpRequest& request) {
+    return modal->handler_by_host(request);
+  };
+  return ok();
+}
+
+// A new data folder gets a workspace, its environment, and a token for this machine's own user,
+// which is kept sealed so that `thaw env` can print it again.
+Task<void> Program::first_start() {
+  const model::WorkspaceId workspace = catalog->default_workspace();
+  if (!catalog->workspaces.find(workspace.str())) {
+    THAW_CO_TRY_VOID(co_await catalog->workspaces.put({workspace, "thaw"}));
+  }
+  if (!catalog->environment(workspace, "")) {
+    model::Environment environment;
+    environment.id = model::EnvironmentId(codec::random_id("en"));
+    environment.workspace = workspace;
+    environment.name = "main";
+    environment.created_at = wall_now();
+    THAW_CO_TRY_VOID(co_await catalog->environments.put(std::move(environment)));
+  }
+  const std::string file = data + "/env.token";
+  std::ifstream in(file, std::ios::binary);
+  const std::string sealed((std::istreambuf_iterator<char>(in)), {});
+  const auto known = sealed.empty() ? Result<std::string>(Error::not_found("none"))
+                                    : box->unseal(sealed, "env.token");
+  codec::Json pair;
+  if (known) {
+    THAW_CO_TRY(pair, codec::parse_json(*known));
+  }
+  if (!known || !catalog->tokens.find(pair.value("token", ""))) {
+    THAW_CO_TRY(const gateway::NewToken made, co_await access->create_token(workspace, "thaw env"));
+    pair = {{"token", made.id}, {"secret", made.secret}};
+    THAW_CO_TRY(const std::string bytes, box->seal(pair.dump(), "env.token"));
+    std::ofstream out(file, std::ios::binary | std::ios::trunc);
+    out << bytes;
+    out.close();
+    ::chmod(file.c_str(), 0600);
+    if (!out) {
+      co_return Error::unavailable("cannot write " + file);
+    }
+  }
+  client_environment["MODAL_TOKEN_ID"] = pair.value("token", "");
+  client_environment["MODAL_TOKEN_SECRET"] = pair.value("secret", "");
+  co_return ok();
+}
+
+Task<void> Program::begin(Address listen) {
+  THAW_CO_TRY_VOID(spawner->attach(loop, pool));
+  // The port first: a server that cannot have it should not touch the machine's network.
+  THAW_CO_TRY(const std::uint16_t port, server->listen_tcp(listen.host, listen.port));
+  const std::string reachable = listen.host == "0.0.0.0" ? "127.0.0.1" : listen.host;
+  authority = reachable + ":" + std::to_string(port);
+  THAW_CO_TRY_VOID(co_await spawner->prepare());
+  THAW_CO_TRY_VOID(co_await first_start());
+  net::HttpHandler blobs_only = [this](net::HttpExchange& e) { return blob_gate->serve(e); };
+  const std::string bridge = spawner->bridge_host();
+  THAW_CO_TRY(const std::uint16_t blob_port, server->listen_http_only(bridge, 0, blobs_only));
+  THAW_CO_TRY_VOID(co_await spawner->allow_port(blob_port));
+  client_environment["MODAL_SERVER_URL"] = "http://" + authority;
+  dialect::modal::Settings settings;
+  settings.authority = authority;
+  settings.container_authority = bridge + ":" + std::to_string(blob_port);
+  modal->start(*fleet, std::move(settings));
+  fleet->start();
+  THAW_CO_TRY_VOID(server->listen_unix(data + "/admin.sock", "admin"));
+  cli::RunningServer self;
+  self.pid = ::getpid();
+  self.data = data;
+  self.url = "http://" + authority;
+  self.started_at = to_seconds(wall_now());
+  THAW_CO_TRY_VOID(cli::announce_server(self));
+  std::printf("thaw ready on %s data=%s\n", self.url.c_str(), data.c_str());
+  std::fflush(stdout);
+  log_info("ready", {{"url", self.url}, {"data", data}, {"instance", instance}});
+  co_return ok();
+}
+
+Task<void> Program::end() {
+  co_await async::forget_cancellation();
+  cli::withdraw_server(::getpid());
+  const Duration grace = std::chrono::seconds(configuration.drain_s);
+  const auto told = [](const char* what, const Result<void>& outcome) {
+    if (!outcome) {
+      log_warning("shutdown step failed", {{"step", what}, {"error", outcome.error().to_string()}});
+    }
+  };
+  told("containers", co_await fleet->shut_down(monotonic_now() + grace));
+  told("connections", co_await server->drain(monotonic_now() + 2s));
+  told("dialect", co_await modal->stop());
+  told("sandboxes", co_await spawner->shut_down());
+  std::error_code error;
+  fs::remove(data + "/admin.sock", error);
+  fs::remove_all(run_folder, error);
+  co_return ok();
+}
+
+Task<void> Program::run(Address listen) {
+  Result<void> outcome = co_await begin(listen);
+  if (outcome) {
+    THAW_CO_TRY(const int signal, co_await async::wait_for_signal({SIGTERM, SIGINT}));
+    log_info("stopping", {{"signal", std::to_string(signal)}});
+  }
+  (void)co_await end();
+  co_return outcome;
+}
+
+void raise_file_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
+Result<void> serve_until_told(const ServeOptions& options) {
+  THAW_TRY(const Address listen, parse_address(options.listen));
+  THAW_TRY(const Configuration configuration, read_configuration(options.configuration));
+  if (::geteuid() != 0) {
+    return Error::permission_denied(
+        "thaw serve needs root: it makes namespaces, mounts and a network bridge; run it with "
+        "sudo");
+  }
+  std::error_code error;
+  fs::create_directories(options.data, error);
+  if (error) {
+    return Error::from_errno(error.value(), "cannot make the data folder " + options.data);
+  }
+  const std::string data = fs::canonical(options.data, error).string();
+  THAW_TRY(const store::DataFolder claim, store::DataFolder::claim(data));
+  raise_file_limit();
+  // One name per data folder: what a killed server left behind is found by its successor.
+  const std::string instance = short_digest(data);
+  fs::remove_all("/run/thaw/" + instance, error);
+  fs::create_directories("/run/thaw/" + instance, error);
+  fs::permissions("/run/thaw/" + instance, fs::perms::owner_all, error);
+  sandbox::SpawnerOptions spawner_options;
+  spawner_options.instance = instance;
+  spawner_options.folder = data + "/sandboxes";
+  spawner_options.bridge_address = configuration.bridge_address;
+  THAW_TRY(auto spawner, sandbox::Spawner::fork(spawner_options));
+  Program program(std::move(spawner), configuration, data, instance);
+  Result<void> outcome = program.open_stores();
+  outcome = outcome ? program.connect() : outcome;
+  outcome = outcome ? program.loop.run_task(program.run(listen)) : outcome;
+  if (program.database) {
+    program.database->close();
+  }
+  if (program.log_database) {
+    program.log_database->close();
+  }
+  program.pool.join();
+  if (!outcome) {
+    return outcome;
+  }
+  // Everything is on disk and every child is gone; what remains is memory.
+  std::fflush(nullptr);
+  ::_exit(0);
+}
+
+}  // namespace
+
+int serve(const ServeOptions& options) {
+  std::signal(SIGPIPE, SIG_IGN);
+  const Result<void> outcome = serve_until_told(options);
+  if (!outcome) {
+    std::fprintf(stderr, "thaw: %s\n", outcome.error().to_string().c_str());
+    std::fflush(nullptr);
+    ::_exit(1);
+  }
+  return 0;
+}
+
+}  // namespace thaw::main_program
