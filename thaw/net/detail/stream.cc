@@ -253,21 +253,28 @@ void Stream::queue(std::string data) {
 
 void Stream::try_send() {
   while (!out_.empty() && open_ && !send_broken_) {
-    std::array<asio::const_buffer, 16> pieces;
+    std::array<iovec, 16> pieces;
     const std::size_t count = std::min(pieces.size(), out_.size());
     for (std::size_t i = 0; i < count; ++i) {
-      pieces[i] = asio::buffer(out_[i]);
+      pieces[i] = {out_[i].data(), out_[i].size()};
     }
-    pieces[0] += front_sent_;
-    error_code error;
-    std::size_t sent = socket_.write_some(pieces, error);
-    if (would_block(error)) {
+    pieces[0].iov_base = out_[0].data() + front_sent_;
+    pieces[0].iov_len -= front_sent_;
+    msghdr message{};
+    message.msg_iov = pieces.data();
+    message.msg_iovlen = count;
+    const ssize_t taken = ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL);
+    if (taken < 0 && errno == EINTR) {
+      continue;
+    }
+    if (taken < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
       return;
     }
-    if (error) {
+    if (taken < 0) {
       send_broken_ = true;
       break;
     }
+    std::size_t sent = static_cast<std::size_t>(taken);
     out_bytes_ -= sent;
     sent += front_sent_;
     while (!out_.empty() && sent >= out_.front().size()) {
