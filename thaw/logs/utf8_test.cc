@@ -3,8 +3,6 @@
 
 #include <doctest/doctest.h>
 
-#include "thaw/logs/line_splitter.h"
-
 using namespace thaw::logs;
 
 TEST_CASE("good text stays as it is, bad bytes become replacement characters") {
@@ -34,41 +32,4 @@ TEST_CASE("a text is cut between characters only") {
   CHECK(cut_utf8("😀😀", 5) == 4);
   CHECK(cut_utf8("\x80\x80\x80\x80\x80\x80", 4) == 4);
   CHECK(cut_utf8("😀", 2) == 2);  // it does not fit at all
-}
-
-TEST_CASE("bytes of a pipe become lines, whatever the reads tear apart") {
-  const std::string text = "first\n\nzwölf €\nlast without end";
-  for (std::size_t step = 1; step < text.size(); ++step) {
-    LineSplitter splitter(100);
-    std::vector<std::string> lines;
-    std::string rests;
-    for (std::size_t at = 0; at < text.size(); at += step) {
-      for (std::string& line : splitter.feed(std::string_view(text).substr(at, step))) {
-        lines.push_back(std::move(line));
-      }
-    }
-    REQUIRE(lines.size() == 3);
-    CHECK(lines[0] == "first\n");
-    CHECK(lines[1] == "\n");
-    CHECK(lines[2] == "zwölf €\n");
-    CHECK(splitter.rest() == "last without end");
-    CHECK(splitter.end().empty());
-  }
-}
-
-TEST_CASE("a torn character waits, a line without end does not") {
-  LineSplitter splitter(4);
-  CHECK(splitter.feed("ab\xe2\x82").empty());
-  CHECK(splitter.rest() == "ab");
-  CHECK(splitter.rest().empty());
-  CHECK(splitter.feed("\xac").empty());
-  CHECK(splitter.rest() == "€");
-  const auto pieces = splitter.feed("abc€abcdefgh");
-  REQUIRE(pieces.size() == 3);
-  CHECK(pieces[0] == "abc");
-  CHECK(pieces[1] == "€a");
-  CHECK(pieces[2] == "bcde");
-  CHECK(splitter.end() == "fgh");
-  CHECK(splitter.feed("\xc3").empty());
-  CHECK(splitter.end() == "\xc3");
 }

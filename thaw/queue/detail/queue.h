@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Queue: the CallQueue on its hot state (state.h) and its journal. Every public task may outlive
+// it: a task that wakes up looks at `alive` before it touches the queue. Its parts are in four
+// files: queue_calls.cc (calls come, go, and come back from disk), queue_inputs.cc (where inputs
+// are), queue_endings.cc (outcomes), queue_log.cc (call logs).
+#pragma once
+
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "thaw/async/task_group.h"
+#include "thaw/base/check.h"
+#include "thaw/queue/call_queue.h"
+#include "thaw/queue/detail/journal.h"
+#include "thaw/queue/detail/state.h"
+#include "thaw/queue/detail/verdict.h"
+
+namespace thaw::queue::detail {
+
+using model::CallId;
+using model::ContainerId;
+using model::FunctionId;
+using model::InputId;
+using model::LogEntry;
+using model::Outcome;
+using model::OutcomeKind;
+
+// False once the queue is gone. Background tasks take it as a parameter, because they may begin
+// only after that.
+using Alive = std::shared_ptr<bool>;
+
+constexpr std::size_t entry_overhead =
+    256;  // what an input or a log entry costs beside its payload
+
+inline Error closed() { return Error::cancelled("the queue is closed"); }
+
+class Queue final : public CallQueue {
+ public:
+  Queue(async::Loop& loop, store::Database& database, QueueLimits limits)
+      : loop_(loop), database_(database), limits_(limits), tasks_(loop) {}
+  ~Queue() override;
+  Result<void> load();
+
+  async::Task<std::vector<InputId>> create(model::NewCall call,
+                                           std::vector<model::NewInput> inputs) override;
+  async::Task<std::vector<InputId>> add_inputs(CallId id,
+                                               std::vector<model::NewInput> inputs) override;
+  async::Task<std::vector<LogEntry>> read(CallId id, std::uint64_t after, std::size_t max,
+                                          Instant deadline,
+                                          std::function<bool(const LogEntry&)> wanted,
+                                          WhenIdle when_idle) override;
+  async::Task<CallInfo> info(CallId id) override;
+  void forget(const CallId& id) override;
+  async::Task<std::vector<InputId>> cancel(CallId id) override;
+
+  std::vector<LeasedInput> lease(const FunctionId& function, const ContainerId& container,
+                                 std::size_t max) override;
+  async::Event& ready(const FunctionId& function) override {
+    return function_of(function).became_ready;
+  }
+  async::Task<void> complete(InputId id, ContainerId container, Outcome outcome) override;
+  async::Task<std::uint64_t> append(CallId id, LogEntry entry) override;
+  async::Task<void> release(ContainerId container, Outcome verdict) override;
+  async::Task<void> fail_all(FunctionId function, Outcome verdict) override;
+
+  Demand demand(const FunctionId& function) const override;
+  void on_demand(std::function<void(const FunctionId&)> notify) override {
+    notify_ = std::move(notify);
+  }
+  std::optional<CallId> call_of(const InputId& input) const override;
+  std::vector<LeasedInput> leased_by(const ContainerId& container) const override;
+  std::vector<FunctionId> functions_with_demand() const override;
+  async::Task<void> sweep() override;
+
+ private:
+  // Keeps a call in memory while a task uses it across a wait.
+  class Pin {
+   public:
+    Pin(Queue& queue, Alive alive, Call& call)
+        : queue_(&queue), alive_(std::move(alive)), call_(&call) {
+      ++call.pins;
+      queue.leave_idle(call);
+    }
+    Pin(Pin&& other) noexcept
+        : queue_(std::exchange(other.queue_, nullptr)),
+          alive_(std::move(other.alive_)),
+          call_(other.call_) {}
+    Pin& operator=(Pin&&) = delete;
+    ~Pin() {
+      if (queue_ != nullptr && *alive_) {
+        queue_->unpin(*call_);
+      }
+    }
+    Call& operator*() const { return *call_; }
+    Call* operator->() const { return call_; }
+
+   private:
+    Queue* queue_;
+    Alive alive_;
+    Call* call_;
+  };
+
+  struct Added {
+    std::vector<InputId> ids;      // as asked for
+    std::vector<Input*> fresh;     // made now
+    std::vector<Input*> unstored;  // there already, but not on disk yet
+  };
+
+  // --- calls ---
+  Function& function_of(const FunctionId& id);
+  Call& make_call(model::NewCall call, WallTime created_at);
+  void erase(Call& call);
+  void unpin(Call& call);
+  void leave_idle(Call& call);
+  void enter_idle_if_unused(Call& call);
+  static async::Task<Pin> find(Queue& self, CallId id);
+  Call& adopt(StoredCall stored);
+
+  // --- inputs ---
+  Result<void> admit(const Function& function, const std::vector<model::NewInput>& inputs) const;
+  Added add(Call& call, std::vector<model::NewInput> inputs);
+  static async::Task<void> publish(Queue& self, Call& call, std::vector<Input*> fresh);
+  void drop_unstored(Call& call, const std::vector<Input*>& inputs);
+  static std::vector<StoredInput> to_store(const std::vector<Input*>& inputs);
+  enum class Place { front, back };
+  void make_ready(Input& input, Place place);
+  void hold(Input& input);
+  void leave_container(Input& input);
+  void retry_later(Input& input, Duration delay);
+  Verdict judge(const Input& input, OutcomeKind outcome) const;
+  LeasedInput leased(const Input& input) const;
+
+  // --- endings ---
+  static StoredEnding ending_of(const Input& input, const Outcome& outcome);
+  void end(Input& input, LogEntry entry);
+  static async::Task<void> end_all(Queue& self, std::vector<Input*> inputs, Outcome outcome);
+  static async::Task<void> store_endings(Queue& self, std::vector<Input*> inputs, Outcome outcome);
+  void ending_failed(Input& input);
+  static async::Task<void> complete_durable(Queue& self, Input& input, Verdict verdict,
+                                            Outcome outcome);
+  void apply(Input& input, const Verdict& verdict);
+
+  // --- logs ---
+  void push_entry(Call& call, LogEntry entry);
+  void charge(std::size_t bytes) { bytes_ += bytes; }
+  void refund(std::size_t bytes) {
+    THAW_CHECK(bytes <= bytes_);
+    bytes_ -= bytes;
+  }
+  static std::size_t cost(const std::string& payload) { return payload.size() + entry_overhead; }
+
+  // --- background ---
+  void report(Function& function);
+  void start_timer();
+  static async::Task<void> retry_when_due(Queue& self, Alive alive);
+  void retry_due();
+  static async::Task<void> end_what_may_not_run(Queue& self, Alive alive,
+                                                std::vector<Input*> cancelled,
+                                                std::vector<Input*> damaged);
+
+  async::Loop& loop_;
+  store::Database& database_;
+  QueueLimits limits_;
+  Alive alive_ = std::make_shared<bool>(true);
+  std::size_t bytes_ = 0;
+  std::unordered_map<CallId, std::unique_ptr<Call>> calls_;
+  std::unordered_map<InputId, Input*> inputs_;
+  std::unordered_map<FunctionId, std::unique_ptr<Function>> functions_;
+  std::unordered_map<ContainerId, std::list<Input*>> containers_;
+  std::list<Call*> idle_memory_;  // finished and unused, the longest first
+  std::list<Call*> idle_durable_;
+  std::multimap<Instant, Input*> due_;
+  async::Event due_changed_;
+  bool timer_started_ = false;
+  std::vector<Function*> to_report_;
+  std::function<void(const FunctionId&)> notify_;
+  async::TaskGroup tasks_;
+};
+
+}  // namespace thaw::queue::detail

@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <utility>
+
+#include "thaw/base/check.h"
+#include "thaw/base/log.h"
+#include "thaw/codec/ids.h"
+#include "thaw/queue/detail/queue.h"
+
+namespace thaw::queue::detail {
+
+using State = Input::State;
+
+namespace {
+
+constexpr std::size_t most_calls = 1'000'000;
+constexpr Duration durable_idle_in_memory = 30s;
+constexpr int expired_per_write = 200;
+
+}  // namespace
+
+Queue::~Queue() {
+  *alive_ = false;
+  for (auto& [id, call] : calls_) {
+    call->changed.notify_all();
+  }
+}
+
+Function& Queue::function_of(const FunctionId& id) {
+  std::unique_ptr<Function>& slot = functions_[id];
+  if (!slot) {
+    slot = std::make_unique<Function>();
+    slot->id = id;
+  }
+  return *slot;
+}
+
+Call& Queue::make_call(model::NewCall call, WallTime created_at) {
+  auto made = std::make_unique<Call>();
+  made->function = &function_of(call.function);
+  made->created_at = created_at;
+  made->call = std::move(call);
+  charge(cost(made->call.options));
+  Call& result = *made;
+  calls_.emplace(result.call.id, std::move(made));
+  return result;
+}
+
+void Queue::erase(Call& call) {
+  leave_idle(call);
+  for (const auto& [index, input] : call.inputs) {
+    inputs_.erase(input->id);
+    refund(cost(input->payload));
+  }
+  refund(call.log_bytes);
+  refund(cost(call.call.options));
+  calls_.erase(calls_.find(call.call.id));
+}
+
+void Queue::leave_idle(Call& call) {
+  if (call.idle) {
+    call.idle = false;
+    (call.durable() ? idle_durable_ : idle_memory_).erase(call.idle_place);
+  }
+}
+
+void Queue::enter_idle_if_unused(Call& call) {
+  if (call.unfinished > 0 || call.pins > 0) {
+    return;
+  }
+  leave_idle(call);
+  std::list<Call*>& idle = call.durable() ? idle_durable_ : idle_memory_;
+  call.idle = true;
+  call.idle_since = monotonic_now();
+  call.idle_place = idle.insert(idle.end(), &call);
+}
+
+void Queue::unpin(Call& call) {
+  --call.pins;
+  if (call.forgotten && call.pins == 0 && call.unfinished == 0) {
+    erase(call);
+  } else {
+    enter_idle_if_unused(call);
+  }
+}
+
+// From memory, else from disk.
+async::Task<Queue::Pin> Queue::find(Queue& self, CallId id) {
+  const Alive alive = self.alive_;
+  if (const auto found = self.calls_.find(id); found != self.calls_.end()) {
+    co_return Pin(self, alive, *found->second);
+  }
+  std::function<Result<std::optional<StoredCall>>(store::Sql&)> load = [id](store::Sql& sql) {
+    return load_call(sql, id);
+  };
+  THAW_CO_TRY(std::optional<StoredCall> stored,
+              co_await self.database_.read<std::optional<StoredCall>>(std::move(load)));
+  if (!*alive) {
+    co_return closed();
+  }
+  // Another task may have been faster.
+  if (const auto found = self.calls_.find(id); found != self.calls_.end()) {
+    co_return Pin(self, alive, *found->second);
+  }
+  if (!stored) {
+    co_return Error::not_found("there is no call " + id.str() + ", or its results have expired");
+  }
+  co_return Pin(self, alive, self.adopt(std::move(*stored)));
+}
+
+// A finished call that comes back from disk, or an unfinished one at the start; its unfinished
+// inputs are `storing` until somebody makes them ready.
+Call& Queue::adopt(StoredCall stored) {
+  Call& call = make_call(std::move(stored.call), stored.created_at);
+  call.cancelled = stored.cancelled;
+  call.last_number = stored.last_number;
+  for (StoredInput& from : stored.inputs) {
+    auto input = std::make_unique<Input>();
+    input->id = std::move(from.id);
+    input->call = &call;
+    input->index = from.index;
+    input->payload = from.damaged ? std::string() : std::move(from.payload);
+    input->state = from.ended ? State::ended : State::storing;
+    input->attempts = from.attempts;
+    input->retries = from.retries;
+    input->enqueued_at = from.enqueued_at;
+    call.unfinished += from.ended ? 0 : 1;
+    charge(cost(input->payload));
+    inputs_.emplace(input->id, input.get());
+    call.inputs.emplace(from.index, std::move(input));
+  }
+  return call;
+}
+
+Result<void> Queue::load() {
+  std::vector<StoredCall> calls;
+  THAW_TRY_VOID(database_.read_now([&calls](store::Sql& sql) -> Result<void> {
+    THAW_TRY(calls, load_unfinished(sql));
+    return ok();
+  }));
+  std::vector<std::pair<std::int64_t, Input*>> runnable;
+  std::vector<Input*> cancelled;
+  std::vector<Input*> damaged;
+  for (StoredCall& stored : calls) {
+    const std::vector<StoredInput> inputs = [&stored] {
+      std::vector<StoredInput> unfinished;
+      for (const StoredInput& input : stored.inputs) {
+        if (!input.ended) {
+          StoredInput brief;
+          brief.id = input.id;
+          brief.order = input.order;
+          brief.damaged = input.damaged;
+          unfinished.push_back(std::move(brief));
+        }
+      }
+      return unfinished;
+    }();
+    const Call& call = adopt(std::move(stored));
+    for (const StoredInput& brief : inputs) {
+      Input* input = inputs_.at(brief.id);
+      if (call.cancelled) {
+        cancelled.push_back(input);
+      } else if (brief.damaged) {
+        damaged.push_back(input);
+      } else {
+        runnable.emplace_back(brief.order, input);
+      }
+    }
+  }
+  std::sort(runnable.begin(), runnable.end());
+  for (const auto& [order, input] : runnable) {
+    make_ready(*input, Place::back);
+  }
+  if (!cancelled.empty() || !damaged.empty()) {
+    tasks_.start("end what may not run",
+                 end_what_may_not_run(*this, alive_, std::move(cancelled), std::move(damaged)));
+  }
+  return ok();
+}
+
+async::Task<void> Queue::end_what_may_not_run(Queue& self, Alive alive,
+                                              std::vector<Input*> cancelled,
+                                              std::vector<Input*> damaged) {
+  if (!*alive) {
+    co_return closed();
+  }
+  for (const Input* input : damaged) {
+    log_error("a stored input is damaged", {{"input", input->id.str()}});
+  }
+  for (Input* input : cancelled) {
+    self.hold(*input);
+  }
+  for (Input* input : damaged) {
+    self.hold(*input);
+  }
+  Outcome terminated{OutcomeKind::terminated, {}};
+  THAW_CO_TRY_VOID(co_await end_all(self, std::move(cancelled), std::move(terminated)));
+  if (!*alive) {
+    co_return closed();
+  }
+  Outcome lost{OutcomeKind::internal_failure, {}};
+  co_return co_await end_all(self, std::move(damaged), std::move(lost));
+}
+
+async::Task<CallInfo> Queue::info(CallId id) {
+  THAW_CO_TRY(const Pin call, co_await find(*this, std::move(id)));
+  CallInfo info;
+  info.call = call->call;
+  info.inputs = static_cast<int>(call->inputs.size());
+  info.unfinished = call->unfinished;
+  info.cancelled = call->cancelled;
+  info.created_at = call->created_at;
+  co_return info;
+}
+
+void Queue::forget(const CallId& id) {
+  const auto found = calls_.find(id);
+  if (found == calls_.end() || found->second->unfinished > 0) {
+    return;
+  }
+  if (found->second->pins > 0) {
+    found->second->forgotten = true;
+  } else {
+    erase(*found->second);
+  }
+}
+
+// --- creating -----
+
+Result<void> Queue::admit(const Function& function,
+                          const std::vector<model::NewInput>& inputs) const {
+  std::size_t bytes = 0;
+  for (const model::NewInput& input : inputs) {
+    if (input.index < 0) {
+      return Error::invalid_argument("an input's index is negative");
+    }
+    bytes += cost(input.payload);
+  }
+  if (function.ready.size() + function.storing + inputs.size() > limits_.ready_per_function) {
+    return Error::resource_exhausted(
+        "the function " + function.id.str() + " has too many waiting inputs (at most " +
+        std::to_string(limits_.ready_per_function) + "); try again later");
+  }
+  if (bytes_ + bytes > limits_.payload_bytes_in_memory || calls_.size() >= most_calls) {
+    return Error::resource_exhausted("the queue holds too many calls or bytes; try again later");
+  }
+  return ok();
+}
+
+Queue::Added Queue::add(Call& call, std::vector<model::NewInput> inputs) {
+  Added added;
+  const WallTime now = wall_now();
+  for (model::NewInput& given : inputs) {
+    std::unique_ptr<Input>& slot = call.inputs[given.index];
+    if (slot) {
+      if (slot->state == State::storing) {
+        added.unstored.push_back(slot.get());
+      }
+      added.ids.push_back(slot->id);
+      continue;
+    }
+    slot = std::make_unique<Input>();
+    slot->id = InputId(codec::random_id("in"));
+    slot->call = &call;
+    slot->index = given.index;
+    slot->payload = std::move(given.payload);
+    slot->enqueued_at = now;
+    charge(cost(slot->payload));
+    inputs_.emplace(slot->id, slot.get());
+    ++call.unfinished;
+    added.ids.push_back(slot->id);
+    added.fresh.push_back(slot.get());
+  }
+  return added;
+}
+
+void Queue::drop_unstored(Call& call, const std::vector<Input*>& inputs) {
+  for (Input* input : inputs) {
+    inputs_.erase(input->id);
+    refund(cost(input->payload));
+    --call.unfinished;
+    call.inputs.erase(input->index);
+  }
+  call.changed.notify_all();
+}
+
+std::vector<StoredInput> Queue::to_store(const std::vector<Input*>& inputs) {
+  std::vector<StoredInput> stored;
+  stored.reserve(inputs.size());
+  for (const Input* input : inputs) {
+    StoredInput one;
+    one.id = input->id;
+    one.index = input->index;
+    one.payload = input->payload;
+    one.enqueued_at = input->enqueued_at;
+    stored.push_back(std::move(one));
+  }
+  return stored;
+}
+
+async::Task<std::vector<InputId>> Queue::create(model::NewCall call,
+                                                std::vector<model::NewInput> inputs) {
+  const Alive alive = alive_;
+  if (calls_.contains(call.id)) {
+    co_return Error::already_exists("there is a call " + call.id.str());
+  }
+  Function& function = function_of(call.function);
+  THAW_CO_TRY_VOID(admit(function, inputs));
+  Call& made = make_call(std::move(call), wall_now());
+  const Pin pin(*this, alive, made);
+  Added added = add(made, std::move(inputs));
+  if (made.durable()) {
+    function.storing += added.fresh.size();
+    auto rows = std::make_shared<const std::vector<StoredInput>>(to_store(added.fresh));
+    std::function<Result<void>(store::Sql&)> work =
+        [rows, head = made.call, at = made.created_at](store::Sql& sql) -> Result<void> {
+      THAW_TRY_VOID(insert_call(sql, head, at));
+      return insert_inputs(sql, head.id, *rows);
+    };
+    Result<void> stored = co_await database_.write<void>(std::move(work));
+    if (!*alive) {
+      co_return closed();
+    }
+    function.storing -= added.fresh.size();
+    if (!stored) {
+      drop_unstored(made, added.fresh);
+      made.forgotten = true;
+      co_return std::move(stored).error();
+    }
+  }
+  THAW_CO_TRY_VOID(co_await publish(*this, made, std::move(added.fresh)));
+  co_return std::move(added.ids);
+}
+
+// New inputs, on disk if they have to be, become ready.
+async::Task<void> Queue::publish(Queue& self, Call& call, std::vector<Input*> fresh) {
+  if (call.cancelled) {
+    // While they were stored. Nobody has seen them: they end like the others.
+    for (Input* input : fresh) {
+      self.hold(*input);
+    }
+    Outcome terminated{OutcomeKind::terminated, {}};
+    co_return co_await end_all(self, std::move(fresh), std::move(terminated));
+  }
+  for (Input* input : fresh) {
+    self.make_ready(*input, Place::back);
+  }
+  if (!fresh.empty()) {
+    call.function->became_ready.notify_all();
+  }
+  co_return ok();
+}
+
+async::Task<std::vector<InputId>> Queue::add_inputs(CallId id,
+                                                    std::vector<model::NewInput> inputs) {
+  const Alive alive = alive_;
+  THAW_CO_TRY(const Pin call, co_await find(*this, id));
+  if (call->cancelled) {
+    co_return Error::failed_precondition("the call " + id.str() + " was cancelled");
+  }
+  Function& function = *call->function;
+  THAW_CO_TRY_VOID(admit(function, inputs));
+  Added added = add(*call, std::move(inputs));
+  if (call->durable() && !added.fresh.empty()) {
+    function.storing += added.fresh.size();
+    auto rows = std::make_shared<const std::vector<StoredInput>>(to_store(added.fresh));
+    std::function<Result<void>(store::Sql&)> work = [rows, id](store::Sql& sql) {
+      return insert_inputs(sql, id, *rows);
+    };
+    Result<void> stored = co_await database_.write<void>(std::move(work));
+    if (!*alive) {
+      co_return closed();
+    }
+    function.storing -= added.fresh.size();
+    if (!stored) {
+      drop_unstored(*call, added.fresh);
+      co_return std::move(stored).error();
+    }
+  }
+  if (call->durable() && !added.unstored.empty()) {
+    // Writes end in order: once this one has, so has that of whoever sent the index first.
+    std::function<Result<void>(store::Sql&)> nothing = [](store::Sql&) { return ok(); };
+    THAW_CO_TRY_VOID(co_await database_.write<void>(std::move(nothing)));
+    if (!*alive) {
+      co_return closed();
+    }
+    for (const InputId& one : added.ids) {
+      if (!inputs_.contains(one)) {
+        co_return Error::unavailable("an input could not be stored; send it again");
+      }
+    }
+  }
+  THAW_CO_TRY_VOID(co_await publish(*this, *call, std::move(added.fresh)));
+  co_return std::move(added.ids);
+}
+
+async::Task<void> Queue::sweep() {
+  const Alive alive = alive_;
+  const Instant now = monotonic_now();
+  while (!idle_memory_.empty() &&
+         idle_memory_.front()->idle_since + limits_.keep_memory_results <= now) {
+    erase(*idle_memory_.front());
+  }
+  while (!idle_durable_.empty() &&
+         idle_durable_.front()->idle_since + durable_idle_in_memory <= now) {
+    erase(*idle_durable_.front());
+  }
+  const WallTime before =
+      wall_now() - std::chrono::duration_cast<std::chrono::microseconds>(limits_.keep_results);
+  while (true) {
+    std::function<Result<std::int64_t>(store::Sql&)> work = [before](store::Sql& sql) {
+      return detail::delete_finished(sql, before, expired_per_write);
+    };
+    THAW_CO_TRY(const std::int64_t deleted,
+                co_await database_.write<std::int64_t>(std::move(work)));
+    if (!*alive || deleted < expired_per_write) {
+      co_return ok();
+    }
+  }
+}
+
+}  // namespace thaw::queue::detail

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <utility>
+
+#include "thaw/queue/detail/queue.h"
+
+namespace thaw::queue::detail {
+
+using State = Input::State;
+
+namespace {
+
+constexpr std::size_t endings_per_write = 1'000;
+
+}  // namespace
+
+Verdict Queue::judge(const Input& input, OutcomeKind outcome) const {
+  const Delivery delivery{input.attempts, input.retries, input.call->cancelled};
+  return detail::judge(input.call->call.retry, limits_.redeliveries, delivery, outcome);
+}
+
+StoredEnding Queue::ending_of(const Input& input, const Outcome& outcome) {
+  StoredEnding ending;
+  ending.call = input.call->call.id;
+  ending.input = input.id;
+  ending.attempts = input.attempts;
+  ending.retries = input.retries;
+  LogEntry& entry = ending.entry;
+  entry.kind = LogEntry::Kind::final_;
+  entry.input = input.id;
+  entry.index = input.index;
+  entry.attempts = input.attempts;
+  entry.outcome = outcome.kind;
+  entry.container = input.container;
+  entry.payload = outcome.payload;
+  return ending;
+}
+
+// `entry.number` is 0 in a call that lives in memory: it is given here.
+void Queue::end(Input& input, LogEntry entry) {
+  Call& call = *input.call;
+  Function& function = *call.function;
+  leave_container(input);
+  if (input.state == State::ready) {
+    function.ready.erase(input.place);
+  } else {
+    if (input.state == State::delayed) {
+      due_.erase(input.due);
+    }
+    function.held.erase(input.place);
+  }
+  input.state = State::ended;
+  refund(input.payload.size());
+  input.payload = std::string();
+  --call.unfinished;
+  report(function);
+  push_entry(call, std::move(entry));
+  enter_idle_if_unused(call);
+}
+
+void Queue::ending_failed(Input& input) {
+  // The outcome is not on disk, so the input has not ended. Its container may try again; if it has
+  // none, another one gets it.
+  if (input.container.empty() || input.orphaned) {
+    leave_container(input);
+    make_ready(input, Place::front);
+    input.call->function->became_ready.notify_all();
+  } else {
+    input.state = State::leased;
+  }
+  input.call->changed.notify_all();
+}
+
+async::Task<void> Queue::end_all(Queue& self, std::vector<Input*> inputs, Outcome outcome) {
+  const Alive alive = self.alive_;
+  std::vector<Input*> durable;
+  for (Input* input : inputs) {
+    if (input->call->durable()) {
+      self.hold(*input);
+      durable.push_back(input);
+    } else {
+      self.end(*input, ending_of(*input, outcome).entry);
+    }
+  }
+  Result<void> result;
+  for (std::size_t first = 0; first < durable.size(); first += endings_per_write) {
+    const auto begin = durable.begin() + static_cast<std::ptrdiff_t>(first);
+    const auto end = durable.begin() + static_cast<std::ptrdiff_t>(
+                                           std::min(first + endings_per_write, durable.size()));
+    std::vector<Input*> some(begin, end);
+    Result<void> stored = co_await store_endings(self, std::move(some), outcome);
+    if (!*alive) {
+      co_return closed();
+    }
+    if (!stored) {
+      result = std::move(stored);
+    }
+  }
+  co_return result;
+}
+
+async::Task<void> Queue::store_endings(Queue& self, std::vector<Input*> inputs, Outcome outcome) {
+  const Alive alive = self.alive_;
+  auto endings = std::make_shared<std::vector<StoredEnding>>();
+  for (const Input* input : inputs) {
+    endings->push_back(ending_of(*input, outcome));
+  }
+  std::function<Result<void>(store::Sql&)> work =
+      [endings, now = wall_now()](store::Sql& sql) -> Result<void> {
+    for (StoredEnding& ending : *endings) {
+      THAW_TRY(ending.entry.number, end_input(sql, ending, now));
+    }
+    return ok();
+  };
+  Result<void> stored = co_await self.database_.write<void>(std::move(work));
+  if (!*alive) {
+    co_return closed();
+  }
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (stored) {
+      self.end(*inputs[i], std::move((*endings)[i].entry));
+    } else {
+      self.ending_failed(*inputs[i]);
+    }
+  }
+  co_return stored;
+}
+
+void Queue::apply(Input& input, const Verdict& verdict) {
+  if (verdict.next == Verdict::Next::retry) {
+    retry_later(input, verdict.delay);
+  } else {
+    leave_container(input);
+    make_ready(input, Place::front);
+    input.call->function->became_ready.notify_all();
+  }
+}
+
+async::Task<void> Queue::complete(InputId id, ContainerId container, Outcome outcome) {
+  const Alive alive = alive_;
+  Input* input = nullptr;
+  while (true) {
+    const auto found = inputs_.find(id);
+    input = found == inputs_.end() ? nullptr : found->second;
+    if (input == nullptr || input->container != container ||
+        (input->state != State::leased && input->state != State::ending)) {
+      co_return ok();
+    }
+    if (input->state == State::leased) {
+      break;
+    }
+    // A first outcome is on its way to the disk; this one is ignored once that has arrived.
+    const Pin pin(*this, alive, *input->call);
+    THAW_CO_TRY([[maybe_unused]] const bool notified,
+                co_await input->call->changed.wait(Instant::max()));
+    if (!*alive) {
+      co_return closed();
+    }
+  }
+  if (input->call->cancelled && outcome.kind == OutcomeKind::internal_failure) {
+    outcome = Outcome{OutcomeKind::terminated, {}};
+  }
+  const Verdict verdict = judge(*input, outcome.kind);
+  if (input->call->durable() && verdict.next != Verdict::Next::redeliver) {
+    co_return co_await complete_durable(*this, *input, verdict, std::move(outcome));
+  }
+  if (verdict.next == Verdict::Next::end) {
+    LogEntry entry = ending_of(*input, {outcome.kind, {}}).entry;
+    entry.payload = std::move(outcome.payload);
+    end(*input, std::move(entry));
+  } else {
+    apply(*input, verdict);
+  }
+  co_return ok();
+}
+
+async::Task<void> Queue::complete_durable(Queue& self, Input& input, Verdict verdict,
+                                          Outcome outcome) {
+  const Alive alive = self.alive_;
+  self.hold(input);
+  if (verdict.next == Verdict::Next::end) {
+    std::vector<Input*> one{&input};
+    co_return co_await store_endings(self, std::move(one), std::move(outcome));
+  }
+  std::function<Result<void>(store::Sql&)> work = [id = input.id, attempts = input.attempts,
+                                                   retries = input.retries + 1](store::Sql& sql) {
+    return note_delivery(sql, id, attempts, retries);
+  };
+  Result<void> stored = co_await self.database_.write<void>(std::move(work));
+  if (!*alive) {
+    co_return closed();
+  }
+  if (!stored) {
+    self.ending_failed(input);
+    co_return stored;
+  }
+  self.apply(input, verdict);
+  // Whoever waits to learn how this delivery ended may go on.
+  Call& call = *input.call;
+  call.changed.notify_all();
+  if (call.cancelled) {
+    // Meanwhile: it is not to run again.
+    std::vector<Input*> one{&input};
+    Outcome terminated{OutcomeKind::terminated, {}};
+    co_return co_await end_all(self, std::move(one), std::move(terminated));
+  }
+  co_return ok();
+}
+
+async::Task<void> Queue::release(ContainerId container, Outcome verdict) {
+  const auto found = containers_.find(container);
+  if (found == containers_.end()) {
+    co_return ok();
+  }
+  const Alive alive = alive_;
+  std::vector<Input*> again;
+  std::vector<Input*> cancelled;
+  std::vector<Input*> ended;
+  for (Input* input : found->second) {
+    const bool internal = verdict.kind == OutcomeKind::internal_failure;
+    if (input->state == State::ending) {
+      input->orphaned = true;
+    } else if (input->call->cancelled && internal) {
+      cancelled.push_back(input);
+    } else if (internal && judge(*input, verdict.kind).next == Verdict::Next::redeliver) {
+      again.push_back(input);
+    } else {
+      ended.push_back(input);
+    }
+  }
+  // Redelivery needs no write: the delivery was recorded when it began.
+  Function* function = nullptr;
+  for (auto it = again.rbegin(); it != again.rend(); ++it) {
+    leave_container(**it);
+    make_ready(**it, Place::front);
+    if (function != nullptr && function != (*it)->call->function) {
+      function->became_ready.notify_all();
+    }
+    function = (*it)->call->function;
+  }
+  if (function != nullptr) {
+    function->became_ready.notify_all();
+  }
+  for (const auto* list : {&cancelled, &ended}) {
+    for (Input* input : *list) {
+      hold(*input);
+      input->orphaned = true;
+    }
+  }
+  Outcome terminated{OutcomeKind::terminated, {}};
+  const Result<void> first = co_await end_all(*this, std::move(cancelled), std::move(terminated));
+  if (!*alive) {
+    co_return closed();
+  }
+  THAW_CO_TRY_VOID(co_await end_all(*this, std::move(ended), std::move(verdict)));
+  co_return first;
+}
+
+async::Task<void> Queue::fail_all(FunctionId id, Outcome verdict) {
+  const auto found = functions_.find(id);
+  if (found == functions_.end()) {
+    co_return ok();
+  }
+  const Function& function = *found->second;
+  std::vector<Input*> all;
+  for (Input* input : function.held) {
+    if (input->state != State::ending) {
+      all.push_back(input);
+    }
+  }
+  all.insert(all.end(), function.ready.begin(), function.ready.end());
+  co_return co_await end_all(*this, std::move(all), std::move(verdict));
+}
+
+async::Task<std::vector<InputId>> Queue::cancel(CallId id) {
+  const Alive alive = alive_;
+  THAW_CO_TRY(const Pin call, co_await find(*this, id));
+  if (call->unfinished == 0 && !call->inputs.empty()) {
+    co_return std::vector<InputId>{};
+  }
+  call->cancelled = true;
+  std::vector<InputId> running;
+  std::vector<Input*> waiting;
+  for (const auto& [index, input] : call->inputs) {
+    if (input->state == State::leased) {
+      running.push_back(input->id);
+    } else if (input->state == State::ready || input->state == State::delayed) {
+      waiting.push_back(input.get());
+    }
+  }
+  std::sort(waiting.begin(), waiting.end(),
+            [](const Input* a, const Input* b) { return a->index < b->index; });
+  if (call->durable()) {
+    for (Input* input : waiting) {
+      hold(*input);  // before the wait, so that nobody leases them
+    }
+    std::function<Result<void>(store::Sql&)> work = [id](store::Sql& sql) {
+      return mark_cancelled(sql, id);
+    };
+    const Result<void> stored = co_await database_.write<void>(std::move(work));
+    if (!*alive) {
+      co_return closed();
+    }
+    if (!stored) {
+      for (Input* input : waiting) {
+        ending_failed(*input);
+      }
+      call->cancelled = false;
+      co_return stored.error();
+    }
+  }
+  Outcome terminated{OutcomeKind::terminated, {}};
+  THAW_CO_TRY_VOID(co_await end_all(*this, std::move(waiting), std::move(terminated)));
+  co_return running;
+}
+
+}  // namespace thaw::queue::detail

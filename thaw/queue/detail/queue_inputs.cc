@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/base/check.h"
+#include "thaw/queue/detail/queue.h"
+
+namespace thaw::queue::detail {
+
+using State = Input::State;
+
+// From `storing`: into the function's list. From the held ones: back to the ready ones.
+void Queue::make_ready(Input& input, Place place) {
+  Function& function = *input.call->function;
+  const auto position = place == Place::front ? function.ready.begin() : function.ready.end();
+  if (input.state == State::storing) {
+    input.place = function.ready.insert(position, &input);
+  } else {
+    function.ready.splice(position, function.held, input.place);
+  }
+  input.state = State::ready;
+  input.ready_since = wall_now();
+  report(function);
+}
+
+// Into the function's held inputs, from wherever it is; `ending` until its caller says otherwise.
+void Queue::hold(Input& input) {
+  Function& function = *input.call->function;
+  switch (input.state) {
+    case State::storing: input.place = function.held.insert(function.held.end(), &input); break;
+    case State::ready:
+      function.held.splice(function.held.end(), function.ready, input.place);
+      break;
+    case State::delayed: due_.erase(input.due); break;
+    case State::leased:
+    case State::ending:
+    case State::ended: break;
+  }
+  input.state = State::ending;
+}
+
+void Queue::leave_container(Input& input) {
+  const auto found = containers_.find(input.container);
+  if (input.container.empty() || found == containers_.end()) {
+    return;
+  }
+  found->second.erase(input.lease_place);
+  if (found->second.empty()) {
+    containers_.erase(found);
+  }
+  input.container = ContainerId();
+  --input.call->function->leased;
+  report(*input.call->function);
+}
+
+LeasedInput Queue::leased(const Input& input) const {
+  LeasedInput out;
+  out.input = input.id;
+  out.call = input.call->call.id;
+  out.function = input.call->call.function;
+  out.durability = input.call->call.durability;
+  out.index = input.index;
+  out.attempt = input.attempts;
+  out.retry = input.retries;
+  out.payload = input.payload;
+  out.enqueued_at = input.enqueued_at;
+  return out;
+}
+
+std::vector<LeasedInput> Queue::lease(const FunctionId& id, const ContainerId& container,
+                                      std::size_t max) {
+  std::vector<LeasedInput> leases;
+  THAW_CHECK(!container.empty());
+  const auto found = functions_.find(id);
+  if (found == functions_.end() || found->second->ready.empty() || max == 0) {
+    return leases;
+  }
+  Function& function = *found->second;
+  std::list<Input*>& mine = containers_[container];
+  struct Delivered {
+    InputId input;
+    int attempts;
+    int retries;
+  };
+  std::vector<Delivered> durable;
+  while (!function.ready.empty() && leases.size() < max) {
+    Input& input = *function.ready.front();
+    function.held.splice(function.held.end(), function.ready, input.place);
+    input.state = State::leased;
+    input.container = container;
+    input.orphaned = false;
+    input.lease_place = mine.insert(mine.end(), &input);
+    ++input.attempts;
+    ++function.leased;
+    if (input.call->durable()) {
+      durable.push_back({input.id, input.attempts, input.retries});
+    }
+    leases.push_back(leased(input));
+  }
+  if (!durable.empty()) {
+    database_.write_later([durable = std::move(durable)](store::Sql& sql) -> Result<void> {
+      for (const Delivered& one : durable) {
+        THAW_TRY_VOID(note_delivery(sql, one.input, one.attempts, one.retries));
+      }
+      return ok();
+    });
+  }
+  report(function);
+  return leases;
+}
+
+void Queue::retry_later(Input& input, Duration delay) {
+  leave_container(input);
+  ++input.retries;
+  input.state = State::delayed;
+  const Instant when = monotonic_now() + delay;
+  input.due = due_.emplace(when, &input);
+  start_timer();
+  if (input.due == due_.begin()) {
+    due_changed_.notify_all();
+  }
+}
+
+void Queue::start_timer() {
+  if (!timer_started_) {
+    timer_started_ = true;
+    tasks_.start("retry inputs", retry_when_due(*this, alive_));
+  }
+}
+
+async::Task<void> Queue::retry_when_due(Queue& self, Alive alive) {
+  while (*alive) {
+    self.retry_due();
+    const Instant next = self.due_.empty() ? Instant::max() : self.due_.begin()->first;
+    THAW_CO_TRY([[maybe_unused]] const bool notified, co_await self.due_changed_.wait(next));
+  }
+  co_return ok();
+}
+
+void Queue::retry_due() {
+  const Instant now = monotonic_now();
+  while (!due_.empty() && due_.begin()->first <= now) {
+    Input& input = *due_.begin()->second;
+    due_.erase(due_.begin());
+    make_ready(input, Place::back);
+    input.call->function->became_ready.notify_all();
+  }
+}
+
+}  // namespace thaw::queue::detail
