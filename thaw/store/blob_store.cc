@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <utility>
 
@@ -33,15 +34,19 @@ Error not_its_name(const std::string& path) {
 
 // What a writer leaves behind, wherever it is dropped: nothing.
 struct Draft {
-  std::string path;
+  const std::string path;
+  std::atomic<bool> there = true;
   os::Fd file;
   Digest sha256{Digest::Kind::sha256};
   Digest md5{Digest::Kind::md5};
   std::uint64_t size = 0;
   Result<void> state;  // the first failure; a draft with a hole is never finished
 
-  ~Draft() {
-    if (!path.empty()) {
+  explicit Draft(std::string name) : path(std::move(name)) {}
+  ~Draft() { discard(); }
+  // A pool thread may hold the draft a moment longer than its writer lives; the file goes at once.
+  void discard() {
+    if (there.exchange(false)) {
       ::unlink(path.c_str());
     }
   }
@@ -72,7 +77,7 @@ Result<StoredBlob> seal(Draft& draft, const std::string& folder, const std::stri
   THAW_TRY([[maybe_unused]] const bool made, detail::make_folder(shelf));
   // Over a blob of that name if there is one: the new file is known to be right.
   THAW_TRY_VOID(detail::rename_file(draft.path, shelf + "/" + blob.sha256_hex.substr(2)));
-  draft.path.clear();
+  draft.there = false;
   THAW_TRY_VOID(detail::sync_folder(shelf));
   return blob;
 }
@@ -81,6 +86,7 @@ class FileWriter final : public BlobStore::Writer {
  public:
   FileWriter(async::Pool& pool, std::string folder, std::shared_ptr<Draft> draft)
       : pool_(pool), folder_(std::move(folder)), draft_(std::move(draft)) {}
+  ~FileWriter() override { draft_->discard(); }
 
   async::Task<void> write(std::string piece) override {
     auto work = [draft = draft_, piece = std::move(piece)] { return append(*draft, piece); };
@@ -88,7 +94,9 @@ class FileWriter final : public BlobStore::Writer {
   }
   async::Task<StoredBlob> finish(std::string expected_sha256_hex) override {
     auto work = [draft = draft_, folder = folder_, expected = std::move(expected_sha256_hex)] {
-      return seal(*draft, folder, expected);
+      Result<StoredBlob> blob = seal(*draft, folder, expected);
+      draft->discard();
+      return blob;
     };
     co_return co_await async::blocking(pool_, std::move(work));
   }
@@ -192,6 +200,7 @@ class FileBlobStore final : public BlobStore {
       const std::string name = sha256_hex(bytes);
       const std::string path = path_of(folder, name);
       if (detail::exists(path) && get_whole(name, path)) {
+        draft->discard();
         Digest md5(Digest::Kind::md5);
         md5.update(bytes);
         return StoredBlob{name, md5.finish(), bytes.size()};
@@ -234,10 +243,8 @@ class FileBlobStore final : public BlobStore {
   }
 
   Result<std::shared_ptr<Draft>> start_draft() {
-    auto draft = std::make_shared<Draft>();
-    const std::string path = folder_ + "/tmp/" + std::to_string(++drafts_);
-    THAW_TRY(draft->file, detail::open_file(path, O_WRONLY | O_CREAT | O_EXCL, 0600));
-    draft->path = path;
+    auto draft = std::make_shared<Draft>(folder_ + "/tmp/" + std::to_string(++drafts_));
+    THAW_TRY(draft->file, detail::open_file(draft->path, O_WRONLY | O_CREAT | O_EXCL, 0600));
     return draft;
   }
 

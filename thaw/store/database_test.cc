@@ -313,6 +313,53 @@ TEST_CASE("a damaged file is data_loss when it is opened") {
   CHECK(code_of_open(with_table(folder)) == Code::data_loss);
 }
 
+TEST_CASE(
+    "a write-ahead log that is damaged in the middle is data_loss, one cut short is a crash") {
+  TempFolder folder;
+  TempFolder copy;
+  async::Loop loop;
+  auto database = reopen(loop, folder);
+  const auto body = [](Database& db) -> async::Task<void> {
+    for (std::int64_t i = 0; i < 40; ++i) {
+      Work work = insert(i, std::string(500, 'x'));
+      THAW_CO_TRY_VOID(co_await db.write<void>(std::move(work)));
+    }
+    co_return ok();
+  };
+  REQUIRE(loop.run_task(body(*database)));
+  // What the files look like when the process is killed now.
+  for (const char* name : {"t.db", "t.db-wal"}) {
+    std::filesystem::copy_file(folder / name, copy / name);
+  }
+  const std::string wal = copy / "t.db-wal";
+  const auto size = static_cast<off_t>(std::filesystem::file_size(wal));
+  REQUIRE(size > 40 * 4096);
+  Code expected = Code::data_loss;
+  std::int64_t left = 0;
+  SUBCASE("a page in the middle") { overwrite(wal, size / 2, std::string(100, 'Z')); }
+  SUBCASE("a page near the beginning") { overwrite(wal, 5 * 4096, "Z"); }
+  SUBCASE("a frame's own header") { overwrite(wal, 32 + 10 * (24 + 4096) + 8, "salt"); }
+  SUBCASE("nothing") {
+    expected = Code::ok;
+    left = 40;
+  }
+  SUBCASE("its end is missing") {
+    shorten(wal, size - 2000);
+    expected = Code::ok;
+    left = 39;
+  }
+  SUBCASE("the last commit is torn") {
+    overwrite(wal, size - 2000, "Z");
+    expected = Code::ok;
+    left = 39;
+  }
+  CHECK(code_of_open(with_table(copy)) == expected);
+  if (expected == Code::ok) {
+    async::Loop other;
+    CHECK(count(*reopen(other, copy)) == left);
+  }
+}
+
 TEST_CASE("somebody else's database is refused, not changed") {
   TempFolder folder;
   const std::string path = folder / "t.db";

@@ -12,6 +12,7 @@
 #include "thaw/base/log.h"
 #include "thaw/base/time.h"
 #include "thaw/store/detail/files.h"
+#include "thaw/store/detail/wal_check.h"
 
 namespace thaw::store::detail {
 
@@ -153,6 +154,9 @@ Result<std::unique_ptr<Connection>> open_database(const DatabaseOptions& options
     THAW_TRY_VOID(make_new(path));
   }
   THAW_TRY_VOID(check_header(path));
+  if (options.sync == DatabaseOptions::Sync::full) {
+    THAW_TRY_VOID(check_wal(path + "-wal"));
+  }
   THAW_TRY(auto connection, Connection::open(path, Connection::Mode::write));
   THAW_TRY_VOID(configure(*connection, options.sync));
   THAW_TRY_VOID(connection->script("PRAGMA journal_mode = WAL;"));
