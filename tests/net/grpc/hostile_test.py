@@ -69,7 +69,8 @@ class HostileTest(unittest.TestCase):
         for noise in (os.urandom(5000), b"\xff" * 5000, frame(SETTINGS, 0, 0, b"12345"),
                       frame(PING, 0, 0, b"short"), frame(WINDOW_UPDATE, 0, 0, bytes(4)),
                       frame(HEADERS, END_HEADERS, 2, b"\x82"), frame(DATA, 0, 5, b"x"),
-                      frame(CONTINUATION, END_HEADERS, 1, b"\x82"), frame(HEADERS, 4, 1, b"\xff" * 9),
+                      frame(CONTINUATION, END_HEADERS, 1, b"\x82"),
+                      frame(HEADERS, END_HEADERS, 1, b"\xff" * 9),
                       frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 2**31)),
                       frame(5, 4, 1, bytes(8))):
             peer = self.peer()
@@ -121,7 +122,8 @@ class HostileTest(unittest.TestCase):
     def test_rapid_resets(self):
         peer = self.peer()
         first, again = (peer.head(SERVICE + "Park") for _ in range(2))
-        attack = [frame(HEADERS, END_HEADERS | END_STREAM, stream, first if stream == 1 else again) +
+        attack = [frame(HEADERS, END_HEADERS | END_STREAM, stream,
+                        first if stream == 1 else again) +
                   frame(RST_STREAM, 0, stream, CANCEL.to_bytes(4, "big"))
                   for stream in range(1, 100_000, 2)]
         peer.sock.settimeout(5)

@@ -2,7 +2,8 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream.h>
 
-#include <limits>
+#include <algorithm>
+#include <array>
 
 #include "thaw/base/check.h"
 #include "thaw/codec/encoding.h"
@@ -16,6 +17,12 @@ namespace {
 // Messages up to this size are serialised into one string; larger ones are lent to the stream field
 // by field, so that a message that waits for its reader exists only once.
 constexpr std::size_t small_message = 16u << 10;
+
+nghttp2_nv constant(std::string_view name, std::string_view value) {
+  return {reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())),
+          reinterpret_cast<std::uint8_t*>(const_cast<char*>(value.data())), name.size(),
+          value.size(), NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
+}
 
 bool is_binary(std::string_view name) { return name.ends_with("-bin"); }
 
@@ -102,6 +109,12 @@ class GrpcExchange : public GrpcCall, public GrpcStream {
     const auto prefix = grpc_prefix(size);
     const std::string_view prefix_bytes(prefix.data(), prefix.size());
     if (size <= small_message) {
+      if (char* room = stream_.try_send(prefix.size() + size)) {
+        std::copy(prefix.begin(), prefix.end(), room);
+        message.SerializeWithCachedSizesToArray(
+            reinterpret_cast<std::uint8_t*>(room + prefix.size()));
+        co_return ok();
+      }
       std::string whole(prefix_bytes);
       whole.resize(prefix.size() + size);
       message.SerializeWithCachedSizesToArray(
@@ -165,9 +178,9 @@ class GrpcExchange : public GrpcCall, public GrpcStream {
  private:
   void send_head() {
     if (!stream_.head_sent()) {
-      Headers head;
-      head.add("content-type", "application/grpc");
-      stream_.send_head(200, head, Http2Stream::Body::follows);
+      static const nghttp2_nv head[] = {constant(":status", "200"),
+                                        constant("content-type", "application/grpc")};
+      stream_.send_fields(head, Http2Stream::Body::follows);
     }
   }
 

@@ -110,6 +110,11 @@ std::string Inbox::take_message(std::size_t message_bytes) {
   const std::size_t whole = grpc_prefix_bytes + message_bytes;
   THAW_CHECK(size() >= whole);
   const std::size_t rest = size() - whole;
+  if (rest == 0 && begin_ == 0) {
+    std::string message = std::exchange(bytes_, {});
+    message.erase(0, grpc_prefix_bytes);
+    return message;
+  }
   if (message_bytes < (64u << 10) || rest > message_bytes) {
     std::string message = bytes_.substr(begin_ + grpc_prefix_bytes, message_bytes);
     drop(whole);

@@ -32,6 +32,7 @@ struct Http2Session::Callbacks {
       return 0;
     }
     auto created = std::make_shared<Http2Stream>(session, id);
+    created->request().headers.fields.reserve(12);
     nghttp2_session_set_stream_user_data(native, id, created.get());
     session.streams_.emplace(id, std::move(created));
     return 0;

@@ -182,6 +182,17 @@ class Http2Stream::Loan {
   Http2Stream& stream_;
 };
 
+char* Http2Stream::try_send(std::size_t count) {
+  if (closed_ || session_ == nullptr || ended_ || lent_bytes_ > 0 || count > least_allowance ||
+      (unsent() > 0 && unsent() + count > allowance())) {
+    return nullptr;
+  }
+  session_->count_unsent(static_cast<std::ptrdiff_t>(count));
+  queued_.resize(queued_.size() + count);
+  queue_changed();
+  return queued_.data() + queued_.size() - count;
+}
+
 async::Task<void> Http2Stream::send(std::vector<std::string_view> pieces) {
   std::size_t total = 0;
   for (const auto piece : pieces) {
@@ -341,14 +352,18 @@ void Http2Stream::send_continue() {
 }
 
 void Http2Stream::send_head(int status, const Headers& headers, Body body) {
+  const std::string status_text = std::to_string(status);
+  auto fields = fields_of(headers);
+  fields.insert(fields.begin(), field(":status", status_text));
+  send_fields(fields, body);
+}
+
+void Http2Stream::send_fields(std::span<const nghttp2_nv> fields, Body body) {
   if (session_ == nullptr || closed_ || head_sent_) {
     return;
   }
   head_sent_ = true;
   ended_ = ended_ || body == Body::none;
-  const std::string status_text = std::to_string(status);
-  auto fields = fields_of(headers);
-  fields.insert(fields.begin(), field(":status", status_text));
   nghttp2_data_provider provider{};
   provider.source.ptr = this;
   provider.read_callback = read_source;

@@ -9,9 +9,12 @@
 // every operation fails. Loop thread only.
 #pragma once
 
+#include <nghttp2/nghttp2.h>
+
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,11 +47,16 @@ class Http2Stream {
   // Queues the head of the answer. Without a body the stream ends here.
   enum class Body { follows, none };
   void send_head(int status, const Headers& headers, Body body);
+  // The same for fields that are known to be right; they are copied unless flagged otherwise.
+  void send_fields(std::span<const nghttp2_nv> fields, Body body);
   void send_continue();  // 100
   bool head_sent() const { return head_sent_; }
   // Small pieces are copied and return at once while the allowance lasts; larger ones are lent:
   // the bytes must stay where they are until the task ends.
   async::Task<void> send(std::vector<std::string_view> pieces);
+  // Room for `count` bytes at the end of the queue, to be filled in at once; null if that would
+  // pass the allowance, and then send() waits.
+  char* try_send(std::size_t count);
   // No more bytes follow; trailers, if any, end the stream.
   void send_end(Headers trailers);
   void reset(std::uint32_t http2_error);
