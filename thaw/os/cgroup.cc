@@ -43,6 +43,18 @@ std::uint64_t read_keyed(const std::string& path, const std::string& key) {
 
 constexpr std::uint32_t cpu_period_us = 100'000;
 
+// Where they are handed down already nothing is written: a service manager may own that group.
+Result<void> hand_down_controllers(const std::string& knob) {
+  THAW_TRY(const std::string now, read_text(knob));
+  for (const std::string name : {"cpu", "memory", "pids"}) {
+    const std::string words = " " + now.substr(0, now.find('\n')) + " ";
+    if (words.find(" " + name + " ") == std::string::npos) {
+      THAW_TRY_VOID(write_text(knob, "+" + name));
+    }
+  }
+  return ok();
+}
+
 }  // namespace
 
 Result<CgroupLayout> CgroupLayout::detect() {
@@ -110,8 +122,8 @@ Result<void> Cgroup::make(Role role) const {
   }
   if (layout_.version == CgroupLayout::Version::v2 && role == Role::parent) {
     const std::string root = layout_.hierarchies.front();
-    THAW_TRY_VOID(write_text(root + "/cgroup.subtree_control", "+cpu +memory +pids"));
-    THAW_TRY_VOID(write_text(path(root, "cgroup.subtree_control"), "+cpu +memory +pids"));
+    THAW_TRY_VOID(hand_down_controllers(root + "/cgroup.subtree_control"));
+    THAW_TRY_VOID(hand_down_controllers(path(root, "cgroup.subtree_control")));
   }
   return ok();
 }

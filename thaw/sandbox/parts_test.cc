@@ -3,6 +3,7 @@
 // The parts that need no root: what crosses the wire, and what strangers' files may say.
 #include <doctest/doctest.h>
 
+#include "thaw/sandbox/detail/resolver.h"
 #include "thaw/sandbox/detail/system_calls.h"
 #include "thaw/sandbox/detail/user_lookup.h"
 #include "thaw/sandbox/detail/wire.h"
@@ -97,6 +98,17 @@ TEST_CASE("broken lines of a passwd file make nobody root") {
   }
   CHECK(find_user("lost", passwd, group)->home == "/");
   CHECK(!find_user("root", std::string(100'000, ':'), ""));
+}
+
+TEST_CASE("name servers that a sandbox cannot reach are left out") {
+  CHECK(reachable_resolvers("nameserver 127.0.0.53\noptions edns0\n").empty());
+  CHECK(reachable_resolvers("nameserver 10.0.0.1\n") == "nameserver 10.0.0.1\n");
+  CHECK(
+      reachable_resolvers("search x\nnameserver ::1\nnameserver fd00::1\nnameserver\t9.9.9.9\n") ==
+      "search x\nnameserver\t9.9.9.9\n");
+  CHECK(reachable_resolvers("nameserver fd00::1\n") == "nameserver fd00::1\n");
+  CHECK(name_servers("nameserver 10.0.0.1\nnameserver 127.0.0.1\nnameserver x;drop\n") ==
+        std::vector<std::string>{"10.0.0.1"});
 }
 
 TEST_CASE("both lists of system calls compile to filters that the kernel can take") {

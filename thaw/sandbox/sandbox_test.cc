@@ -167,3 +167,49 @@ TEST_CASE("two sandboxes of one name are refused and the first goes on") {
   CHECK(house.first_output(*first) == "sleeping\n");
   house.run(first->remove());
 }
+
+namespace {
+
+async::Task<void> start_and_end(Spawner& spawner, SandboxSpec spec, int& ended) {
+  THAW_CO_TRY(const auto sandbox, co_await spawner.start(std::move(spec)));
+  THAW_CO_TRY(const auto text, co_await sandbox->read_stdout());
+  THAW_CO_TRY(const ExitStatus status, co_await sandbox->wait());
+  THAW_CO_TRY_VOID(co_await sandbox->remove());
+  ended += text == "alive\n" && status.code == 0 ? 1 : 0;
+  co_return ok();
+}
+
+}  // namespace
+
+TEST_CASE("thirty sandboxes that are wanted at once all start, and nothing is left of them") {
+  if (skipped()) return;
+  House house(House::Networking::on);
+  int ended = 0;
+  async::TaskGroup tasks(house.loop);
+  for (int i = 0; i < 30; ++i) {
+    tasks.start("sandbox", start_and_end(*house.spawner, house.spec({"print", "alive"}), ended));
+  }
+  CHECK(house.run(tasks.join(monotonic_now() + 60s)));
+  CHECK(ended == 30);
+  CHECK(os::list_folder(house.options.folder).size() == 2);  // the lock and the record
+}
+
+TEST_CASE("a start that is cancelled leaves nothing") {
+  if (skipped()) return;
+  House house;
+  int ended = 0;
+  async::TaskGroup tasks(house.loop);
+  const auto body = [](async::TaskGroup& group, House& own, int& count) -> async::Task<void> {
+    for (int i = 0; i < 10; ++i) {
+      auto handle =
+          group.start("start", start_and_end(*own.spawner, own.spec({"sleep", "100"}), count));
+      THAW_CO_TRY_VOID(co_await async::sleep_for(std::chrono::milliseconds(i)));
+      handle.cancel();
+    }
+    co_return co_await group.stop();
+  };
+  house.run(body(tasks, house, ended));
+  CHECK(ended == 0);
+  // One more goes through the same spawner after all removals before it were asked for.
+  CHECK(house.out_of({"print", "alive"}) == "alive\n");
+}

@@ -133,7 +133,6 @@ void run_first_process(FirstProcess self) {
           .number(static_cast<std::uint64_t>(Duration(started->started.time_since_epoch()).count()))
           .bytes());
   ::setpriority(PRIO_PROCESS, 0, self.niceness);
-  ::prctl(PR_SET_DUMPABLE, 0);
   auto harmless = apply_filter(self.filter);
   if (harmless) {
     harmless = drop_capabilities(may_kill);

@@ -78,7 +78,8 @@ Result<os::Fd> join_machine(const std::string& instance) {
   return file;
 }
 
-std::vector<std::string> dead_servers() {
+Result<std::vector<std::string>> dead_servers() {
+  THAW_TRY(const os::Fd lock, lock_machine());
   std::vector<std::string> dead;
   for (const std::string& name : os::list_folder(servers)) {
     if (!is_alive(name)) {

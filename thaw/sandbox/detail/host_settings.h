@@ -24,8 +24,8 @@ Result<os::Fd> lock_machine();
 Result<os::Fd> join_machine(const std::string& instance);
 // Forgets the server; restores the settings if no other is alive. Call with lock_machine() held.
 void leave_machine(const std::string& instance);
-// Servers that were killed.
-std::vector<std::string> dead_servers();
+// Servers that were killed. Takes lock_machine(): one that is just joining is not dead.
+Result<std::vector<std::string>> dead_servers();
 
 // Both are harmless to repeat. Call with lock_machine() held.
 Result<void> switch_on_forwarding();

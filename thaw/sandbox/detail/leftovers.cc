@@ -86,7 +86,7 @@ Result<void> remove_instance(const std::string& instance, const os::CgroupLayout
 }
 
 Result<void> remove_leftovers(const std::string& folder, const os::CgroupLayout& layout) {
-  std::vector<std::string> instances = dead_servers();
+  THAW_TRY(std::vector<std::string> instances, dead_servers());
   const auto record = os::read_text(folder + record_file);
   std::istringstream lines(record ? *record : std::string());
   for (std::string instance; std::getline(lines, instance);) {

@@ -12,6 +12,7 @@
 #include "thaw/base/check.h"
 #include "thaw/os/files.h"
 #include "thaw/sandbox/detail/host_settings.h"
+#include "thaw/sandbox/detail/resolver.h"
 #include "thaw/sandbox/detail/rules.h"
 
 namespace thaw::sandbox::detail {
@@ -153,6 +154,7 @@ Result<void> Network::write_rules() {
   rules.instance = options_.instance;
   rules.bridge = bridge_name(options_.instance);
   rules.subnet = subnet_;
+  rules.name_servers = name_servers(resolver_text(SandboxSpec::Network::bridge));
   return add_rules(rules);
 }
 

@@ -14,6 +14,7 @@
 
 #include "thaw/os/files.h"
 #include "thaw/os/mount.h"
+#include "thaw/sandbox/detail/resolver.h"
 
 namespace thaw::sandbox::detail {
 
@@ -32,38 +33,13 @@ Result<Fd> open_inside(int root, const std::string& path, int flags) {
 
 namespace {
 
-// What the container's resolver reads. A resolver on the host's loopback cannot be reached from
-// another network namespace; systemd-resolved keeps the real servers in a file of its own.
-std::string resolver_text(SandboxSpec::Network network) {
-  const auto own = os::read_text("/etc/resolv.conf");
-  if (!own || network == SandboxSpec::Network::host) {
-    return own ? *own : std::string();
-  }
-  const auto without_loopback = [](const std::string& text) {
-    std::istringstream lines(text);
-    std::string kept;
-    bool any = false;
-    for (std::string line; std::getline(lines, line);) {
-      const bool is_server = line.starts_with("nameserver");
-      if (is_server &&
-          (line.find(" 127.") != std::string::npos || line.find("::1") != std::string::npos)) {
-        continue;
-      }
-      any = any || is_server;
-      kept += line + "\n";
-    }
-    return any ? kept : std::string();
-  };
-  std::string text = without_loopback(*own);
-  if (text.empty()) {
-    const auto systemd = os::read_text("/run/systemd/resolve/resolv.conf");
-    text = without_loopback(systemd ? *systemd : std::string());
-  }
-  return text;
-}
-
 std::string hosts_text(const SandboxSpec& spec, const std::string& address) {
   std::string text = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n";
+  // Who shares the host's network shares its names.
+  const auto own = os::read_text("/etc/hosts");
+  if (spec.network == SandboxSpec::Network::host && own) {
+    text = *own + "\n";
+  }
   if (!spec.hostname.empty()) {
     text += (address.empty() ? "127.0.1.1" : address) + " " + spec.hostname + "\n";
   }

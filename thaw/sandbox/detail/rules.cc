@@ -90,6 +90,9 @@ Result<void> add_rules(const Rules& rules) {
   text += " chain input { type filter hook input priority filter; policy accept;\n";
   text += "  " + from + "ct state established,related accept\n";
   text += "  " + from + "ip daddr " + bridge_address + " tcp dport @ports accept\n";
+  for (const std::string& server : rules.name_servers) {
+    text += "  " + from + "ip daddr " + server + " meta l4proto { tcp, udp } th dport 53 accept\n";
+  }
   text += "  " + from + "reject with icmpx admin-prohibited\n }\n";
   text += " chain postrouting { type nat hook postrouting priority srcnat; policy accept;\n";
   text += "  ip saddr " + network + " oifname != \"" + rules.bridge + "\" masquerade\n }\n}\n";

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "thaw/base/result.h"
 #include "thaw/os/netlink.h"
@@ -16,6 +17,8 @@ struct Rules {
   std::string instance;
   std::string bridge;
   os::Subnet subnet;  // with the bridge's own address
+  // Asked for names wherever they are, this machine included.
+  std::vector<std::string> name_servers;
 };
 
 // Replaces the instance's table.

@@ -158,6 +158,9 @@ Result<os::Transfer> RunningSandbox::take_report() {
 
 RunningSandbox::~RunningSandbox() {
   if (!is_removed_) {
+    if (pidfd_.valid()) {
+      (void)os::send_signal(pidfd_, SIGKILL);
+    }
     line_->ask_to_remove(id_);
   }
 }
