@@ -246,6 +246,33 @@ std::string BaseRecipe::name() const {
   return python.empty() ? "debian-" + suite : "python-" + python + "-" + suite;
 }
 
+std::optional<Recipe> find_derived_recipe(std::string_view reference) {
+  constexpr std::string_view uv = "ghcr.io/astral-sh/uv";
+  if (!reference.starts_with(uv)) {
+    return std::nullopt;
+  }
+  std::string_view tag = reference.substr(uv.size());
+  std::string package = "uv";
+  if (tag.starts_with(":")) {
+    tag.remove_prefix(1);
+  }
+  if (is_version(tag)) {
+    // "0.5" is the newest 0.5.x, as the registry has it.
+    const auto dots = std::count(tag.begin(), tag.end(), '.');
+    package += (dots < 2 ? "~=" : "==") + std::string(tag) + (dots < 2 ? ".0" : "");
+  } else if (!tag.empty() && tag != "latest") {
+    return std::nullopt;
+  }
+  Recipe recipe;
+  recipe.dockerfile = {
+      "FROM python:3.11-slim-bookworm AS index",
+      "RUN [\"pip\", \"install\", \"--no-cache-dir\", \"--no-deps\", \"--prefix\", "
+      "\"/uv\", \"" +
+          package + "\"]",
+      "FROM scratch", "COPY --from=index /uv/bin/uv /uv/bin/uvx /"};
+  return recipe;
+}
+
 Result<BaseRecipe> find_base_recipe(std::string_view reference) {
   if (reference == "scratch") {
     return BaseRecipe{};

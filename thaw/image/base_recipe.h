@@ -5,6 +5,7 @@
 // host's own, moved to that suite; no mirror is named here. Pure.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,10 @@ struct BaseRecipe {
 
   std::string name() const;  // "python-3.11-bookworm": for people and folder names
 };
+
+// Images that ordinary steps make of what package indexes have, in place of a pull: uv's, which
+// `COPY --from=ghcr.io/astral-sh/uv:…` wants. nullopt for every other reference.
+std::optional<Recipe> find_derived_recipe(std::string_view reference);
 
 // not_found for a tag that no recipe makes; the message names what can be had.
 Result<BaseRecipe> find_base_recipe(std::string_view reference);

@@ -62,6 +62,19 @@ TEST_CASE("another base is not found, and the error names what can be had") {
   }
 }
 
+TEST_CASE("the image of uv is made from the package index") {
+  const auto package = [](std::string_view reference) {
+    const auto recipe = find_derived_recipe(reference);
+    return recipe ? recipe->dockerfile[1] : "none";
+  };
+  CHECK(package("ghcr.io/astral-sh/uv:latest").ends_with("\"/uv\", \"uv\"]"));
+  CHECK(package("ghcr.io/astral-sh/uv:0.5.4").ends_with("\"uv==0.5.4\"]"));
+  CHECK(package("ghcr.io/astral-sh/uv:0.5").ends_with("\"uv~=0.5.0\"]"));
+  CHECK(package("ghcr.io/astral-sh/uv:debian") == "none");
+  CHECK(package("ghcr.io/other/uv") == "none");
+  CHECK(package("ghcr.io/astral-sh/uvx:1\" x") == "none");
+}
+
 TEST_CASE("the host's own sources move to another suite") {
   const std::vector<AptSourceFile> files = {
       {"debian.sources",

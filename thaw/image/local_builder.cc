@@ -71,6 +71,11 @@ BaseLookup LocalBuilder::lookup(const Recipe& recipe) const {
       }
       return BaseFacts{named->second, record->config, ""};
     }
+    if (const auto derived = find_derived_recipe(reference)) {
+      THAW_TRY(const Plan plan, make_plan(*derived, lookup(*derived)));
+      return BaseFacts{plan.result().key(), plan.result().config(),
+                       "made from the package index, not pulled"};
+    }
     THAW_TRY(BaseRecipe base, find_base_recipe(reference));
     THAW_TRY(std::string key, base_root_key(base, host_));
     return BaseFacts{std::move(key), std::move(base.config), std::move(base.note)};
@@ -222,6 +227,14 @@ async::Task<KeyLock> LocalBuilder::lock(std::string key, BuildLog say) {
 async::Task<ImageRecord> LocalBuilder::base(std::string reference, std::string key, BuildLog log) {
   if (auto found = layers_->find(key)) {
     co_return std::move(*found);
+  }
+  if (auto derived = find_derived_recipe(reference)) {
+    THAW_CO_TRY(const BuildResult made, co_await build(std::move(*derived), std::move(log)));
+    auto record = layers_->find(made.key);
+    if (!record) {
+      co_return Error::not_found("the image " + reference + " has been removed; build again");
+    }
+    co_return std::move(*record);
   }
   THAW_CO_TRY(BaseRecipe recipe, find_base_recipe(reference));
   Flights::Work work = [this, recipe, key](BuildLog say, StopFlag stop) {
