@@ -27,7 +27,7 @@ std::size_t count_steps(const Plan& plan) {
 Result<std::unique_ptr<Builder>> Builder::open(async::Loop& loop, async::Pool& pool,
                                                sandbox::Spawner& spawner, store::BlobStore& blobs,
                                                BuilderOptions options) {
-  // With a cache folder the layers are shared like the base roots: docs/decisions says why.
+  // With a cache folder the layers are shared like the base roots: docs/decisions/0006 says why.
   const bool shared = !options.cache_folder.empty();
   const std::string layers_folder =
       shared ? options.cache_folder + "/layers" : options.layers_folder;
