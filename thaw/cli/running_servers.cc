@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* folder = "/run/thaw/servers";
+constexpr const char* folder = "/run/thaw/ready";
 
 std::string file_of(int pid) { return std::string(folder) + "/" + std::to_string(pid) + ".json"; }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The servers that run on this machine: one small file each in /run/thaw/servers, written when a
+// The servers that run on this machine: one small file each in /run/thaw/ready, written when a
 // server is ready and gone with it. A file whose process has ended is ignored and removed.
 #pragma once
 

@@ -320,6 +320,7 @@ Result<void> serve_until_told(const ServeOptions& options) {
     program.log_database->close();
   }
   program.pool.join();
+  program.spawner.reset();  // waits for the spawner process
   if (!outcome) {
     return outcome;
   }
