@@ -162,6 +162,7 @@ class Fleet {
   std::deque<ContainerView> finished_;
   FleetCounters counters_;
   bool shutting_down_ = false;
+  Instant last_sweep_ = monotonic_now();
   async::TaskGroup loops_;
   async::TaskGroup container_tasks_;
 };

@@ -245,6 +245,10 @@ async::Task<void> Fleet::tick_loop(Fleet& fleet) {
 
 async::Task<void> Fleet::tick() {
   const Instant now = monotonic_now();
+  if (last_sweep_ + 60s < now) {
+    last_sweep_ = now;
+    THAW_CO_TRY_VOID(co_await parts_.queue.sweep());
+  }
   std::vector<ContainerPtr> all;
   for (const auto& [id, container] : containers_) {
     all.push_back(container);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/gateway/blob_gate.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 #include <charconv>
@@ -63,7 +64,9 @@ async::Task<void> BlobGate::serve(net::HttpExchange& exchange) {
   std::int64_t until = 0;
   std::from_chars(expiry.data(), expiry.data() + expiry.size(), until);
   const std::string expected = box_.sign("blob-url", operation + " " + sha256_hex + " " + expiry);
-  if (!is_sha256_hex(sha256_hex) || signature != expected) {
+  const bool genuine = signature.size() == expected.size() &&
+                       CRYPTO_memcmp(signature.data(), expected.data(), expected.size()) == 0;
+  if (!is_sha256_hex(sha256_hex) || !genuine) {
     co_return co_await exchange.answer(403, "text/plain", "the URL's signature is not valid\n");
   }
   if (until < unix_seconds()) {

@@ -361,6 +361,21 @@ void rebuild_web_labels(Context& cx) {
   }
 }
 
+namespace {
+
+// Nothing of this app waits or runs.
+bool has_no_work(Context& cx, const model::AppId& app) {
+  for (const auto& function : cx.parts.catalog.functions_of(app)) {
+    const queue::Demand demand = cx.parts.queue.demand(function->id);
+    if (demand.ready + demand.leased > 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
 async::Task<void> app_loop(Context& cx) {
   const Instant began = monotonic_now();
   while (true) {
@@ -378,6 +393,12 @@ async::Task<void> app_loop(Context& cx) {
       }
       if (app->state == AppState::stopped && app->stopped_at + keep_stopped_apps < wall_now()) {
         old.push_back(app->id);
+      }
+    }
+    for (const model::AppId& id : std::set(cx.left_alone)) {
+      if (has_no_work(cx, id)) {
+        cx.left_alone.erase(id);
+        THAW_CO_TRY_VOID(co_await stop_app(cx, id, "its last call has ended"));
       }
     }
     for (const model::AppId& id : abandoned) {

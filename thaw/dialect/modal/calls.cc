@@ -170,7 +170,10 @@ Task<pb::FunctionGetOutputsResponse> get_outputs(Context& cx, net::GrpcCall& cal
       break;
     }
     auto* item = reply.add_outputs();
-    if (!item->ParseFromString(entry.payload)) {
+    if (entry.payload.empty()) {
+      // The queue ended this input by itself: it was cancelled before a container had it.
+      *item->mutable_result() = platform_result(entry.outcome, "the call was cancelled");
+    } else if (!item->ParseFromString(entry.payload)) {
       co_return Error::data_loss("the stored output of input " + entry.input.str() + " is damaged");
     }
     item->set_idx(entry.index);
@@ -250,6 +253,29 @@ std::string result_payload(const pb::GenericResult& result, pb::DataFormat forma
   item.set_data_format(format);
   item.set_output_created_at(to_seconds(wall_now()));
   return item.SerializeAsString();
+}
+
+pb::GenericResult platform_result(model::OutcomeKind kind, const std::string& message) {
+  pb::GenericResult result;
+  result.set_exception(message);
+  switch (kind) {
+    case model::OutcomeKind::success:
+      result.set_status(pb::GenericResult::GENERIC_STATUS_SUCCESS);
+      break;
+    case model::OutcomeKind::failure:
+      result.set_status(pb::GenericResult::GENERIC_STATUS_FAILURE);
+      break;
+    case model::OutcomeKind::timeout:
+      result.set_status(pb::GenericResult::GENERIC_STATUS_TIMEOUT);
+      break;
+    case model::OutcomeKind::terminated:
+      result.set_status(pb::GenericResult::GENERIC_STATUS_TERMINATED);
+      break;
+    case model::OutcomeKind::internal_failure:
+      result.set_status(pb::GenericResult::GENERIC_STATUS_INTERNAL_FAILURE);
+      break;
+  }
+  return result;
 }
 
 model::Outcome outcome_of(const pb::FunctionPutOutputsItem& item, const model::ContainerId& id) {

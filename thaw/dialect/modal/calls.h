@@ -16,5 +16,7 @@ std::string input_payload(const pb::FunctionInput& input,
 // A container's own output, ready for the caller.
 model::Outcome outcome_of(const pb::FunctionPutOutputsItem& item, const model::ContainerId& id);
 std::string result_payload(const pb::GenericResult& result, pb::DataFormat format);
+// The result of an outcome that the platform, not the container, produced.
+pb::GenericResult platform_result(model::OutcomeKind kind, const std::string& message);
 
 }  // namespace thaw::dialect::modal

@@ -2,6 +2,7 @@
 #include "thaw/dialect/modal/modal_dialect.h"
 
 #include "thaw/dialect/modal/apps.h"
+#include "thaw/dialect/modal/features.h"
 #include "thaw/dialect/modal/image_builds.h"
 #include "thaw/dialect/modal/runtime.h"
 #include "thaw/dialect/modal/services.h"
@@ -54,11 +55,7 @@ void ModalDialect::add_methods(net::GrpcTable& table) {
   add_image_rpcs(table, cx);
   add_mount_rpcs(table, cx);
   add_secret_rpcs(table, cx);
-  table.unknown = [](const std::string& path) {
-    const std::string name = path.substr(path.rfind('/') + 1);
-    return Error::unimplemented("Thaw does not serve '" + name + "' yet; " +
-                                "docs/reference/modal-rpcs.md lists what is served");
-  };
+  table.unknown = not_served;
 }
 
 net::HttpHandler ModalDialect::web_handler() {

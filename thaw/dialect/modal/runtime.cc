@@ -119,26 +119,7 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
 
 std::string ModalRuntime::outcome_payload(model::OutcomeKind kind,
                                           const std::string& message) const {
-  pb::GenericResult result;
-  result.set_exception(message);
-  switch (kind) {
-    case model::OutcomeKind::success:
-      result.set_status(pb::GenericResult::GENERIC_STATUS_SUCCESS);
-      break;
-    case model::OutcomeKind::failure:
-      result.set_status(pb::GenericResult::GENERIC_STATUS_FAILURE);
-      break;
-    case model::OutcomeKind::timeout:
-      result.set_status(pb::GenericResult::GENERIC_STATUS_TIMEOUT);
-      break;
-    case model::OutcomeKind::terminated:
-      result.set_status(pb::GenericResult::GENERIC_STATUS_TERMINATED);
-      break;
-    case model::OutcomeKind::internal_failure:
-      result.set_status(pb::GenericResult::GENERIC_STATUS_INTERNAL_FAILURE);
-      break;
-  }
-  return result_payload(result, pb::DATA_FORMAT_UNSPECIFIED);
+  return result_payload(platform_result(kind, message), pb::DATA_FORMAT_UNSPECIFIED);
 }
 
 }  // namespace thaw::dialect::modal

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/catalog/catalog.h"
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "thaw/async/loop.h"
+
+using namespace thaw;
+using catalog::Catalog;
+
+namespace {
+
+struct Folder {
+  std::string path = std::filesystem::temp_directory_path() /
+                     ("thaw-catalog-" + std::to_string(::getpid()) + ".db");
+  Folder() { clear(); }
+  ~Folder() { clear(); }
+  void clear() const {
+    for (const char* suffix : {"", "-wal", "-shm"}) {
+      std::filesystem::remove(path + suffix);
+    }
+  }
+};
+
+std::unique_ptr<store::Database> open_database(async::Loop& loop, const Folder& folder) {
+  store::DatabaseOptions options;
+  options.path = folder.path;
+  options.migrations = catalog::migrations();
+  return std::move(*store::Database::open(loop, options));
+}
+
+catalog::Function example_function() {
+  auto spec = std::make_shared<model::FunctionSpec>();
+  spec->id = model::FunctionId("fu-1");
+  spec->app = model::AppId("ap-1");
+  spec->version = "de-1";
+  spec->name = "square";
+  spec->secrets = {model::SecretId("st-1")};
+  spec->scaling.scaledown_window = 7s;
+  spec->scaling.min_containers = 2;
+  spec->timeout = 11s;
+  spec->retry.max_retries = 3;
+  spec->web = {{"label", "method", model::WebEndpoint::Kind::server_port, 8000}};
+  spec->definition = std::string("\0\xff binary", 9);
+  spec->parameters = std::string("\x01\x00", 2);
+  catalog::Function function;
+  function.id = spec->id;
+  function.app = spec->app;
+  function.tag = "square";
+  function.live_version = "de-1";
+  function.versions["de-1"] = spec;
+  return function;
+}
+
+}  // namespace
+
+TEST_CASE("a function is the same after a restart") {
+  const Folder folder;
+  {
+    async::Loop loop;
+    const auto database = open_database(loop, folder);
+    const auto catalog = std::move(*Catalog::open(*database));
+    REQUIRE(loop.run_task(catalog->functions.put(example_function())));
+    database->close();
+  }
+  async::Loop loop;
+  const auto database = open_database(loop, folder);
+  const auto catalog = std::move(*Catalog::open(*database));
+  const auto function = catalog->functions.find("fu-1");
+  REQUIRE(function);
+  const auto live = function->live();
+  REQUIRE(live);
+  CHECK(live->app == model::AppId("ap-1"));
+  CHECK(live->secrets.at(0) == model::SecretId("st-1"));
+  CHECK(live->scaling.scaledown_window == 7s);
+  CHECK(live->scaling.min_containers == 2);
+  CHECK(live->timeout == 11s);
+  CHECK(live->retry.max_retries == 3);
+  CHECK(live->web.at(0).port == 8000);
+  CHECK(live->web.at(0).kind == model::WebEndpoint::Kind::server_port);
+  CHECK(live->definition == std::string("\0\xff binary", 9));
+  CHECK(live->parameters == std::string("\x01\x00", 2));
+  database->close();
+}
+
+TEST_CASE("an app that is erased takes its functions and anonymous secrets along") {
+  const Folder folder;
+  async::Loop loop;
+  const auto database = open_database(loop, folder);
+  const auto catalog = std::move(*Catalog::open(*database));
+  model::App app;
+  app.id = model::AppId("ap-1");
+  model::Secret anonymous;
+  anonymous.id = model::SecretId("st-1");
+  anonymous.owner = app.id;
+  model::Secret named = anonymous;
+  named.id = model::SecretId("st-2");
+  named.name = "kept";
+  REQUIRE(loop.run_task(catalog->apps.put(app)));
+  REQUIRE(loop.run_task(catalog->functions.put(example_function())));
+  REQUIRE(loop.run_task(catalog->secrets.put(anonymous)));
+  REQUIRE(loop.run_task(catalog->secrets.put(named)));
+  REQUIRE(loop.run_task(catalog->erase_app(app.id)));
+  CHECK_FALSE(catalog->apps.find("ap-1"));
+  CHECK_FALSE(catalog->functions.find("fu-1"));
+  CHECK_FALSE(catalog->secrets.find("st-1"));
+  CHECK(catalog->secrets.find("st-2"));
+  database->close();
+}
+
+TEST_CASE("a damaged record is data loss, not a crash") {
+  CHECK(catalog::from_record<model::App>({"{\"id\": 5}", ""}).error().code() == Code::data_loss);
+  CHECK(catalog::from_record<catalog::Function>({"[", ""}).error().code() == Code::data_loss);
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/dialect/modal/definition.h"
+
+#include <doctest/doctest.h>
+
+#include "thaw/dialect/modal/features.h"
+
+using namespace thaw;
+using namespace thaw::dialect::modal;
+
+namespace {
+
+pb::Function named(const char* name) {
+  pb::Function f;
+  f.set_function_name(name);
+  return f;
+}
+
+}  // namespace
+
+TEST_CASE("a definition that says nothing gets the cloud's defaults") {
+  const auto spec = spec_from(named("f"));
+  REQUIRE(spec);
+  CHECK(spec->timeout == 300s);
+  CHECK(spec->scaling.scaledown_window == 60s);
+  CHECK(spec->scaling.max_concurrent_inputs == 1);
+  CHECK(spec->retry.max_retries == 0);
+  CHECK(spec->resources.gpu.empty());
+}
+
+TEST_CASE("the newer settings win over the older fields of the same meaning") {
+  pb::Function f = named("f");
+  f.set_warm_pool_size(1);
+  f.set_task_idle_timeout_secs(5);
+  f.mutable_autoscaler_settings()->set_min_containers(0);
+  f.mutable_autoscaler_settings()->set_scaledown_window(9);
+  const auto spec = spec_from(f);
+  CHECK(spec->scaling.min_containers == 0);
+  CHECK(spec->scaling.scaledown_window == 9s);
+}
+
+TEST_CASE("a request for a GPU is kept with its count") {
+  pb::Function f = named("f");
+  f.mutable_resources()->mutable_gpu_config()->set_gpu_type("A100");
+  f.mutable_resources()->mutable_gpu_config()->set_count(2);
+  CHECK(spec_from(f)->resources.gpu == "A100:2");
+}
+
+TEST_CASE("what is not served is refused with its name") {
+  pb::Function f = named("f");
+  f.add_volume_mounts();
+  CHECK(spec_from(f).error().message().find("volumes") != std::string::npos);
+  CHECK_FALSE(spec_from(pb::Function()));
+  const Error error = not_served("/modal.client.ModalClient/VolumeList");
+  CHECK(error.code() == Code::unimplemented);
+  CHECK(error.message().find("volumes") != std::string::npos);
+  CHECK(feature_of("Unheard") == "the RPC Unheard");
+}
+
+TEST_CASE("options replace or add, as the variant asks") {
+  pb::Function f = named("f");
+  f.add_secret_ids("st-1");
+  pb::FunctionOptions options;
+  options.add_secret_ids("st-2");
+  options.set_timeout_secs(5);
+  CHECK(with_options(f, options).secret_ids_size() == 2);
+  options.set_replace_secret_ids(true);
+  const pb::Function merged = with_options(f, options);
+  CHECK(merged.secret_ids_size() == 1);
+  CHECK(merged.secret_ids(0) == "st-2");
+  CHECK(merged.timeout_secs() == 5);
+}
+
+TEST_CASE("a web label is one DNS label, and says when it is not deployed") {
+  pb::WebhookConfig config;
+  CHECK(web_label("my app", "Cls.run", config, false).empty());
+  config.set_type(pb::WEBHOOK_TYPE_FUNCTION);
+  CHECK(web_label("my app", "Cls.run", config, false) == "my-app-cls-run");
+  CHECK(web_label("my app", "f", config, true) == "my-app-f-dev");
+  config.set_requested_suffix("Custom_Label");
+  CHECK(web_label("a", "f", config, false) == "custom-label");
+  CHECK(web_label(std::string(200, 'x'), "f", {}, false).empty());
+  config.set_requested_suffix(std::string(200, 'x'));
+  CHECK(web_label("a", "f", config, false).size() == 63);
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/dialect/modal/features.h"
+
+#include <array>
+#include <utility>
+
+namespace thaw::dialect::modal {
+
+namespace {
+
+// First match wins: longer names before their prefixes.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 27> features = {{
+    {"VolumeCommit", "volumes"},
+    {"Volume", "volumes"},
+    {"SharedVolume", "network file systems"},
+    {"SandboxSnapshot", "sandbox snapshots"},
+    {"Sandbox", "sandboxes"},
+    {"Task", "exec and shell in containers"},
+    {"ContainerExec", "exec in containers"},
+    {"ContainerFilesystem", "file access in containers"},
+    {"ContainerCheckpoint", "memory snapshots"},
+    {"ContainerReloadVolumes", "volumes"},
+    {"Dict", "dicts"},
+    {"Queue", "queues"},
+    {"Tunnel", "tunnels"},
+    {"Environment", "changing environments"},
+    {"TokenFlow", "login by browser (use `thaw token create`)"},
+    {"AppRoll", "rollback of deployments"},
+    {"AppPromote", "staged deployments"},
+    {"AppSetTags", "app tags"},
+    {"AppGetTags", "app tags"},
+    {"Attempt", "the input plane"},
+    {"Map", "the input plane"},
+    {"FunctionStartPtyShell", "interactive functions"},
+    {"FunctionGetCallGraph", "call graphs"},
+    {"Image", "named images"},
+    {"Workspace", "workspace administration"},
+    {"WebhookToken", "proxy authentication of web endpoints"},
+    {"Cluster", "clusters"},
+}};
+
+}  // namespace
+
+std::string feature_of(std::string_view rpc) {
+  for (const auto& [prefix, feature] : features) {
+    if (rpc.starts_with(prefix)) {
+      return std::string(feature);
+    }
+  }
+  return "the RPC " + std::string(rpc);
+}
+
+Error not_served(const std::string& path) {
+  const std::string name = path.substr(path.rfind('/') + 1);
+  return Error::unimplemented("Thaw does not serve " + feature_of(name) + " yet (" + name +
+                              "); docs/reference/modal-rpcs.md lists what is served");
+}
+
+}  // namespace thaw::dialect::modal
