@@ -6,6 +6,8 @@ import http.client
 import os
 import random
 import resource
+import socket
+import tempfile
 import threading
 import unittest
 
@@ -339,6 +341,59 @@ class Http1(unittest.TestCase):
             for _ in range(200):
                 peer.send(b"x" * 1_000_000)
         self.assertTrue(self.server.memory_is_bounded())
+
+    # -- the server's life
+
+    def test_a_unix_socket_serves_the_same(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "server.sock")
+            server = EchoServer("--unix", path)
+            self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.settimeout(20)
+                sock.connect(path)
+                peer = Peer(sock)
+                for size in (0, 10, 1_000_000):
+                    body = os.urandom(size)
+                    self.assertEqual(peer.ask("/count", "POST", body=body).body, b"%d" % size)
+                self.assertIn(b"peer tester", peer.ask("/show").body)
+            self.assertEqual(server.stop(), 0)
+            self.assertFalse(os.path.exists(path))
+
+    def test_a_drain_lets_running_requests_end_and_closes_idle_connections(self):
+        server = EchoServer()
+        idle, busy, slow = [Peer(server.connect()) for _ in range(3)]
+        self.assertEqual(idle.ask("/hello").body, b"hello")
+        busy.send("POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n")
+        self.assertEqual(busy.head()[0], 200)
+        slow.send("POST /count HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\n")
+        eventually(lambda: server.tell()["hanging"] == 0)
+        server.drain()
+        self.assertTrue(idle.at_end())
+        slow.send("abc")
+        answer = slow.answer()
+        self.assertEqual((answer.body, answer.headers["connection"]), (b"3", "close"))
+        busy.send("0\r\n\r\n")
+        self.assertEqual((busy.chunk(), busy.chunk()), (b"a", b""))
+        for peer in (slow, busy):
+            self.assertTrue(peer.at_end())
+            peer.sock.close()
+        idle.sock.close()
+        self.assertTrue(server.drained())
+        with self.assertRaises(ConnectionRefusedError):
+            server.connect()
+        self.assertEqual(server.stop(), 0)
+
+    def test_a_stop_does_not_wait_for_requests_that_run(self):
+        server = EchoServer()
+        peers = [Peer(server.connect()) for _ in range(10)]
+        for peer in peers:
+            peer.send("GET /hang HTTP/1.1\r\nhost: x\r\n\r\n")
+        eventually(lambda: server.tell()["hanging"] == 10)
+        self.assertEqual(server.stop(), 0)
+        for peer in peers:
+            self.assertTrue(peer.at_end())
+            peer.sock.close()
 
     def test_events_arrive_one_by_one(self):
         peer = self.peer()

@@ -149,6 +149,7 @@ async::Task<void> show_request(HttpExchange& exchange) {
   const HttpRequest& request = exchange.request();
   std::string text = request.method + " " + request.target + " " + request.version + " " +
                      request.authority + "\n";
+  text += "peer " + request.peer.identity + "\n";
   for (const auto& [name, value] : request.headers.fields) {
     text += name + ": " + value + "\n";
   }

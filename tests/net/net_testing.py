@@ -27,6 +27,14 @@ class EchoServer:
         self.process.stdout.close()
         return code
 
+    def drain(self):
+        """Starts a drain; drained() tells when it is over."""
+        self.process.stdin.write("drain\n")
+        self.process.stdin.flush()
+
+    def drained(self):
+        return self.process.stdout.readline() == "drained\n"
+
     def connect(self, timeout=20):
         peer = socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -407,7 +407,7 @@ class Proxy(unittest.TestCase):
 
     def test_the_client_sends_and_reads_bodies(self):
         peer = self.peer()
-        body = os.urandom(3_000_000)
+        body = os.urandom(30_000_000)
         self.assertEqual(peer.ask("/fetch/echo", "POST", body=body).body, body)
         self.assertEqual(peer.ask("/fetch/chunked?n=300000").body, b"x" * 300000)
         self.assertEqual(peer.ask("/fetch/status?n=418").status, 418)

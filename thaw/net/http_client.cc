@@ -73,19 +73,6 @@ Result<std::string> render_request(const ClientRequest& request) {
   return std::move(head).end();
 }
 
-// False: the server closed the connection before it answered anything.
-async::Task<bool> exchange_once(ClientConnection& connection, std::string head, std::string body,
-                                bool head_request) {
-  connection.stream->queue(std::move(head));
-  connection.stream->queue(std::move(body));
-  const Result<void> sent = co_await connection.stream->flush();
-  // A server may answer (413) and close without taking the whole body: look for its answer.
-  if (!sent && sent.error().code() != Code::unavailable) {
-    co_return sent.error();
-  }
-  co_return co_await detail::read_final_head(connection, head_request);
-}
-
 }  // namespace
 
 HttpClient::HttpClient(async::Loop& loop) : state_(std::make_unique<State>(loop)) {}
@@ -100,9 +87,13 @@ async::Task<std::unique_ptr<ClientResponse>> HttpClient::send(Endpoint endpoint,
   ClientPool::Source source = ClientPool::Source::any;
   while (true) {
     THAW_CO_TRY(ClientConnectionPtr connection, co_await pool->acquire(endpoint, deadline, source));
-    std::string body = replayable ? std::string() : std::move(request.body);
-    THAW_CO_TRY(const bool answered, co_await exchange_once(*connection, head, std::move(body),
-                                                            request.method == "HEAD"));
+    // The answer is read while the body may still be on its way: a server that echoes would wait
+    // for us to read, and one that refuses (413) takes no more of it.
+    connection->stream->queue(head);
+    connection->stream->queue(std::move(request.body));
+    connection->stream->push();
+    const bool head_request = request.method == "HEAD";
+    THAW_CO_TRY(const bool answered, co_await detail::read_final_head(*connection, head_request));
     if (answered) {
       co_return std::make_unique<PooledResponse>(pool, std::move(connection));
     }

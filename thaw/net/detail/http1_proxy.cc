@@ -77,8 +77,7 @@ class Proxy {
       upstream_->stream->queue(text);
       if (head.body == Body::none || (head.body == Body::length && head.length == 0)) {
         body_sent_ = true;
-        // A failure shows when the answer is read.
-        (void)co_await upstream_->stream->flush();
+        upstream_->stream->push();
       } else if (head.body == Body::length && head.length <= inline_body_bytes) {
         THAW_CO_TRY_VOID(co_await send_body(head.body, std::move(first)));
       } else {

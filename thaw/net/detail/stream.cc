@@ -97,6 +97,7 @@ bool Stream::make_room(std::size_t limit) {
 
 void Stream::took(const error_code& error, std::size_t count) {
   end_ += count;
+  received_ += count;
   if (error == asio::error::eof) {
     eof_ = true;
   } else if (error && error != asio::error::operation_aborted) {
@@ -123,9 +124,9 @@ async::Task<bool> Stream::fill(std::size_t limit, Hope hope) {
     co_return Error::cancelled("cancelled before a read");
   }
   while (reading_ && open_) {
-    const std::size_t before = end_;
+    const std::uint64_t before = received_;
     THAW_CO_TRY([[maybe_unused]] const bool notified, co_await read_.wait(Instant::max()));
-    if (end_ != before) {
+    if (received_ != before) {
       co_return true;
     }
   }
@@ -243,10 +244,7 @@ void Stream::queue(std::string data) {
     flush_scheduled_ = true;
     asio::post(socket_.get_executor(), [self = shared_from_this()] {
       self->flush_scheduled_ = false;
-      if (!self->writing_) {
-        self->try_send();
-        self->start_background_write();
-      }
+      self->push();
     });
   }
 }
@@ -307,12 +305,18 @@ void Stream::start_background_write() {
   });
 }
 
+void Stream::push() {
+  if (!writing_) {
+    try_send();
+    start_background_write();
+  }
+}
+
 async::Task<void> Stream::write(std::string data) {
   const auto self = shared_from_this();
   queue(std::move(data));
-  if (out_bytes_ > unsent_limit && !writing_) {
-    try_send();
-    start_background_write();
+  if (out_bytes_ > unsent_limit) {
+    push();
   }
   while (out_bytes_ > unsent_limit && open_ && !send_broken_) {
     THAW_CO_TRY([[maybe_unused]] const bool notified, co_await written_.wait(Instant::max()));
@@ -328,10 +332,7 @@ async::Task<void> Stream::write(std::string data) {
 
 async::Task<void> Stream::flush() {
   const auto self = shared_from_this();
-  if (!writing_) {
-    try_send();
-    start_background_write();
-  }
+  push();
   while (!out_.empty() && open_ && !send_broken_) {
     THAW_CO_TRY([[maybe_unused]] const bool notified, co_await written_.wait(Instant::max()));
   }

@@ -48,6 +48,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   void queue(std::string data);
   // Queues, and waits while more than a bounded amount is unsent.
   async::Task<void> write(std::string data);
+  // Sends what the kernel takes now; the rest follows while others run.
+  void push();
   // Waits until the kernel has everything.
   async::Task<void> flush();
   std::size_t unsent() const { return out_bytes_; }
@@ -88,6 +90,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
   std::size_t capacity_ = 0;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
+  std::uint64_t received_ = 0;  // in all; `end_` also moves when bytes are moved to the front
   unsigned eager_reads_ = 0;
   bool reading_ = false;
   bool watching_ = false;
