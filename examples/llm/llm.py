@@ -33,7 +33,7 @@ app = modal.App("example-llm", image=image)
 
 
 # Any GPU; where there is none, `[gpu] when_missing = "cpu"` lets it run on the processor.
-@app.cls(gpu="any", cpu=2.0, memory=1024, scaledown_window=WINDOW, timeout=300)
+@app.cls(gpu="any", cpu=1.0, memory=1024, scaledown_window=WINDOW, timeout=300)
 class SmolLM:
     @modal.enter()
     def load(self):

@@ -40,7 +40,8 @@ class SmolLM:
         params.no_extra_bufts = True  # no repacking: it copies mapped weights to private memory
         params.n_ctx = 512
         params.n_parallel = 1
-        params.cpuparams.n_threads = 2
+        # More threads wait for each other by spinning, which costs dearly on a busy machine.
+        params.cpuparams.n_threads = 1
         params.cache_ram_mib = 0
         params.fit_params = False
         params.warmup = False
