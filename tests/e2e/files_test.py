@@ -31,7 +31,8 @@ class Files(E2eTest):
     def test_local_files_and_folders_are_there(self):
         found = function("read_files").remote()
         self.assertEqual(found["one"], "top\n")
-        self.assertEqual(found["tree"], ["Dockerfile.test", "inner/deep.txt", "program.sh", "top.txt"])
+        tree = ["Dockerfile.test", "inner/deep.txt", "program.sh", "top.txt"]
+        self.assertEqual(found["tree"], tree)
         self.assertEqual(found["deep"], "deep\n")
         self.assertEqual(found["program"], "ran as a program\n")
         self.assertEqual(found["large"], hashlib.sha256(LARGE.read_bytes()).hexdigest())
