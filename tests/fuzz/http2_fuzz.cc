@@ -67,8 +67,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   net::ServerLimits limits;
   limits.streams_per_connection = 20;
   const auto core = std::make_shared<net::detail::ServerCore>(loop, limits);
-  const auto service = std::make_shared<const net::detail::Service>(
-      net::detail::Service{&table(), serve_http});
+  const auto service =
+      std::make_shared<const net::detail::Service>(net::detail::Service{&table(), serve_http});
   net::detail::Socket socket(loop.context().get_executor());
   socket.assign(boost::asio::generic::stream_protocol(AF_UNIX, 0), ends[0]);
   net::Peer peer;
