@@ -117,9 +117,13 @@ void run_first_process(FirstProcess self) {
   if (auto entered = enter(self); !entered) {
     give_up(self.report, entered.error());
   }
-  const auto started =
-      start_main_program(self.spec, self.filter,
-                         {self.standard_output.get(), self.standard_error.get(), self.niceness});
+  ::prctl(PR_SET_DUMPABLE, 0);  // nobody inside looks into PID 1
+  // The main program inherits the filter; its last steps and PID 1's get by with what it allows.
+  if (auto filtered = apply_filter(self.filter); !filtered) {
+    give_up(self.report, filtered.error());
+  }
+  const auto started = start_main_program(
+      self.spec, {self.standard_output.get(), self.standard_error.get(), self.niceness});
   if (!started) {
     give_up(self.report, started.error());
   }
@@ -133,12 +137,8 @@ void run_first_process(FirstProcess self) {
           .number(static_cast<std::uint64_t>(Duration(started->started.time_since_epoch()).count()))
           .bytes());
   ::setpriority(PRIO_PROCESS, 0, self.niceness);
-  auto harmless = apply_filter(self.filter);
-  if (harmless) {
-    harmless = drop_capabilities(may_kill);
-  }
-  if (!harmless) {
-    give_up(report, harmless.error());
+  if (auto dropped = drop_capabilities(may_kill); !dropped) {
+    give_up(report, dropped.error());
   }
   const int status = supervise(started->pid, all);
   (void)os::send_message(report.get(),

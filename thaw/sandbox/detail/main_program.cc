@@ -81,13 +81,12 @@ Result<void> enter_folder(const std::string& cwd) {
   return Error::from_errno(errno, "enter the working folder " + cwd);
 }
 
-Result<void> become(const UserIds& ids, Profile profile, const SystemCallFilter& filter) {
+Result<void> become(const UserIds& ids, Profile profile) {
   const std::uint64_t kept = kept_capabilities(profile);
   THAW_TRY_VOID(bound_capabilities(kept));
   if (profile == Profile::function && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     return Error::from_errno(errno, "forbid new privileges");
   }
-  THAW_TRY_VOID(apply_filter(filter));
   if (::setgroups(ids.groups.size(), ids.groups.data()) != 0 ||
       ::setresgid(ids.gid, ids.gid, ids.gid) != 0 || ::setresuid(ids.uid, ids.uid, ids.uid) != 0) {
     return Error::from_errno(errno, "change the user");
@@ -135,7 +134,6 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
 
 struct Launch {
   const SandboxSpec& spec;
-  const SystemCallFilter& filter;
   Surroundings surroundings;
   UserIds ids;
   std::vector<std::string> paths;
@@ -155,7 +153,7 @@ Result<void> prepare(const Launch& launch) {
   THAW_TRY_VOID(os::write_text("/proc/self/oom_score_adj", "500"));
   THAW_TRY_VOID(set_limits());
   THAW_TRY_VOID(enter_folder(launch.spec.cwd));
-  return become(launch.ids, launch.spec.profile, launch.filter);
+  return become(launch.ids, launch.spec.profile);
 }
 
 // In the child. Returns only if it failed.
@@ -179,15 +177,13 @@ int execute(void* argument) {
 
 }  // namespace
 
-Result<MainProgram> start_main_program(const SandboxSpec& spec, const SystemCallFilter& filter,
-                                       Surroundings surroundings) {
+Result<MainProgram> start_main_program(const SandboxSpec& spec, Surroundings surroundings) {
   THAW_TRY(UserIds ids, find_user(spec.user));
   std::vector<std::string> env = spec.env;
   if (value_of(env, "HOME").empty()) {
     env.push_back("HOME=" + ids.home);
   }
-  Launch launch{spec,           filter,           surroundings,
-                std::move(ids), candidates(spec), pointers(spec.argv),
+  Launch launch{spec,         surroundings, std::move(ids), candidates(spec), pointers(spec.argv),
                 pointers(env)};
   THAW_TRY(const pid_t pid, os::run_in_borrowed_memory(execute, &launch));
   if (launch.failure) {

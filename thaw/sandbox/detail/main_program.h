@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The last steps between PID 1's child and the user's program: descriptors, limits, user,
-// capabilities, system call filter, exec. The child borrows PID 1's memory until the exec, as after
-// vfork: no page is copied, and what went wrong is simply there when PID 1 goes on.
+// capabilities, exec (PID 1's system call filter is inherited). The child borrows PID 1's memory
+// until the exec, as after vfork: no page is copied, and what went wrong is simply there when PID 1
+// goes on.
 #pragma once
 
 #include <sys/types.h>
 
-#include "thaw/sandbox/detail/system_calls.h"
 #include "thaw/sandbox/sandbox.h"
 
 namespace thaw::sandbox::detail {
@@ -24,7 +24,6 @@ struct Surroundings {
 };
 
 // Returns when the program has been exec'd, or could not be.
-Result<MainProgram> start_main_program(const SandboxSpec& spec, const SystemCallFilter& filter,
-                                       Surroundings surroundings);
+Result<MainProgram> start_main_program(const SandboxSpec& spec, Surroundings surroundings);
 
 }  // namespace thaw::sandbox::detail
