@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/sandbox/sandbox.h"
 
+#include <sys/wait.h>
+
 #include <csignal>
 #include <filesystem>
 
+#include "thaw/sandbox/detail/capabilities.h"
 #include "thaw/sandbox/testing/fixture.h"
 
 using namespace thaw;
@@ -212,4 +215,27 @@ TEST_CASE("a start that is cancelled leaves nothing") {
   CHECK(ended == 0);
   // One more goes through the same spawner after all removals before it were asked for.
   CHECK(house.out_of({"print", "alive"}) == "alive\n");
+}
+
+TEST_CASE("without root, or as a root without powers, the error says what is missing") {
+  if (skipped()) return;
+  const Temporary temporary;
+  SpawnerOptions options;
+  options.instance = unique_name();
+  options.folder = temporary.folder + "/sandboxes";
+  const auto refused_after = [&](auto weaken, const std::string& word) {
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      weaken();
+      const auto spawner = Spawner::fork(options);
+      const bool right = !spawner && spawner.error().code() == Code::permission_denied &&
+                         spawner.error().message().find(word) != std::string::npos;
+      ::_exit(right ? 0 : 1);
+    }
+    int status = 0;
+    ::waitpid(pid, &status, 0);
+    return status == 0;
+  };
+  CHECK(refused_after([] { return ::setresuid(65534, 65534, 65534); }, "root"));
+  CHECK(refused_after([] { return detail::drop_capabilities(1); }, "SYS_ADMIN"));
 }

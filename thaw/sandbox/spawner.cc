@@ -11,6 +11,7 @@
 #include "thaw/base/check.h"
 #include "thaw/os/files.h"
 #include "thaw/os/process.h"
+#include "thaw/sandbox/detail/capabilities.h"
 #include "thaw/sandbox/detail/host_settings.h"
 #include "thaw/sandbox/detail/leftovers.h"
 #include "thaw/sandbox/detail/running_sandbox.h"
@@ -98,6 +99,10 @@ Result<void> check(const SpawnerOptions& options) {
   if (::geteuid() != 0) {
     return Error::permission_denied(
         "sandboxes need root (namespaces, mounts, cgroups, network): start the server as root");
+  }
+  if (const std::string missing = detail::missing_for_spawner(); !missing.empty()) {
+    return Error::permission_denied("sandboxes need capabilities that this root lacks: " + missing +
+                                    "; start the server outside of a restricted container");
   }
   return ok();
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 namespace thaw::sandbox::detail {
 
@@ -27,6 +28,26 @@ constexpr std::uint64_t build_capabilities = function_capabilities | bit(CAP_FSE
 
 std::uint64_t kept_capabilities(Profile profile) {
   return profile == Profile::build ? build_capabilities : function_capabilities;
+}
+
+std::string missing_for_spawner() {
+  constexpr std::pair<int, const char*> needed[] = {
+      {CAP_SYS_ADMIN, "SYS_ADMIN"}, {CAP_NET_ADMIN, "NET_ADMIN"},
+      {CAP_MKNOD, "MKNOD"},         {CAP_SETPCAP, "SETPCAP"},
+      {CAP_SETUID, "SETUID"},       {CAP_SETGID, "SETGID"},
+      {CAP_KILL, "KILL"},           {CAP_CHOWN, "CHOWN"},
+      {CAP_FOWNER, "FOWNER"},       {CAP_DAC_OVERRIDE, "DAC_OVERRIDE"}};
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct sets[2]{};
+  ::syscall(SYS_capget, &header, sets);
+  const std::uint64_t own = sets[0].effective | static_cast<std::uint64_t>(sets[1].effective) << 32;
+  std::string missing;
+  for (const auto& [number, name] : needed) {
+    if ((own & bit(number)) == 0) {
+      missing += (missing.empty() ? "" : ", ") + std::string(name);
+    }
+  }
+  return missing;
 }
 
 Result<void> bound_capabilities(std::uint64_t kept) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "thaw/base/result.h"
 #include "thaw/sandbox/sandbox.h"
@@ -12,6 +13,9 @@
 namespace thaw::sandbox::detail {
 
 std::uint64_t kept_capabilities(Profile profile);  // a bit per capability number
+
+// Names of the capabilities that making sandboxes needs and this process lacks.
+std::string missing_for_spawner();
 
 // Takes the rest out of the bounding set for good. Needs CAP_SETPCAP.
 Result<void> bound_capabilities(std::uint64_t kept);
