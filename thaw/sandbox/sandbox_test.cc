@@ -236,6 +236,6 @@ TEST_CASE("without root, or as a root without powers, the error says what is mis
     ::waitpid(pid, &status, 0);
     return status == 0;
   };
-  CHECK(refused_after([] { return ::setresuid(65534, 65534, 65534); }, "root"));
-  CHECK(refused_after([] { return detail::drop_capabilities(1); }, "SYS_ADMIN"));
+  CHECK(refused_after([] { (void)::setresuid(65534, 65534, 65534); }, "root"));
+  CHECK(refused_after([] { (void)detail::drop_capabilities(1); }, "SYS_ADMIN"));
 }
