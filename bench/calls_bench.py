@@ -45,6 +45,31 @@ def timed(function, times):
     return taken
 
 
+def thaw_cpu_seconds():
+    """CPU time of the server's own threads (not of containers), to the nanosecond."""
+    threads = pathlib.Path(f"/proc/{SERVER.process.pid}/task").iterdir()
+    return sum(int((t / "schedstat").read_text().split()[0]) for t in threads) / 1e9
+
+
+def cpu_row(what, function, times):
+    """Thaw's share of a warm call apart from client and container: its own CPU for one."""
+    before = thaw_cpu_seconds()
+    timed(function, times)
+    each = (thaw_cpu_seconds() - before) / times
+    return {"what": what, "p50": round(each * 1e6, 1), "unit": "us"}
+
+
+def stage_rows():
+    """The stages of the cold starts above, as `thaw logs --starts` tells them."""
+    listing = SERVER.thaw("logs", "--starts", "--data", str(SERVER.data), "--json").stdout
+    starts = [s["stages_ms"] for s in json.loads(listing) if s["function"] == "cold"]
+    rows = []
+    for stage in ("queue", "sandbox", "interpreter", "imports", "user_code", "call", "total"):
+        values = [s[stage] / 1e3 for s in starts if s[stage] is not None]
+        rows += [row(f"  cold start: {stage}", values)] if values else []
+    return rows
+
+
 def measure_calls():
     import modal
 
@@ -62,13 +87,14 @@ def measure_calls():
     warm = timed(call, CALLS)
     rows = [row("empty RPC of the same client", empty),
             row("warm .remote of a trivial function", warm, baseline=empty),
-            row("  from the caller to the first line of it", ways_in)]
+            row("  from the caller to the first line of it", ways_in),
+            cpu_row("  CPU of Thaw itself for it", nothing.remote, CALLS)]
     starts = []
     for _ in range(COLD_STARTS):
         SERVER.wait_for_zero_of("cold")
         starts += timed(cold.remote, 1)
     rows.append(row("cold .remote of a trivial function", starts, baseline=warm))
-    return rows
+    return rows + stage_rows()
 
 
 class Connection:
@@ -114,8 +140,10 @@ def measure_web():
     return [row("web_server, called directly", straight, "us"),
             row("web_server, through Thaw", through, "us", baseline=straight),
             {"what": "  added by Thaw", "p50": round(added * 1e6, 2), "unit": "us"},
+            cpu_row("  CPU of Thaw itself for it", served.get, REQUESTS),
             row("warm fastapi_endpoint", timed(endpoint.get, REQUESTS), "us",
-                baseline=straight)]
+                baseline=straight),
+            cpu_row("  CPU of Thaw itself for it", endpoint.get, REQUESTS)]
 
 
 class BenchServer(ThawServer):
