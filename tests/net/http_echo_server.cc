@@ -33,6 +33,7 @@ struct World {
   std::string listen_unix;
   int gone = 0;
   int hanging = 0;
+  int cancelled_receives = 0;
 };
 
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
@@ -129,6 +130,24 @@ async::Task<void> echo_websocket(HttpExchange& exchange, std::string_view query)
   }
 }
 
+async::Task<void> receive_into(WebSocket& socket, std::string& out) {
+  Result<std::optional<WebSocketMessage>> message = co_await socket.receive();
+  out = !message ? std::string(code_name(message.error().code())) : *message ? "got one" : "closed";
+  co_return ok();
+}
+
+// Tells what a receive() says whose task is cancelled.
+async::Task<void> cancel_websocket(World& world, HttpExchange& exchange) {
+  THAW_CO_TRY(const auto socket, co_await exchange.accept_websocket("", Headers()));
+  std::string said;
+  async::TaskGroup group(world.loop);
+  group.start("receive", receive_into(*socket, said));
+  THAW_CO_TRY_VOID(co_await async::yield());
+  THAW_CO_TRY_VOID(co_await group.stop());
+  world.cancelled_receives += said == "cancelled" ? 1 : 0;
+  co_return ok();
+}
+
 async::Task<void> hang(World& world, HttpExchange& exchange) {
   ++world.hanging;
   const Result<void> gone = co_await exchange.until_gone();
@@ -140,6 +159,7 @@ async::Task<void> hang(World& world, HttpExchange& exchange) {
 async::Task<void> tell(World& world, HttpExchange& exchange) {
   const std::string body = "{\"gone\":" + std::to_string(world.gone) +
                            ",\"hanging\":" + std::to_string(world.hanging) +
+                           ",\"cancelled_receives\":" + std::to_string(world.cancelled_receives) +
                            ",\"rss_kib\":" + std::to_string(resident_kib()) +
                            ",\"sanitized\":" + (sanitized ? "1" : "0") + "}";
   co_return co_await exchange.answer(200, "application/json", body);
@@ -234,6 +254,9 @@ async::Task<void> handle(World& world, HttpExchange& exchange) {
   }
   if (path == "/ws") {
     co_return co_await echo_websocket(exchange, query);
+  }
+  if (path == "/ws-cancel") {
+    co_return co_await cancel_websocket(world, exchange);
   }
   if (path == "/hang") {
     co_return co_await hang(world, exchange);

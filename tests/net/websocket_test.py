@@ -207,6 +207,25 @@ class WebSocket(unittest.TestCase):
         peer.send(frame(TEXT, b"still here"))
         self.assertEqual(peer.message(), (TEXT, b"still here"))
 
+    def test_a_receive_ends_with_its_task(self):
+        peer = self.opened("/ws-cancel")
+        self.assertTrue(peer.at_end())
+        self.assertEqual(self.server.tell()["cancelled_receives"], 1)
+
+    def test_a_tunnel_ends_with_its_deadline(self):
+        peer = self.opened("/tcp/ws?deadline_ms=300")
+        peer.send(frame(TEXT, b"a"))
+        self.assertEqual(peer.message(), (TEXT, b"a"))
+        self.assertTrue(peer.at_end())
+
+    def test_a_stop_does_not_wait_for_open_websockets(self):
+        server = EchoServer("--upstream", str(self.upstream.port))
+        for target in ("/ws", "/tcp/ws") * 5:
+            peer = WebSocketPeer(server.connect())
+            self.addCleanup(peer.sock.close)
+            peer.open(target)
+        self.assertEqual(server.stop(), 0)
+
     def test_many_at_once(self):
         peers = [self.opened() for _ in range(200)]
         for _ in range(3):

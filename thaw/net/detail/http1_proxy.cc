@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/net/detail/http1_proxy.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "thaw/async/task_group.h"
@@ -29,6 +30,7 @@ class Proxy {
 
   async::Task<void> run(Endpoint endpoint, ProxyOptions options) {
     const Instant started = monotonic_now();
+    deadline_ = options.deadline;
     Result<void> result = co_await carry(std::move(endpoint), std::move(options), started);
     watch_alarm_.disarm();
     if (tasks_) {
@@ -165,19 +167,17 @@ class Proxy {
     headers.add("upgrade", "websocket");
     THAW_CO_TRY(client_bytes_, co_await exchange_.switch_protocols(std::move(headers)));
     server_bytes_ = std::make_unique<StreamBytes>(upstream_->stream);
-    // The deadline of the request was for its answer: a WebSocket may last.
-    upstream_->stream->set_deadline(Instant::max());
     tasks().start("tunnel", pump_to_server());
-    const Result<void> pumped = co_await pump(*server_bytes_, *client_bytes_);
+    THAW_CO_TRY_VOID(co_await pump(*server_bytes_, *client_bytes_));
     THAW_CO_TRY([[maybe_unused]] const bool ended,
                 co_await tasks().join(monotonic_now() + tunnel_end_time));
-    co_return pumped;
+    co_return ok();
   }
 
   async::Task<void> pump_to_server() {
     const Result<void> pumped = co_await pump(*client_bytes_, *server_bytes_);
     if (pumped) {
-      upstream_->stream->set_deadline(monotonic_now() + tunnel_end_time);
+      upstream_->stream->set_deadline(std::min(deadline_, monotonic_now() + tunnel_end_time));
     } else {
       upstream_->stream->close();
     }
@@ -214,6 +214,7 @@ class Proxy {
 
   std::shared_ptr<ClientPool> pool_;
   HttpExchange& exchange_;
+  Instant deadline_ = Instant::max();
   ClientConnectionPtr upstream_;
   std::unique_ptr<ByteStream> client_bytes_;
   std::unique_ptr<ByteStream> server_bytes_;
