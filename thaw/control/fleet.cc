@@ -83,12 +83,12 @@ void Fleet::start() {
   }
 }
 
-Fleet::Pool& Fleet::pool_of(const model::FunctionId& function) {
+std::shared_ptr<Fleet::Pool> Fleet::shared_pool(const model::FunctionId& function) {
   auto& pool = pools_[function];
   if (!pool) {
-    pool = std::make_unique<Pool>(function);
+    pool = std::make_shared<Pool>(function);
   }
-  return *pool;
+  return pool;
 }
 
 Fleet::ContainerPtr Fleet::find(const model::ContainerId& id) const {
@@ -258,8 +258,8 @@ async::Task<Poll> Fleet::next_inputs(model::ContainerId id, PollOptions options)
   if (!container) {
     co_return Error::not_found("container " + id.str() + " has ended");
   }
-  Pool& pool = pool_of(container->spec->id);
-  became_ready(pool, *container);
+  const std::shared_ptr<Pool> pool = shared_pool(container->spec->id);
+  became_ready(*pool, *container);
   Poll poll;
   const std::size_t most =
       container->spec->scaling.use == model::Scaling::Use::single ? 1 : options.max;
@@ -275,9 +275,9 @@ async::Task<Poll> Fleet::next_inputs(model::ContainerId id, PollOptions options)
     if (!poll.inputs.empty() || monotonic_now() >= options.hold_until) {
       break;
     }
-    pool.parked.push_back(container.get());
+    pool->parked.push_back(container.get());
     const Result<bool> notified = co_await container->wake.wait(options.hold_until);
-    pool.parked.remove(container.get());
+    pool->parked.remove(container.get());
     if (!notified) {
       co_return notified.error();
     }
@@ -386,9 +386,9 @@ void Fleet::cancel_inputs(const std::vector<model::InputId>& inputs, StopHow how
 }
 
 async::Task<Fleet::PortLease> Fleet::lease_port(model::FunctionId function, Instant deadline) {
-  Pool& pool = pool_of(function);
+  const std::shared_ptr<Pool> pool = shared_pool(function);
   while (true) {
-    for (const model::ContainerId& id : pool.containers) {
+    for (const model::ContainerId& id : pool->containers) {
       const ContainerPtr container = find(id);
       if (container->reached_ready && !container->stopping() && container->running &&
           container->proxied < slots(container->spec->scaling)) {
@@ -397,14 +397,14 @@ async::Task<Fleet::PortLease> Fleet::lease_port(model::FunctionId function, Inst
         co_return PortLease{id, container->running->sandbox().address()};
       }
     }
-    if (pool.demanded == Instant{}) {
-      pool.demanded = monotonic_now();
+    if (pool->demanded == Instant{}) {
+      pool->demanded = monotonic_now();
     }
-    ++pool.port_waiters;
+    ++pool->port_waiters;
     dirty_.insert(function);
     dirtied_.notify_one();
-    const Result<bool> notified = co_await pool.port_ready.wait(deadline);
-    --pool.port_waiters;
+    const Result<bool> notified = co_await pool->port_ready.wait(deadline);
+    --pool->port_waiters;
     if (!notified) {
       co_return notified.error();
     }
@@ -412,7 +412,7 @@ async::Task<Fleet::PortLease> Fleet::lease_port(model::FunctionId function, Inst
       co_return Error::deadline_exceeded("no container of " + function.str() +
                                          " was ready in time; see `thaw logs --starts`");
     }
-    if (pool.failures > 0 && pool.containers.empty()) {
+    if (pool->failures > 0 && pool->containers.empty()) {
       co_return Error::unavailable("the function's container failed to start; see `thaw logs`");
     }
   }

@@ -133,7 +133,8 @@ class Fleet {
   struct Pool;
   using ContainerPtr = std::shared_ptr<Container>;
 
-  Pool& pool_of(const model::FunctionId& function);
+  std::shared_ptr<Pool> shared_pool(const model::FunctionId& function);
+  Pool& pool_of(const model::FunctionId& function) { return *shared_pool(function); }
   ContainerPtr find(const model::ContainerId& id) const;
   void demand(const model::FunctionId& function);
   void evaluate(Pool& pool);
@@ -154,7 +155,8 @@ class Fleet {
 
   FleetParts parts_;
   FleetOptions options_;
-  std::unordered_map<model::FunctionId, std::unique_ptr<Pool>> pools_;
+  // Shared with tasks that wait in a pool while its function is stopped.
+  std::unordered_map<model::FunctionId, std::shared_ptr<Pool>> pools_;
   std::unordered_map<model::ContainerId, ContainerPtr> containers_;
   std::set<model::FunctionId> dirty_;
   async::Event dirtied_;

@@ -66,7 +66,7 @@ Task<void> data_out(Context& cx, net::GrpcCall& call, pb::FunctionCallGetDataReq
 // The container follows the events of a web request.
 Task<void> data_in(Context& cx, net::GrpcCall& call, pb::FunctionCallGetDataRequest request,
                    net::Sink<pb::DataChunk> sink) {
-  THAW_CO_TRY([[maybe_unused]] const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY([[maybe_unused]] const model::ContainerId container, container_of(cx, call));
   const auto found = cx.web_requests.find(model::CallId(request.function_call_id()));
   if (found == cx.web_requests.end()) {
     co_return Error::not_found("no web request waits for call '" + request.function_call_id() +
@@ -87,14 +87,14 @@ Task<void> data_in(Context& cx, net::GrpcCall& call, pb::FunctionCallGetDataRequ
 }
 
 Task<Empty> put_data_out(Context& cx, net::GrpcCall& call, pb::FunctionCallPutDataRequest request) {
-  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const model::ContainerId container, container_of(cx, call));
   const model::CallId id(request.function_call_id());
   const auto found = cx.web_requests.find(id);
   if (found == cx.web_requests.end()) {
     for (auto& chunk : *request.mutable_data_chunks()) {
       model::LogEntry entry;
       entry.kind = model::LogEntry::Kind::chunk;
-      entry.container = who.container;
+      entry.container = container;
       entry.payload = chunk.SerializeAsString();
       const auto number = co_await cx.parts.queue.append(id, std::move(entry));
       if (!number) {

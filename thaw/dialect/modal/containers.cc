@@ -15,14 +15,6 @@ using async::Task;
 
 namespace {
 
-Result<model::ContainerId> container_of(Context& cx, const net::GrpcCall& call) {
-  THAW_TRY(const gateway::Identity who, identify(cx, call));
-  if (who.kind != gateway::Identity::Kind::container) {
-    return Error::permission_denied(call.path() + " is for containers, on their own socket");
-  }
-  return who.container;
-}
-
 Task<Empty> hello(Context& cx, net::GrpcCall& call, Empty) {
   THAW_CO_TRY(const model::ContainerId id, container_of(cx, call));
   cx.fleet->said_hello(id);

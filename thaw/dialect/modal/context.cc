@@ -31,6 +31,14 @@ Result<gateway::Identity> identify(Context& cx, const net::GrpcCall& call) {
   return who;
 }
 
+Result<model::ContainerId> container_of(Context& cx, const net::GrpcCall& call) {
+  THAW_TRY(const gateway::Identity who, identify(cx, call));
+  if (who.kind != gateway::Identity::Kind::container) {
+    return Error::permission_denied(call.path() + " is for containers, on their own socket");
+  }
+  return who.container;
+}
+
 std::string authority_for(const Context& cx, const net::GrpcCall& call) {
   if (call.peer().transport == net::Peer::Transport::unix_socket) {
     return cx.settings.container_authority;

@@ -73,6 +73,8 @@ struct Context {
 
 // Who calls: by token on TCP, by socket in a container.
 Result<gateway::Identity> identify(Context& cx, const net::GrpcCall& call);
+// The container that calls; permission_denied for anybody else.
+Result<model::ContainerId> container_of(Context& cx, const net::GrpcCall& call);
 // host:port for URLs that the caller is to use.
 std::string authority_for(const Context& cx, const net::GrpcCall& call);
 
