@@ -108,6 +108,9 @@ std::optional<BuildResult> LocalBuilder::find(const std::string& key) const {
 }
 
 async::Task<BuildResult> LocalBuilder::build(Recipe recipe, BuildLog log) {
+  if (!log) {
+    log = [](logs::Channel, const std::string&) {};
+  }
   THAW_CO_TRY(const Plan plan, make_plan(recipe, lookup(recipe)));
   const auto info = [&log](const std::string& text) { log(logs::Channel::info, text + "\n"); };
   const std::size_t total = count_steps(plan);
