@@ -14,7 +14,7 @@ namespace thaw::image {
 namespace {
 
 // Raised when the recipe below gives something else for the same inputs.
-constexpr std::string_view recipe_version = "thaw base 1";
+constexpr std::string_view recipe_version = "thaw base 2";
 
 constexpr std::string_view hooks = "/usr/share/mmdebstrap/hooks/merged-usr";
 
@@ -61,7 +61,7 @@ std::vector<std::string> program(const BaseRecipe& recipe, const std::string& dr
   std::vector<std::string> argv = {
       "mmdebstrap",
       "--mode=root",
-      "--variant=apt",
+      "--variant=minbase",
       "--format=directory",
       "--dpkgopt=" + draft + "/dpkg.cfg",
       "--aptopt=" + draft + "/host-apt.conf",
