@@ -3,17 +3,23 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <functional>
 
 #include "thaw/base/check.h"
 #include "thaw/os/files.h"
+#include "thaw/os/message.h"
+#include "thaw/os/process.h"
 #include "thaw/sandbox/detail/host_settings.h"
 #include "thaw/sandbox/detail/resolver.h"
 #include "thaw/sandbox/detail/rules.h"
+#include "thaw/sandbox/detail/wire.h"
 
 namespace thaw::sandbox::detail {
 
@@ -129,6 +135,7 @@ Result<std::string> Network::prepare() {
     }
   }
   prepared_ = true;
+  THAW_TRY_VOID(start_maker());
   return os::address_text(subnet_.address);
 }
 
@@ -165,19 +172,16 @@ Result<void> Network::allow_port(std::uint16_t port) {
   return detail::allow_port(options_.instance, port);
 }
 
-Result<Lease> Network::make() {
-  if (!prepared_) {
-    return Error::failed_precondition(
-        "a container network was asked for, but networking is off or not prepared");
-  }
-  if (free_slots_.empty()) {
-    return Error::resource_exhausted("every address of the container network " +
-                                     subnet_.to_string() + " is in use");
-  }
+Lease Network::lease_of(std::uint32_t slot) const {
   Lease lease;
-  lease.slot = free_slots_.front();
-  lease.address = os::address_text((subnet_.address & subnet_.mask()) + lease.slot);
-  lease.link = veth_prefix(options_.instance) + std::to_string(lease.slot);
+  lease.slot = slot;
+  lease.address = os::address_text((subnet_.address & subnet_.mask()) + slot);
+  lease.link = veth_prefix(options_.instance) + std::to_string(slot);
+  return lease;
+}
+
+Result<Lease> Network::make(std::uint32_t slot) const {
+  Lease lease = lease_of(slot);
   THAW_TRY(const os::Fd host, os::open_file("/proc/self/ns/net", O_RDONLY));
   if (::unshare(CLONE_NEWNET) != 0) {
     return Error::from_errno(errno, "make a network namespace");
@@ -192,12 +196,11 @@ Result<Lease> Network::make() {
   if (!made) {
     return std::move(made).error().with("link", lease.link);
   }
-  free_slots_.pop_front();
   return lease;
 }
 
 // Starts and ends in the new namespace.
-Result<void> Network::make_in(const Lease& lease, const os::Fd& host) {
+Result<void> Network::make_in(const Lease& lease, const os::Fd& host) const {
   const os::Subnet own{(subnet_.address & subnet_.mask()) + lease.slot, subnet_.prefix};
   // eth0 is IPv4 only: a link-local address would reach around the rules. lo keeps ::1.
   (void)os::write_text("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
@@ -227,26 +230,110 @@ Result<void> Network::make_in(const Lease& lease, const os::Fd& host) {
   return inside.add_default_route(subnet_.address);
 }
 
-bool Network::wants_filling() const {
-  return prepared_ && !cannot_fill_ && ready_.size() < ready_count;
+Result<void> Network::start_maker() {
+  THAW_TRY(auto pair, os::make_message_pair());
+  const pid_t spawner = ::getpid();
+  const pid_t pid = ::fork();
+  if (pid < 0) {
+    return Error::from_errno(errno, "fork the maker of networks");
+  }
+  if (pid == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ::prctl(PR_SET_NAME, "thaw-network");
+    ::setpriority(PRIO_PROCESS, 0, 0);
+    if (::getppid() != spawner) {
+      ::_exit(0);
+    }
+    // Above the numbers that stay free, so that nothing else of the spawner's is kept alive.
+    os::Fd socket(::fcntl(pair.second.get(), F_DUPFD_CLOEXEC, 100));
+    ::dup2(socket.get(), 3);
+    os::close_from(4);
+    (void)socket.release();
+    (void)pair.first.release();
+    (void)pair.second.release();
+    run_maker(os::Fd(3));
+  }
+  maker_ = std::move(pair.first);
+  return ok();
 }
 
-bool Network::fill_one() {
-  auto lease = make();
-  cannot_fill_ = !lease;
-  if (lease) {
-    ready_.push_back(std::move(*lease));
+void Network::run_maker(os::Fd socket) const {
+  os::Message message;
+  while (true) {
+    const auto received = os::receive_message(socket.get(), message);
+    if (!received || *received == os::Transfer::end) {
+      ::_exit(0);
+    }
+    const auto lease = make(static_cast<std::uint32_t>(Reader(message.bytes).number()));
+    const auto sent = lease ? os::send_message(socket.get(), Writer(Kind::done).bytes(),
+                                               {lease->network_namespace.get()})
+                            : os::send_message(socket.get(), encode_failure(lease.error()));
+    if (!sent) {
+      ::_exit(1);
+    }
   }
-  return !cannot_fill_;
+}
+
+bool Network::wants_filling() const {
+  return prepared_ && !cannot_fill_ && maker_.valid() && !free_slots_.empty() &&
+         ready_.size() + asked_.size() < ready_count;
+}
+
+void Network::fill() {
+  while (wants_filling()) {
+    const auto sent = os::send_message(maker_.get(), Writer().number(free_slots_.front()).bytes());
+    if (!sent || *sent != os::Transfer::done) {
+      maker_.reset();
+      return;
+    }
+    asked_.push_back(free_slots_.front());
+    free_slots_.pop_front();
+  }
+}
+
+void Network::collect() {
+  os::Message message;
+  const auto received = os::receive_message(maker_.get(), message);
+  if (!received || *received != os::Transfer::done || asked_.empty()) {
+    maker_.reset();  // take() makes its own from now on
+    free_slots_.insert(free_slots_.end(), asked_.begin(), asked_.end());
+    asked_.clear();
+    return;
+  }
+  Lease lease = lease_of(asked_.front());
+  asked_.pop_front();
+  if (message.fds.size() != 1) {
+    cannot_fill_ = true;  // until somebody needs one and hears why
+    free_slots_.push_back(lease.slot);
+    return;
+  }
+  lease.network_namespace = std::move(message.fds.front());
+  ready_.push_back(std::move(lease));
 }
 
 Result<Lease> Network::take() {
+  if (!prepared_) {
+    return Error::failed_precondition(
+        "a container network was asked for, but networking is off or not prepared");
+  }
   cannot_fill_ = false;
   if (ready_.empty()) {
-    return make();
+    fill();
+    while (ready_.empty() && maker_.valid() && !asked_.empty()) {
+      collect();
+    }
   }
-  Lease lease = std::move(ready_.front());
-  ready_.pop_front();
+  if (!ready_.empty()) {
+    Lease lease = std::move(ready_.front());
+    ready_.pop_front();
+    return lease;
+  }
+  if (free_slots_.empty()) {
+    return Error::resource_exhausted("every address of the container network " +
+                                     subnet_.to_string() + " is in use");
+  }
+  THAW_TRY(Lease lease, make(free_slots_.front()));
+  free_slots_.pop_front();
   return lease;
 }
 
@@ -255,6 +342,7 @@ void Network::give_back(std::uint32_t slot) { free_slots_.push_back(slot); }
 void Network::release_all() {
   prepared_ = false;
   ready_.clear();  // a namespace takes its links along
+  maker_.reset();  // it ends at the end of its socket
 }
 
 }  // namespace thaw::sandbox::detail

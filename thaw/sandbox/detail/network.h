@@ -2,9 +2,10 @@
 //
 // The network of one server: a bridge, NAT out of it, and for each sandbox a network namespace
 // with one veth pair, "eth0" inside. Namespaces are made ahead of need, so that a start only
-// enters one. They are held by descriptors alone: nothing is pinned in the file system, and all of
-// them vanish with the spawner. Containers reach the outside, and of this machine only the ports
-// that were allowed on the bridge's own address; never each other.
+// enters one, and by a child process, because making links waits for locks of the kernel while
+// starts should not. They are held by descriptors alone: nothing is pinned in the file system, and
+// all of them vanish with the spawner. Containers reach the outside, and of this machine only the
+// ports that were allowed on the bridge's own address; never each other.
 #pragma once
 
 #include <deque>
@@ -33,18 +34,25 @@ class Network {
   // Picks the subnet, makes bridge, rules and forwarding. Returns the bridge's own address.
   Result<std::string> prepare();
   Result<void> allow_port(std::uint16_t port);
-  // Makes one more lease in advance. False: it could not.
-  bool fill_one();
+  // Asks the maker for what is missing of the leases in advance.
+  void fill();
+  bool wants_filling() const;
+  // Becomes readable when the maker has one; then call collect(). -1: there is no maker.
+  int maker_socket() const { return maker_.get(); }
+  void collect();
+  // A lease from those in advance, else waits for one.
   Result<Lease> take();
   // Once the lease's link is gone.
   void give_back(std::uint32_t slot);
-  // Lets the ready ones go; what stays is removed by remove_network.
+  // Lets the ready ones and the maker go; what stays is removed by remove_network.
   void release_all();
-  bool wants_filling() const;
 
  private:
-  Result<Lease> make();
-  Result<void> make_in(const Lease& lease, const os::Fd& host);
+  Result<Lease> make(std::uint32_t slot) const;
+  Result<void> make_in(const Lease& lease, const os::Fd& host) const;
+  Lease lease_of(std::uint32_t slot) const;
+  Result<void> start_maker();
+  [[noreturn]] void run_maker(os::Fd socket) const;
   Result<void> make_bridge();
   Result<void> write_rules();
 
@@ -55,6 +63,8 @@ class Network {
   int bridge_ = 0;
   std::deque<std::uint32_t> free_slots_;  // used in turn: an address rests before its next use
   std::deque<Lease> ready_;
+  os::Fd maker_;
+  std::deque<std::uint32_t> asked_;  // slots, in the order in which the maker answers
 };
 
 std::string bridge_name(const std::string& instance);

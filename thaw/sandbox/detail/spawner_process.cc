@@ -95,16 +95,20 @@ int SpawnerProcess::run() {
   const rlimit many{65536, 65536};
   ::setrlimit(RLIMIT_NOFILE, &many);
   while (is_running_) {
-    pollfd watched[] = {{control_.get(), POLLIN, 0}, {signals_.get(), POLLIN, 0}};
-    // Namespaces are made while nothing else is asked for: making links holds a lock of the
-    // kernel's that a start may need.
+    pollfd watched[] = {{control_.get(), POLLIN, 0},
+                        {signals_.get(), POLLIN, 0},
+                        {network_.maker_socket(), POLLIN, 0}};
+    // Networks are made while nothing else is asked for: both need the same locks of the kernel.
     const int idle_ms = 5;
-    int ready = ::poll(watched, 2, network_.wants_filling() ? idle_ms : -1);
-    if (ready == 0 && !network_.fill_one()) {
-      ready = ::poll(watched, 2, -1);
+    const int ready = ::poll(watched, 3, network_.wants_filling() ? idle_ms : -1);
+    if (ready == 0) {
+      network_.fill();
     }
     if (ready <= 0) {
       continue;
+    }
+    if (watched[2].revents != 0) {
+      network_.collect();
     }
     if (watched[1].revents != 0) {
       signalfd_siginfo seen;
@@ -322,12 +326,13 @@ void SpawnerProcess::reap() {
 }
 
 Result<void> SpawnerProcess::shut_down() {
+  network_.release_all();
   for (const auto& [id, tree] : trees_) {
     if (tree.pid != 0) {
       (void)os::send_signal(tree.pidfd, SIGKILL);
     }
   }
-  // PID 1s and janitors are the only children.
+  // PID 1s, janitors and the maker of networks are the only children.
   int status = 0;
   while (::waitpid(-1, &status, 0) > 0 || errno == EINTR) {
   }
@@ -337,7 +342,6 @@ Result<void> SpawnerProcess::shut_down() {
     result = result ? std::move(removed) : std::move(result);
   }
   trees_.clear();
-  network_.release_all();
   auto instance = remove_instance(options_.instance, layout_);
   is_running_ = false;
   return result ? instance : result;
