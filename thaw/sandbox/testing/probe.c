@@ -163,7 +163,7 @@ static int spin(double seconds) {
 static int in_child(int (*body)(void)) {
   const pid_t pid = fork();
   if (pid < 0) return tell(-1);
-  if (pid == 0) exit(body());  /* flushes */
+  if (pid == 0) exit(body()); /* flushes */
   int status = 0;
   waitpid(pid, &status, 0);
   if (WIFSIGNALED(status)) printf("killed by %d\n", WTERMSIG(status));
@@ -200,8 +200,8 @@ static int open_by_handle(void) {
 }
 
 static int load_bpf(void) {
-  union bpf_attr attr = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4,
-                         .max_entries = 1};
+  union bpf_attr attr = {
+      .map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1};
   return tell(syscall(SYS_bpf, BPF_MAP_CREATE, &attr, sizeof attr));
 }
 
@@ -271,7 +271,8 @@ int main(int argc, char** argv) {
   VERB("remount") return tell(mount(0, a, 0, MS_REMOUNT | MS_BIND, 0));
   VERB("umount") return tell(umount2(a, MNT_DETACH));
   VERB("fsopen") return tell(syscall(SYS_fsopen, "tmpfs", 0));
-  VERB("mknod") return tell(mknod(a, S_IFBLK | 0600, makedev((unsigned)atoi(b), (unsigned)atoi(c))));
+  VERB("mknod")
+  return tell(mknod(a, S_IFBLK | 0600, makedev((unsigned)atoi(b), (unsigned)atoi(c))));
   VERB("mknod-char")
   return tell(mknod(a, S_IFCHR | 0600, makedev((unsigned)atoi(b), (unsigned)atoi(c))));
   VERB("ptrace") return tell(ptrace(PTRACE_ATTACH, atoi(a), 0, 0));
