@@ -131,6 +131,7 @@ void Fleet::evaluate(Pool& pool) {
   view.now = monotonic_now();
   view.wanted = live != nullptr && !pool.stopped && !shutting_down_;
   view.waiting = parts_.queue.demand(pool.function).ready + pool.port_waiters;
+  view.waited = pool.demanded == Instant{} ? Duration::zero() : view.now - pool.demanded;
   view.call_time = pool.call_time;
   view.start_time = pool.start_time;
   view.no_start_before = pool.no_start_before;

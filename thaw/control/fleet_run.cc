@@ -263,6 +263,9 @@ async::Task<void> Fleet::tick() {
     }
   }
   for (const auto& [function, pool] : pools_) {
+    if (pool->demanded != Instant{}) {
+      dirty_.insert(function);  // what waits may by now justify another container
+    }
     if (pool->no_start_before != Instant{} && pool->no_start_before <= now) {
       pool->no_start_before = Instant{};
       dirty_.insert(function);

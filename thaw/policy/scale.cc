@@ -8,6 +8,8 @@ namespace thaw::policy {
 
 namespace {
 
+constexpr Duration patience = 50ms;
+
 std::size_t count(int value) { return static_cast<std::size_t>(std::max(value, 0)); }
 
 std::size_t inputs_per_container(const model::Scaling& scaling) {
@@ -21,6 +23,9 @@ std::size_t wanted_for_queue(const model::Scaling& scaling, const PoolView& view
   const std::size_t each = inputs_per_container(scaling);
   const std::size_t coming = view.free_slots + view.starting * each;
   if (view.waiting <= coming) {
+    return 0;
+  }
+  if (view.running > 0 && view.call_time == Duration::zero() && view.waited < patience) {
     return 0;
   }
   std::size_t more = (view.waiting - coming + each - 1) / each;

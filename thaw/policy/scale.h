@@ -3,7 +3,8 @@
 // How many containers one function should have, from what can be seen of it now. Scale-out follows
 // demand: what waits, divided by what a container takes at once, less what is on its way. When the
 // time of a call is known, a queue of short calls starts only as many containers as would help:
-// those that could finish it while one more container is still starting.
+// those that could finish it while one more container is still starting. While it is not known, a
+// running container gets a moment to take what waits: its call may be just about to end.
 #pragma once
 
 #include <cstddef>
@@ -21,6 +22,7 @@ struct IdleContainer {
 struct PoolView {
   Instant now{};
   std::size_t waiting = 0;          // inputs (and web requests) that no container has taken
+  Duration waited{};                // how long the oldest of them has waited
   std::size_t starting = 0;         // containers on their way
   std::size_t free_slots = 0;       // inputs that running containers could take at once
   std::size_t running = 0;          // containers that have started and are not stopping

@@ -49,6 +49,15 @@ TEST_CASE("a queue of short calls does not start a container per call") {
   CHECK(plan_scale({}, view).start == 100);
 }
 
+TEST_CASE("a running container whose calls are not known yet gets a moment before another starts") {
+  PoolView view = at(noon);
+  view.waiting = 1;
+  view.running = 1;
+  CHECK(plan_scale({}, view).start == 0);
+  view.waited = 60ms;
+  CHECK(plan_scale({}, view).start == 1);
+}
+
 TEST_CASE("the limits of the user and of the machine hold") {
   model::Scaling scaling;
   scaling.max_containers = 3;
