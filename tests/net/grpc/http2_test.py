@@ -10,8 +10,8 @@ import unittest
 
 import grpc_testing
 from grpc_testing import MIB, SERVICE, Answer, Ask, EchoServer, eventually
-from raw_http2 import (DATA, END_STREAM, INITIAL_WINDOW, NO_ERROR, PING, ACK, RST_STREAM,
-                       WINDOW_UPDATE, Peer, frame, message)
+from raw_http2 import (DATA, END_STREAM, GOAWAY, INITIAL_WINDOW, NO_ERROR, PING, ACK,
+                       RST_STREAM, WINDOW_UPDATE, Peer, frame, message)
 
 OPEN_WINDOW = frame(WINDOW_UPDATE, payload=(2**31 - 1 - 65535).to_bytes(4, "big"))
 
@@ -82,6 +82,15 @@ class Http2Test(unittest.TestCase):
             eventually(lambda: self.numbers(server)["parked"] == 1)
             peer.send(frame(RST_STREAM, 0, stream, (8).to_bytes(4, "big")))
             eventually(lambda: self.numbers(server)["cancelled"] == 1)
+
+    def test_a_goaway_with_an_error_gives_up_what_runs(self):
+        server = self.server()
+        with Peer(server) as peer:
+            peer.call(SERVICE + "Park", b"")
+            eventually(lambda: self.numbers(server)["parked"] == 1)
+            peer.send(frame(GOAWAY, 0, 0, (0).to_bytes(4, "big") + (2).to_bytes(4, "big")))
+            peer.wait_closed()
+        eventually(lambda: self.numbers(server)["cancelled"] == 1)
 
     def test_an_answer_before_the_end_of_the_request_is_whole(self):
         with Peer(self.server()) as peer:

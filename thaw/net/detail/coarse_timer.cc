@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/net/detail/coarse_timer.h"
 
+#include <algorithm>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/intrusive/list.hpp>
 #include <map>
@@ -8,6 +9,16 @@
 namespace thaw::net::detail {
 
 namespace asio = boost::asio;
+
+namespace {
+
+// Lists of alarms are kept by time, so their number must not grow with what peers ask for: far
+// times share a list, and very far ones are looked at again every hour.
+constexpr Duration near = 60s;
+constexpr Duration far_tick = 1s;
+constexpr Duration farthest = 1h;
+
+}  // namespace
 
 // Shared with the pending wait: a loop may run its last callbacks after the server is gone.
 struct CoarseTimer::State : std::enable_shared_from_this<CoarseTimer::State> {
@@ -29,6 +40,18 @@ struct CoarseTimer::State : std::enable_shared_from_this<CoarseTimer::State> {
     });
   }
 
+  void list(Alarm& alarm) {
+    const Instant now = monotonic_now();
+    const Instant listed = std::min(alarm.when_, now + farthest);
+    const Duration step = listed - now > near ? far_tick : tick;
+    const auto steps = (listed.time_since_epoch() + step - Duration(1)) / step;
+    const Instant rounded(steps * step);
+    alarms[rounded].push_back(alarm);
+    if (rounded < next) {
+      wait_until(rounded);
+    }
+  }
+
   void ring() {
     const Instant now = monotonic_now();
     next = Instant::max();
@@ -40,6 +63,10 @@ struct CoarseTimer::State : std::enable_shared_from_this<CoarseTimer::State> {
       }
       Alarm& alarm = due.front();
       due.pop_front();
+      if (alarm.when_ > now) {
+        list(alarm);
+        continue;
+      }
       // A copy: the callback may destroy its alarm.
       const auto callback = alarm.ring;
       callback();
@@ -63,12 +90,8 @@ void CoarseTimer::arm(Alarm& alarm, Instant when) {
   if (when == Instant::max()) {
     return;
   }
-  const auto ticks = (when.time_since_epoch() + tick - Duration(1)) / tick;
-  const Instant rounded(ticks * tick);
-  state_->alarms[rounded].push_back(alarm);
-  if (rounded < state_->next) {
-    state_->wait_until(rounded);
-  }
+  alarm.when_ = when;
+  state_->list(alarm);
 }
 
 }  // namespace thaw::net::detail

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // CoarseTimer: all deadlines of one server behind one Asio timer. An alarm fires at its time or up
-// to one tick (50 ms) later, on the loop's thread; arming and disarming cost a list operation, so
-// each request may have one. An Alarm disarms itself when destroyed, and may arm again, or destroy
-// itself, inside its own callback.
+// to one tick (50 ms; a second for one that was armed over a minute ahead) later, on the loop's
+// thread; arming and disarming cost a list operation, so each request may have one. An Alarm
+// disarms itself when destroyed, and may arm again, or destroy itself, inside its own callback.
 #pragma once
 
 #include <boost/asio/basic_waitable_timer.hpp>
@@ -35,6 +35,9 @@ class CoarseTimer {
     std::function<void()> ring;
 
    private:
+    friend class CoarseTimer;
+    Instant when_;
+
     void unlink() {
       if (is_linked()) {
         boost::intrusive::list_base_hook<

@@ -93,3 +93,23 @@ TEST_CASE("an alarm may arm itself again, and destroy itself, when it rings") {
   REQUIRE(loop.run_task(until(rung, done)));
   CHECK(times == 3);
 }
+
+TEST_CASE("far alarms do not ring early, however many there are") {
+  async::Loop loop;
+  CoarseTimer timer(loop);
+  async::Event rung;
+  bool done = false;
+  int early = 0;
+  std::vector<std::unique_ptr<CoarseTimer::Alarm>> far;
+  for (int i = 0; i < 1'000; ++i) {
+    far.push_back(std::make_unique<CoarseTimer::Alarm>([&] { ++early; }));
+    timer.arm(*far.back(), monotonic_now() + i * 1h + 1min);
+  }
+  CoarseTimer::Alarm last([&] {
+    done = true;
+    rung.notify_all();
+  });
+  timer.arm(last, monotonic_now() + 20ms);
+  REQUIRE(loop.run_task(until(rung, done)));
+  CHECK(early == 0);
+}

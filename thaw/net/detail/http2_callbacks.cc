@@ -110,6 +110,10 @@ struct Http2Session::Callbacks {
           session.allow_control_frame();
         }
         break;
+      case NGHTTP2_GOAWAY:
+        // A peer that leaves in peace waits for its answers; otherwise it gives up what runs.
+        session.punished_ = session.punished_ || frame->goaway.error_code != NGHTTP2_NO_ERROR;
+        break;
       default: break;
     }
     return 0;

@@ -79,17 +79,17 @@ async::Task<void> serve_http(Http2Session& session, std::shared_ptr<Http2Stream>
     stream->send_head(431, none, Http2Stream::Body::none);
     co_return ok();
   }
-  const Result<void> outcome = co_await session.service().handler(exchange);
-  if (stream->gone()) {
-    co_return ok();
-  }
+  Result<void> outcome = co_await session.service().handler(exchange);
   if (!stream->head_sent()) {
-    Headers none;
-    stream->send_head(500, none, Http2Stream::Body::none);
-  } else if (!outcome) {
+    if (outcome) {
+      outcome = Error::internal("the handler has not answered");
+    }
+    outcome = co_await exchange.answer_error(outcome.error());
+  }
+  if (!stream->gone() && !outcome) {
     // The head is out; a cut stream is all that still tells of the failure.
     stream->reset(NGHTTP2_INTERNAL_ERROR);
-  } else {
+  } else if (!stream->gone()) {
     Headers none;
     stream->send_end(std::move(none));
     stream->linger();

@@ -112,7 +112,7 @@ class Http2Session : public LiveConnection {
   bool flush_posted_ = false;
   bool waiting_writable_ = false;
   bool draining_ = false;
-  bool punished_ = false;
+  bool punished_ = false;    // closes at the next flush
   bool in_headers_ = false;  // a header block has begun and not ended
   bool closed_ = false;
 
