@@ -35,7 +35,8 @@ class TaskGroup {
     std::weak_ptr<Entry> entry_;
   };
 
-  // Starts `task` (it first runs inside this call's loop turn, not inside this call). An Error
+  // Starts `task`; called on the loop's thread it may run up to its first wait, or to its end,
+  // before this returns. An Error
   // other than cancelled is logged with `name`.
   Handle start(std::string_view name, Task<void> task);
   // Cancels every task.
