@@ -67,6 +67,36 @@ TEST_CASE("stopping a group cancels its tasks and joins them") {
   CHECK(tasks.size() == 0);
 }
 
+TEST_CASE("a group is joined even when its owner is cancelled meanwhile") {
+  Loop loop;
+  Event event;
+  TaskGroup inner(loop);
+  TaskGroup outer(loop);
+  bool inner_ended = false;
+  bool joined_first = false;
+  const auto slow_to_end = [](Event& e, bool& ended) -> Task<void> {
+    (void)co_await e.wait(Instant::max());
+    co_await forget_cancellation();
+    (void)co_await sleep_for(20ms);
+    ended = true;
+    co_return ok();
+  };
+  const auto owner = [](TaskGroup& group, const bool& ended, bool& first) -> Task<void> {
+    THAW_CO_TRY_VOID(co_await group.stop());
+    first = ended;
+    co_return ok();
+  };
+  inner.start("slow to end", slow_to_end(event, inner_ended));
+  auto handle = outer.start("owner", owner(inner, inner_ended, joined_first));
+  const auto body = [](TaskGroup::Handle h, TaskGroup& group) -> Task<bool> {
+    THAW_CO_TRY_VOID(co_await sleep_for(1ms));
+    h.cancel();
+    co_return co_await group.join(monotonic_now() + 5s);
+  };
+  CHECK(*loop.run_task(body(handle, outer)));
+  CHECK(joined_first);
+}
+
 TEST_CASE("one task of a group is cancelled by its handle") {
   Loop loop;
   Event event;

@@ -87,14 +87,14 @@ void TaskGroup::cancel() {
 
 Task<void> TaskGroup::stop() {
   const auto state = state_;
-  co_await forget_cancellation();
   while (!state->entries.empty()) {
     // Again each time: a task that was between two waits, or has just started, sees it too.
     for (const auto& entry : std::vector(state->entries.begin(), state->entries.end())) {
       Handle::Entry::cancel(entry);
     }
-    THAW_CO_TRY([[maybe_unused]] const bool notified,
-                co_await state->ended.wait(monotonic_now() + 50ms));
+    // The owner's objects go away after this: it joins even if it is cancelled itself.
+    co_await forget_cancellation();
+    (void)co_await state->ended.wait(monotonic_now() + 50ms);
   }
   co_return ok();
 }
