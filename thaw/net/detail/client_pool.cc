@@ -167,6 +167,7 @@ void ClientPool::give_back(ClientConnectionPtr connection) {
   if (kept.size() >= idle_per_endpoint) {
     return;
   }
+  stream.rest();
   stream.set_deadline(monotonic_now() + idle_time);
   kept.push_back(std::move(connection));
   ++idle_count_;

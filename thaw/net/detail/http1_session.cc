@@ -60,6 +60,7 @@ class Session final : public LiveConnection {
         co_return ok();
       }
       parser_.reset();
+      stream_->rest();
       stream_->set_deadline(monotonic_now() + core_->limits.http1_idle);
     }
   }

@@ -60,15 +60,17 @@ void Stream::consume(std::size_t count) {
   begin_ += count;
 }
 
+void Stream::rest() {
+  if (!reading_ && begin_ == end_ && capacity_ > first_capacity) {
+    buffer_.reset();
+    begin_ = end_ = capacity_ = 0;
+  }
+}
+
 bool Stream::make_room(std::size_t limit) {
   const std::size_t held = end_ - begin_;
   if (held == 0) {
     begin_ = end_ = 0;
-    // A connection that waits for its next request keeps little memory.
-    if (capacity_ > limit) {
-      buffer_.reset();
-      capacity_ = 0;
-    }
   }
   if (held >= limit) {
     return false;

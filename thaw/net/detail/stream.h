@@ -29,6 +29,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   // -- input
   std::string_view buffered() const { return {buffer_.get() + begin_, end_ - begin_}; }
   void consume(std::size_t count);
+  // Between two messages: a large input buffer is not kept for an idle connection.
+  void rest();
   enum class Hope { soon, later };  // are bytes likely there already?
   // Adds bytes behind the buffered ones; false: the peer has sent its last. resource_exhausted when
   // `limit` bytes are buffered. unavailable: broken; deadline_exceeded: see set_deadline().
