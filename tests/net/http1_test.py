@@ -239,15 +239,16 @@ class Http1(unittest.TestCase):
             pass
         self.assertEqual(peer.answer().status, 400)
 
-    def test_a_head_that_never_ends_is_timed_out(self):
-        peer = self.peer()
-        peer.send("GET / HTTP/1.1\r\nhost: x\r\n")
-        self.assertTrue(peer.at_end())
-
-    def test_an_idle_connection_is_timed_out(self):
-        peer = self.peer()
-        peer.ask("/hello")
-        self.assertTrue(peer.at_end())
+    def test_silent_peers_are_timed_out(self):
+        server = EchoServer("--patience", "none")
+        self.addCleanup(server.stop)
+        heads, idle = Peer(server.connect()), Peer(server.connect())
+        heads.send("GET / HTTP/1.1\r\nhost: x\r\n")
+        idle.send("GET /hello HTTP/1.1\r\nhost: x\r\n\r\n")
+        self.assertEqual(idle.answer().body, b"hello")
+        for peer in (heads, idle):
+            self.assertTrue(peer.at_end())
+            peer.sock.close()
 
     def test_a_disconnect_in_the_middle_ends_the_handler(self):
         before = self.server.tell()["gone"]

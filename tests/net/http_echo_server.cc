@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // http_echo_server: what the tests of net/ talk to. One handler with a path for each behaviour.
-//   http_echo_server [--unix PATH] [--upstream PORT] [--upstream-unix PATH]
+//   http_echo_server [--unix PATH] [--upstream PORT] [--upstream-unix PATH] [--patience none]
 // It listens on a free port, prints "port N" and runs until its stdin ends; "drain" on stdin drains
 // it first. /tcp/…, /unix/… and /dead/… are proxied to the upstream, /fetch/… is asked for by the
 // client.
@@ -31,6 +31,7 @@ struct World {
   Endpoint tcp;
   Endpoint unix_socket;
   std::string listen_unix;
+  bool impatient = false;
   int gone = 0;
   int hanging = 0;
   int cancelled_receives = 0;
@@ -322,8 +323,10 @@ async::Task<bool> next_command(asio::posix::stream_descriptor& input) {
 
 async::Task<void> serve(World& world) {
   ServerLimits limits;
-  limits.header_timeout = 2s;
-  limits.http1_idle = 4s;
+  if (world.impatient) {
+    limits.header_timeout = 1s;
+    limits.http1_idle = 1s;
+  }
   const HttpHandler handler = [&world](HttpExchange& exchange) { return handle(world, exchange); };
   Server server(world.loop, world.table, handler, limits);
   THAW_CO_TRY(const std::uint16_t port, server.listen_tcp("127.0.0.1", 0));
@@ -354,6 +357,8 @@ int main(int argc, char** argv) {
       world.listen_unix = argv[i + 1];
     } else if (option == "--upstream") {
       world.tcp = {"127.0.0.1", static_cast<std::uint16_t>(std::atoi(argv[i + 1])), ""};
+    } else if (option == "--patience") {
+      world.impatient = std::string_view(argv[i + 1]) == "none";
     } else if (option == "--upstream-unix") {
       world.unix_socket = {"", 0, argv[i + 1]};
     }

@@ -92,11 +92,14 @@ class Peer:
             return True
 
     def exactly(self, count):
-        while len(self.buffer) < count:
-            if not self.more():
+        data = bytearray(self.buffer[:count])
+        self.buffer = self.buffer[count:]
+        while len(data) < count:
+            piece = self.sock.recv(min(1 << 20, count - len(data)))
+            if not piece:
                 raise EOFError("the server closed")
-        data, self.buffer = self.buffer[:count], self.buffer[count:]
-        return data
+            data += piece
+        return bytes(data)
 
     def line(self):
         while b"\r\n" not in self.buffer:

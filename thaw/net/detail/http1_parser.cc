@@ -32,6 +32,7 @@ struct Collector {
   bool chunked = false;
   bool unknown_coding = false;
   std::uint64_t chunk_left = 0;
+  std::size_t head_bytes = 0;
   int hosts = 0;
 
   void field(http::field field, string_view name, string_view value, BeastError& error) {
@@ -158,6 +159,11 @@ Result<std::size_t> Http1Parser::put_head(std::string_view input) {
     parser.eager(false);
     return parser.put(asio::const_buffer(input.data(), input.size()), error);
   });
+  // Beast's own limit starts again with each call, so that many small fields would pass it.
+  impl_->found.head_bytes += used;
+  if (impl_->found.head_bytes > impl_->header_bytes) {
+    error = http::error::header_limit;
+  }
   if (error == http::error::need_more) {
     return used;
   }

@@ -135,6 +135,13 @@ TEST_CASE("a head past the limit is refused") {
         Code::resource_exhausted);
   CHECK(code_of(parse_request("GET / HTTP/1.1\r\nhost: x\r\nx: " + huge + "\r\n\r\n", 512)) ==
         Code::resource_exhausted);
+  std::string many = "GET / HTTP/1.1\r\nhost: x\r\n";
+  for (int i = 0; i < 3000; ++i) {
+    many += "a: b\r\n";
+  }
+  for (const std::size_t step : {1u, 100u, 4096u, 100'000u}) {
+    CHECK(code_of(parse_request(many + "\r\n", step)) == Code::resource_exhausted);
+  }
 }
 
 TEST_CASE("a response without a length lasts until the end of the stream") {
