@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an app printed: followed live, or read back.
 #include <algorithm>
-#include <charconv>
 
-#include "thaw/codec/encoding.h"
+#include "thaw/dialect/modal/calls.h"
 #include "thaw/dialect/modal/definition.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/services.h"
@@ -13,13 +12,6 @@ namespace thaw::dialect::modal {
 using async::Task;
 
 namespace {
-
-// Entry ids are "<number>-0": the clients treat them as opaque and send the last one back.
-std::uint64_t number_of(const std::string& entry_id) {
-  std::uint64_t number = 0;
-  std::from_chars(entry_id.data(), entry_id.data() + entry_id.size(), number);
-  return number;
-}
 
 pb::FileDescriptor wire_channel(logs::Channel channel) {
   switch (channel) {
@@ -32,7 +24,7 @@ pb::FileDescriptor wire_channel(logs::Channel channel) {
 
 pb::TaskLogs item_of(const logs::Line& line) {
   pb::TaskLogs item;
-  item.set_data(codec::valid_utf8(line.text));
+  item.set_data(line.text);
   item.set_file_descriptor(wire_channel(line.channel));
   item.set_timestamp(to_seconds(line.time));
   item.set_timestamp_ns(static_cast<std::uint64_t>(line.time.time_since_epoch().count()) * 1000);
@@ -76,7 +68,7 @@ Task<void> get_logs(Context& cx, net::GrpcCall& call, pb::AppGetLogsRequest requ
   const std::string stream = app->id.str();
   // The client reconnects as soon as the stream ends; never faster than once a second.
   const Instant until = poll_deadline(std::max(request.timeout(), 1.0f), 55s);
-  std::uint64_t after = number_of(request.last_entry_id());
+  std::uint64_t after = entry_number(request.last_entry_id());
   while (true) {
     THAW_CO_TRY(std::vector<logs::Line> lines,
                 co_await cx.parts.logs.follow(stream, after, 500, until));

@@ -22,12 +22,6 @@ constexpr std::size_t outputs_per_answer = 49;  // the client's own batch size
 constexpr std::size_t outputs_bytes_per_answer = 16u << 20;
 constexpr Duration keep_read_results = 30s;
 
-std::uint64_t number_of(const std::string& entry_id) {
-  std::uint64_t number = 0;
-  std::from_chars(entry_id.data(), entry_id.data() + entry_id.size(), number);
-  return number;
-}
-
 // Some clients decode this and read `idx`; nothing is trusted from it.
 std::string input_jwt(const model::InputId& input, int index) {
   const codec::Json payload = {{"idx", index}, {"input_id", input.str()}};
@@ -146,7 +140,7 @@ Task<pb::FunctionGetOutputsResponse> get_outputs(Context& cx, net::GrpcCall& cal
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const queue::CallInfo before,
               co_await find_call(cx, who, request.function_call_id()));
-  const std::uint64_t after = number_of(request.last_entry_id());
+  const std::uint64_t after = entry_number(request.last_entry_id());
   const int first = request.has_start_idx() ? request.start_idx() : 0;
   const int last = request.has_end_idx() ? request.end_idx() : std::numeric_limits<int>::max();
   std::function<bool(const model::LogEntry&)> wanted = [first, last](const model::LogEntry& entry) {
@@ -238,6 +232,12 @@ Task<pb::FunctionRetryInputsResponse> retry_inputs(Context&, net::GrpcCall&,
 }
 
 }  // namespace
+
+std::uint64_t entry_number(const std::string& entry_id) {
+  std::uint64_t number = 0;
+  std::from_chars(entry_id.data(), entry_id.data() + entry_id.size(), number);
+  return number;
+}
 
 std::string input_payload(const pb::FunctionInput& input,
                           pb::FunctionCallInvocationType invocation) {

@@ -11,6 +11,8 @@ namespace thaw::dialect::modal {
 
 namespace pb = ::modal::client;
 
+// Entry ids of outputs and log batches are "<number>-0": clients send the last one back as it is.
+std::uint64_t entry_number(const std::string& entry_id);
 std::string input_payload(const pb::FunctionInput& input,
                           pb::FunctionCallInvocationType invocation);
 // A container's own output, ready for the caller.

@@ -174,7 +174,7 @@ Task<pb::ImageGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
 
 pb::TaskLogs item_of(const logs::Line& line) {
   pb::TaskLogs item;
-  item.set_data(codec::valid_utf8(line.text));
+  item.set_data(line.text);
   item.set_timestamp(to_seconds(line.time));
   item.set_file_descriptor(line.channel == logs::Channel::err ? pb::FILE_DESCRIPTOR_STDERR
                                                               : pb::FILE_DESCRIPTOR_STDOUT);
