@@ -40,7 +40,7 @@ int show_containers(const Where& where) {
                     view.value("app", ""),
                     view.value("function", ""),
                     view.value("status", ""),
-                    view.value("level", ""),
+                    view.value("level_name", ""),
                     short_duration(view.value("age_s", 0.0) * 1000),
                     std::to_string(view.value("inputs", 0)),
                     std::to_string(view.value("calls", 0)),
@@ -75,7 +75,7 @@ int show_starts(const Where& where) {
   std::vector<TableRow> rows;
   for (const auto& view : *views) {
     TableRow row = {view.value("container", ""), view.value("app", ""), view.value("function", ""),
-                    view.value("level", "")};
+                    view.value("level_name", "")};
     const TableRow cells = stage_cells(view);
     row.insert(row.end(), cells.begin(), cells.end());
     row.push_back(std::to_string(view.value("calls", 0)));

@@ -11,6 +11,7 @@
 #include "thaw/async/event.h"
 #include "thaw/model/call.h"
 #include "thaw/model/function.h"
+#include "thaw/model/level.h"
 #include "thaw/worker/worker.h"
 
 namespace thaw::control {
@@ -44,6 +45,7 @@ struct Container {
   model::ContainerId id;
   std::shared_ptr<const model::FunctionSpec> spec;
   Status status = Status::starting;
+  model::Level level = model::Level::booted;  // what it was started by, once it is running
   StartMoments moments;
   WallTime created_at{};
   std::unique_ptr<worker::RunningContainer> running;

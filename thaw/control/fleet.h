@@ -55,6 +55,7 @@ struct ContainerView {
   model::ContainerId id;
   std::shared_ptr<const model::FunctionSpec> spec;
   Status status = Status::starting;
+  model::Level level = model::Level::booted;
   StartMoments moments;
   WallTime created_at{};
   std::size_t inputs = 0;
@@ -77,7 +78,8 @@ struct PollOptions {
 };
 
 struct FleetCounters {
-  std::uint64_t starts = 0;
+  std::map<model::Level, std::uint64_t> starts;  // of containers whose program ran
+  std::map<std::pair<model::Level, std::string>, std::uint64_t> fallbacks;  // by level and reason
   std::uint64_t start_failures = 0;
   std::uint64_t out_of_memory = 0;
   std::uint64_t input_timeouts = 0;
@@ -144,6 +146,7 @@ class Fleet {
   void update_status(Container& container);
 
   static async::Task<void> run(Fleet& fleet, ContainerPtr container);
+  void note_launch(Container& container);
   async::Task<worker::LaunchPlan> plan_for(ContainerPtr container);
   async::Task<void> ended(ContainerPtr container, Result<sandbox::ExitStatus> status);
   async::Task<void> start_ended_badly(Pool& pool, ContainerPtr container, std::string message);

@@ -100,6 +100,20 @@ async::Task<worker::LaunchPlan> Fleet::plan_for(ContainerPtr container) {
   co_return plan;
 }
 
+void Fleet::note_launch(Container& container) {
+  container.level = container.running->level();
+  ++counters_.starts[container.level];
+  for (const worker::Fallback& fallback : container.running->fallbacks()) {
+    ++counters_.fallbacks[{fallback.level, fallback.reason}];
+    log_info("a start fell to a lower level",
+             {{"container", container.id.str()},
+              {"function", container.spec->name},
+              {"from", std::string(model::level_name(fallback.level))},
+              {"reason", fallback.reason},
+              {"detail", fallback.detail}});
+  }
+}
+
 async::Task<void> Fleet::run(Fleet& fleet, ContainerPtr container) {
   container->moments.launching = monotonic_now();
   Result<sandbox::ExitStatus> status = Error::internal("not started");
@@ -114,6 +128,7 @@ async::Task<void> Fleet::run(Fleet& fleet, ContainerPtr container) {
       status = launched.error();
     } else {
       container->running = std::move(*launched);
+      fleet.note_launch(*container);
       container->moments.sandbox = container->running->sandbox().times().started;
       status = co_await container->running->wait();
     }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The Fleet's own record of one function: its containers and what was learnt from them. Private to
-// control; included by the Fleet's two source files only.
+// control; included by the Fleet's own source files only.
 #pragma once
 
+#include <algorithm>
 #include <list>
 #include <set>
 
@@ -11,6 +12,11 @@
 #include "thaw/control/fleet.h"
 
 namespace thaw::control {
+
+// Inputs that one container takes at once.
+inline std::size_t slots(const model::Scaling& scaling) {
+  return static_cast<std::size_t>(std::max(1, scaling.max_concurrent_inputs));
+}
 
 // All containers of one function, and what was learnt from them.
 struct Fleet::Pool {

@@ -82,6 +82,8 @@ class LocalContainer final : public RunningContainer {
   }
 
   sandbox::Sandbox& sandbox() override { return *sandbox_; }
+  model::Level level() const override { return level_; }
+  const std::vector<Fallback>& fallbacks() const override { return fallbacks_; }
   void label_output(CurrentWork work) override { work_ = std::move(work); }
 
   Instant interpreter_started() const override {
@@ -154,6 +156,8 @@ class LocalContainer final : public RunningContainer {
   std::string stream_;
   std::string function_;
   CurrentWork work_;
+  model::Level level_ = model::Level::booted;
+  std::vector<Fallback> fallbacks_;
   std::unique_ptr<sandbox::Sandbox> sandbox_;
   async::TaskGroup pumps_;
 };

@@ -15,6 +15,7 @@
 #include "thaw/async/task_group.h"
 #include "thaw/logs/log_hub.h"
 #include "thaw/model/ids.h"
+#include "thaw/model/level.h"
 #include "thaw/net/server.h"
 #include "thaw/sandbox/sandbox.h"
 
@@ -46,6 +47,9 @@ struct LaunchPlan {
   std::string log_stream;  // the app's id
   std::string function;
   bool wants_socket = true;
+  // What may be tried, in this order; booted comes last in any case. A level that the plan has
+  // nothing for is passed over; one that fails gives way to the next in the same launch.
+  std::vector<model::Level> levels = {model::Level::booted};
 };
 
 // What the container is working on, for the labels of its log lines.
@@ -54,10 +58,21 @@ struct CurrentWork {
   std::string input;
 };
 
+// A level that a launch tried in vain, or could not try.
+struct Fallback {
+  model::Level level;
+  std::string reason;  // one of few, for counting: "no_template", "fork_failed", "restore_failed"…
+  std::string detail;  // for the log
+};
+
 class RunningContainer {
  public:
   virtual ~RunningContainer() = default;
   virtual sandbox::Sandbox& sandbox() = 0;
+  // What it was started by.
+  virtual model::Level level() const = 0;
+  // Better levels of its plan that were tried before, in order.
+  virtual const std::vector<Fallback>& fallbacks() const = 0;
   // The lines that follow belong to this work (empty: to none in particular).
   virtual void label_output(CurrentWork work) = 0;
   // What the container wrote into its start file; zero if nothing sensible.

@@ -34,7 +34,8 @@ Json json_of(const catalog::Catalog& catalog, const control::ContainerView& view
           {"app_id", view.spec->app},
           {"function", view.spec->name},
           {"status", control::status_name(view.status)},
-          {"level", "L4"},
+          {"level", model::level_key(view.level)},
+          {"level_name", model::level_name(view.level)},
           {"age_s", to_seconds(view.lived)},
           {"created_at", to_seconds(view.created_at)},
           {"inputs", view.inputs},
@@ -234,8 +235,18 @@ Task<void> Console::serve_metrics(net::HttpExchange& exchange) {
   }
   text.metric("thaw_containers_memory_bytes", MetricType::gauge, "Memory of all containers.")
       .sample(static_cast<double>(memory));
-  text.metric("thaw_container_starts_total", MetricType::counter, "Container starts by level.")
-      .sample(static_cast<double>(counts.starts), {{"level", "L4"}});
+  text.metric("thaw_container_starts_total", MetricType::counter, "Container starts by level.");
+  for (const auto level : {model::Level::forked, model::Level::restored, model::Level::booted}) {
+    const auto found = counts.starts.find(level);
+    text.sample(found == counts.starts.end() ? 0.0 : static_cast<double>(found->second),
+                {{"level", std::string(model::level_key(level))}});
+  }
+  text.metric("thaw_start_fallbacks_total", MetricType::counter,
+              "Starts that a level could not do, by that level and why.");
+  for (const auto& [what, count] : counts.fallbacks) {
+    text.sample(static_cast<double>(count),
+                {{"level", std::string(model::level_key(what.first))}, {"reason", what.second}});
+  }
   text.metric("thaw_container_start_failures_total", MetricType::counter,
               "Containers that ended before they were ready.")
       .sample(static_cast<double>(counts.start_failures));

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a container says and asks for: hello, inputs, outputs, cancellations; and the leases of
+// containers whose own port is asked.
+#include <algorithm>
+
+#include "thaw/base/check.h"
+#include "thaw/control/fleet.h"
+#include "thaw/control/pool.h"
+
+namespace thaw::control {
+
+namespace {
+
+// A running mean that follows the last dozen values.
+void learn(Duration& mean, Duration value) {
+  mean = mean == Duration::zero() ? value : (mean * 7 + value) / 8;
+}
+
+bool serves_port(const model::FunctionSpec& spec) {
+  return std::any_of(spec.web.begin(), spec.web.end(), [](const model::WebEndpoint& web) {
+    return web.kind == model::WebEndpoint::Kind::server_port;
+  });
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const model::FunctionSpec>> Fleet::spec_of(
+    const model::ContainerId& id) const {
+  const ContainerPtr container = find(id);
+  if (!container) {
+    return Error::not_found("container " + id.str() + " has ended");
+  }
+  return container->spec;
+}
+
+void Fleet::said_hello(const model::ContainerId& id) {
+  const ContainerPtr container = find(id);
+  if (container && container->moments.hello == Instant{}) {
+    container->moments.hello = monotonic_now();
+    if (container->running) {
+      container->moments.interpreter = container->running->interpreter_started();
+    }
+  }
+}
+
+void Fleet::became_ready(Pool& pool, Container& container) {
+  if (container.reached_ready) {
+    return;
+  }
+  container.reached_ready = true;
+  container.moments.ready = monotonic_now();
+  container.idle_since = container.moments.ready;
+  learn(pool.start_time, container.moments.ready - container.moments.launching);
+  pool.failures = 0;
+  pool.no_start_before = Instant{};
+  pool.port_ready.notify_all();
+  // A container that starts makes room for the next start.
+  for (const auto& [function, other] : pools_) {
+    if (other->demanded != Instant{}) {
+      dirty_.insert(function);
+    }
+  }
+  dirtied_.notify_one();
+  update_status(container);
+}
+
+async::Task<Poll> Fleet::next_inputs(model::ContainerId id, PollOptions options) {
+  const ContainerPtr container = find(id);
+  if (!container) {
+    co_return Error::not_found("container " + id.str() + " has ended");
+  }
+  const std::shared_ptr<Pool> pool = shared_pool(container->spec->id);
+  became_ready(*pool, *container);
+  Poll poll;
+  const std::size_t most =
+      container->spec->scaling.use == model::Scaling::Use::single ? 1 : options.max;
+  const bool spent =
+      container->spec->scaling.use == model::Scaling::Use::single && container->calls_served > 0;
+  if (spent && !container->stopping()) {
+    stop(*container, StopReason::single_use, options_.stop_grace);
+  }
+  while (!container->stopping() && poll.inputs.empty()) {
+    if (!serves_port(*container->spec)) {
+      poll.inputs = parts_.queue.lease(container->spec->id, id, most);
+    }
+    if (!poll.inputs.empty() || monotonic_now() >= options.hold_until) {
+      break;
+    }
+    pool->parked.push_back(container.get());
+    const Result<bool> notified = co_await container->wake.wait(options.hold_until);
+    pool->parked.remove(container.get());
+    if (!notified) {
+      co_return notified.error();
+    }
+  }
+  if (!poll.inputs.empty() && options.linger > Duration::zero()) {
+    const Instant until = monotonic_now() + options.linger;
+    while (poll.inputs.size() < most && monotonic_now() < until && !container->stopping()) {
+      THAW_CO_TRY([[maybe_unused]] const bool notified,
+                  co_await parts_.queue.ready(container->spec->id).wait(until));
+      auto more = parts_.queue.lease(container->spec->id, id, most - poll.inputs.size());
+      std::move(more.begin(), more.end(), std::back_inserter(poll.inputs));
+    }
+  }
+  const Instant now = monotonic_now();
+  for (const queue::LeasedInput& input : poll.inputs) {
+    container->inputs[input.input] = {input.call, now, now + container->spec->timeout};
+  }
+  if (container->inputs.size() == 1 && container->running) {
+    const auto& [input, work] = *container->inputs.begin();
+    container->running->label_output({work.call.str(), input.str()});
+  }
+  poll.stop = container->stopping() && poll.inputs.empty();
+  update_status(*container);
+  co_return poll;
+}
+
+async::Task<void> Fleet::finish(model::ContainerId id, model::InputId input,
+                                model::Outcome outcome) {
+  const ContainerPtr container = find(id);
+  if (!container) {
+    co_return Error::not_found("container " + id.str() + " has ended");
+  }
+  THAW_CO_TRY_VOID(co_await parts_.queue.complete(input, id, std::move(outcome)));
+  const auto found = container->inputs.find(input);
+  if (found == container->inputs.end()) {
+    co_return ok();
+  }
+  Pool& pool = pool_of(container->spec->id);
+  learn(pool.call_time, monotonic_now() - found->second.started);
+  container->inputs.erase(found);
+  ++container->calls_served;
+  if (container->moments.first_output == Instant{}) {
+    container->moments.first_output = monotonic_now();
+  }
+  container->idle_since = monotonic_now();
+  if (container->inputs.empty() && container->running) {
+    container->running->label_output({});
+  }
+  update_status(*container);
+  co_return ok();
+}
+
+void Fleet::start_failed(const model::ContainerId& id, std::string payload) {
+  if (const ContainerPtr container = find(id)) {
+    container->failure = std::move(payload);
+  }
+}
+
+async::Task<std::vector<model::InputId>> Fleet::wait_for_cancels(model::ContainerId id,
+                                                                 Instant hold_until) {
+  const ContainerPtr container = find(id);
+  if (!container) {
+    co_return Error::not_found("container " + id.str() + " has ended");
+  }
+  while (container->cancels.empty() && monotonic_now() < hold_until) {
+    THAW_CO_TRY([[maybe_unused]] const bool notified, co_await container->wake.wait(hold_until));
+  }
+  co_return std::exchange(container->cancels, {});
+}
+
+async::Task<Fleet::PortLease> Fleet::lease_port(model::FunctionId function, Instant deadline) {
+  const std::shared_ptr<Pool> pool = shared_pool(function);
+  while (true) {
+    for (const model::ContainerId& id : pool->containers) {
+      const ContainerPtr container = find(id);
+      if (container->reached_ready && !container->stopping() && container->running &&
+          container->proxied < slots(container->spec->scaling)) {
+        ++container->proxied;
+        update_status(*container);
+        co_return PortLease{id, container->running->sandbox().address()};
+      }
+    }
+    if (pool->demanded == Instant{}) {
+      pool->demanded = monotonic_now();
+    }
+    ++pool->port_waiters;
+    dirty_.insert(function);
+    dirtied_.notify_one();
+    const Result<bool> notified = co_await pool->port_ready.wait(deadline);
+    --pool->port_waiters;
+    if (!notified) {
+      co_return notified.error();
+    }
+    if (!*notified) {
+      co_return Error::deadline_exceeded("no container of " + function.str() +
+                                         " was ready in time; see `thaw logs --starts`");
+    }
+    if (pool->failures > 0 && pool->containers.empty()) {
+      co_return Error::unavailable("the function's container failed to start; see `thaw logs`");
+    }
+  }
+}
+
+void Fleet::return_port(const model::ContainerId& id) {
+  const ContainerPtr container = find(id);
+  if (!container) {
+    return;
+  }
+  THAW_CHECK(container->proxied > 0);
+  --container->proxied;
+  ++container->calls_served;
+  container->idle_since = monotonic_now();
+  if (container->moments.first_output == Instant{}) {
+    container->moments.first_output = container->idle_since;
+  }
+  update_status(*container);
+  pool_of(container->spec->id).port_ready.notify_one();
+}
+
+}  // namespace thaw::control
