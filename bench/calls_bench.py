@@ -4,11 +4,13 @@
 Run by bench/run with the client's Python: calls_bench.py OUT.json
 """
 import http.client
+import subprocess
 import time
 import urllib.parse
 
 from measuring import HERE, percentile, row, run_bench, single, timed
 
+RELAY = HERE.parent / "build/release/net_plain_relay"
 CALLS, COLD_STARTS, REQUESTS, ROUNDS = 200, 5, 300, 5
 
 
@@ -57,13 +59,25 @@ class Connection:
             raise RuntimeError(f"{answer.status}: {body[:200]!r}")
 
 
-def compare(one, other):
-    """Both by turns, so that a noisy neighbour hits both."""
-    taken = ([], [])
-    for connection in (one, other):
+class Relay:
+    """The least that stands between a client and a server: the floor of what Thaw adds."""
+
+    def __init__(self, address, port):
+        self.process = subprocess.Popen([RELAY, address, str(port)], text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.address = f"http://127.0.0.1:{self.process.stdout.readline().split()[1]}/"
+
+    def close(self):
+        self.process.communicate()
+
+
+def compare(connections):
+    """All by turns, so that a noisy neighbour hits all."""
+    taken = [[] for _ in connections]
+    for connection in connections:
         timed(connection.get, 20)
     for _ in range(ROUNDS):
-        for connection, list_ in zip((one, other), taken):
+        for connection, list_ in zip(connections, taken):
             list_ += timed(connection.get, REQUESTS)
     return taken
 
@@ -76,12 +90,16 @@ def measure_web(server):
 
     served = Connection(address_of("server"))
     served.get()
-    direct = Connection(f"http://{server.container_address('start_server')}:8000/")
-    through, straight = compare(served, direct)
+    address = server.container_address('start_server')
+    direct = Connection(f"http://{address}:8000/")
+    relay = Relay(address, 8000)
+    through, straight, relayed = compare([served, direct, Connection(relay.address)])
+    relay.close()
     used_by_proxy = server.cpu_seconds()
     timed(served.get, REQUESTS)
     used_by_proxy = (server.cpu_seconds() - used_by_proxy) / REQUESTS
     added = percentile(through, 0.5) - percentile(straight, 0.5)
+    floor = percentile(relayed, 0.5) - percentile(straight, 0.5)
     endpoint = Connection(address_of("endpoint"))
     timed(endpoint.get, 20)
     used = server.cpu_seconds()
@@ -90,6 +108,7 @@ def measure_web(server):
     return [row("web_server, called directly", straight, "us"),
             row("web_server, through Thaw", through, "us", baseline=straight),
             single("  added by Thaw", added),
+            single("  added by a relay that only copies bytes", floor),
             single("  processor time of Thaw for one", used_by_proxy),
             row("warm fastapi_endpoint", warm, "us", baseline=straight),
             single("  processor time of Thaw for one", used)]

@@ -49,6 +49,18 @@ class Classes(E2eTest):
         self.assertEqual(other_text, "hello bob")
         self.assertNotEqual(task, other_task)
 
+    def test_options_given_at_the_call_hold_for_their_containers_only(self):
+        counter = modal.Cls.from_name("e2e-classes", "Counter")
+        plain = counter().setting.remote("COLOUR")
+        tuned = counter.with_options(
+            scaledown_window=20, secrets=[modal.Secret.from_dict({"COLOUR": "teal"})]
+        )()
+        self.assertEqual(tuned.setting.remote("COLOUR"), "teal")
+        self.assertIsNone(plain)
+        self.assertIsNone(counter().setting.remote("COLOUR"), "the option leaked")
+        wide = counter.with_concurrency(max_inputs=4)()
+        self.assertEqual(sorted(wide.later.map("abcd")), ["A", "B", "C", "D"])
+
     def test_a_failing_enter_reaches_the_caller(self):
         with self.assertRaisesRegex(Exception, "the model file is missing"):
             instance("BrokenEnter").use.remote()

@@ -70,6 +70,25 @@ class Run(E2eTest):
             client.wait()
         server.wait_for_zero(180)
 
+    def test_a_detached_app_outlives_its_client(self):
+        environment = {**os.environ, **server.client_environment()}
+        with open(server.folder / "detached.log", "wb") as log:
+            client = subprocess.Popen(
+                [sys.executable, "-m", "modal", "run", "--detach", str(APPS / "sleeper.py")],
+                env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        try:
+            wait_until(server.containers, 300, "the function's container has started")
+        finally:
+            client.kill()
+            client.wait()
+        [app] = json.loads(server.modal("app", "list", "--json").stdout)[-1:]
+        identity = next(value for value in app.values() if str(value).startswith("ap-"))
+        self.assertIn("detached", json.dumps(app).lower())
+        self.assertTrue(server.containers(), "it ended with its client")
+        server.modal("app", "stop", "--yes", identity)
+        server.wait_for_zero(60)
+
     def test_ctrl_c_stops_the_app_and_its_containers(self):
         environment = {**os.environ, **server.client_environment(), "PYTHONUNBUFFERED": "1"}
         log_path = pathlib.Path(server.folder / "interrupted.log")

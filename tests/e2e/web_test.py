@@ -75,6 +75,16 @@ class Functions(E2eTest):
         self.assertEqual(fetch_json(url_of("Model", "loaded")), first)
 
 
+class Wsgi(E2eTest):
+    server = server
+
+    def test_a_wsgi_app_sees_the_request_and_answers(self):
+        url = url_of("old_style")
+        status, headers, body = fetch(url + "/some/path?a=1", b"sent" * 10000)
+        self.assertEqual((status, headers["x-seen"]), (201, "wsgi"))
+        self.assertEqual(body, b"POST /some/path a=1\n" + b"sent" * 10000)
+
+
 class Asgi(E2eTest):
     server = server
 

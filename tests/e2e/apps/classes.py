@@ -29,6 +29,10 @@ class Counter:
         return text.upper()
 
     @modal.method()
+    def setting(self, name):
+        return os.environ.get(name)
+
+    @modal.method()
     def fail(self):
         raise LookupError("a method's own error")
 

@@ -30,6 +30,18 @@ def broken():
 
 
 @app.function()
+@modal.wsgi_app()
+def old_style():
+    def web(environ, start_response):
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        start_response("201 Created", [("content-type", "text/plain"), ("x-seen", "wsgi")])
+        words = [environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"]]
+        return [" ".join(words).encode(), b"\n", body]
+
+    return web
+
+
+@app.function()
 @modal.concurrent(max_inputs=20)
 @modal.asgi_app()
 def api():
