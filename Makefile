@@ -7,7 +7,7 @@ cxx_files = git ls-files '*.h' '*.cc'
 tests_of = ninja -C build/$(1) -t targets all | sed -n '/^cmake_/d;s/^\([a-z0-9_]*_test\): .*/\1/p'
 threaded := $(foreach m,async store queue,$(if $(wildcard thaw/$(m)/*_test.cc),$(m)_test))
 
-.PHONY: build setup test check fix bench demo clean help
+.PHONY: build setup test check fix bench bench-cold demo clean help
 build: build/release/build.ninja  ## Build build/release/thaw (and the unit tests)
 	ninja -C build/release
 
@@ -35,6 +35,9 @@ fix:  ## Format the C++ files
 bench: build  ## Measure; tables, and build/bench/*.json
 	bench/run
 
+bench-cold: build  ## Measure starts from zero at every level of the ladder (many minutes)
+	python3 bench/cold/measure.py
+
 demo: setup  ## Show it: a function and a real language model, by the real client
 	$(MAKE) build
 	tools/demo
@@ -43,4 +46,4 @@ clean:  ## Remove build/
 	rm -rf build
 
 help:  ## Show this list
-	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
