@@ -60,9 +60,8 @@ Result<std::shared_ptr<const model::Environment>> Catalog::environment(
 
 std::shared_ptr<const model::App> Catalog::deployed_app(const model::EnvironmentId& environment,
                                                         const std::string& name) const {
-  for (const auto& [id, app] : apps.all()) {
-    if (app->environment == environment && app->name == name && !name.empty() &&
-        app->state == model::AppState::deployed) {
+  for (const auto& app : apps.find_by_key(named_key(environment, name))) {
+    if (app->state == model::AppState::deployed) {
       return app;
     }
   }
@@ -70,46 +69,26 @@ std::shared_ptr<const model::App> Catalog::deployed_app(const model::Environment
 }
 
 std::shared_ptr<const model::Mount> Catalog::named_mount(const std::string& name) const {
-  for (const auto& [id, mount] : mounts.all()) {
-    if (!mount->name.empty() && mount->name == name) {
-      return mount;
-    }
-  }
-  return nullptr;
+  const auto found = mounts.find_by_key(name);
+  return found.empty() ? nullptr : found.front();
 }
 
 std::shared_ptr<const model::Secret> Catalog::named_secret(const model::EnvironmentId& environment,
                                                            const std::string& name) const {
-  for (const auto& [id, secret] : secrets.all()) {
-    if (secret->environment == environment && !name.empty() && secret->name == name) {
-      return secret;
-    }
-  }
-  return nullptr;
+  const auto found = secrets.find_by_key(named_key(environment, name));
+  return found.empty() ? nullptr : found.front();
 }
 
 std::vector<std::shared_ptr<const Function>> Catalog::functions_of(const model::AppId& app) const {
-  std::vector<std::shared_ptr<const Function>> found;
-  for (const auto& [id, function] : functions.all()) {
-    if (function->app == app) {
-      found.push_back(function);
-    }
-  }
-  return found;
+  return functions.find_by_key(app.str());
 }
 
 async::Task<void> Catalog::erase_app(model::AppId app) {
   for (const auto& function : functions_of(app)) {
     THAW_CO_TRY_VOID(co_await functions.erase(function->id.str()));
   }
-  std::vector<std::string> owned;
-  for (const auto& [id, secret] : secrets.all()) {
-    if (secret->owner == app && secret->name.empty()) {
-      owned.push_back(id);
-    }
-  }
-  for (const std::string& id : owned) {
-    THAW_CO_TRY_VOID(co_await secrets.erase(id));
+  for (const auto& secret : secrets.find_by_key(owned_key(app))) {
+    THAW_CO_TRY_VOID(co_await secrets.erase(secret->id.str()));
   }
   co_return co_await apps.erase(app.str());
 }

@@ -115,3 +115,64 @@ TEST_CASE("a damaged record is data loss, not a crash") {
   CHECK(catalog::from_record<model::App>({"{\"id\": 5}", ""}).error().code() == Code::data_loss);
   CHECK(catalog::from_record<catalog::Function>({"[", ""}).error().code() == Code::data_loss);
 }
+
+TEST_CASE("what is looked up by name or owner is found after changes, removals and a restart") {
+  const Folder folder;
+  async::Loop loop;
+  const auto app = [](const char* id, const char* name, model::AppState state) {
+    model::App value;
+    value.id = model::AppId(id);
+    value.environment = model::EnvironmentId("en-1");
+    value.name = name;
+    value.state = state;
+    return value;
+  };
+  const auto secret = [](const char* id, const char* name, const char* owner) {
+    model::Secret value;
+    value.id = model::SecretId(id);
+    value.environment = model::EnvironmentId("en-1");
+    value.name = name;
+    value.owner = model::AppId(owner);
+    return value;
+  };
+  const auto change = [&](Catalog& catalog) -> async::Task<void> {
+    THAW_CO_TRY_VOID(co_await catalog.apps.put(app("ap-old", "shop", model::AppState::stopped)));
+    THAW_CO_TRY_VOID(co_await catalog.apps.put(app("ap-1", "shop", model::AppState::deployed)));
+    THAW_CO_TRY_VOID(co_await catalog.functions.put(example_function()));
+    THAW_CO_TRY_VOID(co_await catalog.secrets.put(secret("st-1", "key", "")));
+    THAW_CO_TRY_VOID(co_await catalog.secrets.put(secret("st-2", "", "ap-1")));
+    THAW_CO_TRY_VOID(co_await catalog.secrets.put(secret("st-3", "", "ap-2")));
+    co_return ok();
+  };
+  const auto check = [](const Catalog& catalog) {
+    const model::EnvironmentId environment("en-1");
+    REQUIRE(catalog.deployed_app(environment, "shop"));
+    CHECK(catalog.deployed_app(environment, "shop")->id.str() == "ap-1");
+    CHECK_FALSE(catalog.deployed_app(environment, ""));
+    CHECK_FALSE(catalog.deployed_app(model::EnvironmentId("en-2"), "shop"));
+    CHECK(catalog.functions_of(model::AppId("ap-1")).size() == 1);
+    CHECK(catalog.functions_of(model::AppId("ap-2")).empty());
+    REQUIRE(catalog.named_secret(environment, "key"));
+    CHECK_FALSE(catalog.named_secret(environment, ""));
+  };
+  {
+    const auto database = open_database(loop, folder);
+    const auto catalog = std::move(*Catalog::open(*database));
+    REQUIRE(loop.run_task(change(*catalog)));
+    check(*catalog);
+  }
+  const auto database = open_database(loop, folder);
+  const auto catalog = std::move(*Catalog::open(*database));
+  check(*catalog);
+  // Another name: the old one finds nothing. A second put of one id is one entry.
+  REQUIRE(loop.run_task(catalog->apps.put(app("ap-1", "bazaar", model::AppState::deployed))));
+  CHECK_FALSE(catalog->deployed_app(model::EnvironmentId("en-1"), "shop"));
+  CHECK(catalog->deployed_app(model::EnvironmentId("en-1"), "bazaar"));
+  REQUIRE(loop.run_task(catalog->functions.put(example_function())));
+  CHECK(catalog->functions_of(model::AppId("ap-1")).size() == 1);
+  REQUIRE(loop.run_task(catalog->erase_app(model::AppId("ap-1"))));
+  CHECK(catalog->functions_of(model::AppId("ap-1")).empty());
+  CHECK_FALSE(catalog->secrets.find("st-2"));
+  CHECK(catalog->secrets.find("st-3"));
+  CHECK(catalog->secrets.find("st-1"));
+}

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "thaw/async/task.h"
 #include "thaw/store/database.h"
@@ -25,6 +26,13 @@ template <class T>
 StoredRecord to_record(const T& value);
 template <class T>
 Result<T> from_record(const StoredRecord& record);
+
+// What a table's records are looked up by besides their id, such as the app of a function. Several
+// may have the same key; those without one ("") are not indexed.
+template <class T>
+std::string index_key(const T&) {
+  return {};
+}
 
 // Writes or deletes one row; resumes when it is on disk.
 async::Task<void> write_row(store::Database& database, std::string kind, std::string id,
@@ -43,7 +51,7 @@ class ObjectTable {
     return each_row(database_, kind_,
                     [this](const std::string& id, StoredRecord record) -> Result<void> {
                       THAW_TRY(T value, from_record<T>(record));
-                      objects_[id] = std::make_shared<T>(std::move(value));
+                      keep(id, std::make_shared<T>(std::move(value)));
                       return ok();
                     });
   }
@@ -54,24 +62,58 @@ class ObjectTable {
     return found == objects_.end() ? nullptr : found->second;
   }
 
+  // All with this index_key, in no order.
+  std::vector<std::shared_ptr<const T>> find_by_key(const std::string& key) const {
+    std::vector<std::shared_ptr<const T>> found;
+    const auto [first, last] = ids_by_key_.equal_range(key);
+    for (auto entry = first; entry != last; ++entry) {
+      found.push_back(objects_.at(entry->second));
+    }
+    return found;
+  }
+
   async::Task<void> put(T value) {
     const std::string id = value.id.str();
     StoredRecord record = to_record(value);
-    objects_[id] = std::make_shared<T>(std::move(value));
+    keep(id, std::make_shared<T>(std::move(value)));
     co_return co_await write_row(database_, kind_, id, std::move(record));
   }
 
   async::Task<void> erase(std::string id) {
-    objects_.erase(id);
+    forget(id);
     co_return co_await delete_row(database_, kind_, std::move(id));
   }
 
   const std::unordered_map<std::string, std::shared_ptr<const T>>& all() const { return objects_; }
 
  private:
+  void keep(const std::string& id, std::shared_ptr<const T> object) {
+    forget(id);
+    if (std::string key = index_key(*object); !key.empty()) {
+      ids_by_key_.emplace(std::move(key), id);
+    }
+    objects_[id] = std::move(object);
+  }
+
+  void forget(const std::string& id) {
+    const auto old = objects_.find(id);
+    if (old == objects_.end()) {
+      return;
+    }
+    const auto [first, last] = ids_by_key_.equal_range(index_key(*old->second));
+    for (auto entry = first; entry != last; ++entry) {
+      if (entry->second == id) {
+        ids_by_key_.erase(entry);
+        break;
+      }
+    }
+    objects_.erase(old);
+  }
+
   store::Database& database_;
   std::string kind_;
   std::unordered_map<std::string, std::shared_ptr<const T>> objects_;
+  std::unordered_multimap<std::string, std::string> ids_by_key_;
 };
 
 }  // namespace thaw::catalog

@@ -373,4 +373,13 @@ Result<model::Image> from_record(const StoredRecord& record) {
   });
 }
 
+// Ids have no slash, so two pairs never give one key.
+std::string named_key(const model::EnvironmentId& environment, const std::string& name) {
+  return name.empty() ? std::string() : environment.str() + "/" + name;
+}
+
+std::string owned_key(const model::AppId& app) {
+  return app.str().empty() ? "" : "of " + app.str();
+}
+
 }  // namespace thaw::catalog

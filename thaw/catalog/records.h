@@ -30,4 +30,26 @@ struct Function {
   }
 };
 
+// "environment/name" of an app or a secret with a name.
+std::string named_key(const model::EnvironmentId& environment, const std::string& name);
+// Of a secret that belongs to an app and has no name.
+std::string owned_key(const model::AppId& app);
+
+template <>
+inline std::string index_key(const Function& function) {
+  return function.app.str();
+}
+template <>
+inline std::string index_key(const model::App& app) {
+  return named_key(app.environment, app.name);
+}
+template <>
+inline std::string index_key(const model::Secret& secret) {
+  return secret.name.empty() ? owned_key(secret.owner) : named_key(secret.environment, secret.name);
+}
+template <>
+inline std::string index_key(const model::Mount& mount) {
+  return mount.name;
+}
+
 }  // namespace thaw::catalog
