@@ -7,7 +7,7 @@ cxx_files = git ls-files '*.h' '*.cc'
 tests_of = ninja -C build/$(1) -t targets all | sed -n '/^cmake_/d;s/^\([a-z0-9_]*_test\): .*/\1/p'
 threaded := $(foreach m,async store queue,$(if $(wildcard thaw/$(m)/*_test.cc),$(m)_test))
 
-.PHONY: build setup test check fix bench bench-cold demo clean help
+.PHONY: build setup test check fix bench bench-cold bench-peers demo clean help
 build: build/release/build.ninja  ## Build build/release/thaw (and the unit tests)
 	ninja -C build/release
 
@@ -37,6 +37,10 @@ bench: build  ## Measure; tables, and build/bench/*.json
 
 bench-cold: build  ## Measure starts from zero at every level of the ladder (many minutes)
 	python3 bench/cold/measure.py
+
+bench-peers: setup build  ## Measure beside Ray Serve, BentoML and others (downloads 1.7 GB once)
+	bench/peers/install
+	python3 bench/peers/measure.py
 
 demo: setup  ## Show it: a function and a real language model, by the real client
 	$(MAKE) build

@@ -83,10 +83,13 @@ class ColdServer(BenchServer):
         return max(mine, key=lambda start: start["created_at"], default=None)
 
     def bring_to_zero(self, workload, timeout=60):
-        for view in self.views(workload):
-            stop_container(self.client, view["container"])
         limit = time.monotonic() + timeout
-        while self.views(workload):
+        asked = set()
+        while views := self.views(workload):
+            # Inputs of a container that is stopped while busy go to another one.
+            for container in {view["container"] for view in views} - asked:
+                stop_container(self.client, container)
+                asked.add(container)
             if time.monotonic() > limit:
                 raise RuntimeError(f"{workload.app} did not go to zero")
             time.sleep(0.05)

@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Thaw beside Ray Serve, BentoML, LitServe, cog's server and plain uvicorn: one handler, one model.
+
+    make bench-peers           python3 bench/peers/measure.py [--rounds 3] [--systems uvicorn,cog]
+
+In each round every system is started (to its first correct response), loaded at 1 and at 32
+connections, and ended, in turn. Loopback only. Results: build/bench/peers.json.
+"""
+import argparse
+import json
+import pathlib
+import statistics
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "cold")]
+
+import on_thaw  # noqa: E402  (measuring, which it imports, enters the client's environment)
+import ladder  # noqa: E402
+import load  # noqa: E402
+import report  # noqa: E402
+import systems  # noqa: E402
+import workloads  # noqa: E402
+
+OUT = HERE.parents[1] / "build/bench"
+CONNECTIONS = (1, 32)
+MODEL_CALLS = 8
+PRIME_TRIES = 10
+
+
+def say(text):
+    print(f"[{time.strftime('%H:%M:%S', time.gmtime())}] {text}", flush=True)
+
+
+class Bench:
+    def __init__(self, options):
+        self.options = options
+        self.starts, self.warm, self.failed = {}, {}, {}
+        self.expected = {"trivial": {"text": systems.TEXT, "length": len(systems.TEXT)},
+                         "llm": {"tokens": workloads.llm_oracle()}}
+        self.thaw = on_thaw.Thaw().start()
+
+    def keep_start(self, workload, system, level, seconds):
+        self.starts.setdefault((workload, system, level), []).append({"seconds": seconds})
+
+    def keep_warm(self, workload, system, level, run):
+        self.warm.setdefault((workload, system, level), []).append(run)
+
+    # --- one turn of a system -----------------------------------------------------------------
+
+    def load(self, name, system, level, port, path, body, pids):
+        load.run_wrk(port, path, body, 4, 1, pids)  # not measured: caches, threads, connections
+        for connections in CONNECTIONS:
+            run = load.run_wrk(port, path, body, connections, self.options.seconds, pids)
+            self.keep_warm(f"{name}-warm-c{connections}", system, level, run)
+
+    def ask_model(self, system, level, ask, pids):
+        """One at a time: the model has one thread."""
+        taken, before = [], systems.cpu_seconds(pids())
+        for _ in range(MODEL_CALLS):
+            started = time.perf_counter()
+            ask()
+            taken.append((time.perf_counter() - started) * 1e3)
+        used = systems.cpu_seconds(pids()) - before
+        rss, pss = systems.memory_mb(pids())
+        self.keep_warm("llm-warm-c1", system, level, {
+            "requests": len(taken), "bad": 0, "per_s": len(taken) / sum(taken) * 1e3,
+            "per_cpu_s": len(taken) / used if used else 0, "p50_ms": statistics.median(taken),
+            "p99_ms": max(taken), "max_ms": max(taken), "rss_mb": rss, "pss_mb": pss})
+
+    def turn_of_peer(self, name, workload, measured):
+        peer = systems.Peer(name, workload)
+        try:
+            seconds = peer.start(self.expected[workload])
+            if not measured:
+                return
+            self.keep_start(f"{workload}-start", name, "", seconds)
+            if workload == "trivial":
+                self.load("trivial", name, "", peer.port, peer.path, peer.body, peer.processes)
+            else:
+                self.ask_model(name, "", lambda: self.ask_peer(peer), peer.processes)
+        finally:
+            peer.stop()
+
+    def ask_peer(self, peer):
+        status, body = systems.post(peer.port, peer.path, peer.body)
+        if peer.output_of(body) != self.expected["llm"]:
+            raise RuntimeError(f"{peer.name}: {status} {body[:200]!r}")
+
+    def turn_of_thaw(self, workload, measured):
+        expected = self.expected[workload]
+        for level in ("L4", "L3", "L2"):
+            if level not in self.thaw.missing:
+                self.start_of_thaw(level, workload, expected, measured)
+        if measured and "L1" not in self.thaw.missing:
+            try:
+                self.keep_start(f"{workload}-start", "thaw", "L1",
+                                self.thaw.from_frozen(workload, expected)[1])
+            except ladder.MissingLevel as problem:
+                self.thaw.missing[f"L1 of {workload}"] = str(problem)
+        for level in ("L3", "L2"):
+            self.thaw.zero(level, workload)
+        if measured and workload == "llm":
+            self.thaw.ask("L4", "llm")
+            self.ask_model("thaw", "L0", lambda: self.thaw.ask("L4", "llm"), self.thaw.pids)
+        self.thaw.zero("L4", workload)
+        if measured and workload == "trivial":
+            self.keep_start("trivial-start", "thaw, with its server", "L4",
+                            self.thaw.server_and_all("trivial", expected))
+            for name, system in (("trivial", "thaw"), ("web_server", "thaw web_server")):
+                self.thaw.ask("L4", name)
+                self.load("trivial", system, "L0", *self.thaw.warm_address(name),
+                          {"text": systems.TEXT}, self.thaw.pids)
+                self.thaw.zero("L4", name)
+
+    def start_of_thaw(self, level, workload, expected, measured):
+        for _ in range(1 if measured else PRIME_TRIES):
+            used, seconds = self.thaw.from_zero(level, workload, expected)
+            if used == level:
+                if measured:
+                    self.keep_start(f"{workload}-start", "thaw", level, seconds)
+                return
+            time.sleep(0 if measured else 1)
+        if not measured:
+            self.thaw.missing[f"{level} of {workload}"] = f"starts were {used}"
+            say(f"thaw {workload}: {level} was never used; starts were {used}")
+
+    # --- all ----------------------------------------------------------------------------------
+
+    def run(self):
+        names = [name for name in systems.NAMES
+                 if not self.options.systems or name in self.options.systems.split(",")]
+        for workload in ("trivial", "llm"):
+            for number in range(self.options.rounds + 1):
+                measured = number > 0  # the first fills caches of files and makes templates
+                for name in ("thaw", *names):
+                    self.turn(name, workload, measured)
+                say(f"{workload}: round {number} of {self.options.rounds}")
+
+    def turn(self, name, workload, measured):
+        if name in self.failed:
+            return
+        try:
+            if name == "thaw":
+                self.turn_of_thaw(workload, measured)
+            else:
+                self.turn_of_peer(name, workload, measured)
+        except Exception as problem:
+            self.failed[name] = f"{workload}: {type(problem).__name__}: {problem}"
+            say(f"{name}: failed: {self.failed[name]}")
+
+    def rows(self):
+        rows = [report.row_of(workload, level, runs, system)
+                for (workload, system, level), runs in self.starts.items()]
+        rows += [load.warm_row(*key, runs) for key, runs in self.warm.items()]
+        judge(rows, json.loads((HERE / "whys.json").read_text()))
+        return sorted(rows, key=lambda row: (row["workload"], "thaw" not in row["system"],
+                                             row["p50_ms"]))
+
+
+# What is better when larger; of the others the smaller is better.
+LARGER = ("requests_per_s", "requests_per_cpu_s")
+METRICS = ("p50_ms", "p99_ms", *LARGER, "pss_mb")
+
+
+def judge(rows, whys):
+    """Of each row of a peer: is Thaw's best row of the same workload ahead, by which metric?"""
+    for row in rows:
+        mine = [other for other in rows if other["workload"] == row["workload"]
+                and other["system"].startswith("thaw") and other["level"] != "L1"]
+        if row["system"].startswith("thaw") or not mine:
+            continue
+        row["against_thaw"] = {}
+        for metric in METRICS:
+            if metric in row:
+                best = (max if metric in LARGER else min)(other[metric] for other in mine)
+                ahead = best >= row[metric] if metric in LARGER else best <= row[metric]
+                verdict = {"thaw": best, "ahead": ahead}
+                if not ahead:
+                    found = whys.get(row["workload"], {})
+                    verdict["why"] = found.get(f"{row['system']} {metric}", found.get(metric, ""))
+                row["against_thaw"][metric] = verdict
+
+
+def print_table(rows):
+    head = ("workload", "system", "level", "n", "p50 ms", "p99 ms", "max ms", "req/s", "req/cpu-s",
+            "PSS MB", "errors", "behind in")
+    lines = [head]
+    for row in rows:
+        behind = [metric for metric, verdict in row.get("against_thaw", {}).items()
+                  if not verdict["ahead"]]
+        shown = [row["workload"], row["system"], row["level"], row["n"],
+                 f"{row['p50_ms']:.2f}", f"{row['p99_ms']:.2f}", f"{row['max_ms']:.2f}"]
+        shown += [f"{row[name]:.0f}" if name in row else ""
+                  for name in ("requests_per_s", "requests_per_cpu_s", "pss_mb", "errors")]
+        lines.append(tuple(map(str, [*shown, ", ".join(behind)])))
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    for line in lines:
+        cells = [f"{cell:<{w}}" if i in (0, 1, 2, 11) else f"{cell:>{w}}"
+                 for i, (cell, w) in enumerate(zip(line, widths))]
+        print("  " + "  ".join(cells).rstrip())
+    print("\n  'behind in': where Thaw's best row is not ahead of this peer")
+    for row in rows:
+        for metric, verdict in row.get("against_thaw", {}).items():
+            if not verdict["ahead"]:
+                print(f"  {row['workload']}, {row['system']}, {metric}: thaw {verdict['thaw']}, "
+                      f"peer {row[metric]}: {verdict['why'] or 'NO REASON IS WRITTEN DOWN'}")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--systems", default="")
+    bench = Bench(parser.parse_args())
+    try:
+        bench.run()
+    finally:
+        bench.thaw.close()
+    rows = bench.rows()
+    OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / "peers.json").write_text(json.dumps(rows, indent=1))
+    print()
+    print_table(rows)
+    for what, why in {**bench.thaw.missing, **bench.failed}.items():
+        print(f"  missing: {what}: {why}")
+    return 1 if bench.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Thaw among its peers: servers of each level, asked over HTTP like the others."""
+import dataclasses
+import json
+import pathlib
+import time
+
+import ladder
+import systems
+from thaw_server import descendants_of
+
+APP = pathlib.Path(__file__).resolve().parent / "thaw_app.py"
+
+
+@dataclasses.dataclass(frozen=True)
+class Endpoint:
+    """What the servers of ladder.py call a workload, and where it answers."""
+
+    function: str
+    path: str
+    app: str = "bench-peers"
+
+
+ENDPOINTS = {
+    "trivial": Endpoint("Trivial.", "/web/bench-peers-trivial-answer"),
+    "llm": Endpoint("Model.", "/web/bench-peers-model-answer"),
+    "web_server": Endpoint("served", "/web/bench-peers-served/answer"),
+}
+
+
+class Thaw:
+    def __init__(self):
+        self.servers, self.missing = {}, {}
+
+    def start(self):
+        for level in ("L4", "L2", "L3"):
+            server, unknown = ladder.start_server(level)
+            self.servers[level] = server.connect()
+            for key, of in (("forked", "L2"), ("restored", "L3"), ("frozen", "L1")):
+                if key in unknown:
+                    self.missing[of] = f"this build has no setting [cold_start] {key}"
+            server.modal("deploy", APP)
+        return self
+
+    def ask(self, level, name):
+        server, endpoint = self.servers[ladder.SERVER_OF[level]], ENDPOINTS[name]
+        status, body = systems.post(server.port, endpoint.path, {"text": systems.TEXT},
+                                    host=server.address)
+        if status != 200:
+            raise RuntimeError(f"thaw {name}: {status} {body[:300]!r}")
+        return json.loads(body)
+
+    def from_zero(self, level, name, expected):
+        """(level that was used, seconds)."""
+        server, endpoint = self.servers[ladder.SERVER_OF[level]], ENDPOINTS[name]
+        server.bring_to_zero(endpoint)
+        started = time.perf_counter()
+        found = self.ask(level, name)
+        taken = time.perf_counter() - started
+        if found != expected:
+            raise RuntimeError(f"thaw {name}: {found!r}, expected {expected!r}")
+        return server.last_start(endpoint)["level"], taken
+
+    def from_frozen(self, name, expected):
+        server, endpoint = self.servers["L2"], ENDPOINTS[name]
+        self.ask("L1", name)
+        server.wait_until_frozen(endpoint)
+        started = time.perf_counter()
+        found = self.ask("L1", name)
+        taken = time.perf_counter() - started
+        if found != expected:
+            raise RuntimeError(f"thaw {name}: {found!r}, expected {expected!r}")
+        return "L1", taken
+
+    def server_and_all(self, name, expected):
+        """From the start of `thaw serve` itself to the first correct response: booted."""
+        server = self.servers["L4"]
+        server.bring_to_zero(ENDPOINTS[name])
+        server.stop()
+        started = time.perf_counter()
+        server.start()
+        found = self.ask("L4", name)
+        taken = time.perf_counter() - started
+        if found != expected:
+            raise RuntimeError(f"thaw {name}: {found!r}, expected {expected!r}")
+        server.connect()
+        return taken
+
+    def pids(self):
+        """The server that is measured warm, its spawner and its containers."""
+        process = self.servers["L4"].process.pid
+        return [process, *descendants_of(process)]
+
+    def warm_address(self, name):
+        server = self.servers["L4"]
+        return server.port, ENDPOINTS[name].path
+
+    def zero(self, level, name):
+        self.servers[ladder.SERVER_OF[level]].bring_to_zero(ENDPOINTS[name])
+
+    def close(self):
+        for server in self.servers.values():
+            server.close()
