@@ -32,16 +32,6 @@ TEST_CASE("ids have the shapes that clients check") {
   CHECK_FALSE(has_id_shape("fu-abc", "ap"));
 }
 
-TEST_CASE("bad UTF-8 is replaced, good UTF-8 is kept") {
-  CHECK(valid_utf8("grün \xf0\x9f\x90\xa7") == "grün \xf0\x9f\x90\xa7");
-  CHECK(valid_utf8("a\xff"
-                   "b") ==
-        "a\xef\xbf\xbd"
-        "b");
-  CHECK(valid_utf8("\xed\xa0\x80").size() == 9);
-  CHECK(valid_utf8("\xc3") == "\xef\xbf\xbd");
-}
-
 TEST_CASE("a query value is decoded and a missing one is empty") {
   CHECK(query_value("a=1&name=x%20y&name=z", "name") == "x y");
   CHECK(query_value("names=1", "name").empty());

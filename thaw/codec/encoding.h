@@ -18,8 +18,6 @@ std::string hex_encode(std::string_view bytes);
 Result<std::string> hex_decode(std::string_view text);
 // A bad escape stays as it is, as web servers do.
 std::string percent_decode(std::string_view text);
-// UTF-8 with every bad byte replaced by U+FFFD.
-std::string valid_utf8(std::string_view text);
 // The value of `name` in a query string, decoded; empty if absent.
 std::string query_value(std::string_view query, std::string_view name);
 

@@ -9,8 +9,8 @@
 
 #include "thaw/async/task_group.h"
 #include "thaw/base/log.h"
+#include "thaw/codec/utf8.h"
 #include "thaw/logs/detail/log_tables.h"
-#include "thaw/logs/utf8.h"
 
 namespace thaw::logs {
 
@@ -152,12 +152,12 @@ void Hub::append(const std::string& name, Line line) {
     return;
   }
   report_dropped(stream);
-  std::string text = valid_utf8(std::move(line.text));
+  std::string text = codec::valid_utf8(std::move(line.text));
   const std::size_t most = std::max<std::size_t>(limits_.line_bytes, 4);
   std::size_t first = 0;
   while (text.size() - first > most) {
     Line piece = line;
-    const std::size_t size = cut_utf8(std::string_view(text).substr(first), most);
+    const std::size_t size = codec::cut_utf8(std::string_view(text).substr(first), most);
     piece.text = text.substr(first, size);
     first += size;
     push(stream, std::move(piece));

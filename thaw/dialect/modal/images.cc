@@ -4,7 +4,7 @@
 #include <charconv>
 
 #include "thaw/base/log.h"
-#include "thaw/codec/encoding.h"
+#include "thaw/codec/utf8.h"
 #include "thaw/dialect/modal/image_builds.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/secrets.h"

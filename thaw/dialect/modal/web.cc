@@ -9,6 +9,7 @@
 #include "thaw/codec/ids.h"
 #include "thaw/codec/json.h"
 #include "thaw/codec/pickle.h"
+#include "thaw/codec/utf8.h"
 #include "thaw/dialect/modal/calls.h"
 #include "thaw/dialect/modal/definition.h"
 

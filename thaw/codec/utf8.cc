@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "thaw/logs/utf8.h"
+#include "thaw/codec/utf8.h"
 
 #include <algorithm>
 
-namespace thaw::logs {
+namespace thaw::codec {
 
 namespace {
 
@@ -85,4 +85,4 @@ std::size_t cut_utf8(std::string_view text, std::size_t most) {
   return cut == 0 || in(static_cast<unsigned char>(text[cut]), 0x80, 0xbf) ? most : cut;
 }
 
-}  // namespace thaw::logs
+}  // namespace thaw::codec

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace thaw::logs {
+namespace thaw::codec {
 
 // Each longest run of bytes that begins a character but does not finish it becomes one U+FFFD.
 std::string valid_utf8(std::string text);
@@ -17,4 +17,4 @@ std::string valid_utf8(std::string text);
 // is not empty and `most` is not 0, also when it is not UTF-8.
 std::size_t cut_utf8(std::string_view text, std::size_t most);
 
-}  // namespace thaw::logs
+}  // namespace thaw::codec

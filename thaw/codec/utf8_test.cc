@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "thaw/logs/utf8.h"
+#include "thaw/codec/utf8.h"
 
 #include <doctest/doctest.h>
 
-using namespace thaw::logs;
+using namespace thaw::codec;
 
 TEST_CASE("good text stays as it is, bad bytes become replacement characters") {
   for (const char* good : {"", "plain\n", "ä€😀", "\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf"}) {
