@@ -20,6 +20,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import ladder  # noqa: E402  (measuring, which it imports, enters the client's environment)
+import plain_criu  # noqa: E402
 import report  # noqa: E402
 import workloads  # noqa: E402
 
@@ -36,7 +37,7 @@ class Bench:
     def __init__(self, options):
         self.options = options
         self.servers, self.missing, self.rows, self.oracles = {}, {}, [], {}
-        self.runs, self.strays = {}, {}
+        self.runs, self.strays, self.criu = {}, {}, None
 
     def start_servers(self):
         for level in ("L4", "L2", "L3"):
@@ -85,7 +86,7 @@ class Bench:
         run = self.timed(workload, level, server.call(workload, workload.call))
         start = server.last_start(workload)
         run["stages"] = start["stages_ms"]
-        return start["level"], run
+        return ladder.level_of(start), run
 
     def keep(self, workload, level, run):
         self.runs.setdefault((workload.name, level), []).append(run)
@@ -127,6 +128,9 @@ class Bench:
                 else:
                     key = f"{workload.name} {level}"
                     self.strays.setdefault(key, []).append(used)
+        if self.criu:
+            seconds, right = self.criu.restore()
+            self.keep(workload, "", {"seconds": seconds, "init": "the dumped one", "right": right})
         warm = self.server("L0")
         call = warm.call(workload, workload.call)
         call()  # there is a container, whichever level has started it
@@ -147,6 +151,8 @@ class Bench:
         for level in ("L4", "L3", "L2"):
             if not self.absent(workload, level):
                 self.prime(workload, level)
+        if workload.name == "heap300":
+            self.start_plain_criu()
         rounds = max(2, round(self.options.rounds * workload.rounds))
         for number in range(1, rounds + 1):
             self.round(workload)
@@ -154,6 +160,11 @@ class Bench:
                 say(f"{workload.name}: round {number} of {rounds}")
         for server in self.servers.values():
             server.bring_to_zero(workload)
+        if self.criu:
+            self.rows.append(report.row_of(workload.name, "", self.runs[(workload.name, "")],
+                                           "plain criu"))
+            self.criu.close()
+            self.criu = None
         for level in report.LEVELS:
             runs = self.runs.get((workload.name, level))
             if runs:
@@ -162,10 +173,13 @@ class Bench:
                 if inside:
                     name = "llm-prompt-and-token-inside"
                     self.rows.append(report.row_of(name, level, inside))
-        self.beside(workload)
 
-    def beside(self, workload):
-        """What a workload is compared with outside Thaw."""
+    def start_plain_criu(self):
+        try:
+            self.criu = plain_criu.PlainCriu()
+        except (RuntimeError, OSError, subprocess.SubprocessError) as problem:
+            self.missing["plain criu"] = str(problem)
+            say(f"plain criu: {problem}")
 
     def write(self):
         OUT.mkdir(parents=True, exist_ok=True)
@@ -183,6 +197,8 @@ class Bench:
             print(f"  not counted: {what}: {len(levels)} starts were {sorted(set(levels))}")
 
     def close(self):
+        if self.criu:
+            self.criu.close()
         for server in self.servers.values():
             server.close()
 

@@ -59,7 +59,7 @@ class Thaw:
         taken = time.perf_counter() - started
         if found != expected:
             raise RuntimeError(f"thaw {name}: {found!r}, expected {expected!r}")
-        return server.last_start(endpoint)["level"], taken
+        return ladder.level_of(server.last_start(endpoint)), taken
 
     def from_frozen(self, name, expected):
         server, endpoint = self.servers["L2"], ENDPOINTS[name]
