@@ -7,7 +7,7 @@ cxx_files = git ls-files '*.h' '*.cc'
 tests_of = ninja -C build/$(1) -t targets all | sed -n '/^cmake_/d;s/^\([a-z0-9_]*_test\): .*/\1/p'
 threaded := $(foreach m,async store queue,$(if $(wildcard thaw/$(m)/*_test.cc),$(m)_test))
 
-.PHONY: build setup test check fix bench bench-cold bench-peers demo clean help
+.PHONY: build setup test check fix bench bench-arrivals bench-cold bench-peers demo clean help
 build: build/release/build.ninja  ## Build build/release/thaw (and the unit tests)
 	ninja -C build/release
 
@@ -34,6 +34,9 @@ fix:  ## Format the C++ files
 
 bench: build  ## Measure; tables, and build/bench/*.json
 	bench/run
+
+bench-arrivals: build  ## Judge the keep-alive policy: make bench-arrivals SEEDS="101 102 103"
+	build/release/arrivals_bench $(SEEDS)
 
 bench-cold: build  ## Measure starts from zero at every level of the ladder (many minutes)
 	python3 bench/cold/measure.py

@@ -8,7 +8,10 @@ namespace thaw::policy {
 
 namespace {
 
-constexpr Duration patience = 50ms;
+// How long a running container may take to end its first call before another one is started.
+Duration patience(const PoolView& view) {
+  return view.start_time > Duration::zero() ? std::min<Duration>(50ms, view.start_time) : 50ms;
+}
 
 std::size_t count(int value) { return static_cast<std::size_t>(std::max(value, 0)); }
 
@@ -25,7 +28,7 @@ std::size_t wanted_for_queue(const model::Scaling& scaling, const PoolView& view
   if (view.waiting <= coming) {
     return 0;
   }
-  if (view.running > 0 && view.call_time == Duration::zero() && view.waited < patience) {
+  if (view.running > 0 && view.call_time == Duration::zero() && view.waited < patience(view)) {
     return 0;
   }
   std::size_t more = (view.waiting - coming + each - 1) / each;
@@ -51,8 +54,9 @@ ScalePlan plan_scale(const model::Scaling& scaling, const PoolView& view) {
   std::size_t start = wanted_for_queue(scaling, view);
   // A buffer is only kept beside containers that work.
   const std::size_t busy = view.running - view.idle.size();
-  const std::size_t floor = std::max(count(scaling.min_containers),
-                                     busy > 0 ? busy + count(scaling.buffer_containers) : 0);
+  std::size_t floor = std::max(count(scaling.min_containers),
+                               busy > 0 ? busy + count(scaling.buffer_containers) : 0);
+  floor = std::max<std::size_t>(floor, view.last == PoolView::Last::start ? 1 : 0);
   if (have + start < floor) {
     start = floor - have;
   }
@@ -65,9 +69,10 @@ ScalePlan plan_scale(const model::Scaling& scaling, const PoolView& view) {
   if (view.waiting == 0) {
     const std::size_t spare = have > floor ? have - floor : 0;
     for (const IdleContainer& idle : view.idle) {
-      if (plan.stop_idle < spare && idle.idle_since + scaling.scaledown_window <= view.now) {
-        ++plan.stop_idle;
-      }
+      const bool last = have - plan.stop_idle == 1 && view.last != PoolView::Last::by_window;
+      const bool over = idle.idle_since + scaling.scaledown_window <= view.now;
+      const bool go = last ? view.last == PoolView::Last::let_go : over;
+      plan.stop_idle += plan.stop_idle < spare && go ? 1 : 0;
     }
   }
   return plan;

@@ -4,7 +4,8 @@
 // demand: what waits, divided by what a container takes at once, less what is on its way. When the
 // time of a call is known, a queue of short calls starts only as many containers as would help:
 // those that could finish it while one more container is still starting. While it is not known, a
-// running container gets a moment to take what waits: its call may be just about to end.
+// running container gets a moment to take what waits: its call may be just about to end. The moment
+// is as long as a start takes: with starts of 30 ms there is little to be gained by waiting.
 #pragma once
 
 #include <cstddef>
@@ -31,7 +32,15 @@ struct PoolView {
   Duration start_time{};            // measured, typical; 0: unknown
   Instant no_start_before{};        // back-off after failed starts
   bool wanted = true;               // false: the function was stopped or replaced
-  std::size_t capacity = 0;         // containers that this machine can still start
+  // What the keep-alive policy says of the last container, if the user named no window. The others
+  // of a pool go by the window in any case.
+  enum class Last {
+    by_window,  // the user's window decides
+    keep,       // stays, however long it was idle
+    let_go,     // goes as soon as it is idle
+    start,      // a call is expected: if there is none, one is started
+  } last = Last::by_window;
+  std::size_t capacity = 0;  // containers that this machine can still start
 };
 
 struct ScalePlan {

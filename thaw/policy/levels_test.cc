@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/policy/levels.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <random>
+#include <set>
+
+using namespace thaw;
+using model::Level;
+using policy::LevelRecords;
+using policy::order_levels;
+
+namespace {
+
+using Order = std::vector<Level>;
+const Instant noon{std::chrono::hours(12)};
+const Order both = {Level::forked, Level::restored};
+
+void started(LevelRecords& records, Level level, Duration time) {
+  records.of(level).starts = 3;
+  records.of(level).time = time;
+}
+
+}  // namespace
+
+TEST_CASE("without measurements a fork comes before a restore, and booting last") {
+  CHECK(order_levels({}, both, noon) == Order{Level::forked, Level::restored, Level::booted});
+  CHECK(order_levels({}, {Level::restored}, noon) == Order{Level::restored, Level::booted});
+  CHECK(order_levels({}, {}, noon) == Order{Level::booted});
+}
+
+TEST_CASE("a restore that skips a long init comes before a fork") {
+  LevelRecords records;
+  started(records, Level::forked, 4s);
+  CHECK(order_levels(records, both, noon).front() == Level::restored);
+  started(records, Level::restored, 6s);
+  CHECK(order_levels(records, both, noon).front() == Level::forked);
+}
+
+TEST_CASE("a level that is slower than booting is left out, and measured again later") {
+  LevelRecords records;
+  started(records, Level::restored, 900ms);
+  started(records, Level::booted, 400ms);
+  CHECK(order_levels(records, {Level::restored}, noon) == Order{Level::booted});
+  records.of(Level::restored).since_start = 50;
+  CHECK(order_levels(records, {Level::restored}, noon) == Order{Level::restored, Level::booted});
+}
+
+TEST_CASE("the slower of two levels is looked at now and then, unless it is hopeless") {
+  LevelRecords records;
+  started(records, Level::forked, 30ms);
+  started(records, Level::restored, 60ms);
+  CHECK(order_levels(records, both, noon).front() == Level::forked);
+  records.of(Level::restored).since_start = 50;
+  CHECK(order_levels(records, both, noon).front() == Level::restored);
+  records.of(Level::restored).time = 600ms;
+  CHECK(order_levels(records, both, noon).front() == Level::forked);
+}
+
+TEST_CASE("a level that failed waits, the longer the more often it failed") {
+  LevelRecords records;
+  records.of(Level::forked).failures = 1;
+  records.of(Level::forked).last_failure = noon;
+  CHECK(order_levels(records, both, noon + 1s) == Order{Level::restored, Level::booted});
+  CHECK(order_levels(records, both, noon + 6s).front() == Level::forked);
+  records.of(Level::forked).failures = 4;
+  CHECK(order_levels(records, both, noon + 6s) == Order{Level::restored, Level::booted});
+  CHECK(order_levels(records, both, noon + 60s).front() == Level::forked);
+}
+
+TEST_CASE("whatever was measured: booted is last, each level once, only what was offered") {
+  std::mt19937_64 random(7);
+  for (int round = 0; round < 2000; ++round) {
+    LevelRecords records;
+    for (auto& record : records.all) {
+      record.starts = random() % 3;
+      record.time = record.starts == 0 ? Duration::zero() : Duration(random() % 3'000'000'000);
+      record.failures = static_cast<int>(random() % 4);
+      record.last_failure = noon - Duration(random() % 100'000'000'000);
+      record.since_start = random() % 100;
+    }
+    Order offered;
+    for (const Level level : both) {
+      if (random() % 2 == 0) {
+        offered.push_back(level);
+      }
+    }
+    const Order order = order_levels(records, offered, noon);
+    CHECK(order == order_levels(records, offered, noon));
+    REQUIRE(!order.empty());
+    CHECK(order.back() == Level::booted);
+    std::set<Level> seen(order.begin(), order.end());
+    CHECK(seen.size() == order.size());
+    for (std::size_t i = 0; i + 1 < order.size(); ++i) {
+      CHECK(std::find(offered.begin(), offered.end(), order[i]) != offered.end());
+    }
+    CHECK(policy::expected_start(records, order) > Duration::zero());
+  }
+}
