@@ -40,6 +40,17 @@ enum class Profile {
   build,     // image build steps: chown, setuid, mknod-free package installation
 };
 
+// What a checkpointed main program leaves to know beside its files.
+struct Checkpoint {
+  std::uint64_t stdout_pipe = 0;  // inode numbers of its output pipes: a restore gives it others
+  std::uint64_t stderr_pipe = 0;
+};
+
+struct RestoreFrom {
+  std::string images;  // host folder that Sandbox::checkpoint() filled
+  Checkpoint checkpoint;
+};
+
 struct SandboxSpec {
   model::ContainerId id;
   std::vector<std::string> layers;  // host folders, lowest first; at least one
@@ -57,6 +68,12 @@ struct SandboxSpec {
   Limits limits;
   Profile profile = Profile::function;
   enum class Network { none, bridge, host } network = Network::bridge;  // host: build steps only
+  // `possible` lets checkpoint() be asked for: the program's process numbers are then high enough
+  // not to be in the way of those that write and restore it.
+  enum class Checkpoints { none, possible } checkpoints = Checkpoints::none;
+  // The main program is restored instead of run; layers, binds and network are to be as they were
+  // (its folder `upper` as an additional layer), argv and env are what it was started with.
+  std::optional<RestoreFrom> restore;
 };
 
 struct ExitStatus {
@@ -89,6 +106,9 @@ class Sandbox {
   virtual async::Task<ExitStatus> wait() = 0;
   // To the main program (SIGINT, SIGTERM …); SIGKILL ends the whole tree.
   virtual Result<void> signal(int number) = 0;
+  // Stops the main program and its descendants for good and writes them into the empty host folder
+  // `images`. failed_precondition says what they hold that cannot be written; they run on then.
+  virtual async::Task<Checkpoint> checkpoint(std::string images, std::uint64_t max_file_bytes);
   virtual std::uint64_t memory_bytes() const = 0;  // of the cgroup, now
   // Kills what is left, unmounts, removes cgroup, veth and private folders.
   virtual async::Task<void> remove() = 0;
@@ -100,6 +120,7 @@ struct SpawnerOptions {
   // "auto": the first free network of 172.21.0.0 to 172.31.255.255, the default first.
   std::string bridge_address = "172.21.0.1/16";
   enum class Networking { on, off } networking = Networking::on;
+  std::string criu;  // the program of tools/criu; empty: no checkpoints
 };
 
 class Spawner {

@@ -128,6 +128,10 @@ Result<void> check(const SpawnerOptions& options) {
 
 }  // namespace
 
+async::Task<Checkpoint> Sandbox::checkpoint(std::string, std::uint64_t) {
+  co_return Error::unimplemented("this sandbox cannot be checkpointed");
+}
+
 Result<std::unique_ptr<Spawner>> Spawner::fork(SpawnerOptions options) {
   THAW_TRY_VOID(check(options));
   THAW_TRY(os::CgroupLayout layout, os::CgroupLayout::detect());

@@ -22,6 +22,7 @@
 #include "thaw/os/process.h"
 #include "thaw/sandbox/detail/capabilities.h"
 #include "thaw/sandbox/detail/main_program.h"
+#include "thaw/sandbox/detail/restore.h"
 #include "thaw/sandbox/detail/wire.h"
 
 namespace thaw::sandbox::detail {
@@ -57,8 +58,14 @@ Result<void> join_new_keyring() {
   return ok();
 }
 
-Result<void> enter(const FirstProcess& self) {
+Result<void> enter(FirstProcess& self) {
   THAW_TRY_VOID(die_with(self.spawner));
+  if (self.spec.checkpoints == SandboxSpec::Checkpoints::possible && !self.spec.restore) {
+    THAW_TRY_VOID(leave_low_pids_free());
+  }
+  if (self.spec.restore) {
+    THAW_TRY(self.criu.images, os::open_file(self.spec.restore->images, O_RDONLY | O_DIRECTORY));
+  }
   if (self.joins_cgroup) {
     THAW_TRY_VOID(self.cgroup.add(0));
   }
@@ -90,21 +97,38 @@ Result<void> enter(const FirstProcess& self) {
 // one by one, so that none is lost between two of them.
 int supervise(pid_t main_program, const sigset_t& all) {
   while (true) {
-    const int number = ::sigwaitinfo(&all, nullptr);
-    if (number < 0) {
-      continue;
-    }
-    if (number != SIGCHLD) {
-      ::kill(main_program, number);
-      continue;
-    }
     int status = 0;
     for (pid_t pid = 0; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
       if (pid == main_program) {
         return status;
       }
     }
+    const int number = ::sigwaitinfo(&all, nullptr);
+    if (number > 0 && number != SIGCHLD) {
+      ::kill(main_program, number);
+    }
   }
+}
+
+// The filter is inherited by a program that is run. A restored one brings its own, and what
+// restores it may not have any.
+Result<MainProgram> begin(FirstProcess& self) {
+  Result<MainProgram> restored = MainProgram{};
+  if (self.spec.restore) {
+    restored = restore_main_program(
+        self.criu, *self.spec.restore,
+        {self.standard_output.get(), self.standard_error.get(), self.niceness});
+    if (!restored) {
+      return restored;
+    }
+  }
+  // The main program's last steps and PID 1's get by with what the filter allows.
+  THAW_TRY_VOID(apply_filter(self.filter));
+  if (self.spec.restore) {
+    return restored;
+  }
+  return start_main_program(self.spec,
+                            {self.standard_output.get(), self.standard_error.get(), self.niceness});
 }
 
 }  // namespace
@@ -118,12 +142,7 @@ void run_first_process(FirstProcess self) {
     give_up(self.report, entered.error());
   }
   ::prctl(PR_SET_DUMPABLE, 0);  // nobody inside looks into PID 1
-  // The main program inherits the filter; its last steps and PID 1's get by with what it allows.
-  if (auto filtered = apply_filter(self.filter); !filtered) {
-    give_up(self.report, filtered.error());
-  }
-  const auto started = start_main_program(
-      self.spec, {self.standard_output.get(), self.standard_error.get(), self.niceness});
+  const auto started = begin(self);
   if (!started) {
     give_up(self.report, started.error());
   }

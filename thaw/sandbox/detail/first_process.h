@@ -7,6 +7,7 @@
 
 #include "thaw/os/cgroup.h"
 #include "thaw/os/fd.h"
+#include "thaw/sandbox/detail/criu.h"
 #include "thaw/sandbox/detail/root_folder.h"
 #include "thaw/sandbox/detail/system_calls.h"
 #include "thaw/sandbox/sandbox.h"
@@ -25,6 +26,7 @@ struct FirstProcess {
   os::Fd standard_output;
   os::Fd standard_error;
   int niceness = 0;  // the server's
+  Criu criu;         // for a restore
 };
 
 [[noreturn]] void run_first_process(FirstProcess self);

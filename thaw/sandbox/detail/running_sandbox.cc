@@ -2,6 +2,7 @@
 #include "thaw/sandbox/detail/running_sandbox.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -226,6 +227,23 @@ Result<void> RunningSandbox::signal(int number) {
     return Error::invalid_argument("a sandbox is not stopped by signals; freeze its cgroup");
   }
   return os::send_signal(pidfd_, number);
+}
+
+async::Task<Checkpoint> RunningSandbox::checkpoint(std::string images,
+                                                   std::uint64_t max_file_bytes) {
+  Checkpoint checkpoint;
+  std::uint64_t* const inodes[2] = {&checkpoint.stdout_pipe, &checkpoint.stderr_pipe};
+  const os::Fd* const pipes[2] = {&stdout_.fd, &stderr_.fd};
+  for (int i = 0; i < 2; ++i) {
+    struct stat status {};
+    if (pipes[i]->valid() && ::fstat(pipes[i]->get(), &status) == 0) {
+      *inodes[i] = status.st_ino;
+    }
+  }
+  std::string request =
+      Writer(Kind::checkpoint).text(id_.str()).text(images).number(max_file_bytes).bytes();
+  THAW_CO_TRY([[maybe_unused]] const std::string reply, co_await line_->ask(std::move(request)));
+  co_return checkpoint;
 }
 
 std::uint64_t RunningSandbox::memory_bytes() const { return cgroup_.usage().memory_bytes; }

@@ -54,6 +54,7 @@ class RunningSandbox : public Sandbox {
   async::Task<std::optional<std::string>> read_stderr() override;
   async::Task<ExitStatus> wait() override;
   Result<void> signal(int number) override;
+  async::Task<Checkpoint> checkpoint(std::string images, std::uint64_t max_file_bytes) override;
   std::uint64_t memory_bytes() const override;
   async::Task<void> remove() override;
 

@@ -18,6 +18,7 @@
 #include "thaw/base/log.h"
 #include "thaw/os/files.h"
 #include "thaw/os/process.h"
+#include "thaw/sandbox/detail/checkpoint.h"
 #include "thaw/sandbox/detail/first_process.h"
 #include "thaw/sandbox/detail/host_settings.h"
 #include "thaw/sandbox/detail/leftovers.h"
@@ -151,6 +152,7 @@ void SpawnerProcess::serve(os::Message message) {
     case Kind::allow_port:
       answer(reply, network_.allow_port(static_cast<std::uint16_t>(reader.number())));
       break;
+    case Kind::checkpoint: checkpoint(reader, std::move(reply)); break;
     case Kind::remove: remove(reader.text(), std::move(reply)); break;
     case Kind::shut_down: answer(reply, shut_down()); break;
     default: answer(reply, Error::internal("an unknown request to the spawner"));
@@ -167,6 +169,9 @@ void SpawnerProcess::prepare(const os::Fd& reply) {
     if (layout_.version == os::CgroupLayout::Version::v1) {
       THAW_TRY(const os::Fd lock, lock_machine());
       favor_moving_between_cgroups();
+    }
+    if (!options_.criu.empty()) {
+      THAW_TRY(criu_, open_criu(options_.criu));
     }
     return network_.prepare();
   }();
@@ -206,6 +211,9 @@ void SpawnerProcess::start(os::Message message) {
 
 Result<void> SpawnerProcess::launch(Tree& tree, SandboxSpec spec, os::Message& message) {
   const std::string id = spec.id.str();
+  if (spec.restore && !criu_.program.valid()) {
+    return Error::failed_precondition("there is no program that restores; see `thaw doctor`");
+  }
   tree.cgroup = os::Cgroup(layout_, cgroup_name(options_.instance) + "/" + id);
   tree.folders.folder = options_.folder + "/" + id;
   tree.has_own_upper = !spec.upper.empty();
@@ -243,6 +251,7 @@ Result<void> SpawnerProcess::launch(Tree& tree, SandboxSpec spec, os::Message& m
     first.standard_output = std::move(message.fds[2]);
     first.standard_error = std::move(message.fds[3]);
     first.niceness = niceness_;
+    first.criu = std::move(criu_);
     run_first_process(std::move(first));
   }
   tree.pid = child.pid;
@@ -252,6 +261,32 @@ Result<void> SpawnerProcess::launch(Tree& tree, SandboxSpec spec, os::Message& m
   THAW_TRY([[maybe_unused]] const os::Transfer sent,
            os::send_message(message.fds[0].get(), launched.bytes(), {tree.pidfd.get()}));
   return ok();
+}
+
+// A child does it: it enters the sandbox's namespaces, and the spawner goes on serving.
+void SpawnerProcess::checkpoint(Reader& reader, os::Fd reply) {
+  const std::string id = reader.text();
+  const std::string images = reader.text();
+  const std::uint64_t max_file_bytes = reader.number();
+  const auto found = trees_.find(id);
+  if (found == trees_.end() || found->second.pid == 0 || found->second.is_removing) {
+    answer(reply, Error::not_found("the sandbox has ended").with("container", id));
+    return;
+  }
+  if (!criu_.program.valid()) {
+    answer(reply,
+           Error::failed_precondition("there is no program that checkpoints; see `thaw doctor`"));
+    return;
+  }
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    answer(reply, write_checkpoint(criu_, found->second.pidfd, images, max_file_bytes));
+    ::_exit(0);
+  }
+  if (pid < 0) {
+    answer(reply, Error::from_errno(errno, "fork to checkpoint a sandbox"));
+  }
 }
 
 void SpawnerProcess::remove(const std::string& id, os::Fd reply) {

@@ -12,9 +12,11 @@
 #include "thaw/os/cgroup.h"
 #include "thaw/os/fd.h"
 #include "thaw/os/message.h"
+#include "thaw/sandbox/detail/criu.h"
 #include "thaw/sandbox/detail/network.h"
 #include "thaw/sandbox/detail/root_folder.h"
 #include "thaw/sandbox/detail/system_calls.h"
+#include "thaw/sandbox/detail/wire.h"
 #include "thaw/sandbox/sandbox.h"
 
 namespace thaw::sandbox::detail {
@@ -43,6 +45,7 @@ class SpawnerProcess {
   void prepare(const os::Fd& reply);
   void start(os::Message message);
   Result<void> launch(Tree& tree, SandboxSpec spec, os::Message& message);
+  void checkpoint(Reader& reader, os::Fd reply);
   void remove(const std::string& id, os::Fd reply);
   void begin_removal(const std::string& id, Tree& tree);
   Result<void> shut_down();
@@ -57,6 +60,7 @@ class SpawnerProcess {
   int niceness_ = 0;  // the server's
   os::Fd self_;       // pidfd, for the sandboxes
   os::Fd signals_;    // SIGCHLD and SIGTERM
+  Criu criu_;
   Network network_;
   std::map<Profile, SystemCallFilter> filters_;
   std::map<std::string, Tree> trees_;

@@ -42,6 +42,12 @@ std::string encode(const SandboxSpec& spec) {
   out.number(spec.limits.memory_bytes).number(spec.limits.cpu_millis).number(spec.limits.pids);
   out.number(static_cast<std::uint64_t>(spec.profile));
   out.number(static_cast<std::uint64_t>(spec.network));
+  out.number(static_cast<std::uint64_t>(spec.checkpoints));
+  out.number(spec.restore ? 1 : 0);
+  if (spec.restore) {
+    out.text(spec.restore->images);
+    out.number(spec.restore->checkpoint.stdout_pipe).number(spec.restore->checkpoint.stderr_pipe);
+  }
   return out.bytes();
 }
 
@@ -68,6 +74,13 @@ Result<SandboxSpec> decode(std::string_view bytes) {
   spec.limits.pids = static_cast<std::uint32_t>(in.number());
   spec.profile = static_cast<Profile>(in.number());
   spec.network = static_cast<SandboxSpec::Network>(in.number());
+  spec.checkpoints = static_cast<SandboxSpec::Checkpoints>(in.number());
+  if (in.number() == 1) {
+    RestoreFrom& from = spec.restore.emplace();
+    from.images = in.text();
+    from.checkpoint.stdout_pipe = in.number();
+    from.checkpoint.stderr_pipe = in.number();
+  }
   if (!in.ok()) {
     return Error::internal("a sandbox specification was cut short");
   }
@@ -106,6 +119,9 @@ Result<void> validate(const SandboxSpec& spec) {
   paths.push_back(spec.cwd);
   if (!spec.upper.empty()) {
     paths.push_back(spec.upper);
+  }
+  if (spec.restore) {
+    paths.push_back(spec.restore->images);
   }
   for (const BindMount& bind : spec.binds) {
     paths.push_back(bind.source);

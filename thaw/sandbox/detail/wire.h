@@ -7,6 +7,7 @@
 //   allow_port fds: reply                        -> done | failed
 //   start      fds: report, spec, stdout, stderr -> launched + pidfd (from the spawner), then
 //              started, exited (from PID 1 inside), or failed (from either)
+//   checkpoint fds: reply                        -> done | failed
 //   remove     fds: reply or none                -> done
 //   shut_down  fds: reply                        -> done | failed
 #pragma once
@@ -33,6 +34,7 @@ enum class Kind : std::uint8_t {
   exited,
   done,
   failed,
+  checkpoint,
 };
 
 class Writer {

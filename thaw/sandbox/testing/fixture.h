@@ -79,12 +79,14 @@ class House {
   using Networking = SpawnerOptions::Networking;
 
   // A `folder` of the caller's outlives the house: its parent exists.
-  explicit House(Networking networking = Networking::off, const std::string& folder = "")
+  explicit House(Networking networking = Networking::off, const std::string& folder = "",
+                 const std::string& criu = "")
       : temporary(folder.empty() ? "/tmp" : std::filesystem::path(folder).parent_path().string()) {
     options.instance = unique_name();
     options.folder = folder.empty() ? temporary.folder + "/data/sandboxes" : folder;
     options.bridge_address = "auto";
     options.networking = networking;
+    options.criu = criu;
     auto forked = Spawner::fork(options);
     REQUIRE_MESSAGE(forked, (forked ? "" : forked.error().to_string()));
     spawner = std::move(*forked);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -44,6 +45,7 @@ static int cat(const char* path) {
   if (fd < 0) return tell(-1);
   ssize_t n;
   while ((n = read(fd, piece, sizeof piece)) > 0) fwrite(piece, 1, (size_t)n, stdout);
+  close(fd);
   return n < 0 ? tell(-1) : 0;
 }
 
@@ -217,6 +219,78 @@ static int steal_input(void) {
   return tell(tty < 0 ? -1 : 0);
 }
 
+/* What a checkpoint has to bring back, by name. */
+static int hold(const char* what) {
+  if (strcmp(what, "file") == 0) return tell(dup2(open("/tmp/held", O_RDWR | O_CREAT, 0644), 20));
+  if (strcmp(what, "deleted") == 0) {
+    const int fd = open("/tmp/deleted", O_RDWR | O_CREAT, 0644);
+    return tell(write(fd, "still", 5) == 5 && dup2(fd, 20) == 20 ? unlink("/tmp/deleted") : -1);
+  }
+  if (strcmp(what, "lock") == 0)
+    return tell(flock(open("/tmp/lock", O_RDWR | O_CREAT, 0644), LOCK_EX));
+  if (strcmp(what, "listen") == 0) return tell(listen(socket(AF_INET, SOCK_STREAM, 0), 16));
+  if (strcmp(what, "child") == 0) {
+    if (fork() == 0) {
+      for (;;) pause();
+    }
+    return tell(0);
+  }
+  if (strcmp(what, "shm") == 0) {
+    const int fd = open("/dev/shm/held", O_RDWR | O_CREAT, 0644);
+    return tell(ftruncate(fd, 4096) == 0 && unlink("/dev/shm/held") == 0 &&
+                        mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) != MAP_FAILED
+                    ? 0
+                    : -1);
+  }
+  return 0;
+}
+
+static void show_powers(void) {
+  char line[256];
+  FILE* status = fopen("/proc/self/status", "r");
+  while (fgets(line, sizeof line, status)) {
+    if (strncmp(line, "Cap", 3) == 0 || strncmp(line, "NoNewPrivs", 10) == 0 ||
+        strncmp(line, "Seccomp", 7) == 0 || strncmp(line, "Uid", 3) == 0 ||
+        strncmp(line, "Groups", 6) == 0)
+      fputs(line, stdout);
+  }
+  fclose(status);
+  cat("/proc/self/oom_score_adj");
+  printf("nice %d\n", getpriority(PRIO_PROCESS, 0));
+  for (int fd = 0; fd < 64; ++fd) {
+    if (fcntl(fd, F_GETFD) >= 0) printf("fd %d\n", fd);
+  }
+  printf("end\n");
+}
+
+/* Counts SIGUSR1 for as long as it lives, in memory that a checkpoint has to bring back. */
+static int count(size_t megabytes, const char* held) {
+  const size_t size = (megabytes << 20) + 4096;
+  unsigned char* heap = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  for (size_t i = 0; i < size; i += 64) heap[i] = (unsigned char)(i >> 6);
+  sigset_t wanted;
+  sigemptyset(&wanted);
+  sigaddset(&wanted, SIGUSR1);
+  sigaddset(&wanted, SIGUSR2);
+  sigprocmask(SIG_BLOCK, &wanted, 0);
+  if (hold(held) != 0) return 1;
+  printf("ready\n");
+  fflush(stdout);
+  for (int n = 1;;) {
+    const int number = sigwaitinfo(&wanted, 0);
+    if (number == SIGUSR2) {
+      show_powers();
+    } else if (number == SIGUSR1) { /* a stop interrupts the wait */
+      size_t bad = 0;
+      for (size_t i = 0; i < size; i += 64) bad += heap[i] != (unsigned char)(i >> 6);
+      struct timespec now;
+      clock_gettime(CLOCK_MONOTONIC, &now);
+      printf("%d bad %zu at %lld\n", n++, bad, now.tv_sec * 1000000000LL + now.tv_nsec);
+    }
+    fflush(stdout);
+  }
+}
+
 int main(int argc, char** argv) {
   struct timespec first;
   clock_gettime(CLOCK_MONOTONIC, &first);
@@ -263,6 +337,7 @@ int main(int argc, char** argv) {
   VERB("orphan-and-sleep") return orphan(), fflush(stdout), sleep(600), 0;
   VERB("fill") return fill(a, (size_t)atoi(b));
   VERB("signals") return wait_for_signal();
+  VERB("count") return count((size_t)atoi(a), b);
   VERB("spin") return spin(atof(a));
   VERB("limit") return limit_of(a);
   /* Barriers. */

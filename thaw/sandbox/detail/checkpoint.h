@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Writes the main program of a sandbox and all its descendants into a folder of the host. Done by
+// a child of the spawner that enters the sandbox's namespaces, so that mounts and network are no
+// part of what is written: a restore finds its own. PID 1 is ours and is not written either.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "thaw/base/result.h"
+#include "thaw/os/fd.h"
+#include "thaw/sandbox/detail/criu.h"
+
+namespace thaw::sandbox::detail {
+
+// `first` is the pidfd of the sandbox's PID 1. This process stays in the namespaces.
+Result<void> write_checkpoint(Criu& criu, const os::Fd& first, const std::string& images,
+                              std::uint64_t max_file_bytes);
+
+}  // namespace thaw::sandbox::detail

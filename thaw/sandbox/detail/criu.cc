@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/sandbox/detail/criu.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+
+#include "thaw/os/files.h"
+#include "thaw/os/mount.h"
+#include "thaw/os/process.h"
+#include "thaw/sandbox/detail/capabilities.h"
+#include "thaw/sandbox/sandbox.h"
+
+#ifndef CAP_CHECKPOINT_RESTORE
+#define CAP_CHECKPOINT_RESTORE 40
+#endif
+
+namespace thaw::sandbox::detail {
+
+namespace {
+
+constexpr std::uint64_t inert = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+
+constexpr std::uint64_t bit(int capability) { return std::uint64_t{1} << capability; }
+
+// Processes and their files are read, made and owned again; nothing of modules, devices, clocks,
+// raw memory, BPF or audit.
+constexpr std::uint64_t criu_capabilities =
+    bit(CAP_CHOWN) | bit(CAP_DAC_OVERRIDE) | bit(CAP_DAC_READ_SEARCH) | bit(CAP_FOWNER) |
+    bit(CAP_FSETID) | bit(CAP_KILL) | bit(CAP_SETGID) | bit(CAP_SETUID) | bit(CAP_SETPCAP) |
+    bit(CAP_NET_BIND_SERVICE) | bit(CAP_NET_ADMIN) | bit(CAP_IPC_LOCK) | bit(CAP_IPC_OWNER) |
+    bit(CAP_SYS_CHROOT) | bit(CAP_SYS_PTRACE) | bit(CAP_SYS_ADMIN) | bit(CAP_SYS_NICE) |
+    bit(CAP_SYS_RESOURCE) | bit(CAP_CHECKPOINT_RESTORE);
+
+void reset_signals() {
+  for (int number = 1; number < NSIG; ++number) {
+    ::signal(number, SIG_DFL);
+  }
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+// In the child: descriptors get their numbers by way of free ones, since a source may stand where
+// another one goes.
+[[noreturn]] void become_criu(const Criu& criu, const CriuRun& run, int scratch, int log) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  reset_signals();
+  ::setpriority(PRIO_PROCESS, 0, run.niceness);
+  if (run.max_file_bytes != 0) {
+    const rlimit most{run.max_file_bytes, run.max_file_bytes};
+    ::setrlimit(RLIMIT_FSIZE, &most);
+  }
+  const int sources[] = {log,        log,       criu.images.get(), scratch, criu.facts.get(),
+                         run.output, run.error, criu.program.get()};
+  int moved[8];
+  for (int i = 0; i < 8; ++i) {
+    moved[i] = sources[i] < 0 ? -1 : ::fcntl(sources[i], F_DUPFD_CLOEXEC, 20);
+  }
+  for (int i = 0; i < 8; ++i) {
+    if (moved[i] >= 0) {
+      ::dup2(moved[i], i + 1);
+    } else {
+      ::close(i + 1);
+    }
+  }
+  ::close_range(9, ~0U, 0);
+  ::fcntl(8, F_SETFD, FD_CLOEXEC);
+  if (!bound_capabilities(criu_capabilities)) {
+    ::_exit(124);
+  }
+  std::vector<char*> argv;
+  for (const std::string& argument : run.arguments) {
+    argv.push_back(const_cast<char*>(argument.c_str()));
+  }
+  argv.push_back(nullptr);
+  char* const no_environment[] = {nullptr};
+  ::syscall(SYS_execveat, 8, "", argv.data(), no_environment, AT_EMPTY_PATH);
+  ::_exit(125);
+}
+
+// The last errors of its log, in one line.
+std::string last_words(const os::Fd& log) {
+  const off_t size = ::lseek(log.get(), 0, SEEK_END);
+  std::string text(static_cast<std::size_t>(std::min<off_t>(std::max<off_t>(size, 0), 4000)), '\0');
+  const ssize_t n =
+      ::pread(log.get(), text.data(), text.size(), size - static_cast<off_t>(text.size()));
+  text.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+  std::string errors;
+  for (std::size_t start = 0; start < text.size();) {
+    const std::size_t end = std::min(text.find('\n', start), text.size());
+    const std::string line = text.substr(start, end - start);
+    // Said on every run without CAP_SYS_RESOURCE in the host's eyes, and harmless.
+    if (line.find("Error") != std::string::npos &&
+        line.find("RLIMIT_NOFILE") == std::string::npos) {
+      errors += (errors.empty() ? "" : "; ") + line;
+    }
+    start = end + 1;
+  }
+  return errors.substr(0, 1500);
+}
+
+// A run that reports an error and does not end soon after waits for a process that is dead.
+Result<int> wait_for(pid_t pid, const os::Fd& log, int longest_ms) {
+  constexpr int slice_ms = 250;
+  const os::Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  pollfd watched{pidfd.get(), POLLIN, 0};
+  int ready = 0;
+  int slices_after_error = 0;
+  for (int spent = 0; spent < longest_ms && slices_after_error < 6; spent += slice_ms) {
+    ready = ::poll(&watched, 1, slice_ms);
+    if (ready > 0) {
+      break;
+    }
+    slices_after_error += last_words(log).empty() ? 0 : 1;
+  }
+  if (ready <= 0) {
+    ::kill(pid, SIGKILL);
+  }
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0) {
+    if (errno != EINTR) {
+      return Error::from_errno(errno, "wait for criu");
+    }
+  }
+  return status;
+}
+
+}  // namespace
+
+Result<Criu> open_criu(const std::string& path) {
+  Criu criu;
+  THAW_TRY(criu.program, os::open_file(path, O_PATH));
+  THAW_TRY(criu.facts, os::make_mount("tmpfs", {{"mode", "700"}, {"size", "1m"}}, inert));
+  return criu;
+}
+
+Result<void> leave_low_pids_free() {
+  return os::write_text("/proc/sys/kernel/ns_last_pid", std::to_string(first_pid - 1));
+}
+
+Result<void> run_criu(const Criu& criu, CriuRun run) {
+  THAW_TRY(const os::Fd scratch,
+           os::make_mount("tmpfs", {{"mode", "700"}, {"size", "16m"}}, inert));
+  const os::Fd log(static_cast<int>(::syscall(SYS_memfd_create, "log", MFD_CLOEXEC)));
+  if (!log.valid()) {
+    return Error::from_errno(errno, "make a log for criu");
+  }
+  run.arguments.insert(run.arguments.begin(), "criu");
+  for (const char* argument : {"--images-dir", criu_images, "--work-dir", criu_scratch, "--libdir",
+                               criu_scratch, "--no-default-config", "--network-lock", "skip",
+                               "--manage-cgroups=ignore", "--file-locks", "--tcp-close"}) {
+    run.arguments.emplace_back(argument);
+  }
+  const pid_t pid = ::fork();
+  if (pid < 0) {
+    return Error::from_errno(errno, "fork criu");
+  }
+  if (pid == 0) {
+    become_criu(criu, run, scratch.get(), log.get());
+  }
+  THAW_TRY(const int status, wait_for(pid, log, run.longest_ms));
+  if (status == 0) {
+    return ok();
+  }
+  const std::string words = last_words(log);
+  return Error::failed_precondition(
+      words.empty() ? "criu ended with status " + std::to_string(status) : words);
+}
+
+}  // namespace thaw::sandbox::detail

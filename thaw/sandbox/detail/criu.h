@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How CRIU is run: as root beside files that a tenant wrote, so nothing of the sandbox's root may
+// reach into it. It is one static program, run from a descriptor: there is no loader, no library,
+// no preload list. Its images, its scratch folder (also its folder of plugins: empty) and its
+// cache of kernel facts are descriptors too, so that none of them has a name inside; its
+// environment is empty, no configuration file is read, and it execs nothing. Its capabilities are
+// the ones that checkpoints need. It cannot have a system call filter: the kernel lets only a
+// tracer without one suspend the filter of what it traces.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "thaw/base/result.h"
+#include "thaw/os/fd.h"
+
+namespace thaw::sandbox::detail {
+
+struct Criu {
+  os::Fd program;
+  os::Fd facts;   // a detached tmpfs: what CRIU learnt about this kernel, kept between runs
+  os::Fd images;  // of one run
+};
+
+// Numbers that the arguments below speak of.
+inline constexpr const char* criu_images = "/proc/self/fd/3";
+inline constexpr const char* criu_scratch = "/proc/self/fd/4";
+inline constexpr int criu_output = 6;
+inline constexpr int criu_error = 7;
+
+// Before any namespace is entered. not_found, saying what to do, when there is no such program.
+Result<Criu> open_criu(const std::string& path);
+
+// The main program of a sandbox that may be checkpointed has this number in its pid namespace;
+// those of what writes or restores it are lower, or later.
+inline constexpr int first_pid = 1000;
+// In a new pid namespace, while /proc/sys can still be written.
+Result<void> leave_low_pids_free();
+
+struct CriuRun {
+  std::vector<std::string> arguments;
+  int output = -1;  // of the main program; -1: not needed
+  int error = -1;
+  int niceness = 0;
+  std::uint64_t max_file_bytes = 0;  // 0: no limit
+  int longest_ms = 120'000;
+};
+// Runs it as a child in this process's namespaces and waits. The Error has what it printed last.
+Result<void> run_criu(const Criu& criu, CriuRun run);
+
+}  // namespace thaw::sandbox::detail
