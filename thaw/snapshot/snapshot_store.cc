@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/snapshot/snapshot_store.h"
+
+#include <sys/statvfs.h>
+
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <system_error>
+
+#include "thaw/base/log.h"
+#include "thaw/codec/json.h"
+#include "thaw/os/files.h"
+#include "thaw/snapshot/folder_digest.h"
+#include "thaw/store/blob_store.h"
+
+namespace thaw::snapshot {
+
+namespace fs = std::filesystem;
+using async::Task;
+
+namespace {
+
+constexpr int format = 1;
+
+bool is_file_name(const std::string& text) {
+  return !text.empty() && text.size() <= 128 && text[0] != '.' &&
+         std::all_of(text.begin(), text.end(), [](unsigned char c) {
+           return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
+         });
+}
+
+struct Digests {
+  FolderDigest images;
+  FolderDigest upper;
+  std::string signature;
+};
+
+Result<std::string> signature_of_both(const std::string& folder) {
+  THAW_TRY(const std::string images, signature_of(folder + "/images"));
+  THAW_TRY(const std::string upper, signature_of(folder + "/upper"));
+  return images + upper;
+}
+
+// The signature first: what changes while the files are read is noticed the next time.
+Result<Digests> digests_of(const std::string& folder) {
+  Digests digests;
+  THAW_TRY(digests.signature, signature_of_both(folder));
+  THAW_TRY(digests.images, digest_of(folder + "/images"));
+  THAW_TRY(digests.upper, digest_of(folder + "/upper"));
+  return digests;
+}
+
+std::string manifest_text(const Snapshot& snapshot, const std::string& machine,
+                          const Digests& digests) {
+  return codec::dump_json({{"format", format},
+                           {"machine", machine},
+                           {"workspace", snapshot.key.workspace},
+                           {"function", snapshot.key.function},
+                           {"key", snapshot.key.digest},
+                           {"created_us", snapshot.created.time_since_epoch().count()},
+                           {"stdout_pipe", snapshot.checkpoint.stdout_pipe},
+                           {"stderr_pipe", snapshot.checkpoint.stderr_pipe},
+                           {"bytes", snapshot.bytes},
+                           {"images", digests.images.sha256_hex},
+                           {"upper", digests.upper.sha256_hex}});
+}
+
+template <class T>
+T value_or(const codec::Json& json, const char* name, T fallback) {
+  const auto found = json.find(name);
+  if (found == json.end()) {
+    return fallback;
+  }
+  if constexpr (std::is_same_v<T, std::string>) {
+    return found->is_string() ? found->template get<T>() : fallback;
+  } else {
+    return found->is_number_integer() ? found->template get<T>() : fallback;
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<SnapshotStore>> SnapshotStore::open(async::Pool& pool, std::string folder,
+                                                           std::string machine,
+                                                           SnapshotLimits limits) {
+  THAW_TRY_VOID(os::make_folders(folder, 0700));
+  std::unique_ptr<SnapshotStore> store(
+      new SnapshotStore(pool, std::move(folder), std::move(machine), limits));
+  store->load();
+  return store;
+}
+
+void SnapshotStore::load() {
+  (void)os::remove_tree(folder_ + "/staging");
+  for (const std::string& workspace : os::list_folder(folder_)) {
+    for (const std::string& id : os::list_folder(folder_ + "/" + workspace)) {
+      auto snapshot = std::make_shared<Snapshot>();
+      snapshot->id = id;
+      snapshot->folder = folder_ + "/" + workspace + "/" + id;
+      const auto text = os::read_text(snapshot->folder + "/manifest.json");
+      const auto json = text ? codec::parse_json(*text) : Error::not_found("no manifest");
+      const bool whole = json && json->is_object() && store::sha256_hex(*text) == id;
+      if (!whole || value_or<std::string>(*json, "machine", "") != machine_ ||
+          value_or<std::string>(*json, "workspace", "") != workspace) {
+        (void)os::remove_tree(snapshot->folder);
+        continue;
+      }
+      snapshot->key = {workspace, value_or<std::string>(*json, "function", ""),
+                       value_or<std::string>(*json, "key", "")};
+      snapshot->checkpoint = {value_or<std::uint64_t>(*json, "stdout_pipe", 0),
+                              value_or<std::uint64_t>(*json, "stderr_pipe", 0)};
+      snapshot->bytes = value_or<std::uint64_t>(*json, "bytes", 0);
+      snapshot->created =
+          WallTime(std::chrono::microseconds(value_or<std::int64_t>(*json, "created_us", 0)));
+      Entry entry;
+      entry.images_digest = value_or<std::string>(*json, "images", "");
+      entry.upper_digest = value_or<std::string>(*json, "upper", "");
+      entry.used = monotonic_now();
+      entry.snapshot = std::move(snapshot);
+      Entry& there = entries_[{workspace, entry.snapshot->key.function}];
+      if (there.snapshot && there.snapshot->created > entry.snapshot->created) {
+        std::swap(there, entry);
+      }
+      if (there.snapshot) {
+        retired_.push_back(there.snapshot);
+      }
+      there = std::move(entry);
+    }
+  }
+}
+
+std::uint64_t SnapshotStore::bytes() const {
+  std::uint64_t sum = 0;
+  for (const auto& [name, entry] : entries_) {
+    sum += entry.snapshot->bytes;
+  }
+  return sum;
+}
+
+Result<std::string> SnapshotStore::begin(std::uint64_t expected_bytes) {
+  if (expected_bytes > limits_.bytes) {
+    return Error::resource_exhausted("a snapshot of this size is over the limit for all of them");
+  }
+  struct statvfs disk {};
+  if (::statvfs(folder_.c_str(), &disk) != 0) {
+    return Error::from_errno(errno, "look at the disk of " + folder_);
+  }
+  const std::uint64_t free = std::uint64_t{disk.f_bavail} * disk.f_frsize;
+  if (free < expected_bytes + limits_.free_bytes) {
+    return Error::resource_exhausted("the disk of " + folder_ + " has too little room");
+  }
+  const std::string staging = folder_ + "/staging/" + std::to_string(++next_staging_);
+  THAW_TRY_VOID(os::make_folders(staging + "/images", 0700));
+  return staging;
+}
+
+Task<void> SnapshotStore::abandon(std::string staging) {
+  auto work = [staging] { return os::remove_tree(staging); };
+  co_return co_await async::blocking(pool_, std::move(work));
+}
+
+Task<SnapshotPtr> SnapshotStore::commit(std::string staging, SnapshotKey key,
+                                        sandbox::Checkpoint checkpoint) {
+  if (!is_file_name(key.workspace)) {
+    co_return Error::invalid_argument("the workspace has no name that a folder can have");
+  }
+  auto snapshot = std::make_shared<Snapshot>();
+  snapshot->key = std::move(key);
+  snapshot->checkpoint = checkpoint;
+  snapshot->created = wall_now();
+  auto work = [snapshot, staging, folder = folder_, machine = machine_]() -> Result<Digests> {
+    THAW_TRY_VOID(os::make_folders(staging + "/upper", 0755));
+    THAW_TRY(Digests digests, digests_of(staging));
+    snapshot->bytes = digests.images.bytes + digests.upper.bytes;
+    const std::string text = manifest_text(*snapshot, machine, digests);
+    snapshot->id = store::sha256_hex(text);
+    snapshot->folder = folder + "/" + snapshot->key.workspace + "/" + snapshot->id;
+    THAW_TRY_VOID(os::create_text(staging + "/manifest.json", text, 0600));
+    THAW_TRY_VOID(os::make_folders(folder + "/" + snapshot->key.workspace, 0700));
+    std::error_code error;
+    fs::rename(staging, snapshot->folder, error);
+    if (error) {
+      return Error::from_errno(error.value(), "keep a snapshot in " + snapshot->folder);
+    }
+    return digests;
+  };
+  const Result<Digests> digests = co_await async::blocking(pool_, std::move(work));
+  if (!digests) {
+    (void)co_await abandon(std::move(staging));
+    co_return digests.error();
+  }
+  const Name name{snapshot->key.workspace, snapshot->key.function};
+  retire(name, "superseded");
+  Entry& entry = entries_[name];
+  entry.snapshot = snapshot;
+  entry.images_digest = digests->images.sha256_hex;
+  entry.upper_digest = digests->upper.sha256_hex;
+  entry.signature = digests->signature;
+  entry.used = monotonic_now();
+  THAW_CO_TRY_VOID(co_await collect());
+  co_return SnapshotPtr(std::move(snapshot));
+}
+
+bool SnapshotStore::contains(const SnapshotKey& key) const {
+  const auto found = entries_.find({key.workspace, key.function});
+  return found != entries_.end() && found->second.snapshot->key.digest == key.digest;
+}
+
+Task<SnapshotPtr> SnapshotStore::find(SnapshotKey key) {
+  const Name name{key.workspace, key.function};
+  const auto found = entries_.find(name);
+  if (found == entries_.end()) {
+    co_return Error::not_found("there is no snapshot of this function");
+  }
+  if (found->second.snapshot->key.digest != key.digest) {
+    co_return Error::failed_precondition("the snapshot is of something else by now");
+  }
+  const SnapshotPtr snapshot = found->second.snapshot;
+  THAW_CO_TRY_VOID(co_await check(name));
+  co_return snapshot;
+}
+
+Task<void> SnapshotStore::check(Name name) {
+  // Several starts of one function share a check.
+  while (entries_.contains(name) && entries_.at(name).checking) {
+    THAW_CO_TRY([[maybe_unused]] const bool notified, co_await checked_.wait(Instant::max()));
+  }
+  const auto found = entries_.find(name);
+  if (found == entries_.end()) {
+    co_return Error::data_loss("the snapshot was retired");
+  }
+  const SnapshotPtr snapshot = found->second.snapshot;
+  found->second.checking = true;
+  found->second.used = monotonic_now();
+  auto look = [folder = snapshot->folder, known = found->second.signature,
+               images = found->second.images_digest,
+               upper = found->second.upper_digest]() -> Result<std::string> {
+    THAW_TRY(std::string signature, signature_of_both(folder));
+    if (signature == known) {
+      return signature;
+    }
+    THAW_TRY(const Digests digests, digests_of(folder));
+    if (digests.images.sha256_hex != images || digests.upper.sha256_hex != upper) {
+      return Error::data_loss("the files of the snapshot are not what was written");
+    }
+    return digests.signature;
+  };
+  const Result<std::string> signature = co_await async::blocking(pool_, std::move(look));
+  const auto still = entries_.find(name);
+  if (still != entries_.end() && still->second.snapshot == snapshot) {
+    still->second.checking = false;
+    if (signature) {
+      still->second.signature = *signature;
+    } else {
+      retire(name, signature.error().to_string());
+    }
+  }
+  checked_.notify_all();
+  if (!signature) {
+    co_return Error::data_loss(signature.error().to_string());
+  }
+  co_return ok();
+}
+
+void SnapshotStore::succeeded(const Snapshot& snapshot) {
+  const auto found = entries_.find({snapshot.key.workspace, snapshot.key.function});
+  if (found != entries_.end() && found->second.snapshot->id == snapshot.id) {
+    found->second.failures = 0;
+  }
+}
+
+void SnapshotStore::failed(const Snapshot& snapshot) {
+  const Name name{snapshot.key.workspace, snapshot.key.function};
+  const auto found = entries_.find(name);
+  if (found != entries_.end() && found->second.snapshot->id == snapshot.id &&
+      ++found->second.failures >= limits_.failures) {
+    retire(name, "restores failed");
+  }
+}
+
+void SnapshotStore::retire(const Name& name, const std::string& why) {
+  auto gone = entries_.extract(name);
+  if (gone.empty()) {
+    return;
+  }
+  log_info("a snapshot is retired", {{"snapshot", gone.mapped().snapshot->id.substr(0, 12)},
+                                     {"function", name.second},
+                                     {"reason", why}});
+  retired_.push_back(std::move(gone.mapped().snapshot));
+}
+
+Task<void> SnapshotStore::collect() {
+  const Instant now = monotonic_now();
+  std::vector<std::pair<Instant, Name>> by_use;
+  for (const auto& [name, entry] : entries_) {
+    by_use.emplace_back(entry.used, name);
+  }
+  std::sort(by_use.begin(), by_use.end());
+  for (const auto& [used, name] : by_use) {
+    if (used + limits_.unused < now) {
+      retire(name, "not used for long");
+    } else if (bytes() > limits_.bytes) {
+      retire(name, "over the size limit");
+    }
+  }
+  std::vector<std::string> folders;
+  std::erase_if(retired_, [&](const auto& snapshot) {
+    if (snapshot.use_count() > 1) {
+      return false;
+    }
+    folders.push_back(snapshot->folder);
+    return true;
+  });
+  if (folders.empty()) {
+    co_return ok();
+  }
+  auto work = [folders] {
+    Result<void> result = ok();
+    for (const std::string& folder : folders) {
+      auto removed = os::remove_tree(folder);
+      result = result ? std::move(removed) : std::move(result);
+    }
+    return result;
+  };
+  co_return co_await async::blocking(pool_, std::move(work));
+}
+
+Task<void> SnapshotStore::check_all() {
+  std::vector<Name> names;
+  for (const auto& [name, entry] : entries_) {
+    names.push_back(name);
+  }
+  for (const Name& name : names) {
+    if (entries_.contains(name) && entries_.at(name).signature.empty()) {
+      (void)co_await check(name);
+    }
+  }
+  co_return co_await collect();
+}
+
+}  // namespace thaw::snapshot
