@@ -162,6 +162,9 @@ class FakeSpawner : public sandbox::Spawner {
       killed_.notify_all();
       return ok();
     }
+    async::Task<void> freeze() override { co_return ok(); }
+    Result<void> thaw() override { return ok(); }
+    async::Task<std::uint64_t> reclaim() override { co_return 0; }
     async::Task<void> remove() override {
       is_removed_ = true;
       --spawner_.running;

@@ -203,10 +203,52 @@ std::vector<int> Cgroup::processes() const {
   return pids;
 }
 
+Result<void> Cgroup::freeze() const {
+  if (layout_.freezer.empty()) {
+    return Error::failed_precondition(
+        "this machine has no freezer for cgroups; mount the v1 controller freezer");
+  }
+  return layout_.version == CgroupLayout::Version::v1
+             ? write_text(path(layout_.freezer, "freezer.state"), "FROZEN")
+             : write_text(path(layout_.freezer, "cgroup.freeze"), "1");
+}
+
+Result<void> Cgroup::thaw() const {
+  if (layout_.freezer.empty()) {
+    return ok();
+  }
+  return layout_.version == CgroupLayout::Version::v1
+             ? write_text(path(layout_.freezer, "freezer.state"), "THAWED")
+             : write_text(path(layout_.freezer, "cgroup.freeze"), "0");
+}
+
+bool Cgroup::is_frozen() const {
+  if (layout_.freezer.empty()) {
+    return false;
+  }
+  if (layout_.version == CgroupLayout::Version::v2) {
+    return read_keyed(path(layout_.freezer, "cgroup.events"), "frozen") == 1;
+  }
+  // FREEZING while some have not stopped; reading is what makes v1 look again.
+  const auto state = read_text(path(layout_.freezer, "freezer.state"));
+  return state && state->starts_with("FROZEN");
+}
+
+Result<void> Cgroup::reclaim(std::uint64_t bytes) const {
+  if (layout_.version == CgroupLayout::Version::v1) {
+    return Error::unimplemented("cgroups v1 cannot be asked for their memory");
+  }
+  auto written = write_text(path(layout_.memory, "memory.reclaim"), std::to_string(bytes));
+  // It got less than was asked for: all there was.
+  return !written && written.error().code() == Code::unavailable ? ok() : written;
+}
+
 void Cgroup::kill() const {
   for (const int pid : processes()) {
     ::kill(pid, SIGKILL);
   }
+  // On v1 the signal waits until they are thawed, and then nothing of theirs runs before it.
+  (void)thaw();
 }
 
 Result<void> Cgroup::remove() const {

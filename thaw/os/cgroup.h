@@ -55,7 +55,16 @@ class Cgroup {
   Result<Fd> open_for_clone() const;
   CgroupUsage usage() const;
   std::vector<int> processes() const;
-  // Kills what is inside, once; processes die a little later.
+  // Asks the kernel to stop every process inside, and those that these start; nobody inside can
+  // tell. They have stopped when is_frozen() says so: in 0.1 ms if all can be interrupted.
+  // failed_precondition where the machine has no freezer.
+  Result<void> freeze() const;
+  // Lets them go on, also those that were not stopped yet. Waits for nothing.
+  Result<void> thaw() const;
+  bool is_frozen() const;
+  // v2 only: gives back up to that much memory of the group; unimplemented on v1.
+  Result<void> reclaim(std::uint64_t bytes) const;
+  // Kills what is inside, once, also what is frozen; processes die a little later.
   void kill() const;
   // Removes the folders and those of children; resource_exhausted while a process is inside.
   Result<void> remove() const;

@@ -104,11 +104,20 @@ class Sandbox {
   // Resumes when the main program (not only PID 1) has ended; all processes of the tree are dead
   // then. May be awaited by several tasks and again later.
   virtual async::Task<ExitStatus> wait() = 0;
-  // To the main program (SIGINT, SIGTERM …); SIGKILL ends the whole tree.
+  // To the main program (SIGINT, SIGTERM …); SIGKILL ends the whole tree. A frozen tree is thawed.
   virtual Result<void> signal(int number) = 0;
   // Stops the main program and its descendants for good and writes them into the empty host folder
   // `images`. failed_precondition says what they hold that cannot be written; they run on then.
   virtual async::Task<Checkpoint> checkpoint(std::string images, std::uint64_t max_file_bytes);
+  // Stops every process of the tree; nothing inside can tell. Resumes when all have stopped. When
+  // one cannot be stopped within a moment all run on: deadline_exceeded. A thaw() meanwhile wins:
+  // cancelled. failed_precondition where the machine has no freezer.
+  virtual async::Task<void> freeze() = 0;
+  // Lets the tree run on. Takes 0.1 ms and waits for nothing; harmless on a tree that runs.
+  virtual Result<void> thaw() = 0;
+  // Moves memory of the frozen tree to swap (or zram) and drops what is in files anyway; by how
+  // many bytes the tree got smaller.
+  virtual async::Task<std::uint64_t> reclaim() = 0;
   virtual std::uint64_t memory_bytes() const = 0;  // of the cgroup, now
   // Kills what is left, unmounts, removes cgroup, veth and private folders.
   virtual async::Task<void> remove() = 0;

@@ -46,7 +46,9 @@ class SpawnerHandle : public Spawner {
     }
   }
 
-  Result<void> attach(async::Loop& loop, async::Pool&) override { return line_->attach(loop); }
+  Result<void> attach(async::Loop& loop, async::Pool& pool) override {
+    return line_->attach(loop, pool);
+  }
 
   async::Task<void> prepare() override {
     std::string request = Writer(Kind::prepare).bytes();

@@ -29,10 +29,11 @@ Error spawner_gone() {
 
 }  // namespace
 
-Result<void> ControlLine::attach(async::Loop& loop) {
+Result<void> ControlLine::attach(async::Loop& loop, async::Pool& pool) {
   THAW_TRY_VOID(make_non_blocking(socket_));
   THAW_TRY(watch_, async::FdWatch::make(loop, socket_.get()));
   loop_ = &loop;
+  pool_ = &pool;
   return ok();
 }
 
@@ -161,6 +162,7 @@ RunningSandbox::~RunningSandbox() {
   if (!is_removed_) {
     if (pidfd_.valid()) {
       (void)os::send_signal(pidfd_, SIGKILL);
+      (void)RunningSandbox::thaw();
     }
     line_->ask_to_remove(id_);
   }
@@ -226,7 +228,9 @@ Result<void> RunningSandbox::signal(int number) {
   if (number == SIGSTOP || number == SIGTSTP) {
     return Error::invalid_argument("a sandbox is not stopped by signals; freeze its cgroup");
   }
-  return os::send_signal(pidfd_, number);
+  auto sent = os::send_signal(pidfd_, number);
+  (void)thaw();  // it arrives then; a SIGKILL before anything else runs
+  return sent;
 }
 
 async::Task<Checkpoint> RunningSandbox::checkpoint(std::string images,
@@ -254,7 +258,7 @@ async::Task<void> RunningSandbox::remove() {
   }
   if (pidfd_.valid() && !exit_) {
     // Its last numbers are read before the cgroup goes.
-    (void)os::send_signal(pidfd_, SIGKILL);
+    (void)signal(SIGKILL);
     THAW_CO_TRY_VOID(co_await ended_.readable());
     exit_ = collect();
   }

@@ -22,8 +22,9 @@ namespace thaw::sandbox::detail {
 class ControlLine {
  public:
   ControlLine(os::Fd socket) : socket_(std::move(socket)) {}
-  Result<void> attach(async::Loop& loop);
+  Result<void> attach(async::Loop& loop, async::Pool& pool);
   async::Loop& loop() const { return *loop_; }
+  async::Pool& pool() const { return *pool_; }
   bool attached() const { return loop_ != nullptr; }
 
   // Sends a request; waits while the socket is full.
@@ -36,6 +37,7 @@ class ControlLine {
  private:
   os::Fd socket_;
   async::Loop* loop_ = nullptr;
+  async::Pool* pool_ = nullptr;
   std::optional<async::FdWatch> watch_;
 };
 
@@ -55,6 +57,9 @@ class RunningSandbox : public Sandbox {
   async::Task<ExitStatus> wait() override;
   Result<void> signal(int number) override;
   async::Task<Checkpoint> checkpoint(std::string images, std::uint64_t max_file_bytes) override;
+  async::Task<void> freeze() override;
+  Result<void> thaw() override;
+  async::Task<std::uint64_t> reclaim() override;
   std::uint64_t memory_bytes() const override;
   async::Task<void> remove() override;
 
@@ -90,6 +95,8 @@ class RunningSandbox : public Sandbox {
   std::optional<Error> failure_;
   std::optional<ExitStatus> exit_;
   bool is_removed_ = false;
+  std::uint64_t freezes_ = 0;  // tells a freeze that is under way from those before it
+  bool may_be_frozen_ = false;
 };
 
 }  // namespace thaw::sandbox::detail

@@ -303,6 +303,7 @@ void SpawnerProcess::remove(const std::string& id, os::Fd reply) {
   tree.is_removing = true;
   if (tree.pid != 0) {
     (void)os::send_signal(tree.pidfd, SIGKILL);  // reap() goes on from here
+    (void)tree.cgroup.thaw();
   } else {
     begin_removal(id, tree);
   }
@@ -365,6 +366,7 @@ Result<void> SpawnerProcess::shut_down() {
   for (const auto& [id, tree] : trees_) {
     if (tree.pid != 0) {
       (void)os::send_signal(tree.pidfd, SIGKILL);
+      (void)tree.cgroup.thaw();
     }
   }
   // PID 1s, janitors and the maker of networks are the only children.
