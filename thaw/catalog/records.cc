@@ -47,7 +47,7 @@ Json scaling_json(const model::Scaling& s) {
           {"buffer", s.buffer_containers},     {"window_ns", nanos(s.scaledown_window)},
           {"inputs", s.max_concurrent_inputs}, {"target_inputs", s.target_concurrent_inputs},
           {"batch", s.batch_max_size},         {"linger_ns", nanos(s.batch_linger)},
-          {"use", static_cast<int>(s.use)}};
+          {"use", static_cast<int>(s.use)},    {"freezing", static_cast<int>(s.freezing)}};
 }
 
 void read_scaling(const Json& json, model::Scaling& s) {
@@ -60,6 +60,7 @@ void read_scaling(const Json& json, model::Scaling& s) {
   read(json, "batch", s.batch_max_size);
   read_duration(json, "linger_ns", s.batch_linger);
   read_enum(json, "use", s.use);
+  read_enum(json, "freezing", s.freezing);
 }
 
 Json spec_json(const model::FunctionSpec& f) {

@@ -9,15 +9,13 @@
 #include <vector>
 
 #include "thaw/async/event.h"
+#include "thaw/control/state_clock.h"
 #include "thaw/model/call.h"
 #include "thaw/model/function.h"
 #include "thaw/model/level.h"
 #include "thaw/worker/worker.h"
 
 namespace thaw::control {
-
-enum class Status { starting, warm, busy, stopping, stopped };
-std::string_view status_name(Status status);
 
 // Moments of a start, in order; a zero moment was not reached. The stages a person reads are the
 // differences: queue, sandbox, interpreter (up to the client's first word), user code (imports and
@@ -36,12 +34,13 @@ struct RunningInput {
   model::CallId call;
   Instant started{};
   Instant deadline = Instant::max();
+  model::Level level = model::Level::warm;  // what the container was when it got the input
 };
 
 enum class StopReason { none, idle, replaced, app_stopped, single_use, timeout, user, shutdown };
 std::string_view stop_reason_name(StopReason reason);
 
-struct Container {
+struct Container : std::enable_shared_from_this<Container> {
   model::ContainerId id;
   std::shared_ptr<const model::FunctionSpec> spec;
   Status status = Status::starting;
@@ -59,6 +58,15 @@ struct Container {
   std::string failure;                  // payload it reported for its own start
   async::Event wake;                    // inputs, a stop or a cancel may be there
   bool reached_ready = false;
+  StateClock clock;
+  std::size_t parked_polls = 0;  // for inputs
+
+  // --- the Freezer's ---
+  enum class Frozen { no, freezing, yes } frozen = Frozen::no;
+  std::uint64_t freezes = 0;  // tells a freeze under way from those before it
+  bool is_watched = false;
+  bool is_reclaimed = false;
+  Duration thaw_time{};  // of the last thaw
 
   bool stopping() const { return stop_reason != StopReason::none; }
   bool idle() const { return reached_ready && inputs.empty() && proxied == 0; }

@@ -19,6 +19,8 @@ using model::OutcomeKind;
 Fleet::Fleet(FleetParts parts, FleetOptions options)
     : parts_(std::move(parts)),
       options_(options),
+      freezer_({parts_.loop, [this](Container& c) { update_status(c); }, worker::machine_memory},
+               options.freezer),
       loops_(parts_.loop),
       container_tasks_(parts_.loop) {}
 
@@ -26,6 +28,7 @@ Fleet::~Fleet() = default;
 
 void Fleet::start() {
   parts_.queue.on_demand([this](const model::FunctionId& function) { demand(function); });
+  freezer_.start();
   loops_.start("scaling", evaluate_loop(*this));
   loops_.start("time limits", tick_loop(*this));
   for (const model::FunctionId& function : parts_.queue.functions_with_demand()) {
@@ -141,6 +144,7 @@ void Fleet::start_container(Pool& pool, std::shared_ptr<const model::FunctionSpe
   container->id = model::ContainerId(codec::random_container_id());
   container->spec = std::move(spec);
   container->created_at = wall_now();
+  container->clock.enter(Status::starting, monotonic_now());
   container->moments.demanded = pool.demanded == Instant{} ? monotonic_now() : pool.demanded;
   containers_[container->id] = container;
   pool.containers.insert(container->id);
@@ -150,9 +154,23 @@ void Fleet::start_container(Pool& pool, std::shared_ptr<const model::FunctionSpe
 void Fleet::update_status(Container& container) {
   if (container.stopping()) {
     container.status = Status::stopping;
+  } else if (container.frozen == Container::Frozen::yes) {
+    container.status = Status::frozen;
   } else if (container.reached_ready) {
     container.status = container.idle() ? Status::warm : Status::busy;
   }
+  container.clock.enter(container.status, monotonic_now());
+  if (container.status == Status::warm) {
+    freezer_.watch(container);
+  }
+}
+
+model::Level Fleet::awaken(Container& container) {
+  if (freezer_.thaw(container) == Freezer::Found::frozen) {
+    return model::Level::frozen;
+  }
+  const bool first = container.calls_served == 0 && container.inputs.empty();
+  return first && container.proxied == 0 ? container.level : model::Level::warm;
 }
 
 // The poll of a container that asks for inputs answers `stop`; one that works finishes first, or is
@@ -165,6 +183,7 @@ void Fleet::stop(Container& container, StopReason reason, Duration grace) {
   if (!container.idle() && reason == StopReason::replaced) {
     container.kill_at = Instant::max();  // its calls keep their own time limits
   }
+  (void)freezer_.thaw(container);
   update_status(container);
   container.wake.notify_all();
 }

@@ -18,6 +18,7 @@
 #include "thaw/async/task_group.h"
 #include "thaw/catalog/catalog.h"
 #include "thaw/control/container.h"
+#include "thaw/control/freezer.h"
 #include "thaw/control/runtime.h"
 #include "thaw/image/image.h"
 #include "thaw/logs/log_hub.h"
@@ -35,6 +36,7 @@ struct FleetOptions {
   Duration stop_grace = 30s;               // exit hooks of a container that ends by itself
   Duration interrupt_grace = 5s;           // of one that is told to end while it works
   std::size_t kept_starts = 500;           // finished containers remembered for people
+  FreezerOptions freezer;
 };
 
 struct FleetParts {
@@ -64,6 +66,8 @@ struct ContainerView {
   int pid = 0;
   std::string end;  // how it ended; empty while it lives
   Duration lived{};
+  StateTimes times;      // in each state
+  Duration thaw_time{};  // of its last thaw; 0: was not frozen
 };
 
 struct Poll {
@@ -78,7 +82,8 @@ struct PollOptions {
 };
 
 struct FleetCounters {
-  std::map<model::Level, std::uint64_t> starts;  // of containers whose program ran
+  std::map<model::Level, std::uint64_t> answers;  // by what the container was when it got the call
+  std::map<model::Level, std::uint64_t> starts;   // of containers whose program ran
   std::map<std::pair<model::Level, std::string>, std::uint64_t> fallbacks;  // by level and reason
   std::uint64_t start_failures = 0;
   std::uint64_t out_of_memory = 0;
@@ -122,14 +127,18 @@ class Fleet {
   struct PortLease {
     model::ContainerId container;
     std::string address;
+    model::Level level = model::Level::warm;  // what the container was when it got the request
   };
   async::Task<PortLease> lease_port(model::FunctionId function, Instant deadline);
-  void return_port(const model::ContainerId& container);
+  void return_port(const PortLease& lease);
 
   std::vector<ContainerView> containers() const;
   std::vector<ContainerView> finished_starts() const;  // oldest first
   std::size_t running_count(const model::FunctionId& function) const;
   const FleetCounters& counters() const { return counters_; }
+  const FreezerCounters& freezing() const { return freezer_.counters(); }
+  // Of all containers since the server started.
+  StateTimes container_times() const;
 
  private:
   struct Pool;
@@ -144,6 +153,8 @@ class Fleet {
   void stop(Container& container, StopReason reason, Duration grace);
   void became_ready(Pool& pool, Container& container);
   void update_status(Container& container);
+  // Before the container is given work: what it is at this moment.
+  model::Level awaken(Container& container);
 
   static async::Task<void> run(Fleet& fleet, ContainerPtr container);
   void note_launch(Container& container);
@@ -166,8 +177,10 @@ class Fleet {
   async::Event container_ended_;
   std::deque<ContainerView> finished_;
   FleetCounters counters_;
+  StateTimes ended_times_;  // of containers that have ended
   bool shutting_down_ = false;
   Instant last_sweep_ = monotonic_now();
+  Freezer freezer_;
   async::TaskGroup loops_;
   async::TaskGroup container_tasks_;
 };

@@ -83,11 +83,16 @@ async::Task<Poll> Fleet::next_inputs(model::ContainerId id, PollOptions options)
     if (!serves_port(*container->spec)) {
       poll.inputs = parts_.queue.lease(container->spec->id, id, most);
     }
-    if (!poll.inputs.empty() || monotonic_now() >= options.hold_until) {
+    // The poll of a frozen container waits for ever: there is nobody to take the answer.
+    const bool held = container->frozen != Container::Frozen::no;
+    if (!poll.inputs.empty() || (!held && monotonic_now() >= options.hold_until)) {
       break;
     }
     pool->parked.push_back(container.get());
-    const Result<bool> notified = co_await container->wake.wait(options.hold_until);
+    ++container->parked_polls;
+    const Result<bool> notified =
+        co_await container->wake.wait(held ? Instant::max() : options.hold_until);
+    --container->parked_polls;
     pool->parked.remove(container.get());
     if (!notified) {
       co_return notified.error();
@@ -102,9 +107,10 @@ async::Task<Poll> Fleet::next_inputs(model::ContainerId id, PollOptions options)
       std::move(more.begin(), more.end(), std::back_inserter(poll.inputs));
     }
   }
+  const model::Level level = awaken(*container);
   const Instant now = monotonic_now();
   for (const queue::LeasedInput& input : poll.inputs) {
-    container->inputs[input.input] = {input.call, now, now + container->spec->timeout};
+    container->inputs[input.input] = {input.call, now, now + container->spec->timeout, level};
   }
   if (container->inputs.size() == 1 && container->running) {
     const auto& [input, work] = *container->inputs.begin();
@@ -128,12 +134,16 @@ async::Task<void> Fleet::finish(model::ContainerId id, model::InputId input,
   }
   Pool& pool = pool_of(container->spec->id);
   learn(pool.call_time, monotonic_now() - found->second.started);
+  ++counters_.answers[found->second.level];
   container->inputs.erase(found);
   ++container->calls_served;
   if (container->moments.first_output == Instant{}) {
     container->moments.first_output = monotonic_now();
   }
   container->idle_since = monotonic_now();
+  if (container->inputs.empty()) {
+    container->wake.notify_all();  // a heartbeat that waits for cancellations ends
+  }
   if (container->inputs.empty() && container->running) {
     container->running->label_output({});
   }
@@ -153,7 +163,7 @@ async::Task<std::vector<model::InputId>> Fleet::wait_for_cancels(model::Containe
   if (!container) {
     co_return Error::not_found("container " + id.str() + " has ended");
   }
-  while (container->cancels.empty() && monotonic_now() < hold_until) {
+  while (container->cancels.empty() && !container->inputs.empty() && monotonic_now() < hold_until) {
     THAW_CO_TRY([[maybe_unused]] const bool notified, co_await container->wake.wait(hold_until));
   }
   co_return std::exchange(container->cancels, {});
@@ -162,14 +172,20 @@ async::Task<std::vector<model::InputId>> Fleet::wait_for_cancels(model::Containe
 async::Task<Fleet::PortLease> Fleet::lease_port(model::FunctionId function, Instant deadline) {
   const std::shared_ptr<Pool> pool = shared_pool(function);
   while (true) {
+    ContainerPtr chosen;  // a frozen one only if all are
     for (const model::ContainerId& id : pool->containers) {
       const ContainerPtr container = find(id);
       if (container->reached_ready && !container->stopping() && container->running &&
-          container->proxied < slots(container->spec->scaling)) {
-        ++container->proxied;
-        update_status(*container);
-        co_return PortLease{id, container->running->sandbox().address()};
+          container->proxied < slots(container->spec->scaling) &&
+          (!chosen || chosen->frozen == Container::Frozen::yes)) {
+        chosen = container;
       }
+    }
+    if (chosen) {
+      const model::Level level = awaken(*chosen);
+      ++chosen->proxied;
+      update_status(*chosen);
+      co_return PortLease{chosen->id, chosen->running->sandbox().address(), level};
     }
     if (pool->demanded == Instant{}) {
       pool->demanded = monotonic_now();
@@ -192,8 +208,9 @@ async::Task<Fleet::PortLease> Fleet::lease_port(model::FunctionId function, Inst
   }
 }
 
-void Fleet::return_port(const model::ContainerId& id) {
-  const ContainerPtr container = find(id);
+void Fleet::return_port(const PortLease& lease) {
+  const ContainerPtr container = find(lease.container);
+  ++counters_.answers[lease.level];
   if (!container) {
     return;
   }

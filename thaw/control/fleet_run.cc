@@ -150,6 +150,8 @@ async::Task<void> Fleet::run(Fleet& fleet, ContainerPtr container) {
 async::Task<void> Fleet::ended(ContainerPtr container, Result<sandbox::ExitStatus> status) {
   co_await async::forget_cancellation();
   container->status = Status::stopped;
+  freezer_.forget(*container);
+  container->clock.enter(Status::stopped, monotonic_now());
   Pool& pool = pool_of(container->spec->id);
   pool.parked.remove(container.get());
   container->wake.notify_all();
@@ -248,6 +250,7 @@ async::Task<void> Fleet::shut_down(Instant deadline) {
                 co_await container_ended_.wait(monotonic_now() + 1s));
   }
   THAW_CO_TRY_VOID(co_await loops_.stop());
+  THAW_CO_TRY_VOID(co_await freezer_.stop());
   co_return co_await container_tasks_.stop();
 }
 

@@ -11,6 +11,7 @@ std::string_view status_name(Status status) {
   switch (status) {
     case Status::starting: return "starting";
     case Status::warm: return "warm";
+    case Status::frozen: return "frozen";
     case Status::busy: return "busy";
     case Status::stopping: return "stopping";
     case Status::stopped: return "stopped";
@@ -51,7 +52,9 @@ std::vector<ContainerView> Fleet::containers() const {
                        0,
                        0,
                        "",
-                       {}};
+                       {},
+                       c->clock.times(monotonic_now()),
+                       c->thaw_time};
     if (c->running) {
       view.memory_bytes = c->running->sandbox().memory_bytes();
       view.pid = c->running->sandbox().pid();
@@ -68,9 +71,24 @@ std::vector<ContainerView> Fleet::finished_starts() const {
   return {finished_.begin(), finished_.end()};
 }
 
+StateTimes Fleet::container_times() const {
+  StateTimes sum = ended_times_;
+  for (const auto& [id, container] : containers_) {
+    for (const auto& [status, time] : container->clock.times(monotonic_now())) {
+      sum[status] += time;
+    }
+  }
+  return sum;
+}
+
 void Fleet::remember(const Container& c, std::string end) {
+  const StateTimes times = c.clock.times(monotonic_now());
+  for (const auto& [status, time] : times) {
+    ended_times_[status] += time;
+  }
   finished_.push_back({c.id, c.spec, Status::stopped, c.level, c.moments, c.created_at, 0,
-                       c.calls_served, 0, 0, std::move(end), wall_now() - c.created_at});
+                       c.calls_served, 0, 0, std::move(end), wall_now() - c.created_at, times,
+                       c.thaw_time});
   if (finished_.size() > options_.kept_starts) {
     finished_.pop_front();
   }

@@ -52,6 +52,20 @@ const std::map<std::string, Setter>& setters() {
          c.fleet.default_memory_bytes = static_cast<std::uint64_t>(value) << 20;
          return value >= 0;
        }},
+      {"cold_start.frozen",
+       [](const toml::node& node, Configuration& c) {
+         using Use = control::FreezerOptions::Use;
+         c.fleet.freezer.use = node.value_or(false) ? Use::on : Use::off;
+         return node.is_boolean();
+       }},
+      {"cold_start.freeze_after_s",
+       [](const toml::node& node, Configuration& c) {
+         const double value = node.value_or(-1.0);
+         const bool makes_sense = value >= 0 && value <= 3600;
+         c.fleet.freezer.after =
+             std::chrono::microseconds(makes_sense ? static_cast<std::int64_t>(value * 1e6) : 0);
+         return makes_sense;
+       }},
       {"server.drain_s",
        [](const toml::node& node, Configuration& c) {
          c.drain_s = static_cast<int>(node.value_or(std::int64_t{-1}));

@@ -32,6 +32,8 @@ struct Scaling {
   int batch_max_size = 0;
   Duration batch_linger{};
   enum class Use { many, single } use = Use::many;  // single: one input per container
+  // never: its containers work in the background while they are idle.
+  enum class Freezing { allowed, never } freezing = Freezing::allowed;
 };
 
 struct VolumeMount {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/net/server.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -99,6 +100,7 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
   struct Open {
     std::string identity;
     async::TaskGroup::Handle task;
+    Http2Session* session = nullptr;  // once its protocol is known to be HTTP/2
   };
 
   State(async::Loop& loop, const GrpcTable& grpc_table, HttpHandler handler,
@@ -144,7 +146,7 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
       return;
     }
     accepted.fd.release();
-    const auto entry = std::make_shared<Open>(Open{listener.identity, {}});
+    const auto entry = std::make_shared<Open>(Open{listener.identity, {}, nullptr});
     entry->task = tasks.start("connection", serve(shared_from_this(), entry, std::move(socket),
                                                   std::move(peer), listener.service));
   }
@@ -195,7 +197,7 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
 
   static async::Task<void> serve(std::shared_ptr<State> self, std::shared_ptr<Open> entry,
                                  Socket socket, Peer peer, std::shared_ptr<const Service> served) {
-    const Presence presence(*self, std::move(entry));
+    const Presence presence(*self, entry);
     const Instant accepted_at = monotonic_now();
     std::string read;
     const auto protocol = co_await sniff(*self->core, socket, read);
@@ -204,7 +206,10 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     }
     if (*protocol == Protocol::http2) {
       Http2Session session(std::move(socket), std::move(peer), std::move(served), self->core);
-      co_return co_await session.run(std::move(read));
+      entry->session = &session;
+      auto outcome = co_await session.run(std::move(read));
+      entry->session = nullptr;
+      co_return outcome;
     }
     const auto* handler = &served->handler;
     Http1Connection connection{std::move(socket), std::move(read), std::move(peer),
@@ -258,6 +263,26 @@ void Server::close_unix(const std::string& identity) {
       open->task.cancel();
     }
   }
+}
+
+Server::Traffic Server::traffic(const std::string& identity) const {
+  Traffic traffic;
+  const auto count = [&traffic](bool is_quiet) {
+    traffic.wire = is_quiet ? traffic.wire : Traffic::Wire::in_flight;
+  };
+  for (const auto& open : state_->open) {
+    if (open->identity == identity) {
+      count(open->session != nullptr && open->session->is_quiet());
+      traffic.exchanges += open->session != nullptr ? open->session->exchanges() : 0;
+    }
+  }
+  for (const auto& listener : state_->listeners) {
+    if (listener->identity == identity) {
+      pollfd waiting{listener->fd.get(), POLLIN, 0};
+      count(::poll(&waiting, 1, 0) == 0);
+    }
+  }
+  return traffic;
 }
 
 async::Task<void> Server::drain(Instant deadline) {

@@ -52,6 +52,15 @@ class Server {
   // removes the file.
   void close_unix(const std::string& identity);
 
+  // What is under way on the connections of one identity.
+  struct Traffic {
+    std::size_t exchanges = 0;  // requests that are not answered wholly
+    // quiet: neither side has sent what the other has not read, here or in the kernel. A new
+    // connection and one of HTTP/1.1 count as in flight.
+    enum class Wire { quiet, in_flight } wire = Wire::quiet;
+  };
+  Traffic traffic(const std::string& identity) const;
+
   // GOAWAY to HTTP/2 peers, `connection: close` to HTTP/1.1; waits for running exchanges until
   // `deadline`, then cancels them. No new connection is accepted from the call on.
   async::Task<void> drain(Instant deadline);

@@ -65,6 +65,12 @@ struct Fallback {
   std::string detail;  // for the log
 };
 
+// What a container and this server are telling each other at this moment.
+struct Traffic {
+  std::size_t exchanges = 0;  // its requests that are not answered wholly
+  enum class Wire { quiet, in_flight } wire = Wire::quiet;  // in flight: sent and not read yet
+};
+
 class RunningContainer {
  public:
   virtual ~RunningContainer() = default;
@@ -73,6 +79,8 @@ class RunningContainer {
   virtual model::Level level() const = 0;
   // Better levels of its plan that were tried before, in order.
   virtual const std::vector<Fallback>& fallbacks() const = 0;
+  // On the container's own socket.
+  virtual Traffic traffic() const = 0;
   // The lines that follow belong to this work (empty: to none in particular).
   virtual void label_output(CurrentWork work) = 0;
   // What the container wrote into its start file; zero if nothing sensible.

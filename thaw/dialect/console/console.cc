@@ -14,28 +14,51 @@ using codec::Json;
 
 namespace {
 
+using control::Status;
+constexpr Status counted_states[] = {Status::starting, Status::busy, Status::warm, Status::frozen,
+                                     Status::stopping};
+
 // Milliseconds between two moments of a start; null where one was not reached.
 Json stage(Instant from, Instant to) {
   return from == Instant{} || to == Instant{} ? Json(nullptr) : Json(to_ms(to - from));
 }
 
-Json stages_of(const control::StartMoments& m) {
+Json stages_of(const control::ContainerView& view) {
+  const control::StartMoments& m = view.moments;
   return {
-      {"queue", stage(m.demanded, m.launching)},        {"sandbox", stage(m.launching, m.sandbox)},
-      {"interpreter", stage(m.sandbox, m.interpreter)}, {"imports", stage(m.interpreter, m.hello)},
-      {"user_code", stage(m.hello, m.ready)},           {"call", stage(m.ready, m.first_output)},
-      {"total", stage(m.demanded, m.first_output)}};
+      {"queue", stage(m.demanded, m.launching)},
+      {"sandbox", stage(m.launching, m.sandbox)},
+      {"interpreter", stage(m.sandbox, m.interpreter)},
+      {"imports", stage(m.interpreter, m.hello)},
+      {"user_code", stage(m.hello, m.ready)},
+      {"call", stage(m.ready, m.first_output)},
+      {"total", stage(m.demanded, m.first_output)},
+      {"thaw", view.thaw_time == Duration::zero() ? Json(nullptr) : Json(to_ms(view.thaw_time))}};
+}
+
+// Frozen seconds cost memory only, the others processor time too.
+Json seconds_of(const control::StateTimes& times) {
+  Json seconds = Json::object();
+  for (const auto status : counted_states) {
+    const auto found = times.find(status);
+    seconds[std::string(control::status_name(status))] =
+        found == times.end() ? 0.0 : to_seconds(found->second);
+  }
+  return seconds;
 }
 
 Json json_of(const catalog::Catalog& catalog, const control::ContainerView& view) {
   const auto app = catalog.apps.find(view.spec->app.str());
+  const bool is_frozen = view.status == control::Status::frozen;
+  const model::Level level = is_frozen ? model::Level::frozen : view.level;
   return {{"container", view.id},
           {"app", app ? (app->name.empty() ? app->description : app->name) : ""},
           {"app_id", view.spec->app},
           {"function", view.spec->name},
           {"status", control::status_name(view.status)},
-          {"level", model::level_key(view.level)},
-          {"level_name", model::level_name(view.level)},
+          {"level", model::level_key(level)},
+          {"level_name", model::level_name(level)},
+          {"started_by", model::level_key(view.level)},
           {"age_s", to_seconds(view.lived)},
           {"created_at", to_seconds(view.created_at)},
           {"inputs", view.inputs},
@@ -43,7 +66,8 @@ Json json_of(const catalog::Catalog& catalog, const control::ContainerView& view
           {"memory_bytes", view.memory_bytes},
           {"pid", view.pid},
           {"end", view.end},
-          {"stages_ms", stages_of(view.moments)}};
+          {"seconds", seconds_of(view.times)},
+          {"stages_ms", stages_of(view)}};
 }
 
 Json json_of(const logs::Line& line) {
@@ -83,6 +107,27 @@ std::shared_ptr<const model::App> find_app(const catalog::Catalog& catalog,
     }
   }
   return best;
+}
+
+void add_freezing(codec::PrometheusText& text, const control::FreezerCounters& counts) {
+  using codec::MetricType;
+  text.metric("thaw_freezes_total", MetricType::counter, "Idle containers that were frozen.")
+      .sample(static_cast<double>(counts.freezes));
+  text.metric("thaw_freezes_abandoned_total", MetricType::counter,
+              "Freezes that ended because something happened in the container meanwhile.")
+      .sample(static_cast<double>(counts.abandoned));
+  text.metric("thaw_freeze_failures_total", MetricType::counter,
+              "Freezes that the kernel did not manage in time.")
+      .sample(static_cast<double>(counts.failures));
+  text.metric("thaw_thaws_total", MetricType::counter, "Frozen containers that were thawed.")
+      .sample(static_cast<double>(counts.thaws));
+  text.metric("thaw_thaw_seconds_total", MetricType::counter, "Time of all thaws together.")
+      .sample(to_seconds(counts.thaw_time));
+  text.metric("thaw_thaw_seconds_max", MetricType::gauge, "Time of the longest thaw.")
+      .sample(to_seconds(counts.longest_thaw));
+  text.metric("thaw_frozen_memory_reclaimed_bytes_total", MetricType::counter,
+              "Memory of frozen containers that was paged out.")
+      .sample(static_cast<double>(counts.reclaimed_bytes));
 }
 
 }  // namespace
@@ -230,9 +275,27 @@ Task<void> Console::serve_metrics(net::HttpExchange& exchange) {
   text.metric("thaw_connections_open", MetricType::gauge, "Open connections.")
       .sample(static_cast<double>(net.connections_open));
   text.metric("thaw_containers", MetricType::gauge, "Containers by status.");
-  for (const char* status : {"starting", "warm", "busy", "stopping"}) {
-    text.sample(by_status[status], {{"status", status}});
+  for (const Status status : counted_states) {
+    const std::string_view name = control::status_name(status);
+    text.sample(by_status[name], {{"status", name}});
   }
+  text.metric("thaw_container_seconds_total", MetricType::counter,
+              "Seconds that containers spent in each state; frozen ones cost memory only.");
+  const control::StateTimes times = parts_.fleet.container_times();
+  for (const Status status : counted_states) {
+    const auto found = times.find(status);
+    text.sample(found == times.end() ? 0.0 : to_seconds(found->second),
+                {{"state", control::status_name(status)}});
+  }
+  text.metric("thaw_answers_total", MetricType::counter,
+              "Answered calls and web requests, by what their container was before.");
+  for (const auto level : {model::Level::warm, model::Level::frozen, model::Level::forked,
+                           model::Level::restored, model::Level::booted}) {
+    const auto found = counts.answers.find(level);
+    text.sample(found == counts.answers.end() ? 0.0 : static_cast<double>(found->second),
+                {{"level", model::level_key(level)}});
+  }
+  add_freezing(text, parts_.fleet.freezing());
   text.metric("thaw_containers_memory_bytes", MetricType::gauge, "Memory of all containers.")
       .sample(static_cast<double>(memory));
   text.metric("thaw_container_starts_total", MetricType::counter, "Container starts by level.");

@@ -24,9 +24,12 @@ Task<Empty> hello(Context& cx, net::GrpcCall& call, Empty) {
 Task<pb::ContainerHeartbeatResponse> heartbeat(Context& cx, net::GrpcCall& call,
                                                pb::ContainerHeartbeatRequest) {
   THAW_CO_TRY(const model::ContainerId id, container_of(cx, call));
-  // Held so that a cancellation arrives at once; the client waits 15.1 s for this answer.
+  // Held while the container works, so that a cancellation arrives at once, but not as long as the
+  // client waits. That of an idle container must not keep it from being frozen.
+  const Instant now = monotonic_now();
+  const Duration patience = std::min<Duration>(12s, (call.deadline() - now) / 5 * 4);
   THAW_CO_TRY(const std::vector<model::InputId> cancels,
-              co_await cx.fleet->wait_for_cancels(id, monotonic_now() + 12s));
+              co_await cx.fleet->wait_for_cancels(id, now + patience));
   pb::ContainerHeartbeatResponse reply;
   for (const model::InputId& input : cancels) {
     reply.mutable_cancel_input_event()->add_input_ids(input.str());

@@ -23,6 +23,13 @@ std::string slug(std::string_view text) {
   return out;
 }
 
+// The client sends every experimental option as a string: "off", or False as Python prints it.
+bool is_off(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text == "off" || text == "false" || text == "0" || text == "no";
+}
+
 void read_scaling(const pb::Function& f, model::Scaling& scaling) {
   const auto& settings = f.autoscaler_settings();
   const auto pick = [](bool has, std::uint32_t value, std::uint32_t legacy) {
@@ -43,6 +50,10 @@ void read_scaling(const pb::Function& f, model::Scaling& scaling) {
   scaling.batch_linger = std::chrono::milliseconds(f.batch_linger_ms());
   scaling.use = f.single_use_containers() || f.max_inputs() == 1 ? model::Scaling::Use::single
                                                                  : model::Scaling::Use::many;
+  const auto freezing = f.experimental_options().find("thaw_freeze");
+  if (freezing != f.experimental_options().end() && is_off(freezing->second)) {
+    scaling.freezing = model::Scaling::Freezing::never;
+  }
 }
 
 void read_resources(const pb::Resources& r, model::Resources& out) {

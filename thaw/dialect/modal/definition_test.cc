@@ -39,6 +39,18 @@ TEST_CASE("the newer settings win over the older fields of the same meaning") {
   CHECK(spec->scaling.scaledown_window == 9s);
 }
 
+TEST_CASE("a function says by an experimental option that it is not to be frozen") {
+  using model::Scaling;
+  pb::Function f = named("f");
+  CHECK(spec_from(f)->scaling.freezing == Scaling::Freezing::allowed);
+  for (const char* off : {"off", "False", "0"}) {
+    (*f.mutable_experimental_options())["thaw_freeze"] = off;
+    CHECK(spec_from(f)->scaling.freezing == Scaling::Freezing::never);
+  }
+  (*f.mutable_experimental_options())["thaw_freeze"] = "on";
+  CHECK(spec_from(f)->scaling.freezing == Scaling::Freezing::allowed);
+}
+
 TEST_CASE("a request for a GPU is kept with its count") {
   pb::Function f = named("f");
   f.mutable_resources()->mutable_gpu_config()->set_gpu_type("A100");

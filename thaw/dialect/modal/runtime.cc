@@ -102,6 +102,9 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
                      "/" + arguments_file);
   plan.env.push_back("MODAL_TASK_ID=" + plan.id.str());
   plan.env.push_back("MODAL_IMAGE_ID=" + spec->image.str());
+  // An idle container's heartbeat is answered at once, so this bounds how late it hears of a
+  // cancellation of its next input.
+  plan.env.push_back("MODAL_HEARTBEAT_INTERVAL=3");
   plan.env.push_back("MODAL_CLOUD_PROVIDER=CLOUD_PROVIDER_AUTO");
   plan.env.push_back("MODAL_REGION=local");
   if (environment) {

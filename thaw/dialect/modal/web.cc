@@ -307,8 +307,8 @@ Task<void> serve_events(Context& cx, net::HttpExchange& exchange,
 // Gives the port back however the exchange ends.
 struct PortReturn {
   control::Fleet& fleet;
-  model::ContainerId container;
-  ~PortReturn() { fleet.return_port(container); }
+  control::Fleet::PortLease lease;
+  ~PortReturn() { fleet.return_port(lease); }
 };
 
 Task<void> serve_port(Context& cx, net::HttpExchange& exchange,
@@ -316,7 +316,7 @@ Task<void> serve_port(Context& cx, net::HttpExchange& exchange,
                       std::string path) {
   THAW_CO_TRY(const control::Fleet::PortLease lease,
               co_await cx.fleet->lease_port(spec->id, monotonic_now() + spec->startup_timeout));
-  const PortReturn give_back{*cx.fleet, lease.container};
+  const PortReturn give_back{*cx.fleet, lease};
   net::ProxyOptions options;
   const std::string_view query = exchange.request().query();
   options.target = query.empty() ? path : path + "?" + std::string(query);
@@ -325,6 +325,10 @@ Task<void> serve_port(Context& cx, net::HttpExchange& exchange,
                                                  0, exchange.request().peer.address.rfind(':')));
   options.add_headers.add("x-forwarded-proto", exchange.request().scheme);
   net::Endpoint endpoint{lease.address, web.port, ""};
+  if (lease.level == model::Level::frozen) {
+    // The server inside finds that its kept connections are over their time, and closes them.
+    cx.parts.http.forget(endpoint);
+  }
   co_return co_await cx.parts.http.proxy(exchange, endpoint, options);
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/net/detail/http2_session.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -169,6 +171,16 @@ void Http2Session::start(const std::shared_ptr<Http2Stream>& stream) {
     ++core_->stats.http_requests;
     stream->task = tasks_.start("http2", serve_http(*this, stream));
   }
+}
+
+bool Http2Session::is_quiet() {
+  int unread = 0;
+  int untaken = 0;
+  const int fd = socket_.native_handle();
+  return !closed_ && !punished_ && !in_turn_ && !in_headers_ && !flush_posted_ &&
+         !waiting_writable_ && unsent_ == 0 && nghttp2_session_want_write(native_) == 0 &&
+         ::ioctl(fd, SIOCINQ, &unread) == 0 && unread == 0 &&
+         ::ioctl(fd, SIOCOUTQ, &untaken) == 0 && untaken == 0;
 }
 
 bool Http2Session::has_room() const {

@@ -55,6 +55,10 @@ class Http2Session : public LiveConnection {
   async::Task<void> run(std::string already_read);
   void begin_drain() override;
 
+  std::size_t exchanges() const { return streams_.size(); }
+  // Nothing is on its way between the two sides, in either direction.
+  bool is_quiet();
+
   struct Callbacks;  // nghttp2's C callbacks
 
   // --- for streams ---

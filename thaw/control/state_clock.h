@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// StateClock: how long a container was in each of its states. It is what usage is counted from:
+// busy and warm seconds cost processor and memory, frozen ones memory only. The sum of all is the
+// container's life; the clock is monotonic and given from outside.
+#pragma once
+
+#include <map>
+#include <string_view>
+
+#include "thaw/base/time.h"
+
+namespace thaw::control {
+
+enum class Status { starting, warm, frozen, busy, stopping, stopped };
+std::string_view status_name(Status status);
+
+using StateTimes = std::map<Status, Duration>;
+
+class StateClock {
+ public:
+  void enter(Status status, Instant now) {
+    count_until(now);
+    status_ = status;
+  }
+  StateTimes times(Instant now) const {
+    StateClock copy = *this;
+    copy.count_until(now);
+    return copy.times_;
+  }
+
+ private:
+  void count_until(Instant now) {
+    if (since_ != Instant{} && status_ != Status::stopped) {
+      times_[status_] += now - since_;
+    }
+    since_ = now;
+  }
+
+  Status status_ = Status::starting;
+  Instant since_{};
+  StateTimes times_;
+};
+
+}  // namespace thaw::control

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// FakeSandbox: a sandbox without processes, for tests of those who freeze, thaw and signal it. It
+// never ends by itself; what was done to it can be read from its members.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "thaw/async/event.h"
+#include "thaw/sandbox/sandbox.h"
+
+namespace thaw::sandbox::testing {
+
+class FakeSandbox : public Sandbox {
+ public:
+  explicit FakeSandbox(model::ContainerId id) : id_(std::move(id)) {}
+
+  const model::ContainerId& id() const override { return id_; }
+  int pid() const override { return 1; }
+  const std::string& address() const override { return address_; }
+  const StartTimes& times() const override { return times_; }
+  async::Task<std::optional<std::string>> read_stdout() override { co_return std::nullopt; }
+  async::Task<std::optional<std::string>> read_stderr() override { co_return std::nullopt; }
+  async::Task<ExitStatus> wait() override {
+    THAW_CO_TRY([[maybe_unused]] const bool n, co_await changed.wait(Instant::max()));
+    co_return ExitStatus{};
+  }
+  Result<void> signal(int number) override {
+    signals.push_back(number);
+    return ok();
+  }
+  async::Task<void> freeze() override {
+    ++freezes;
+    const int mine = freezes + thaws;
+    changed.notify_all();
+    while (holds_freezes && mine == freezes + thaws) {
+      THAW_CO_TRY([[maybe_unused]] const bool n, co_await changed.wait(Instant::max()));
+    }
+    if (while_freezing) {
+      while_freezing();
+    }
+    if (mine != freezes + thaws) {
+      co_return Error::cancelled("thawed while it was being frozen");
+    }
+    if (freeze_error) {
+      co_return *freeze_error;
+    }
+    is_frozen = true;
+    co_return ok();
+  }
+  Result<void> thaw() override {
+    ++thaws;
+    is_frozen = false;
+    changed.notify_all();
+    return ok();
+  }
+  async::Task<std::uint64_t> reclaim() override {
+    ++reclaims;
+    changed.notify_all();
+    co_return 1'000;
+  }
+  std::uint64_t memory_bytes() const override { return 0; }
+  async::Task<void> remove() override { co_return ok(); }
+
+  bool is_frozen = false;
+  bool holds_freezes = false;            // until it is thawed, or `changed` is notified after false
+  std::function<void()> while_freezing;  // just before the kernel would say that all stand still
+  std::optional<Error> freeze_error;
+  int freezes = 0;
+  int thaws = 0;
+  int reclaims = 0;
+  std::vector<int> signals;
+  async::Event changed;
+
+ private:
+  model::ContainerId id_;
+  std::string address_ = "10.0.0.2";
+  StartTimes times_;
+};
+
+}  // namespace thaw::sandbox::testing
