@@ -7,7 +7,8 @@ cxx_files = git ls-files '*.h' '*.cc'
 tests_of = ninja -C build/$(1) -t targets all | sed -n '/^cmake_/d;s/^\([a-z0-9_]*_test\): .*/\1/p'
 threaded := $(foreach m,async store queue,$(if $(wildcard thaw/$(m)/*_test.cc),$(m)_test))
 
-.PHONY: build setup test check fix bench bench-arrivals bench-cold bench-peers demo clean help
+.PHONY: build setup test check check-v2 fix bench bench-arrivals bench-cold bench-peers demo
+.PHONY: clean help
 build: build/release/build.ninja  ## Build build/release/thaw (and the unit tests)
 	ninja -C build/release
 
@@ -23,11 +24,17 @@ test: setup  ## Build and run every test, the real clients included
 	ctest --preset release --no-tests=error --test-output-size-passed 1000000 \
 	  --output-junit $(CURDIR)/build/release/tests.xml
 
-check: setup build/asan/build.ninja build/tsan/build.ninja  ## Unit tests under sanitizers
+check: setup build/asan/build.ninja build/tsan/build.ninja  ## Sanitizers; freezing on cgroups v2
 	ninja -C build/asan $$($(call tests_of,asan))
 	ctest --preset asan -R '^unit\.'
 	$(if $(threaded),ninja -C build/tsan $(threaded))
 	ctest --preset tsan -R '^unit\.(async|store|queue)$$'
+	$(MAKE) check-v2
+
+check-v2: build/release/build.ninja  ## Freezing by cgroups v2, in a small virtual machine
+	ninja -C build/release os_test guest_init
+	python3 tests/guest/run.py build/release/guest_init \
+	  'build/release/os_test:*froz*,*freez*,*thaw*' || [ $$? -eq 77 ]
 
 fix:  ## Format the C++ files
 	$(cxx_files) | xargs -r clang-format-16 -i
