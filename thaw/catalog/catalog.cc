@@ -27,7 +27,8 @@ Catalog::Catalog(store::Database& database)
       classes(database, "class"),
       mounts(database, "mount"),
       secrets(database, "secret"),
-      images(database, "image") {}
+      images(database, "image"),
+      volumes(database, "volume") {}
 
 Result<std::unique_ptr<Catalog>> Catalog::open(store::Database& database) {
   std::unique_ptr<Catalog> catalog(new Catalog(database));
@@ -40,6 +41,7 @@ Result<std::unique_ptr<Catalog>> Catalog::open(store::Database& database) {
   THAW_TRY_VOID(catalog->mounts.load());
   THAW_TRY_VOID(catalog->secrets.load());
   THAW_TRY_VOID(catalog->images.load());
+  THAW_TRY_VOID(catalog->volumes.load());
   return catalog;
 }
 

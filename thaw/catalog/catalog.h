@@ -15,6 +15,7 @@
 #include "thaw/catalog/object_table.h"
 #include "thaw/catalog/records.h"
 #include "thaw/model/app.h"
+#include "thaw/model/volume.h"
 #include "thaw/store/database.h"
 
 namespace thaw::catalog {
@@ -36,6 +37,7 @@ class Catalog {
   ObjectTable<model::Mount> mounts;
   ObjectTable<model::Secret> secrets;
   ObjectTable<model::Image> images;
+  ObjectTable<model::Volume> volumes;
 
   model::WorkspaceId default_workspace() const;
   // "" is the workspace's default environment. not_found names the environment.
@@ -45,6 +47,8 @@ class Catalog {
                                                  const std::string& name) const;
   std::shared_ptr<const model::Mount> named_mount(const std::string& name) const;
   std::shared_ptr<const model::Secret> named_secret(const model::EnvironmentId& environment,
+                                                    const std::string& name) const;
+  std::shared_ptr<const model::Volume> named_volume(const model::EnvironmentId& environment,
                                                     const std::string& name) const;
   // Live functions of an app, bound variants included.
   std::vector<std::shared_ptr<const Function>> functions_of(const model::AppId& app) const;

@@ -39,6 +39,8 @@ catalog::Function example_function() {
   spec->version = "de-1";
   spec->name = "square";
   spec->secrets = {model::SecretId("st-1")};
+  spec->volumes = {
+      {model::VolumeId("vo-1"), "/data", model::VolumeMount::Access::read_only, "sub/path"}};
   spec->scaling.scaledown_window = 7s;
   spec->scaling.min_containers = 2;
   spec->timeout = 11s;
@@ -75,6 +77,8 @@ TEST_CASE("a function is the same after a restart") {
   REQUIRE(live);
   CHECK(live->app == model::AppId("ap-1"));
   CHECK(live->secrets.at(0) == model::SecretId("st-1"));
+  CHECK(live->volumes.at(0).access == model::VolumeMount::Access::read_only);
+  CHECK(live->volumes.at(0).sub_path == "sub/path");
   CHECK(live->scaling.scaledown_window == 7s);
   CHECK(live->scaling.min_containers == 2);
   CHECK(live->timeout == 11s);
@@ -108,6 +112,39 @@ TEST_CASE("an app that is erased takes its functions and anonymous secrets along
   CHECK_FALSE(catalog->functions.find("fu-1"));
   CHECK_FALSE(catalog->secrets.find("st-1"));
   CHECK(catalog->secrets.find("st-2"));
+  database->close();
+}
+
+TEST_CASE("a volume is found by its name in its environment, until it is doomed") {
+  const Folder folder;
+  model::Volume volume;
+  volume.id = model::VolumeId("vo-1");
+  volume.workspace = model::WorkspaceId("ac-1");
+  volume.environment = model::EnvironmentId("en-1");
+  volume.name = "weights";
+  volume.format = 1;
+  volume.created_at = WallTime(std::chrono::microseconds(123456789));
+  {
+    async::Loop loop;
+    const auto database = open_database(loop, folder);
+    const auto catalog = std::move(*Catalog::open(*database));
+    REQUIRE(loop.run_task(catalog->volumes.put(volume)));
+    database->close();
+  }
+  async::Loop loop;
+  const auto database = open_database(loop, folder);
+  const auto catalog = std::move(*Catalog::open(*database));
+  const auto found = catalog->named_volume(volume.environment, "weights");
+  REQUIRE(found);
+  CHECK(found->id == volume.id);
+  CHECK(found->workspace == volume.workspace);
+  CHECK(found->format == 1);
+  CHECK(found->created_at == volume.created_at);
+  CHECK_FALSE(catalog->named_volume(model::EnvironmentId("en-2"), "weights"));
+  CHECK_FALSE(catalog->named_volume(volume.environment, ""));
+  volume.life = model::Volume::Life::doomed;
+  REQUIRE(loop.run_task(catalog->volumes.put(volume)));
+  CHECK_FALSE(catalog->named_volume(volume.environment, "weights"));
   database->close();
 }
 

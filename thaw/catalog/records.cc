@@ -66,8 +66,10 @@ void read_scaling(const Json& json, model::Scaling& s) {
 Json spec_json(const model::FunctionSpec& f) {
   Json volumes = Json::array();
   for (const auto& v : f.volumes) {
-    volumes.push_back(
-        {{"volume", v.volume}, {"path", v.path}, {"access", static_cast<int>(v.access)}});
+    volumes.push_back({{"volume", v.volume},
+                       {"path", v.path},
+                       {"access", static_cast<int>(v.access)},
+                       {"sub_path", v.sub_path}});
   }
   Json web = Json::array();
   for (const auto& w : f.web) {
@@ -119,6 +121,7 @@ model::FunctionSpec spec_from(const Json& json, const Function& function, std::s
     read(item, "volume", mount.volume);
     read(item, "path", mount.path);
     read_enum(item, "access", mount.access);
+    read(item, "sub_path", mount.sub_path);
     f.volumes.push_back(std::move(mount));
   }
   read(json, "memory", f.resources.memory_bytes);

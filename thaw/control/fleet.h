@@ -24,6 +24,7 @@
 #include "thaw/logs/log_hub.h"
 #include "thaw/queue/call_queue.h"
 #include "thaw/worker/mount_layers.h"
+#include "thaw/worker/volumes.h"
 #include "thaw/worker/worker.h"
 
 namespace thaw::control {
@@ -46,6 +47,7 @@ struct FleetParts {
   image::Builder& images;
   worker::Worker& worker;
   worker::MountLayers& mounts;
+  worker::Volumes& volumes;
   logs::LogHub& logs;
   Runtime& runtime;
   // Environment ("NAME=value") of a secret; data_loss when it cannot be read.
@@ -103,6 +105,8 @@ class Fleet {
 
   // --- a container speaks (its id is its socket's identity); not_found once it has ended ---
   Result<std::shared_ptr<const model::FunctionSpec>> spec_of(const model::ContainerId& id) const;
+  // Of its first process, in the host's numbers.
+  Result<int> pid_of(const model::ContainerId& id) const;
   void said_hello(const model::ContainerId& id);
   async::Task<Poll> next_inputs(model::ContainerId id, PollOptions options);
   async::Task<void> finish(model::ContainerId id, model::InputId input, model::Outcome outcome);

@@ -33,6 +33,14 @@ Result<std::shared_ptr<const model::FunctionSpec>> Fleet::spec_of(
   return container->spec;
 }
 
+Result<int> Fleet::pid_of(const model::ContainerId& id) const {
+  const ContainerPtr container = find(id);
+  if (!container || !container->running) {
+    return Error::not_found("container " + id.str() + " has ended");
+  }
+  return container->running->sandbox().pid();
+}
+
 void Fleet::said_hello(const model::ContainerId& id) {
   const ContainerPtr container = find(id);
   if (container && container->moments.hello == Instant{}) {

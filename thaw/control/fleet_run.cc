@@ -2,6 +2,7 @@
 // The life of one container: plan, launch, wait, and what its end means for its inputs.
 #include <algorithm>
 #include <csignal>
+#include <iterator>
 
 #include "thaw/base/log.h"
 #include "thaw/control/fleet.h"
@@ -73,6 +74,16 @@ async::Task<worker::LaunchPlan> Fleet::plan_for(ContainerPtr container) {
     THAW_CO_TRY(const std::vector<std::string> env, parts_.secret_env(*secret));
     append_env(plan.env, env);
   }
+  for (const model::VolumeMount& mount : spec->volumes) {
+    const auto volume = parts_.catalog.volumes.find(mount.volume.str());
+    if (!volume || volume->life == model::Volume::Life::doomed) {
+      co_return Error::not_found("the volume " + mount.volume.str() + " at " + mount.path +
+                                 " was deleted; deploy again with one that exists");
+    }
+  }
+  THAW_CO_TRY(std::vector<sandbox::BindMount> volumes,
+              co_await parts_.volumes.binds(spec->volumes));
+  std::move(volumes.begin(), volumes.end(), std::back_inserter(plan.binds));
   plan.limits.memory_bytes = spec->resources.memory_limit_bytes != 0
                                  ? spec->resources.memory_limit_bytes
                                  : options_.default_memory_bytes;

@@ -16,6 +16,7 @@ struct Configuration {
   control::FleetOptions fleet;
   std::string bridge_address = "auto";           // [network] bridge
   std::string cache_folder = "/var/cache/thaw";  // [images] cache; THAW_IMAGE_CACHE wins
+  int ephemeral_volume_s = 900;                  // [volumes] ephemeral_timeout_s
   int drain_s = 10;                              // [server] drain_s
 };
 

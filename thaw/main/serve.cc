@@ -87,9 +87,11 @@ struct Program {
   std::optional<net::HttpClient> http;
   net::GrpcTable table;
   gateway::HttpRouter router;
+  gateway::HttpRouter signed_only;
   std::unique_ptr<net::Server> server;
   std::unique_ptr<worker::Worker> worker;
   std::unique_ptr<worker::MountLayers> mounts;
+  std::unique_ptr<worker::Volumes> volumes;
   std::unique_ptr<dialect::modal::ClientPackages> client_packages;
   std::unique_ptr<dialect::modal::ModalDialect> modal;
   std::unique_ptr<control::Fleet> fleet;
@@ -139,11 +141,12 @@ Result<void> Program::connect() {
   server = std::make_unique<net::Server>(loop, table, handler, net::ServerLimits{});
   worker = std::make_unique<worker::Worker>(loop, pool, *spawner, *server, *logs, run_folder);
   mounts = std::make_unique<worker::MountLayers>(pool, *blobs, data + "/mounts");
+  volumes = std::make_unique<worker::Volumes>(loop, data + "/volumes");
   client_packages = std::make_unique<dialect::modal::ClientPackages>(
       pool, configuration.cache_folder + "/clients");
   modal = std::make_unique<dialect::modal::ModalDialect>(
       dialect::modal::Parts{loop, pool, *catalog, *queue, *logs, *blobs, *box, *images, *access,
-                            *blob_gate, *http, *client_packages});
+                            *blob_gate, *http, *client_packages, *volumes});
   control::FleetParts parts{
       loop,
       *catalog,
@@ -151,6 +154,7 @@ Result<void> Program::connect() {
       *images,
       *worker,
       *mounts,
+      *volumes,
       *logs,
       modal->runtime(),
       [this](const model::Secret& secret) { return dialect::modal::secret_env(*box, secret); }};
@@ -164,6 +168,7 @@ Result<void> Program::connect() {
       *catalog, *queue, *logs, *fleet, *access, *server, [this] { return client_environment; }});
   modal->add_methods(table);
   router.add("/blobs", [this](net::HttpExchange& e) { return blob_gate->serve(e); });
+  router.add("/volumes", modal->volume_handler());
   router.add("/web", modal->web_handler());
   router.add("/admin", [this](net::HttpExchange& e) { return console->serve_admin(e); });
   router.add("/healthz", [this](net::HttpExchange& e) { return console->serve_health(e); });
@@ -223,7 +228,10 @@ Task<void> Program::begin(Address listen) {
   authority = reachable + ":" + std::to_string(port);
   THAW_CO_TRY_VOID(co_await spawner->prepare());
   THAW_CO_TRY_VOID(co_await first_start());
-  net::HttpHandler blobs_only = [this](net::HttpExchange& e) { return blob_gate->serve(e); };
+  // Signed URLs and nothing else: containers reach this.
+  signed_only.add("/blobs", [this](net::HttpExchange& e) { return blob_gate->serve(e); });
+  signed_only.add("/volumes", modal->volume_handler());
+  net::HttpHandler blobs_only = [this](net::HttpExchange& e) { return signed_only.serve(e); };
   const std::string bridge = spawner->bridge_host();
   THAW_CO_TRY(const std::uint16_t blob_port, server->listen_http_only(bridge, 0, blobs_only));
   THAW_CO_TRY_VOID(co_await spawner->allow_port(blob_port));
@@ -231,6 +239,8 @@ Task<void> Program::begin(Address listen) {
   dialect::modal::Settings settings;
   settings.authority = authority;
   settings.container_authority = bridge + ":" + std::to_string(blob_port);
+  settings.ephemeral_volume_limit = std::chrono::seconds(configuration.ephemeral_volume_s);
+  THAW_CO_TRY_VOID(volumes->start());
   modal->start(*fleet, std::move(settings));
   fleet->start();
   THAW_CO_TRY_VOID(server->listen_unix(data + "/admin.sock", "admin"));
@@ -258,6 +268,7 @@ Task<void> Program::end() {
   told("containers", co_await fleet->shut_down(monotonic_now() + grace));
   told("connections", co_await server->drain(monotonic_now() + 2s));
   told("dialect", co_await modal->stop());
+  told("volumes", co_await volumes->stop());
   told("sandboxes", co_await spawner->shut_down());
   std::error_code error;
   fs::remove(data + "/admin.sock", error);

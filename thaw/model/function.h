@@ -40,6 +40,7 @@ struct VolumeMount {
   VolumeId volume;
   std::string path;
   enum class Access { read_write, read_only } access = Access::read_write;
+  std::string sub_path;  // only this folder of it; empty: all of it
 };
 
 // How one HTTP endpoint of a function (or of a method of a class) is reached.

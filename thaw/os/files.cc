@@ -138,6 +138,9 @@ Result<void> remove_entry(int parent, const char* name, dev_t device, int depth)
   }
   const int fd = ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   struct stat status;
+  if (fd < 0 && errno == ENOENT) {
+    return ok();  // somebody else removes it too
+  }
   if (fd < 0 || ::fstat(fd, &status) != 0) {
     return Error::from_errno(errno, std::string("open to remove ") + name);
   }
@@ -147,7 +150,7 @@ Result<void> remove_entry(int parent, const char* name, dev_t device, int depth)
                                       " is a mount point or too deep");
   }
   THAW_TRY_VOID(remove_contents(fd, device, depth + 1));
-  if (::unlinkat(parent, name, AT_REMOVEDIR) != 0) {
+  if (::unlinkat(parent, name, AT_REMOVEDIR) != 0 && errno != ENOENT) {
     return Error::from_errno(errno, std::string("remove folder ") + name);
   }
   return ok();

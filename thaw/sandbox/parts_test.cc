@@ -19,7 +19,7 @@ SandboxSpec full_spec() {
   spec.id = model::ContainerId("ta-1");
   spec.layers = {"/a", "/b"};
   spec.upper = "/up";
-  spec.binds = {{"/from", "/to", BindMount::Access::read_write}};
+  spec.binds = {{"/from", "/to", BindMount::Access::read_write, "a/b"}};
   spec.argv = {"run", "", "x"};
   spec.env = {"A=b"};
   spec.cwd = "/work";
@@ -48,6 +48,7 @@ TEST_CASE("a specification arrives as it was sent") {
   REQUIRE(arrived);
   CHECK(encode(*arrived) == encode(full_spec()));
   CHECK(arrived->binds[0].access == BindMount::Access::read_write);
+  CHECK(arrived->binds[0].inside == "a/b");
   CHECK(arrived->argv == full_spec().argv);
 }
 

@@ -27,6 +27,9 @@ struct BindMount {
   std::string source;  // on the host: a file, folder or socket
   std::string target;  // absolute, inside; made if missing
   enum class Access { read_only, read_write } access = Access::read_only;
+  // Only this folder below the source, which a user may have written: it is found through no link
+  // and never outside. Empty: the source itself.
+  std::string inside = {};
 };
 
 struct Limits {

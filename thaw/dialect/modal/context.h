@@ -26,6 +26,7 @@
 #include "thaw/queue/call_queue.h"
 #include "thaw/store/blob_store.h"
 #include "thaw/store/secret_box.h"
+#include "thaw/worker/volumes.h"
 
 namespace thaw::dialect::modal {
 
@@ -37,6 +38,7 @@ class ClientPackages;  // client_packages.h
 struct Settings {
   std::string authority;            // host:port at which clients reach this server
   std::string container_authority;  // where containers reach signed blobs
+  Duration ephemeral_volume_limit = std::chrono::minutes(15);  // the client beats every 5
 };
 
 struct Parts {
@@ -52,6 +54,7 @@ struct Parts {
   gateway::BlobGate& blob_gate;
   net::HttpClient& http;
   ClientPackages& client_packages;
+  worker::Volumes& volumes;
 };
 
 struct Context {
@@ -63,6 +66,7 @@ struct Context {
   control::Fleet* fleet = nullptr;  // set once; the fleet needs the dialect's runtime first
 
   std::unordered_map<model::AppId, Instant> last_heartbeat;  // of ephemeral apps
+  std::unordered_map<model::VolumeId, Instant> volume_heartbeats;  // of ephemeral volumes
   std::set<model::AppId> left_alone;                         // detached apps whose client has gone
   std::unordered_map<std::string, model::FunctionId> web_labels;
   std::unordered_map<model::CallId, std::shared_ptr<WebRequest>> web_requests;

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "thaw/worker/volume_paths.h"
+
 namespace thaw::dialect::modal {
 
 namespace {
@@ -68,6 +70,28 @@ void read_resources(const pb::Resources& r, model::Resources& out) {
   }
 }
 
+// Folders that are the sandbox's own.
+constexpr std::string_view own_folders[] = {"proc",           "sys",    "dev", "run/thaw",
+                                            "run/thaw-start", "__modal"};
+
+Result<model::VolumeMount> volume_mount_from(const pb::VolumeMount& mount) {
+  model::VolumeMount out;
+  out.volume = model::VolumeId(mount.volume_id());
+  THAW_TRY(const std::string path, worker::volume_path(mount.mount_path()));
+  const bool absolute = mount.mount_path().starts_with("/");
+  for (const std::string_view own : own_folders) {
+    if (path.empty() || !absolute || path == own || path.starts_with(std::string(own) + "/")) {
+      return Error::invalid_argument("a volume cannot be mounted at '" + mount.mount_path() +
+                                     "'; give an absolute path that is not the system's own");
+    }
+  }
+  out.path = "/" + path;
+  out.access = mount.read_only() ? model::VolumeMount::Access::read_only
+                                 : model::VolumeMount::Access::read_write;
+  THAW_TRY(out.sub_path, worker::volume_path(mount.sub_path()));
+  return out;
+}
+
 pb::FunctionHandleMetadata method_metadata(const pb::Function& f, const model::FunctionSpec& spec,
                                            const std::string& method,
                                            const pb::MethodDefinition& definition,
@@ -117,15 +141,16 @@ Result<model::FunctionSpec> spec_from(const pb::Function& f) {
   if (f.cloud_bucket_mounts_size() > 0) {
     return Error::unimplemented("cloud bucket mounts are not served by this version of Thaw");
   }
-  if (f.volume_mounts_size() > 0) {
-    return Error::unimplemented("volumes are not served by this version of Thaw");
-  }
   spec.image = model::ImageId(f.image_id());
   for (const std::string& id : f.mount_ids()) {
     spec.mounts.emplace_back(id);
   }
   for (const std::string& id : f.secret_ids()) {
     spec.secrets.emplace_back(id);
+  }
+  for (const auto& mount : f.volume_mounts()) {
+    THAW_TRY(model::VolumeMount volume, volume_mount_from(mount));
+    spec.volumes.push_back(std::move(volume));
   }
   read_resources(f.resources(), spec.resources);
   read_scaling(f, spec.scaling);

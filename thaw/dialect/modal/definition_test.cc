@@ -60,13 +60,36 @@ TEST_CASE("a request for a GPU is kept with its count") {
 
 TEST_CASE("what is not served is refused with its name") {
   pb::Function f = named("f");
-  f.add_volume_mounts();
-  CHECK(spec_from(f).error().message().find("volumes") != std::string::npos);
+  f.add_cloud_bucket_mounts();
+  CHECK(spec_from(f).error().message().find("bucket") != std::string::npos);
   CHECK_FALSE(spec_from(pb::Function()));
-  const Error error = not_served("/modal.client.ModalClient/VolumeList");
+  const Error error = not_served("/modal.client.ModalClient/DictGet");
   CHECK(error.code() == Code::unimplemented);
-  CHECK(error.message().find("volumes") != std::string::npos);
+  CHECK(error.message().find("dicts") != std::string::npos);
   CHECK(feature_of("Unheard") == "the RPC Unheard");
+}
+
+TEST_CASE("a volume is mounted at an absolute path that is not the system's own") {
+  pb::Function f = named("f");
+  auto* mount = f.add_volume_mounts();
+  mount->set_volume_id("vo-1");
+  mount->set_mount_path("/data//models/");
+  mount->set_read_only(true);
+  mount->set_sub_path("/users/ann");
+  const auto spec = spec_from(f);
+  REQUIRE(spec);
+  CHECK(spec->volumes.at(0).volume == model::VolumeId("vo-1"));
+  CHECK(spec->volumes.at(0).path == "/data/models");
+  CHECK(spec->volumes.at(0).sub_path == "users/ann");
+  CHECK(spec->volumes.at(0).access == model::VolumeMount::Access::read_only);
+  for (const char* bad :
+       {"", "/", "data", "/proc", "/dev/shm", "/run/thaw", "/__modal/deps", "/data/../etc"}) {
+    mount->set_mount_path(bad);
+    CHECK_MESSAGE(!spec_from(f), bad);
+  }
+  mount->set_mount_path("/data");
+  mount->set_sub_path("../vo-2");
+  CHECK_FALSE(spec_from(f));
 }
 
 TEST_CASE("options replace or add, as the variant asks") {

@@ -9,9 +9,7 @@ namespace thaw::dialect::modal {
 namespace {
 
 // First match wins: longer names before their prefixes.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 27> features = {{
-    {"VolumeCommit", "volumes"},
-    {"Volume", "volumes"},
+constexpr std::array<std::pair<std::string_view, std::string_view>, 25> features = {{
     {"SharedVolume", "network file systems"},
     {"SandboxSnapshot", "sandbox snapshots"},
     {"Sandbox", "sandboxes"},

@@ -8,6 +8,7 @@
 #include "thaw/dialect/modal/definition.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/services.h"
+#include "thaw/dialect/modal/volumes.h"
 
 namespace thaw::dialect::modal {
 
@@ -124,6 +125,9 @@ Result<void> check_references(Context& cx, const gateway::Identity& who,
     if (!secret || secret->workspace != who.workspace) {
       return Error::not_found("secret '" + id.str() + "' does not exist");
     }
+  }
+  for (const auto& mount : spec.volumes) {
+    THAW_TRY([[maybe_unused]] const auto volume, find_volume(cx, who, mount.volume.str()));
   }
   return ok();
 }

@@ -6,6 +6,8 @@
 #include "thaw/dialect/modal/image_builds.h"
 #include "thaw/dialect/modal/runtime.h"
 #include "thaw/dialect/modal/services.h"
+#include "thaw/dialect/modal/volume_blocks.h"
+#include "thaw/dialect/modal/volumes.h"
 #include "thaw/dialect/modal/web.h"
 
 namespace thaw::dialect::modal {
@@ -36,6 +38,7 @@ void ModalDialect::start(control::Fleet& fleet, Settings settings) {
   cx_->settings = std::move(settings);
   rebuild_web_labels(*cx_);
   cx_->tasks.start("apps", app_loop(*cx_));
+  cx_->tasks.start("volumes", volume_loop(*cx_));
 }
 
 async::Task<void> ModalDialect::stop() {
@@ -55,12 +58,19 @@ void ModalDialect::add_methods(net::GrpcTable& table) {
   add_image_rpcs(table, cx);
   add_mount_rpcs(table, cx);
   add_secret_rpcs(table, cx);
+  add_volume_rpcs(table, cx);
+  add_volume_file_rpcs(table, cx);
   table.unknown = not_served;
 }
 
 net::HttpHandler ModalDialect::web_handler() {
   Context& cx = *cx_;
   return [&cx](net::HttpExchange& exchange) { return serve_web(cx, exchange); };
+}
+
+net::HttpHandler ModalDialect::volume_handler() {
+  Context& cx = *cx_;
+  return [&cx](net::HttpExchange& exchange) { return serve_volume_block(cx, exchange); };
 }
 
 const net::HttpHandler* ModalDialect::handler_by_host(const net::HttpRequest& request) {

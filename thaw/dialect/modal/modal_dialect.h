@@ -23,7 +23,8 @@ class ModalDialect {
   async::Task<void> stop();
 
   void add_methods(net::GrpcTable& table);
-  net::HttpHandler web_handler();  // for /web/…
+  net::HttpHandler web_handler();     // for /web/…
+  net::HttpHandler volume_handler();  // for /volumes/…, signed
   // The handler of a request whose Host is <label>.<anything>, or nullptr.
   const net::HttpHandler* handler_by_host(const net::HttpRequest& request);
 

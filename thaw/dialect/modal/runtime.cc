@@ -7,6 +7,7 @@
 #include "thaw/dialect/modal/calls.h"
 #include "thaw/dialect/modal/client_packages.h"
 #include "thaw/dialect/modal/definition.h"
+#include "thaw/dialect/modal/volumes.h"
 
 namespace thaw::dialect::modal {
 
@@ -53,7 +54,11 @@ pb::ContainerArguments arguments_for(Context& cx, const model::FunctionSpec& spe
   (*layout.mutable_function_ids())[spec.name] = spec.id.str();
   for (const auto& dependency : definition.object_dependencies()) {
     if (present.insert(dependency.object_id()).second) {
-      layout.add_objects()->set_object_id(dependency.object_id());
+      auto* object = layout.add_objects();
+      object->set_object_id(dependency.object_id());
+      if (const auto volume = cx.parts.catalog.volumes.find(dependency.object_id())) {
+        *object->mutable_volume_metadata() = volume_metadata(*volume);
+      }
     }
   }
   *arguments.mutable_function_def() = std::move(definition);
@@ -89,6 +94,16 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
     plan.binds.push_back({folders.package, "/pkg"});
     if (!folders.dependencies.empty()) {
       plan.binds.push_back({folders.dependencies, "/__modal/deps"});
+    }
+  }
+  for (const model::VolumeMount& mount : spec->volumes) {
+    // The client knows a volume by this path too; who has a part of it does not see the rest.
+    if (mount.sub_path.empty()) {
+      plan.binds.push_back({cx_.parts.volumes.files_of(mount.volume),
+                            std::string(volume_folder) + mount.volume.str(),
+                            mount.access == model::VolumeMount::Access::read_only
+                                ? sandbox::BindMount::Access::read_only
+                                : sandbox::BindMount::Access::read_write});
     }
   }
   const std::string path = python_path(plan.env);

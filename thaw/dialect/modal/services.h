@@ -19,5 +19,7 @@ void add_container_rpcs(net::GrpcTable& table, Context& cx);
 void add_image_rpcs(net::GrpcTable& table, Context& cx);
 void add_mount_rpcs(net::GrpcTable& table, Context& cx);  // mounts and blobs
 void add_secret_rpcs(net::GrpcTable& table, Context& cx);
+void add_volume_rpcs(net::GrpcTable& table, Context& cx);
+void add_volume_file_rpcs(net::GrpcTable& table, Context& cx);
 
 }  // namespace thaw::dialect::modal

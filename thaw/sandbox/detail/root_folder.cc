@@ -293,8 +293,24 @@ Result<Fd> open_or_make(const Fd& root, const std::string& path, bool is_folder,
   return open_inside(root.get(), path, O_PATH);
 }
 
+Result<Fd> open_source(const BindMount& bind) {
+  THAW_TRY(Fd source, os::open_file(bind.source, path_flags));
+  if (bind.inside.empty()) {
+    return source;
+  }
+  open_how how{};
+  how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  Fd inside(static_cast<int>(
+      ::syscall(SYS_openat2, source.get(), bind.inside.c_str(), &how, sizeof how)));
+  if (!inside.valid()) {
+    return Error::from_errno(errno, "open " + bind.inside + " of a bind source");
+  }
+  return inside;
+}
+
 Result<void> bind(const Fd& root, const BindMount& bind, std::string& made) {
-  THAW_TRY(const Fd source, os::open_file(bind.source, path_flags));
+  THAW_TRY(const Fd source, open_source(bind));
   struct stat status;
   if (::fstat(source.get(), &status) != 0 || S_ISLNK(status.st_mode)) {
     return Error::invalid_argument("the bind source " + bind.source +

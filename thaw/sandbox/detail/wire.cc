@@ -35,6 +35,7 @@ std::string encode(const SandboxSpec& spec) {
   out.number(spec.binds.size());
   for (const BindMount& bind : spec.binds) {
     out.text(bind.source).text(bind.target).number(static_cast<std::uint64_t>(bind.access));
+    out.text(bind.inside);
   }
   put(out, spec.argv);
   put(out, spec.env);
@@ -62,6 +63,7 @@ Result<SandboxSpec> decode(std::string_view bytes) {
     bind.source = in.text();
     bind.target = in.text();
     bind.access = static_cast<BindMount::Access>(in.number());
+    bind.inside = in.text();
     spec.binds.push_back(std::move(bind));
   }
   spec.argv = take_texts(in);
@@ -126,6 +128,9 @@ Result<void> validate(const SandboxSpec& spec) {
   for (const BindMount& bind : spec.binds) {
     paths.push_back(bind.source);
     paths.push_back(bind.target);
+    if (has_nul(bind.inside)) {
+      return Error::invalid_argument("a NUL byte in a sandbox specification").with("id", id);
+    }
   }
   for (const std::string& path : paths) {
     if (path.empty() || path[0] != '/' || has_nul(path)) {

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/dialect/modal/volumes.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include "thaw/base/log.h"
+#include "thaw/codec/encoding.h"
+#include "thaw/codec/ids.h"
+#include "thaw/dialect/modal/rpc.h"
+#include "thaw/dialect/modal/services.h"
+#include "thaw/worker/open_files.h"
+
+namespace thaw::dialect::modal {
+
+namespace pb = ::modal::client;
+using async::Task;
+using model::Volume;
+
+namespace {
+
+Result<void> check_name(const std::string& name) {
+  const auto harmless = [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
+  };
+  if (name.empty() || name.size() > 64 || !std::all_of(name.begin(), name.end(), harmless)) {
+    return Error::invalid_argument("'" + name.substr(0, 80) +
+                                   "' cannot be the name of a volume: 1 to 64 letters, digits, "
+                                   "'-', '_' and '.'");
+  }
+  return ok();
+}
+
+Task<void> remove_volume(Context& cx, model::VolumeId id) {
+  THAW_CO_TRY_VOID(co_await cx.parts.volumes.erase(id));
+  co_return co_await cx.parts.catalog.volumes.erase(id.str());
+}
+
+// Nobody finds it from here on; its files go behind the answer.
+Task<void> doom(Context& cx, model::VolumeId id) {
+  const auto known = cx.parts.catalog.volumes.find(id.str());
+  if (!known || known->life == Volume::Life::doomed) {
+    co_return ok();
+  }
+  Volume volume = *known;
+  volume.life = Volume::Life::doomed;
+  cx.volume_heartbeats.erase(id);
+  THAW_CO_TRY_VOID(co_await cx.parts.catalog.volumes.put(std::move(volume)));
+  cx.tasks.start("remove volume", remove_volume(cx, std::move(id)));
+  co_return ok();
+}
+
+pb::VolumeGetOrCreateResponse answer_for(const Volume& volume) {
+  pb::VolumeGetOrCreateResponse reply;
+  reply.set_volume_id(volume.id.str());
+  *reply.mutable_metadata() = volume_metadata(volume);
+  reply.set_version(reply.metadata().version());
+  return reply;
+}
+
+Task<pb::VolumeGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& call,
+                                                  pb::VolumeGetOrCreateRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto environment, find_environment(cx, who, request.environment_name()));
+  const auto type = request.object_creation_type();
+  const bool is_ephemeral = type == pb::OBJECT_CREATION_TYPE_EPHEMERAL;
+  if (!is_ephemeral) {
+    THAW_CO_TRY_VOID(check_name(request.deployment_name()));
+    const auto known = cx.parts.catalog.named_volume(environment->id, request.deployment_name());
+    if (known && type == pb::OBJECT_CREATION_TYPE_CREATE_FAIL_IF_EXISTS) {
+      co_return Error::already_exists("volume '" + known->name + "' exists already");
+    }
+    if (known) {
+      co_return answer_for(*known);
+    }
+    if (type == pb::OBJECT_CREATION_TYPE_UNSPECIFIED) {
+      co_return Error::not_found("volume '" + request.deployment_name() +
+                                 "' does not exist in environment '" + environment->name +
+                                 "'; `modal volume create` makes it");
+    }
+  }
+  if (type != pb::OBJECT_CREATION_TYPE_CREATE_IF_MISSING && !is_ephemeral &&
+      type != pb::OBJECT_CREATION_TYPE_CREATE_FAIL_IF_EXISTS) {
+    co_return Error::invalid_argument("a volume is not made in this way");
+  }
+  Volume volume;
+  volume.id = model::VolumeId(codec::random_id("vo"));
+  volume.workspace = who.workspace;
+  volume.environment = environment->id;
+  volume.name = is_ephemeral ? "" : request.deployment_name();
+  volume.life = is_ephemeral ? Volume::Life::ephemeral : Volume::Life::named;
+  volume.format = request.version() == pb::VOLUME_FS_VERSION_V1 ? 1 : 2;
+  volume.created_at = wall_now();
+  THAW_CO_TRY_VOID(co_await cx.parts.volumes.create(volume.id));
+  // Another request may have made it while the folder was made.
+  if (const auto known = cx.parts.catalog.named_volume(environment->id, volume.name)) {
+    THAW_CO_TRY_VOID(co_await cx.parts.volumes.erase(volume.id));
+    co_return type == pb::OBJECT_CREATION_TYPE_CREATE_FAIL_IF_EXISTS
+        ? Result<pb::VolumeGetOrCreateResponse>(
+              Error::already_exists("volume '" + known->name + "' exists already"))
+        : answer_for(*known);
+  }
+  if (is_ephemeral) {
+    cx.volume_heartbeats[volume.id] = monotonic_now();
+  }
+  const pb::VolumeGetOrCreateResponse reply = answer_for(volume);
+  THAW_CO_TRY_VOID(co_await cx.parts.catalog.volumes.put(std::move(volume)));
+  co_return reply;
+}
+
+Task<pb::VolumeGetByIdResponse> get_by_id(Context& cx, net::GrpcCall& call,
+                                          pb::VolumeGetByIdRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto volume, find_volume(cx, who, request.volume_id()));
+  pb::VolumeGetByIdResponse reply;
+  reply.set_volume_id(volume->id.str());
+  *reply.mutable_metadata() = volume_metadata(*volume);
+  co_return reply;
+}
+
+Task<Empty> heartbeat(Context& cx, net::GrpcCall& call, pb::VolumeHeartbeatRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto volume, find_volume(cx, who, request.volume_id()));
+  if (volume->life == Volume::Life::ephemeral) {
+    cx.volume_heartbeats[volume->id] = monotonic_now();
+  }
+  co_return Empty();
+}
+
+Task<pb::VolumeListResponse> list(Context& cx, net::GrpcCall& call, pb::VolumeListRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto environment, find_environment(cx, who, request.environment_name()));
+  std::vector<std::shared_ptr<const Volume>> volumes;
+  const double before = request.pagination().created_before();
+  for (const auto& [id, volume] : cx.parts.catalog.volumes.all()) {
+    const bool on_page = before <= 0 || unix_seconds(volume->created_at) < before;
+    if (volume->environment == environment->id && volume->life == Volume::Life::named && on_page) {
+      volumes.push_back(volume);
+    }
+  }
+  std::sort(volumes.begin(), volumes.end(),
+            [](const auto& a, const auto& b) { return a->created_at > b->created_at; });
+  const int limit = request.pagination().max_objects();
+  if (limit > 0 && volumes.size() > static_cast<std::size_t>(limit)) {
+    volumes.resize(static_cast<std::size_t>(limit));
+  }
+  pb::VolumeListResponse reply;
+  reply.set_environment_name(environment->name);
+  for (const auto& volume : volumes) {
+    auto* item = reply.add_items();
+    item->set_label(volume->name);
+    item->set_volume_id(volume->id.str());
+    item->set_created_at(unix_seconds(volume->created_at));
+    *item->mutable_metadata() = volume_metadata(*volume);
+  }
+  co_return reply;
+}
+
+Task<Empty> erase(Context& cx, net::GrpcCall& call, pb::VolumeDeleteRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto volume, find_volume(cx, who, request.volume_id()));
+  THAW_CO_TRY_VOID(co_await doom(cx, volume->id));
+  co_return Empty();
+}
+
+Task<Empty> rename(Context& cx, net::GrpcCall& call, pb::VolumeRenameRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto known, find_volume(cx, who, request.volume_id()));
+  THAW_CO_TRY_VOID(check_name(request.name()));
+  if (known->life != Volume::Life::named) {
+    co_return Error::failed_precondition("an ephemeral volume takes no name");
+  }
+  const auto other = cx.parts.catalog.named_volume(known->environment, request.name());
+  if (other && other->id != known->id) {
+    co_return Error::already_exists("volume '" + request.name() + "' exists already");
+  }
+  Volume volume = *known;
+  volume.name = request.name();
+  THAW_CO_TRY_VOID(co_await cx.parts.catalog.volumes.put(std::move(volume)));
+  co_return Empty();
+}
+
+// Where the calling container has the volume; failed_precondition if it has it nowhere.
+Result<model::VolumeMount> mount_of(Context& cx, const gateway::Identity& who,
+                                    const model::VolumeId& id) {
+  if (who.kind == gateway::Identity::Kind::container) {
+    THAW_TRY(const auto spec, cx.fleet->spec_of(who.container));
+    for (const model::VolumeMount& mount : spec->volumes) {
+      if (mount.volume == id) {
+        return mount;
+      }
+    }
+  }
+  return Error::failed_precondition("volume " + id.str() +
+                                    " is not mounted here: commit and reload are for the inside "
+                                    "of a function that mounts it");
+}
+
+Task<pb::VolumeCommitResponse> commit(Context& cx, net::GrpcCall& call,
+                                      pb::VolumeCommitRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto volume, find_volume(cx, who, request.volume_id()));
+  THAW_CO_TRY(const model::VolumeMount mount, mount_of(cx, who, volume->id));
+  if (mount.access == model::VolumeMount::Access::read_write) {
+    THAW_CO_TRY_VOID(co_await cx.parts.volumes.flush());
+  }
+  pb::VolumeCommitResponse reply;
+  // Others' changes are here already.
+  reply.set_skip_reload(true);
+  co_return reply;
+}
+
+Task<Empty> reload(Context& cx, net::GrpcCall& call, pb::VolumeReloadRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto volume, find_volume(cx, who, request.volume_id()));
+  THAW_CO_TRY(const model::VolumeMount mount, mount_of(cx, who, volume->id));
+  THAW_CO_TRY(const int pid, cx.fleet->pid_of(who.container));
+  // Nothing needs to be loaded. The refusal is what programs written for that cloud know, and tells
+  // them early of what would fail there.
+  auto look = [pid, folders = std::vector<std::string>{
+                        mount.path, std::string(volume_folder) + volume->id.str()}]() {
+    return Result<std::string>(worker::describe_open_file(pid, folders));
+  };
+  THAW_CO_TRY(const std::string open_file, co_await cx.parts.volumes.run_apart(std::move(look)));
+  if (!open_file.empty()) {
+    co_return Error::failed_precondition("there are open files preventing the operation: " +
+                                         codec::valid_utf8(open_file));
+  }
+  co_return Empty();
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Volume>> find_volume(Context& cx, const gateway::Identity& who,
+                                                  const std::string& id) {
+  auto volume = cx.parts.catalog.volumes.find(id);
+  if (!volume || volume->workspace != who.workspace || volume->life == Volume::Life::doomed) {
+    return Error::not_found("volume '" + id.substr(0, 80) + "' does not exist");
+  }
+  return volume;
+}
+
+pb::VolumeMetadata volume_metadata(const Volume& volume) {
+  pb::VolumeMetadata out;
+  out.set_name(volume.name);
+  out.set_version(volume.format == 1 ? pb::VOLUME_FS_VERSION_V1 : pb::VOLUME_FS_VERSION_V2);
+  out.mutable_creation_info()->set_created_at(unix_seconds(volume.created_at));
+  return out;
+}
+
+async::Task<void> volume_loop(Context& cx) {
+  for (const auto& [id, volume] : cx.parts.catalog.volumes.all()) {
+    if (volume->life == Volume::Life::ephemeral) {
+      cx.volume_heartbeats[volume->id] = monotonic_now();
+    }
+    if (volume->life == Volume::Life::doomed) {
+      cx.tasks.start("remove volume", remove_volume(cx, volume->id));
+    }
+  }
+  const Duration limit = cx.settings.ephemeral_volume_limit;
+  while (true) {
+    THAW_CO_TRY_VOID(co_await async::sleep_for(std::min<Duration>(limit, 5s)));
+    std::vector<model::VolumeId> abandoned;
+    for (const auto& [id, beat] : cx.volume_heartbeats) {
+      if (beat + limit < monotonic_now()) {
+        abandoned.push_back(id);
+      }
+    }
+    for (const model::VolumeId& id : abandoned) {
+      log_info("ephemeral volume ended", {{"volume", id.str()}});
+      THAW_CO_TRY_VOID(co_await doom(cx, id));
+    }
+  }
+}
+
+void add_volume_rpcs(net::GrpcTable& table, Context& cx) {
+  add_once(table, cx, "VolumeGetOrCreate", get_or_create);
+  add(table, cx, "VolumeGetById", get_by_id);
+  add(table, cx, "VolumeHeartbeat", heartbeat);
+  add(table, cx, "VolumeList", list);
+  add(table, cx, "VolumeDelete", erase);
+  add(table, cx, "VolumeRename", rename);
+  add(table, cx, "VolumeCommit", commit);
+  add(table, cx, "VolumeReload", reload);
+}
+
+}  // namespace thaw::dialect::modal

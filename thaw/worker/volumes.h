@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Volumes: the volumes of this machine, one host folder each. All containers that mount a volume
+// have the very same files, so a file that many of them map is in memory once; what one writes the
+// others see at once, and flush() is what makes it last (docs/decisions/0007). Calls that block
+// run on threads of its own, so that a long copy does not hold up the start of containers.
+// Loop thread only.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "thaw/async/blocking.h"
+#include "thaw/async/event.h"
+#include "thaw/async/loop.h"
+#include "thaw/async/task_group.h"
+#include "thaw/model/function.h"
+#include "thaw/sandbox/sandbox.h"
+#include "thaw/worker/volume_paths.h"
+
+namespace thaw::worker {
+
+class Volumes {
+ public:
+  Volumes(async::Loop& loop, std::string folder);
+
+  // Makes the folder and removes, behind the start, what a killed server left half done.
+  Result<void> start();
+  async::Task<void> stop();
+
+  async::Task<void> create(model::VolumeId id);
+  // Removes the volume with all its files; one that is not there is fine. Containers that have it
+  // mounted see an empty folder.
+  async::Task<void> erase(model::VolumeId id);
+  // What a container gets for its mounts, outer paths first.
+  async::Task<std::vector<sandbox::BindMount>> binds(std::vector<model::VolumeMount> mounts);
+  // The files on the host.
+  std::string files_of(const model::VolumeId& id) const { return folder_of(id) + "/files"; }
+  // Returns when all that was written to any volume before the call is on disk. Calls at one time
+  // share one sync.
+  async::Task<void> flush();
+  // resource_exhausted, saying what is there, if so much more would not leave room to work.
+  Result<void> check_space(std::uint64_t bytes) const;
+
+  // Runs `work`, a Result<T>(const VolumeFolder&), on a thread of the volumes' own.
+  template <class F, class R = std::invoke_result_t<F, const VolumeFolder&>>
+  async::Task<typename R::value_type> run(model::VolumeId id, F work) {
+    auto inside = [folder = folder_of(id), work = std::move(work)]() mutable -> R {
+      THAW_TRY(const VolumeFolder volume, open_volume(folder));
+      return work(volume);
+    };
+    co_return co_await async::blocking(pool_, std::move(inside));
+  }
+  // The same without a volume.
+  template <class F, class R = std::invoke_result_t<F>>
+  async::Task<typename R::value_type> run_apart(F work) {
+    co_return co_await async::blocking(pool_, std::move(work));
+  }
+
+ private:
+  std::string folder_of(const model::VolumeId& id) const { return folder_ + "/" + id.str(); }
+  static async::Task<void> sweep_loop(Volumes& self);
+
+  std::string folder_;
+  async::Pool pool_{4};
+  std::uint64_t syncs_begun_ = 0;
+  std::uint64_t syncs_ended_ = 0;
+  bool syncing_ = false;
+  Result<void> last_sync_;
+  async::Event synced_;
+  async::TaskGroup tasks_;
+};
+
+}  // namespace thaw::worker
