@@ -11,6 +11,7 @@
 #include "thaw/catalog/object_table.h"
 #include "thaw/model/app.h"
 #include "thaw/model/function.h"
+#include "thaw/model/volume.h"
 
 namespace thaw::catalog {
 
@@ -50,6 +51,11 @@ inline std::string index_key(const model::Secret& secret) {
 template <>
 inline std::string index_key(const model::Mount& mount) {
   return mount.name;
+}
+template <>
+inline std::string index_key(const model::Volume& volume) {
+  return volume.life == model::Volume::Life::named ? named_key(volume.environment, volume.name)
+                                                   : "";
 }
 
 }  // namespace thaw::catalog

@@ -40,13 +40,8 @@ Result<Volume> from_record(const StoredRecord& record) {
 
 std::shared_ptr<const Volume> Catalog::named_volume(const model::EnvironmentId& environment,
                                                     const std::string& name) const {
-  for (const auto& [id, volume] : volumes.all()) {
-    if (volume->environment == environment && !name.empty() && volume->name == name &&
-        volume->life == Volume::Life::named) {
-      return volume;
-    }
-  }
-  return nullptr;
+  const auto found = volumes.find_by_key(named_key(environment, name));
+  return found.empty() ? nullptr : found.front();
 }
 
 }  // namespace thaw::catalog

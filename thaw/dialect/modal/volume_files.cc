@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "thaw/codec/encoding.h"
+#include "thaw/codec/utf8.h"
 #include "thaw/dialect/modal/proto/images.pb.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/services.h"

@@ -5,8 +5,8 @@
 #include <cctype>
 
 #include "thaw/base/log.h"
-#include "thaw/codec/encoding.h"
 #include "thaw/codec/ids.h"
+#include "thaw/codec/utf8.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/services.h"
 #include "thaw/worker/open_files.h"
