@@ -65,7 +65,7 @@ const std::map<std::string, Setter>& setters() {
          c.fleet.freezer.after =
              std::chrono::microseconds(makes_sense ? static_cast<std::int64_t>(value * 1e6) : 0);
          return makes_sense;
-        }},
+       }},
       {"volumes.ephemeral_timeout_s",
        [](const toml::node& node, Configuration& c) {
          c.ephemeral_volume_s = static_cast<int>(node.value_or(std::int64_t{-1}));
