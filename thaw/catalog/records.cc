@@ -43,11 +43,17 @@ Result<T> decode(const StoredRecord& record, F fill) {
 }
 
 Json scaling_json(const model::Scaling& s) {
-  return {{"min", s.min_containers},           {"max", s.max_containers},
-          {"buffer", s.buffer_containers},     {"window_ns", nanos(s.scaledown_window)},
-          {"inputs", s.max_concurrent_inputs}, {"target_inputs", s.target_concurrent_inputs},
-          {"batch", s.batch_max_size},         {"linger_ns", nanos(s.batch_linger)},
-          {"use", static_cast<int>(s.use)},    {"freezing", static_cast<int>(s.freezing)}};
+  return {{"min", s.min_containers},
+          {"max", s.max_containers},
+          {"buffer", s.buffer_containers},
+          {"window_ns", nanos(s.scaledown_window)},
+          {"inputs", s.max_concurrent_inputs},
+          {"target_inputs", s.target_concurrent_inputs},
+          {"batch", s.batch_max_size},
+          {"linger_ns", nanos(s.batch_linger)},
+          {"use", static_cast<int>(s.use)},
+          {"freezing", static_cast<int>(s.freezing)},
+          {"window_by", static_cast<int>(s.window_by)}};
 }
 
 void read_scaling(const Json& json, model::Scaling& s) {
@@ -61,6 +67,7 @@ void read_scaling(const Json& json, model::Scaling& s) {
   read_duration(json, "linger_ns", s.batch_linger);
   read_enum(json, "use", s.use);
   read_enum(json, "freezing", s.freezing);
+  read_enum(json, "window_by", s.window_by);
 }
 
 Json spec_json(const model::FunctionSpec& f) {

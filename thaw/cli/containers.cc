@@ -58,6 +58,37 @@ int show_containers(const Where& where) {
   return 0;
 }
 
+int show_functions(const Where& where) {
+  const auto views = ask_server(where, {"GET", "/admin/functions", ""});
+  if (!views) {
+    return fail(views.error());
+  }
+  if (where.output == Output::json) {
+    std::printf("%s\n", views->dump(2).c_str());
+    return 0;
+  }
+  const auto ms = [](double value) { return value > 0 ? short_duration(value) : std::string("-"); };
+  std::vector<TableRow> rows;
+  for (const auto& view : *views) {
+    std::string levels;
+    for (const auto& level : view["tries"]) {
+      levels += (levels.empty() ? "" : " ") + level.get<std::string>();
+    }
+    const double ahead = view.value("ahead_in_s", 0.0);
+    rows.push_back({view.value("app", ""), view.value("function", ""),
+                    std::to_string(view.value("containers", 0)),
+                    ms(view.value("idle_s", 0.0) * 1000), ms(view.value("window_s", 0.0) * 1000),
+                    ms(ahead * 1000), view.value("because", ""), ms(view.value("start_ms", 0.0)),
+                    ms(view.value("call_ms", 0.0)), levels});
+  }
+  std::fputs(aligned_table({"APP", "FUNCTION", "CONTAINERS", "IDLE", "WINDOW", "AHEAD IN",
+                            "BECAUSE", "START", "CALL", "TRIES"},
+                           rows)
+                 .c_str(),
+             stdout);
+  return 0;
+}
+
 int show_starts(const Where& where) {
   auto views = ask_server(where, {"GET", "/admin/starts", ""});
   if (!views) {

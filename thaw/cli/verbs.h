@@ -21,6 +21,7 @@ int create_token(const Where& where, const std::string& name);
 int list_tokens(const Where& where);
 int revoke_token(const Where& where, const std::string& token);
 int show_containers(const Where& where);  // thaw ps
+int show_functions(const Where& where);   // thaw functions
 int show_call(const Where& where, const std::string& call);
 
 struct LogOptions {

@@ -40,6 +40,7 @@ void Fleet::start() {
       dirty_.insert(function->id);
     }
   }
+  resume_gaps();
 }
 
 std::shared_ptr<Fleet::Pool> Fleet::shared_pool(const model::FunctionId& function) {
@@ -63,6 +64,9 @@ void Fleet::demand(const model::FunctionId& function) {
     Container* container = pool.parked.back();
     pool.parked.pop_back();
     container->wake.notify_all();
+  }
+  if (now.ready > 0) {
+    note_arrival(pool);
   }
   if (now.ready > 0 && pool.demanded == Instant{}) {
     pool.demanded = monotonic_now();
@@ -92,7 +96,7 @@ void Fleet::evaluate(Pool& pool) {
   view.waiting = parts_.queue.demand(pool.function).ready + pool.port_waiters;
   view.waited = pool.demanded == Instant{} ? Duration::zero() : view.now - pool.demanded;
   view.call_time = pool.call_time;
-  view.start_time = pool.start_time;
+  view.start_time = live ? start_time_of(pool, *live) : pool.start_time;
   view.no_start_before = pool.no_start_before;
   std::size_t all_starting = 0;
   for (const auto& [id, container] : containers_) {
@@ -127,6 +131,9 @@ void Fleet::evaluate(Pool& pool) {
   view.capacity =
       std::min(options_.max_containers - std::min(options_.max_containers, containers_.size()),
                options_.max_starting - std::min(options_.max_starting, all_starting));
+  if (view.wanted) {
+    view.last = keep_last(pool, *live, view);
+  }
   const policy::ScalePlan plan = policy::plan_scale(live ? live->scaling : model::Scaling{}, view);
   for (std::size_t i = 0; i < plan.start; ++i) {
     start_container(pool, live);

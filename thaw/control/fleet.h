@@ -19,9 +19,12 @@
 #include "thaw/catalog/catalog.h"
 #include "thaw/control/container.h"
 #include "thaw/control/freezer.h"
+#include "thaw/control/measurements.h"
 #include "thaw/control/runtime.h"
 #include "thaw/image/image.h"
 #include "thaw/logs/log_hub.h"
+#include "thaw/policy/keep_alive.h"
+#include "thaw/policy/scale.h"
 #include "thaw/queue/call_queue.h"
 #include "thaw/worker/mount_layers.h"
 #include "thaw/worker/volumes.h"
@@ -38,6 +41,9 @@ struct FleetOptions {
   Duration interrupt_grace = 5s;           // of one that is told to end while it works
   std::size_t kept_starts = 500;           // finished containers remembered for people
   FreezerOptions freezer;
+  // For functions whose user named no window.
+  policy::KeepAliveSettings keep_alive = {.price_per_gb = 8, .longest_held = 1h};
+  Duration shortest_window = 10s;
 };
 
 struct FleetParts {
@@ -52,6 +58,7 @@ struct FleetParts {
   Runtime& runtime;
   // Environment ("NAME=value") of a secret; data_loss when it cannot be read.
   std::function<Result<std::vector<std::string>>(const model::Secret&)> secret_env;
+  Measurements& measurements;
 };
 
 // A container for people: `thaw ps`, `thaw logs --starts`, TaskList.
@@ -72,6 +79,18 @@ struct ContainerView {
   Duration thaw_time{};  // of its last thaw; 0: was not frozen
 };
 
+// A function for people: `thaw functions`.
+struct FunctionView {
+  std::shared_ptr<const model::FunctionSpec> spec;
+  std::size_t containers = 0;
+  Duration idle{};  // since its last call ended; 0: none yet
+  policy::KeepAlivePlan plan;
+  Duration start_time{};  // what a start takes, 0: unknown
+  Duration call_time{};
+  std::vector<model::Level> levels;  // that the last start tried, in order
+  policy::LevelRecords records;
+};
+
 struct Poll {
   std::vector<queue::LeasedInput> inputs;  // empty and !stop: ask again
   bool stop = false;
@@ -88,6 +107,7 @@ struct FleetCounters {
   std::map<model::Level, std::uint64_t> starts;   // of containers whose program ran
   std::map<std::pair<model::Level, std::string>, std::uint64_t> fallbacks;  // by level and reason
   std::uint64_t start_failures = 0;
+  std::uint64_t started_ahead = 0;  // of an expected call
   std::uint64_t out_of_memory = 0;
   std::uint64_t input_timeouts = 0;
   std::uint64_t crashes = 0;
@@ -138,6 +158,7 @@ class Fleet {
 
   std::vector<ContainerView> containers() const;
   std::vector<ContainerView> finished_starts() const;  // oldest first
+  std::vector<FunctionView> functions() const;         // that were in use since the server started
   std::size_t running_count(const model::FunctionId& function) const;
   const FleetCounters& counters() const { return counters_; }
   const FreezerCounters& freezing() const { return freezer_.counters(); }
@@ -159,6 +180,14 @@ class Fleet {
   void update_status(Container& container);
   // Before the container is given work: what it is at this moment.
   model::Level awaken(Container& container);
+
+  void note_arrival(Pool& pool);
+  void note_end(Pool& pool);
+  void resume_gaps();
+  void plan_gap(Pool& pool, const model::FunctionSpec& live);
+  Duration start_time_of(const Pool& pool, const model::FunctionSpec& live) const;
+  policy::PoolView::Last keep_last(Pool& pool, const model::FunctionSpec& live,
+                                   const policy::PoolView& view);
 
   static async::Task<void> run(Fleet& fleet, ContainerPtr container);
   void note_launch(Container& container);
@@ -185,6 +214,7 @@ class Fleet {
   bool shutting_down_ = false;
   Instant last_sweep_ = monotonic_now();
   Freezer freezer_;
+  Instant last_save_ = monotonic_now();
   async::TaskGroup loops_;
   async::TaskGroup container_tasks_;
 };

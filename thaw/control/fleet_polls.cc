@@ -58,7 +58,11 @@ void Fleet::became_ready(Pool& pool, Container& container) {
   container.reached_ready = true;
   container.moments.ready = monotonic_now();
   container.idle_since = container.moments.ready;
-  learn(pool.start_time, container.moments.ready - container.moments.launching);
+  const Duration start = container.moments.ready - container.moments.launching;
+  learn(pool.start_time, start);
+  if (container.running && container.running->fallbacks().empty()) {
+    parts_.measurements.started(container.spec->version, container.level, start);
+  }
   pool.failures = 0;
   pool.no_start_before = Instant{};
   pool.port_ready.notify_all();
@@ -143,6 +147,7 @@ async::Task<void> Fleet::finish(model::ContainerId id, model::InputId input,
   Pool& pool = pool_of(container->spec->id);
   learn(pool.call_time, monotonic_now() - found->second.started);
   ++counters_.answers[found->second.level];
+  note_end(pool);
   container->inputs.erase(found);
   ++container->calls_served;
   if (container->moments.first_output == Instant{}) {
@@ -179,6 +184,7 @@ async::Task<std::vector<model::InputId>> Fleet::wait_for_cancels(model::Containe
 
 async::Task<Fleet::PortLease> Fleet::lease_port(model::FunctionId function, Instant deadline) {
   const std::shared_ptr<Pool> pool = shared_pool(function);
+  note_arrival(*pool);
   while (true) {
     ContainerPtr chosen;  // a frozen one only if all are
     for (const model::ContainerId& id : pool->containers) {
@@ -230,6 +236,7 @@ void Fleet::return_port(const PortLease& lease) {
     container->moments.first_output = container->idle_since;
   }
   update_status(*container);
+  note_end(pool_of(container->spec->id));
   pool_of(container->spec->id).port_ready.notify_one();
 }
 

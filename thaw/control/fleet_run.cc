@@ -108,6 +108,9 @@ async::Task<worker::LaunchPlan> Fleet::plan_for(ContainerPtr container) {
     parts_.logs.append(plan.log_stream, std::move(line));
   }
   THAW_CO_TRY_VOID(co_await parts_.runtime.complete_plan(spec, plan));
+  plan.levels = policy::order_levels(parts_.measurements.levels_of(spec->version), plan.levels,
+                                     monotonic_now());
+  pool_of(spec->id).levels = plan.levels;
   co_return plan;
 }
 
@@ -116,6 +119,9 @@ void Fleet::note_launch(Container& container) {
   ++counters_.starts[container.level];
   for (const worker::Fallback& fallback : container.running->fallbacks()) {
     ++counters_.fallbacks[{fallback.level, fallback.reason}];
+    if (fallback.reason.ends_with("_failed")) {
+      parts_.measurements.failed(container.spec->version, fallback.level, monotonic_now());
+    }
     log_info("a start fell to a lower level",
              {{"container", container.id.str()},
               {"function", container.spec->name},
@@ -246,6 +252,7 @@ async::Task<void> Fleet::stop_functions(std::vector<model::FunctionId> functions
     }
     pools_.erase(function);
     dirty_.erase(function);
+    parts_.measurements.forget(function);
   }
   co_return ok();
 }
@@ -262,6 +269,7 @@ async::Task<void> Fleet::shut_down(Instant deadline) {
   }
   THAW_CO_TRY_VOID(co_await loops_.stop());
   THAW_CO_TRY_VOID(co_await freezer_.stop());
+  parts_.measurements.save();
   co_return co_await container_tasks_.stop();
 }
 
@@ -278,6 +286,10 @@ async::Task<void> Fleet::tick() {
     last_sweep_ = now;
     THAW_CO_TRY_VOID(co_await parts_.queue.sweep());
   }
+  if (last_save_ + 30s < now) {
+    last_save_ = now;
+    parts_.measurements.save();
+  }
   std::vector<ContainerPtr> all;
   for (const auto& [id, container] : containers_) {
     all.push_back(container);
@@ -287,11 +299,19 @@ async::Task<void> Fleet::tick() {
     const bool window_over =
         container->idle() && !container->stopping() &&
         container->idle_since + container->spec->scaling.scaledown_window <= now;
-    if (window_over) {
+    // The last container of a function without a window of its own is looked at when it is time.
+    const Pool& pool = pool_of(container->spec->id);
+    const bool kept = container->spec->scaling.window_by == model::Scaling::WindowBy::policy &&
+                      pool.last_active != Instant{} && pool.containers.size() == 1;
+    if (window_over && !kept) {
       dirty_.insert(container->spec->id);
     }
   }
   for (const auto& [function, pool] : pools_) {
+    if (pool->look_at <= now) {
+      pool->look_at = Instant::max();
+      dirty_.insert(function);
+    }
     if (pool->demanded != Instant{}) {
       dirty_.insert(function);  // what waits may by now justify another container
     }

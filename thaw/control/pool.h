@@ -6,10 +6,13 @@
 
 #include <algorithm>
 #include <list>
+#include <optional>
 #include <set>
+#include <vector>
 
 #include "thaw/async/event.h"
 #include "thaw/control/fleet.h"
+#include "thaw/policy/keep_alive.h"
 
 namespace thaw::control {
 
@@ -28,6 +31,12 @@ struct Fleet::Pool {
   Duration start_time{};
   int failures = 0;  // starts in a row that failed
   Instant no_start_before{};
+  std::vector<model::Level> levels;  // that the last start tried, in order
+  // Keep-alive: the gap since the last call ended, what is planned for it, and when to look again.
+  Instant last_active{};
+  Instant planned_for{};
+  std::optional<policy::KeepAlivePlan> plan;
+  Instant look_at = Instant::max();
   Instant demanded{};  // since when demand is unmet
   std::size_t port_waiters = 0;
   async::Event port_ready;

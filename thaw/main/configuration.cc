@@ -71,6 +71,19 @@ const std::map<std::string, Setter>& setters() {
          c.ephemeral_volume_s = static_cast<int>(node.value_or(std::int64_t{-1}));
          return c.ephemeral_volume_s > 0;
        }},
+      {"containers.memory_price",
+       [](const toml::node& node, Configuration& c) {
+         c.fleet.keep_alive.price_per_gb = node.value_or(-1.0);
+         return c.fleet.keep_alive.price_per_gb > 0;
+       }},
+      {"containers.longest_idle_s",
+       [](const toml::node& node, Configuration& c) {
+         const auto value = node.value_or(std::int64_t{-1});
+         c.fleet.keep_alive.longest_held = std::chrono::seconds(value);
+         c.fleet.shortest_window =
+             std::min(c.fleet.shortest_window, c.fleet.keep_alive.longest_held);
+         return value >= 0 && value <= 86'400;
+       }},
       {"server.drain_s",
        [](const toml::node& node, Configuration& c) {
          c.drain_s = static_cast<int>(node.value_or(std::int64_t{-1}));

@@ -60,6 +60,12 @@ int main(int argc, char** argv) {
     exit_code = call.empty() ? cli::show_containers(where) : cli::show_call(where, call);
   });
 
+  auto* functions = app.add_subcommand(
+      "functions",
+      "functions in use: how long a container is kept, when one is started ahead, why");
+  add_where(*functions, where);
+  functions->callback([&] { exit_code = cli::show_functions(where); });
+
   cli::LogOptions log_options;
   bool starts = false;
   auto* logs = app.add_subcommand("logs", "what an app's containers printed");

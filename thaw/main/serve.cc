@@ -94,6 +94,7 @@ struct Program {
   std::unique_ptr<worker::Volumes> volumes;
   std::unique_ptr<dialect::modal::ClientPackages> client_packages;
   std::unique_ptr<dialect::modal::ModalDialect> modal;
+  std::unique_ptr<control::Measurements> measurements;
   std::unique_ptr<control::Fleet> fleet;
   std::unique_ptr<dialect::console::Console> console;
   std::string authority;
@@ -114,6 +115,9 @@ Result<void> Program::open_stores() {
   for (auto& migration : queue::migrations()) {
     options.migrations.push_back(std::move(migration));
   }
+  for (auto& migration : control::measurement_migrations()) {
+    options.migrations.push_back(std::move(migration));
+  }
   THAW_TRY(database, store::Database::open(loop, std::move(options)));
   store::DatabaseOptions log_options;
   log_options.path = data + "/logs.db";
@@ -125,6 +129,7 @@ Result<void> Program::open_stores() {
   box.emplace(std::move(key));
   THAW_TRY(catalog, catalog::Catalog::open(*database));
   THAW_TRY(queue, queue::CallQueue::open(loop, *database, {}));
+  THAW_TRY(measurements, control::Measurements::open(database.get()));
   THAW_TRY(logs, logs::LogHub::open(loop, *log_database, {}));
   return ok();
 }
@@ -157,7 +162,8 @@ Result<void> Program::connect() {
       *volumes,
       *logs,
       modal->runtime(),
-      [this](const model::Secret& secret) { return dialect::modal::secret_env(*box, secret); }};
+      [this](const model::Secret& secret) { return dialect::modal::secret_env(*box, secret); },
+      *measurements};
   fleet = std::make_unique<control::Fleet>(std::move(parts), configuration.fleet);
   access->workspace_of_container =
       [this](const model::ContainerId& id) -> Result<model::WorkspaceId> {

@@ -27,6 +27,7 @@ struct Scaling {
   int max_containers = 0;  // 0: the worker's capacity
   int buffer_containers = 0;
   Duration scaledown_window = 60s;
+  enum class WindowBy { user, policy } window_by = WindowBy::user;  // policy: none was asked for
   int max_concurrent_inputs = 1;
   int target_concurrent_inputs = 0;  // 0: the maximum
   int batch_max_size = 0;

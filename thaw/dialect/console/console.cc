@@ -82,6 +82,43 @@ Json json_of(const logs::Line& line) {
           {"text", line.text}};
 }
 
+Json json_of(const catalog::Catalog& catalog, const control::FunctionView& view) {
+  const auto app = catalog.apps.find(view.spec->app.str());
+  Json out = {{"function", view.spec->name},
+              {"id", view.spec->id},
+              {"app", app ? (app->name.empty() ? app->description : app->name) : ""},
+              {"version", view.spec->version},
+              {"containers", view.containers},
+              {"idle_s", to_seconds(view.idle)},
+              {"window_s", to_seconds(view.plan.window())},
+              {"because", policy::reason_name(view.plan.reason)},
+              {"start_ms", to_ms(view.start_time)},
+              {"call_ms", to_ms(view.call_time)},
+              {"tries", Json::array()},
+              {"warm_spans_s", Json::array()},
+              {"levels", Json::object()}};
+  for (const policy::WarmSpan& span : view.plan.spans) {
+    out["warm_spans_s"].push_back({to_seconds(span.from), to_seconds(span.until)});
+  }
+  if (const auto ahead = view.plan.ahead_of(view.idle)) {
+    out["ahead_in_s"] = to_seconds(ahead->from - view.idle);
+  }
+  for (const model::Level level : view.levels) {
+    out["tries"].push_back(model::level_key(level));
+  }
+  for (std::size_t i = 0; i < view.records.all.size(); ++i) {
+    const policy::LevelRecord& record = view.records.all[i];
+    if (record.starts > 0 || record.failures > 0) {
+      out["levels"][std::string(model::level_key(static_cast<model::Level>(i)))] = {
+          {"starts", record.starts},
+          {"start_ms", to_ms(record.time)},
+          {"memory_bytes", record.memory_bytes},
+          {"failures_in_a_row", record.failures}};
+    }
+  }
+  return out;
+}
+
 std::string_view outcome_name(model::OutcomeKind kind) {
   switch (kind) {
     case model::OutcomeKind::success: return "success";
@@ -156,6 +193,13 @@ Task<std::string> Console::answer_for(net::HttpExchange& exchange) {
     const auto views =
         path == "/admin/ps" ? parts_.fleet.containers() : parts_.fleet.finished_starts();
     for (const control::ContainerView& view : views) {
+      list.push_back(json_of(parts_.catalog, view));
+    }
+    co_return codec::dump_json(list);
+  }
+  if (path == "/admin/functions") {
+    Json list = Json::array();
+    for (const control::FunctionView& view : parts_.fleet.functions()) {
       list.push_back(json_of(parts_.catalog, view));
     }
     co_return codec::dump_json(list);
@@ -310,6 +354,9 @@ Task<void> Console::serve_metrics(net::HttpExchange& exchange) {
     text.sample(static_cast<double>(count),
                 {{"level", std::string(model::level_key(what.first))}, {"reason", what.second}});
   }
+  text.metric("thaw_container_starts_ahead_total", MetricType::counter,
+              "Starts ahead of an expected call.")
+      .sample(static_cast<double>(counts.started_ahead));
   text.metric("thaw_container_start_failures_total", MetricType::counter,
               "Containers that ended before they were ready.")
       .sample(static_cast<double>(counts.start_failures));

@@ -46,6 +46,8 @@ void read_scaling(const pb::Function& f, model::Scaling& scaling) {
   const int window = pick(settings.has_scaledown_window(), settings.scaledown_window(),
                           f.task_idle_timeout_secs());
   scaling.scaledown_window = window > 0 ? std::chrono::seconds(window) : 60s;
+  scaling.window_by =
+      window > 0 ? model::Scaling::WindowBy::user : model::Scaling::WindowBy::policy;
   scaling.max_concurrent_inputs = std::max(1, static_cast<int>(f.max_concurrent_inputs()));
   scaling.target_concurrent_inputs = static_cast<int>(f.target_concurrent_inputs());
   scaling.batch_max_size = static_cast<int>(f.batch_max_size());

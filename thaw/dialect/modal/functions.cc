@@ -353,6 +353,7 @@ Task<pb::FunctionUpdateSchedulingParamsResponse> update_scheduling(
   }
   if (settings.has_scaledown_window()) {
     scaling.scaledown_window = std::chrono::seconds(settings.scaledown_window());
+    scaling.window_by = model::Scaling::WindowBy::user;
   }
   pb::FunctionUpdateSchedulingParamsResponse reply;
   auto* current = reply.mutable_current_settings();

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/control/measurements.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "thaw/base/log.h"
+#include "thaw/codec/json.h"
+
+namespace thaw::control {
+
+namespace {
+
+using codec::Json;
+using model::Level;
+
+template <class T>
+void learn(T& mean, T value) {
+  mean = mean == T{} ? value : (mean * 7 + value) / 8;
+}
+
+Json json_of(const policy::LevelRecords& levels) {
+  Json out = Json::object();
+  for (std::size_t i = 0; i < levels.all.size(); ++i) {
+    const policy::LevelRecord& record = levels.all[i];
+    if (record.starts > 0) {
+      out[std::to_string(i)] = {{"starts", record.starts},
+                                {"time_ns", record.time.count()},
+                                {"memory", record.memory_bytes}};
+    }
+  }
+  return out;
+}
+
+policy::LevelRecords levels_from(const Json& json) {
+  policy::LevelRecords levels;
+  for (std::size_t i = 0; i < levels.all.size(); ++i) {
+    const auto found = json.find(std::to_string(i));
+    if (found != json.end()) {
+      policy::LevelRecord& record = levels.all[i];
+      record.starts = found->at("starts").get<std::uint64_t>();
+      record.time = Duration(std::max<std::int64_t>(0, found->at("time_ns").get<std::int64_t>()));
+      record.memory_bytes = found->at("memory").get<std::uint64_t>();
+    }
+  }
+  return levels;
+}
+
+Json json_of(const FunctionUse& use) {
+  const policy::IdleHistory::Kept kept = use.idle.kept();
+  return {{"came", kept.came},
+          {"explained", kept.explained},
+          {"moments", kept.moments_us},
+          {"last", use.last_active.time_since_epoch().count()}};
+}
+
+FunctionUse use_from(const Json& json) {
+  policy::IdleHistory::Kept kept;
+  json.at("came").get_to(kept.came);
+  json.at("explained").get_to(kept.explained);
+  json.at("moments").get_to(kept.moments_us);
+  FunctionUse use;
+  use.idle = policy::IdleHistory::restore(kept);
+  use.last_active = WallTime(std::chrono::microseconds(json.at("last").get<std::int64_t>()));
+  return use;
+}
+
+const std::string& key_text(const std::string& key) { return key; }
+const std::string& key_text(const model::FunctionId& key) { return key.str(); }
+
+// Drops the tenth that was used longest ago once there are too many; says which.
+template <class Map, class Used>
+std::vector<std::string> drop_oldest(Map& map, std::size_t most, Used used) {
+  std::vector<std::string> dropped;
+  if (map.size() <= most) {
+    return dropped;
+  }
+  std::vector<std::uint64_t> ages;
+  ages.reserve(map.size());
+  for (const auto& [key, value] : map) {
+    ages.push_back(used(value));
+  }
+  const auto cut = ages.begin() + static_cast<std::ptrdiff_t>(ages.size() / 10);
+  std::nth_element(ages.begin(), cut, ages.end());
+  std::erase_if(map, [&](const auto& entry) {
+    const bool old = used(entry.second) < *cut;
+    if (old) {
+      dropped.push_back(std::string(key_text(entry.first)));
+    }
+    return old;
+  });
+  return dropped;
+}
+
+}  // namespace
+
+std::vector<store::Migration> measurement_migrations() {
+  return {{"control", 1,
+           "CREATE TABLE measurement (kind TEXT NOT NULL, id TEXT NOT NULL, record TEXT NOT NULL,"
+           " PRIMARY KEY (kind, id)) WITHOUT ROWID"}};
+}
+
+Result<std::unique_ptr<Measurements>> Measurements::open(store::Database* database) {
+  std::unique_ptr<Measurements> self(new Measurements(database));
+  if (database != nullptr) {
+    THAW_TRY_VOID(self->load());
+  }
+  return self;
+}
+
+Result<void> Measurements::load() {
+  return database_->read_now([this](store::Sql& sql) -> Result<void> {
+    return sql.each("SELECT kind, id, record FROM measurement", {}, [this](const store::Row& row) {
+      const std::string kind = row.text(0);
+      const std::string id = row.text(1);
+      const auto json = codec::parse_json(row.text(2));
+      // What was measured is only advice: a record that makes no sense is forgotten.
+      try {
+        if (json && kind == "version" && versions_.size() < most_versions) {
+          versions_[id] = {levels_from(*json), ++clock_};
+        } else if (json && kind == "function" && functions_.size() < most_functions) {
+          auto function = std::make_unique<Function>();
+          function->use = use_from(*json);
+          function->used = ++clock_;
+          functions_[model::FunctionId(id)] = std::move(function);
+        }
+      } catch (const Json::exception& failure) {
+        log_warning("a measurement cannot be read", {{"id", id}, {"error", failure.what()}});
+      }
+    });
+  });
+}
+
+Measurements::Version& Measurements::version_of(const std::string& version) {
+  const bool is_new = !versions_.contains(version);
+  Version& found = versions_[version];
+  found.used = ++clock_;
+  dirty_versions_.insert(version);
+  if (is_new) {
+    const auto gone =
+        drop_oldest(versions_, most_versions, [](const Version& v) { return v.used; });
+    dropped_versions_.insert(dropped_versions_.end(), gone.begin(), gone.end());
+  }
+  return found;
+}
+
+void Measurements::started(const std::string& version, Level level, Duration time) {
+  policy::LevelRecords& levels = version_of(version).levels;
+  for (policy::LevelRecord& record : levels.all) {
+    ++record.since_start;
+  }
+  policy::LevelRecord& record = levels.of(level);
+  ++record.starts;
+  record.since_start = 0;
+  record.failures = 0;
+  learn(record.time, std::max<Duration>(time, 1us));
+}
+
+void Measurements::failed(const std::string& version, Level level, Instant now) {
+  policy::LevelRecord& record = version_of(version).levels.of(level);
+  ++record.failures;
+  record.last_failure = now;
+}
+
+void Measurements::used_memory(const std::string& version, Level level, std::uint64_t bytes) {
+  learn(version_of(version).levels.of(level).memory_bytes, bytes);
+}
+
+const policy::LevelRecords& Measurements::levels_of(const std::string& version) const {
+  static const policy::LevelRecords none;
+  const auto found = versions_.find(version);
+  return found == versions_.end() ? none : found->second.levels;
+}
+
+FunctionUse& Measurements::use_of(const model::FunctionId& function) {
+  auto& found = functions_[function];
+  const bool is_new = found == nullptr;
+  if (is_new) {
+    found = std::make_unique<Function>();
+  }
+  found->used = ++clock_;
+  FunctionUse& use = found->use;
+  if (is_new) {
+    const auto gone = drop_oldest(functions_, most_functions,
+                                  [](const std::unique_ptr<Function>& f) { return f->used; });
+    dropped_functions_.insert(dropped_functions_.end(), gone.begin(), gone.end());
+  }
+  return use;
+}
+
+void Measurements::forget(const model::FunctionId& function) {
+  if (functions_.erase(function) > 0) {
+    dropped_functions_.push_back(function.str());
+  }
+}
+
+std::vector<std::pair<model::FunctionId, WallTime>> Measurements::known_functions() const {
+  std::vector<std::pair<model::FunctionId, WallTime>> known;
+  for (const auto& [id, function] : functions_) {
+    known.emplace_back(id, function->use.last_active);
+  }
+  return known;
+}
+
+void Measurements::save() {
+  const bool nothing = dirty_versions_.empty() && dirty_functions_.empty() &&
+                       dropped_versions_.empty() && dropped_functions_.empty();
+  if (database_ == nullptr || nothing) {
+    dropped_versions_.clear();
+    dropped_functions_.clear();
+    return;
+  }
+  struct Entry {
+    std::string kind;
+    std::string id;
+    std::string record;
+  };
+  std::vector<Entry> entries;
+  for (const std::string& id : dirty_versions_) {
+    if (const auto found = versions_.find(id); found != versions_.end()) {
+      entries.push_back({"version", id, codec::dump_json(json_of(found->second.levels))});
+    }
+  }
+  for (const model::FunctionId& id : dirty_functions_) {
+    if (const auto found = functions_.find(id); found != functions_.end()) {
+      entries.push_back({"function", id.str(), codec::dump_json(json_of(found->second->use))});
+    }
+  }
+  std::vector<Entry> gone;
+  for (const std::string& id : std::exchange(dropped_versions_, {})) {
+    gone.push_back({"version", id, {}});
+  }
+  for (const std::string& id : std::exchange(dropped_functions_, {})) {
+    gone.push_back({"function", id, {}});
+  }
+  dirty_versions_.clear();
+  dirty_functions_.clear();
+  database_->write_later(
+      [entries = std::move(entries), gone = std::move(gone)](store::Sql& sql) -> Result<void> {
+        for (const Entry& entry : entries) {
+          THAW_TRY([[maybe_unused]] const std::int64_t changed,
+                   sql.run("INSERT OR REPLACE INTO measurement (kind, id, record) VALUES (?, ?, ?)",
+                           {entry.kind, entry.id, entry.record}));
+        }
+        for (const Entry& entry : gone) {
+          THAW_TRY(
+              [[maybe_unused]] const std::int64_t changed,
+              sql.run("DELETE FROM measurement WHERE kind = ? AND id = ?", {entry.kind, entry.id}));
+        }
+        return ok();
+      });
+}
+
+}  // namespace thaw::control

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/control/measurements.h"
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "thaw/async/loop.h"
+
+using namespace thaw;
+using control::Measurements;
+using model::Level;
+
+namespace {
+
+// A folder that goes with the test.
+struct Folder {
+  Folder() {
+    std::string form = (std::filesystem::temp_directory_path() / "thaw-measure-XXXXXX").string();
+    REQUIRE(::mkdtemp(form.data()) != nullptr);
+    path = form;
+  }
+  ~Folder() { std::filesystem::remove_all(path); }
+  std::string path;
+};
+
+std::unique_ptr<store::Database> open_database(async::Loop& loop, const Folder& folder) {
+  store::DatabaseOptions options;
+  options.path = folder.path + "/test.db";
+  options.migrations = control::measurement_migrations();
+  auto database = store::Database::open(loop, std::move(options));
+  REQUIRE(database);
+  return std::move(*database);
+}
+
+std::unique_ptr<Measurements> open(store::Database* database) {
+  auto opened = Measurements::open(database);
+  REQUIRE(opened);
+  return std::move(*opened);
+}
+
+const model::FunctionId function("fu-1");
+const WallTime monday{std::chrono::seconds(1563148800)};
+
+}  // namespace
+
+TEST_CASE("times of starts follow the last dozen, by version and level") {
+  const auto measurements = open(nullptr);
+  CHECK(measurements->levels_of("v1").of(Level::forked).starts == 0);
+  measurements->started("v1", Level::forked, 40ms);
+  CHECK(measurements->levels_of("v1").of(Level::forked).time == 40ms);
+  for (int i = 0; i < 40; ++i) {
+    measurements->started("v1", Level::forked, 80ms);
+  }
+  CHECK(measurements->levels_of("v1").of(Level::forked).time > 75ms);
+  CHECK(measurements->levels_of("v1").of(Level::booted).starts == 0);
+  CHECK(measurements->levels_of("v2").of(Level::forked).starts == 0);
+  measurements->started("v1", Level::booted, 400ms);
+  CHECK(measurements->levels_of("v1").of(Level::forked).since_start == 1);
+  CHECK(measurements->levels_of("v1").of(Level::booted).since_start == 0);
+}
+
+TEST_CASE("failures in a row are counted until a start succeeds") {
+  const auto measurements = open(nullptr);
+  const Instant now{1h};
+  measurements->failed("v1", Level::restored, now);
+  measurements->failed("v1", Level::restored, now + 1s);
+  CHECK(measurements->levels_of("v1").of(Level::restored).failures == 2);
+  CHECK(measurements->levels_of("v1").of(Level::restored).last_failure == now + 1s);
+  measurements->started("v1", Level::restored, 90ms);
+  CHECK(measurements->levels_of("v1").of(Level::restored).failures == 0);
+}
+
+TEST_CASE("there is a bound; what was used lately stays") {
+  const auto measurements = open(nullptr);
+  for (std::size_t i = 0; i < Measurements::most_functions + 100; ++i) {
+    measurements->use_of(model::FunctionId("fu-" + std::to_string(i)));
+    measurements->use_of(function).last_active = monday;
+  }
+  CHECK(measurements->known_functions().size() <= Measurements::most_functions);
+  CHECK(measurements->use_of(function).last_active == monday);
+}
+
+TEST_CASE("what was learnt survives a restart; a damaged record is forgotten") {
+  const Folder folder;
+  async::Loop loop;
+  {
+    const auto database = open_database(loop, folder);
+    const auto measurements = open(database.get());
+    measurements->started("v1", Level::booted, 400ms);
+    measurements->used_memory("v1", Level::booted, 50 << 20);
+    auto& use = measurements->use_of(function);
+    for (int i = 0; i < 6; ++i) {
+      use.idle.arrived(monday + i * 10min, monday + (i + 1) * 10min);
+    }
+    use.last_active = monday + 1h;
+    measurements->changed(function);
+    measurements->save();
+    database->write_later([](store::Sql& sql) -> Result<void> {
+      for (const char* record : {"{", "[]", "{\"came\": 7}"}) {
+        THAW_TRY([[maybe_unused]] const std::int64_t changed,
+                 sql.run("INSERT INTO measurement VALUES ('function', ?, ?)",
+                         {std::string("bad") + record, std::string(record)}));
+      }
+      return ok();
+    });
+    database->close();
+  }
+  const auto database = open_database(loop, folder);
+  const auto measurements = open(database.get());
+  CHECK(measurements->levels_of("v1").of(Level::booted).time == 400ms);
+  CHECK(measurements->levels_of("v1").of(Level::booted).memory_bytes == 50 << 20);
+  CHECK(measurements->known_functions().size() == 1);
+  CHECK(measurements->use_of(function).last_active == monday + 1h);
+  CHECK(measurements->use_of(function).idle.beat());
+  database->close();
+}
