@@ -164,6 +164,15 @@ Result<void> Cgroup::add(int pid) const {
   return ok();
 }
 
+Result<std::vector<Fd>> Cgroup::open_processes() const {
+  std::vector<Fd> files;
+  for (const std::string& hierarchy : layout_.hierarchies) {
+    THAW_TRY(Fd file, open_file(path(hierarchy, "cgroup.procs"), O_WRONLY));
+    files.push_back(std::move(file));
+  }
+  return files;
+}
+
 Result<Fd> Cgroup::open_for_clone() const {
   if (layout_.version == CgroupLayout::Version::v1) {
     return Fd();

@@ -51,6 +51,8 @@ class Cgroup {
   Result<void> make(Role role) const;
   Result<void> limit(const CgroupLimits& limits) const;
   Result<void> add(int pid) const;
+  // The files that add() writes a pid to, for who will do so where no path leads to them.
+  Result<std::vector<Fd>> open_processes() const;
   // v2 only: the folder, for clone_process; invalid on v1.
   Result<Fd> open_for_clone() const;
   CgroupUsage usage() const;

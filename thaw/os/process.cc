@@ -53,6 +53,16 @@ Result<pid_t> run_in_borrowed_memory(int (*body)(void*), void* argument) {
   return pid;
 }
 
+Result<pid_t> pid_of(const Fd& pidfd) {
+  THAW_TRY(const std::string text, read_text("/proc/self/fdinfo/" + std::to_string(pidfd.get())));
+  const std::size_t found = text.find("Pid:\t");
+  const int pid = found == std::string::npos ? -1 : std::atoi(text.c_str() + found + 5);
+  if (pid <= 0) {
+    return Error::not_found("the process has ended");
+  }
+  return pid;
+}
+
 Result<void> send_signal(const Fd& pidfd, int number) {
   if (::syscall(SYS_pidfd_send_signal, pidfd.get(), number, nullptr, 0) != 0) {
     return Error::from_errno(errno, "send signal " + std::to_string(number));

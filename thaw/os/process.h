@@ -31,6 +31,9 @@ Result<Cloned> clone_process(const CloneOptions& options);
 // code. Only for single-threaded processes.
 Result<pid_t> run_in_borrowed_memory(int (*body)(void*), void* argument);
 
+// In the numbers of this process's pid namespace; not_found once it was reaped.
+Result<pid_t> pid_of(const Fd& pidfd);
+
 Result<void> send_signal(const Fd& pidfd, int number);
 
 // Overwrites this process's command line with `name` and its environment with nothing: a fork that

@@ -28,6 +28,8 @@ SandboxSpec full_spec() {
   spec.limits = {1 << 20, 500, 7};
   spec.profile = Profile::build;
   spec.network = SandboxSpec::Network::host;
+  spec.workspace = "ac-1";
+  spec.fork_from = model::ContainerId("tt-1");
   return spec;
 }
 

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -39,8 +40,9 @@ struct Limits {
 };
 
 enum class Profile {
-  function,  // user code: few capabilities, strict seccomp list
-  build,     // image build steps: chown, setuid, mknod-free package installation
+  function,   // user code: few capabilities, strict seccomp list
+  build,      // image build steps: chown, setuid, mknod-free package installation
+  templated,  // a template: only in its workspace's user namespace, it may enter namespaces
 };
 
 // What a checkpointed main program leaves to know beside its files.
@@ -77,6 +79,11 @@ struct SandboxSpec {
   // The main program is restored instead of run; layers, binds and network are to be as they were
   // (its folder `upper` as an additional layer), argv and env are what it was started with.
   std::optional<RestoreFrom> restore;
+  // Whose user namespace a template and all that is forked from it live in.
+  std::string workspace;
+  // A running template of the same workspace: the program is not exec'd but forked from it. What
+  // argv means is then the template's business; layers and binds are this sandbox's own.
+  model::ContainerId fork_from;
 };
 
 struct ExitStatus {
@@ -126,6 +133,19 @@ class Sandbox {
   virtual async::Task<void> remove() = 0;
 };
 
+// A sandbox whose program waits for requests to fork itself into other sandboxes. Its program ends
+// with `sandbox().signal(SIGTERM)`; its PID 1, and what was forked, with the sandbox.
+class Template {
+ public:
+  virtual ~Template() = default;
+  virtual Sandbox& sandbox() = 0;
+  // The next thing that its program says (a hostile one may say anything); nullopt once it ended.
+  virtual async::Task<std::optional<std::string>> read_message() = 0;
+};
+
+// The program that a template runs: template_program.py, for any Python from 3.9 on.
+std::string_view template_program();
+
 struct SpawnerOptions {
   std::string instance;  // [a-z0-9]{1,12}: names every kernel object of this server
   std::string folder;    // DATA/sandboxes: private folders live here
@@ -152,6 +172,8 @@ class Spawner {
   // Ends when the program has been exec'd. A program that cannot be run, a missing layer or user
   // is an Error, and nothing is left then.
   virtual async::Task<std::unique_ptr<Sandbox>> start(SandboxSpec spec) = 0;
+  // Starts a template; `spec.profile` is templated, and `spec.argv` runs template_program().
+  virtual async::Task<std::unique_ptr<Template>> start_template(SandboxSpec spec);
   // Removes bridge, nft rules, cgroup roots; restores ip_forward. All sandboxes must be gone.
   virtual async::Task<void> shut_down() = 0;
   // The bridge's own address, where containers reach signed blobs.

@@ -16,6 +16,7 @@
 #include "thaw/sandbox/detail/leftovers.h"
 #include "thaw/sandbox/detail/running_sandbox.h"
 #include "thaw/sandbox/detail/spawner_process.h"
+#include "thaw/sandbox/detail/template.h"
 #include "thaw/sandbox/sandbox.h"
 
 namespace thaw::sandbox {
@@ -69,6 +70,12 @@ class SpawnerHandle : public Spawner {
     THAW_CO_TRY_VOID(detail::validate(spec));
     os::Cgroup cgroup(layout_, detail::cgroup_name(options_.instance) + "/" + spec.id.str());
     co_return co_await detail::RunningSandbox::start(line_, std::move(cgroup), std::move(spec));
+  }
+
+  async::Task<std::unique_ptr<Template>> start_template(SandboxSpec spec) override {
+    THAW_CO_TRY_VOID(detail::validate(spec));
+    os::Cgroup cgroup(layout_, detail::cgroup_name(options_.instance) + "/" + spec.id.str());
+    co_return co_await detail::start_template(line_, std::move(cgroup), std::move(spec));
   }
 
   async::Task<void> shut_down() override {
@@ -132,6 +139,10 @@ Result<void> check(const SpawnerOptions& options) {
 
 async::Task<Checkpoint> Sandbox::checkpoint(std::string, std::uint64_t) {
   co_return Error::unimplemented("this sandbox cannot be checkpointed");
+}
+
+async::Task<std::unique_ptr<Template>> Spawner::start_template(SandboxSpec) {
+  co_return Error::unimplemented("this spawner has no templates");
 }
 
 Result<std::unique_ptr<Spawner>> Spawner::fork(SpawnerOptions options) {

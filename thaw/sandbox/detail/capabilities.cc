@@ -24,10 +24,21 @@ constexpr std::uint64_t build_capabilities = function_capabilities | bit(CAP_FSE
                                              bit(CAP_SETUID) | bit(CAP_SETGID) | bit(CAP_SETFCAP) |
                                              bit(CAP_SYS_CHROOT) | bit(CAP_NET_BIND_SERVICE);
 
+// Over its own user namespace and what that owns: to enter namespaces, and there to give up all
+// this, the bounding set and the user.
+constexpr std::uint64_t template_capabilities = function_capabilities | bit(CAP_SYS_ADMIN) |
+                                                bit(CAP_SYS_CHROOT) | bit(CAP_SETPCAP) |
+                                                bit(CAP_SETUID) | bit(CAP_SETGID);
+
 }  // namespace
 
 std::uint64_t kept_capabilities(Profile profile) {
-  return profile == Profile::build ? build_capabilities : function_capabilities;
+  switch (profile) {
+    case Profile::build: return build_capabilities;
+    case Profile::templated: return template_capabilities;
+    case Profile::function: break;
+  }
+  return function_capabilities;
 }
 
 std::string missing_for_spawner() {

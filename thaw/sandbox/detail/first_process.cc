@@ -32,7 +32,9 @@ namespace {
 constexpr int report_number = 0;
 constexpr std::uint64_t may_kill = std::uint64_t{1} << CAP_KILL;
 
-[[noreturn]] void give_up(const os::Fd& report, const Error& error) {
+}  // namespace
+
+void give_up(const os::Fd& report, const Error& error) {
   (void)os::send_message(report.get(), encode_failure(error));
   ::_exit(125);
 }
@@ -50,13 +52,14 @@ Result<void> die_with(const os::Fd& spawner) {
   return ok();
 }
 
-// Keys of the host's session are not the sandbox's.
 Result<void> join_new_keyring() {
   if (::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr) < 0 && errno != ENOSYS) {
     return Error::from_errno(errno, "make a session keyring");
   }
   return ok();
 }
+
+namespace {
 
 Result<void> enter(FirstProcess& self) {
   THAW_TRY_VOID(die_with(self.spawner));
@@ -93,8 +96,8 @@ Result<void> enter(FirstProcess& self) {
   return join_new_keyring();
 }
 
-// Reaps until the main program has ended; returns its wait status. Signals are blocked and taken
-// one by one, so that none is lost between two of them.
+}  // namespace
+
 int supervise(pid_t main_program, const sigset_t& all) {
   while (true) {
     int status = 0;
@@ -109,6 +112,8 @@ int supervise(pid_t main_program, const sigset_t& all) {
     }
   }
 }
+
+namespace {
 
 // The filter is inherited by a program that is run. A restored one brings its own, and what
 // restores it may not have any.

@@ -5,6 +5,8 @@
 // orphans, and reports how the main program ended. Its own end takes the whole tree with it.
 #pragma once
 
+#include <csignal>
+
 #include "thaw/os/cgroup.h"
 #include "thaw/os/fd.h"
 #include "thaw/sandbox/detail/criu.h"
@@ -30,5 +32,15 @@ struct FirstProcess {
 };
 
 [[noreturn]] void run_first_process(FirstProcess self);
+
+// Steps of any PID 1 of ours.
+[[noreturn]] void give_up(const os::Fd& report, const Error& error);
+// Ties this process to the spawner, given its pidfd.
+Result<void> die_with(const os::Fd& spawner);
+// Keys of the host's session are not the sandbox's.
+Result<void> join_new_keyring();
+// Reaps until the main program has ended; returns its wait status. `all` signals are blocked and
+// taken one by one, so that none is lost between two of them.
+int supervise(pid_t main_program, const sigset_t& all);
 
 }  // namespace thaw::sandbox::detail

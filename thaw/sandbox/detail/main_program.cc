@@ -33,7 +33,8 @@ void reset_signals() {
 
 Result<void> arrange_descriptors(const Surroundings& fds) {
   THAW_TRY(const os::Fd null, os::open_file("/dev/null", O_RDONLY));
-  if (::dup2(null.get(), 0) < 0 || ::dup2(fds.output, 1) < 0 || ::dup2(fds.error, 2) < 0) {
+  const int input = fds.input >= 0 ? fds.input : null.get();
+  if (::dup2(input, 0) < 0 || ::dup2(fds.output, 1) < 0 || ::dup2(fds.error, 2) < 0) {
     return Error::from_errno(errno, "arrange descriptors");
   }
   return ok();
@@ -84,7 +85,7 @@ Result<void> enter_folder(const std::string& cwd) {
 Result<void> become(const UserIds& ids, Profile profile) {
   const std::uint64_t kept = kept_capabilities(profile);
   THAW_TRY_VOID(bound_capabilities(kept));
-  if (profile == Profile::function && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+  if (profile != Profile::build && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     return Error::from_errno(errno, "forbid new privileges");
   }
   if (::setgroups(ids.groups.size(), ids.groups.data()) != 0 ||

@@ -21,6 +21,7 @@ struct Surroundings {
   int output = -1;  // descriptors
   int error = -1;
   int niceness = 0;  // the server's; the spawner's own is another
+  int input = -1;    // -1: /dev/null
 };
 
 // Returns when the program has been exec'd, or could not be.

@@ -19,6 +19,7 @@
 #include "thaw/sandbox/detail/host_settings.h"
 #include "thaw/sandbox/detail/resolver.h"
 #include "thaw/sandbox/detail/rules.h"
+#include "thaw/sandbox/detail/user_namespace.h"
 #include "thaw/sandbox/detail/wire.h"
 
 namespace thaw::sandbox::detail {
@@ -118,7 +119,8 @@ Result<void> remove_network(const std::string& instance) {
   return ok();
 }
 
-Result<std::string> Network::prepare() {
+Result<std::string> Network::prepare(const os::Fd& user_namespace) {
+  user_namespace_ = os::Fd(::fcntl(user_namespace.get(), F_DUPFD_CLOEXEC, 3));
   if (options_.networking == SpawnerOptions::Networking::off) {
     return std::string();
   }
@@ -183,15 +185,11 @@ Lease Network::lease_of(std::uint32_t slot) const {
 Result<Lease> Network::make(std::uint32_t slot) const {
   Lease lease = lease_of(slot);
   THAW_TRY(const os::Fd host, os::open_file("/proc/self/ns/net", O_RDONLY));
-  if (::unshare(CLONE_NEWNET) != 0) {
-    return Error::from_errno(errno, "make a network namespace");
+  THAW_TRY(lease.network_namespace, make_network_namespace(user_namespace_));
+  if (::setns(lease.network_namespace.get(), CLONE_NEWNET) != 0) {
+    return Error::from_errno(errno, "enter a network namespace");
   }
-  auto own = os::open_file("/proc/self/ns/net", O_RDONLY);
-  auto made = own ? ok() : Result<void>(own.error());
-  if (own) {
-    lease.network_namespace = std::move(*own);
-    made = make_in(lease, host);
-  }
+  auto made = make_in(lease, host);
   THAW_CHECK(::setns(host.get(), CLONE_NEWNET) == 0);
   if (!made) {
     return std::move(made).error().with("link", lease.link);
@@ -245,19 +243,22 @@ Result<void> Network::start_maker() {
       ::_exit(0);
     }
     // Above the numbers that stay free, so that nothing else of the spawner's is kept alive.
-    os::Fd socket(::fcntl(pair.second.get(), F_DUPFD_CLOEXEC, 100));
-    ::dup2(socket.get(), 3);
-    os::close_from(4);
-    (void)socket.release();
+    const int socket = ::fcntl(pair.second.get(), F_DUPFD_CLOEXEC, 100);
+    const int owner = ::fcntl(user_namespace_.get(), F_DUPFD_CLOEXEC, 100);
+    ::dup2(socket, 3);
+    ::dup2(owner, 4);
+    os::close_from(5);
     (void)pair.first.release();
     (void)pair.second.release();
+    (void)user_namespace_.release();
+    user_namespace_ = os::Fd(4);
     run_maker(os::Fd(3));
   }
   maker_ = std::move(pair.first);
   return ok();
 }
 
-void Network::run_maker(os::Fd socket) const {
+void Network::run_maker(os::Fd socket) {
   os::Message message;
   while (true) {
     const auto received = os::receive_message(socket.get(), message);

@@ -32,7 +32,8 @@ class Network {
   explicit Network(SpawnerOptions options) : options_(std::move(options)) {}
 
   // Picks the subnet, makes bridge, rules and forwarding. Returns the bridge's own address.
-  Result<std::string> prepare();
+  // Namespaces are made in `user_namespace`, so that templates can enter them.
+  Result<std::string> prepare(const os::Fd& user_namespace);
   Result<void> allow_port(std::uint16_t port);
   // Asks the maker for what is missing of the leases in advance.
   void fill();
@@ -52,7 +53,7 @@ class Network {
   Result<void> make_in(const Lease& lease, const os::Fd& host) const;
   Lease lease_of(std::uint32_t slot) const;
   Result<void> start_maker();
-  [[noreturn]] void run_maker(os::Fd socket) const;
+  [[noreturn]] void run_maker(os::Fd socket);
   Result<void> make_bridge();
   Result<void> write_rules();
 
@@ -61,6 +62,7 @@ class Network {
   bool cannot_fill_ = false;  // until the next take() has said why
   os::Subnet subnet_;         // with the bridge's own address
   int bridge_ = 0;
+  os::Fd user_namespace_;
   std::deque<std::uint32_t> free_slots_;  // used in turn: an address rests before its next use
   std::deque<Lease> ready_;
   os::Fd maker_;

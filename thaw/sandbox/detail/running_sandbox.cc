@@ -78,10 +78,11 @@ void ControlLine::ask_to_remove(const model::ContainerId& id) {
 }
 
 async::Task<std::unique_ptr<Sandbox>> RunningSandbox::start(std::shared_ptr<ControlLine> line,
-                                                            os::Cgroup cgroup, SandboxSpec spec) {
+                                                            os::Cgroup cgroup, SandboxSpec spec,
+                                                            TemplateControl control) {
   std::unique_ptr<RunningSandbox> sandbox(
       new RunningSandbox(std::move(line), std::move(cgroup), spec.id));
-  auto launched = co_await sandbox->launch(spec);
+  auto launched = co_await sandbox->launch(spec, control);
   if (!launched) {
     Error error = std::move(launched).error();
     if (error.code() != Code::cancelled && error.code() != Code::already_exists) {
@@ -94,7 +95,7 @@ async::Task<std::unique_ptr<Sandbox>> RunningSandbox::start(std::shared_ptr<Cont
   co_return std::unique_ptr<Sandbox>(std::move(sandbox));
 }
 
-async::Task<void> RunningSandbox::launch(const SandboxSpec& spec) {
+async::Task<void> RunningSandbox::launch(const SandboxSpec& spec, const TemplateControl& control) {
   times_.requested = monotonic_now();
   THAW_CO_TRY(const os::Fd body, os::make_memory_file(encode(spec)));
   THAW_CO_TRY(auto pair, os::make_message_pair());
@@ -114,6 +115,9 @@ async::Task<void> RunningSandbox::launch(const SandboxSpec& spec) {
     THAW_CO_TRY(streams[i]->watch, async::FdWatch::make(line_->loop(), ends[0]));
   }
   std::vector<int> fds = {pair.second.get(), body.get(), writers[0].get(), writers[1].get()};
+  if (control.its_end >= 0) {
+    fds.insert(fds.end(), {control.its_end, control.own_end});
+  }
   THAW_CO_TRY_VOID(co_await line_->send(Writer(Kind::start).bytes(), std::move(fds)));
   pair.second.reset();
   writers[0].reset();

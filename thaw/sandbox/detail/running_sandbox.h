@@ -41,11 +41,18 @@ class ControlLine {
   std::optional<async::FdWatch> watch_;
 };
 
+// Both ends of a template's control socket; of other sandboxes none.
+struct TemplateControl {
+  int its_end = -1;
+  int own_end = -1;
+};
+
 class RunningSandbox : public Sandbox {
  public:
   // Starts it and waits until its program runs. On failure everything of it is removed.
   static async::Task<std::unique_ptr<Sandbox>> start(std::shared_ptr<ControlLine> line,
-                                                     os::Cgroup cgroup, SandboxSpec spec);
+                                                     os::Cgroup cgroup, SandboxSpec spec,
+                                                     TemplateControl control = {});
   ~RunningSandbox() override;
 
   const model::ContainerId& id() const override { return id_; }
@@ -72,7 +79,7 @@ class RunningSandbox : public Sandbox {
   RunningSandbox(std::shared_ptr<ControlLine> line, os::Cgroup cgroup, model::ContainerId id)
       : line_(std::move(line)), cgroup_(std::move(cgroup)), id_(std::move(id)) {}
 
-  async::Task<void> launch(const SandboxSpec& spec);
+  async::Task<void> launch(const SandboxSpec& spec, const TemplateControl& control);
   // Reads one report, if there is one.
   Result<os::Transfer> take_report();
   static async::Task<std::optional<std::string>> read(Stream& stream);

@@ -22,6 +22,8 @@
 #include "thaw/sandbox/detail/first_process.h"
 #include "thaw/sandbox/detail/host_settings.h"
 #include "thaw/sandbox/detail/leftovers.h"
+#include "thaw/sandbox/detail/slot_builder.h"
+#include "thaw/sandbox/detail/user_namespace.h"
 #include "thaw/sandbox/detail/wire.h"
 
 namespace thaw::sandbox::detail {
@@ -36,6 +38,17 @@ void answer(const os::Fd& reply, const Result<void>& result) {
   (void)os::send_message(reply.get(),
                          result ? Writer(Kind::done).bytes() : encode_failure(result.error()));
 }
+
+Result<os::Fd> copy_of(const os::Fd& fd) {
+  os::Fd copy(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
+  if (!copy.valid()) {
+    return Error::from_errno(errno, "copy a descriptor");
+  }
+  return copy;
+}
+
+constexpr Duration build_patience = 15s;
+constexpr Duration let_go_patience = 2s;
 
 void pause_shortly() {
   const timespec pause{0, 2'000'000};
@@ -85,6 +98,10 @@ int SpawnerProcess::run() {
   // The end of the control socket tells of the server's end; this is for a server whose
   // descriptors somebody else still holds.
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  // Nobody who shares its uid looks into it or, before they have dropped their powers, its forks;
+  // and what is born through a short-lived child of it is its own.
+  ::prctl(PR_SET_DUMPABLE, 0);
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   sigset_t all;
   ::sigfillset(&all);
   ::sigprocmask(SIG_SETMASK, &all, nullptr);
@@ -96,14 +113,30 @@ int SpawnerProcess::run() {
   const rlimit many{65536, 65536};
   ::setrlimit(RLIMIT_NOFILE, &many);
   while (is_running_) {
-    pollfd watched[] = {{control_.get(), POLLIN, 0},
-                        {signals_.get(), POLLIN, 0},
-                        {network_.maker_socket(), POLLIN, 0}};
+    std::vector<pollfd> watched = {{control_.get(), POLLIN, 0},
+                                   {signals_.get(), POLLIN, 0},
+                                   {network_.maker_socket(), POLLIN, 0}};
+    bool is_held = false;
+    for (const auto& [id, tree] : trees_) {
+      if (tree.births.valid()) {
+        watched.push_back({tree.births.get(), POLLIN, 0});
+      }
+      if (tree.is_slot && tree.pid != 0) {
+        watched.push_back({tree.pidfd.get(), POLLIN, 0});
+      }
+      is_held |= tree.kill_template_at != Instant::max() || tree.builder != 0;
+    }
     // Networks are made while nothing else is asked for: both need the same locks of the kernel.
-    const int idle_ms = 5;
-    const int ready = ::poll(watched, 3, network_.wants_filling() ? idle_ms : -1);
+    const int idle_ms = 5, held_ms = 200;
+    const int ready = ::poll(watched.data(), watched.size(),
+                             network_.wants_filling() ? idle_ms
+                             : is_held                ? held_ms
+                                                      : -1);
     if (ready == 0) {
       network_.fill();
+    }
+    if (is_held) {
+      enforce_patience();
     }
     if (ready <= 0) {
       continue;
@@ -111,6 +144,7 @@ int SpawnerProcess::run() {
     if (watched[2].revents != 0) {
       network_.collect();
     }
+    watch_slots(watched);
     if (watched[1].revents != 0) {
       signalfd_siginfo seen;
       while (::read(signals_.get(), &seen, sizeof seen) > 0) {
@@ -161,7 +195,7 @@ void SpawnerProcess::serve(os::Message message) {
 
 void SpawnerProcess::prepare(const os::Fd& reply) {
   auto prepared = [&]() -> Result<std::string> {
-    for (const Profile profile : {Profile::function, Profile::build}) {
+    for (const Profile profile : {Profile::function, Profile::build, Profile::templated}) {
       THAW_TRY(filters_[profile], make_filter(profile));
     }
     const os::Cgroup parent(layout_, cgroup_name(options_.instance));
@@ -173,7 +207,8 @@ void SpawnerProcess::prepare(const os::Fd& reply) {
     if (!options_.criu.empty()) {
       THAW_TRY(criu_, open_criu(options_.criu));
     }
-    return network_.prepare();
+    THAW_TRY(user_namespace_, make_user_namespace());
+    return network_.prepare(user_namespace_);
   }();
   if (!prepared) {
     answer(reply, std::move(prepared).error());
@@ -183,7 +218,7 @@ void SpawnerProcess::prepare(const os::Fd& reply) {
 }
 
 void SpawnerProcess::start(os::Message message) {
-  if (message.fds.size() != 4) {
+  if (message.fds.size() != 4 && message.fds.size() != 6) {
     return;
   }
   const int report = message.fds[0].get();
@@ -198,7 +233,9 @@ void SpawnerProcess::start(os::Message message) {
       return Error::already_exists("there is a sandbox of this name").with("id", id);
     }
     Tree& tree = trees_[id];
-    auto result = launch(tree, std::move(spec), message);
+    const bool is_slot = spec.profile == Profile::templated || !spec.fork_from.str().empty();
+    auto result = is_slot ? launch_slot(tree, std::move(spec), message)
+                          : launch(tree, std::move(spec), message);
     if (!result) {
       remove(id, os::Fd());
     }
@@ -209,7 +246,7 @@ void SpawnerProcess::start(os::Message message) {
   }
 }
 
-Result<void> SpawnerProcess::launch(Tree& tree, SandboxSpec spec, os::Message& message) {
+Result<os::Fd> SpawnerProcess::prepare_tree(Tree& tree, const SandboxSpec& spec) {
   const std::string id = spec.id.str();
   if (spec.restore && !criu_.program.valid()) {
     return Error::failed_precondition("there is no program that restores; see `thaw doctor`");
@@ -218,18 +255,22 @@ Result<void> SpawnerProcess::launch(Tree& tree, SandboxSpec spec, os::Message& m
   tree.folders.folder = options_.folder + "/" + id;
   tree.has_own_upper = !spec.upper.empty();
   os::Fd network_namespace;
-  std::string address;
   if (spec.network == SandboxSpec::Network::bridge) {
     THAW_TRY(Lease lease, network_.take());
     tree.slot = lease.slot;
     tree.link = lease.link;
-    address = lease.address;
+    tree.address = lease.address;
     network_namespace = std::move(lease.network_namespace);
   }
   THAW_TRY_VOID(tree.cgroup.make(os::Cgroup::Role::leaf));
   THAW_TRY_VOID(
       tree.cgroup.limit({spec.limits.memory_bytes, spec.limits.cpu_millis, spec.limits.pids}));
-  THAW_TRY(tree.folders, make_root_folders(tree.folders.folder, spec, address));
+  THAW_TRY(tree.folders, make_root_folders(tree.folders.folder, spec, tree.address));
+  return network_namespace;
+}
+
+Result<void> SpawnerProcess::launch(Tree& tree, SandboxSpec spec, os::Message& message) {
+  THAW_TRY(os::Fd network_namespace, prepare_tree(tree, spec));
   THAW_TRY(const os::Fd birthplace, tree.cgroup.open_for_clone());
   os::CloneOptions options;
   options.namespaces = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC;
@@ -257,7 +298,7 @@ Result<void> SpawnerProcess::launch(Tree& tree, SandboxSpec spec, os::Message& m
   tree.pid = child.pid;
   tree.pidfd = std::move(child.pidfd);
   Writer launched(Kind::launched);
-  launched.number(static_cast<std::uint64_t>(child.pid)).text(address);
+  launched.number(static_cast<std::uint64_t>(child.pid)).text(tree.address);
   THAW_TRY([[maybe_unused]] const os::Transfer sent,
            os::send_message(message.fds[0].get(), launched.bytes(), {tree.pidfd.get()}));
   return ok();
@@ -289,6 +330,131 @@ void SpawnerProcess::checkpoint(Reader& reader, os::Fd reply) {
   }
 }
 
+Result<void> SpawnerProcess::launch_slot(Tree& tree, SandboxSpec spec, os::Message& message) {
+  tree.is_slot = true;
+  if (spec.workspace.empty() || spec.profile == Profile::build ||
+      spec.network == SandboxSpec::Network::host) {
+    return Error::invalid_argument("a template belongs to a workspace and has no host network");
+  }
+  if (workspace_.empty()) {
+    workspace_ = spec.workspace;
+  }
+  if (workspace_ != spec.workspace) {
+    return Error::failed_precondition("templates are for the first workspace alone");
+  }
+  SlotPlan plan;
+  if (spec.profile == Profile::templated) {
+    if (message.fds.size() != 6) {
+      return Error::internal("a template without a control socket");
+    }
+    plan.control = std::move(message.fds[4]);
+    tree.control = std::move(message.fds[5]);
+  } else {
+    const auto parent = trees_.find(spec.fork_from.str());
+    if (parent == trees_.end() || parent->second.pid == 0 || parent->second.is_removing ||
+        !parent->second.pid_namespace.valid()) {
+      return Error::not_found("there is no such template").with("template", spec.fork_from.str());
+    }
+    tree.fork_from = spec.fork_from.str();
+    THAW_TRY(plan.control, copy_of(parent->second.control));
+    THAW_TRY(plan.parent_pid_namespace, copy_of(parent->second.pid_namespace));
+  }
+  THAW_TRY(plan.network_namespace, prepare_tree(tree, spec));
+  THAW_TRY(auto births, os::make_message_pair());
+  THAW_TRY(tree.report, copy_of(message.fds[0]));
+  THAW_TRY(os::Cloned child, os::clone_process({}));
+  if (child.pid == 0) {
+    plan.filter = filters_.at(spec.profile);
+    plan.folders = tree.folders;
+    plan.cgroup = tree.cgroup;
+    plan.spawner = std::move(self_);
+    plan.user_namespace = std::move(user_namespace_);
+    plan.report = std::move(message.fds[0]);
+    plan.standard_output = std::move(message.fds[2]);
+    plan.standard_error = std::move(message.fds[3]);
+    plan.births = std::move(births.second);
+    plan.niceness = niceness_;
+    plan.spec = std::move(spec);
+    build_slot(std::move(plan));
+  }
+  tree.builder = child.pid;
+  tree.build_until = monotonic_now() + build_patience;
+  tree.births = std::move(births.first);
+  return ok();
+}
+
+// The builder says who PID 1 is.
+Result<void> SpawnerProcess::born(Tree& tree) {
+  os::Message message;
+  pollfd ready{tree.births.get(), POLLIN, 0};
+  if (::poll(&ready, 1, 0) <= 0) {
+    return ok();
+  }
+  const auto received = os::receive_message(tree.births.get(), message);
+  if (!received || *received != os::Transfer::done || message.fds.size() != 2) {
+    // It could not be built, and the server was told; or PID 1 is ending.
+    tree.births.reset();
+    tree.report.reset();
+    if (tree.pid != 0 && !tree.fork_from.empty()) {
+      tree.kill_template_at = monotonic_now() + let_go_patience;
+    }
+    return ok();
+  }
+  const os::Fd report = std::move(tree.report);
+  tree.pidfd = std::move(message.fds[0]);
+  if (tree.control.valid()) {
+    tree.pid_namespace = std::move(message.fds[1]);
+  }
+  THAW_TRY(tree.pid, os::pid_of(tree.pidfd));
+  if (tree.is_removing) {
+    return os::send_signal(tree.pidfd, SIGKILL);
+  }
+  Writer launched(Kind::launched);
+  launched.number(static_cast<std::uint64_t>(tree.pid)).text(tree.address);
+  THAW_TRY([[maybe_unused]] const os::Transfer sent,
+           os::send_message(report.get(), launched.bytes(), {tree.pidfd.get()}));
+  return ok();
+}
+
+void SpawnerProcess::watch_slots(const std::vector<pollfd>& watched) {
+  for (std::size_t i = 3; i < watched.size(); ++i) {
+    if (watched[i].revents == 0) {
+      continue;
+    }
+    for (auto& [id, tree] : trees_) {
+      if (tree.births.valid() && tree.births.get() == watched[i].fd) {
+        if (auto seen = born(tree); !seen) {
+          log_warning("cannot take over a sandbox", {{"error", seen.error().to_string()}});
+        }
+        break;
+      }
+      if (tree.is_slot && tree.pid != 0 && tree.pidfd.get() == watched[i].fd) {
+        tree_ended(id, tree);
+        break;
+      }
+    }
+  }
+}
+
+// A pid namespace ends when the last process in it was reaped, and the first one that a template
+// forks is the template's own child: one that does not let it go is ended, and its PID 1 does.
+void SpawnerProcess::enforce_patience() {
+  for (auto& [id, tree] : trees_) {
+    if (tree.builder != 0 && tree.build_until <= monotonic_now()) {
+      ::kill(tree.builder, SIGKILL);  // somebody inside has stopped its child, say
+      tree.build_until = Instant::max();
+    }
+    if (tree.kill_template_at > monotonic_now()) {
+      continue;
+    }
+    tree.kill_template_at = Instant::max();
+    const auto parent = trees_.find(tree.fork_from);
+    if (tree.pid != 0 && parent != trees_.end() && parent->second.pid != 0) {
+      (void)os::send_signal(parent->second.pidfd, SIGTERM);
+    }
+  }
+}
+
 void SpawnerProcess::remove(const std::string& id, os::Fd reply) {
   const auto found = trees_.find(id);
   if (found == trees_.end()) {
@@ -301,10 +467,13 @@ void SpawnerProcess::remove(const std::string& id, os::Fd reply) {
     return;
   }
   tree.is_removing = true;
+  if (tree.builder != 0) {
+    ::kill(tree.builder, SIGKILL);
+  }
   if (tree.pid != 0) {
     (void)os::send_signal(tree.pidfd, SIGKILL);  // reap() goes on from here
     (void)tree.cgroup.thaw();
-  } else {
+  } else if (tree.builder == 0) {
     begin_removal(id, tree);
   }
 }
@@ -341,7 +510,7 @@ void SpawnerProcess::reap() {
   int status = 0;
   for (pid_t pid = 0; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
     const auto found = std::find_if(trees_.begin(), trees_.end(), [pid](const auto& entry) {
-      return entry.second.pid == pid || entry.second.janitor == pid;
+      return entry.second.pid == pid || entry.second.janitor == pid || entry.second.builder == pid;
     });
     if (found == trees_.end()) {
       continue;
@@ -354,10 +523,27 @@ void SpawnerProcess::reap() {
                                         "a sandbox was not removed wholly; see the server's log")));
       continue;
     }
-    tree.pid = 0;
-    if (tree.is_removing) {
-      begin_removal(id, tree);
+    if (tree.builder == pid) {
+      if (tree.births.valid()) {
+        (void)born(tree);  // its last words
+      }
+      tree.builder = 0;
+      if (tree.is_removing && tree.pid != 0) {
+        (void)os::send_signal(tree.pidfd, SIGKILL);
+      } else if (tree.is_removing) {
+        begin_removal(id, tree);
+      }
+      continue;
     }
+    tree_ended(id, tree);
+  }
+}
+
+void SpawnerProcess::tree_ended(const std::string& id, Tree& tree) {
+  tree.pid = 0;
+  tree.kill_template_at = Instant::max();
+  if (tree.is_removing && tree.builder == 0) {
+    begin_removal(id, tree);
   }
 }
 
@@ -369,7 +555,12 @@ Result<void> SpawnerProcess::shut_down() {
       (void)tree.cgroup.thaw();
     }
   }
-  // PID 1s, janitors and the maker of networks are the only children.
+  // PID 1s, builders, janitors and the maker of networks are the only children.
+  for (const auto& [id, tree] : trees_) {
+    if (tree.builder != 0) {
+      ::kill(tree.builder, SIGKILL);
+    }
+  }
   int status = 0;
   while (::waitpid(-1, &status, 0) > 0 || errno == EINTR) {
   }

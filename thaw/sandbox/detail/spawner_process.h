@@ -5,10 +5,13 @@
 // one by one, and when its server ends without saying so it removes everything and ends too.
 #pragma once
 
+#include <poll.h>
+
 #include <map>
 #include <string>
 #include <vector>
 
+#include "thaw/base/time.h"
 #include "thaw/os/cgroup.h"
 #include "thaw/os/fd.h"
 #include "thaw/os/message.h"
@@ -29,13 +32,24 @@ class SpawnerProcess {
 
  private:
   struct Tree {   // one sandbox
-    int pid = 0;  // 0: PID 1 has ended and was reaped, or never was
+    int pid = 0;  // 0: PID 1 has ended, or never was
     os::Fd pidfd;
     os::Cgroup cgroup;
     RootFolders folders;
     bool has_own_upper = false;  // the caller's folder, to be tidied and kept
     std::uint32_t slot = 0;      // in the network; 0: none
     std::string link;
+    // Of a template, and of what is forked from one (slot_builder.h).
+    bool is_slot = false;
+    int builder = 0;  // child that builds it
+    Instant build_until = Instant::max();
+    os::Fd births;  // from the builder; ends when PID 1 is about to end
+    os::Fd report;  // until PID 1 is born
+    std::string address;
+    os::Fd pid_namespace;  // a template's, and the way to it
+    os::Fd control;
+    std::string fork_from;
+    Instant kill_template_at = Instant::max();  // it must let a dead fork go
     bool is_removing = false;
     int janitor = 0;  // child that removes what is left
     std::vector<os::Fd> removal_replies;
@@ -44,8 +58,15 @@ class SpawnerProcess {
   void serve(os::Message message);
   void prepare(const os::Fd& reply);
   void start(os::Message message);
+  // Network, cgroup, folders; returns the network namespace, if any.
+  Result<os::Fd> prepare_tree(Tree& tree, const SandboxSpec& spec);
   Result<void> launch(Tree& tree, SandboxSpec spec, os::Message& message);
   void checkpoint(Reader& reader, os::Fd reply);
+  Result<void> launch_slot(Tree& tree, SandboxSpec spec, os::Message& message);
+  Result<void> born(Tree& tree);
+  void tree_ended(const std::string& id, Tree& tree);
+  void watch_slots(const std::vector<pollfd>& watched);
+  void enforce_patience();
   void remove(const std::string& id, os::Fd reply);
   void begin_removal(const std::string& id, Tree& tree);
   Result<void> shut_down();
@@ -63,6 +84,8 @@ class SpawnerProcess {
   Criu criu_;
   Network network_;
   std::map<Profile, SystemCallFilter> filters_;
+  os::Fd user_namespace_;
+  std::string workspace_;  // whose it is: the first that asks
   std::map<std::string, Tree> trees_;
   bool is_running_ = true;
 };

@@ -174,6 +174,9 @@ Result<SystemCallFilter> make_filter(Profile profile) {
   if (profile == Profile::build) {
     rules.add(SCMP_ACT_ALLOW, "chroot");
   }
+  if (profile == Profile::templated) {
+    rules.add(SCMP_ACT_ALLOW, "setns");
+  }
   return rules.compile();
 }
 

@@ -49,6 +49,7 @@ std::string encode(const SandboxSpec& spec) {
     out.text(spec.restore->images);
     out.number(spec.restore->checkpoint.stdout_pipe).number(spec.restore->checkpoint.stderr_pipe);
   }
+  out.text(spec.workspace).text(spec.fork_from.str());
   return out.bytes();
 }
 
@@ -83,6 +84,8 @@ Result<SandboxSpec> decode(std::string_view bytes) {
     from.checkpoint.stdout_pipe = in.number();
     from.checkpoint.stderr_pipe = in.number();
   }
+  spec.workspace = in.text();
+  spec.fork_from = model::ContainerId(in.text());
   if (!in.ok()) {
     return Error::internal("a sandbox specification was cut short");
   }

@@ -6,7 +6,8 @@
 //   prepare    fds: reply                        -> done{bridge address} | failed
 //   allow_port fds: reply                        -> done | failed
 //   start      fds: report, spec, stdout, stderr -> launched + pidfd (from the spawner), then
-//              started, exited (from PID 1 inside), or failed (from either)
+//              started, exited (from PID 1 inside), or failed (from either); a template brings
+//              both ends of its control socket too
 //   checkpoint fds: reply                        -> done | failed
 //   remove     fds: reply or none                -> done
 //   shut_down  fds: reply                        -> done | failed

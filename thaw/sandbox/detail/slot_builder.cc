@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/sandbox/detail/slot_builder.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <optional>
+
+#include "thaw/os/files.h"
+#include "thaw/os/process.h"
+#include "thaw/sandbox/detail/capabilities.h"
+#include "thaw/sandbox/detail/first_process.h"
+#include "thaw/sandbox/detail/newcomer.h"
+#include "thaw/sandbox/detail/slot.h"
+#include "thaw/sandbox/detail/user_namespace.h"
+#include "thaw/sandbox/detail/wire.h"
+
+namespace thaw::sandbox::detail {
+
+namespace {
+
+// A template serves one request after the other in milliseconds; one that does not is passed over.
+constexpr Duration template_patience = 3s;
+constexpr Duration own_patience = 10s;
+
+struct Cradled {  // what the slot has told of itself
+  os::Fd cradle;
+  os::Fd pidfd;
+  os::Fd pid, uts, ipc, network;  // namespaces
+  std::vector<os::Fd> cgroup_files;
+};
+
+bool is_forked(const SandboxSpec& spec) { return !spec.fork_from.str().empty(); }
+
+Result<os::Fd> copy_of(const os::Fd& fd) {
+  if (!fd.valid()) {
+    return os::Fd();
+  }
+  os::Fd copy(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
+  if (!copy.valid()) {
+    return Error::from_errno(errno, "copy a descriptor");
+  }
+  return copy;
+}
+
+Result<void> enter(const os::Fd& name_space, int type, const char* what) {
+  if (::setns(name_space.get(), type) != 0) {
+    return Error::from_errno(errno, std::string("enter ") + what);
+  }
+  return ok();
+}
+
+void be_slot(void* slot) { run_slot(*static_cast<Slot*>(slot)); }
+
+Result<Cradled> give_birth_to_slot(SlotPlan& plan, os::Fd host_proc) {
+  THAW_TRY(auto pair, os::make_message_pair());
+  Slot slot{.spec = plan.spec, .filter = plan.filter};
+  slot.cradle = std::move(pair.second);
+  slot.builders_end = pair.first.get();
+  slot.host_proc = std::move(host_proc);
+  THAW_TRY(slot.spawner, copy_of(plan.spawner));
+  THAW_TRY(slot.report, copy_of(plan.report));
+  THAW_TRY(slot.births, copy_of(plan.births));
+  if (!is_forked(plan.spec)) {
+    slot.control = std::move(plan.control);
+    slot.standard_output = std::move(plan.standard_output);
+    slot.standard_error = std::move(plan.standard_error);
+  }
+  slot.niceness = plan.niceness;
+  std::uint64_t namespaces = CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC;
+  if (!plan.network_namespace.valid()) {
+    namespaces |= CLONE_NEWNET;
+  }
+  Cradled cradled;
+  THAW_TRY(Born born, give_birth(plan.user_namespace, namespaces, be_slot, &slot));
+  cradled.cradle = std::move(pair.first);
+  cradled.pidfd = std::move(born.pidfd);
+  return cradled;
+}
+
+Result<Newcomer> ask_template(SlotPlan& plan, const Cradled& cradled) {
+  ForkRequest request;
+  request.spec = &plan.spec;
+  request.filter = &plan.filter;
+  request.kept_capabilities = kept_capabilities(Profile::function);
+  request.pid_namespace = cradled.pid.get();
+  request.standard_output = plan.standard_output.get();
+  request.standard_error = plan.standard_error.get();
+  auto newcomer = Newcomer::ask_for(plan.control, request);
+  plan.standard_output.reset();
+  plan.standard_error.reset();
+  return newcomer;
+}
+
+// In a child that is in the pid namespace of the slot, as what mounts /proc must be.
+Result<void> house(SlotPlan& plan, Cradled& cradled, std::optional<Newcomer>& newcomer) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  THAW_TRY_VOID(enter(cradled.ipc, CLONE_NEWIPC, "the sandbox's ipc namespace"));
+  THAW_TRY_VOID(enter(cradled.network, CLONE_NEWNET, "the sandbox's network"));
+  THAW_TRY_VOID(enter_root(plan.folders, plan.spec));
+  THAW_TRY_VOID(say(cradled.cradle, Cradle::rooted));
+  const Instant housed_by = monotonic_now() + own_patience;
+  THAW_TRY(const os::Message housed, expect(cradled.cradle, Cradle::housed, housed_by));
+  if (housed.fds.size() != 2) {
+    return Error::internal("a sandbox does not say what its namespaces are");
+  }
+  if (!newcomer) {
+    return ok();
+  }
+  const Instant deadline = monotonic_now() + template_patience;
+  THAW_TRY_VOID(newcomer->let_in({housed.fds[0].get(), cradled.network.get(), cradled.uts.get(),
+                                  cradled.ipc.get(), housed.fds[1].get()},
+                                 plan.spec.user));
+  THAW_TRY(const pid_t pid, newcomer->arrive(deadline));
+  const std::string number = std::to_string(pid);
+  for (const os::Fd& file : cradled.cgroup_files) {
+    if (::write(file.get(), number.data(), number.size()) < 0) {
+      return Error::from_errno(errno, "put a forked process into its cgroup");
+    }
+  }
+  THAW_TRY_VOID(say(cradled.cradle, Cradle::adopt, {}, static_cast<std::uint64_t>(pid)));
+  return expect(cradled.cradle, Cradle::adopted, monotonic_now() + own_patience)
+      .map([](const os::Message&) {});
+}
+
+Result<void> build(SlotPlan& plan) {
+  THAW_TRY_VOID(die_with(plan.spawner));
+  // PID 1 and its builder are born into the cgroup, and into its cgroup namespace later.
+  THAW_TRY_VOID(plan.cgroup.add(0));
+  (void)os::write_text("/proc/self/oom_score_adj", "-1000");
+  THAW_TRY(os::Fd host_proc, os::open_file("/proc", O_PATH | O_DIRECTORY));
+  std::vector<os::Fd> cgroup_files;
+  if (is_forked(plan.spec)) {
+    THAW_TRY(cgroup_files, plan.cgroup.open_processes());
+    THAW_TRY_VOID(enter(plan.parent_pid_namespace, CLONE_NEWPID, "the template's processes"));
+  }
+  if (plan.network_namespace.valid()) {
+    THAW_TRY_VOID(enter(plan.network_namespace, CLONE_NEWNET, "the sandbox's network"));
+  }
+  // The slot is born into the same mounts and follows them into the new root. They are not its
+  // user namespace's, so that nobody can enter while the host's files are still there.
+  if (::unshare(CLONE_NEWNS) != 0) {
+    return Error::from_errno(errno, "make a mount namespace");
+  }
+  THAW_TRY(Cradled cradled, give_birth_to_slot(plan, std::move(host_proc)));
+  cradled.cgroup_files = std::move(cgroup_files);
+  THAW_TRY_VOID(say(cradled.cradle, Cradle::begin));
+  THAW_TRY(os::Message born, expect(cradled.cradle, Cradle::born, monotonic_now() + own_patience));
+  if (born.fds.size() != 4) {
+    return Error::internal("a sandbox does not say what its namespaces are");
+  }
+  cradled.pid = std::move(born.fds[0]);
+  cradled.uts = std::move(born.fds[1]);
+  cradled.ipc = std::move(born.fds[2]);
+  cradled.network = std::move(born.fds[3]);
+  THAW_TRY([[maybe_unused]] const auto told,
+           os::send_message(plan.births.get(), Writer().number(1).bytes(),
+                            {cradled.pidfd.get(), cradled.pid.get()}));
+  std::optional<Newcomer> newcomer;
+  if (is_forked(plan.spec)) {
+    THAW_TRY(newcomer, ask_template(plan, cradled));
+  }
+  THAW_TRY_VOID(enter(cradled.pid, CLONE_NEWPID, "the sandbox's processes"));
+  THAW_TRY(const os::Cloned child, os::clone_process({}));
+  if (child.pid == 0) {
+    if (auto housed = house(plan, cradled, newcomer); !housed) {
+      give_up(plan.report, housed.error());
+    }
+    ::_exit(0);
+  }
+  // The slot's end must be seen at the end of the child alone.
+  cradled.cradle.reset();
+  int status = 0;
+  while (::waitpid(child.pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (WIFSIGNALED(status)) {
+    return Error::internal("what builds a sandbox was killed");
+  }
+  // Now that nothing of the builder's is to be seen inside.
+  return newcomer && WEXITSTATUS(status) == 0 ? newcomer->go() : ok();
+}
+
+}  // namespace
+
+void build_slot(SlotPlan plan) {
+  ::prctl(PR_SET_NAME, "thaw-builder");
+  if (auto built = build(plan); !built) {
+    give_up(plan.report, built.error());
+  }
+  ::_exit(0);
+}
+
+}  // namespace thaw::sandbox::detail

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Builds a sandbox in its workspace's user namespace: a template, or one whose program is forked
+// from a template. Each is built by a child of the spawner with all its powers, so that the
+// spawner never waits, and in parallel: while the template forks into the new pid namespace, the
+// root is built. Everything a template says is a stranger's word: every wait has an end, and who
+// announces itself is looked at from outside (its pid namespace, its parent, its capabilities, its
+// filters) before the first line of user code runs.
+#pragma once
+
+#include "thaw/os/cgroup.h"
+#include "thaw/os/fd.h"
+#include "thaw/sandbox/detail/root_folder.h"
+#include "thaw/sandbox/detail/system_calls.h"
+#include "thaw/sandbox/sandbox.h"
+
+namespace thaw::sandbox::detail {
+
+struct SlotPlan {
+  SandboxSpec spec;
+  SystemCallFilter filter;  // of PID 1 and the program
+  RootFolders folders;
+  os::Cgroup cgroup;
+  os::Fd spawner;  // pidfd
+  os::Fd user_namespace;
+  os::Fd network_namespace;     // none: a new one without links
+  os::Fd parent_pid_namespace;  // the template's; none: the host's
+  os::Fd control;  // template: its end of its control socket; else the way to the template
+  os::Fd report;
+  os::Fd standard_output;
+  os::Fd standard_error;
+  os::Fd births;  // to the spawner: pidfd and pid namespace of PID 1
+  int niceness = 0;
+};
+
+[[noreturn]] void build_slot(SlotPlan plan);
+
+}  // namespace thaw::sandbox::detail

@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The program of a template: it imports what its containers need, then forks them on request.
+
+Run as `python -u template_program.py MODULE…`, with a message socket (SOCK_SEQPACKET) as standard
+input. The last word of each request's argv after "-m" is the module that a fork runs as __main__,
+as `python -u -m MODULE` would. It runs in its workspace's user namespace, where it may enter the
+namespaces that it is handed; a fork gives that up for good before it announces itself, and runs
+nothing of the user's before it was told to go. The other side is thaw/sandbox/detail/newcomer.h.
+
+One thread, no event loop, no socket but the control socket: a fork inherits nothing that works
+behind its back. Standard library only, Python 3.9 or newer.
+"""
+
+import ctypes
+import gc
+import importlib
+import os
+import random
+import runpy
+import signal
+import socket
+import struct
+import sys
+import time
+import types
+
+CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS = 0x00020000, 0x02000000, 0x04000000
+CLONE_NEWIPC, CLONE_NEWPID, CLONE_NEWNET = 0x08000000, 0x20000000, 0x40000000
+SYS_CAPSET = 126 if os.uname().machine == "x86_64" else 91
+SYS_SECCOMP = 317 if os.uname().machine == "x86_64" else 277
+PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 23, 24, 38
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
+CAPABILITY_VERSION_3 = 0x20080522
+START_FILE = "/run/thaw-start"
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def call(function, *arguments):
+    result = function(*arguments)
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{function.__name__}: {os.strerror(number)}")
+    return result
+
+
+def setns(fd, kind):
+    call(libc.setns, ctypes.c_int(fd), ctypes.c_int(kind))
+
+
+def prctl(*arguments):
+    return call(libc.prctl, *(ctypes.c_ulong(a) for a in (*arguments, 0, 0, 0, 0)[:5]))
+
+
+class Filter(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("program", ctypes.c_void_p)]
+
+
+class Reader:
+    """What thaw/sandbox/detail/wire.h writes."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def number(self):
+        (value,) = struct.unpack_from("<Q", self.data, self.at)
+        self.at += 8
+        return value
+
+    def bytes(self):
+        size = self.number()
+        self.at += size
+        return self.data[self.at - size : self.at]
+
+    def texts(self):
+        return [self.bytes() for _ in range(self.number())]
+
+
+# --- Getting ready -------------------------------------------------------------------------------
+
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+
+def is_single_threaded():
+    """Threads that a library's own fork handler removes do no harm: try one."""
+    if threads() == 1:
+        return True
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return threads() == 1
+
+
+def preload(modules):
+    """Imports what can be imported; returns the names that leave threads behind."""
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except BaseException:  # noqa: BLE001 - whatever a stranger's module raises
+            continue
+        if not is_single_threaded():
+            return name
+    return None
+
+
+def forget(module):
+    """`runpy` wants to be the first to execute it."""
+    sys.modules.pop(module, None)
+    package, _, name = module.rpartition(".")
+    if package in sys.modules:
+        vars(sys.modules[package]).pop(name, None)
+
+
+# --- In a fork -----------------------------------------------------------------------------------
+
+
+def home_of(module):
+    """The folder in which the module, or its package's folder, lies."""
+    path = getattr(module, "__file__", None) or ""
+    stem = os.path.basename(path).partition(".")[0]
+    return os.path.dirname(os.path.dirname(path) if stem == "__init__" else path)
+
+
+def is_shadowed(cwd):
+    """The name of something in the function's own folders that a fresh start would have imported
+    instead of what the template has; None is the usual case."""
+    folders = [cwd]
+    for entry in sys.path:
+        if entry.startswith(("/pkg", "/__modal", sys.prefix, sys.base_prefix)):
+            break
+        folders.append(entry)
+    for folder in folders:
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            continue
+        for name in names:
+            stem = name.partition(".")[0]
+            if stem not in sys.modules or home_of(sys.modules[stem]) == folder:
+                continue
+            package = os.path.join(folder, name, "__init__.py")
+            if name.endswith((".py", ".so", ".pyc")) or os.path.exists(package):
+                return stem
+    return None
+
+
+def drop_powers(kept, uid, gid, groups):
+    for capability in range(64):
+        if libc.prctl(PR_CAPBSET_READ, ctypes.c_ulong(capability), 0, 0, 0) < 0:
+            break
+        if not kept >> capability & 1:
+            prctl(PR_CAPBSET_DROP, capability)
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    os.setgroups(groups)
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+    kept = kept if uid == 0 else 0
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+    low, high = kept & 0xFFFFFFFF, kept >> 32
+    sets = (ctypes.c_uint32 * 6)(low, low, 0, high, high, 0)
+    call(libc.syscall, ctypes.c_long(SYS_CAPSET), header, sets)
+
+
+def apply_filter(program):
+    buffer = ctypes.create_string_buffer(program, len(program))
+    described = Filter(len(program) // 8, ctypes.cast(buffer, ctypes.c_void_p).value)
+    call(libc.syscall, ctypes.c_long(SYS_SECCOMP), ctypes.c_ulong(1), ctypes.c_ulong(0),
+         ctypes.byref(described))
+
+
+def seed():
+    """What a fresh process would not share with another one."""
+    fresh = os.urandom(64)
+    random.seed(fresh)
+    if "ssl" in sys.modules:
+        sys.modules["ssl"].RAND_add(fresh, 0.0)
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
+    uuid = sys.modules.get("uuid")
+    if uuid is not None:
+        uuid._node = None
+        uuid._last_timestamp = None
+    tempfile = sys.modules.get("tempfile")
+    if tempfile is not None:
+        tempfile._name_sequence = None
+
+
+def move_in(hello, standard_output, standard_error):
+    """Enters the namespaces and becomes what a container's program is, as seen by the kernel."""
+    data, fds, _, _ = socket.recv_fds(hello, 65536, 8)
+    if len(fds) != 5:
+        os._exit(1)
+    kinds = (CLONE_NEWNS, CLONE_NEWNET, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWCGROUP)
+    for fd, kind in zip(fds, kinds):
+        setns(fd, kind)
+    ids = Reader(data)
+    uid, gid, home, count = ids.number(), ids.number(), ids.bytes(), ids.number()
+    groups = [ids.number() for _ in range(count)]
+    null = os.open("/dev/null", os.O_RDONLY)
+    for source, target in ((null, 0), (standard_output, 1), (standard_error, 2)):
+        os.dup2(source, target)
+    os.setsid()
+    try:
+        with open(START_FILE, "w") as start_file:
+            start_file.write(str(time.monotonic_ns()))
+    except OSError:
+        pass
+    return uid, gid, groups, home
+
+
+def become_container(request, hello, standard_output, standard_error):
+    kept, program = request.number(), request.bytes()
+    argv, env, cwd = request.texts(), request.texts(), request.bytes()
+    uid, gid, groups, home = move_in(hello, standard_output, standard_error)
+    os.makedirs(cwd, exist_ok=True)
+    os.chdir(cwd)
+    environment = dict(entry.split(b"=", 1) for entry in env if b"=" in entry)
+    environment.setdefault(b"HOME", home)
+    os.environ.clear()
+    for name, value in environment.items():
+        os.environb[name] = value
+    folder = os.getcwd()
+    shadowed = is_shadowed(folder)
+    if shadowed:
+        hello.send(f"{shadowed} of {folder} is another one".encode()[:200])
+        os._exit(1)
+    for number in range(1, signal.NSIG):
+        if number not in (signal.SIGKILL, signal.SIGSTOP, signal.SIGINT):
+            try:
+                signal.signal(number, signal.SIG_DFL)
+            except (OSError, ValueError):
+                pass
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    seed()
+    while os.getppid() != 1:  # until the one in between has gone
+        time.sleep(0.0002)
+    drop_powers(kept, uid, gid, groups)
+    apply_filter(program)
+    hello.send(b"here")
+    if hello.recv(16) != b"go":
+        os._exit(1)
+    hello.detach()
+    os.closerange(3, 65536)
+    words = [os.fsdecode(word) for word in argv]
+    at = words.index("-m")
+    sys.argv = ["-m", *words[at + 2 :]]
+    sys.orig_argv = words
+    sys.path.insert(0, folder)
+    for entry in list(sys.path_importer_cache):
+        if not entry.startswith(("/pkg", "/__modal", sys.prefix, sys.base_prefix)):
+            del sys.path_importer_cache[entry]
+    return words[at + 1]
+
+
+# --- Serving -------------------------------------------------------------------------------------
+
+
+def serve(control):
+    """Returns the module to run, in a fork. The template itself never returns."""
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the ones in between are let go at once
+    while True:
+        data, fds, _, _ = socket.recv_fds(control, 64, 8)
+        if not data:
+            os._exit(0)
+        if len(fds) != 5:
+            os._exit(1)
+        body, pid_namespace, standard_output, standard_error, hello = fds
+        try:
+            setns(pid_namespace, CLONE_NEWPID)
+            pid = os.fork()
+        except OSError:
+            pid = -1  # the sandbox has ended meanwhile
+        if pid == 0:
+            # Its child has the sandbox's PID 1 for a parent.
+            if os.fork() != 0:
+                os._exit(0)
+            control.close()
+            hello = socket.socket(fileno=hello)
+            try:
+                request = Reader(os.pread(body, os.fstat(body).st_size, 0))
+                return become_container(request, hello, standard_output, standard_error)
+            except BaseException as error:  # noqa: BLE001 - the builder passes it on
+                hello.send(repr(error).encode(errors="replace")[:200])
+                os._exit(1)
+        setns(own, CLONE_NEWPID)
+        for fd in fds:
+            os.close(fd)
+
+
+def main():
+    arguments = sys.argv[1:]
+    control = socket.socket(fileno=os.dup(0))
+    left_out = []
+    if arguments[:1] == ["--without"]:
+        left_out = arguments[1].split(",")
+        arguments = arguments[2:]
+    script, sys.path[0:1] = sys.argv[0], []
+    wanted = [name for name in arguments if name not in left_out]
+    culprit = preload(wanted)
+    if culprit:
+        # Threads do not outlive an exec; what started them is not imported again.
+        without = ",".join([*left_out, culprit])
+        os.execv(sys.executable, [sys.executable, "-u", script, "--without", without, *arguments])
+    if arguments:
+        forget(arguments[0])
+    null = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    gc.collect()
+    gc.freeze()
+    control.send(("ready " + ",".join(left_out)).encode()[:4096])
+    return serve(control)
+
+
+if __name__ == "__main__":
+    module = main()
+    runpy._run_module_as_main(module)

@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Templates with the machine's own Python: what is forked from one is a container like any other,
+// and a template that lies, dawdles or dies costs nothing but the fork.
+#include <sys/wait.h>
+
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <set>
+#include <sstream>
+
+#include "thaw/os/process.h"
+#include "thaw/sandbox/detail/capabilities.h"
+#include "thaw/sandbox/detail/newcomer.h"
+#include "thaw/sandbox/testing/fixture.h"
+
+using namespace thaw;
+using namespace thaw::sandbox;
+using namespace thaw::sandbox::testing;
+
+namespace {
+
+constexpr const char* job = R"(import os, random, sys, threading, time
+import base
+what = sys.argv[1]
+if what == "show":
+    print(" ".join(sys.argv[1:]), os.getcwd(), os.environ["GREETING"], "SECRET" in os.environ,
+          os.getppid(), base.loaded_by == os.getpid(), os.uname().nodename)
+    print("to err", file=sys.stderr)
+    sys.exit(int(sys.argv[2]))
+if what == "status":
+    wanted = ("CapPrm", "CapEff", "CapBnd", "CapInh", "CapAmb", "NoNewPrivs", "Uid", "Threads")
+    for line in open("/proc/self/status"):
+        if line.startswith(wanted):
+            print(line.split(":")[0], *line.split()[1:])
+    print("fds", sorted(int(n) for n in os.listdir("/proc/self/fd"))[:-1])
+    print("adj", open("/proc/self/oom_score_adj").read().strip())
+if what == "setns":
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True)
+    for name in ("user", "mnt", "pid"):
+        fd = os.open("/proc/self/ns/" + name, os.O_RDONLY)
+        print(name, libc.setns(fd, 0), ctypes.get_errno())
+    print("unshare", libc.unshare(0x20000), ctypes.get_errno())
+    try:
+        open("/proc/sys/kernel/hostname", "w")
+    except OSError as error:
+        print("sysctl", error.errno)
+if what == "seeds":
+    import uuid
+    print(random.getrandbits(64), uuid.uuid1(), uuid.uuid4(), os.urandom(8).hex())
+if what == "eat":
+    kept = [bytearray(os.urandom(1 << 20)) for _ in range(4096)]
+if what == "sleep":
+    print("asleep", flush=True)
+    time.sleep(600)
+if what == "processes":
+    print(*sorted(int(n) for n in os.listdir("/proc") if n.isdigit()))
+    print(sorted(os.listdir("/")))
+)";
+
+// Says it is ready, and then does with every request what `misdeed` says.
+std::string hostile_program(const std::string& misdeed) {
+  return R"(import ctypes, os, socket, sys, time
+libc = ctypes.CDLL(None)
+control = socket.socket(fileno=0)
+control.send(b"ready ")
+while True:
+    data, fds, _, _ = socket.recv_fds(control, 64, 8)
+    if not data:
+        os._exit(0)
+    body, pids, out, err, hello = fds
+    hello = socket.socket(fileno=hello)
+)" + misdeed;
+}
+
+struct TemplateHouse {
+  explicit TemplateHouse(House::Networking networking = House::Networking::off)
+      : house(networking) {
+    const std::string& root = house.temporary.root;
+    std::filesystem::create_directory_symlink("usr/lib", root + "/lib");
+    std::filesystem::create_directory_symlink("usr/lib64", root + "/lib64");
+    write_file(root + "/app/base.py", "import os\nloaded_by = os.getpid()\n");
+    write_file(root + "/app/noisy.py",
+               "import threading, time\n"
+               "threading.Thread(target=lambda: time.sleep(600), daemon=True).start()\n");
+    write_file(root + "/app/job.py", job);
+    write_file(root + "/template_program.py", std::string(template_program()));
+  }
+
+  SandboxSpec spec(std::vector<std::string> argv) {
+    SandboxSpec spec = house.spec(std::move(argv));
+    spec.argv.erase(spec.argv.begin());
+    spec.binds = {{"/usr", "/usr"}};
+    spec.env = {"PATH=/usr/bin:/bin", "PYTHONPATH=/app", "GREETING=hello",
+                "PYTHONDONTWRITEBYTECODE=1"};
+    spec.workspace = "ac-1";
+    return spec;
+  }
+  std::unique_ptr<Template> start_template(std::vector<std::string> modules = {"job", "base"}) {
+    auto wanted = spec({"/usr/bin/python3", "-u", "/template_program.py"});
+    wanted.argv.insert(wanted.argv.end(), modules.begin(), modules.end());
+    wanted.env.push_back("SECRET=of the template");
+    return house.run(house.spawner->start_template(std::move(wanted)));
+  }
+  std::unique_ptr<Template> start_hostile(const std::string& misdeed) {
+    write_file(house.temporary.root + "/hostile.py", hostile_program(misdeed));
+    auto made =
+        house.run(house.spawner->start_template(spec({"/usr/bin/python3", "-u", "/hostile.py"})));
+    CHECK(house.run(made->read_message()) == "ready ");
+    return made;
+  }
+  SandboxSpec fork_spec(Template& from, std::vector<std::string> words) {
+    auto wanted = spec({"python", "-u", "-m", "job"});
+    wanted.argv.insert(wanted.argv.end(), words.begin(), words.end());
+    wanted.fork_from = from.sandbox().id();
+    return wanted;
+  }
+  Output fork_to_end(Template& from, std::vector<std::string> words) {
+    return house.run_to_end(fork_spec(from, std::move(words)));
+  }
+  // Why a fork did not come about; nothing is left of it then.
+  Error failure_of(Template& from) {
+    auto wanted = fork_spec(from, {"show", "0"});
+    const std::string id = wanted.id.str();
+    const auto started = house.loop.run_task(house.spawner->start(std::move(wanted)));
+    REQUIRE(!started);
+    CHECK(!os::exists(house.options.folder + "/" + id));
+    return started.error();
+  }
+
+  House house;
+};
+
+}  // namespace
+
+TEST_CASE("a fork runs its module with its own arguments, environment, folder and output") {
+  if (skipped()) return;
+  TemplateHouse it;
+  auto made = it.start_template();
+  CHECK(it.house.run(made->read_message()) == "ready ");
+  auto wanted = it.fork_spec(*made, {"show", "7"});
+  wanted.cwd = "/new/folder";
+  wanted.hostname = "forked";
+  const Output output = it.house.run_to_end(wanted);
+  CHECK(output.out == "show 7 /new/folder hello False 1 False forked\n");
+  CHECK(output.err == "to err\n");
+  CHECK(output.status.code == 7);
+  it.house.run(made->sandbox().remove());
+}
+
+TEST_CASE("a fork has a function's powers, user and descriptors, and cannot enter namespaces") {
+  if (skipped()) return;
+  TemplateHouse it;
+  auto made = it.start_template();
+  const std::string status = it.fork_to_end(*made, {"status"}).out;
+  char kept[17];
+  std::snprintf(kept, sizeof kept, "%016llx",
+                static_cast<unsigned long long>(detail::kept_capabilities(Profile::function)));
+  const std::string none = "0000000000000000";
+  CHECK(status.find("CapPrm " + std::string(kept) + "\n") != std::string::npos);
+  CHECK(status.find("CapEff " + std::string(kept) + "\n") != std::string::npos);
+  CHECK(status.find("CapBnd " + std::string(kept) + "\n") != std::string::npos);
+  CHECK(status.find("CapInh " + none + "\n") != std::string::npos);
+  CHECK(status.find("CapAmb " + none + "\n") != std::string::npos);
+  CHECK(status.find("NoNewPrivs 1\n") != std::string::npos);
+  CHECK(status.find("Threads 1\n") != std::string::npos);
+  CHECK(status.find("fds [0, 1, 2]\n") != std::string::npos);
+  CHECK(status.find("adj 500\n") != std::string::npos);
+  auto as_ann = it.fork_spec(*made, {"status"});
+  as_ann.user = "ann";
+  const std::string other = it.house.run_to_end(as_ann).out;
+  CHECK(other.find("Uid 1001 1001 1001 1001\n") != std::string::npos);
+  CHECK(other.find("CapPrm " + none + "\n") != std::string::npos);
+  CHECK(it.fork_to_end(*made, {"setns"}).out ==
+        "user -1 1\nmnt -1 1\npid -1 1\nunshare -1 1\nsysctl 30\n");
+  const std::string seen = it.fork_to_end(*made, {"processes"}).out;
+  std::istringstream words(seen.substr(0, seen.find('\n')));
+  std::vector<int> pids;
+  for (int pid = 0; words >> pid;) {
+    pids.push_back(pid);
+  }
+  CHECK(pids.size() == 2);  // PID 1 and itself: not the template, not who built it
+  it.house.run(made->sandbox().remove());
+}
+
+TEST_CASE("two forks share no random numbers") {
+  if (skipped()) return;
+  TemplateHouse it;
+  auto made = it.start_template({"job", "base", "uuid", "random"});
+  std::set<std::string> values;
+  std::size_t count = 0;
+  for (int i = 0; i < 2; ++i) {
+    std::istringstream words(it.fork_to_end(*made, {"seeds"}).out);
+    for (std::string word; words >> word; ++count) {
+      values.insert(word);
+    }
+  }
+  CHECK(count == 8);
+  CHECK(values.size() == 8);
+  it.house.run(made->sandbox().remove());
+}
+
+TEST_CASE("twenty forks at once") {
+  if (skipped()) return;
+  TemplateHouse it;
+  auto made = it.start_template();
+  std::vector<Result<std::unique_ptr<Sandbox>>> started;
+  const auto start_one =
+      [](TemplateHouse& from, Template& parent,
+         std::vector<Result<std::unique_ptr<Sandbox>>>& into) -> async::Task<void> {
+    auto spec = from.fork_spec(parent, {"show", "3"});
+    into.push_back(co_await from.house.spawner->start(std::move(spec)));
+    co_return ok();
+  };
+  async::TaskGroup group(it.house.loop);
+  for (int i = 0; i < 20; ++i) {
+    group.start("fork", start_one(it, *made, started));
+  }
+  const bool all = it.house.run(group.join(monotonic_now() + 60s));
+  CHECK(all);
+  CHECK(started.size() == 20);
+  for (auto& one : started) {
+    REQUIRE_MESSAGE(one, (one ? "" : one.error().to_string()));
+    CHECK(it.house.finish(**one).status.code == 3);
+    it.house.run((*one)->remove());
+  }
+  it.house.run(made->sandbox().remove());
+}
+
+TEST_CASE("a module that leaves a thread behind is left out of the template") {
+  if (skipped()) return;
+  TemplateHouse it;
+  auto made = it.start_template({"job", "noisy", "base", "no_such_module"});
+  CHECK(it.house.run(made->read_message()) == "ready noisy");
+  CHECK(it.fork_to_end(*made, {"show", "0"}).status.code == 0);
+  it.house.run(made->sandbox().remove());
+}
+
+TEST_CASE("a fork past its memory limit is killed, and says why") {
+  if (skipped()) return;
+  TemplateHouse it;
+  auto made = it.start_template();
+  auto wanted = it.fork_spec(*made, {"eat"});
+  wanted.limits.memory_bytes = 48 << 20;
+  const Output output = it.house.run_to_end(wanted);
+  CHECK(output.status.signal == SIGKILL);
+  CHECK(output.status.out_of_memory);
+  CHECK(it.fork_to_end(*made, {"show", "0"}).status.code == 0);
+  it.house.run(made->sandbox().remove());
+}
+
+TEST_CASE("forks outlive their template's program, and die with the template") {
+  if (skipped()) return;
+  TemplateHouse it;
+  auto made = it.start_template();
+  CHECK(it.house.run(made->read_message()));
+  auto sleeper = it.house.start(it.fork_spec(*made, {"sleep"}));
+  CHECK(it.house.first_output(*sleeper).starts_with("asleep"));
+  CHECK(made->sandbox().signal(SIGTERM));
+  CHECK(!it.house.run(made->read_message()));  // its program has ended
+  CHECK(it.failure_of(*made).code() == Code::unavailable);
+  CHECK(sleeper->signal(SIGTERM));
+  CHECK(it.house.finish(*sleeper).status.signal == SIGTERM);
+  it.house.run(sleeper->remove());
+  it.house.run(made->sandbox().remove());
+
+  made = it.start_template();
+  sleeper = it.house.start(it.fork_spec(*made, {"sleep"}));
+  it.house.run(made->sandbox().remove());
+  CHECK(it.house.finish(*sleeper).status.signal == SIGKILL);
+  it.house.run(sleeper->remove());
+}
+
+TEST_CASE("a file of the function that a module of the template would hide ends the fork") {
+  if (skipped()) return;
+  TemplateHouse it;
+  auto made = it.start_template();
+  auto wanted = it.fork_spec(*made, {"show", "0"});
+  write_file(it.house.temporary.folder + "/mounted/work/base.py", "loaded_by = 0\n");
+  wanted.layers.push_back(it.house.temporary.folder + "/mounted");
+  wanted.cwd = "/work";
+  const auto started = it.house.loop.run_task(it.house.spawner->start(std::move(wanted)));
+  REQUIRE(!started);
+  CHECK(started.error().message().find("base of /work") != std::string::npos);
+  it.house.run(made->sandbox().remove());
+}
+
+TEST_CASE("a hostile template costs no more than the fork") {
+  if (skipped()) return;
+  TemplateHouse it;
+  const std::string enter_pids = "    libc.setns(pids, 0x20000000)\n";
+  const std::pair<const char*, std::string> misdeeds[] = {
+      {"garbage instead of a fork", "    hello.send(os.urandom(300))\n"},
+      {"no answer", "    pass\n"},
+      {"its own word for it", "    hello.send(b'here')\n"},
+      {"a child of another place",
+       "    if os.fork() == 0:\n        hello.send(b'here')\n"
+       "        time.sleep(600)\n"},
+      {"a child with all its powers",
+       enter_pids +
+           "    if os.fork() == 0:\n        if os.fork():\n            os._exit(0)\n"
+           "        while os.getppid() != 1: pass\n"
+           "        hello.recv(9)\n        hello.send(b'here')\n        time.sleep(600)\n"},
+      {"its end in the middle", enter_pids + "    if os.fork() == 0:\n        time.sleep(600)\n"
+                                             "    os._exit(3)\n"},
+      {"descriptors nobody asked for",
+       "    socket.send_fds(hello, [b'here'], [body, pids, out])\n"},
+  };
+  for (const auto& [name, misdeed] : misdeeds) {
+    CAPTURE(name);
+    auto made = it.start_hostile(misdeed);
+    (void)it.failure_of(*made);
+    it.house.run(made->sandbox().remove());
+  }
+  auto made = it.start_template();
+  CHECK(it.fork_to_end(*made, {"show", "0"}).status.code == 0);
+  it.house.run(made->sandbox().remove());
+}
+
+TEST_CASE("a template that keeps a dead fork's pid namespace alive is ended") {
+  if (skipped()) return;
+  TemplateHouse it;
+  // Its first child in there is never waited for.
+  auto made = it.start_hostile(
+      "    libc.setns(pids, 0x20000000)\n"
+      "    if os.fork() == 0:\n        os._exit(0)\n"
+      "    hello.send(b'no')\n");
+  (void)it.failure_of(*made);
+  CHECK(!it.house.run(made->read_message()));
+  it.house.run(made->sandbox().remove());
+}
+
+TEST_CASE("a template reaches neither the host's files nor its PID 1") {
+  if (skipped()) return;
+  TemplateHouse it;
+  write_file(it.house.temporary.root + "/look.py", R"(import ctypes, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
+control = socket.socket(fileno=0)
+found = []
+for pid in os.listdir("/proc"):
+    if pid.isdigit() and int(pid) != os.getpid():
+        for what in ("root", "cwd", "exe", "ns/mnt", "environ"):
+            try:
+                os.open(f"/proc/{pid}/{what}", os.O_RDONLY)
+                found.append(what)
+            except OSError as error:
+                pass
+try:
+    open("/proc/sys/kernel/core_pattern", "w")
+    found.append("core_pattern")
+except OSError:
+    pass
+if libc.mount(b"none", b"/tmp", b"tmpfs", 0, 0) == 0 or libc.unshare(0x10000000) == 0:
+    found.append("mount")
+control.send(("found " + " ".join(found)).encode())
+control.recv(1)
+)");
+  auto made = it.house.run(
+      it.house.spawner->start_template(it.spec({"/usr/bin/python3", "-u", "/look.py"})));
+  CHECK(it.house.run(made->read_message()) == "found ");
+  it.house.run(made->sandbox().remove());
+}
+
+TEST_CASE("the spawner's end takes templates and forks with it") {
+  if (skipped()) return;
+  int forked = 0, parent = 0;
+  {
+    TemplateHouse it;
+    auto made = it.start_template();
+    auto sleeper = it.house.start(it.fork_spec(*made, {"sleep"}));
+    CHECK(it.house.first_output(*sleeper).starts_with("asleep"));
+    forked = sleeper->pid();
+    parent = made->sandbox().pid();
+    CHECK(::kill(forked, 0) == 0);
+    it.house.spawner.reset();
+    sleeper.reset();
+    made.reset();
+  }
+  const Instant latest = monotonic_now() + 20s;
+  while ((::kill(forked, 0) == 0 || ::kill(parent, 0) == 0) && monotonic_now() < latest) {
+    ::usleep(10'000);
+  }
+  CHECK(::kill(forked, 0) != 0);
+  CHECK(::kill(parent, 0) != 0);
+}
+
+TEST_CASE("what may run user code is a child of PID 1 with a function's powers") {
+  const std::string good =
+      "Name:\tpython\nUid:\t0\t0\t0\t0\nPPid:\t1\nCapInh:\t0000000000000000\n"
+      "CapPrm:\t000000000000002b\nCapEff:\t000000000000002b\nCapBnd:\t000000000000002b\n"
+      "CapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t2\n";
+  CHECK(detail::check_newcomer(good, 0x2b, 0));
+  const std::pair<const char*, const char*> changes[] = {
+      {"CapPrm:\t000000000000002b", "CapPrm:\t000000000020002b"},
+      {"CapBnd:\t000000000000002b", "CapBnd:\t000001ffffffffff"},
+      {"CapAmb:\t0000000000000000", "CapAmb:\t0000000000200000"},
+      {"CapEff:\t", "CapEf:\t"},
+      {"PPid:\t1\n", "PPid:\t0\n"},
+      {"PPid:\t1\n", "PPid:\t11\n"},
+      {"NoNewPrivs:\t1", "NoNewPrivs:\t0"},
+      {"Seccomp:\t2", "Seccomp:\t0"},
+      {"Seccomp_filters:\t2", "Seccomp_filters:\t1"},
+      {"Uid:\t0\t0\t0\t0", "Uid:\t0\t0\t0\t5"}};
+  for (const auto& [from, to] : changes) {
+    CAPTURE(to);
+    std::string bad = good;
+    bad.replace(bad.find(from), std::string(from).size(), to);
+    CHECK(!detail::check_newcomer(bad, 0x2b, 0));
+  }
+  CHECK(!detail::check_newcomer(good, 0x2b, 1001));
+  CHECK(!detail::check_newcomer("", 0x2b, 0));
+}
