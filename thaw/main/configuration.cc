@@ -46,6 +46,23 @@ const std::map<std::string, Setter>& setters() {
          c.fleet.max_starting = static_cast<std::size_t>(std::max<std::int64_t>(value, 0));
          return value > 0;
        }},
+      {"cold_start.forked",
+       [](const toml::node& node, Configuration& c) {
+         c.templates.enabled = node.value_or(true);
+         return node.is_boolean();
+       }},
+      {"cold_start.templates",
+       [](const toml::node& node, Configuration& c) {
+         const auto value = node.value_or(std::int64_t{-1});
+         c.templates.max = static_cast<std::size_t>(std::max<std::int64_t>(value, 0));
+         return value >= 0;
+       }},
+      {"cold_start.template_min_free_mb",
+       [](const toml::node& node, Configuration& c) {
+         const auto value = node.value_or(std::int64_t{-1});
+         c.templates.min_free_bytes = static_cast<std::uint64_t>(value) << 20;
+         return value >= 0;
+       }},
       {"containers.default_memory_mb",
        [](const toml::node& node, Configuration& c) {
          const auto value = node.value_or(std::int64_t{-1});

@@ -9,11 +9,13 @@
 
 #include "thaw/base/result.h"
 #include "thaw/control/fleet.h"
+#include "thaw/worker/templates.h"
 
 namespace thaw::main_program {
 
 struct Configuration {
   control::FleetOptions fleet;
+  worker::TemplateSettings templates;
   std::string bridge_address = "auto";           // [network] bridge
   std::string cache_folder = "/var/cache/thaw";  // [images] cache; THAW_IMAGE_CACHE wins
   int ephemeral_volume_s = 900;                  // [volumes] ephemeral_timeout_s

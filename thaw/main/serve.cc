@@ -89,6 +89,7 @@ struct Program {
   gateway::HttpRouter router;
   gateway::HttpRouter signed_only;
   std::unique_ptr<net::Server> server;
+  std::unique_ptr<worker::Templates> templates;
   std::unique_ptr<worker::Worker> worker;
   std::unique_ptr<worker::MountLayers> mounts;
   std::unique_ptr<worker::Volumes> volumes;
@@ -144,7 +145,10 @@ Result<void> Program::connect() {
   http.emplace(loop);
   net::HttpHandler handler = [this](net::HttpExchange& exchange) { return router.serve(exchange); };
   server = std::make_unique<net::Server>(loop, table, handler, net::ServerLimits{});
-  worker = std::make_unique<worker::Worker>(loop, pool, *spawner, *server, *logs, run_folder);
+  templates =
+      std::make_unique<worker::Templates>(loop, *spawner, run_folder, configuration.templates);
+  worker = std::make_unique<worker::Worker>(loop, pool, *spawner, *server, *logs, *templates,
+                                            run_folder);
   mounts = std::make_unique<worker::MountLayers>(pool, *blobs, data + "/mounts");
   volumes = std::make_unique<worker::Volumes>(loop, data + "/volumes");
   client_packages = std::make_unique<dialect::modal::ClientPackages>(
@@ -272,6 +276,7 @@ Task<void> Program::end() {
     }
   };
   told("containers", co_await fleet->shut_down(monotonic_now() + grace));
+  told("templates", co_await templates->shut_down());
   told("connections", co_await server->drain(monotonic_now() + 2s));
   told("dialect", co_await modal->stop());
   told("volumes", co_await volumes->stop());

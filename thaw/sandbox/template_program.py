@@ -29,6 +29,7 @@ CLONE_NEWIPC, CLONE_NEWPID, CLONE_NEWNET = 0x08000000, 0x20000000, 0x40000000
 SYS_CAPSET = 126 if os.uname().machine == "x86_64" else 91
 SYS_SECCOMP = 317 if os.uname().machine == "x86_64" else 277
 PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 23, 24, 38
+PR_SET_MM, PR_SET_MM_MAP = 35, 14
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 CAPABILITY_VERSION_3 = 0x20080522
 START_FILE = "/run/thaw-start"
@@ -172,6 +173,25 @@ def apply_filter(program):
          ctypes.byref(described))
 
 
+def show(argv, environment):
+    """Makes /proc/self/cmdline and environ, and so `ps`, tell of the container, not the template.
+    A kernel without checkpoint/restore cannot; nothing depends on it."""
+    arguments = b"\0".join(argv) + b"\0"
+    entries = b"".join(name + b"=" + value + b"\0" for name, value in environment.items())
+    show.buffer = ctypes.create_string_buffer(arguments + entries, len(arguments + entries))
+    start = ctypes.addressof(show.buffer)
+    middle = start + len(arguments)
+    with open("/proc/self/stat", "rb") as stat:
+        fields = stat.read().rpartition(b")")[2].split()
+    libc.sbrk.restype = ctypes.c_void_p
+    areas = [int(fields[number - 3]) for number in (26, 27, 45, 46, 47)]
+    areas += [libc.sbrk(ctypes.c_long(0)), int(fields[28 - 3])]
+    areas += [start, middle, middle, middle + len(entries)]
+    described = ctypes.create_string_buffer(struct.pack("=12QII", *areas, 0, 0, 0xFFFFFFFF))
+    size = struct.calcsize("=12QII")
+    libc.prctl(PR_SET_MM, ctypes.c_ulong(PR_SET_MM_MAP), described, ctypes.c_ulong(size), 0)
+
+
 def seed():
     """What a fresh process would not share with another one."""
     fresh = os.urandom(64)
@@ -239,6 +259,7 @@ def become_container(request, hello, standard_output, standard_error):
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     seed()
+    show(argv, environment)
     while os.getppid() != 1:  # until the one in between has gone
         time.sleep(0.0002)
     drop_powers(kept, uid, gid, groups)

@@ -36,6 +36,10 @@ if what == "status":
             print(line.split(":")[0], *line.split()[1:])
     print("fds", sorted(int(n) for n in os.listdir("/proc/self/fd"))[:-1])
     print("adj", open("/proc/self/oom_score_adj").read().strip())
+if what == "environ":
+    print(open("/proc/self/cmdline").read().replace("\\0", " "),
+          "SECRET" in open("/proc/self/environ").read(),
+          "GREETING=hello" in open("/proc/self/environ").read())
 if what == "setns":
     import ctypes
     libc = ctypes.CDLL(None, use_errno=True)
@@ -182,6 +186,14 @@ TEST_CASE("a fork has a function's powers, user and descriptors, and cannot ente
     pids.push_back(pid);
   }
   CHECK(pids.size() == 2);  // PID 1 and itself: not the template, not who built it
+  it.house.run(made->sandbox().remove());
+}
+
+TEST_CASE("a fork's command line and environment are its own, also for the kernel") {
+  if (skipped()) return;
+  TemplateHouse it;
+  auto made = it.start_template();
+  CHECK(it.fork_to_end(*made, {"environ"}).out == "python -u -m job environ  False True\n");
   it.house.run(made->sandbox().remove());
 }
 

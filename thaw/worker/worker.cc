@@ -63,6 +63,8 @@ std::size_t incomplete_tail(const std::string& text) {
   return 0;
 }
 
+}  // namespace
+
 class LocalContainer final : public RunningContainer {
  public:
   LocalContainer(async::Loop& loop, net::Server& server, logs::LogHub& logs, std::string folder,
@@ -75,11 +77,17 @@ class LocalContainer final : public RunningContainer {
         function_(plan.function),
         pumps_(loop) {}
 
-  void begin(std::unique_ptr<sandbox::Sandbox> sandbox) {
+  void begin(std::unique_ptr<sandbox::Sandbox> sandbox, model::Level level,
+             Templates::Lease from = nullptr) {
+    level_ = level;
+    template_ = std::move(from);
     sandbox_ = std::move(sandbox);
     pumps_.start("container output", pump(*this, logs::Channel::out));
     pumps_.start("container output", pump(*this, logs::Channel::err));
   }
+
+  void note_fallback(Fallback fallback) { fallbacks_.push_back(std::move(fallback)); }
+  bool has_begun() const { return sandbox_ != nullptr; }
 
   sandbox::Sandbox& sandbox() override { return *sandbox_; }
   model::Level level() const override { return level_; }
@@ -165,18 +173,18 @@ class LocalContainer final : public RunningContainer {
   model::Level level_ = model::Level::booted;
   std::vector<Fallback> fallbacks_;
   std::unique_ptr<sandbox::Sandbox> sandbox_;
+  Templates::Lease template_;  // while what was forked from it lives
   async::TaskGroup pumps_;
 };
 
-}  // namespace
-
 Worker::Worker(async::Loop& loop, async::Pool& pool, sandbox::Spawner& spawner, net::Server& server,
-               logs::LogHub& logs, std::string run_folder)
+               logs::LogHub& logs, Templates& templates, std::string run_folder)
     : loop_(loop),
       pool_(pool),
       spawner_(spawner),
       server_(server),
       logs_(logs),
+      templates_(templates),
       run_folder_(std::move(run_folder)) {}
 
 async::Task<std::unique_ptr<RunningContainer>> Worker::launch(LaunchPlan plan) {
@@ -205,13 +213,71 @@ async::Task<std::unique_ptr<RunningContainer>> Worker::launch(LaunchPlan plan) {
   spec.user = plan.user;
   spec.limits = plan.limits;
   spec.network = plan.network;
-  auto started = co_await spawner_.start(std::move(spec));
-  if (!started) {
-    (void)co_await container->remove();
-    co_return std::move(started).error();
+  for (const model::Level level : plan.levels) {
+    if (level == model::Level::forked && plan.fork) {
+      if (auto tried = co_await fork(*container, plan, spec); !tried) {
+        (void)co_await container->remove();
+        co_return std::move(tried).error();
+      }
+    }
+    if (level == model::Level::booted || container->has_begun()) {
+      break;
+    }
   }
-  container->begin(std::move(*started));
+  if (!container->has_begun()) {
+    auto started = co_await spawner_.start(std::move(spec));
+    if (!started) {
+      (void)co_await container->remove();
+      co_return std::move(started).error();
+    }
+    container->begin(std::move(*started), model::Level::booted);
+    if (plan.fork) {
+      templates_.want(*plan.fork);
+    }
+  }
   co_return std::unique_ptr<RunningContainer>(std::move(container));
+}
+
+namespace {
+
+std::string fork_failure(const Error& error) {
+  switch (error.code()) {
+    case Code::resource_exhausted: return "template_busy";
+    case Code::deadline_exceeded: return "fork_timeout";
+    case Code::failed_precondition: return "not_fit";
+    default: return "fork_failed";
+  }
+}
+
+}  // namespace
+
+// Begins the container, or notes why not; an Error only if the task was cancelled.
+async::Task<void> Worker::fork(LocalContainer& container, const LaunchPlan& plan,
+                               sandbox::SandboxSpec spec) {
+  // Whether a fork of this template is fit depends on the function's own files.
+  const std::string user = plan.function;
+  Templates::Offer offer = templates_.offer(*plan.fork, user);
+  if (!offer.lease) {
+    container.note_fallback({model::Level::forked, std::move(offer.reason), ""});
+    co_return ok();
+  }
+  spec.fork_from = offer.id;
+  spec.workspace = plan.fork->workspace;
+  auto started = co_await spawner_.start(std::move(spec));
+  if (started) {
+    templates_.note(offer.lease, user, Templates::Outcome::forked);
+    container.begin(std::move(*started), model::Level::forked, std::move(offer.lease));
+    co_return ok();
+  }
+  if (started.error().code() == Code::cancelled) {
+    co_return started.error();
+  }
+  std::string reason = fork_failure(started.error());
+  const bool refused = reason == "not_fit";
+  templates_.note(offer.lease, user,
+                  refused ? Templates::Outcome::refused : Templates::Outcome::failed);
+  container.note_fallback({model::Level::forked, std::move(reason), started.error().to_string()});
+  co_return ok();
 }
 
 }  // namespace thaw::worker

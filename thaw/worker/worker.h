@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "thaw/model/level.h"
 #include "thaw/net/server.h"
 #include "thaw/sandbox/sandbox.h"
+#include "thaw/worker/templates.h"
 
 namespace thaw::worker {
 
@@ -49,7 +51,10 @@ struct LaunchPlan {
   bool wants_socket = true;
   // What may be tried, in this order; booted comes last in any case. A level that the plan has
   // nothing for is passed over; one that fails gives way to the next in the same launch.
-  std::vector<model::Level> levels = {model::Level::booted};
+  std::vector<model::Level> levels = {model::Level::forked, model::Level::restored,
+                                      model::Level::booted};
+  // What it takes to be forked from a template; none: it cannot be.
+  std::optional<ForkPlan> fork;
 };
 
 // What the container is working on, for the labels of its log lines.
@@ -91,20 +96,25 @@ class RunningContainer {
   virtual async::Task<void> remove() = 0;
 };
 
+class LocalContainer;
+
 class Worker {
  public:
   // `run_folder` is short (a socket's path has at most 107 letters), such as /run/thaw/ab12.
   Worker(async::Loop& loop, async::Pool& pool, sandbox::Spawner& spawner, net::Server& server,
-         logs::LogHub& logs, std::string run_folder);
+         logs::LogHub& logs, Templates& templates, std::string run_folder);
 
   async::Task<std::unique_ptr<RunningContainer>> launch(LaunchPlan plan);
 
  private:
+  async::Task<void> fork(LocalContainer& container, const LaunchPlan& plan,
+                         sandbox::SandboxSpec spec);
   async::Loop& loop_;
   async::Pool& pool_;
   sandbox::Spawner& spawner_;
   net::Server& server_;
   logs::LogHub& logs_;
+  Templates& templates_;
   std::string run_folder_;
 };
 

@@ -65,6 +65,23 @@ pb::ContainerArguments arguments_for(Context& cx, const model::FunctionSpec& spe
   return arguments;
 }
 
+// What a container's interpreter is shaped by, without what is the container's or secret.
+std::vector<std::string> template_env(const std::vector<std::string>& env) {
+  constexpr std::string_view per_container[] = {"MODAL_TASK_ID", "MODAL_IMAGE_ID",
+                                                "MODAL_ENVIRONMENT", "MODAL_SERVER_URL",
+                                                "MODAL_CONTAINER_ARGUMENTS_PATH"};
+  std::vector<std::string> chosen;
+  for (const std::string& entry : env) {
+    const std::string_view name = std::string_view(entry).substr(0, entry.find('='));
+    const bool is_own = std::find(std::begin(per_container), std::end(per_container), name) !=
+                        std::end(per_container);
+    if (!is_own && (worker::shapes_interpreter(name) || name.starts_with("MODAL_"))) {
+      chosen.push_back(entry);
+    }
+  }
+  return chosen;
+}
+
 std::string python_path(const std::vector<std::string>& env) {
   for (const std::string& entry : env) {
     if (entry.starts_with("PYTHONPATH=") && entry.size() > 11) {
@@ -88,13 +105,15 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
         " has no Python; start from Image.debian_slim or add Python to it");
   }
   const std::string version = client_version_of(cx_, *spec);
+  std::vector<sandbox::BindMount> client;
   if (!version.empty()) {
     THAW_CO_TRY(const ClientFolders folders,
                 co_await cx_.parts.client_packages.folders(version, python));
-    plan.binds.push_back({folders.package, "/pkg"});
+    client.push_back({folders.package, "/pkg"});
     if (!folders.dependencies.empty()) {
-      plan.binds.push_back({folders.dependencies, "/__modal/deps"});
+      client.push_back({folders.dependencies, "/__modal/deps"});
     }
+    plan.binds.insert(plan.binds.end(), client.begin(), client.end());
   }
   for (const model::VolumeMount& mount : spec->volumes) {
     // The client knows a volume by this path too; who has a part of it does not see the rest.
@@ -129,6 +148,15 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
     plan.cwd = "/root";
   }
   plan.argv = {"python", "-u", "-m", "modal._container_entrypoint"};
+  if (!version.empty()) {
+    worker::ForkPlan fork;
+    fork.workspace = spec->workspace.str();
+    fork.layers = built->image.layers;
+    fork.binds = std::move(client);
+    fork.env = template_env(plan.env);
+    fork.modules = {"modal._container_entrypoint"};
+    plan.fork = std::move(fork);
+  }
   const pb::ContainerArguments arguments =
       arguments_for(cx_, *spec, plan.id, std::move(definition));
   plan.files.push_back({arguments_file, arguments.SerializeAsString()});

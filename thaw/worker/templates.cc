@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/worker/templates.h"
+
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <system_error>
+
+#include "thaw/base/log.h"
+#include "thaw/logs/log_hub.h"
+#include "thaw/os/files.h"
+#include "thaw/worker/worker.h"
+
+namespace thaw::worker {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* program_file = "template.py";
+constexpr Duration ready_patience = 60s;  // a machine under load, an image full of modules
+constexpr Duration unfit_time = 600s;
+constexpr std::size_t max_remembered = 1000;
+constexpr int max_failures = 3;
+
+std::string key_of(const ForkPlan& plan) {
+  std::string key = plan.workspace;
+  const auto add = [&key](std::string_view text) {
+    key += '\0';
+    key += text;
+  };
+  for (const std::string& layer : plan.layers) {
+    add(layer);
+  }
+  for (const sandbox::BindMount& bind : plan.binds) {
+    add(bind.source);
+    add(bind.target);
+  }
+  std::vector<std::string> env = plan.env;
+  std::sort(env.begin(), env.end());
+  for (const std::string& entry : env) {
+    add(entry);
+  }
+  for (const std::string& module : plan.modules) {
+    add(module);
+  }
+  return key;
+}
+
+std::uint64_t available_memory() {
+  std::ifstream in("/proc/meminfo");
+  std::string name, unit;
+  std::uint64_t kilobytes = 0;
+  while (in >> name >> kilobytes) {
+    std::getline(in, unit);
+    if (name == "MemAvailable:") {
+      return kilobytes << 10;
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+bool shapes_interpreter(std::string_view name) {
+  for (const std::string_view exact : {"PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR"}) {
+    if (name == exact) {
+      return true;
+    }
+  }
+  for (const std::string_view prefix : {"PYTHON",
+                                        "LD_",
+                                        "LC_",
+                                        "MALLOC_",
+                                        "GLIBC_",
+                                        "OMP_",
+                                        "GOMP_",
+                                        "KMP_",
+                                        "MKL_",
+                                        "OPENBLAS_",
+                                        "GOTO_",
+                                        "BLIS_",
+                                        "NUMEXPR_",
+                                        "CUDA_",
+                                        "NVIDIA_",
+                                        "OPENSSL_",
+                                        "SSL_",
+                                        "GRPC_",
+                                        "PROTOCOL_BUFFERS_",
+                                        "AIOHTTP_",
+                                        "MULTIDICT_",
+                                        "YARL_",
+                                        "FROZENLIST_"}) {
+    if (name.starts_with(prefix)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+class Templates::Entry {
+ public:
+  Entry(async::Loop& loop, std::string key_, ForkPlan plan_, std::uint64_t number)
+      : key(std::move(key_)),
+        plan(std::move(plan_)),
+        id("tt-" + std::to_string(number)),
+        pumps(loop) {}
+
+  // What it prints goes nowhere, but its last words tell why it failed.
+  static async::Task<void> drain(Entry& self, logs::Channel channel) {
+    while (true) {
+      sandbox::Sandbox& sandbox = self.running->sandbox();
+      THAW_CO_TRY(const auto piece, channel == logs::Channel::out ? co_await sandbox.read_stdout()
+                                                                  : co_await sandbox.read_stderr());
+      if (!piece) {
+        co_return ok();
+      }
+      if (channel == logs::Channel::err) {
+        self.last_words += *piece;
+        self.last_words.erase(
+            0, self.last_words.size() - std::min<std::size_t>(self.last_words.size(), 600));
+      }
+    }
+  }
+
+  enum class State { starting, ready, retired };
+
+  std::string key;
+  ForkPlan plan;
+  model::ContainerId id;
+  State state = State::starting;
+  Instant used = monotonic_now();
+  int failures = 0;  // in a row
+  std::unique_ptr<sandbox::Template> running;
+  std::string last_words;
+  async::Event changed;
+  async::TaskGroup pumps;
+};
+
+Templates::Templates(async::Loop& loop, sandbox::Spawner& spawner, std::string run_folder,
+                     TemplateSettings settings)
+    : loop_(loop),
+      spawner_(spawner),
+      run_folder_(std::move(run_folder)),
+      settings_(settings),
+      tasks_(loop) {}
+
+Templates::~Templates() = default;
+
+Templates::Offer Templates::offer(const ForkPlan& plan, const std::string& user) {
+  if (!settings_.enabled || shutting_down_) {
+    return {nullptr, {}, "switched_off"};
+  }
+  const std::string key = key_of(plan);
+  const auto unfit = unfit_.find(key + '\0' + user);
+  if (unfit != unfit_.end() && unfit->second > monotonic_now()) {
+    return {nullptr, {}, "not_fit"};
+  }
+  const auto found = entries_.find(key);
+  if (found == entries_.end()) {
+    return {nullptr, {}, failures_.contains(key) ? "template_failed" : "no_template"};
+  }
+  if (found->second->state == Entry::State::starting) {
+    return {nullptr, {}, "template_starting"};
+  }
+  found->second->used = monotonic_now();
+  return {found->second, found->second->id, ""};
+}
+
+void Templates::want(const ForkPlan& plan) {
+  std::string key = key_of(plan);
+  const auto failed = failures_.find(key);
+  if (!settings_.enabled || shutting_down_ || settings_.max == 0 || entries_.contains(key) ||
+      (failed != failures_.end() && failed->second.not_before > monotonic_now())) {
+    return;
+  }
+  make_room(1);
+  auto entry = std::make_shared<Entry>(loop_, key, plan, ++made_);
+  entries_[std::move(key)] = entry;
+  if (tasks_.size() == 0) {
+    tasks_.start("memory for templates", watch_memory(*this));
+  }
+  tasks_.start("template " + entry->id.str(), run(*this, std::move(entry)));
+}
+
+void Templates::note(const Lease& lease, const std::string& user, Outcome outcome) {
+  if (outcome == Outcome::forked) {
+    lease->failures = 0;
+    return;
+  }
+  if (outcome == Outcome::refused) {
+    if (unfit_.size() >= max_remembered) {
+      unfit_.clear();
+    }
+    unfit_[lease->key + '\0' + user] = monotonic_now() + unfit_time;
+    return;
+  }
+  if (++lease->failures >= max_failures) {
+    log_warning("a template fails to fork and is replaced", {{"template", lease->id.str()}});
+    retire(*lease);
+  }
+}
+
+// The program ends and with it most of the memory; the task of the entry does the rest.
+void Templates::retire(Entry& entry) {
+  if (entry.state == Entry::State::retired) {
+    return;
+  }
+  entry.state = Entry::State::retired;
+  if (entry.running) {
+    (void)entry.running->sandbox().signal(SIGTERM);
+  }
+  entry.changed.notify_all();
+  const auto found = entries_.find(entry.key);
+  if (found != entries_.end() && found->second.get() == &entry) {
+    const Lease kept = found->second;
+    entries_.erase(found);
+  }
+}
+
+// Retires the least recently used until `room` more may be made.
+void Templates::make_room(std::size_t room) {
+  while (!entries_.empty() && entries_.size() + room > settings_.max) {
+    const auto oldest = std::min_element(
+        entries_.begin(), entries_.end(),
+        [](const auto& a, const auto& b) { return a.second->used < b.second->used; });
+    retire(*Lease(oldest->second));
+  }
+}
+
+async::Task<void> Templates::watch_memory(Templates& self) {
+  while (true) {
+    THAW_CO_TRY_VOID(co_await async::sleep_for(2s));
+    if (!self.entries_.empty() && available_memory() < self.settings_.min_free_bytes) {
+      log_info("memory is short: a template goes", {});
+      self.make_room(self.settings_.max - self.entries_.size() + 1);
+    }
+    for (const auto& [key, entry] : self.entries_) {
+      if (entry->state == Entry::State::starting && entry->running &&
+          entry->used + ready_patience < monotonic_now()) {
+        (void)entry->running->sandbox().signal(SIGTERM);
+      }
+    }
+  }
+}
+
+sandbox::SandboxSpec Templates::spec_for(const Entry& entry) const {
+  sandbox::SandboxSpec spec;
+  spec.id = entry.id;
+  spec.workspace = entry.plan.workspace;
+  spec.profile = sandbox::Profile::templated;
+  spec.layers = entry.plan.layers;
+  spec.binds = entry.plan.binds;
+  spec.binds.push_back({run_folder_ + "/" + entry.id.str(), container_folder});
+  spec.argv = {"python", "-u", std::string(container_folder) + "/" + program_file};
+  spec.argv.insert(spec.argv.end(), entry.plan.modules.begin(), entry.plan.modules.end());
+  spec.env = entry.plan.env;
+  spec.hostname = "template";
+  // It talks to nobody, and imports what its tenant's image holds.
+  spec.network = sandbox::SandboxSpec::Network::none;
+  spec.limits.memory_bytes = std::uint64_t{4} << 30;
+  spec.limits.pids = 512;
+  return spec;
+}
+
+// From its start to the end of its program.
+async::Task<void> Templates::live(Templates& self, Lease entry) {
+  THAW_CO_TRY_VOID(co_await async::sleep_for(self.settings_.delay));
+  if (entry->state == Entry::State::retired) {
+    co_return ok();
+  }
+  if (available_memory() < self.settings_.min_free_bytes) {
+    co_return Error::resource_exhausted("memory is short");
+  }
+  const std::string folder = self.run_folder_ + "/" + entry->id.str();
+  THAW_CO_TRY_VOID(os::make_folders(folder, 0700));
+  THAW_CO_TRY_VOID(os::create_text(folder + "/" + program_file, sandbox::template_program(), 0600));
+  sandbox::SandboxSpec spec = self.spec_for(*entry);
+  const Instant started = monotonic_now();
+  THAW_CO_TRY(entry->running, co_await self.spawner_.start_template(std::move(spec)));
+  entry->pumps.start("template output", Entry::drain(*entry, logs::Channel::out));
+  entry->pumps.start("template output", Entry::drain(*entry, logs::Channel::err));
+  THAW_CO_TRY(const auto first, co_await entry->running->read_message());
+  if (!first || !first->starts_with("ready")) {
+    co_return Error::unavailable("the template's program ended before it was ready: " +
+                                 entry->last_words);
+  }
+  if (entry->state == Entry::State::retired) {
+    co_return ok();
+  }
+  entry->state = Entry::State::ready;
+  self.failures_.erase(entry->key);
+  const auto took =
+      std::chrono::duration_cast<std::chrono::milliseconds>(monotonic_now() - started);
+  log_info("template ready", {{"template", entry->id.str()},
+                              {"ms", std::to_string(took.count())},
+                              {"left out", first->substr(std::min<std::size_t>(6, first->size()))},
+                              {"bytes", std::to_string(entry->running->sandbox().memory_bytes())}});
+  while (true) {
+    // It has nothing more to say; its end is what is waited for.
+    THAW_CO_TRY(const auto more, co_await entry->running->read_message());
+    if (!more) {
+      co_return ok();
+    }
+  }
+}
+
+async::Task<void> Templates::run(Templates& self, Lease entry) {
+  const Result<void> lived = co_await live(self, entry);
+  co_await async::forget_cancellation();
+  const bool was_asked_to = entry->state == Entry::State::retired;
+  self.retire(*entry);
+  if (!lived && !was_asked_to) {
+    Failure& failure = self.failures_[entry->key];
+    failure.not_before = monotonic_now() + 10s * (1 << std::min(failure.count, 8));
+    ++failure.count;
+    log_warning("no template could be made",
+                {{"template", entry->id.str()}, {"error", lived.error().to_string()}});
+  }
+  while (!self.shutting_down_ && entry.use_count() > 1) {
+    THAW_CO_TRY([[maybe_unused]] const bool told,
+                co_await entry->changed.wait(monotonic_now() + 1s));
+  }
+  Result<void> removed = ok();
+  if (entry->running) {
+    removed = co_await entry->running->sandbox().remove();
+    THAW_CO_TRY_VOID(co_await entry->pumps.stop());
+  }
+  std::error_code error;
+  fs::remove_all(self.run_folder_ + "/" + entry->id.str(), error);
+  co_return removed;
+}
+
+async::Task<void> Templates::shut_down() {
+  shutting_down_ = true;
+  while (!entries_.empty()) {
+    retire(*Lease(entries_.begin()->second));
+  }
+  co_return co_await tasks_.stop();
+}
+
+}  // namespace thaw::worker
