@@ -5,6 +5,7 @@ import os
 import pathlib
 import statistics
 import subprocess
+import time
 
 import systems
 
@@ -28,6 +29,21 @@ def run_wrk(port, path, body, connections, seconds, pids):
             "per_s": good / result["seconds"], "per_cpu_s": good / used if used else 0,
             "p50_ms": result["p50_us"] / 1e3, "p99_ms": result["p99_us"] / 1e3,
             "max_ms": result["max_us"] / 1e3, "rss_mb": rss, "pss_mb": pss}
+
+
+def watch_idle(seconds, pids):
+    """What the processes cost while nobody asks anything."""
+    before = systems.cpu_seconds(pids())
+    time.sleep(seconds)
+    used = systems.cpu_seconds(pids()) - before
+    rss, pss = systems.memory_mb(pids())
+    return {"cpu_ms_per_s": used / seconds * 1e3, "rss_mb": rss, "pss_mb": pss}
+
+
+def idle_row(workload, system, level, runs):
+    return {"workload": workload, "system": system, "level": level, "n": len(runs),
+            **{name: round(statistics.median(run[name] for run in runs), 1)
+               for name in ("cpu_ms_per_s", "rss_mb", "pss_mb")}}
 
 
 def warm_row(workload, system, level, runs):

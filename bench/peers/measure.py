@@ -27,6 +27,7 @@ import workloads  # noqa: E402
 OUT = HERE.parents[1] / "build/bench"
 CONNECTIONS = (1, 32)
 MODEL_CALLS = 8
+IDLE_SECONDS = 2
 PRIME_TRIES = 10
 
 
@@ -37,7 +38,7 @@ def say(text):
 class Bench:
     def __init__(self, options):
         self.options = options
-        self.starts, self.warm, self.failed = {}, {}, {}
+        self.starts, self.warm, self.idle, self.failed = {}, {}, {}, {}
         self.expected = {"trivial": {"text": systems.TEXT, "length": len(systems.TEXT)},
                          "llm": {"tokens": workloads.llm_oracle()}}
         self.thaw = on_thaw.Thaw().start()
@@ -47,6 +48,10 @@ class Bench:
 
     def keep_warm(self, workload, system, level, run):
         self.warm.setdefault((workload, system, level), []).append(run)
+
+    def keep_idle(self, workload, system, level, pids):
+        run = load.watch_idle(IDLE_SECONDS, pids)
+        self.idle.setdefault((f"{workload}-idle", system, level), []).append(run)
 
     # --- one turn of a system -----------------------------------------------------------------
 
@@ -77,6 +82,7 @@ class Bench:
             if not measured:
                 return
             self.keep_start(f"{workload}-start", name, "", seconds)
+            self.keep_idle(workload, name, "", peer.processes)
             if workload == "trivial":
                 self.load("trivial", name, "", peer.port, peer.path, peer.body, peer.processes)
             else:
@@ -106,6 +112,8 @@ class Bench:
             self.thaw.ask("L4", "llm")
             self.ask_model("thaw", "L0", lambda: self.thaw.ask("L4", "llm"), self.thaw.pids)
         self.thaw.zero("L4", workload)
+        if measured:
+            self.keep_idle(workload, "thaw", "zero", self.thaw.pids)
         if measured and workload == "trivial":
             self.keep_start("trivial-start", "thaw, with its server", "L4",
                             self.thaw.server_and_all("trivial", expected))
@@ -155,14 +163,15 @@ class Bench:
         rows = [report.row_of(workload, level, runs, system)
                 for (workload, system, level), runs in self.starts.items()]
         rows += [load.warm_row(*key, runs) for key, runs in self.warm.items()]
+        rows += [load.idle_row(*key, runs) for key, runs in self.idle.items()]
         judge(rows, json.loads((HERE / "whys.json").read_text()))
         return sorted(rows, key=lambda row: (row["workload"], "thaw" not in row["system"],
-                                             row["p50_ms"]))
+                                             row.get("p50_ms", 0)))
 
 
 # What is better when larger; of the others the smaller is better.
 LARGER = ("requests_per_s", "requests_per_cpu_s")
-METRICS = ("p50_ms", "p99_ms", *LARGER, "pss_mb")
+METRICS = ("p50_ms", "p99_ms", *LARGER, "pss_mb", "cpu_ms_per_s")
 
 
 def judge(rows, whys):
@@ -175,30 +184,39 @@ def judge(rows, whys):
         row["against_thaw"] = {}
         for metric in METRICS:
             if metric in row:
-                best = (max if metric in LARGER else min)(other[metric] for other in mine)
-                ahead = best >= row[metric] if metric in LARGER else best <= row[metric]
-                verdict = {"thaw": best, "ahead": ahead}
-                if not ahead:
-                    found = whys.get(row["workload"], {})
-                    verdict["why"] = found.get(f"{row['system']} {metric}", found.get(metric, ""))
-                row["against_thaw"][metric] = verdict
+                row["against_thaw"][metric] = verdict_on(row, metric, mine, whys)
+
+
+def verdict_on(row, metric, mine, whys):
+    with_it = [other for other in mine if metric in other]
+    if not with_it:
+        return {"ahead": False, "thaw": None, "why": "not measured of Thaw"}
+    best = (max if metric in LARGER else min)(with_it, key=lambda other: other[metric])
+    ahead = best[metric] >= row[metric] if metric in LARGER else best[metric] <= row[metric]
+    verdict = {"thaw": best[metric], "by": f"{best['system']} {best['level']}", "ahead": ahead}
+    if not ahead:
+        found = whys.get(row["workload"], {})
+        verdict["why"] = found.get(f"{row['system']} {metric}", found.get(metric, ""))
+    return verdict
 
 
 def print_table(rows):
     head = ("workload", "system", "level", "n", "p50 ms", "p99 ms", "max ms", "req/s", "req/cpu-s",
-            "PSS MB", "errors", "behind in")
+            "PSS MB", "cpu ms/s", "errors", "behind in")
     lines = [head]
     for row in rows:
         behind = [metric for metric, verdict in row.get("against_thaw", {}).items()
                   if not verdict["ahead"]]
-        shown = [row["workload"], row["system"], row["level"], row["n"],
-                 f"{row['p50_ms']:.2f}", f"{row['p99_ms']:.2f}", f"{row['max_ms']:.2f}"]
+        shown = [row["workload"], row["system"], row["level"], row["n"]]
+        shown += [f"{row[name]:.2f}" if name in row else ""
+                  for name in ("p50_ms", "p99_ms", "max_ms")]
         shown += [f"{row[name]:.0f}" if name in row else ""
-                  for name in ("requests_per_s", "requests_per_cpu_s", "pss_mb", "errors")]
+                  for name in ("requests_per_s", "requests_per_cpu_s", "pss_mb", "cpu_ms_per_s",
+                               "errors")]
         lines.append(tuple(map(str, [*shown, ", ".join(behind)])))
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     for line in lines:
-        cells = [f"{cell:<{w}}" if i in (0, 1, 2, 11) else f"{cell:>{w}}"
+        cells = [f"{cell:<{w}}" if i in (0, 1, 2, 12) else f"{cell:>{w}}"
                  for i, (cell, w) in enumerate(zip(line, widths))]
         print("  " + "  ".join(cells).rstrip())
     print("\n  'behind in': where Thaw's best row is not ahead of this peer")

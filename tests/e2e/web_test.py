@@ -3,11 +3,13 @@
 """Web endpoints over plain HTTP: functions, ASGI apps with streaming, servers, classes."""
 import concurrent.futures
 import json
+import socket
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
-from thaw_server import CALL_TIMEOUT, E2eTest, ThawServer, deploy, main
+from thaw_server import CALL_TIMEOUT, E2eTest, ThawServer, deploy, main, wait_until
 
 server = ThawServer.for_module()
 
@@ -34,6 +36,11 @@ def fetch_json(url, data=None, headers=None):
     return json.loads(fetch(url, data, headers)[2])
 
 
+def status_of(name):
+    shown = json.loads(server.thaw("ps", "--json", "--data", str(server.data)).stdout)
+    return next((view["status"] for view in shown if view["function"] == name), None)
+
+
 class Functions(E2eTest):
     server = server
 
@@ -49,6 +56,17 @@ class Functions(E2eTest):
         body = json.dumps({"numbers": [1, 2, 39]}).encode()
         headers = {"content-type": "application/json"}
         self.assertEqual(fetch_json(url_of("total"), body, headers), {"total": 42})
+
+    def test_a_request_whose_caller_left_while_it_waited_is_not_run(self):
+        url = urllib.parse.urlsplit(url_of("one_at_a_time"))
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            first = pool.submit(fetch_json, url.geturl() + "?name=first&seconds=3")
+            wait_until(lambda: status_of("one_at_a_time") == "busy", CALL_TIMEOUT, "it runs")
+            for _ in range(5):
+                with socket.create_connection((url.hostname, url.port)) as leaves:
+                    leaves.sendall(f"GET {url.path}?name=left HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            self.assertEqual(first.result()["seen"], ["first"])
+        self.assertEqual(fetch_json(url.geturl() + "?name=last")["seen"], ["first", "last"])
 
     def test_a_wrong_method_is_405_and_a_bad_body_422(self):
         with self.assertRaises(urllib.error.HTTPError) as caught:

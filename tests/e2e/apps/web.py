@@ -29,6 +29,17 @@ def broken():
     raise RuntimeError("broken on purpose")
 
 
+SEEN = []
+
+
+@app.function(max_containers=1)
+@modal.fastapi_endpoint()
+def one_at_a_time(name: str, seconds: float = 0):
+    SEEN.append(name)
+    time.sleep(seconds)
+    return {"seen": SEEN}
+
+
 @app.function()
 @modal.wsgi_app()
 def old_style():

@@ -86,7 +86,8 @@ std::string pickled_scope(const net::HttpRequest& request, const std::string& pa
 
 // The request's body as events. A body of known length ends with its last byte, so that a small one
 // is a single event; the end of another is an empty event.
-Task<void> pump_body(net::HttpExchange& exchange, std::shared_ptr<WebRequest> web) {
+Task<void> pump_body(Context& cx, model::CallId id, net::HttpExchange& exchange,
+                     std::shared_ptr<WebRequest> web) {
   std::uint64_t expected = 0;
   const auto length = exchange.request().headers.find("content-length");
   const bool known = length.has_value();
@@ -107,6 +108,8 @@ Task<void> pump_body(net::HttpExchange& exchange, std::shared_ptr<WebRequest> we
   // The application may wait for this to stop early.
   const Result<void> gone = co_await exchange.until_gone();
   if (gone) {
+    // If no container has it yet, none needs to.
+    (void)co_await cx.parts.queue.cancel(id);
     pb::Asgi event;
     event.mutable_http_disconnect();
     THAW_CO_TRY_VOID(co_await web->to_container.send(std::move(event)));
@@ -285,7 +288,7 @@ Task<void> serve_events(Context& cx, net::HttpExchange& exchange,
   if (websocket) {
     outcome = co_await answer_socket(cx, exchange, request, last);
   } else {
-    tasks.start("web request's body", pump_body(exchange, request));
+    tasks.start("web request's body", pump_body(cx, id, exchange, request));
     outcome = co_await answer_http(exchange, request, last);
   }
   co_await async::forget_cancellation();
