@@ -15,6 +15,7 @@ from measuring import BenchServer
 
 KEYS = ("forked", "restored", "frozen")
 SWITCHED_ON = {"L4": (), "L2": ("forked", "frozen"), "L3": ("restored",)}
+LEVEL_OF_NAME = {"warm": "L0", "frozen": "L1", "forked": "L2", "restored": "L3", "booted": "L4"}
 FREEZE_AFTER_S = 0.3  # sooner than usual, so that a run takes less long
 # The running and the frozen container of the forking server serve for L0 and L1.
 SERVER_OF = {"L0": "L2", "L1": "L2", "L2": "L2", "L3": "L3", "L4": "L4"}
@@ -50,7 +51,8 @@ def start_server(level):
 
 def level_of(start):
     """How the container was started: its level may be that of now, such as frozen."""
-    return start.get("started_by", start["level"])
+    level = start.get("started_by", start["level"])
+    return LEVEL_OF_NAME.get(level, level)
 
 
 class ColdServer(BenchServer):

@@ -22,11 +22,13 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 import ladder  # noqa: E402  (measuring, which it imports, enters the client's environment)
 import plain_criu  # noqa: E402
 import report  # noqa: E402
+import scale_out  # noqa: E402
 import workloads  # noqa: E402
 
 OUT = HERE.parents[1] / "build/bench"
 WARM_CALLS = 5  # of each round
 PRIME_TRIES = 20
+SCALE_OUTS = 3
 
 
 def say(text):
@@ -174,6 +176,24 @@ class Bench:
                     name = "llm-prompt-and-token-inside"
                     self.rows.append(report.row_of(name, level, inside))
 
+    def scale_out(self):
+        for level in ("L2", "L3"):
+            server, name = self.servers[level], scale_out.ScaleOut.name
+            if level in self.missing or not scale_out.prime(server, level):
+                self.missing.setdefault(f"{name} {level}", "the level was not used")
+                continue
+            runs = []
+            for _ in range(SCALE_OUTS):
+                seconds, containers, at_level = scale_out.one_run(server, level)
+                say(f"{name} {level}: {seconds:.2f} s, {containers} containers, {at_level} of them "
+                    f"{report.NAMES[level]}")
+                runs.append({"seconds": seconds, "containers": containers, "at_level": at_level})
+            server.bring_to_zero(scale_out.ScaleOut)
+            row = report.row_of(name, level, runs)
+            row["containers"] = [run["containers"] for run in runs]
+            row["at_level"] = [run["at_level"] for run in runs]
+            self.rows.append(row)
+
     def start_plain_criu(self):
         try:
             self.criu = plain_criu.PlainCriu()
@@ -224,6 +244,8 @@ def main():
         for workload in wanted:
             try:
                 bench.measure(workload)
+                if workload.name == "trivial":
+                    bench.scale_out()
             except Exception as problem:
                 bench.missing[workload.name] = f"{type(problem).__name__}: {problem}"
                 say(f"{workload.name}: failed: {problem}")

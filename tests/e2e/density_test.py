@@ -168,8 +168,9 @@ class Density(E2eTest):
         started = time.monotonic() - began
         restarted = rss_mb()
         print(
-            f"{FUNCTIONS} functions: registered in {registered:.1f} s; memory {before:.0f} MB before, "
-            f"{after:.0f} MB after, {restarted:.0f} MB after a restart, which takes {started:.2f} s; "
+            f"{FUNCTIONS} functions: registered in {registered:.1f} s; "
+            f"memory {before:.0f} MB before, {after:.0f} MB after, "
+            f"{restarted:.0f} MB after a restart, which takes {started:.2f} s; "
             f"idle {cpu_percent:.2f} % of one processor; look-up p50 "
             f"{statistics.median(took) * 1e3:.2f} ms, max {max(took) * 1e3:.2f} ms",
             flush=True,

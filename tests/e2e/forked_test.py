@@ -157,7 +157,8 @@ class Forked(E2eTest):
         other = ThawServer(config="[cold_start]\nforked = false\n").start()
         self.addCleanup(other.close)
         for word in ("one", "two"):
-            self.assertIn(f"said {word}", other.modal("run", "forked.py::speak", "--word", word).stdout)
+            shown = other.modal("run", "forked.py::speak", "--word", word).stdout
+            self.assertIn(f"said {word}", shown)
         self.assertNotIn("template ready", other.log_path.read_text())
 
 

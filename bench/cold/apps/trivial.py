@@ -15,3 +15,11 @@ app = modal.App("bench-cold-trivial", image=modal.Image.debian_slim(python_versi
 @app.function(enable_memory_snapshot=True, scaledown_window=WINDOW)
 def run():
     return {**INIT, "entered": time.time(), "output": 6 * 7}
+
+
+@app.function(enable_memory_snapshot=True, scaledown_window=WINDOW)
+def hold(number, seconds):
+    """Keeps its container, so that each input of a map needs one of its own."""
+    entered = time.time()
+    time.sleep(seconds)
+    return {**INIT, "entered": entered, "number": number, "task": os.environ["MODAL_TASK_ID"]}

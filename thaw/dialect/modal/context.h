@@ -65,9 +65,9 @@ struct Context {
   Settings settings;
   control::Fleet* fleet = nullptr;  // set once; the fleet needs the dialect's runtime first
 
-  std::unordered_map<model::AppId, Instant> last_heartbeat;  // of ephemeral apps
+  std::unordered_map<model::AppId, Instant> last_heartbeat;        // of ephemeral apps
   std::unordered_map<model::VolumeId, Instant> volume_heartbeats;  // of ephemeral volumes
-  std::set<model::AppId> left_alone;                         // detached apps whose client has gone
+  std::set<model::AppId> left_alone;  // detached apps whose client has gone
   std::unordered_map<std::string, model::FunctionId> web_labels;
   std::unordered_map<model::CallId, std::shared_ptr<WebRequest>> web_requests;
   std::deque<std::pair<Instant, model::CallId>> to_forget;  // read synchronous calls
