@@ -207,6 +207,8 @@ class Bench:
         print()
         report.print_table(self.rows)
         print()
+        report.print_stages(self.rows)
+        print()
         bars = report.judge(self.rows)
         context = {"bars": bars, "missing": self.missing, "other_levels_used": self.strays,
                    "machine": machine()}

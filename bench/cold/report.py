@@ -57,6 +57,14 @@ def print_table(rows):
         print("  " + "  ".join(cells).rstrip())
 
 
+def print_stages(rows):
+    print("  medians of the stages, ms: " + ", ".join(STAGES))
+    for row in rows:
+        if row.get("stages_ms"):
+            shown = [f"{row['stages_ms'].get(name, 0):8.1f}" for name in STAGES]
+            print(f"  {row['workload']:<28}{row['level']}  " + "".join(shown))
+
+
 def faster(rows, workload, level, times):
     fast, slow = find(rows, workload, level), find(rows, workload, "L4")
     if not fast or not slow:
