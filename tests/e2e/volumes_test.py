@@ -170,7 +170,7 @@ class CommandLine(E2eTest):
             deep = pathlib.Path(folder, "parcel", "inner", "deep.txt")
             self.assertEqual(deep.read_text(), "deep\n")
             self.assertEqual(cli("get", "e2e-verbs", "folder/top.txt", "-").stdout[:4], "top\n")
-            cli("get", "e2e-verbs", "/", pathlib.Path(folder))
+            cli("get", "--force", "e2e-verbs", "/", folder)
             self.assertTrue(pathlib.Path(folder, "folder", "top.txt").exists())
             cli("cp", "e2e-verbs", "folder/top.txt", "copy.txt")
             cli("cp", "-r", "e2e-verbs", "parcel", "folder")
