@@ -16,6 +16,13 @@ void learn(Duration& mean, Duration value) {
   mean = mean == Duration::zero() ? value : (mean * 7 + value) / 8;
 }
 
+// The time of such a start says nothing about the level that it ended with.
+bool tried_in_vain(const std::vector<worker::Fallback>& fallbacks) {
+  return std::any_of(fallbacks.begin(), fallbacks.end(), [](const worker::Fallback& fallback) {
+    return fallback.reason.ends_with("_failed") && fallback.reason != "template_failed";
+  });
+}
+
 bool serves_port(const model::FunctionSpec& spec) {
   return std::any_of(spec.web.begin(), spec.web.end(), [](const model::WebEndpoint& web) {
     return web.kind == model::WebEndpoint::Kind::server_port;
@@ -60,7 +67,7 @@ void Fleet::became_ready(Pool& pool, Container& container) {
   container.idle_since = container.moments.ready;
   const Duration start = container.moments.ready - container.moments.launching;
   learn(pool.start_time, start);
-  if (container.running && container.running->fallbacks().empty()) {
+  if (container.running && !tried_in_vain(container.running->fallbacks())) {
     parts_.measurements.started(container.spec->version, container.level, start);
   }
   pool.failures = 0;
