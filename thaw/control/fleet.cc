@@ -196,6 +196,14 @@ void Fleet::stop(Container& container, StopReason reason, Duration grace) {
 }
 
 void Fleet::refresh(const model::FunctionId& function) {
+  if (!pools_.contains(function)) {
+    // Nobody has called it yet: until somebody does, it costs its record in the catalog only.
+    const auto record = parts_.catalog.functions.find(function.str());
+    const auto live = record ? record->live() : nullptr;
+    if (!live || live->scaling.min_containers == 0) {
+      return;
+    }
+  }
   pool_of(function).stopped = false;
   pool_of(function).failures = 0;
   pool_of(function).no_start_before = Instant{};
