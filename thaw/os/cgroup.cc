@@ -245,7 +245,7 @@ bool Cgroup::is_frozen() const {
 
 Result<void> Cgroup::reclaim(std::uint64_t bytes) const {
   if (layout_.version == CgroupLayout::Version::v1) {
-    return Error::unimplemented("cgroups v1 cannot be asked for their memory");
+    return write_text(path(layout_.memory, "memory.force_empty"), "0");
   }
   auto written = write_text(path(layout_.memory, "memory.reclaim"), std::to_string(bytes));
   // It got less than was asked for: all there was.

@@ -64,7 +64,8 @@ class Cgroup {
   // Lets them go on, also those that were not stopped yet. Waits for nothing.
   Result<void> thaw() const;
   bool is_frozen() const;
-  // v2 only: gives back up to that much memory of the group; unimplemented on v1.
+  // Asks the kernel to free up to that much memory of the group (on v1: what it can): what is in
+  // files, and where there is swap the rest too. Waits for the disk.
   Result<void> reclaim(std::uint64_t bytes) const;
   // Kills what is inside, once, also what is frozen; processes die a little later.
   void kill() const;

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <optional>
 #include <string>
 
@@ -20,7 +21,9 @@ using namespace thaw::os;
 
 namespace {
 
-// A process in a cgroup of its own that does nothing but count.
+constexpr std::size_t ballast_bytes = 32u << 20;
+
+// A process in a cgroup of its own that holds some memory and does nothing but count.
 class Counting {
  public:
   explicit Counting(const CgroupLayout& layout)
@@ -28,16 +31,24 @@ class Counting {
     void* shared = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     REQUIRE(shared != MAP_FAILED);
     count_ = new (shared) std::atomic<std::uint64_t>(0);
+    in_group_ = new (count_ + 1) std::atomic<bool>(false);
     REQUIRE(group.make(Cgroup::Role::leaf));
     auto cloned = clone_process({});
     REQUIRE(cloned);
     if (cloned->pid == 0) {
+      while (!in_group_->load()) {
+      }
+      void* ballast = ::mmap(nullptr, ballast_bytes, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+      std::memset(ballast, 7, ballast_bytes);
       while (true) {
         count_->fetch_add(1);
       }
     }
     pid = cloned->pid;
     REQUIRE(group.add(pid));
+    in_group_->store(true);
+    REQUIRE(counts_on());
   }
   ~Counting() {
     group.kill();
@@ -70,6 +81,7 @@ class Counting {
 
  private:
   std::atomic<std::uint64_t>* count_ = nullptr;
+  std::atomic<bool>* in_group_ = nullptr;
 };
 
 // The layout, if this machine can freeze; says why not.
@@ -135,11 +147,22 @@ TEST_CASE("the memory of a frozen process can be paged out from outside") {
   const Counting process(*layout);
   REQUIRE(process.group.freeze());
   REQUIRE(process.reaches_frozen());
+  const std::uint64_t before = process.group.usage().memory_bytes;
   const auto advised = page_out(process.pid);
   REQUIRE_MESSAGE(advised, (advised ? "" : advised.error().to_string()));
   CHECK(*advised > 1u << 20);
-  if (memory->swap_free_bytes == 0) {
+  if (memory->swap_free_bytes < 2 * ballast_bytes) {
     std::puts("no swap: that private memory gets smaller is not tested here");
+  } else {
+    // What is on its way to the disk counts until it is there.
+    const Instant latest = monotonic_now() + 10s;
+    CHECK(process.group.reclaim(before));
+    std::uint64_t after = before;
+    while (after + ballast_bytes / 2 > before && monotonic_now() < latest) {
+      ::usleep(1000);
+      after = process.group.usage().memory_bytes;
+    }
+    CHECK(before > after + ballast_bytes / 2);
   }
   REQUIRE(process.group.thaw());
   CHECK(process.counts_on());

@@ -15,11 +15,11 @@ constexpr int looks_at_once = 8;
 
 std::uint64_t shrink(const os::Cgroup& cgroup) {
   const std::uint64_t before = cgroup.usage().memory_bytes;
-  if (!cgroup.reclaim(before)) {
-    for (const int pid : cgroup.processes()) {
-      (void)os::page_out(pid);
-    }
+  for (const int pid : cgroup.processes()) {
+    (void)os::page_out(pid);
   }
+  // What was written out still sits in the cache of the swap, and counts, until it is asked for.
+  (void)cgroup.reclaim(before);
   const std::uint64_t after = cgroup.usage().memory_bytes;
   return before > after ? before - after : 0;
 }
