@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -50,6 +51,21 @@ bool file_has_word(const char* path, const std::string& word) {
   return false;
 }
 
+// Everything else works without, so its lack is no fault.
+Finding memory_snapshots() {
+  const std::string program = "/usr/local/lib/thaw/criu/criu";
+  const std::string what = "memory snapshots";
+  if (::access(program.c_str(), X_OK) != 0) {
+    return {what, Finding::State::note, "off: " + program + " is missing; run tools/criu"};
+  }
+  // Its scratch descriptor does not exist here: it only keeps no cache then.
+  if (::geteuid() == 0 &&
+      std::system((program + " check --no-default-config >/dev/null 2>&1").c_str()) != 0) {
+    return {what, Finding::State::note, "off: `" + program + " check` says why not"};
+  }
+  return {what, Finding::State::good, "criu is installed and finds what it needs"};
+}
+
 std::vector<Finding> examine() {
   std::vector<Finding> findings;
   findings.push_back(
@@ -66,6 +82,7 @@ std::vector<Finding> examine() {
     findings.push_back(check(std::string("program ") + program, on_path(program), "found",
                              std::string("missing; `apt-get install ") + package + "`"));
   }
+  findings.push_back(memory_snapshots());
   findings.push_back(
       {"GPU", Finding::State::note,
        fs::exists("/dev/nvidia0") ? "/dev/nvidia0" : "none; see [gpu] when_missing"});

@@ -66,7 +66,11 @@ struct Container : std::enable_shared_from_this<Container> {
   std::uint64_t freezes = 0;  // tells a freeze under way from those before it
   bool is_watched = false;
   bool is_reclaimed = false;
-  Duration thaw_time{};  // of the last thaw
+  Duration thaw_time{};       // of the last thaw
+  bool for_snapshot = false;  // in the background; belongs to no pool, gets no inputs
+  bool at_snapshot_point = false;
+  std::string snapshot_key;             // of its plan; empty: it has no snapshot point
+  snapshot::SnapshotPtr restored_from;  // until it is ready
 
   bool stopping() const { return stop_reason != StopReason::none; }
   bool idle() const { return reached_ready && inputs.empty() && proxied == 0; }

@@ -19,6 +19,7 @@ using model::OutcomeKind;
 Fleet::Fleet(FleetParts parts, FleetOptions options)
     : parts_(std::move(parts)),
       options_(options),
+      snapshots_(parts_.snapshots),
       freezer_({parts_.loop, [this](Container& c) { update_status(c); }, worker::machine_memory},
                options.freezer),
       loops_(parts_.loop),
@@ -31,6 +32,7 @@ void Fleet::start() {
   freezer_.start();
   loops_.start("scaling", evaluate_loop(*this));
   loops_.start("time limits", tick_loop(*this));
+  loops_.start("snapshots", snapshot_loop(*this));
   for (const model::FunctionId& function : parts_.queue.functions_with_demand()) {
     demand(function);
   }
@@ -100,7 +102,7 @@ void Fleet::evaluate(Pool& pool) {
   view.no_start_before = pool.no_start_before;
   std::size_t all_starting = 0;
   for (const auto& [id, container] : containers_) {
-    all_starting += container->reached_ready ? 0 : 1;
+    all_starting += container->reached_ready || container->for_snapshot ? 0 : 1;
   }
   std::vector<ContainerPtr> idle;
   for (const model::ContainerId& id : pool.containers) {

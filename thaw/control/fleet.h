@@ -21,6 +21,7 @@
 #include "thaw/control/freezer.h"
 #include "thaw/control/measurements.h"
 #include "thaw/control/runtime.h"
+#include "thaw/control/snapshots.h"
 #include "thaw/image/image.h"
 #include "thaw/logs/log_hub.h"
 #include "thaw/policy/keep_alive.h"
@@ -59,6 +60,7 @@ struct FleetParts {
   // Environment ("NAME=value") of a secret; data_loss when it cannot be read.
   std::function<Result<std::vector<std::string>>(const model::Secret&)> secret_env;
   Measurements& measurements;
+  snapshot::SnapshotStore* snapshots = nullptr;  // none: level restored is never used
 };
 
 // A container for people: `thaw ps`, `thaw logs --starts`, TaskList.
@@ -132,6 +134,8 @@ class Fleet {
   async::Task<void> finish(model::ContainerId id, model::InputId input, model::Outcome outcome);
   // Its own start failed, with the dialect's payload for those who wait.
   void start_failed(const model::ContainerId& id, std::string payload);
+  // Its program has closed what it must and waits to be checkpointed.
+  void reached_snapshot_point(const model::ContainerId& id);
   // Inputs to cancel, as soon as there are some, else empty at `hold_until`.
   async::Task<std::vector<model::InputId>> wait_for_cancels(model::ContainerId id,
                                                             Instant hold_until);
@@ -164,6 +168,7 @@ class Fleet {
   const FreezerCounters& freezing() const { return freezer_.counters(); }
   // Of all containers since the server started.
   StateTimes container_times() const;
+  const SnapshotCounters& snapshot_counters() const { return snapshots_.counters(); }
 
  private:
   struct Pool;
@@ -190,18 +195,24 @@ class Fleet {
                                    const policy::PoolView& view);
 
   static async::Task<void> run(Fleet& fleet, ContainerPtr container);
-  void note_launch(Container& container);
+  void note_launch(Container& container, const snapshot::SnapshotPtr& offered);
   async::Task<worker::LaunchPlan> plan_for(ContainerPtr container);
   async::Task<void> ended(ContainerPtr container, Result<sandbox::ExitStatus> status);
   async::Task<void> start_ended_badly(Pool& pool, ContainerPtr container, std::string message);
   static async::Task<void> evaluate_loop(Fleet& fleet);
   static async::Task<void> tick_loop(Fleet& fleet);
+  static async::Task<void> snapshot_loop(Fleet& fleet);
+  static async::Task<void> wait_for_quiet(Fleet& fleet);
+  static async::Task<void> take_snapshot(Fleet& fleet, ContainerPtr container);
+  static async::Task<sandbox::Checkpoint> write_snapshot(Fleet& fleet, ContainerPtr container,
+                                                         std::string images);
   async::Task<void> tick();
   async::Task<void> enforce_deadlines(ContainerPtr container, Instant now);
   void remember(const Container& container, std::string end);
 
   FleetParts parts_;
   FleetOptions options_;
+  Snapshots snapshots_;
   // Shared with tasks that wait in a pool while its function is stopped.
   std::unordered_map<model::FunctionId, std::shared_ptr<Pool>> pools_;
   std::unordered_map<model::ContainerId, ContainerPtr> containers_;

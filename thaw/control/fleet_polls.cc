@@ -70,6 +70,11 @@ void Fleet::became_ready(Pool& pool, Container& container) {
   if (container.running && !tried_in_vain(container.running->fallbacks())) {
     parts_.measurements.started(container.spec->version, container.level, start);
   }
+  if (container.restored_from) {
+    snapshots_.succeeded(std::exchange(container.restored_from, nullptr));
+  } else {
+    snapshots_.started(container.spec, container.snapshot_key);
+  }
   pool.failures = 0;
   pool.no_start_before = Instant{};
   pool.port_ready.notify_all();
@@ -87,6 +92,11 @@ async::Task<Poll> Fleet::next_inputs(model::ContainerId id, PollOptions options)
   const ContainerPtr container = find(id);
   if (!container) {
     co_return Error::not_found("container " + id.str() + " has ended");
+  }
+  if (container->for_snapshot) {
+    Poll past_the_point;  // its program took no notice of the snapshot point: it is of no use
+    past_the_point.stop = true;
+    co_return past_the_point;
   }
   const std::shared_ptr<Pool> pool = shared_pool(container->spec->id);
   became_ready(*pool, *container);

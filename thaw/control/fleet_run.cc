@@ -107,20 +107,40 @@ async::Task<worker::LaunchPlan> Fleet::plan_for(ContainerPtr container) {
                 "; this machine has none, it runs on the CPU\n";
     parts_.logs.append(plan.log_stream, std::move(line));
   }
+  if (container->for_snapshot) {
+    plan.purpose = worker::LaunchPlan::Purpose::snapshot;
+  }
   THAW_CO_TRY_VOID(co_await parts_.runtime.complete_plan(spec, plan));
-  plan.levels = policy::order_levels(parts_.measurements.levels_of(spec->version), plan.levels,
-                                     monotonic_now());
-  pool_of(spec->id).levels = plan.levels;
+  if (!container->for_snapshot) {
+    THAW_CO_TRY_VOID(co_await snapshots_.offer(spec, plan));
+    container->snapshot_key = plan.snapshot_point ? Snapshots::key_of(*spec, plan).digest : "";
+    plan.levels = policy::order_levels(parts_.measurements.levels_of(spec->version), plan.levels,
+                                       monotonic_now());
+    if (plan.restore && std::erase(plan.levels, model::Level::restored) > 0) {
+      // Who asks for a snapshot has code that is to run once for all containers.
+      plan.levels.insert(plan.levels.begin(), model::Level::restored);
+    }
+    pool_of(spec->id).levels = plan.levels;
+  }
   co_return plan;
 }
 
-void Fleet::note_launch(Container& container) {
+void Fleet::note_launch(Container& container, const snapshot::SnapshotPtr& offered) {
+  if (container.running->level() == model::Level::restored) {
+    container.restored_from = offered;
+    // What a booted one spends on its interpreter and imports, this one spent on being restored.
+    container.moments.interpreter = container.running->interpreter_started();
+    container.moments.hello = monotonic_now();
+  }
   container.level = container.running->level();
   ++counters_.starts[container.level];
   for (const worker::Fallback& fallback : container.running->fallbacks()) {
     ++counters_.fallbacks[{fallback.level, fallback.reason}];
     if (fallback.reason.ends_with("_failed")) {
       parts_.measurements.failed(container.spec->version, fallback.level, monotonic_now());
+    }
+    if (fallback.level == model::Level::restored) {
+      snapshots_.failed(offered);
     }
     log_info("a start fell to a lower level",
              {{"container", container.id.str()},
@@ -140,12 +160,13 @@ async::Task<void> Fleet::run(Fleet& fleet, ContainerPtr container) {
   } else if (container->stopping()) {
     status = Error::cancelled("stopped before it started");
   } else {
+    const snapshot::SnapshotPtr offered = plan->restore;
     auto launched = co_await fleet.parts_.worker.launch(std::move(*plan));
     if (!launched) {
       status = launched.error();
     } else {
       container->running = std::move(*launched);
-      fleet.note_launch(*container);
+      fleet.note_launch(*container, offered);
       container->moments.sandbox = container->running->sandbox().times().started;
       status = co_await container->running->wait();
     }
@@ -193,6 +214,11 @@ async::Task<void> Fleet::ended(ContainerPtr container, Result<sandbox::ExitStatu
     const std::string message = how + " while it ran this input";
     model::Outcome verdict{kind, parts_.runtime.outcome_payload(kind, message)};
     THAW_CO_TRY_VOID(co_await parts_.queue.release(container->id, std::move(verdict)));
+  }
+  if (container->restored_from && container->failure.empty() && !container->stopping()) {
+    // Its snapshot is to blame until a boot fails too: the next start goes on without it.
+    snapshots_.retire(std::exchange(container->restored_from, nullptr));
+    co_return ok();
   }
   if (!container->reached_ready && !container->stopping()) {
     co_return co_await start_ended_badly(pool, container, how);
@@ -245,6 +271,12 @@ async::Task<void> Fleet::stop_functions(std::vector<model::FunctionId> functions
       }
     }
   }
+  for (const auto& [id, container] : containers_) {
+    if (container->for_snapshot &&
+        std::count(functions.begin(), functions.end(), container->spec->id) > 0) {
+      stop(*container, StopReason::app_stopped, Duration::zero());
+    }
+  }
   for (const model::FunctionId& function : functions) {
     while (running_count(function) > 0) {
       THAW_CO_TRY([[maybe_unused]] const bool notified,
@@ -260,8 +292,8 @@ async::Task<void> Fleet::stop_functions(std::vector<model::FunctionId> functions
 async::Task<void> Fleet::shut_down(Instant deadline) {
   shutting_down_ = true;
   for (const auto& [id, container] : containers_) {
-    stop(*container, StopReason::shutdown,
-         std::max<Duration>(Duration::zero(), deadline - monotonic_now()));
+    const Duration left = std::max<Duration>(Duration::zero(), deadline - monotonic_now());
+    stop(*container, StopReason::shutdown, container->for_snapshot ? Duration::zero() : left);
   }
   while (!containers_.empty()) {
     THAW_CO_TRY([[maybe_unused]] const bool notified,

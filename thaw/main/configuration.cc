@@ -101,6 +101,33 @@ const std::map<std::string, Setter>& setters() {
              std::min(c.fleet.shortest_window, c.fleet.keep_alive.longest_held);
          return value >= 0 && value <= 86'400;
        }},
+      {"cold_start.restored",
+       [](const toml::node& node, Configuration& c) {
+         c.restores = node.value_or(true);
+         return node.is_boolean();
+       }},
+      {"cold_start.criu",
+       [](const toml::node& node, Configuration& c) {
+         c.criu = node.value_or(std::string());
+         return c.criu.starts_with("/");
+       }},
+      {"cold_start.snapshots",
+       [](const toml::node& node, Configuration& c) {
+         c.snapshots_folder = node.value_or(std::string());
+         return c.snapshots_folder.starts_with("/");
+       }},
+      {"cold_start.snapshots_gb",
+       [](const toml::node& node, Configuration& c) {
+         const auto value = node.value_or(std::int64_t{0});
+         c.snapshots.bytes = static_cast<std::uint64_t>(value) << 30;
+         return value > 0 && value < 1'000'000;
+       }},
+      {"cold_start.snapshots_unused_days",
+       [](const toml::node& node, Configuration& c) {
+         const auto value = node.value_or(std::int64_t{0});
+         c.snapshots.unused = value * 24h;
+         return value > 0 && value < 10'000;
+       }},
       {"server.drain_s",
        [](const toml::node& node, Configuration& c) {
          c.drain_s = static_cast<int>(node.value_or(std::int64_t{-1}));

@@ -9,6 +9,7 @@
 
 #include "thaw/base/result.h"
 #include "thaw/control/fleet.h"
+#include "thaw/snapshot/snapshot_store.h"
 #include "thaw/worker/templates.h"
 
 namespace thaw::main_program {
@@ -16,10 +17,14 @@ namespace thaw::main_program {
 struct Configuration {
   control::FleetOptions fleet;
   worker::TemplateSettings templates;
-  std::string bridge_address = "auto";           // [network] bridge
-  std::string cache_folder = "/var/cache/thaw";  // [images] cache; THAW_IMAGE_CACHE wins
-  int ephemeral_volume_s = 900;                  // [volumes] ephemeral_timeout_s
-  int drain_s = 10;                              // [server] drain_s
+  std::string bridge_address = "auto";                 // [network] bridge
+  std::string cache_folder = "/var/cache/thaw";        // [images] cache; THAW_IMAGE_CACHE wins
+  std::string criu = "/usr/local/lib/thaw/criu/criu";  // [cold_start] criu
+  bool restores = true;                                // [cold_start] restored
+  std::string snapshots_folder;                        // [cold_start] snapshots; empty: in DATA
+  snapshot::SnapshotLimits snapshots;                  // [cold_start] snapshots_gb, …
+  int ephemeral_volume_s = 900;                        // [volumes] ephemeral_timeout_s
+  int drain_s = 10;                                    // [server] drain_s
 };
 
 // invalid_argument naming file, line and key.

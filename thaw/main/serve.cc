@@ -27,6 +27,8 @@
 #include "thaw/dialect/modal/secrets.h"
 #include "thaw/gateway/http_router.h"
 #include "thaw/main/configuration.h"
+#include "thaw/snapshot/machine.h"
+#include "thaw/snapshot/snapshot_store.h"
 #include "thaw/store/data_folder.h"
 
 namespace thaw::main_program {
@@ -54,6 +56,15 @@ Result<Address> parse_address(const std::string& text) {
                                    text + "'");
   }
   return address;
+}
+
+// Empty: no memory snapshots.
+std::string criu_of(const Configuration& configuration) {
+  const bool there = ::access(configuration.criu.c_str(), X_OK) == 0;
+  if (configuration.restores && !there) {
+    log_info("no memory snapshots: criu is not installed", {{"program", configuration.criu}});
+  }
+  return configuration.restores && there ? configuration.criu : "";
 }
 
 std::string short_digest(const std::string& text) { return store::sha256_hex(text).substr(0, 8); }
@@ -96,6 +107,7 @@ struct Program {
   std::unique_ptr<dialect::modal::ClientPackages> client_packages;
   std::unique_ptr<dialect::modal::ModalDialect> modal;
   std::unique_ptr<control::Measurements> measurements;
+  std::unique_ptr<snapshot::SnapshotStore> snapshots;  // null: level restored is off
   std::unique_ptr<control::Fleet> fleet;
   std::unique_ptr<dialect::console::Console> console;
   std::string authority;
@@ -156,6 +168,14 @@ Result<void> Program::connect() {
   modal = std::make_unique<dialect::modal::ModalDialect>(
       dialect::modal::Parts{loop, pool, *catalog, *queue, *logs, *blobs, *box, *images, *access,
                             *blob_gate, *http, *client_packages, *volumes});
+  if (const std::string criu = criu_of(configuration); !criu.empty()) {
+    const std::string folder = configuration.snapshots_folder.empty()
+                                   ? data + "/snapshots"
+                                   : configuration.snapshots_folder;
+    THAW_TRY(snapshots,
+             snapshot::SnapshotStore::open(pool, folder, snapshot::describe_machine(criu),
+                                           configuration.snapshots));
+  }
   control::FleetParts parts{
       loop,
       *catalog,
@@ -167,7 +187,8 @@ Result<void> Program::connect() {
       *logs,
       modal->runtime(),
       [this](const model::Secret& secret) { return dialect::modal::secret_env(*box, secret); },
-      *measurements};
+      *measurements,
+      snapshots.get()};
   fleet = std::make_unique<control::Fleet>(std::move(parts), configuration.fleet);
   access->workspace_of_container =
       [this](const model::ContainerId& id) -> Result<model::WorkspaceId> {
@@ -330,6 +351,7 @@ Result<void> serve_until_told(const ServeOptions& options) {
   spawner_options.instance = instance;
   spawner_options.folder = data + "/sandboxes";
   spawner_options.bridge_address = configuration.bridge_address;
+  spawner_options.criu = criu_of(configuration);
   THAW_TRY(auto spawner, sandbox::Spawner::fork(spawner_options));
   Program program(std::move(spawner), configuration, data, instance);
   Result<void> outcome = program.open_stores();

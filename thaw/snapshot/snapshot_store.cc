@@ -279,6 +279,13 @@ void SnapshotStore::failed(const Snapshot& snapshot) {
   }
 }
 
+void SnapshotStore::retire(const Snapshot& snapshot, const std::string& why) {
+  const Name name{snapshot.key.workspace, snapshot.key.function};
+  if (entries_.contains(name) && entries_.at(name).snapshot->id == snapshot.id) {
+    retire(name, why);
+  }
+}
+
 void SnapshotStore::retire(const Name& name, const std::string& why) {
   auto gone = entries_.extract(name);
   if (gone.empty()) {

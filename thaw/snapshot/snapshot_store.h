@@ -71,6 +71,7 @@ class SnapshotStore {
   // How a restore went: `failures` in a row retire it.
   void succeeded(const Snapshot& snapshot);
   void failed(const Snapshot& snapshot);
+  void retire(const Snapshot& snapshot, const std::string& why);
   // Removes what is retired and no longer used, what was not used for long, what is too much.
   async::Task<void> collect();
   // Checks all that were not looked at since the start, one by one.

@@ -12,6 +12,7 @@
 
 #include "thaw/base/log.h"
 #include "thaw/os/fd.h"
+#include "thaw/os/files.h"
 
 namespace thaw::worker {
 
@@ -86,8 +87,10 @@ class LocalContainer final : public RunningContainer {
     pumps_.start("container output", pump(*this, logs::Channel::err));
   }
 
+  void keep(snapshot::SnapshotPtr snapshot) { snapshot_ = std::move(snapshot); }
   void note_fallback(Fallback fallback) { fallbacks_.push_back(std::move(fallback)); }
   bool has_begun() const { return sandbox_ != nullptr; }
+  const std::string& folder() const { return folder_; }
 
   sandbox::Sandbox& sandbox() override { return *sandbox_; }
   model::Level level() const override { return level_; }
@@ -100,13 +103,8 @@ class LocalContainer final : public RunningContainer {
   }
   void label_output(CurrentWork work) override { work_ = std::move(work); }
 
-  Instant interpreter_started() const override {
-    std::ifstream in(folder_ + ".start");
-    std::int64_t nanoseconds = 0;
-    in >> nanoseconds;
-    const Instant moment{Duration(std::max<std::int64_t>(nanoseconds, 0))};
-    return moment <= monotonic_now() ? moment : Instant{};
-  }
+  Instant interpreter_started() const override { return read_start_file(folder_).started; }
+  bool is_restorable() const override { return read_start_file(folder_).is_restorable; }
 
   async::Task<sandbox::ExitStatus> wait() override {
     THAW_CO_TRY(const sandbox::ExitStatus status, co_await sandbox_->wait());
@@ -173,7 +171,8 @@ class LocalContainer final : public RunningContainer {
   model::Level level_ = model::Level::booted;
   std::vector<Fallback> fallbacks_;
   std::unique_ptr<sandbox::Sandbox> sandbox_;
-  Templates::Lease template_;  // while what was forked from it lives
+  Templates::Lease template_;       // while what was forked from it lives
+  snapshot::SnapshotPtr snapshot_;  // its files are this container's root
   async::TaskGroup pumps_;
 };
 
@@ -213,12 +212,25 @@ async::Task<std::unique_ptr<RunningContainer>> Worker::launch(LaunchPlan plan) {
   spec.user = plan.user;
   spec.limits = plan.limits;
   spec.network = plan.network;
+  if (plan.not_restored) {
+    container->note_fallback(*plan.not_restored);
+  }
+  if (plan.purpose == LaunchPlan::Purpose::snapshot) {
+    spec.checkpoints = sandbox::SandboxSpec::Checkpoints::possible;
+    spec.upper = plan.upper;
+    spec.env.insert(spec.env.end(), plan.snapshot_env.begin(), plan.snapshot_env.end());
+  }
   for (const model::Level level : plan.levels) {
+    Result<void> tried = ok();
     if (level == model::Level::forked && plan.fork) {
-      if (auto tried = co_await fork(*container, plan, spec); !tried) {
-        (void)co_await container->remove();
-        co_return std::move(tried).error();
-      }
+      tried = co_await fork(*container, plan, spec);
+    }
+    if (level == model::Level::restored && plan.restore && plan.snapshot_point) {
+      tried = co_await restore(*container, plan, spec);
+    }
+    if (!tried) {
+      (void)co_await container->remove();
+      co_return std::move(tried).error();
     }
     if (level == model::Level::booted || container->has_begun()) {
       break;
@@ -277,6 +289,37 @@ async::Task<void> Worker::fork(LocalContainer& container, const LaunchPlan& plan
   templates_.note(offer.lease, user,
                   refused ? Templates::Outcome::refused : Templates::Outcome::failed);
   container.note_fallback({model::Level::forked, std::move(reason), started.error().to_string()});
+  co_return ok();
+}
+
+// Begins the container, or notes why not and leaves nothing; an Error only if the task was
+// cancelled.
+async::Task<void> Worker::restore(LocalContainer& container, const LaunchPlan& plan,
+                                  sandbox::SandboxSpec spec) {
+  spec.layers.push_back(plan.restore->upper());
+  spec.restore = sandbox::RestoreFrom{plan.restore->images(), plan.restore->checkpoint};
+  auto started = co_await spawner_.start(std::move(spec));
+  Result<void> woken = ok();
+  if (started) {
+    woken = co_await wake_restored(**started, *plan.snapshot_point, container.folder());
+    if (woken) {
+      container.keep(plan.restore);
+      container.begin(std::move(*started), model::Level::restored);
+      co_return ok();
+    }
+  }
+  const Error error = started ? woken.error() : started.error();
+  if (error.code() == Code::cancelled) {
+    co_return error;
+  }
+  if (started) {
+    THAW_CO_TRY_VOID(co_await (*started)->remove());
+  }
+  // As it was for the next level.
+  THAW_CO_TRY_VOID(os::create_text(container.folder() + ".start", "", 0600));
+  std::error_code ignored;
+  fs::remove(container.folder() + "/" + plan.snapshot_point->file_name, ignored);
+  container.note_fallback({model::Level::restored, "restore_failed", error.to_string()});
   co_return ok();
 }
 

@@ -19,6 +19,7 @@
 #include "thaw/model/level.h"
 #include "thaw/net/server.h"
 #include "thaw/sandbox/sandbox.h"
+#include "thaw/worker/snapshots.h"
 #include "thaw/worker/templates.h"
 
 namespace thaw::worker {
@@ -33,6 +34,13 @@ inline constexpr const char* container_start_file = "/run/thaw-start";
 struct InjectedFile {
   std::string name;  // in /run/thaw
   std::string bytes;
+};
+
+// A level that a launch tried in vain, or could not try.
+struct Fallback {
+  model::Level level;
+  std::string reason;  // one of few, for counting: "no_template", "fork_failed", "restore_failed"…
+  std::string detail;  // for the log
 };
 
 struct LaunchPlan {
@@ -55,19 +63,20 @@ struct LaunchPlan {
                                       model::Level::booted};
   // What it takes to be forked from a template; none: it cannot be.
   std::optional<ForkPlan> fork;
+  // The function's program has a snapshot point.
+  std::optional<SnapshotPoint> snapshot_point;
+  // The container is to be checkpointed there; what it writes is kept in the host folder `upper`.
+  enum class Purpose { serve, snapshot } purpose = Purpose::serve;
+  std::string upper;
+  std::vector<std::string> snapshot_env;  // for that purpose, besides `env`
+  snapshot::SnapshotPtr restore;          // what Level::restored restores …
+  std::optional<Fallback> not_restored;   // … or why there is nothing
 };
 
 // What the container is working on, for the labels of its log lines.
 struct CurrentWork {
   std::string call;
   std::string input;
-};
-
-// A level that a launch tried in vain, or could not try.
-struct Fallback {
-  model::Level level;
-  std::string reason;  // one of few, for counting: "no_template", "fork_failed", "restore_failed"…
-  std::string detail;  // for the log
 };
 
 // What a container and this server are telling each other at this moment.
@@ -90,6 +99,8 @@ class RunningContainer {
   virtual void label_output(CurrentWork work) = 0;
   // What the container wrote into its start file; zero if nothing sensible.
   virtual Instant interpreter_started() const = 0;
+  // Whether its program answers when it is restored.
+  virtual bool is_restorable() const = 0;
   // Resumes when the tree has ended and all it printed is in the log.
   virtual async::Task<sandbox::ExitStatus> wait() = 0;
   // Removes socket, folder, sandbox. After wait(), or to kill.
@@ -109,6 +120,8 @@ class Worker {
  private:
   async::Task<void> fork(LocalContainer& container, const LaunchPlan& plan,
                          sandbox::SandboxSpec spec);
+  async::Task<void> restore(LocalContainer& container, const LaunchPlan& plan,
+                            sandbox::SandboxSpec spec);
   async::Loop& loop_;
   async::Pool& pool_;
   sandbox::Spawner& spawner_;

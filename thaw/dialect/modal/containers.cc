@@ -73,6 +73,14 @@ Task<Empty> put_outputs(Context& cx, net::GrpcCall& call, pb::FunctionPutOutputs
   co_return Empty();
 }
 
+// A container at its snapshot point. The answer lets the client close its connection; it is
+// checkpointed when that is gone.
+Task<Empty> checkpoint(Context& cx, net::GrpcCall& call, pb::ContainerCheckpointRequest) {
+  THAW_CO_TRY(const model::ContainerId id, container_of(cx, call));
+  cx.fleet->reached_snapshot_point(id);
+  co_return Empty();
+}
+
 // A failure outside of any input: import, enter hooks, exit hooks.
 Task<Empty> task_result(Context& cx, net::GrpcCall& call, pb::TaskResultRequest request) {
   THAW_CO_TRY(const model::ContainerId id, container_of(cx, call));
@@ -146,6 +154,7 @@ Task<pb::TaskGetInfoResponse> task_info(Context& cx, net::GrpcCall& call,
 
 void add_container_rpcs(net::GrpcTable& table, Context& cx) {
   add(table, cx, "ContainerHello", hello);
+  add(table, cx, "ContainerCheckpoint", checkpoint);
   add(table, cx, "ContainerHeartbeat", heartbeat);
   add(table, cx, "FunctionGetInputs", get_inputs);
   add(table, cx, "FunctionPutOutputs", put_outputs);

@@ -9,14 +9,13 @@ namespace thaw::dialect::modal {
 namespace {
 
 // First match wins: longer names before their prefixes.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 25> features = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 24> features = {{
     {"SharedVolume", "network file systems"},
     {"SandboxSnapshot", "sandbox snapshots"},
     {"Sandbox", "sandboxes"},
     {"Task", "exec and shell in containers"},
     {"ContainerExec", "exec in containers"},
     {"ContainerFilesystem", "file access in containers"},
-    {"ContainerCheckpoint", "memory snapshots"},
     {"ContainerReloadVolumes", "volumes"},
     {"Dict", "dicts"},
     {"Queue", "queues"},

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "thaw/codec/json.h"
 #include "thaw/dialect/modal/apps.h"
 #include "thaw/dialect/modal/calls.h"
 #include "thaw/dialect/modal/client_packages.h"
@@ -14,6 +15,9 @@ namespace thaw::dialect::modal {
 namespace {
 
 constexpr const char* arguments_file = "arguments.pb";
+constexpr const char* restore_file = "restore-state.json";
+// tools/client-mounts has the other side of it.
+constexpr int restored_signal = 61;
 constexpr std::string_view client_mount_prefix = "modal-client-mount-";
 
 // The version whose client mount the function was created with.
@@ -80,6 +84,12 @@ std::vector<std::string> template_env(const std::vector<std::string>& env) {
     }
   }
   return chosen;
+}
+
+// The client waits for this file and takes its values for its own: who it is now.
+worker::SnapshotPoint snapshot_point(const model::ContainerId& id) {
+  const codec::Json state = {{"task_id", id.str()}, {"modal_task_id", id.str()}};
+  return {restored_signal, restore_file, codec::dump_json(state)};
 }
 
 std::string python_path(const std::vector<std::string>& env) {
@@ -157,8 +167,20 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
     fork.modules = {"modal._container_entrypoint"};
     plan.fork = std::move(fork);
   }
-  const pb::ContainerArguments arguments =
-      arguments_for(cx_, *spec, plan.id, std::move(definition));
+  const bool for_snapshot = plan.purpose == worker::LaunchPlan::Purpose::snapshot;
+  if (definition.checkpointing_enabled()) {
+    plan.snapshot_point = snapshot_point(plan.id);
+    definition.set_is_checkpointing_function(for_snapshot);
+  }
+  if (for_snapshot) {
+    plan.snapshot_env = {
+        "MODAL_ENABLE_SNAP_RESTORE=1",
+        std::string("MODAL_RESTORE_STATE_PATH=") + worker::container_folder + "/" + restore_file};
+  }
+  pb::ContainerArguments arguments = arguments_for(cx_, *spec, plan.id, std::move(definition));
+  if (for_snapshot) {
+    arguments.set_checkpoint_id("ch-" + plan.id.str().substr(3));
+  }
   plan.files.push_back({arguments_file, arguments.SerializeAsString()});
   co_return ok();
 }

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Snapshots: which function should have a memory snapshot taken, and which snapshot a start may
+// use. A version that has started once gets one, in a container of its own that no caller waits
+// for, one at a time on this machine; a version that refuses is tried a few times and then left
+// alone. Loop thread only.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "thaw/async/event.h"
+#include "thaw/async/task.h"
+#include "thaw/model/function.h"
+#include "thaw/snapshot/snapshot_store.h"
+#include "thaw/worker/worker.h"
+
+namespace thaw::control {
+
+struct SnapshotCounters {
+  std::uint64_t taken = 0;
+  std::uint64_t refused = 0;
+};
+
+class Snapshots {
+ public:
+  using Spec = std::shared_ptr<const model::FunctionSpec>;
+
+  // `store` may be null: nothing is taken or restored then.
+  explicit Snapshots(snapshot::SnapshotStore* store) : store_(store) {}
+
+  bool enabled() const { return store_ != nullptr; }
+  snapshot::SnapshotStore& store() { return *store_; }
+
+  // Everything that a restored container shares with the one that was checkpointed.
+  static snapshot::SnapshotKey key_of(const model::FunctionSpec& spec,
+                                      const worker::LaunchPlan& plan);
+  // Adds what is to be restored to the plan of a serving container, or why there is nothing.
+  async::Task<void> offer(Spec spec, worker::LaunchPlan& plan);
+
+  // A container of this function has become ready, at another level.
+  void started(Spec spec, const std::string& key_digest);
+  // The next function to take a snapshot of; waits for it.
+  async::Task<Spec> next();
+  void taken(const Spec& spec);
+  void refused(const Spec& spec);
+  // A restored container has become ready; a restore failed; one ended before it was ready.
+  void succeeded(const snapshot::SnapshotPtr& snapshot);
+  void failed(const snapshot::SnapshotPtr& snapshot);
+  void retire(const snapshot::SnapshotPtr& snapshot);
+  const SnapshotCounters& counters() const { return counters_; }
+
+ private:
+  static constexpr std::size_t most_waiting = 1000;
+  static constexpr int most_tries = 3;  // of one key
+
+  struct Tries {
+    std::string key;
+    int count = 0;
+    bool is_waiting = false;
+  };
+
+  snapshot::SnapshotStore* store_;
+  std::map<model::FunctionId, Tries> tries_;
+  std::deque<Spec> waiting_;
+  async::Event wanted_;
+  SnapshotCounters counters_;
+};
+
+}  // namespace thaw::control

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a launch plan says about memory snapshots, and how a restored program is woken: it gets a
+// signal, on which its language runtime renews what must not be the same in two restores (random
+// numbers, names) and writes its start file; then a file appears in its folder that tells it who it
+// is now, and it goes on.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "thaw/async/task.h"
+#include "thaw/base/time.h"
+#include "thaw/sandbox/sandbox.h"
+#include "thaw/snapshot/snapshot_store.h"
+
+namespace thaw::worker {
+
+// Of a function whose program has a snapshot point; the dialect's.
+struct SnapshotPoint {
+  int restored_signal = 0;
+  std::string file_name;  // in the container's folder; does not exist before
+  std::string file_bytes;
+};
+
+// Ends when the restored program has answered and was told who it is. `folder` is the container's.
+async::Task<void> wake_restored(sandbox::Sandbox& sandbox, const SnapshotPoint& point,
+                                std::string folder);
+
+// What the language runtime of the container has written into its start file.
+struct StartFile {
+  Instant started{};  // zero if nothing sensible
+  bool is_restorable = false;
+};
+StartFile read_start_file(const std::string& folder);
+
+}  // namespace thaw::worker
