@@ -92,7 +92,7 @@ class Peer:
             "COG_MAX_CONCURRENCY": "32", "COG_LOG_LEVEL": "error",
         }
 
-    def start(self, expected, limit_s=120):
+    def start(self, expected, limit_s=240):
         """Seconds from the start of the process to its first correct response."""
         started = time.perf_counter()
         self.process = subprocess.Popen(
