@@ -97,7 +97,9 @@ class ColdServer(BenchServer):
         asked = set()
         while views := self.views(workload):
             # Inputs of a container that is stopped while busy go to another one.
-            for container in {view["container"] for view in views} - asked:
+            # One that takes a snapshot ends by itself.
+            for container in {view["container"] for view in views
+                              if view["status"] in ("warm", "busy", "frozen")} - asked:
                 stop_container(self.client, container)
                 asked.add(container)
             if time.monotonic() > limit:
