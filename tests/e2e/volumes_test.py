@@ -368,20 +368,18 @@ class Hostile(E2eTest):
         self.assertEqual(refused.exception.code, 409)
 
     def test_a_volume_that_is_deleted_while_it_is_mounted_fails_nobody_else(self):
-        name = "e2e-data"
-        call = function("hold").spawn(8)
+        call = function("see_it_go").spawn()
         wait_until(
-            lambda: "holding" in server.modal("app", "logs", "e2e-volumes", check=False).stdout,
-            120, "the function holds the volume", pause=0.5,
+            lambda: volume("e2e-gone").listdir("/"), CALL_TIMEOUT, "the function has the volume",
+            pause=0.5,
         )  # fmt: skip
-        modal.Volume.objects.delete(name)
+        modal.Volume.objects.delete("e2e-gone")
         self.assertEqual(call.get(timeout=CALL_TIMEOUT), [])
         with self.assertRaisesRegex(Exception, "deleted"):
-            function("map_weights").remote(0)
+            function("needs_it").remote()
         # A new one of that name is another one; the next deployment takes it.
         deploy(server, "volumes.py")
-        function("write").remote("seen.txt", "seen")
-        self.assertEqual(content_of(name, "seen.txt"), b"seen")
+        self.assertEqual(function("needs_it").remote(), [])
 
 
 class Durable(E2eTest):

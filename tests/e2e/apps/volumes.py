@@ -12,6 +12,7 @@ app = modal.App("e2e-volumes")
 
 data = modal.Volume.from_name("e2e-data", create_if_missing=True)
 first = modal.Volume.from_name("e2e-first", create_if_missing=True, version=1)
+gone = modal.Volume.from_name("e2e-gone", create_if_missing=True)
 DATA = pathlib.Path("/data")
 
 
@@ -144,6 +145,20 @@ def hold(seconds):
     print("holding", flush=True)
     time.sleep(seconds)
     return os.listdir(DATA)
+
+
+@app.function(volumes={"/gone": gone})
+def see_it_go():
+    pathlib.Path("/gone/here").touch()
+    deadline = time.monotonic() + 100
+    while os.listdir("/gone") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return os.listdir("/gone")
+
+
+@app.function(volumes={"/gone": gone})
+def needs_it():
+    return os.listdir("/gone")
 
 
 @app.function(volumes={DATA: data}, max_containers=6)
