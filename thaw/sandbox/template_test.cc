@@ -37,7 +37,7 @@ if what == "status":
     print("fds", sorted(int(n) for n in os.listdir("/proc/self/fd"))[:-1])
     print("adj", open("/proc/self/oom_score_adj").read().strip())
 if what == "environ":
-    print(open("/proc/self/cmdline").read().replace("\\0", " "),
+    print(open("/proc/self/cmdline").read().replace("\0", " "),
           "SECRET" in open("/proc/self/environ").read(),
           "GREETING=hello" in open("/proc/self/environ").read())
 if what == "setns":

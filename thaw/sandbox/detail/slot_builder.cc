@@ -57,6 +57,17 @@ Result<void> enter(const os::Fd& name_space, int type, const char* what) {
   return ok();
 }
 
+// `pid` in this process's numbers.
+Result<void> join_cgroup(const Cradled& cradled, pid_t pid) {
+  const std::string number = std::to_string(pid);
+  for (const os::Fd& file : cradled.cgroup_files) {
+    if (::write(file.get(), number.data(), number.size()) < 0) {
+      return Error::from_errno(errno, "put a process into its cgroup");
+    }
+  }
+  return ok();
+}
+
 void be_slot(void* slot) { run_slot(*static_cast<Slot*>(slot)); }
 
 Result<Cradled> give_birth_to_slot(SlotPlan& plan, os::Fd host_proc) {
@@ -119,12 +130,7 @@ Result<void> house(SlotPlan& plan, Cradled& cradled, std::optional<Newcomer>& ne
                                   cradled.ipc.get(), housed.fds[1].get()},
                                  plan.spec.user));
   THAW_TRY(const pid_t pid, newcomer->arrive(deadline));
-  const std::string number = std::to_string(pid);
-  for (const os::Fd& file : cradled.cgroup_files) {
-    if (::write(file.get(), number.data(), number.size()) < 0) {
-      return Error::from_errno(errno, "put a forked process into its cgroup");
-    }
-  }
+  THAW_TRY_VOID(join_cgroup(cradled, pid));
   THAW_TRY_VOID(say(cradled.cradle, Cradle::adopt, {}, static_cast<std::uint64_t>(pid)));
   return expect(cradled.cradle, Cradle::adopted, monotonic_now() + own_patience)
       .map([](const os::Message&) {});
@@ -132,13 +138,12 @@ Result<void> house(SlotPlan& plan, Cradled& cradled, std::optional<Newcomer>& ne
 
 Result<void> build(SlotPlan& plan) {
   THAW_TRY_VOID(die_with(plan.spawner));
-  // PID 1 and its builder are born into the cgroup, and into its cgroup namespace later.
-  THAW_TRY_VOID(plan.cgroup.add(0));
   (void)os::write_text("/proc/self/oom_score_adj", "-1000");
   THAW_TRY(os::Fd host_proc, os::open_file("/proc", O_PATH | O_DIRECTORY));
-  std::vector<os::Fd> cgroup_files;
+  // For when no path leads to them. The builder itself stays outside: what somebody waits for does
+  // not share the container's share of a busy machine.
+  THAW_TRY(std::vector<os::Fd> cgroup_files, plan.cgroup.open_processes());
   if (is_forked(plan.spec)) {
-    THAW_TRY(cgroup_files, plan.cgroup.open_processes());
     THAW_TRY_VOID(enter(plan.parent_pid_namespace, CLONE_NEWPID, "the template's processes"));
   }
   if (plan.network_namespace.valid()) {
@@ -151,6 +156,8 @@ Result<void> build(SlotPlan& plan) {
   }
   THAW_TRY(Cradled cradled, give_birth_to_slot(plan, std::move(host_proc)));
   cradled.cgroup_files = std::move(cgroup_files);
+  THAW_TRY(const pid_t first_process, os::pid_of(cradled.pidfd));
+  THAW_TRY_VOID(join_cgroup(cradled, first_process));
   THAW_TRY_VOID(say(cradled.cradle, Cradle::begin));
   THAW_TRY(os::Message born, expect(cradled.cradle, Cradle::born, monotonic_now() + own_patience));
   if (born.fds.size() != 4) {
