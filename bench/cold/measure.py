@@ -37,7 +37,7 @@ def say(text):
 
 class Bench:
     def __init__(self, options):
-        self.options = options
+        self.options, self.interrupted = options, False
         self.servers, self.missing, self.rows, self.oracles = {}, {}, [], {}
         self.runs, self.strays, self.criu = {}, {}, None
 
@@ -244,10 +244,15 @@ def main():
     try:
         bench.start_servers()
         for workload in wanted:
+            if bench.interrupted:
+                break
             try:
                 bench.measure(workload)
                 if workload.name == "trivial":
                     bench.scale_out()
+            except KeyboardInterrupt:
+                bench.interrupted = True  # what is there is written
+                bench.missing[workload.name] = "interrupted"
             except Exception as problem:
                 bench.missing[workload.name] = f"{type(problem).__name__}: {problem}"
                 say(f"{workload.name}: failed: {problem}")
