@@ -34,7 +34,7 @@ check: setup build/asan/build.ninja build/tsan/build.ninja  ## Sanitizers; freez
 check-v2: build/release/build.ninja  ## Freezing by cgroups v2, in a small virtual machine
 	ninja -C build/release os_test guest_init
 	python3 tests/guest/run.py build/release/guest_init \
-	  'build/release/os_test:*froz*,*freez*,*thaw*' || [ $$? -eq 77 ]
+	  'build/release/os_test:*froz*,*freez*,*thaw*,*overlay*' || [ $$? -eq 77 ]
 
 fix:  ## Format the C++ files
 	$(cxx_files) | xargs -r clang-format-16 -i

@@ -72,7 +72,7 @@ Result<Fd> make_mount(std::string_view type, const MountOptions& options,
 namespace {
 
 // One option string of at most a page; descriptors keep it short. Used where the kernel does not
-// know "lowerdir+" (before 6.5).
+// know "lowerdir+" (before 6.5): it takes any option then, and refuses all of them in the end.
 Result<Fd> make_overlay_by_path(const OverlayOptions& options) {
   std::string list;
   for (auto layer = options.layers.rbegin(); layer != options.layers.rend(); ++layer) {
@@ -95,17 +95,12 @@ Result<Fd> make_overlay_by_path(const OverlayOptions& options) {
   return mount;
 }
 
-}  // namespace
-
-Result<Fd> make_overlay(const OverlayOptions& options) {
+Result<Fd> make_overlay_by_layers(const OverlayOptions& options) {
   THAW_TRY(const Fd context, open_context("overlay"));
   THAW_TRY_VOID(configure(context, "source", "thaw"));
   for (auto layer = options.layers.rbegin(); layer != options.layers.rend(); ++layer) {
     const std::string path = by_descriptor(*layer);
     if (::fsconfig(context.get(), FSCONFIG_SET_STRING, "lowerdir+", path.c_str(), 0) != 0) {
-      if (errno == EINVAL && layer == options.layers.rbegin() && !options.staging.empty()) {
-        return make_overlay_by_path(options);
-      }
       return context_error(errno, context, "add an overlay layer");
     }
   }
@@ -117,6 +112,17 @@ Result<Fd> make_overlay(const OverlayOptions& options) {
     THAW_TRY_VOID(configure(context, "volatile", ""));
   }
   return finish(context, "overlay", options.attributes);
+}
+
+}  // namespace
+
+Result<Fd> make_overlay(const OverlayOptions& options) {
+  auto mount = make_overlay_by_layers(options);
+  if (mount || options.staging.empty()) {
+    return mount;
+  }
+  auto by_path = make_overlay_by_path(options);
+  return by_path ? std::move(by_path) : std::move(mount);
 }
 
 Result<Fd> copy_mount(int folder, const std::string& path) {

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "thaw/async/task_group.h"
@@ -59,7 +60,12 @@ struct Temporary {
                "root:x:0:0:root:/root:/bin/sh\nbroken\nann:x:1001:1002:Ann:/home/ann:/bin/sh\n");
     write_file(root + "/etc/group", "root:x:0:\nstaff:x:50:ann\nann:x:1002:\n");
   }
-  ~Temporary() { std::filesystem::remove_all(folder); }
+  ~Temporary() {
+    // A spawner that was left to itself may still be removing its part.
+    for (std::error_code error; std::filesystem::exists(folder, error);) {
+      std::filesystem::remove_all(folder, error);
+    }
+  }
   Temporary(const Temporary&) = delete;
   Temporary& operator=(const Temporary&) = delete;
 

@@ -21,6 +21,7 @@ class FakeContainer : public RunningContainer {
   Traffic traffic() const override { return now; }
   void label_output(CurrentWork) override {}
   Instant interpreter_started() const override { return {}; }
+  bool is_restorable() const override { return false; }
   async::Task<sandbox::ExitStatus> wait() override { return fake.wait(); }
   async::Task<void> remove() override { return fake.remove(); }
 
