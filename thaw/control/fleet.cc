@@ -105,6 +105,7 @@ void Fleet::evaluate(Pool& pool) {
     all_starting += container->reached_ready || container->for_snapshot ? 0 : 1;
   }
   std::vector<ContainerPtr> idle;
+  std::vector<Duration> ages;  // of the calls that run
   for (const model::ContainerId& id : pool.containers) {
     const ContainerPtr container = find(id);
     if (live && container->spec->version != live->version && !container->stopping()) {
@@ -121,9 +122,19 @@ void Fleet::evaluate(Pool& pool) {
     const std::size_t used = container->inputs.size() + container->proxied;
     view.free_slots +=
         slots(container->spec->scaling) - std::min(slots(container->spec->scaling), used);
+    for (const auto& [input, work] : container->inputs) {
+      ages.push_back(view.now - work.started);
+    }
     if (container->idle()) {
       idle.push_back(container);
     }
+  }
+  // Calls that take longer than those before them did are known to only when they end; that most of
+  // them still run says so earlier.
+  if (view.call_time > Duration::zero() && !ages.empty()) {
+    const auto middle = ages.begin() + static_cast<std::ptrdiff_t>(ages.size() / 2);
+    std::nth_element(ages.begin(), middle, ages.end());
+    view.call_time = std::max(view.call_time, *middle);
   }
   std::sort(idle.begin(), idle.end(),
             [](const auto& a, const auto& b) { return a->idle_since < b->idle_since; });

@@ -114,6 +114,9 @@ async::Task<worker::LaunchPlan> Fleet::plan_for(ContainerPtr container) {
   if (!container->for_snapshot) {
     THAW_CO_TRY_VOID(co_await snapshots_.offer(spec, plan));
     container->snapshot_key = plan.snapshot_point ? Snapshots::key_of(*spec, plan).digest : "";
+    if (!plan.fork) {
+      std::erase(plan.levels, model::Level::forked);
+    }
     plan.levels = policy::order_levels(parts_.measurements.levels_of(spec->version), plan.levels,
                                        monotonic_now());
     if (plan.restore && std::erase(plan.levels, model::Level::restored) > 0) {
