@@ -3,8 +3,11 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <linux/securebits.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -86,18 +89,53 @@ int enter_and_unshare_network(void* given) {
 
 }  // namespace
 
-Result<os::Fd> make_user_namespace() {
-  os::CloneOptions options;
-  options.namespaces = CLONE_NEWUSER;
-  THAW_TRY(os::Cloned child, os::clone_process(options));
-  if (child.pid == 0) {
-    ::pause();  // until it is killed
-    ::_exit(0);
+namespace {
+
+// Whoever has the effective user that made a namespace has every power in it, also without any
+// capability: root in a sandbox outside of this namespace would rule the networks that belong to
+// it. So its maker is a user that nobody else is, one of two thousand millions.
+uid_t nobody_else() {
+  std::uint32_t chosen = 0;
+  if (::getrandom(&chosen, sizeof chosen, 0) != sizeof chosen) {
+    chosen = static_cast<std::uint32_t>(::getpid());
   }
+  return 0x80000000U + chosen % 0x7fff0000U;
+}
+
+// In the child: unshares as that user with root's capabilities, says so, waits to be killed.
+[[noreturn]] void hold_user_namespace(const os::Fd& tell) {
+  constexpr unsigned long keep_capabilities = SECBIT_NO_SETUID_FIXUP;
+  const bool made =
+      ::prctl(PR_SET_SECUREBITS, keep_capabilities, 0, 0, 0) == 0 &&
+      ::setresuid(static_cast<uid_t>(-1), nobody_else(), static_cast<uid_t>(-1)) == 0 &&
+      ::unshare(CLONE_NEWUSER) == 0;
+  const int outcome = made ? 0 : errno;
+  (void)!::write(tell.get(), &outcome, sizeof outcome);
+  ::pause();
+  ::_exit(0);
+}
+
+}  // namespace
+
+Result<os::Fd> make_user_namespace() {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) {
+    return Error::from_errno(errno, "make a pipe");
+  }
+  const os::Fd told(ends[0]);
+  os::Fd tell(ends[1]);
+  THAW_TRY(os::Cloned child, os::clone_process({}));
+  if (child.pid == 0) {
+    hold_user_namespace(tell);
+  }
+  tell.reset();
+  int outcome = EIO;
+  (void)!::read(told.get(), &outcome, sizeof outcome);
   const std::string folder = "/proc/" + std::to_string(child.pid);
   // All ids but the last, which means "none".
   const std::string same = "0 0 4294967295";
-  auto mapped = os::write_text(folder + "/uid_map", same);
+  auto mapped = outcome == 0 ? os::write_text(folder + "/uid_map", same)
+                             : Error::from_errno(outcome, "unshare users");
   mapped = mapped ? os::write_text(folder + "/gid_map", same) : mapped;
   auto opened = os::open_file(folder + "/ns/user", O_RDONLY);
   (void)os::send_signal(child.pidfd, SIGKILL);
