@@ -225,11 +225,6 @@ def move_in(hello, standard_output, standard_error):
     for source, target in ((null, 0), (standard_output, 1), (standard_error, 2)):
         os.dup2(source, target)
     os.setsid()
-    try:
-        with open(START_FILE, "w") as start_file:
-            start_file.write(str(time.monotonic_ns()))
-    except OSError:
-        pass
     return uid, gid, groups, home
 
 
@@ -258,6 +253,10 @@ def become_container(request, hello, standard_output, standard_error):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        start_file = os.open(START_FILE, os.O_WRONLY)
+    except OSError:
+        start_file = None
     seed()
     show(argv, environment)
     while os.getppid() != 1:  # until the one in between has gone
@@ -267,6 +266,8 @@ def become_container(request, hello, standard_output, standard_error):
     hello.send(b"here")
     if hello.recv(16) != b"go":
         os._exit(1)
+    if start_file is not None:
+        os.write(start_file, str(time.monotonic_ns()).encode())
     hello.detach()
     os.closerange(3, 65536)
     words = [os.fsdecode(word) for word in argv]
