@@ -7,7 +7,10 @@ import time
 
 from thaw_server import E2eTest, ThawServer, deploy, main, wait_until
 
-server = ThawServer.for_module(config="[containers]\nlongest_idle_s = 6\n")
+# Without forks: a start ahead must be worth its memory, and a fork takes too little time for that.
+server = ThawServer.for_module(
+    config="[containers]\nlongest_idle_s = 6\n[cold_start]\nforked = false\n"
+)
 
 import modal  # noqa: E402
 
