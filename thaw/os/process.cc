@@ -36,15 +36,17 @@ Result<Cloned> clone_process(const CloneOptions& options) {
   return Cloned{static_cast<pid_t>(pid), pid == 0 ? Fd() : Fd(pidfd)};
 }
 
-Result<pid_t> run_in_borrowed_memory(int (*body)(void*), void* argument) {
+Result<pid_t> run_in_borrowed_memory(int (*body)(void*), void* argument, Descriptors descriptors) {
   constexpr std::size_t stack_bytes = 512 * 1024;
   void* stack = ::mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
   if (stack == MAP_FAILED) {
     return Error::from_errno(errno, "make a stack");
   }
-  const pid_t pid = ::clone(body, static_cast<char*>(stack) + stack_bytes,
-                            CLONE_VM | CLONE_VFORK | SIGCHLD, argument);
+  const pid_t pid = ::clone(
+      body, static_cast<char*>(stack) + stack_bytes,
+      CLONE_VM | CLONE_VFORK | SIGCHLD | (descriptors == Descriptors::shared ? CLONE_FILES : 0),
+      argument);
   const int failure = errno;
   ::munmap(stack, stack_bytes);
   if (pid < 0) {

@@ -29,7 +29,10 @@ Result<Cloned> clone_process(const CloneOptions& options);
 // vfork(2) for code of any size: a child with its own descriptors, signals and credentials that
 // uses this process's memory while this process waits, until it execs or `body` returns its exit
 // code. Only for single-threaded processes.
-Result<pid_t> run_in_borrowed_memory(int (*body)(void*), void* argument);
+// Descriptors::shared: what it opens is there afterwards too.
+enum class Descriptors { own, shared };
+Result<pid_t> run_in_borrowed_memory(int (*body)(void*), void* argument,
+                                     Descriptors descriptors = Descriptors::own);
 
 // In the numbers of this process's pid namespace; not_found once it was reaped.
 Result<pid_t> pid_of(const Fd& pidfd);

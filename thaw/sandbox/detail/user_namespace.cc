@@ -5,7 +5,6 @@
 #include <linux/sched.h>
 #include <linux/securebits.h>
 #include <sched.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
@@ -27,23 +26,9 @@ namespace {
 // Runs `body` in a child that shares memory and descriptors, and waits for its end: what it opens
 // and writes is there afterwards, while its namespaces and credentials end with it.
 Result<void> run_in_twin(int (*body)(void*), void* argument) {
-  constexpr std::size_t stack_bytes = 512 * 1024;
-  void* stack = ::mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-  if (stack == MAP_FAILED) {
-    return Error::from_errno(errno, "make a stack");
-  }
-  const pid_t pid = ::clone(body, static_cast<char*>(stack) + stack_bytes,
-                            CLONE_VM | CLONE_VFORK | CLONE_FILES | SIGCHLD, argument);
-  const int failure = errno;
-  if (pid > 0) {
-    int status = 0;
-    while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-  }
-  ::munmap(stack, stack_bytes);
-  if (pid < 0) {
-    return Error::from_errno(failure, "start a process");
+  THAW_TRY(const pid_t pid, os::run_in_borrowed_memory(body, argument, os::Descriptors::shared));
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
   return ok();
 }
