@@ -21,7 +21,7 @@ setup:  ## Install the Debian packages that are missing (root)
 
 test: setup  ## Build and run every test, the real clients included
 	$(MAKE) build
-	ctest --preset release --no-tests=error --test-output-size-passed 1000000 \
+	ctest --preset release --parallel 3 --no-tests=error --test-output-size-passed 1000000 \
 	  --output-junit $(CURDIR)/build/release/tests.xml
 
 check: setup build/asan/build.ninja build/tsan/build.ninja  ## Sanitizers; freezing on cgroups v2
