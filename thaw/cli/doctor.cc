@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // thaw doctor: what this machine lacks for running containers, each with what to do about it.
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -66,6 +67,29 @@ Finding memory_snapshots() {
   return {what, Finding::State::good, "criu is installed and finds what it needs"};
 }
 
+// The kernel loads the module with the first mount, so an idle machine may not have it yet.
+Finding overlayfs() {
+  if (file_has_word("/proc/filesystems", "overlay")) {
+    return {"overlayfs", Finding::State::good, "yes"};
+  }
+  utsname kernel{};
+  ::uname(&kernel);
+  const fs::path folder = fs::path("/lib/modules") / kernel.release / "kernel/fs/overlayfs";
+  std::error_code absent;
+  const bool module = !fs::is_empty(folder, absent) && !absent;
+  return check("overlayfs", module, "a module, loaded with the first container",
+               "the kernel has no overlayfs; load it with `modprobe overlay`");
+}
+
+// Forks of templates need them; without, containers are booted.
+Finding user_namespaces() {
+  std::ifstream in("/proc/sys/user/max_user_namespaces");
+  long most = 0;
+  const bool some = static_cast<bool>(in >> most) && most > 0;
+  return {"user namespaces", some ? Finding::State::good : Finding::State::note,
+          some ? "yes" : "off: containers are not forked; `sysctl user.max_user_namespaces=15000`"};
+}
+
 std::vector<Finding> examine() {
   std::vector<Finding> findings;
   findings.push_back(
@@ -74,8 +98,8 @@ std::vector<Finding> examine() {
   const bool v1 = fs::exists("/sys/fs/cgroup/memory") || fs::exists("/sys/fs/cgroup/pids");
   findings.push_back(check("cgroups", v1 || v2, v2 ? "v2" : "v1",
                            "no controllers under /sys/fs/cgroup; mount cgroup2 there"));
-  findings.push_back(check("overlayfs", file_has_word("/proc/filesystems", "overlay"), "yes",
-                           "the kernel has no overlayfs; load it with `modprobe overlay`"));
+  findings.push_back(overlayfs());
+  findings.push_back(user_namespaces());
   for (const auto& [program, package] :
        {std::pair{"nft", "nftables"}, std::pair{"mmdebstrap", "mmdebstrap"},
         std::pair{"python3", "python3"}}) {
