@@ -63,6 +63,12 @@ const std::map<std::string, Setter>& setters() {
          c.templates.min_free_bytes = static_cast<std::uint64_t>(value) << 20;
          return value >= 0;
        }},
+      {"cold_start.spare_forks",
+       [](const toml::node& node, Configuration& c) {
+         const auto value = node.value_or(std::int64_t{-1});
+         c.templates.spares = static_cast<std::size_t>(std::clamp<std::int64_t>(value, 0, 16));
+         return value >= 0 && value <= 16;
+       }},
       {"containers.default_memory_mb",
        [](const toml::node& node, Configuration& c) {
          const auto value = node.value_or(std::int64_t{-1});

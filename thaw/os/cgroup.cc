@@ -180,6 +180,29 @@ Result<Fd> Cgroup::open_for_clone() const {
   return open_file(layout_.hierarchies.front() + "/" + name_, O_RDONLY | O_DIRECTORY);
 }
 
+Result<void> Cgroup::become(std::string name) {
+  Cgroup renamed(layout_, std::move(name));
+  if (layout_.version == CgroupLayout::Version::v2) {
+    THAW_TRY_VOID(renamed.make(Role::leaf));
+    for (const int pid : processes()) {
+      THAW_TRY_VOID(renamed.add(pid));
+    }
+    THAW_TRY_VOID(remove());
+  } else {
+    for (const std::string& hierarchy : layout_.hierarchies) {
+      const std::string from = hierarchy + "/" + name_, to = hierarchy + "/" + renamed.name_;
+      if (::rename(from.c_str(), to.c_str()) != 0) {
+        return Error::from_errno(errno, "rename cgroup " + from);
+      }
+    }
+    if (!layout_.cpuacct.empty()) {
+      THAW_TRY_VOID(write_text(renamed.path(layout_.cpuacct, "cpuacct.usage"), "0"));
+    }
+  }
+  name_ = std::move(renamed.name_);
+  return ok();
+}
+
 CgroupUsage Cgroup::usage() const {
   CgroupUsage usage;
   if (layout_.version == CgroupLayout::Version::v1) {

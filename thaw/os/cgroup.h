@@ -57,6 +57,10 @@ class Cgroup {
   Result<Fd> open_for_clone() const;
   CgroupUsage usage() const;
   std::vector<int> processes() const;
+  // Takes another name, with all that is inside. The processor time that was used does not count
+  // any more. On v2, where groups keep their names, processes move into a new group instead, and
+  // what memory they have stays counted where it was.
+  Result<void> become(std::string name);
   // Asks the kernel to stop every process inside, and those that these start; nobody inside can
   // tell. They have stopped when is_frozen() says so: in 0.1 ms if all can be interrupted.
   // failed_precondition where the machine has no freezer.

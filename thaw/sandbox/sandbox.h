@@ -141,6 +141,9 @@ class Template {
   virtual Sandbox& sandbox() = 0;
   // The next thing that its program says (a hostile one may say anything); nullopt once it ended.
   virtual async::Task<std::optional<std::string>> read_message() = 0;
+  // From now until the next word: so many forks are made ahead, when there is time, with all done
+  // that depends on no container; a start takes one. What is taken is made again at the next word.
+  virtual void keep_spares(std::size_t count) = 0;
 };
 
 // The program that a template runs: template_program.py, for any Python from 3.9 on.

@@ -7,6 +7,9 @@ as `python -u -m MODULE` would. It runs in its workspace's user namespace, where
 namespaces that it is handed; a fork gives that up for good before it announces itself, and runs
 nothing of the user's before it was told to go. The other side is thaw/sandbox/detail/newcomer.h.
 
+A fork may be made ahead, as a spare: it then does all that depends on no container and waits for
+its order. What makes it differ from its siblings (random numbers) is done at the order.
+
 One thread, no event loop, no socket but the control socket: a fork inherits nothing that works
 behind its back. Standard library only, Python 3.9 or newer.
 """
@@ -31,6 +34,8 @@ SYS_SECCOMP = 317 if os.uname().machine == "x86_64" else 277
 PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 23, 24, 38
 PR_SET_MM, PR_SET_MM_MAP = 35, 14
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
+MADV_POPULATE_READ, MADV_POPULATE_WRITE = 22, 23
+MAX_POPULATED = 64 << 20
 CAPABILITY_VERSION_3 = 0x20080522
 START_FILE = "/run/thaw-start"
 
@@ -148,6 +153,63 @@ def is_shadowed(cwd):
     return None
 
 
+def populate():
+    """Maps what a program will read and copies what it will write, counters of references most of
+    all, so that it need not fault for it later. A kernel before 5.14 cannot, and it does later."""
+    libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    with open("/proc/self/maps") as maps:
+        lines = [line.split() for line in maps]
+    lines.sort(key=lambda words: words[-1] != "[heap]")
+    left = {MADV_POPULATE_READ: MAX_POPULATED, MADV_POPULATE_WRITE: MAX_POPULATED}
+    for words in lines:
+        start, end = (int(address, 16) for address in words[0].split("-"))
+        advice = MADV_POPULATE_WRITE if words[1] == "rw-p" else MADV_POPULATE_READ
+        if words[1][0] != "r" or words[-1].startswith(("[stack", "[v")) or left[advice] <= 0:
+            continue
+        size = min(end - start, left[advice])
+        left[advice] -= size
+        libc.madvise(start, size, advice)
+
+
+def forget_signals():
+    for number in range(1, signal.NSIG):
+        if number not in (signal.SIGKILL, signal.SIGSTOP, signal.SIGINT):
+            try:
+                signal.signal(number, signal.SIG_DFL)
+            except (OSError, ValueError):
+                pass
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+
+def prepare():
+    """What is the same in every container, at leisure."""
+    os.nice(19)  # whoever gives the order takes that back
+    os.setsid()
+    forget_signals()
+    seed()  # for the memory that this touches; it is done again
+    populate()
+
+
+def wait_for_order(hello):
+    hello.send(b"here")
+    is_prepared = False
+    while True:
+        data, fds, _, _ = socket.recv_fds(hello, 65536, 8)
+        if data == b"prepare" and not fds and not is_prepared:
+            prepare()
+            is_prepared = True
+            hello.send(b"ready")
+            continue
+        if len(fds) != 8:
+            os._exit(1)
+        if not is_prepared:
+            os.setsid()
+            forget_signals()
+        return data, fds
+
+
 def drop_powers(kept, uid, gid, groups):
     for capability in range(64):
         if libc.prctl(PR_CAPBSET_READ, ctypes.c_ulong(capability), 0, 0, 0) < 0:
@@ -210,28 +272,25 @@ def seed():
         tempfile._name_sequence = None
 
 
-def move_in(hello, standard_output, standard_error):
+def move_in(order, fds):
     """Enters the namespaces and becomes what a container's program is, as seen by the kernel."""
-    data, fds, _, _ = socket.recv_fds(hello, 65536, 8)
-    if len(fds) != 5:
-        os._exit(1)
     kinds = (CLONE_NEWNS, CLONE_NEWNET, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWCGROUP)
     for fd, kind in zip(fds, kinds):
         setns(fd, kind)
-    ids = Reader(data)
-    uid, gid, home, count = ids.number(), ids.number(), ids.bytes(), ids.number()
-    groups = [ids.number() for _ in range(count)]
+    uid, gid, home, count = order.number(), order.number(), order.bytes(), order.number()
+    groups = [order.number() for _ in range(count)]
     null = os.open("/dev/null", os.O_RDONLY)
-    for source, target in ((null, 0), (standard_output, 1), (standard_error, 2)):
+    for source, target in zip((null, *fds[5:7]), range(3)):
         os.dup2(source, target)
-    os.setsid()
     return uid, gid, groups, home
 
 
-def become_container(request, hello, standard_output, standard_error):
+def become_container(hello):
+    data, fds = wait_for_order(hello)
+    request = Reader(os.pread(fds[7], os.fstat(fds[7]).st_size, 0))
     kept, program = request.number(), request.bytes()
     argv, env, cwd = request.texts(), request.texts(), request.bytes()
-    uid, gid, groups, home = move_in(hello, standard_output, standard_error)
+    uid, gid, groups, home = move_in(Reader(data), fds)
     os.makedirs(cwd, exist_ok=True)
     os.chdir(cwd)
     environment = dict(entry.split(b"=", 1) for entry in env if b"=" in entry)
@@ -244,15 +303,6 @@ def become_container(request, hello, standard_output, standard_error):
     if shadowed:
         hello.send(f"{shadowed} of {folder} is another one".encode()[:200])
         os._exit(1)
-    for number in range(1, signal.NSIG):
-        if number not in (signal.SIGKILL, signal.SIGSTOP, signal.SIGINT):
-            try:
-                signal.signal(number, signal.SIG_DFL)
-            except (OSError, ValueError):
-                pass
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         start_file = os.open(START_FILE, os.O_WRONLY)
     except OSError:
@@ -263,7 +313,7 @@ def become_container(request, hello, standard_output, standard_error):
         time.sleep(0.0002)
     drop_powers(kept, uid, gid, groups)
     apply_filter(program)
-    hello.send(b"here")
+    hello.send(b"fit")
     if hello.recv(16) != b"go":
         os._exit(1)
     if start_file is not None:
@@ -292,9 +342,9 @@ def serve(control):
         data, fds, _, _ = socket.recv_fds(control, 64, 8)
         if not data:
             os._exit(0)
-        if len(fds) != 5:
+        if len(fds) != 2:
             os._exit(1)
-        body, pid_namespace, standard_output, standard_error, hello = fds
+        pid_namespace, hello = fds
         try:
             setns(pid_namespace, CLONE_NEWPID)
             pid = os.fork()
@@ -307,8 +357,7 @@ def serve(control):
             control.close()
             hello = socket.socket(fileno=hello)
             try:
-                request = Reader(os.pread(body, os.fstat(body).st_size, 0))
-                return become_container(request, hello, standard_output, standard_error)
+                return become_container(hello)
             except BaseException as error:  # noqa: BLE001 - the builder passes it on
                 hello.send(repr(error).encode(errors="replace")[:200])
                 os._exit(1)

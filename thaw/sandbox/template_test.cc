@@ -2,14 +2,17 @@
 //
 // Templates with the machine's own Python: what is forked from one is a container like any other,
 // and a template that lies, dawdles or dies costs nothing but the fork.
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <set>
 #include <sstream>
 
+#include "thaw/os/cgroup.h"
 #include "thaw/os/process.h"
 #include "thaw/sandbox/detail/capabilities.h"
 #include "thaw/sandbox/detail/newcomer.h"
@@ -74,7 +77,7 @@ while True:
     data, fds, _, _ = socket.recv_fds(control, 64, 8)
     if not data:
         os._exit(0)
-    body, pids, out, err, hello = fds
+    pids, hello = fds
     hello = socket.socket(fileno=hello)
 )" + misdeed;
 }
@@ -302,28 +305,43 @@ TEST_CASE("a file of the function that a module of the template would hide ends 
 TEST_CASE("a hostile template costs no more than the fork") {
   if (skipped()) return;
   TemplateHouse it;
-  const std::string enter_pids = "    libc.setns(pids, 0x20000000)\n";
-  const std::pair<const char*, std::string> misdeeds[] = {
-      {"garbage instead of a fork", "    hello.send(os.urandom(300))\n"},
-      {"no answer", "    pass\n"},
-      {"its own word for it", "    hello.send(b'here')\n"},
-      {"a child of another place",
-       "    if os.fork() == 0:\n        hello.send(b'here')\n"
-       "        time.sleep(600)\n"},
-      {"a child with all its powers",
-       enter_pids +
-           "    if os.fork() == 0:\n        if os.fork():\n            os._exit(0)\n"
-           "        while os.getppid() != 1: pass\n"
-           "        hello.recv(9)\n        hello.send(b'here')\n        time.sleep(600)\n"},
-      {"its end in the middle", enter_pids + "    if os.fork() == 0:\n        time.sleep(600)\n"
-                                             "    os._exit(3)\n"},
-      {"descriptors nobody asked for",
-       "    socket.send_fds(hello, [b'here'], [body, pids, out])\n"},
+  const std::string be_forked =
+      "    libc.setns(pids, 0x20000000)\n"
+      "    if os.fork() == 0:\n        if os.fork():\n            os._exit(0)\n"
+      "        while os.getppid() != 1: pass\n";
+  struct Misdeed {
+    const char* name;
+    std::string body;
+    const char* noticed;
   };
-  for (const auto& [name, misdeed] : misdeeds) {
-    CAPTURE(name);
-    auto made = it.start_hostile(misdeed);
-    (void)it.failure_of(*made);
+  const Misdeed misdeeds[] = {
+      {"garbage instead of a fork", "    hello.send(os.urandom(300))\n", "refuses to fork"},
+      {"no answer", "    pass\n", "did not fork in time"},
+      {"its own word for it", "    hello.send(b'here')\n", "elsewhere"},
+      {"a child of another place",
+       "    if os.fork() == 0:\n        hello.send(b'here')\n        time.sleep(600)\n",
+       "elsewhere"},
+      {"a child with all its powers",
+       be_forked + "        hello.send(b'here')\n        hello.recv(9)\n"
+                   "        hello.send(b'fit')\n        time.sleep(600)\n",
+       "not fit to run"},
+      {"one that comes and another that stays",
+       be_forked + "        hello.send(b'here')\n        hello.recv(9)\n"
+                   "        if os.fork() == 0:\n            hello.send(b'fit')\n"
+                   "        time.sleep(600)\n",
+       "elsewhere"},
+      {"one that is fit before it has its order",
+       be_forked + "        hello.send(b'fit')\n        time.sleep(600)\n", "refuses to fork"},
+      {"its end in the middle",
+       be_forked + "        os._exit(0)\n    hello.close()\n    os._exit(3)\n", "let go of a fork"},
+      {"descriptors nobody asked for", "    socket.send_fds(hello, [b'here'], [pids, 1, 2])\n",
+       "elsewhere"},
+  };
+  for (const Misdeed& misdeed : misdeeds) {
+    CAPTURE(misdeed.name);
+    auto made = it.start_hostile(misdeed.body);
+    const std::string error = it.failure_of(*made).to_string();
+    CHECK_MESSAGE(error.find(misdeed.noticed) != std::string::npos, error);
     it.house.run(made->sandbox().remove());
   }
   auto made = it.start_template();
@@ -396,6 +414,201 @@ TEST_CASE("the spawner's end takes templates and forks with it") {
   }
   CHECK(::kill(forked, 0) != 0);
   CHECK(::kill(parent, 0) != 0);
+}
+
+namespace {
+
+// Templates with spares: these need a network, because containers have one.
+struct SpareHouse : TemplateHouse {
+  SpareHouse() : TemplateHouse(House::Networking::on) {}
+
+  std::unique_ptr<Template> start_template(std::vector<std::string> modules = {"job", "base"}) {
+    auto made = TemplateHouse::start_template(std::move(modules));
+    CHECK(house.run(made->read_message()));
+    return made;
+  }
+  // Of the cgroup of that name; none: there is no such cgroup.
+  static std::vector<int> processes(const std::string& instance, const std::string& name) {
+    const auto layout = os::CgroupLayout::detect();
+    REQUIRE(layout);
+    return os::Cgroup(*layout, "thaw-" + instance + "/" + name).processes();
+  }
+  std::vector<int> processes(const std::string& name) const {
+    return processes(house.options.instance, name);
+  }
+  static bool waits(int pid) {
+    const std::string place = "/proc/" + std::to_string(pid);
+    const std::string in_call = read_file(place + "/syscall");
+    return in_call.starts_with(std::to_string(SYS_recvmsg) + " ") &&
+           read_file(place + "/comm").starts_with("python");
+  }
+  // The interpreters of spares that wait for their order, in the host's numbers.
+  std::set<int> waiting(Template& from) const {
+    std::set<int> found;
+    for (int number = 1; number < 20; ++number) {
+      for (const int pid : processes(from.sandbox().id().str() + "-s" + std::to_string(number))) {
+        if (waits(pid)) {
+          found.insert(pid);
+        }
+      }
+    }
+    return found;
+  }
+  std::set<int> wait_for(Template& from, std::size_t count) const {
+    std::set<int> found = waiting(from);
+    for (const Instant latest = monotonic_now() + 30s;
+         found.size() != count && monotonic_now() < latest; found = waiting(from)) {
+      ::usleep(5'000);
+    }
+    CHECK(found.size() == count);
+    ::usleep(20'000);  // and until the spawner has heard of it
+    return found;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a spare is taken once, and becomes what any other fork is") {
+  if (skipped()) return;
+  SpareHouse it;
+  auto made = it.start_template();
+  made->keep_spares(1);
+  const std::set<int> spare = it.wait_for(*made, 1);
+  auto sleeper = it.house.start(it.fork_spec(*made, {"sleep"}));
+  CHECK(it.house.first_output(*sleeper).starts_with("asleep"));
+  // Its process and no other is in the container's own cgroup, beside PID 1.
+  const std::vector<int> inside = it.processes(sleeper->id().str());
+  CHECK(inside.size() == 2);
+  CHECK(std::count(inside.begin(), inside.end(), *spare.begin()) == 1);
+  CHECK(sleeper->address().starts_with("172."));
+  // The next one is made from the template itself: nobody has asked for another spare.
+  CHECK(it.fork_to_end(*made, {"show", "5"}).out == "show 5 / hello False 1 False tester\n");
+  CHECK(it.waiting(*made).empty());
+  made->keep_spares(1);
+  CHECK(it.wait_for(*made, 1) != spare);
+  CHECK(it.fork_to_end(*made, {"show", "6"}).out == "show 6 / hello False 1 False tester\n");
+  CHECK(sleeper->signal(SIGTERM));
+  CHECK(it.house.finish(*sleeper).status.signal == SIGTERM);
+  it.house.run(sleeper->remove());
+  it.house.run(made->sandbox().remove());
+}
+
+TEST_CASE("what a spare becomes has a function's powers and sees only itself") {
+  if (skipped()) return;
+  SpareHouse it;
+  auto made = it.start_template();
+  std::string texts[2][3];
+  for (const bool from_spare : {false, true}) {
+    int at = 0;
+    for (const char* what : {"status", "setns", "processes"}) {
+      if (from_spare) {
+        made->keep_spares(1);
+        it.wait_for(*made, 1);
+      }
+      auto wanted = it.fork_spec(*made, {what});
+      wanted.user = "ann";
+      texts[from_spare ? 1 : 0][at++] = it.house.run_to_end(std::move(wanted)).out;
+      CHECK(it.waiting(*made).empty());
+    }
+  }
+  CHECK(texts[0][0].find("NoNewPrivs 1\n") != std::string::npos);
+  CHECK(texts[0][0] == texts[1][0]);
+  CHECK(texts[0][1] == texts[1][1]);
+  const auto files_of = [](const std::string& text) { return text.substr(text.find('\n')); };
+  CHECK(files_of(texts[0][2]) == files_of(texts[1][2]));
+  it.house.run(made->sandbox().remove());
+}
+
+TEST_CASE("what two spares become shares no random numbers") {
+  if (skipped()) return;
+  SpareHouse it;
+  auto made = it.start_template({"job", "base", "uuid", "random"});
+  made->keep_spares(2);
+  it.wait_for(*made, 2);
+  std::set<std::string> values;
+  for (int i = 0; i < 2; ++i) {
+    std::istringstream words(it.fork_to_end(*made, {"seeds"}).out);
+    for (std::string word; words >> word;) {
+      values.insert(word);
+    }
+  }
+  CHECK(it.waiting(*made).empty());
+  CHECK(values.size() == 8);
+  it.house.run(made->sandbox().remove());
+}
+
+TEST_CASE("a limit holds for what a spare becomes") {
+  if (skipped()) return;
+  SpareHouse it;
+  auto made = it.start_template();
+  made->keep_spares(1);
+  it.wait_for(*made, 1);
+  auto wanted = it.fork_spec(*made, {"eat"});
+  wanted.limits.memory_bytes = 96 << 20;
+  const Output output = it.house.run_to_end(std::move(wanted));
+  CHECK(it.waiting(*made).empty());
+  CHECK(output.status.signal == SIGKILL);
+  CHECK(output.status.out_of_memory);
+  it.house.run(made->sandbox().remove());
+}
+
+TEST_CASE("a spare that died is replaced; those that are not wanted go") {
+  if (skipped()) return;
+  SpareHouse it;
+  auto made = it.start_template();
+  made->keep_spares(1);
+  const std::set<int> first = it.wait_for(*made, 1);
+  CHECK(::kill(*first.begin(), SIGKILL) == 0);
+  // It may be found dead only when it is to be taken: then there is another level, or a fork.
+  auto tried = it.house.loop.run_task(it.house.spawner->start(it.fork_spec(*made, {"show", "0"})));
+  if (tried) {
+    CHECK(it.house.finish(**tried).status.code == 0);
+    it.house.run((*tried)->remove());
+  }
+  made->keep_spares(2);
+  const std::set<int> next = it.wait_for(*made, 2);
+  CHECK(!next.contains(*first.begin()));
+  CHECK(it.fork_to_end(*made, {"show", "0"}).status.code == 0);
+  made->keep_spares(0);
+  it.wait_for(*made, 0);
+  CHECK(it.fork_to_end(*made, {"show", "0"}).status.code == 0);
+  made->keep_spares(2);
+  const std::set<int> last = it.wait_for(*made, 2);
+  it.house.run(made->sandbox().remove());
+  it.wait_for(*made, 0);
+  for (const int pid : last) {
+    CHECK(::kill(pid, 0) != 0);
+  }
+}
+
+TEST_CASE("a spare of a hostile template costs no more than the fork") {
+  if (skipped()) return;
+  SpareHouse it;
+  const std::string be_forked =
+      "    libc.setns(pids, 0x20000000)\n"
+      "    if os.fork() == 0:\n        if os.fork():\n            os._exit(0)\n"
+      "        while os.getppid() != 1: pass\n"
+      "        hello.send(b'here')\n        hello.recv(9)\n";
+  const std::pair<const char*, std::string> misdeeds[] = {
+      {"never ready", "        time.sleep(600)\n"},
+      {"all its powers",
+       "        hello.send(b'ready')\n        hello.recv(9)\n"
+       "        hello.send(b'fit')\n        time.sleep(600)\n"},
+      {"its end after its word", "        hello.send(b'ready')\n        os._exit(0)\n"},
+      {"fit without an order",
+       "        hello.send(b'ready')\n        hello.send(b'fit')\n"
+       "        time.sleep(600)\n"}};
+  for (const auto& [name, misdeed] : misdeeds) {
+    CAPTURE(name);
+    auto made = it.start_hostile(be_forked + misdeed);
+    made->keep_spares(1);
+    ::usleep(200'000);  // so that it is asked for first, mostly
+    (void)it.failure_of(*made);
+    it.house.run(made->sandbox().remove());
+  }
+  auto made = it.start_template();
+  CHECK(it.fork_to_end(*made, {"show", "0"}).status.code == 0);
+  it.house.run(made->sandbox().remove());
 }
 
 TEST_CASE("what may run user code is a child of PID 1 with a function's powers") {

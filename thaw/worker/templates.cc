@@ -24,6 +24,7 @@ constexpr Duration ready_patience = 60s;  // a machine under load, an image full
 constexpr Duration unfit_time = 600s;
 constexpr std::size_t max_remembered = 1000;
 constexpr int max_failures = 3;
+constexpr Duration spare_check = 10s;  // whether one has died
 
 std::string key_of(const ForkPlan& plan) {
   std::string key = plan.workspace;
@@ -136,6 +137,7 @@ class Templates::Entry {
   std::unique_ptr<sandbox::Template> running;
   std::string last_words;
   async::Event changed;
+  async::Event forked;
   async::TaskGroup pumps;
 };
 
@@ -188,6 +190,8 @@ void Templates::want(const ForkPlan& plan) {
 void Templates::note(const Lease& lease, const std::string& user, Outcome outcome) {
   if (outcome == Outcome::forked) {
     lease->failures = 0;
+    lease->used = monotonic_now();
+    lease->forked.notify_all();
     return;
   }
   if (outcome == Outcome::refused) {
@@ -209,7 +213,9 @@ void Templates::retire(Entry& entry) {
     return;
   }
   entry.state = Entry::State::retired;
+  entry.forked.notify_all();
   if (entry.running) {
+    entry.running->keep_spares(0);
     (void)entry.running->sandbox().signal(SIGTERM);
   }
   entry.changed.notify_all();
@@ -265,6 +271,22 @@ sandbox::SandboxSpec Templates::spec_for(const Entry& entry) const {
   return spec;
 }
 
+// While it is ready. Nothing is made ahead while containers start or memory is short.
+async::Task<void> Templates::keep_spares(Templates& self, Entry& entry) {
+  while (entry.state == Entry::State::ready) {
+    const Instant quiet_at = entry.used + self.settings_.spare_delay;
+    if (quiet_at > monotonic_now()) {
+      THAW_CO_TRY_VOID(co_await async::sleep_for(quiet_at - monotonic_now()));
+      continue;
+    }
+    const bool has_room = available_memory() >= 2 * self.settings_.min_free_bytes;
+    entry.running->keep_spares(has_room ? self.settings_.spares : 0);
+    THAW_CO_TRY([[maybe_unused]] const bool told,
+                co_await entry.forked.wait(monotonic_now() + spare_check));
+  }
+  co_return ok();
+}
+
 // From its start to the end of its program.
 async::Task<void> Templates::live(Templates& self, Lease entry) {
   THAW_CO_TRY_VOID(co_await async::sleep_for(self.settings_.delay));
@@ -298,6 +320,9 @@ async::Task<void> Templates::live(Templates& self, Lease entry) {
                               {"ms", std::to_string(took.count())},
                               {"left out", first->substr(std::min<std::size_t>(6, first->size()))},
                               {"bytes", std::to_string(entry->running->sandbox().memory_bytes())}});
+  if (self.settings_.spares > 0) {
+    entry->pumps.start("spare forks", keep_spares(self, *entry));
+  }
   while (true) {
     // It has nothing more to say; its end is what is waited for.
     THAW_CO_TRY(const auto more, co_await entry->running->read_message());

@@ -5,7 +5,9 @@
 // (ForkPlan). One is made in the background after the first boot that could have used it; they are
 // few, the least recently used goes first, and all go when memory is short. A template that goes
 // ends its program at once, so that its memory is free; its sandbox stays until the last container
-// that was forked from it has ended. Loop thread only.
+// that was forked from it has ended. A template in use has spares: forks made ahead that wait for
+// their work order. They are made while nobody starts, and go first when memory is short. Loop
+// thread only.
 #pragma once
 
 #include <cstdint>
@@ -40,7 +42,9 @@ struct TemplateSettings {
   bool enabled = true;
   std::size_t max = 8;
   std::uint64_t min_free_bytes = std::uint64_t{1} << 30;  // of the machine's available memory
-  Duration delay = 1s;  // after the boot that asked for one: that one goes first
+  Duration delay = 1s;           // after the boot that asked for one: that one goes first
+  std::size_t spares = 1;        // forks that each template has made ahead
+  Duration spare_delay = 300ms;  // after the last start from it: those go first
 };
 
 class Templates {
@@ -81,6 +85,7 @@ class Templates {
   static async::Task<void> run(Templates& self, Lease entry);
   static async::Task<void> live(Templates& self, Lease entry);
   static async::Task<void> watch_memory(Templates& self);
+  static async::Task<void> keep_spares(Templates& self, Entry& entry);
   sandbox::SandboxSpec spec_for(const Entry& entry) const;
   void retire(Entry& entry);
   void make_room(std::size_t room);

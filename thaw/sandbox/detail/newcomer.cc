@@ -13,6 +13,7 @@
 
 #include "thaw/os/files.h"
 #include "thaw/os/message.h"
+#include "thaw/sandbox/detail/capabilities.h"
 #include "thaw/sandbox/detail/user_lookup.h"
 #include "thaw/sandbox/detail/wire.h"
 
@@ -112,25 +113,15 @@ Result<void> check_newcomer(const std::string& status, std::uint64_t kept, uid_t
   return ok();
 }
 
-Result<Newcomer> Newcomer::ask_for(const os::Fd& control, const ForkRequest& request) {
+Result<Newcomer> Newcomer::ask_for(const os::Fd& control, const os::Fd& pid_namespace) {
   THAW_TRY(auto pair, os::make_message_pair());
   // The kernel then says who sent a message, in this process's numbers.
   const int on = 1;
   if (::setsockopt(pair.first.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0) {
     return Error::from_errno(errno, "ask for credentials");
   }
-  Writer body;
-  body.number(request.kept_capabilities);
-  body.text({reinterpret_cast<const char*>(request.filter->data()),
-             request.filter->size() * sizeof(sock_filter)});
-  put(body, request.spec->argv);
-  put(body, request.spec->env);
-  body.text(request.spec->cwd);
-  THAW_TRY(const os::Fd file, os::make_memory_file(body.bytes()));
-  const auto sent = os::send_message(control.get(), "fork",
-                                     {file.get(), request.pid_namespace, request.standard_output,
-                                      request.standard_error, pair.second.get()});
-  THAW_TRY(const os::Transfer transfer, sent);
+  THAW_TRY(const os::Transfer transfer,
+           os::send_message(control.get(), "fork", {pid_namespace.get(), pair.second.get()}));
   if (transfer == os::Transfer::later) {
     return Error::resource_exhausted("the template is busy");
   }
@@ -139,41 +130,63 @@ Result<Newcomer> Newcomer::ask_for(const os::Fd& control, const ForkRequest& req
   }
   Newcomer newcomer;
   newcomer.socket_ = std::move(pair.first);
-  newcomer.kept_capabilities_ = request.kept_capabilities;
   return newcomer;
 }
 
-Result<void> Newcomer::let_in(const std::vector<int>& namespaces, const std::string& user) {
-  THAW_TRY(const UserIds ids, find_user(user));
-  uid_ = ids.uid;
-  Writer message;
-  message.number(ids.uid).number(ids.gid).text(ids.home).number(ids.groups.size());
-  for (const gid_t group : ids.groups) {
-    message.number(group);
-  }
-  THAW_TRY(const os::Transfer sent, os::send_message(socket_.get(), message.bytes(), namespaces));
-  if (sent != os::Transfer::done) {
-    return Error::unavailable("the template let go of a fork");
-  }
-  return ok();
-}
-
-Result<pid_t> Newcomer::arrive(Instant deadline) {
+Result<void> Newcomer::expect(const char* word, Instant deadline) {
   THAW_TRY(const Heard heard, hear(socket_, deadline));
-  if (heard.text != "here") {
+  if (heard.text != word) {
     // Its own words, for the log; they may be anybody's.
     std::string words = heard.text.substr(0, 200);
     std::replace_if(
         words.begin(), words.end(), [](unsigned char c) { return c < 32 || c > 126; }, '?');
     return Error::failed_precondition("the template refuses to fork: " + words);
   }
-  if (heard.pid <= 1 || heard.pid == ::getpid()) {
+  if (heard.pid <= 1 || heard.pid == ::getpid() || (pid_ != 0 && heard.pid != pid_)) {
     return Error::permission_denied("what the template forked is elsewhere");
   }
-  THAW_TRY(const std::string status,
-           os::read_text("/proc/" + std::to_string(heard.pid) + "/status"));
-  THAW_TRY_VOID(check_newcomer(status, kept_capabilities_, uid_));
-  return heard.pid;
+  pid_ = heard.pid;
+  return ok();
+}
+
+Result<pid_t> Newcomer::arrive(Instant deadline) {
+  THAW_TRY_VOID(expect("here", deadline));
+  return pid_;
+}
+
+Result<void> Newcomer::prepare(Instant deadline) {
+  THAW_TRY(const os::Transfer sent, os::send_message(socket_.get(), "prepare"));
+  if (sent != os::Transfer::done) {
+    return Error::unavailable("the template let go of a fork");
+  }
+  return expect("ready", deadline);
+}
+
+Result<void> Newcomer::let_in(const ForkOrder& order, Instant deadline) {
+  THAW_TRY(const UserIds ids, find_user(order.spec->user));
+  const std::uint64_t kept = kept_capabilities(Profile::function);
+  Writer body;
+  body.number(kept);
+  body.text({reinterpret_cast<const char*>(order.filter->data()),
+             order.filter->size() * sizeof(sock_filter)});
+  put(body, order.spec->argv);
+  put(body, order.spec->env);
+  body.text(order.spec->cwd);
+  THAW_TRY(const os::Fd file, os::make_memory_file(body.bytes()));
+  Writer message;
+  message.number(ids.uid).number(ids.gid).text(ids.home).number(ids.groups.size());
+  for (const gid_t group : ids.groups) {
+    message.number(group);
+  }
+  std::vector<int> fds = order.namespaces;
+  fds.insert(fds.end(), {order.standard_output, order.standard_error, file.get()});
+  THAW_TRY(const os::Transfer sent, os::send_message(socket_.get(), message.bytes(), fds));
+  if (sent != os::Transfer::done) {
+    return Error::unavailable("the template let go of a fork");
+  }
+  THAW_TRY_VOID(expect("fit", deadline));
+  THAW_TRY(const std::string status, os::read_text("/proc/" + std::to_string(pid_) + "/status"));
+  return check_newcomer(status, kept, ids.uid);
 }
 
 Result<void> Newcomer::go() {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The process that a template forks for a sandbox, as the builder sees it: asked for over the
-// template's control socket, let into the namespaces over a handshake socket of its own, looked at
-// when it announces itself (the kernel says who sent that), and told to go. The other side is
-// template_program.py. Until `go` nothing of it is trusted, and afterwards it needs no trust: it
-// has no more powers than any function.
+// The process that a template forks for a sandbox, as the builder sees it. The conversation over
+// its own handshake socket, after it was asked for over the template's control socket:
+//   newcomer: here                 builder: prepare        (only a spare: made ahead of its order)
+//   newcomer: ready                builder: the order: who it becomes, namespaces, output
+//   newcomer: fit                  builder: go             (it has been looked at from outside)
+// The kernel says who sent a message. Until `go` nothing of it is trusted, and afterwards it needs
+// no trust: it has no more powers than any function. The other side is template_program.py.
 #pragma once
 
 #include <sys/types.h>
@@ -20,11 +22,10 @@
 
 namespace thaw::sandbox::detail {
 
-struct ForkRequest {
+struct ForkOrder {
   const SandboxSpec* spec = nullptr;
   const SystemCallFilter* filter = nullptr;
-  std::uint64_t kept_capabilities = 0;
-  int pid_namespace = -1;  // descriptors
+  std::vector<int> namespaces;  // mnt, net, uts, ipc, cgroup: descriptors
   int standard_output = -1;
   int standard_error = -1;
 };
@@ -32,17 +33,20 @@ struct ForkRequest {
 class Newcomer {
  public:
   // Does not wait: a template whose socket is full is resource_exhausted.
-  static Result<Newcomer> ask_for(const os::Fd& control, const ForkRequest& request);
-  // In the root: the namespaces (mnt, net, uts, ipc, cgroup) and who `user` is there.
-  Result<void> let_in(const std::vector<int>& namespaces, const std::string& user);
+  static Result<Newcomer> ask_for(const os::Fd& control, const os::Fd& pid_namespace);
   // Its pid in this process's pid namespace, which must be the sandbox's.
   Result<pid_t> arrive(Instant deadline);
+  // Lets it do at leisure what depends on no order.
+  Result<void> prepare(Instant deadline);
+  // From within the sandbox's root: lets it in, and looks at it once it is fit to run.
+  Result<void> let_in(const ForkOrder& order, Instant deadline);
   Result<void> go();
 
  private:
+  Result<void> expect(const char* word, Instant deadline);
+
   os::Fd socket_;
-  std::uint64_t kept_capabilities_ = 0;
-  uid_t uid_ = 0;
+  pid_t pid_ = 0;
 };
 
 // What /proc/PID/status must say of a process that may run user code: a child of PID 1 with no

@@ -83,8 +83,12 @@ Result<RootFolders> make_root_folders(const std::string& folder, const SandboxSp
       return Error::from_errno(errno, "make folder " + path);
     }
   }
-  copy_attributes(spec, "/", AT_FDCWD, folders.upper.c_str());
+  follow_image(folders, spec);
   return folders;
+}
+
+void follow_image(const RootFolders& folders, const SandboxSpec& spec) {
+  copy_attributes(spec, "/", AT_FDCWD, folders.upper.c_str());
 }
 
 namespace {

@@ -25,6 +25,9 @@ struct RootFolders {
 Result<RootFolders> make_root_folders(const std::string& folder, const SandboxSpec& spec,
                                       const std::string& address);
 
+// Its root folder gets the attributes of that of spec.layers, for who had none before.
+void follow_image(const RootFolders& folders, const SandboxSpec& spec);
+
 // In the sandbox's mount, pid, net namespaces; afterwards "/" is the sandbox's root.
 Result<void> enter_root(const RootFolders& folders, const SandboxSpec& spec);
 

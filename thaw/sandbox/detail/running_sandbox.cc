@@ -73,8 +73,10 @@ async::Task<std::string> ControlLine::ask(std::string bytes) {
   co_return message.bytes;
 }
 
+void ControlLine::tell(const std::string& bytes) { (void)os::send_message(socket_.get(), bytes); }
+
 void ControlLine::ask_to_remove(const model::ContainerId& id) {
-  (void)os::send_message(socket_.get(), Writer(Kind::remove).text(id.str()).bytes());
+  tell(Writer(Kind::remove).text(id.str()).bytes());
 }
 
 async::Task<std::unique_ptr<Sandbox>> RunningSandbox::start(std::shared_ptr<ControlLine> line,

@@ -31,7 +31,8 @@ class ControlLine {
   async::Task<void> send(std::string bytes, std::vector<int> fds);
   // A request that brings a reply socket of its own, and the reply: done, or failed as an Error.
   async::Task<std::string> ask(std::string bytes);
-  // Without waiting for room or for the end: for destructors.
+  // Without waiting for room or for an answer: what may be lost, and for destructors.
+  void tell(const std::string& bytes);
   void ask_to_remove(const model::ContainerId& id);
 
  private:

@@ -56,14 +56,20 @@ Result<void> settle(Slot& slot) {
     THAW_TRY(os::Netlink links, os::Netlink::open());
     THAW_TRY_VOID(links.set_up(os::link_index("lo")));
   }
-  const std::string hostname = slot.spec.hostname.empty() ? "sandbox" : slot.spec.hostname;
-  if (::sethostname(hostname.c_str(), hostname.size()) != 0) {
-    return Error::from_errno(errno, "set the host name");
-  }
   ::setsid();
   ::umask(022);
   THAW_TRY_VOID(send_namespaces(slot, Cradle::born, {"pid", "uts", "ipc", "net"}));
-  THAW_TRY([[maybe_unused]] const auto rooted, expect(slot.cradle, Cradle::rooted, Instant::max()));
+  THAW_TRY(os::Message rooted, expect(slot.cradle, Cradle::rooted, Instant::max()));
+  if (rooted.fds.size() == 1) {
+    slot.report = std::move(rooted.fds[0]);
+  }
+  Reader told(rooted.bytes);
+  (void)told.number();
+  (void)told.number();
+  const std::string hostname = told.text();
+  if (::sethostname(hostname.c_str(), hostname.size()) != 0) {
+    return Error::from_errno(errno, "set the host name");
+  }
   // The builder has moved this process's root too. The copy of its mounts belongs to this user
   // namespace, so that those who have a right to be here can enter.
   if (::chdir("/") != 0 || ::unshare(CLONE_NEWNS | CLONE_NEWCGROUP) != 0) {
@@ -119,9 +125,9 @@ int supervise_template(pid_t program, const sigset_t& all) {
 }  // namespace
 
 Result<void> say(const os::Fd& cradle, Cradle what, const std::vector<int>& fds,
-                 std::uint64_t number) {
+                 std::uint64_t number, std::string_view text) {
   Writer message;
-  message.number(static_cast<std::uint64_t>(what)).number(number);
+  message.number(static_cast<std::uint64_t>(what)).number(number).text(text);
   THAW_TRY(const os::Transfer sent, os::send_message(cradle.get(), message.bytes(), fds));
   if (sent != os::Transfer::done) {
     return Error::unavailable("the other side of a sandbox's start is gone");

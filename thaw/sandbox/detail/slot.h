@@ -5,14 +5,16 @@
 // It cannot build its own root (that takes powers over the host), so it waits in its cradle for
 // slot_builder.h to do so. The conversation over the cradle, a message pair:
 //   builder: begin                 slot: born + its pid, uts, ipc, net namespaces
-//   builder: rooted                slot: housed + its mnt and cgroup namespaces
+//   builder: rooted{host name}     slot: housed + its mnt and cgroup namespaces
 //   builder: adopt{pid}            slot: adopted            (only what is forked)
+// Between `born` and `rooted` a spare waits for its order, whose report socket comes with `rooted`.
 // The end of the cradle before that is the end of the slot. Namespaces travel as descriptors,
 // because nobody may open those of a process that cannot be traced.
 #pragma once
 
 #include <csignal>
 #include <cstdint>
+#include <string_view>
 
 #include "thaw/os/fd.h"
 #include "thaw/os/message.h"
@@ -30,9 +32,9 @@ struct Slot {
   int builders_end = -1;  // of the cradle, inherited and to be closed
   os::Fd host_proc;       // the host's /proc, to find its own namespaces
   os::Fd spawner;         // pidfd: PID 1 must not outlive it
-  os::Fd report;
-  os::Fd births;   // never used: its end tells the spawner that PID 1 is about to end
-  os::Fd control;  // of a template: its program's standard input
+  os::Fd report;          // of a spare: none yet
+  os::Fd births;          // never used: its end tells the spawner that PID 1 is about to end
+  os::Fd control;         // of a template: its program's standard input
   os::Fd standard_output;
   os::Fd standard_error;
   int niceness = 0;
@@ -43,6 +45,6 @@ struct Slot {
 // The next message must be `wanted`; not a message of `later` patience for ever: until `deadline`.
 Result<os::Message> expect(const os::Fd& cradle, Cradle wanted, Instant deadline);
 Result<void> say(const os::Fd& cradle, Cradle what, const std::vector<int>& fds = {},
-                 std::uint64_t number = 0);
+                 std::uint64_t number = 0, std::string_view text = {});
 
 }  // namespace thaw::sandbox::detail

@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,6 +31,8 @@ namespace {
 // A template serves one request after the other in milliseconds; one that does not is passed over.
 constexpr Duration template_patience = 3s;
 constexpr Duration own_patience = 10s;
+// A start is what somebody waits for: it goes before the work that is already running.
+constexpr int starters_niceness = -10;
 
 struct Cradled {  // what the slot has told of itself
   os::Fd cradle;
@@ -77,7 +81,7 @@ Result<Cradled> give_birth_to_slot(SlotPlan& plan, os::Fd host_proc) {
   slot.builders_end = pair.first.get();
   slot.host_proc = std::move(host_proc);
   THAW_TRY(slot.spawner, copy_of(plan.spawner));
-  THAW_TRY(slot.report, copy_of(plan.report));
+  THAW_TRY(slot.report, copy_of(plan.report));  // a spare has none yet
   THAW_TRY(slot.births, copy_of(plan.births));
   if (!is_forked(plan.spec)) {
     slot.control = std::move(plan.control);
@@ -96,18 +100,30 @@ Result<Cradled> give_birth_to_slot(SlotPlan& plan, os::Fd host_proc) {
   return cradled;
 }
 
-Result<Newcomer> ask_template(SlotPlan& plan, const Cradled& cradled) {
-  ForkRequest request;
-  request.spec = &plan.spec;
-  request.filter = &plan.filter;
-  request.kept_capabilities = kept_capabilities(Profile::function);
-  request.pid_namespace = cradled.pid.get();
-  request.standard_output = plan.standard_output.get();
-  request.standard_error = plan.standard_error.get();
-  auto newcomer = Newcomer::ask_for(plan.control, request);
-  plan.standard_output.reset();
-  plan.standard_error.reset();
-  return newcomer;
+// Nobody waits for a spare before it has an order.
+Result<void> wait_for_order(SlotPlan& plan, Newcomer& newcomer, pid_t pid) {
+  ::setpriority(PRIO_PROCESS, 0, 19);
+  // Whatever is mounted or unmounted on the host meanwhile is so here.
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) {
+    return Error::from_errno(errno, "follow the host's mounts");
+  }
+  THAW_TRY_VOID(newcomer.prepare(monotonic_now() + own_patience));
+  os::Message order;
+  THAW_TRY(const auto sent, os::send_message(plan.orders.get(), "ready"));
+  const auto received = os::receive_message(plan.orders.get(), order);
+  if (sent != os::Transfer::done || !received || *received != os::Transfer::done ||
+      order.fds.size() != 4) {
+    ::_exit(1);  // it is not wanted any more
+  }
+  ::setpriority(PRIO_PROCESS, 0, starters_niceness);
+  ::setpriority(PRIO_PROCESS, static_cast<id_t>(pid), plan.niceness);
+  plan.report = std::move(order.fds[0]);
+  plan.standard_output = std::move(order.fds[2]);
+  plan.standard_error = std::move(order.fds[3]);
+  THAW_TRY(const std::string bytes, os::read_memory_file(order.fds[1]));
+  THAW_TRY(plan.spec, decode(bytes));
+  follow_image(plan.folders, plan.spec);
+  return ok();
 }
 
 // In a child that is in the pid namespace of the slot, as what mounts /proc must be.
@@ -115,8 +131,18 @@ Result<void> house(SlotPlan& plan, Cradled& cradled, std::optional<Newcomer>& ne
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   THAW_TRY_VOID(enter(cradled.ipc, CLONE_NEWIPC, "the sandbox's ipc namespace"));
   THAW_TRY_VOID(enter(cradled.network, CLONE_NEWNET, "the sandbox's network"));
+  const bool is_spare = plan.orders.valid();
+  pid_t pid = 0;
+  if (is_spare) {
+    THAW_TRY(pid, newcomer->arrive(monotonic_now() + template_patience));
+    THAW_TRY_VOID(join_cgroup(cradled, pid));
+    THAW_TRY_VOID(wait_for_order(plan, *newcomer, pid));
+  }
   THAW_TRY_VOID(enter_root(plan.folders, plan.spec));
-  THAW_TRY_VOID(say(cradled.cradle, Cradle::rooted));
+  const std::string hostname = plan.spec.hostname.empty() ? "sandbox" : plan.spec.hostname;
+  THAW_TRY_VOID(say(cradled.cradle, Cradle::rooted,
+                    is_spare ? std::vector<int>{plan.report.get()} : std::vector<int>{}, 0,
+                    hostname));
   const Instant housed_by = monotonic_now() + own_patience;
   THAW_TRY(const os::Message housed, expect(cradled.cradle, Cradle::housed, housed_by));
   if (housed.fds.size() != 2) {
@@ -126,11 +152,16 @@ Result<void> house(SlotPlan& plan, Cradled& cradled, std::optional<Newcomer>& ne
     return ok();
   }
   const Instant deadline = monotonic_now() + template_patience;
-  THAW_TRY_VOID(newcomer->let_in({housed.fds[0].get(), cradled.network.get(), cradled.uts.get(),
-                                  cradled.ipc.get(), housed.fds[1].get()},
-                                 plan.spec.user));
-  THAW_TRY(const pid_t pid, newcomer->arrive(deadline));
-  THAW_TRY_VOID(join_cgroup(cradled, pid));
+  if (!is_spare) {
+    THAW_TRY(pid, newcomer->arrive(deadline));
+    THAW_TRY_VOID(join_cgroup(cradled, pid));
+  }
+  ForkOrder order{.spec = &plan.spec, .filter = &plan.filter};
+  order.namespaces = {housed.fds[0].get(), cradled.network.get(), cradled.uts.get(),
+                      cradled.ipc.get(), housed.fds[1].get()};
+  order.standard_output = plan.standard_output.get();
+  order.standard_error = plan.standard_error.get();
+  THAW_TRY_VOID(newcomer->let_in(order, deadline));
   THAW_TRY_VOID(say(cradled.cradle, Cradle::adopt, {}, static_cast<std::uint64_t>(pid)));
   return expect(cradled.cradle, Cradle::adopted, monotonic_now() + own_patience)
       .map([](const os::Message&) {});
@@ -172,7 +203,7 @@ Result<void> build(SlotPlan& plan) {
                             {cradled.pidfd.get(), cradled.pid.get()}));
   std::optional<Newcomer> newcomer;
   if (is_forked(plan.spec)) {
-    THAW_TRY(newcomer, ask_template(plan, cradled));
+    THAW_TRY(newcomer, Newcomer::ask_for(plan.control, cradled.pid));
   }
   THAW_TRY_VOID(enter(cradled.pid, CLONE_NEWPID, "the sandbox's processes"));
   THAW_TRY(const os::Cloned child, os::clone_process({}));
@@ -182,8 +213,9 @@ Result<void> build(SlotPlan& plan) {
     }
     ::_exit(0);
   }
-  // The slot's end must be seen at the end of the child alone.
+  // The slot's end must be seen at the end of the child alone, and a spare's end likewise.
   cradled.cradle.reset();
+  plan.orders.reset();
   int status = 0;
   while (::waitpid(child.pid, &status, 0) < 0 && errno == EINTR) {
   }

@@ -3,9 +3,11 @@
 // Builds a sandbox in its workspace's user namespace: a template, or one whose program is forked
 // from a template. Each is built by a child of the spawner with all its powers, so that the
 // spawner never waits, and in parallel: while the template forks into the new pid namespace, the
-// root is built. Everything a template says is a stranger's word: every wait has an end, and who
-// announces itself is looked at from outside (its pid namespace, its parent, its capabilities, its
-// filters) before the first line of user code runs.
+// root is built. A spare is built up to there and waits for its order: until then it has neither
+// files nor output, only what every container of its template has. Everything a template says is a
+// stranger's word: every wait has an end, and who announces itself is looked at from outside (its
+// pid namespace, its parent, its capabilities, its filters) before the first line of user code
+// runs.
 #pragma once
 
 #include "thaw/os/cgroup.h"
@@ -30,6 +32,7 @@ struct SlotPlan {
   os::Fd standard_output;
   os::Fd standard_error;
   os::Fd births;  // to the spawner: pidfd and pid namespace of PID 1
+  os::Fd orders;  // of a spare: where it says that it is ready, and then gets what it is for
   int niceness = 0;
 };
 

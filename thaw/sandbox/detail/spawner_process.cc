@@ -39,17 +39,6 @@ void answer(const os::Fd& reply, const Result<void>& result) {
                          result ? Writer(Kind::done).bytes() : encode_failure(result.error()));
 }
 
-Result<os::Fd> copy_of(const os::Fd& fd) {
-  os::Fd copy(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
-  if (!copy.valid()) {
-    return Error::from_errno(errno, "copy a descriptor");
-  }
-  return copy;
-}
-
-constexpr Duration build_patience = 15s;
-constexpr Duration let_go_patience = 2s;
-
 void pause_shortly() {
   const timespec pause{0, 2'000'000};
   ::nanosleep(&pause, nullptr);
@@ -121,6 +110,9 @@ int SpawnerProcess::run() {
       if (tree.births.valid()) {
         watched.push_back({tree.births.get(), POLLIN, 0});
       }
+      if (tree.spare == Tree::Spare::in_the_making) {
+        watched.push_back({tree.orders.get(), POLLIN, 0});
+      }
       if (tree.is_slot && tree.pid != 0) {
         watched.push_back({tree.pidfd.get(), POLLIN, 0});
       }
@@ -128,12 +120,14 @@ int SpawnerProcess::run() {
     }
     // Networks are made while nothing else is asked for: both need the same locks of the kernel.
     const int idle_ms = 5, held_ms = 200;
+    const bool has_idle_work = network_.wants_filling() || !missing_spares_.empty();
     const int ready = ::poll(watched.data(), watched.size(),
-                             network_.wants_filling() ? idle_ms
-                             : is_held                ? held_ms
-                                                      : -1);
+                             has_idle_work ? idle_ms
+                             : is_held     ? held_ms
+                                           : -1);
     if (ready == 0) {
       network_.fill();
+      make_spares();
     }
     if (is_held) {
       enforce_patience();
@@ -188,6 +182,11 @@ void SpawnerProcess::serve(os::Message message) {
       break;
     case Kind::checkpoint: checkpoint(reader, std::move(reply)); break;
     case Kind::remove: remove(reader.text(), std::move(reply)); break;
+    case Kind::keep_spares: {
+      const std::string id = reader.text();
+      keep_spares(id, reader.number());
+      break;
+    }
     case Kind::shut_down: answer(reply, shut_down()); break;
     default: answer(reply, Error::internal("an unknown request to the spawner"));
   }
@@ -231,6 +230,9 @@ void SpawnerProcess::start(os::Message message) {
     const std::string id = spec.id.str();
     if (trees_.contains(id)) {
       return Error::already_exists("there is a sandbox of this name").with("id", id);
+    }
+    if (take_spare(spec, message)) {
+      return ok();
     }
     Tree& tree = trees_[id];
     const bool is_slot = spec.profile == Profile::templated || !spec.fork_from.str().empty();
@@ -330,131 +332,6 @@ void SpawnerProcess::checkpoint(Reader& reader, os::Fd reply) {
   }
 }
 
-Result<void> SpawnerProcess::launch_slot(Tree& tree, SandboxSpec spec, os::Message& message) {
-  tree.is_slot = true;
-  if (spec.workspace.empty() || spec.profile == Profile::build ||
-      spec.network == SandboxSpec::Network::host) {
-    return Error::invalid_argument("a template belongs to a workspace and has no host network");
-  }
-  if (workspace_.empty()) {
-    workspace_ = spec.workspace;
-  }
-  if (workspace_ != spec.workspace) {
-    return Error::failed_precondition("templates are for the first workspace alone");
-  }
-  SlotPlan plan;
-  if (spec.profile == Profile::templated) {
-    if (message.fds.size() != 6) {
-      return Error::internal("a template without a control socket");
-    }
-    plan.control = std::move(message.fds[4]);
-    tree.control = std::move(message.fds[5]);
-  } else {
-    const auto parent = trees_.find(spec.fork_from.str());
-    if (parent == trees_.end() || parent->second.pid == 0 || parent->second.is_removing ||
-        !parent->second.pid_namespace.valid()) {
-      return Error::not_found("there is no such template").with("template", spec.fork_from.str());
-    }
-    tree.fork_from = spec.fork_from.str();
-    THAW_TRY(plan.control, copy_of(parent->second.control));
-    THAW_TRY(plan.parent_pid_namespace, copy_of(parent->second.pid_namespace));
-  }
-  THAW_TRY(plan.network_namespace, prepare_tree(tree, spec));
-  THAW_TRY(auto births, os::make_message_pair());
-  THAW_TRY(tree.report, copy_of(message.fds[0]));
-  THAW_TRY(os::Cloned child, os::clone_process({}));
-  if (child.pid == 0) {
-    plan.filter = filters_.at(spec.profile);
-    plan.folders = tree.folders;
-    plan.cgroup = tree.cgroup;
-    plan.spawner = std::move(self_);
-    plan.user_namespace = std::move(user_namespace_);
-    plan.report = std::move(message.fds[0]);
-    plan.standard_output = std::move(message.fds[2]);
-    plan.standard_error = std::move(message.fds[3]);
-    plan.births = std::move(births.second);
-    plan.niceness = niceness_;
-    plan.spec = std::move(spec);
-    build_slot(std::move(plan));
-  }
-  tree.builder = child.pid;
-  tree.build_until = monotonic_now() + build_patience;
-  tree.births = std::move(births.first);
-  return ok();
-}
-
-// The builder says who PID 1 is.
-Result<void> SpawnerProcess::born(Tree& tree) {
-  os::Message message;
-  pollfd ready{tree.births.get(), POLLIN, 0};
-  if (::poll(&ready, 1, 0) <= 0) {
-    return ok();
-  }
-  const auto received = os::receive_message(tree.births.get(), message);
-  if (!received || *received != os::Transfer::done || message.fds.size() != 2) {
-    // It could not be built, and the server was told; or PID 1 is ending.
-    tree.births.reset();
-    tree.report.reset();
-    if (tree.pid != 0 && !tree.fork_from.empty()) {
-      tree.kill_template_at = monotonic_now() + let_go_patience;
-    }
-    return ok();
-  }
-  const os::Fd report = std::move(tree.report);
-  tree.pidfd = std::move(message.fds[0]);
-  if (tree.control.valid()) {
-    tree.pid_namespace = std::move(message.fds[1]);
-  }
-  THAW_TRY(tree.pid, os::pid_of(tree.pidfd));
-  if (tree.is_removing) {
-    return os::send_signal(tree.pidfd, SIGKILL);
-  }
-  Writer launched(Kind::launched);
-  launched.number(static_cast<std::uint64_t>(tree.pid)).text(tree.address);
-  THAW_TRY([[maybe_unused]] const os::Transfer sent,
-           os::send_message(report.get(), launched.bytes(), {tree.pidfd.get()}));
-  return ok();
-}
-
-void SpawnerProcess::watch_slots(const std::vector<pollfd>& watched) {
-  for (std::size_t i = 3; i < watched.size(); ++i) {
-    if (watched[i].revents == 0) {
-      continue;
-    }
-    for (auto& [id, tree] : trees_) {
-      if (tree.births.valid() && tree.births.get() == watched[i].fd) {
-        if (auto seen = born(tree); !seen) {
-          log_warning("cannot take over a sandbox", {{"error", seen.error().to_string()}});
-        }
-        break;
-      }
-      if (tree.is_slot && tree.pid != 0 && tree.pidfd.get() == watched[i].fd) {
-        tree_ended(id, tree);
-        break;
-      }
-    }
-  }
-}
-
-// A pid namespace ends when the last process in it was reaped, and the first one that a template
-// forks is the template's own child: one that does not let it go is ended, and its PID 1 does.
-void SpawnerProcess::enforce_patience() {
-  for (auto& [id, tree] : trees_) {
-    if (tree.builder != 0 && tree.build_until <= monotonic_now()) {
-      ::kill(tree.builder, SIGKILL);  // somebody inside has stopped its child, say
-      tree.build_until = Instant::max();
-    }
-    if (tree.kill_template_at > monotonic_now()) {
-      continue;
-    }
-    tree.kill_template_at = Instant::max();
-    const auto parent = trees_.find(tree.fork_from);
-    if (tree.pid != 0 && parent != trees_.end() && parent->second.pid != 0) {
-      (void)os::send_signal(parent->second.pidfd, SIGTERM);
-    }
-  }
-}
-
 void SpawnerProcess::remove(const std::string& id, os::Fd reply) {
   const auto found = trees_.find(id);
   if (found == trees_.end()) {
@@ -467,6 +344,7 @@ void SpawnerProcess::remove(const std::string& id, os::Fd reply) {
     return;
   }
   tree.is_removing = true;
+  keep_spares(id, 0);  // if it is a template
   if (tree.builder != 0) {
     ::kill(tree.builder, SIGKILL);
   }
@@ -528,6 +406,7 @@ void SpawnerProcess::reap() {
         (void)born(tree);  // its last words
       }
       tree.builder = 0;
+      tree.is_removing |= tree.spare != Tree::Spare::no;  // it has failed, or was not wanted
       if (tree.is_removing && tree.pid != 0) {
         (void)os::send_signal(tree.pidfd, SIGKILL);
       } else if (tree.is_removing) {
@@ -536,14 +415,6 @@ void SpawnerProcess::reap() {
       continue;
     }
     tree_ended(id, tree);
-  }
-}
-
-void SpawnerProcess::tree_ended(const std::string& id, Tree& tree) {
-  tree.pid = 0;
-  tree.kill_template_at = Instant::max();
-  if (tree.is_removing && tree.builder == 0) {
-    begin_removal(id, tree);
   }
 }
 

@@ -18,6 +18,7 @@
 #include "thaw/sandbox/detail/criu.h"
 #include "thaw/sandbox/detail/network.h"
 #include "thaw/sandbox/detail/root_folder.h"
+#include "thaw/sandbox/detail/slot_builder.h"
 #include "thaw/sandbox/detail/system_calls.h"
 #include "thaw/sandbox/detail/wire.h"
 #include "thaw/sandbox/sandbox.h"
@@ -50,6 +51,9 @@ class SpawnerProcess {
     os::Fd control;
     std::string fork_from;
     Instant kill_template_at = Instant::max();  // it must let a dead fork go
+    // Forked ahead of its need, under a name of its own.
+    enum class Spare { no, in_the_making, ready } spare = Spare::no;
+    os::Fd orders;  // to its builder
     bool is_removing = false;
     int janitor = 0;  // child that removes what is left
     std::vector<os::Fd> removal_replies;
@@ -63,7 +67,14 @@ class SpawnerProcess {
   Result<void> launch(Tree& tree, SandboxSpec spec, os::Message& message);
   void checkpoint(Reader& reader, os::Fd reply);
   Result<void> launch_slot(Tree& tree, SandboxSpec spec, os::Message& message);
+  // `message` brings what a spare gets with its order.
+  Result<void> start_builder(Tree& tree, SandboxSpec spec, SlotPlan plan, os::Message* message);
   Result<void> born(Tree& tree);
+  // Makes what is missing when there is time; removes what is too many.
+  void keep_spares(const std::string& template_id, std::size_t count);
+  void make_spares();
+  bool take_spare(const SandboxSpec& spec, os::Message& message);
+  void heard_of_spare(const std::string& id, Tree& tree);
   void tree_ended(const std::string& id, Tree& tree);
   void watch_slots(const std::vector<pollfd>& watched);
   void enforce_patience();
@@ -87,6 +98,8 @@ class SpawnerProcess {
   os::Fd user_namespace_;
   std::string workspace_;  // whose it is: the first that asks
   std::map<std::string, Tree> trees_;
+  std::map<std::string, std::size_t> missing_spares_;  // by template
+  std::uint64_t spares_made_ = 0;
   bool is_running_ = true;
 };
 

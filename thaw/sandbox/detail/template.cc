@@ -11,8 +11,12 @@ namespace {
 
 class RunningTemplate final : public Template {
  public:
-  RunningTemplate(std::unique_ptr<Sandbox> sandbox, os::Fd control, async::FdWatch watch)
-      : sandbox_(std::move(sandbox)), control_(std::move(control)), watch_(std::move(watch)) {}
+  RunningTemplate(std::shared_ptr<ControlLine> line, std::unique_ptr<Sandbox> sandbox,
+                  os::Fd control, async::FdWatch watch)
+      : line_(std::move(line)),
+        sandbox_(std::move(sandbox)),
+        control_(std::move(control)),
+        watch_(std::move(watch)) {}
 
   Sandbox& sandbox() override { return *sandbox_; }
 
@@ -30,7 +34,12 @@ class RunningTemplate final : public Template {
     }
   }
 
+  void keep_spares(std::size_t count) override {
+    line_->tell(Writer(Kind::keep_spares).text(sandbox_->id().str()).number(count).bytes());
+  }
+
  private:
+  std::shared_ptr<ControlLine> line_;
   std::unique_ptr<Sandbox> sandbox_;
   os::Fd control_;
   async::FdWatch watch_;
@@ -48,10 +57,10 @@ async::Task<std::unique_ptr<Template>> start_template(std::shared_ptr<ControlLin
   THAW_CO_TRY(async::FdWatch watch, async::FdWatch::make(line->loop(), pair.first.get()));
   spec.profile = Profile::templated;
   const TemplateControl control{pair.second.get(), pair.first.get()};
-  THAW_CO_TRY(auto sandbox, co_await RunningSandbox::start(std::move(line), std::move(cgroup),
-                                                           std::move(spec), control));
+  THAW_CO_TRY(auto sandbox,
+              co_await RunningSandbox::start(line, std::move(cgroup), std::move(spec), control));
   co_return std::unique_ptr<Template>(std::make_unique<RunningTemplate>(
-      std::move(sandbox), std::move(pair.first), std::move(watch)));
+      std::move(line), std::move(sandbox), std::move(pair.first), std::move(watch)));
 }
 
 }  // namespace thaw::sandbox::detail

@@ -9,6 +9,7 @@
 //              started, exited (from PID 1 inside), or failed (from either); a template brings
 //              both ends of its control socket too
 //   checkpoint fds: reply                        -> done | failed
+//   keep_spares: a template's name, a number     -> nothing
 //   remove     fds: reply or none                -> done
 //   shut_down  fds: reply                        -> done | failed
 #pragma once
@@ -36,6 +37,7 @@ enum class Kind : std::uint8_t {
   done,
   failed,
   checkpoint,
+  keep_spares,
 };
 
 class Writer {
