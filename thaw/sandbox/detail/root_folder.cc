@@ -11,6 +11,8 @@
 
 #include <cerrno>
 #include <sstream>
+#include <utility>
+#include <vector>
 
 #include "thaw/os/files.h"
 #include "thaw/os/mount.h"
@@ -111,6 +113,51 @@ Result<void> make_at(const Fd& folder, const char* name, unsigned mode) {
   return ok();
 }
 
+enum class InImage { nothing, folder, other };
+
+// What the layers make of a path together, if they agree.
+InImage look_up(const SandboxSpec& spec, const std::string& path) {
+  InImage found = InImage::nothing;
+  for (const std::string& layer : spec.layers) {
+    struct stat status;
+    if (::lstat((layer + path).c_str(), &status) == 0) {
+      if (!S_ISDIR(status.st_mode)) {
+        return InImage::other;
+      }
+      found = InImage::folder;
+    }
+  }
+  return found;
+}
+
+// A mount point that the image lacks is made in the skeleton, where it costs no disk. Where the
+// image has a link or a file on the way it is left to open_or_make(), which asks the overlay.
+void make_mount_point(const Fd& top, const SandboxSpec& spec, const BindMount& mount) {
+  struct stat source;
+  const bool is_folder = !mount.inside.empty() ||
+                         (::stat(mount.source.c_str(), &source) == 0 && S_ISDIR(source.st_mode));
+  std::vector<std::pair<std::string, InImage>> way;
+  for (std::size_t end = 0; end != std::string::npos;) {
+    end = mount.target.find('/', end + 1);
+    way.emplace_back(mount.target.substr(0, end), look_up(spec, mount.target.substr(0, end)));
+    if (way.back().second == InImage::other || way.back().first.ends_with('/') ||
+        way.back().first.ends_with("/..") || way.back().first.ends_with("/.")) {
+      return;
+    }
+  }
+  if (way.back().second == InImage::folder) {
+    return;  // it is there, or a file is to go where a folder is, which is refused later
+  }
+  for (const auto& [path, in_image] : way) {
+    const std::string own = "skeleton" + path;
+    if (path == mount.target && !is_folder) {
+      ::mknodat(top.get(), own.c_str(), S_IFREG | 0644, 0);
+    } else if (::mkdirat(top.get(), own.c_str(), 0755) == 0 && in_image == InImage::folder) {
+      copy_attributes(spec, path, top.get(), own.c_str());
+    }
+  }
+}
+
 // A layer above the image's own with the mount points that every root needs and the files of /etc
 // that differ between sandboxes. In memory, gone with the mount namespace: neither the image's
 // layers nor a build's upper get to hold them. Returns its parent, which also has "root", where the
@@ -134,6 +181,11 @@ Result<Fd> make_skeleton(const RootFolders& folders, const SandboxSpec& spec) {
   THAW_TRY_VOID(create_at(etc, "resolv.conf", resolver_text(spec.network)));
   THAW_TRY_VOID(create_at(etc, "hosts", hosts_text(spec, folders.address)));
   THAW_TRY_VOID(create_at(etc, "hostname", hostname + "\n"));
+  if (spec.upper.empty()) {
+    for (const BindMount& mount : spec.binds) {
+      make_mount_point(top, spec, mount);
+    }
+  }
   return top;
 }
 
