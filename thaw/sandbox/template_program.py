@@ -14,6 +14,7 @@ One thread, no event loop, no socket but the control socket: a fork inherits not
 behind its back. Standard library only, Python 3.9 or newer.
 """
 
+import atexit
 import ctypes
 import gc
 import importlib
@@ -100,14 +101,22 @@ def is_single_threaded():
     return threads() == 1
 
 
-def preload(modules):
-    """Imports what can be imported; returns the names that leave threads behind."""
+def open_files():
+    return set(os.listdir("/proc/self/fd"))
+
+
+def preload(control, modules):
+    """Imports what can be imported; returns one that leaves threads or open files behind. Says
+    what it is about to import, for the case that this is its end."""
+    before = len(open_files())
     for name in modules:
+        if "." not in name and name not in sys.modules:
+            control.send(f"at {name}".encode())
         try:
             importlib.import_module(name)
         except BaseException:  # noqa: BLE001 - whatever a stranger's module raises
             continue
-        if not is_single_threaded():
+        if not is_single_threaded() or len(open_files()) > before:
             return name
     return None
 
@@ -272,6 +281,24 @@ def seed():
         tempfile._name_sequence = None
 
 
+def tell_modules(before, pid):
+    """When the program ends: what it imported of its image, for the next template. Only what the
+    interpreter's own folders hold, which are the image's."""
+    places = tuple(place.rstrip("/") + "/" for place in {sys.prefix, sys.base_prefix}
+                   if place.startswith(("/usr", "/opt")))
+    names = []
+    for name, module in list(sys.modules.items()):
+        path = getattr(module, "__file__", None) or ""
+        if name not in before and path.startswith(places) and name != "__main__":
+            names.append(name)
+    if names and os.getpid() == pid:
+        try:
+            with open(START_FILE, "a") as start_file:
+                start_file.write("\n" + ",".join(names)[:120000] + "\n")
+        except OSError:
+            pass
+
+
 def move_in(order, fds):
     """Enters the namespaces and becomes what a container's program is, as seen by the kernel."""
     kinds = (CLONE_NEWNS, CLONE_NEWNET, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWCGROUP)
@@ -308,6 +335,7 @@ def become_container(hello):
     except OSError:
         start_file = None
     seed()
+    atexit.register(tell_modules, frozenset(sys.modules), os.getpid())
     show(argv, environment)
     while os.getppid() != 1:  # until the one in between has gone
         time.sleep(0.0002)
@@ -374,8 +402,10 @@ def main():
         left_out = arguments[1].split(",")
         arguments = arguments[2:]
     script, sys.path[0:1] = sys.argv[0], []
+    if len(left_out) > 8:
+        arguments = arguments[:1]  # an image full of them
     wanted = [name for name in arguments if name not in left_out]
-    culprit = preload(wanted)
+    culprit = preload(control, wanted)
     if culprit:
         # Threads do not outlive an exec; what started them is not imported again.
         without = ",".join([*left_out, culprit])

@@ -2,6 +2,7 @@
 #include "thaw/worker/templates.h"
 
 #include <algorithm>
+#include <cctype>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -25,6 +26,7 @@ constexpr Duration unfit_time = 600s;
 constexpr std::size_t max_remembered = 1000;
 constexpr int max_failures = 3;
 constexpr Duration spare_check = 10s;  // whether one has died
+constexpr std::size_t max_modules = 2000;
 
 std::string key_of(const ForkPlan& plan) {
   std::string key = plan.workspace;
@@ -136,6 +138,7 @@ class Templates::Entry {
   int failures = 0;  // in a row
   std::unique_ptr<sandbox::Template> running;
   std::string last_words;
+  std::string importing;  // until it is ready
   async::Event changed;
   async::Event forked;
   async::TaskGroup pumps;
@@ -151,27 +154,61 @@ Templates::Templates(async::Loop& loop, sandbox::Spawner& spawner, std::string r
 
 Templates::~Templates() = default;
 
+Templates::Lease Templates::ready(const std::string& key) const {
+  const auto found = entries_.find(key);
+  return found != entries_.end() && found->second->state == Entry::State::ready ? found->second
+                                                                                : nullptr;
+}
+
+ForkPlan Templates::enriched(const ForkPlan& plan) const {
+  ForkPlan rich = plan;
+  rich.env = plan.whole_env;
+  const std::string lineage = key_of(rich);
+  const auto seen = seen_.find(lineage);
+  if (plan.learns == ForkPlan::Learns::nothing || !settings_.learns || seen == seen_.end()) {
+    return plan;
+  }
+  const auto denied = denied_.find(lineage);
+  for (const std::string& name : seen->second) {
+    if (denied == denied_.end() || !denied->second.contains(name.substr(0, name.find('.')))) {
+      rich.modules.push_back(name);
+    }
+  }
+  rich.lineage = lineage;
+  return rich.modules.size() > plan.modules.size() ? rich : plan;
+}
+
 Templates::Offer Templates::offer(const ForkPlan& plan, const std::string& user) {
   if (!settings_.enabled || shutting_down_) {
     return {nullptr, {}, "switched_off"};
   }
+  const ForkPlan rich = enriched(plan);
+  const std::string rich_key = key_of(rich);
   const std::string key = key_of(plan);
-  const auto unfit = unfit_.find(key + '\0' + user);
+  Lease lease = ready(rich_key);
+  if (!lease && rich_key != key) {
+    lease = ready(key);  // does most of it, until there is the better one
+    make(rich);
+  }
+  if (!lease) {
+    const bool starting = entries_.contains(key) || entries_.contains(rich_key);
+    return {nullptr,
+            {},
+            starting                  ? "template_starting"
+            : failures_.contains(key) ? "template_failed"
+                                      : "no_template"};
+  }
+  const auto unfit = unfit_.find(lease->key + '\0' + user);
   if (unfit != unfit_.end() && unfit->second > monotonic_now()) {
     return {nullptr, {}, "not_fit"};
   }
-  const auto found = entries_.find(key);
-  if (found == entries_.end()) {
-    return {nullptr, {}, failures_.contains(key) ? "template_failed" : "no_template"};
-  }
-  if (found->second->state == Entry::State::starting) {
-    return {nullptr, {}, "template_starting"};
-  }
-  found->second->used = monotonic_now();
-  return {found->second, found->second->id, ""};
+  lease->used = monotonic_now();
+  return {lease, lease->id, ""};
 }
 
-void Templates::want(const ForkPlan& plan) {
+void Templates::want(const ForkPlan& plan) { make(enriched(plan)); }
+
+void Templates::make(ForkPlan plan) {
   std::string key = key_of(plan);
   const auto failed = failures_.find(key);
   if (!settings_.enabled || shutting_down_ || settings_.max == 0 || entries_.contains(key) ||
@@ -179,12 +216,38 @@ void Templates::want(const ForkPlan& plan) {
     return;
   }
   make_room(1);
-  auto entry = std::make_shared<Entry>(loop_, key, plan, ++made_);
+  auto entry = std::make_shared<Entry>(loop_, key, std::move(plan), ++made_);
   entries_[std::move(key)] = entry;
   if (tasks_.size() == 0) {
     tasks_.start("memory for templates", watch_memory(*this));
   }
-  tasks_.start("template " + entry->id.str(), run(*this, std::move(entry)));
+  const std::string name = "template " + entry->id.str();
+  tasks_.start(name, run(*this, std::move(entry)));
+}
+
+void Templates::saw(const ForkPlan& plan, std::string_view modules) {
+  const auto plain = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '.'; };
+  ForkPlan whole = plan;
+  whole.env = plan.whole_env;
+  const std::string key = key_of(whole);
+  if (!settings_.enabled || !settings_.learns || plan.learns == ForkPlan::Learns::nothing ||
+      modules.empty() || (seen_.size() >= max_remembered && !seen_.contains(key))) {
+    return;
+  }
+  std::vector<std::string>& seen = seen_[key];
+  const std::size_t before = seen.size();
+  while (!modules.empty() && seen.size() < max_modules) {
+    const std::string name(modules.substr(0, modules.find(',')));
+    modules.remove_prefix(std::min(modules.size(), name.size() + 1));
+    if (!name.empty() && name.size() <= 100 && name[0] != '.' &&
+        std::all_of(name.begin(), name.end(), plain) &&
+        std::find(seen.begin(), seen.end(), name) == seen.end()) {
+      seen.push_back(name);
+    }
+  }
+  if (seen.size() > before) {
+    make(enriched(plan));
+  }
 }
 
 void Templates::note(const Lease& lease, const std::string& user, Outcome outcome) {
@@ -223,6 +286,20 @@ void Templates::retire(Entry& entry) {
   if (found != entries_.end() && found->second.get() == &entry) {
     const Lease kept = found->second;
     entries_.erase(found);
+  }
+}
+
+// Those that had learned less.
+void Templates::retire_older(const Entry& entry) {
+  std::vector<Lease> older;
+  for (const auto& [key, other] : entries_) {
+    if (other.get() != &entry && !entry.plan.lineage.empty() &&
+        other->plan.lineage == entry.plan.lineage) {
+      older.push_back(other);
+    }
+  }
+  for (const Lease& other : older) {
+    retire(*other);
   }
 }
 
@@ -304,7 +381,11 @@ async::Task<void> Templates::live(Templates& self, Lease entry) {
   THAW_CO_TRY(entry->running, co_await self.spawner_.start_template(std::move(spec)));
   entry->pumps.start("template output", Entry::drain(*entry, logs::Channel::out));
   entry->pumps.start("template output", Entry::drain(*entry, logs::Channel::err));
-  THAW_CO_TRY(const auto first, co_await entry->running->read_message());
+  THAW_CO_TRY(auto first, co_await entry->running->read_message());
+  while (first && first->starts_with("at ")) {
+    entry->importing = first->substr(3, 100);
+    THAW_CO_TRY(first, co_await entry->running->read_message());
+  }
   if (!first || !first->starts_with("ready")) {
     co_return Error::unavailable("the template's program ended before it was ready: " +
                                  entry->last_words);
@@ -313,7 +394,9 @@ async::Task<void> Templates::live(Templates& self, Lease entry) {
     co_return ok();
   }
   entry->state = Entry::State::ready;
+  entry->importing.clear();
   self.failures_.erase(entry->key);
+  self.retire_older(*entry);
   const auto took =
       std::chrono::duration_cast<std::chrono::milliseconds>(monotonic_now() - started);
   log_info("template ready", {{"template", entry->id.str()},
@@ -337,7 +420,14 @@ async::Task<void> Templates::run(Templates& self, Lease entry) {
   co_await async::forget_cancellation();
   const bool was_asked_to = entry->state == Entry::State::retired;
   self.retire(*entry);
-  if (!lived && !was_asked_to) {
+  if (!lived && !was_asked_to && !entry->importing.empty() && !entry->plan.lineage.empty()) {
+    // It goes on without that one, at the next start.
+    log_warning("a module ends a template",
+                {{"template", entry->id.str()}, {"module", entry->importing}});
+    if (self.denied_.size() < max_remembered) {
+      self.denied_[entry->plan.lineage].insert(entry->importing);
+    }
+  } else if (!lived && !was_asked_to) {
     Failure& failure = self.failures_[entry->key];
     failure.not_before = monotonic_now() + 10s * (1 << std::min(failure.count, 8));
     ++failure.count;
@@ -345,8 +435,10 @@ async::Task<void> Templates::run(Templates& self, Lease entry) {
                 {{"template", entry->id.str()}, {"error", lived.error().to_string()}});
   }
   while (!self.shutting_down_ && entry.use_count() > 1) {
-    THAW_CO_TRY([[maybe_unused]] const bool told,
-                co_await entry->changed.wait(monotonic_now() + 1s));
+    if (const auto told = co_await entry->changed.wait(monotonic_now() + 1s); !told) {
+      co_await async::forget_cancellation();  // the server ends, and so do its containers
+      break;
+    }
   }
   Result<void> removed = ok();
   if (entry->running) {

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Templates: running interpreters with their imports done, from which containers are forked. One
-// for each workspace, image, client and whatever else shapes an interpreter before its first line
-// (ForkPlan). One is made in the background after the first boot that could have used it; they are
-// few, the least recently used goes first, and all go when memory is short. A template that goes
-// ends its program at once, so that its memory is free; its sandbox stays until the last container
-// that was forked from it has ended. A template in use has spares: forks made ahead that wait for
-// their work order. They are made while nobody starts, and go first when memory is short. Loop
-// thread only.
+// for each workspace, image, client and whatever else shapes an interpreter (ForkPlan); and once
+// forks of a function were seen to import more of the image, one that has that too. One is made in
+// the background after the first boot that could have used it; they are few, the least recently
+// used goes first, and all go when memory is short. A template that goes ends its program at once,
+// so that its memory is free; its sandbox stays until the last container that was forked from it
+// has ended. A template in use has spares: forks made ahead that wait for their work order. They
+// are made while nobody starts, and go first when memory is short. Loop thread only.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,28 +22,16 @@
 #include "thaw/async/loop.h"
 #include "thaw/async/task_group.h"
 #include "thaw/sandbox/sandbox.h"
+#include "thaw/worker/fork_plan.h"
 
 namespace thaw::worker {
-
-// What a container's plan says about being forked.
-struct ForkPlan {
-  std::string workspace;
-  std::vector<std::string> layers;        // of the image alone, lowest first
-  std::vector<sandbox::BindMount> binds;  // of the language runtime
-  std::vector<std::string> env;           // what shapes the interpreter, and nothing secret else
-  // To import; the first is what a fork runs.
-  std::vector<std::string> modules;
-};
-
-// Whether an environment variable is read by an interpreter, a C library or a numerical library
-// when it starts, so that changing it in a fork would come too late.
-bool shapes_interpreter(std::string_view name);
 
 struct TemplateSettings {
   bool enabled = true;
   std::size_t max = 8;
   std::uint64_t min_free_bytes = std::uint64_t{1} << 30;  // of the machine's available memory
   Duration delay = 1s;           // after the boot that asked for one: that one goes first
+  bool learns = true;            // what forks import is imported by the next template
   std::size_t spares = 1;        // forks that each template has made ahead
   Duration spare_delay = 300ms;  // after the last start from it: those go first
 };
@@ -67,6 +56,9 @@ class Templates {
   Offer offer(const ForkPlan& plan, const std::string& user);
   // Makes one in the background, unless there is one, or it failed shortly before.
   void want(const ForkPlan& plan);
+  // Names of modules, with commas, that a fork has imported; they are a stranger's words. The next
+  // template of this workspace, image and environment imports them too.
+  void saw(const ForkPlan& plan, std::string_view modules);
   // What became of a fork. A template that fails again and again is replaced; a refusal is about
   // the `user` alone.
   enum class Outcome { forked, failed, refused };
@@ -86,8 +78,13 @@ class Templates {
   static async::Task<void> live(Templates& self, Lease entry);
   static async::Task<void> watch_memory(Templates& self);
   static async::Task<void> keep_spares(Templates& self, Entry& entry);
+  // With what forks of such plans were seen to import; the plan itself if that is nothing.
+  ForkPlan enriched(const ForkPlan& plan) const;
+  Lease ready(const std::string& key) const;
+  void make(ForkPlan plan);
   sandbox::SandboxSpec spec_for(const Entry& entry) const;
   void retire(Entry& entry);
+  void retire_older(const Entry& entry);
   void make_room(std::size_t room);
 
   async::Loop& loop_;
@@ -97,7 +94,9 @@ class Templates {
   std::uint64_t made_ = 0;
   std::map<std::string, Lease> entries_;  // by key; retired ones are their task's alone
   std::map<std::string, Failure> failures_;
-  std::map<std::string, Instant> unfit_;  // key and user, until when
+  std::map<std::string, Instant> unfit_;                  // key and user, until when
+  std::map<std::string, std::vector<std::string>> seen_;  // modules, by key with the whole env
+  std::map<std::string, std::set<std::string>> denied_;   // those that end a template, likewise
   bool shutting_down_ = false;
   async::TaskGroup tasks_;
 };

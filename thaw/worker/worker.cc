@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <system_error>
@@ -13,6 +14,7 @@
 #include "thaw/base/log.h"
 #include "thaw/os/fd.h"
 #include "thaw/os/files.h"
+#include "thaw/worker/templates.h"
 
 namespace thaw::worker {
 
@@ -49,6 +51,21 @@ Result<void> make_folder(const std::string& folder, const std::vector<InjectedFi
   return ok();
 }
 
+// Whether layers above the image's, or binds, reach into the folders of its interpreter.
+bool has_files_among_modules(const LaunchPlan& plan) {
+  const auto is_place = [](std::string_view path) {
+    return path.starts_with("/usr") || path.starts_with("/opt");
+  };
+  std::error_code error;
+  for (std::size_t i = plan.fork->layers.size(); i < plan.layers.size(); ++i) {
+    if (fs::exists(plan.layers[i] + "/usr", error) || fs::exists(plan.layers[i] + "/opt", error)) {
+      return true;
+    }
+  }
+  return std::any_of(plan.binds.begin(), plan.binds.end(),
+                     [&](const auto& bind) { return is_place(bind.target); });
+}
+
 // The bytes at the end of `text` that are the beginning of a UTF-8 character.
 std::size_t incomplete_tail(const std::string& text) {
   for (std::size_t back = 1; back <= 3 && back <= text.size(); ++back) {
@@ -66,6 +83,8 @@ std::size_t incomplete_tail(const std::string& text) {
 
 }  // namespace
 
+constexpr std::streamsize max_names_bytes = 128 * 1024;
+
 class LocalContainer final : public RunningContainer {
  public:
   LocalContainer(async::Loop& loop, net::Server& server, logs::LogHub& logs, std::string folder,
@@ -78,10 +97,8 @@ class LocalContainer final : public RunningContainer {
         function_(plan.function),
         pumps_(loop) {}
 
-  void begin(std::unique_ptr<sandbox::Sandbox> sandbox, model::Level level,
-             Templates::Lease from = nullptr) {
+  void begin(std::unique_ptr<sandbox::Sandbox> sandbox, model::Level level) {
     level_ = level;
-    template_ = std::move(from);
     sandbox_ = std::move(sandbox);
     pumps_.start("container output", pump(*this, logs::Channel::out));
     pumps_.start("container output", pump(*this, logs::Channel::err));
@@ -89,6 +106,11 @@ class LocalContainer final : public RunningContainer {
 
   void keep(snapshot::SnapshotPtr snapshot) { snapshot_ = std::move(snapshot); }
   void note_fallback(Fallback fallback) { fallbacks_.push_back(std::move(fallback)); }
+  void was_forked(Templates& templates, ForkPlan plan, Templates::Lease from) {
+    templates_ = &templates;
+    fork_plan_ = std::move(plan);
+    template_ = std::move(from);
+  }
   bool has_begun() const { return sandbox_ != nullptr; }
   const std::string& folder() const { return folder_; }
 
@@ -115,6 +137,9 @@ class LocalContainer final : public RunningContainer {
 
   async::Task<void> remove() override {
     server_.close_unix(id_);
+    if (templates_ != nullptr && template_) {
+      templates_->saw(*fork_plan_, imported_modules());
+    }
     Result<void> outcome;
     if (sandbox_) {
       outcome = co_await sandbox_->remove();
@@ -127,6 +152,17 @@ class LocalContainer final : public RunningContainer {
   }
 
  private:
+  // What its interpreter wrote below its first moment when it ended.
+  std::string imported_modules() const {
+    std::ifstream in(folder_ + ".start");
+    std::string line(64, '\0');
+    in.getline(line.data(), 64);
+    std::string names(max_names_bytes, '\0');
+    in.getline(names.data(), max_names_bytes);
+    names.resize(std::strlen(names.c_str()));
+    return names;
+  }
+
   static async::Task<void> pump(LocalContainer& self, logs::Channel channel) {
     std::string held;
     while (true) {
@@ -171,7 +207,9 @@ class LocalContainer final : public RunningContainer {
   model::Level level_ = model::Level::booted;
   std::vector<Fallback> fallbacks_;
   std::unique_ptr<sandbox::Sandbox> sandbox_;
-  Templates::Lease template_;       // while what was forked from it lives
+  Templates* templates_ = nullptr;
+  Templates::Lease template_;  // while what was forked from it lives
+  std::optional<ForkPlan> fork_plan_;
   snapshot::SnapshotPtr snapshot_;  // its files are this container's root
   async::TaskGroup pumps_;
 };
@@ -200,6 +238,9 @@ async::Task<std::unique_ptr<RunningContainer>> Worker::launch(LaunchPlan plan) {
   }
   sandbox::SandboxSpec spec;
   spec.id = plan.id;
+  if (plan.fork && has_files_among_modules(plan)) {
+    plan.fork->learns = ForkPlan::Learns::nothing;
+  }
   spec.layers = std::move(plan.layers);
   spec.binds = std::move(plan.binds);
   spec.binds.push_back({folder, container_folder, sandbox::BindMount::Access::read_only});
@@ -278,7 +319,8 @@ async::Task<void> Worker::fork(LocalContainer& container, const LaunchPlan& plan
   auto started = co_await spawner_.start(std::move(spec));
   if (started) {
     templates_.note(offer.lease, user, Templates::Outcome::forked);
-    container.begin(std::move(*started), model::Level::forked, std::move(offer.lease));
+    container.begin(std::move(*started), model::Level::forked);
+    container.was_forked(templates_, *plan.fork, std::move(offer.lease));
     co_return ok();
   }
   if (started.error().code() == Code::cancelled) {

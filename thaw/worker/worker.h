@@ -19,8 +19,8 @@
 #include "thaw/model/level.h"
 #include "thaw/net/server.h"
 #include "thaw/sandbox/sandbox.h"
+#include "thaw/worker/fork_plan.h"
 #include "thaw/worker/snapshots.h"
-#include "thaw/worker/templates.h"
 
 namespace thaw::worker {
 
@@ -108,6 +108,7 @@ class RunningContainer {
 };
 
 class LocalContainer;
+class Templates;
 
 class Worker {
  public:

@@ -70,17 +70,26 @@ pb::ContainerArguments arguments_for(Context& cx, const model::FunctionSpec& spe
 }
 
 // What a container's interpreter is shaped by, without what is the container's or secret.
-std::vector<std::string> template_env(const std::vector<std::string>& env) {
+struct TemplateEnv {
+  std::vector<std::string> shaping;
+  std::vector<std::string> whole;
+};
+
+TemplateEnv template_env(const std::vector<std::string>& env) {
   constexpr std::string_view per_container[] = {"MODAL_TASK_ID", "MODAL_IMAGE_ID",
                                                 "MODAL_ENVIRONMENT", "MODAL_SERVER_URL",
                                                 "MODAL_CONTAINER_ARGUMENTS_PATH"};
-  std::vector<std::string> chosen;
+  TemplateEnv chosen;
   for (const std::string& entry : env) {
     const std::string_view name = std::string_view(entry).substr(0, entry.find('='));
     const bool is_own = std::find(std::begin(per_container), std::end(per_container), name) !=
                         std::end(per_container);
-    if (!is_own && (worker::shapes_interpreter(name) || name.starts_with("MODAL_"))) {
-      chosen.push_back(entry);
+    if (is_own) {
+      continue;
+    }
+    chosen.whole.push_back(entry);
+    if (worker::shapes_interpreter(name) || name.starts_with("MODAL_")) {
+      chosen.shaping.push_back(entry);
     }
   }
   return chosen;
@@ -163,7 +172,9 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
     fork.workspace = spec->workspace.str();
     fork.layers = built->image.layers;
     fork.binds = std::move(client);
-    fork.env = template_env(plan.env);
+    TemplateEnv env = template_env(plan.env);
+    fork.env = std::move(env.shaping);
+    fork.whole_env = std::move(env.whole);
     fork.modules = {"modal._container_entrypoint"};
     plan.fork = std::move(fork);
   }
