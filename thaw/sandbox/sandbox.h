@@ -54,6 +54,7 @@ struct Checkpoint {
 struct RestoreFrom {
   std::string images;  // host folder that Sandbox::checkpoint() filled
   Checkpoint checkpoint;
+  int signal = 0;  // that it gets as soon as it runs; 0: none
 };
 
 struct SandboxSpec {

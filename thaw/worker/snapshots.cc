@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/worker/snapshots.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <csignal>
-#include <filesystem>
 #include <fstream>
-#include <system_error>
 
-#include "thaw/os/files.h"
+#include "thaw/base/check.h"
+#include "thaw/os/fd.h"
 
 namespace thaw::worker {
-
-namespace fs = std::filesystem;
 
 StartFile read_start_file(const std::string& folder) {
   std::ifstream in(folder + ".start");
@@ -23,9 +25,41 @@ StartFile read_start_file(const std::string& folder) {
   return {moment <= monotonic_now() ? moment : Instant{}, word == "restorable"};
 }
 
+namespace {
+
+// A pipe without a reader cannot be opened for writing, and the reader is in there only a moment.
+async::Task<void> tell(const std::string& pipe, const std::string& text, Instant give_up) {
+  while (true) {
+    const os::Fd fd(::open(pipe.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW));
+    if (fd.valid()) {
+      const ssize_t n = ::write(fd.get(), text.data(), text.size());
+      if (n != static_cast<ssize_t>(text.size())) {
+        co_return Error::from_errno(n < 0 ? errno : EIO, "tell a restored program who it is");
+      }
+      co_return ok();
+    }
+    if (errno != ENXIO) {
+      co_return Error::from_errno(errno, "tell a restored program who it is");
+    }
+    if (monotonic_now() > give_up) {
+      co_return Error::deadline_exceeded("the restored program does not ask who it is");
+    }
+    THAW_CO_TRY_VOID(co_await async::sleep_for(500us));
+  }
+}
+
+}  // namespace
+
+Result<void> expect_restored(const SnapshotPoint& point, const std::string& folder) {
+  THAW_CHECK(point.file_bytes.size() <= PIPE_BUF);
+  if (::mkfifo((folder + "/" + point.file_name).c_str(), 0600) != 0) {
+    return Error::from_errno(errno, "make a pipe for a restored program");
+  }
+  return ok();
+}
+
 async::Task<void> wake_restored(sandbox::Sandbox& sandbox, const SnapshotPoint& point,
                                 std::string folder) {
-  THAW_CO_TRY_VOID(sandbox.signal(point.restored_signal));
   const Instant give_up = monotonic_now() + 5s;
   while (read_start_file(folder).started == Instant{}) {
     if (::kill(sandbox.pid(), 0) != 0) {
@@ -36,15 +70,7 @@ async::Task<void> wake_restored(sandbox::Sandbox& sandbox, const SnapshotPoint& 
     }
     THAW_CO_TRY_VOID(co_await async::sleep_for(500us));
   }
-  // It appears whole: the program looks for it all the time.
-  const std::string fresh = folder + "/." + point.file_name;
-  THAW_CO_TRY_VOID(os::create_text(fresh, point.file_bytes, 0600));
-  std::error_code error;
-  fs::rename(fresh, folder + "/" + point.file_name, error);
-  if (error) {
-    co_return Error::from_errno(error.value(), "tell a restored program who it is");
-  }
-  co_return ok();
+  co_return co_await tell(folder + "/" + point.file_name, point.file_bytes, give_up);
 }
 
 }  // namespace thaw::worker

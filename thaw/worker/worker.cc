@@ -339,7 +339,9 @@ async::Task<void> Worker::fork(LocalContainer& container, const LaunchPlan& plan
 async::Task<void> Worker::restore(LocalContainer& container, const LaunchPlan& plan,
                                   sandbox::SandboxSpec spec) {
   spec.layers.push_back(plan.restore->upper());
-  spec.restore = sandbox::RestoreFrom{plan.restore->images(), plan.restore->checkpoint};
+  spec.restore = sandbox::RestoreFrom{plan.restore->images(), plan.restore->checkpoint,
+                                      plan.snapshot_point->restored_signal};
+  THAW_CO_TRY_VOID(expect_restored(*plan.snapshot_point, container.folder()));
   auto started = co_await spawner_.start(std::move(spec));
   Result<void> woken = ok();
   if (started) {

@@ -48,6 +48,7 @@ std::string encode(const SandboxSpec& spec) {
   if (spec.restore) {
     out.text(spec.restore->images);
     out.number(spec.restore->checkpoint.stdout_pipe).number(spec.restore->checkpoint.stderr_pipe);
+    out.number(static_cast<std::uint64_t>(spec.restore->signal));
   }
   out.text(spec.workspace).text(spec.fork_from.str());
   return out.bytes();
@@ -83,6 +84,7 @@ Result<SandboxSpec> decode(std::string_view bytes) {
     from.images = in.text();
     from.checkpoint.stdout_pipe = in.number();
     from.checkpoint.stderr_pipe = in.number();
+    from.signal = static_cast<int>(in.number());
   }
   spec.workspace = in.text();
   spec.fork_from = model::ContainerId(in.text());
