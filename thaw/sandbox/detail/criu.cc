@@ -135,12 +135,27 @@ Result<int> wait_for(pid_t pid, int longest_ms) {
 Result<Criu> open_criu(const std::string& path) {
   Criu criu;
   THAW_TRY(criu.program, os::open_file(path, O_PATH));
+  // Quicker than to run it and ask.
+  THAW_TRY(const std::string bytes, os::read_text(path));
+  criu.maps_pages = bytes.find("map-pages") != std::string::npos;
   THAW_TRY(criu.facts, os::make_mount("tmpfs", {{"mode", "700"}, {"size", "1m"}}, inert));
   return criu;
 }
 
 Result<void> leave_low_pids_free() {
   return os::write_text("/proc/sys/kernel/ns_last_pid", std::to_string(first_pid - 1));
+}
+
+Result<os::Fd> open_images(const std::string& folder) {
+  THAW_TRY(os::Fd mount, os::copy_mount(AT_FDCWD, folder));
+  // Programs may be allowed to run what they have in memory, wherever it is mapped from.
+  mount_attr attributes{};
+  attributes.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+  attributes.attr_clr = MOUNT_ATTR_NOEXEC;
+  if (::mount_setattr(mount.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) != 0) {
+    return Error::from_errno(errno, "open the images of a checkpoint");
+  }
+  return mount;
 }
 
 Result<void> run_criu(const Criu& criu, CriuRun run) {

@@ -21,6 +21,7 @@ struct Criu {
   os::Fd program;
   os::Fd facts;   // a detached tmpfs: what CRIU learnt about this kernel, kept between runs
   os::Fd images;  // of one run
+  bool maps_pages = false;  // it has the option of tools/criu-patches/map-pages.patch
 };
 
 // Numbers that the arguments below speak of.
@@ -46,6 +47,9 @@ struct CriuRun {
   std::uint64_t max_file_bytes = 0;  // 0: no limit
   int longest_ms = 120'000;
 };
+// A folder of images, as a mount of its own: what is mapped from there shows no path of the host.
+Result<os::Fd> open_images(const std::string& folder);
+
 // Runs it as a child in this process's namespaces and waits. The Error has what it printed last.
 Result<void> run_criu(const Criu& criu, CriuRun run);
 

@@ -67,7 +67,7 @@ Result<void> enter(FirstProcess& self) {
     THAW_TRY_VOID(leave_low_pids_free());
   }
   if (self.spec.restore) {
-    THAW_TRY(self.criu.images, os::open_file(self.spec.restore->images, O_RDONLY | O_DIRECTORY));
+    THAW_TRY(self.criu.images, open_images(self.spec.restore->images));
   }
   if (self.joins_cgroup) {
     THAW_TRY_VOID(self.cgroup.add(0));

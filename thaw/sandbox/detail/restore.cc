@@ -38,6 +38,9 @@ Result<MainProgram> restore_main_program(const Criu& criu, const RestoreFrom& fr
                               "]");
     }
   };
+  if (criu.maps_pages) {
+    run.arguments.emplace_back("--map-pages");
+  }
   give(criu_output, from.checkpoint.stdout_pipe);
   give(criu_error, from.checkpoint.stderr_pipe);
   run.output = surroundings.output;

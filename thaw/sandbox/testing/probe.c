@@ -25,6 +25,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -264,6 +265,36 @@ static void show_powers(void) {
 }
 
 /* Counts SIGUSR1 for as long as it lives, in memory that a checkpoint has to bring back. */
+/* Memory that was discarded with success is zero, and never what it was at some earlier time. */
+static const char* discard(unsigned char* from, size_t size, int advice) {
+  memset(from, 9, size);
+  const int failed = madvise(from, size, advice);
+  for (size_t i = 0; i < size; i += 64) {
+    if (from[i] != 9 && from[i] != 0) return "STALE";
+    if (!failed && advice == MADV_DONTNEED && from[i] != 0) return "NOT DISCARDED";
+  }
+  return failed ? strerrorname_np(errno) : "zero";
+}
+
+static void show_discards(unsigned char* heap, size_t size) {
+  const size_t page = 4096;
+  unsigned char* fresh = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  printf("fresh %s", discard(fresh, size, MADV_DONTNEED));
+  printf(" page %s", discard(heap + 10 * page, page, MADV_DONTNEED));
+  printf(" last %s", discard(heap + size - page, page, MADV_DONTNEED));
+  printf(" free %s", discard(heap + 20 * page, 5 * page, MADV_FREE));
+  printf(" locked %s", discard(heap + 30 * page, 5 * page, 24 /* MADV_DONTNEED_LOCKED */));
+  const struct iovec part = {heap + 40 * page, page};
+  memset(part.iov_base, 9, page);
+  const int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+  const long advised = syscall(440 /* process_madvise */, self, &part, 1, MADV_DONTNEED, 0);
+  printf(" process %s", advised < 0 || heap[40 * page + 64] == 0 ? "fine" : "STALE");
+  const int moving = 5; /* MREMAP_MAYMOVE | MREMAP_DONTUNMAP */
+  const void* moved = mremap(heap + 50 * page, page, page, moving);
+  printf(" moved %s", moved == MAP_FAILED || heap[50 * page + 64] == 0 ? "fine" : "STALE");
+  printf(" all %s end\n", discard(heap, size, MADV_DONTNEED));
+}
+
 static int count(size_t megabytes, const char* held) {
   const size_t size = (megabytes << 20) + 4096;
   unsigned char* heap = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -286,6 +317,7 @@ static int count(size_t megabytes, const char* held) {
       struct timespec now;
       clock_gettime(CLOCK_MONOTONIC, &now);
       printf("%d bad %zu at %lld\n", n++, bad, now.tv_sec * 1000000000LL + now.tv_nsec);
+      if (!strcmp(held, "discards") && n > 2) show_discards(heap, size);
     }
     fflush(stdout);
   }
