@@ -1,4 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdlib>
 
@@ -88,6 +95,39 @@ Taken take(House& house, const std::string& megabytes = "1", const std::string& 
   return taken;
 }
 
+// What CRIU says when it is run without any care, as root with this folder for its root.
+std::string plain_criu(const std::string& root, std::vector<const char*> arguments) {
+  const os::Fd program(::open(criu_program().c_str(), O_RDONLY | O_CLOEXEC));
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::dup2(ends[1], 1);
+    ::dup2(ends[1], 2);
+    arguments.insert(arguments.begin(), "criu");
+    arguments.push_back(nullptr);
+    char* const environment[] = {nullptr};
+    const std::string proc = root + "/proc";
+    ::mkdir(proc.c_str(), 0755);
+    if (::unshare(CLONE_NEWNS) == 0 &&
+        ::mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+        ::mount("/proc", proc.c_str(), nullptr, MS_BIND | MS_REC, nullptr) == 0 &&
+        ::chroot(root.c_str()) == 0 && ::chdir("/") == 0) {
+      ::fexecve(program.get(), const_cast<char* const*>(arguments.data()), environment);
+    }
+    ::_exit(99);
+  }
+  ::close(ends[1]);
+  std::string said;
+  char piece[4096];
+  for (ssize_t n = 0; (n = ::read(ends[0], piece, sizeof piece)) > 0;) {
+    said.append(piece, static_cast<std::size_t>(n));
+  }
+  ::close(ends[0]);
+  ::waitpid(child, nullptr, 0);
+  return said;
+}
+
 std::unique_ptr<Sandbox> restore(House& house, const Taken& taken, const std::string& id) {
   SandboxSpec spec = taken.spec;
   spec.id = model::ContainerId(id);
@@ -143,6 +183,32 @@ TEST_CASE("memory that a restored program discards does not come back as it was"
   }
 }
 
+TEST_CASE("what a restored program would miss is a reason for no checkpoint") {
+  if (without_criu()) return;
+  House house(House::Networking::off, "", criu_program());
+  const std::pair<const char*, const char*> all[] = {
+      {"daemon", "no longer its child (probe)"},
+      {"shm-file", "/dev/shm/kept"},
+      {"sysv", "System V objects (shm)"},
+  };
+  for (const auto& [held, reason] : all) {
+    CAPTURE(std::string(held));
+    auto sandbox = house.start(countable(house, "1", held));
+    std::string first;
+    while (!first.ends_with("ready\n")) {
+      first += house.first_output(*sandbox);
+    }
+    const std::string images = house.temporary.folder + "/images-" + held;
+    std::filesystem::create_directory(images);
+    const auto taken = house.loop.run_task(sandbox->checkpoint(images, plenty));
+    REQUIRE(!taken);
+    CHECK(taken.error().code() == Code::failed_precondition);
+    CHECK_MESSAGE(taken.error().to_string().find(reason) != std::string::npos,
+                  taken.error().to_string());
+    house.run(sandbox->remove());
+  }
+}
+
 TEST_CASE("ten restores of one checkpoint run beside each other") {
   if (without_criu()) return;
   House house(House::Networking::on, "", criu_program());
@@ -191,6 +257,7 @@ TEST_CASE("nothing that an image holds reaches into what checkpoints and restore
   const std::string& root = house.temporary.root;
   // Every place where CRIU, its loader or its libraries would look by default. Options of a
   // configuration file that was read, and plugins that cannot be loaded, end a run with an error.
+  CHECK(plain_criu(root, {"check"}).find("unrecognized option") == std::string::npos);
   write_file(root + "/etc/ld.so.preload", "/lib/evil.so\n");
   write_file(root + "/etc/ld.so.cache", "not a cache");
   write_file(root + "/lib/evil.so", "not a library");
@@ -201,12 +268,28 @@ TEST_CASE("nothing that an image holds reaches into what checkpoints and restore
     if (std::string(folder).starts_with("/var")) continue;  // a link in this root
     write_file(root + folder + "/evil.so", "not a library");
   }
+  // Programs that CRIU runs to look at the kernel, where it finds them.
+  for (const char* name : {"sh", "iptables", "ip6tables", "nft", "ip", "tar", "apparmor_parser"}) {
+    const std::string path = root + "/bin/" + name;
+    write_file(path, "#!/bin/probe mark\n");
+    std::filesystem::permissions(path, std::filesystem::perms(0755));
+  }
+  std::filesystem::create_directory(root + "/tmp");
+  // All this does harm where nothing is done about it; otherwise this test would prove nothing.
+  CHECK(plain_criu(root, {"check"}).find("no-such-option") != std::string::npos);
+  const std::string plugins = plain_criu(
+      root, {"dump", "--no-default-config", "--images-dir", "/tmp", "--tree", "4194303"});
+  CHECK_MESSAGE(plugins.find("evil.so") != std::string::npos, plugins);
+  CHECK(std::filesystem::remove(root + "/tmp/marked"));
+
   const Taken taken = take(house);
   auto sandbox = restore(house, taken, "ta-hostile");
   CHECK(counted(ask(house, *sandbox, SIGUSR1)) == 2);
   CHECK(has_powers_of(taken, ask(house, *sandbox, SIGUSR2, "end\n")));
   house.run(sandbox->remove());
   CHECK(read_file(root + "/run/criu.kdat") == std::string(4096, 'x'));
+  CHECK(!os::exists(taken.spec.layers.back() + "/tmp/marked"));
+  CHECK(!os::exists(root + "/tmp/marked"));
 }
 
 TEST_CASE("without the program nothing is checkpointed, and the sandbox runs on") {

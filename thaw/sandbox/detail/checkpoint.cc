@@ -5,11 +5,92 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cerrno>
+#include <charconv>
+#include <map>
+#include <string_view>
+#include <vector>
 
 #include "thaw/os/files.h"
 
 namespace thaw::sandbox::detail {
+
+namespace {
+
+struct Process {
+  int parent = 0;
+  std::string name;
+};
+
+// All but the dead, by number, as /proc of the sandbox shows them.
+std::map<int, Process> processes() {
+  std::map<int, Process> found;
+  for (const std::string& entry : os::list_folder("/proc")) {
+    int pid = 0;
+    const auto [end, error] = std::from_chars(entry.data(), entry.data() + entry.size(), pid);
+    if (error != std::errc() || end != entry.data() + entry.size()) {
+      continue;
+    }
+    const auto text = os::read_text("/proc/" + entry + "/stat");
+    const std::size_t open = text ? text->find('(') : std::string::npos;
+    const std::size_t close = text ? text->rfind(") ") : std::string::npos;
+    if (open == std::string::npos || close == std::string::npos || close + 4 > text->size()) {
+      continue;  // it has ended
+    }
+    const char state = (*text)[close + 2];
+    if (state == 'Z' || state == 'X') {
+      continue;
+    }
+    Process& process = found[pid];
+    process.name = text->substr(open + 1, close - open - 1);
+    std::from_chars(text->data() + close + 4, text->data() + text->size(), process.parent);
+  }
+  return found;
+}
+
+// A process that is not below the main program: one that made itself a daemon.
+std::string stray_process() {
+  const std::map<int, Process> all = processes();
+  for (const auto& [pid, process] : all) {
+    int above = pid;
+    while (above > 1 && above != first_pid) {
+      const auto next = all.find(above);
+      above = next == all.end() ? 0 : next->second.parent;
+    }
+    if (pid != 1 && above != first_pid) {
+      return process.name;
+    }
+  }
+  return {};
+}
+
+Result<void> refuse(const std::string& what) {
+  return Error::failed_precondition(what + ", which a snapshot would not bring back");
+}
+
+// What the program has left where a checkpoint of its processes does not look, and a new sandbox
+// has nothing: a restored program would miss it, sooner or later.
+Result<void> leaves_nothing_behind() {
+  if (const std::string name = stray_process(); !name.empty()) {
+    return refuse("it started a process that is no longer its child (" + name + ")");
+  }
+  for (const char* folder : {"/dev/shm", "/dev/mqueue"}) {
+    if (const auto names = os::list_folder(folder); !names.empty()) {
+      return refuse(std::string("it has made ") + folder + "/" + names.front());
+    }
+  }
+  for (const char* kind : {"shm", "sem", "msg"}) {
+    const auto table = os::read_text(std::string("/proc/sysvipc/") + kind);
+    if (table && std::count(table->begin(), table->end(), '\n') > 1) {
+      return refuse(std::string("it has made System V objects (") + kind + ")");
+    }
+  }
+  return ok();
+}
+
+}  // namespace
 
 Result<void> write_checkpoint(Criu& criu, const os::Fd& first, const std::string& images,
                               std::uint64_t max_file_bytes) {
@@ -28,6 +109,8 @@ Result<void> write_checkpoint(Criu& criu, const os::Fd& first, const std::string
   run.max_file_bytes = max_file_bytes;
   const os::Fd folder(::fcntl(criu.images.get(), F_DUPFD_CLOEXEC, 0));
   THAW_TRY_VOID(run_criu(criu, std::move(run)));
+  // Now that it stands still, and nothing can be added.
+  THAW_TRY_VOID(leaves_nothing_behind());
   // Without it a restored program sees this host's clocks as they are; with it, it would live in a
   // time namespace of its own, which takes the power to set clocks to make.
   if (::unlinkat(folder.get(), "timens-0.img", 0) != 0 && errno != ENOENT) {

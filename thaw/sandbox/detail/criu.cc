@@ -84,8 +84,11 @@ void reset_signals() {
     argv.push_back(const_cast<char*>(argument.c_str()));
   }
   argv.push_back(nullptr);
-  char* const no_environment[] = {nullptr};
-  ::syscall(SYS_execveat, 8, "", argv.data(), no_environment, AT_EMPTY_PATH);
+  // To learn what the kernel can do it runs programs such as iptables, found by PATH, or where libc
+  // looks without one: in the tenant's root. Nothing can be made here, so nothing is found.
+  char path[] = "PATH=/proc/no-programs";
+  char* const environment[] = {path, nullptr};
+  ::syscall(SYS_execveat, 8, "", argv.data(), environment, AT_EMPTY_PATH);
   ::_exit(125);
 }
 

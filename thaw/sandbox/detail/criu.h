@@ -3,10 +3,11 @@
 // How CRIU is run: as root beside files that a tenant wrote, so nothing of the sandbox's root may
 // reach into it. It is one static program, run from a descriptor: there is no loader, no library,
 // no preload list. Its images, its scratch folder (also its folder of plugins: empty) and its
-// cache of kernel facts are descriptors too, so that none of them has a name inside; its
-// environment is empty, no configuration file is read, and it execs nothing. Its capabilities are
-// the ones that checkpoints need. It cannot have a system call filter: the kernel lets only a
-// tracer without one suspend the filter of what it traces.
+// cache of kernel facts are descriptors too, so that none of them has a name inside. Its
+// environment is a PATH on which there is nothing, so that the programs by which it would look at
+// the kernel (iptables, sh) are not found; no configuration file is read. Its capabilities are the
+// ones that checkpoints need. It cannot have a system call filter: the kernel lets only a tracer
+// without one suspend the filter of what it traces.
 #pragma once
 
 #include <string>

@@ -15,11 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -243,6 +245,20 @@ static int hold(const char* what) {
                     ? 0
                     : -1);
   }
+  /* And what it cannot bring back. */
+  if (strcmp(what, "daemon") == 0) {
+    const pid_t between = fork();
+    if (between == 0) {
+      if (fork() == 0) {
+        for (;;) pause();
+      }
+      _exit(0);
+    }
+    return tell(waitpid(between, 0, 0) == between ? 0 : -1);
+  }
+  if (strcmp(what, "shm-file") == 0)
+    return tell(open("/dev/shm/kept", O_RDWR | O_CREAT, 0644) < 0 ? -1 : 0);
+  if (strcmp(what, "sysv") == 0) return tell(shmget(77, 4096, IPC_CREAT | 0600) < 0 ? -1 : 0);
   return 0;
 }
 
@@ -369,6 +385,7 @@ int main(int argc, char** argv) {
   VERB("orphan-and-sleep") return orphan(), fflush(stdout), sleep(600), 0;
   VERB("fill") return fill(a, (size_t)atoi(b));
   VERB("signals") return wait_for_signal();
+  VERB("mark") return tell(open("/tmp/marked", O_WRONLY | O_CREAT, 0644) < 0 ? -1 : 0);
   VERB("count") return count((size_t)atoi(a), b);
   VERB("spin") return spin(atof(a));
   VERB("limit") return limit_of(a);
