@@ -110,14 +110,21 @@ int show_starts(const Where& where) {
     const TableRow cells = stage_cells(view);
     row.insert(row.end(), cells.begin(), cells.end());
     row.push_back(std::to_string(view.value("calls", 0)));
+    std::string fell_from;
+    for (const auto& fallback : view["fell_from"]) {
+      fell_from += (fell_from.empty() ? "" : ", ") + fallback.value("level", "") + " " +
+                   fallback.value("reason", "");
+    }
+    row.push_back(std::move(fell_from));
     row.push_back(view.value("end", "").empty() ? view.value("status", "") : view.value("end", ""));
     rows.push_back(std::move(row));
   }
-  std::fputs(aligned_table({"CONTAINER", "APP", "FUNCTION", "LEVEL", "QUEUE", "SANDBOX",
-                            "INTERPRETER", "IMPORTS", "USER CODE", "CALL", "TOTAL", "CALLS", "END"},
-                           rows)
-                 .c_str(),
-             stdout);
+  std::fputs(
+      aligned_table({"CONTAINER", "APP", "FUNCTION", "LEVEL", "QUEUE", "SANDBOX", "INTERPRETER",
+                     "IMPORTS", "USER CODE", "CALL", "TOTAL", "CALLS", "FELL FROM", "END"},
+                    rows)
+          .c_str(),
+      stdout);
   return 0;
 }
 

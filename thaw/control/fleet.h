@@ -77,8 +77,9 @@ struct ContainerView {
   int pid = 0;
   std::string end;  // how it ended; empty while it lives
   Duration lived{};
-  StateTimes times;      // in each state
-  Duration thaw_time{};  // of its last thaw; 0: was not frozen
+  StateTimes times;                         // in each state
+  Duration thaw_time{};                     // of its last thaw; 0: was not frozen
+  std::vector<worker::Fallback> fallbacks;  // better levels that its start tried in vain
 };
 
 // A function for people: `thaw functions`.
@@ -198,7 +199,9 @@ class Fleet {
   void note_launch(Container& container, const snapshot::SnapshotPtr& offered);
   async::Task<worker::LaunchPlan> plan_for(ContainerPtr container);
   async::Task<void> ended(ContainerPtr container, Result<sandbox::ExitStatus> status);
-  async::Task<void> start_ended_badly(Pool& pool, ContainerPtr container, std::string message);
+  enum class StartFailure { may_pass, lasting };
+  async::Task<void> start_ended_badly(Pool& pool, ContainerPtr container, std::string message,
+                                      StartFailure failure);
   static async::Task<void> evaluate_loop(Fleet& fleet);
   static async::Task<void> tick_loop(Fleet& fleet);
   static async::Task<void> snapshot_loop(Fleet& fleet);

@@ -34,6 +34,20 @@ std::string describe(const sandbox::ExitStatus& status) {
   return "the container exited with code " + std::to_string(status.code);
 }
 
+// Whether what could not be started may be started a moment later.
+bool passes(Code code) {
+  switch (code) {
+    case Code::not_found:
+    case Code::invalid_argument:
+    case Code::failed_precondition:
+    case Code::permission_denied:
+    case Code::unimplemented:
+    case Code::data_loss:
+    case Code::cancelled: return false;
+    default: return true;
+  }
+}
+
 }  // namespace
 
 async::Task<worker::LaunchPlan> Fleet::plan_for(ContainerPtr container) {
@@ -112,8 +126,7 @@ async::Task<worker::LaunchPlan> Fleet::plan_for(ContainerPtr container) {
   }
   THAW_CO_TRY_VOID(co_await parts_.runtime.complete_plan(spec, plan));
   if (!container->for_snapshot) {
-    THAW_CO_TRY_VOID(co_await snapshots_.offer(spec, plan));
-    container->snapshot_key = plan.snapshot_point ? Snapshots::key_of(*spec, plan).digest : "";
+    THAW_CO_TRY(container->snapshot_key, co_await snapshots_.offer(spec, plan));
     if (!plan.fork) {
       std::erase(plan.levels, model::Level::forked);
     }
@@ -220,28 +233,41 @@ async::Task<void> Fleet::ended(ContainerPtr container, Result<sandbox::ExitStatu
   }
   if (container->restored_from && container->failure.empty() && !container->stopping()) {
     // Its snapshot is to blame until a boot fails too: the next start goes on without it.
-    snapshots_.retire(std::exchange(container->restored_from, nullptr));
+    snapshots_.retire(std::exchange(container->restored_from, nullptr),
+                      "a restored container was not ready when it ended: " + how);
     co_return ok();
   }
   if (!container->reached_ready && !container->stopping()) {
-    co_return co_await start_ended_badly(pool, container, how);
+    const bool may_pass = container->failure.empty() && (status || passes(status.error().code()));
+    co_return co_await start_ended_badly(pool, container, how,
+                                         may_pass ? StartFailure::may_pass : StartFailure::lasting);
   }
   co_return ok();
 }
 
 // A start that failed is told to those who wait, and not tried again at once: a function that
 // cannot start must not turn into a loop of crashes.
-async::Task<void> Fleet::start_ended_badly(Pool& pool, ContainerPtr container,
-                                           std::string message) {
-  ++pool.failures;
+async::Task<void> Fleet::start_ended_badly(Pool& pool, ContainerPtr container, std::string message,
+                                           StartFailure failure) {
+  // Of starts that went on side by side, those that failed together are one try.
+  const Instant now = monotonic_now();
+  if (pool.failures == 0 || container->moments.launching >= pool.last_failure) {
+    ++pool.failures;
+    pool.last_failure = now;
+  }
   ++counters_.start_failures;
-  pool.no_start_before = monotonic_now() + policy::backoff(pool.failures, 500ms, 60s);
+  pool.no_start_before = now + policy::backoff(pool.failures, 500ms, 60s);
   log_warning("container failed to start", {{"container", container->id.str()},
                                             {"function", container->spec->name},
                                             {"failures", std::to_string(pool.failures)},
                                             {"reason", message}});
-  constexpr int tries_without_reason = 3;
-  if (container->failure.empty() && container->running && pool.failures < tries_without_reason) {
+  constexpr int most_tries = 3;
+  const bool others_serve =
+      std::any_of(pool.containers.begin(), pool.containers.end(), [&](const auto& id) {
+        const ContainerPtr other = find(id);
+        return other && other->reached_ready && !other->stopping() && other != container;
+      });
+  if (others_serve || (failure == StartFailure::may_pass && pool.failures < most_tries)) {
     co_return ok();
   }
   std::string payload = container->failure;
@@ -288,6 +314,7 @@ async::Task<void> Fleet::stop_functions(std::vector<model::FunctionId> functions
     pools_.erase(function);
     dirty_.erase(function);
     parts_.measurements.forget(function);
+    THAW_CO_TRY_VOID(co_await snapshots_.forget(function));
   }
   co_return ok();
 }
@@ -372,11 +399,13 @@ async::Task<void> Fleet::enforce_deadlines(ContainerPtr container, Instant now) 
   }
   if (!container->reached_ready && !container->stopping() &&
       container->moments.launching + container->spec->startup_timeout <= now) {
-    container->failure = parts_.runtime.outcome_payload(
-        OutcomeKind::timeout, "the container of " + container->spec->name +
-                                  " was not ready within its startup timeout of " +
-                                  std::to_string(to_seconds(container->spec->startup_timeout)) +
-                                  " s");
+    if (!container->restored_from) {  // or the snapshot is to blame, and the next start is without
+      container->failure = parts_.runtime.outcome_payload(
+          OutcomeKind::timeout, "the container of " + container->spec->name +
+                                    " was not ready within its startup timeout of " +
+                                    std::to_string(to_seconds(container->spec->startup_timeout)) +
+                                    " s");
+    }
     (void)container->running->sandbox().signal(SIGKILL);
     co_return ok();
   }

@@ -126,7 +126,13 @@ async::Task<void> Fleet::take_snapshot(Fleet& fleet, ContainerPtr container) {
     (void)co_await store.abandon(staging);
     co_return written.error();
   }
-  THAW_CO_TRY(const snapshot::SnapshotPtr kept, co_await store.commit(staging, key, *written));
+  THAW_CO_TRY(snapshot::SnapshotPtr kept, co_await store.commit(staging, key, *written));
+  if (container->stop_reason == StopReason::app_stopped) {
+    store.retire(*kept, "its function is gone");
+    kept.reset();
+    THAW_CO_TRY_VOID(co_await store.collect());
+    co_return Error::failed_precondition("its function is gone");
+  }
   log_info("snapshot taken", {{"function", container->spec->name},
                               {"snapshot", kept->id.substr(0, 12)},
                               {"mb", std::to_string(kept->bytes >> 20)},

@@ -54,8 +54,10 @@ std::vector<ContainerView> Fleet::containers() const {
                        "",
                        {},
                        c->clock.times(monotonic_now()),
-                       c->thaw_time};
+                       c->thaw_time,
+                       {}};
     if (c->running) {
+      view.fallbacks = c->running->fallbacks();
       view.memory_bytes = c->running->sandbox().memory_bytes();
       view.pid = c->running->sandbox().pid();
     }
@@ -88,7 +90,8 @@ void Fleet::remember(const Container& c, std::string end) {
   }
   finished_.push_back({c.id, c.spec, Status::stopped, c.level, c.moments, c.created_at, 0,
                        c.calls_served, 0, 0, std::move(end), wall_now() - c.created_at, times,
-                       c.thaw_time});
+                       c.thaw_time,
+                       c.running ? c.running->fallbacks() : std::vector<worker::Fallback>{}});
   if (finished_.size() > options_.kept_starts) {
     finished_.pop_front();
   }

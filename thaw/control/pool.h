@@ -30,6 +30,7 @@ struct Fleet::Pool {
   Duration call_time{};
   Duration start_time{};
   int failures = 0;  // starts in a row that failed
+  Instant last_failure{};
   Instant no_start_before{};
   std::vector<model::Level> levels;  // that the last start tried, in order
   // Keep-alive: the gap since the last call ended, what is planned for it, and when to look again.

@@ -44,16 +44,18 @@ snapshot::SnapshotKey Snapshots::key_of(const model::FunctionSpec& spec,
   return {spec.workspace.str(), spec.id.str(), store::sha256_hex(text)};
 }
 
-async::Task<void> Snapshots::offer(Spec spec, worker::LaunchPlan& plan) {
+async::Task<std::string> Snapshots::offer(Spec spec, worker::LaunchPlan& plan) {
   if (store_ == nullptr || !plan.snapshot_point) {
     plan.snapshot_point.reset();
     std::erase(plan.levels, model::Level::restored);
-    co_return ok();
+    co_return std::string();
   }
-  const Result<snapshot::SnapshotPtr> found = co_await store_->find(key_of(*spec, plan));
+  snapshot::SnapshotKey key = key_of(*spec, plan);
+  const std::string digest = key.digest;
+  const Result<snapshot::SnapshotPtr> found = co_await store_->find(std::move(key));
   if (found) {
     plan.restore = *found;
-    co_return ok();
+    co_return digest;
   }
   const Code code = found.error().code();
   if (code == Code::cancelled) {
@@ -65,7 +67,7 @@ async::Task<void> Snapshots::offer(Spec spec, worker::LaunchPlan& plan) {
                                        : code == Code::failed_precondition ? "key_changed"
                                                                            : "snapshot_damaged",
                                        found.error().to_string()};
-  co_return ok();
+  co_return digest;
 }
 
 void Snapshots::started(Spec spec, const std::string& key_digest) {
@@ -96,19 +98,26 @@ async::Task<Snapshots::Spec> Snapshots::next() {
   co_return spec;
 }
 
+void Snapshots::no_longer_waits(const Spec& spec) {
+  if (const auto found = tries_.find(spec->id); found != tries_.end()) {
+    found->second.is_waiting = false;
+  }
+}
+
 void Snapshots::taken(const Spec& spec) {
   ++counters_.taken;
-  tries_.erase(spec->id);
+  no_longer_waits(spec);
 }
 
 void Snapshots::refused(const Spec& spec) {
   ++counters_.refused;
-  tries_[spec->id].is_waiting = false;
+  no_longer_waits(spec);
 }
 
 void Snapshots::succeeded(const snapshot::SnapshotPtr& snapshot) {
   if (snapshot) {
     store_->succeeded(*snapshot);
+    tries_.erase(model::FunctionId(snapshot->key.function));
   }
 }
 
@@ -118,10 +127,18 @@ void Snapshots::failed(const snapshot::SnapshotPtr& snapshot) {
   }
 }
 
-void Snapshots::retire(const snapshot::SnapshotPtr& snapshot) {
+void Snapshots::retire(const snapshot::SnapshotPtr& snapshot, const std::string& why) {
   if (snapshot) {
-    store_->retire(*snapshot, "a restored container ended before it was ready");
+    store_->retire(*snapshot, why);
   }
+}
+
+async::Task<void> Snapshots::forget(model::FunctionId function) {
+  tries_.erase(function);
+  if (store_ == nullptr || !store_->retire_of(function.str(), "its function is gone")) {
+    co_return ok();
+  }
+  co_return co_await store_->collect();
 }
 
 }  // namespace thaw::control

@@ -2,8 +2,8 @@
 //
 // Snapshots: which function should have a memory snapshot taken, and which snapshot a start may
 // use. A version that has started once gets one, in a container of its own that no caller waits
-// for, one at a time on this machine; a version that refuses is tried a few times and then left
-// alone. Loop thread only.
+// for, one at a time on this machine. A version that refuses, or whose snapshots nobody could ever
+// start from, is tried a few times and then left alone. Loop thread only.
 #pragma once
 
 #include <deque>
@@ -38,7 +38,8 @@ class Snapshots {
   static snapshot::SnapshotKey key_of(const model::FunctionSpec& spec,
                                       const worker::LaunchPlan& plan);
   // Adds what is to be restored to the plan of a serving container, or why there is nothing.
-  async::Task<void> offer(Spec spec, worker::LaunchPlan& plan);
+  // Returns the digest of its key, empty if it can have no snapshot.
+  async::Task<std::string> offer(Spec spec, worker::LaunchPlan& plan);
 
   // A container of this function has become ready, at another level.
   void started(Spec spec, const std::string& key_digest);
@@ -49,18 +50,22 @@ class Snapshots {
   // A restored container has become ready; a restore failed; one ended before it was ready.
   void succeeded(const snapshot::SnapshotPtr& snapshot);
   void failed(const snapshot::SnapshotPtr& snapshot);
-  void retire(const snapshot::SnapshotPtr& snapshot);
+  void retire(const snapshot::SnapshotPtr& snapshot, const std::string& why);
+  // The function is gone, and with it what its program had in memory.
+  async::Task<void> forget(model::FunctionId function);
   const SnapshotCounters& counters() const { return counters_; }
 
  private:
   static constexpr std::size_t most_waiting = 1000;
-  static constexpr int most_tries = 3;  // of one key
+  static constexpr int most_tries = 3;  // of one key, without a successful restore
 
   struct Tries {
     std::string key;
     int count = 0;
     bool is_waiting = false;
   };
+
+  void no_longer_waits(const Spec& spec);
 
   snapshot::SnapshotStore* store_;
   std::map<model::FunctionId, Tries> tries_;

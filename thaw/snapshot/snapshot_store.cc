@@ -286,6 +286,16 @@ void SnapshotStore::retire(const Snapshot& snapshot, const std::string& why) {
   }
 }
 
+bool SnapshotStore::retire_of(const std::string& function, const std::string& why) {
+  for (const auto& [name, entry] : entries_) {
+    if (name.second == function) {
+      retire(Name(name), why);
+      return true;
+    }
+  }
+  return false;
+}
+
 void SnapshotStore::retire(const Name& name, const std::string& why) {
   auto gone = entries_.extract(name);
   if (gone.empty()) {

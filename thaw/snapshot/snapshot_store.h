@@ -72,6 +72,8 @@ class SnapshotStore {
   void succeeded(const Snapshot& snapshot);
   void failed(const Snapshot& snapshot);
   void retire(const Snapshot& snapshot, const std::string& why);
+  // The function's, whatever its key; whether there was one.
+  bool retire_of(const std::string& function, const std::string& why);
   // Removes what is retired and no longer used, what was not used for long, what is too much.
   async::Task<void> collect();
   // Checks all that were not looked at since the start, one by one.

@@ -10,6 +10,7 @@
 #include <climits>
 #include <csignal>
 #include <fstream>
+#include <sstream>
 
 #include "thaw/base/check.h"
 #include "thaw/os/fd.h"
@@ -17,7 +18,9 @@
 namespace thaw::worker {
 
 StartFile read_start_file(const std::string& folder) {
-  std::ifstream in(folder + ".start");
+  char text[64] = {};
+  std::ifstream(folder + ".start").read(text, sizeof text - 1);
+  std::istringstream in(text);
   std::int64_t nanoseconds = 0;
   std::string word;
   in >> nanoseconds >> word;
@@ -59,18 +62,19 @@ Result<void> expect_restored(const SnapshotPoint& point, const std::string& fold
 }
 
 async::Task<void> wake_restored(sandbox::Sandbox& sandbox, const SnapshotPoint& point,
-                                std::string folder) {
-  const Instant give_up = monotonic_now() + 5s;
+                                std::string folder, Duration patience) {
+  const Instant begun = monotonic_now();
   while (read_start_file(folder).started == Instant{}) {
     if (::kill(sandbox.pid(), 0) != 0) {
       co_return Error::unavailable("the restored program ended at once");
     }
-    if (monotonic_now() > give_up) {
+    const Duration waited = monotonic_now() - begun;
+    if (waited > patience) {
       co_return Error::deadline_exceeded("the restored program did not answer");
     }
-    THAW_CO_TRY_VOID(co_await async::sleep_for(500us));
+    THAW_CO_TRY_VOID(co_await async::sleep_for(std::max<Duration>(500us, waited / 20)));
   }
-  co_return co_await tell(folder + "/" + point.file_name, point.file_bytes, give_up);
+  co_return co_await tell(folder + "/" + point.file_name, point.file_bytes, begun + patience);
 }
 
 }  // namespace thaw::worker

@@ -27,9 +27,10 @@ struct SnapshotPoint {
 Result<void> expect_restored(const SnapshotPoint& point, const std::string& folder);
 // Ends when the restored program has answered and was told who it is. `folder` is the container's.
 async::Task<void> wake_restored(sandbox::Sandbox& sandbox, const SnapshotPoint& point,
-                                std::string folder);
+                                std::string folder, Duration patience = 15s);
 
-// What the language runtime of the container has written into its start file.
+// What the language runtime of the container has written into its start file; a hostile one may
+// have written anything, and much of it.
 struct StartFile {
   Instant started{};  // zero if nothing sensible
   bool is_restorable = false;

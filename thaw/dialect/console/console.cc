@@ -51,6 +51,12 @@ Json json_of(const catalog::Catalog& catalog, const control::ContainerView& view
   const auto app = catalog.apps.find(view.spec->app.str());
   const bool is_frozen = view.status == control::Status::frozen;
   const model::Level level = is_frozen ? model::Level::frozen : view.level;
+  Json fell_from = Json::array();
+  for (const worker::Fallback& fallback : view.fallbacks) {
+    fell_from.push_back({{"level", model::level_key(fallback.level)},
+                         {"reason", fallback.reason},
+                         {"detail", fallback.detail}});
+  }
   return {{"container", view.id},
           {"app", app ? (app->name.empty() ? app->description : app->name) : ""},
           {"app_id", view.spec->app},
@@ -59,6 +65,7 @@ Json json_of(const catalog::Catalog& catalog, const control::ContainerView& view
           {"level", model::level_key(level)},
           {"level_name", model::level_name(level)},
           {"started_by", model::level_key(view.level)},
+          {"fell_from", std::move(fell_from)},
           {"age_s", to_seconds(view.lived)},
           {"created_at", to_seconds(view.created_at)},
           {"inputs", view.inputs},
