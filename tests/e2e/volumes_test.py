@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import tempfile
 import time
@@ -384,6 +385,26 @@ class Hostile(E2eTest):
 
 class Durable(E2eTest):
     server = server
+
+    def test_a_committed_file_survives_the_kill_of_its_container_alone(self):
+        name = "write_and_wait_to_be_killed"
+        call = function(name).spawn("killed.txt", "committed before")
+
+        def committed():
+            log = server.thaw("logs", "e2e-volumes", "--data", str(server.data)).stdout
+            return "committed" in log.split()
+
+        wait_until(committed, CALL_TIMEOUT, "it has committed")
+        shown = json.loads(server.thaw("ps", "--json", "--data", str(server.data)).stdout)
+        [task] = [view["container"] for view in shown if view["function"] == name]
+        pids = [container.pid for container in server.containers() if container.task_id == task]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        self.assertEqual(function("read").remote("killed.txt"), "committed before")
+        again, text = call.get(timeout=CALL_TIMEOUT)  # delivered again, in another container
+        self.assertNotEqual(again, task)
+        self.assertEqual(text, "committed before")
+        self.assertEqual(content_of("e2e-data", "killed.txt"), b"committed before")
 
     def test_a_committed_file_survives_the_death_of_container_and_server(self):
         function("write").remote("kept.txt", "kept")

@@ -10,7 +10,6 @@
 
 #include "thaw/async/loop.h"
 #include "thaw/async/task_group.h"
-#include "thaw/os/files.h"
 #include "thaw/store/temp_folder_test.h"
 
 using namespace thaw;
@@ -270,7 +269,7 @@ TEST_CASE("with a function its snapshot goes, from disk too") {
   House house;
   const std::string folder = house.take()->folder;
   CHECK(house.run(house.snapshots->forget(house.spec.id)));
-  CHECK(!os::exists(folder));
+  CHECK(!fs::exists(folder));
   CHECK(house.offered().not_restored->reason == "no_snapshot");
   CHECK(house.run(house.snapshots->forget(house.spec.id)));  // a second time is no matter
 }

@@ -5,6 +5,7 @@ import hashlib
 import mmap
 import os
 import random
+import socket
 import time
 
 import modal
@@ -13,7 +14,7 @@ VERSION = 1
 WARM_UP = 1000
 image = modal.Image.debian_slim(python_version="3.11").env({"COLOUR": "green"})
 app = modal.App("e2e-ladder-attack", image=image)
-snapshotted = {"enable_memory_snapshot": True, "scaledown_window": 120}
+snapshotted = {"enable_memory_snapshot": True, "scaledown_window": 2}
 
 
 class Tokens:
@@ -63,13 +64,25 @@ class Model:
         return answer(tokens=tokens, digest=digest)
 
 
-@app.function(**snapshotted)
+@app.cls(**snapshotted)
+class Sized:
+    size: int = modal.parameter()
+
+    @modal.enter(snap=True)
+    def load(self):
+        self.items = list(range(self.size))
+
+    @modal.method()
+    def count(self):
+        return answer(count=len(self.items))
+
+
+@app.function(secrets=[modal.Secret.from_name("e2e-ladder-attack")], **snapshotted)
 def wait(seconds=0.0):
     time.sleep(seconds)
-    return answer(random=random.random())
+    return answer(random=random.random(), host=socket.gethostname(), secret=os.environ["WORD"])
 
 
 @app.function(**snapshotted)
-def other(seconds=0.0):
-    time.sleep(seconds)
+def other():
     return answer(other=True)

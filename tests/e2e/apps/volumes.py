@@ -174,6 +174,16 @@ def first_format():
     return pathlib.Path("/first/folder/top.txt").read_text()
 
 
+@app.function(volumes={DATA: data})
+def write_and_wait_to_be_killed(name, text):
+    if (DATA / name).exists():
+        return os.environ["MODAL_TASK_ID"], (DATA / name).read_text()
+    (DATA / name).write_text(text)
+    data.commit()
+    print("committed", flush=True)
+    time.sleep(600)
+
+
 @app.cls(volumes={DATA: data})
 class Holder:
     @modal.enter()

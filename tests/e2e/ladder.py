@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tests of the cold-start ladder ask of a server, from outside."""
+import json
+import pathlib
+import urllib.request
+
+import thaw_server
+from thaw_server import wait_until
+
+CRIU = pathlib.Path("/usr/local/lib/thaw/criu/criu")
+NO_SNAPSHOT = "no snapshot"
+
+
+def need_criu():
+    if not CRIU.exists():
+        thaw_server.skip_all(f"there is no {CRIU}; tools/setup installs it")
+
+
+class Ladder:
+    """One server and what it shows of its containers, snapshots and templates."""
+
+    def __init__(self, server):
+        self.server = server
+
+    def shown(self, *words):
+        done = self.server.thaw(*words, "--json", "--data", str(self.server.data))
+        return json.loads(done.stdout)
+
+    def running(self):
+        return self.shown("ps")
+
+    def starts(self):
+        """Those that run and those that have ended."""
+        return self.shown("logs", "--starts")
+
+    def start_of(self, task):
+        return next((view for view in self.starts() if view["container"] == task), None)
+
+    def level_of(self, task):
+        start = self.start_of(task)
+        return start["started_by"] if start else None
+
+    def wait_for_zero(self, function=None, timeout=60):
+        def is_zero():
+            return not [v for v in self.running() if function in (None, v["function"])]
+
+        wait_until(is_zero, timeout, f"the containers of {function or 'all'} are gone", pause=0.02)
+
+    def events(self, name, **fields):
+        lines = self.server.log_path.read_text(errors="replace").splitlines()
+        found = [json.loads(line) for line in lines if f'"event":"{name}"' in line]
+        return [e for e in found if all(e.get(key) == value for key, value in fields.items())]
+
+    def metric(self, name, **labels):
+        """The sum of the samples that have these labels."""
+        with urllib.request.urlopen(f"{self.server.url}/metrics", timeout=20) as answer:
+            lines = answer.read().decode().splitlines()
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        return sum(
+            float(line.split()[-1]) for line in lines
+            if line.startswith((name + "{", name + " ")) and all(w in line for w in wanted)
+        )  # fmt: skip
+
+    def taken(self, function):
+        return len(self.events("snapshot taken", function=function))
+
+    def wait_for_snapshot(self, function, count=1):
+        def there_is():
+            refused = self.events(NO_SNAPSHOT, function=function)
+            if refused:
+                raise AssertionError(f"{function}: {refused}")
+            return self.taken(function) >= count
+
+        wait_until(there_is, 120, f"{count} snapshots of {function} were taken", pause=0.02)
+
+    def restored(self, function, remote, tries=3):
+        """Calls from zero until a restored container answers; returns its answer."""
+        if not self.taken(function):
+            remote()
+        self.wait_for_snapshot(function)
+        for _ in range(tries):
+            self.wait_for_zero(function)
+            answer = remote()
+            if self.level_of(answer["task"]) == "L3":
+                return answer
+        raise AssertionError(f"{function} is not restored: {self.start_of(answer['task'])}")
+
+    def snapshot_folder(self, function_id):
+        for path in (self.server.data / "snapshots").glob("*/*/manifest.json"):
+            if json.loads(path.read_text())["function"] == function_id:
+                return path.parent
+        return None
