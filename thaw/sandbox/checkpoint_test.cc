@@ -156,7 +156,8 @@ TEST_CASE("what a program holds comes back with it") {
   if (without_criu()) return;
   House house(House::Networking::off, "", criu_program());
   int count = 0;
-  for (const char* held : {"file", "deleted", "lock", "listen", "child", "shm"}) {
+  for (const char* held :
+       {"file", "deleted", "lock", "listen", "child", "shm", "shared", "memfd", "named"}) {
     CAPTURE(std::string(held));
     const Taken taken = take(house, "1", held);
     auto sandbox = restore(house, taken, "ta-h" + std::to_string(++count));
@@ -188,7 +189,6 @@ TEST_CASE("what a restored program would miss is a reason for no checkpoint") {
   House house(House::Networking::off, "", criu_program());
   const std::pair<const char*, const char*> all[] = {
       {"daemon", "no longer its child (probe)"},
-      {"shm-file", "/dev/shm/kept"},
       {"sysv", "System V objects (shm)"},
   };
   for (const auto& [held, reason] : all) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "thaw/os/files.h"
+#include "thaw/sandbox/detail/shared_files.h"
 
 namespace thaw::sandbox::detail {
 
@@ -76,10 +77,8 @@ Result<void> leaves_nothing_behind() {
   if (const std::string name = stray_process(); !name.empty()) {
     return refuse("it started a process that is no longer its child (" + name + ")");
   }
-  for (const char* folder : {"/dev/shm", "/dev/mqueue"}) {
-    if (const auto names = os::list_folder(folder); !names.empty()) {
-      return refuse(std::string("it has made ") + folder + "/" + names.front());
-    }
+  if (const auto names = os::list_folder("/dev/mqueue"); !names.empty()) {
+    return refuse("it has made /dev/mqueue/" + names.front());
   }
   for (const char* kind : {"shm", "sem", "msg"}) {
     const auto table = os::read_text(std::string("/proc/sysvipc/") + kind);
@@ -111,6 +110,7 @@ Result<void> write_checkpoint(Criu& criu, const os::Fd& first, const std::string
   THAW_TRY_VOID(run_criu(criu, std::move(run)));
   // Now that it stands still, and nothing can be added.
   THAW_TRY_VOID(leaves_nothing_behind());
+  THAW_TRY_VOID(keep_shared_files(folder, max_file_bytes));
   // Without it a restored program sees this host's clocks as they are; with it, it would live in a
   // time namespace of its own, which takes the power to set clocks to make.
   if (::unlinkat(folder.get(), "timens-0.img", 0) != 0 && errno != ENOENT) {

@@ -8,6 +8,7 @@
 #include <csignal>
 
 #include "thaw/os/files.h"
+#include "thaw/sandbox/detail/shared_files.h"
 
 namespace thaw::sandbox::detail {
 
@@ -29,6 +30,7 @@ std::uint64_t bytes_of(const os::Fd& folder) {
 Result<MainProgram> restore_main_program(const Criu& criu, const RestoreFrom& from,
                                          Surroundings surroundings) {
   const Instant started = monotonic_now();
+  THAW_TRY_VOID(bring_back_shared_files(criu.images));
   CriuRun run;
   run.arguments = {"restore", "--restore-detached"};
   const auto give = [&run](int number, std::uint64_t pipe) {

@@ -245,6 +245,22 @@ static int hold(const char* what) {
                     ? 0
                     : -1);
   }
+  if (strcmp(what, "shared") == 0) {
+    void* got = mmap(0, 8 << 20, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (got != MAP_FAILED) memset(got, 7, 4 << 20);
+    return tell(got != MAP_FAILED ? 0 : -1);
+  }
+  if (strcmp(what, "named") == 0) {
+    const int fd = open("/dev/shm/named", O_RDWR | O_CREAT, 0644);
+    if (fd < 0 || ftruncate(fd, 1 << 20) != 0) return tell(-1);
+    void* got = mmap(0, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (got != MAP_FAILED) memset(got, 7, 1 << 20);
+    return tell(got != MAP_FAILED ? 0 : -1);
+  }
+  if (strcmp(what, "memfd") == 0) {
+    const int fd = memfd_create("held", 0);
+    return tell(fd < 0 ? -1 : ftruncate(fd, 1 << 20));
+  }
   /* And what it cannot bring back. */
   if (strcmp(what, "daemon") == 0) {
     const pid_t between = fork();
@@ -256,8 +272,6 @@ static int hold(const char* what) {
     }
     return tell(waitpid(between, 0, 0) == between ? 0 : -1);
   }
-  if (strcmp(what, "shm-file") == 0)
-    return tell(open("/dev/shm/kept", O_RDWR | O_CREAT, 0644) < 0 ? -1 : 0);
   if (strcmp(what, "sysv") == 0) return tell(shmget(77, 4096, IPC_CREAT | 0600) < 0 ? -1 : 0);
   return 0;
 }
