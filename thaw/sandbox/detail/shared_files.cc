@@ -51,10 +51,11 @@ Result<void> copy_file(const os::Fd& from, const os::Fd& to, const std::string& 
       ::openat(from.get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   struct stat status {};
   if (!source.valid() || ::fstat(source.get(), &status) != 0) {
-    return errno == ELOOP || errno == ENXIO ? ok() : Result<void>(failed("open " + name));
+    return failed("open " + name);
   }
   if (!S_ISREG(status.st_mode)) {
-    return ok();
+    return Error::failed_precondition("/dev/shm/" + name +
+                                      " is no plain file, and a snapshot would not bring it back");
   }
   if (max_bytes != 0 && static_cast<std::uint64_t>(status.st_blocks) * 512 > max_bytes) {
     return Error::failed_precondition("the shared memory " + name + " is too large");
