@@ -111,10 +111,13 @@ Result<void> write_checkpoint(Criu& criu, const os::Fd& first, const std::string
   // Now that it stands still, and nothing can be added.
   THAW_TRY_VOID(leaves_nothing_behind());
   THAW_TRY_VOID(keep_shared_files(folder, max_file_bytes));
-  // Without it a restored program sees this host's clocks as they are; with it, it would live in a
-  // time namespace of its own, which takes the power to set clocks to make.
-  if (::unlinkat(folder.get(), "timens-0.img", 0) != 0 && errno != ENOENT) {
-    return Error::from_errno(errno, "forget the clocks of a checkpoint");
+  // Without clocks a restored program sees this host's as they are; with them, it would live in a
+  // time namespace of its own, which takes the power to set clocks to make. Without cgroups CRIU
+  // does not start a process to put threads into them, which it is not to do anyway.
+  for (const char* file : {"timens-0.img", "cgroup.img"}) {
+    if (::unlinkat(folder.get(), file, 0) != 0 && errno != ENOENT) {
+      return Error::from_errno(errno, std::string("leave out ") + file + " of a checkpoint");
+    }
   }
   return ok();
 }
