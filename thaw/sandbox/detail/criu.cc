@@ -169,9 +169,11 @@ Result<void> run_criu(const Criu& criu, CriuRun run) {
     return Error::from_errno(errno, "make a log for criu");
   }
   run.arguments.insert(run.arguments.begin(), "criu");
-  for (const char* argument : {"--images-dir", criu_images, "--work-dir", criu_scratch, "--libdir",
-                               criu_scratch, "--no-default-config", "--network-lock", "skip",
-                               "--manage-cgroups=ignore", "--file-locks", "--tcp-close"}) {
+  // Files are the same by what a snapshot is keyed with: that they have their size is enough.
+  for (const char* argument :
+       {"--file-validation", "filesize", "--images-dir", criu_images, "--work-dir", criu_scratch,
+        "--libdir", criu_scratch, "--no-default-config", "--network-lock", "skip",
+        "--manage-cgroups=ignore", "--file-locks", "--tcp-close"}) {
     run.arguments.emplace_back(argument);
   }
   const pid_t pid = ::fork();
