@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tests of the cold-start ladder ask of a server, from outside."""
 import json
+import os
 import pathlib
+import signal
 import urllib.request
 
 import thaw_server
@@ -46,6 +48,16 @@ class Ladder:
 
         wait_until(is_zero, timeout, f"the containers of {function or 'all'} are gone", pause=0.02)
 
+    def end(self, function=None):
+        """Zero at once: idle containers are killed, which is quicker than their window."""
+        for view in self.running():
+            if function in (None, view["function"]) and view["status"] in ("warm", "frozen"):
+                try:
+                    os.kill(view["pid"], signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+        self.wait_for_zero(function)
+
     def events(self, name, **fields):
         lines = self.server.log_path.read_text(errors="replace").splitlines()
         found = [json.loads(line) for line in lines if f'"event":"{name}"' in line]
@@ -79,7 +91,7 @@ class Ladder:
             remote()
         self.wait_for_snapshot(function)
         for _ in range(tries):
-            self.wait_for_zero(function)
+            self.end(function)
             answer = remote()
             if self.level_of(answer["task"]) == "L3":
                 return answer

@@ -148,12 +148,12 @@ class LadderAttack(E2eTest):
 
     def test_2_a_restore_that_is_killed_at_any_stage_is_a_start_at_another_level(self):
         tokens, digest = oracle().next(50)
-        attacks = [("criu", 0.0), ("criu", 0.01), ("criu", 0.03), ("program", 0.0),
-                   ("program", 0.02), ("program", 0.05), ("init", 0.0), ("init", 0.03)]  # fmt: skip
+        attacks = [("criu", 0.01), ("criu", 0.03), ("program", 0.0), ("program", 0.02),
+                   ("program", 0.05), ("init", 0.0), ("init", 0.03)]  # fmt: skip
         killed = fell = 0
         for part, after in attacks:
             ladder.restored("Model.*", lambda: model().remote(50))
-            ladder.wait_for_zero("Model.*")
+            ladder.end("Model.*")
             with Killer(part, after) as killer:
                 answer = model().remote(50)
             self.assertEqual((answer["tokens"], answer["digest"]), (tokens, digest), (part, after))
@@ -166,10 +166,10 @@ class LadderAttack(E2eTest):
                 if retired:
                     ladder.wait_for_snapshot("Model.*", max(taken, retired + 1))
         print(f"{len(attacks)} attacks, {killed} hit, {fell} starts at another level")
-        self.assertGreaterEqual(killed, 6, "the killer was too slow to prove anything")
-        self.assertGreaterEqual(fell, 4)
+        self.assertGreaterEqual(killed, 5, "the killer was too slow to prove anything")
+        self.assertGreaterEqual(fell, 3)
         self.assertGreater(self.fallbacks("restore_failed"), 0)
-        ladder.wait_for_zero()
+        ladder.end()
         self.assertEqual([p for p in descendants_of(server.process.pid) if is_criu(p)], [])
         wait_until(lambda: not server.containers(), 30, "no process of a container is left")
 
@@ -177,21 +177,25 @@ class LadderAttack(E2eTest):
         ladder.restored("other", function("other").remote)
         identifier = function("other").hydrate().object_id
         before = len(ladder.events("a snapshot is retired", function=identifier))
-        for _ in range(3):
-            ladder.wait_for_zero("other")
+        deadline = time.monotonic() + 90
+
+        def retired():
+            return ladder.events("a snapshot is retired", function=identifier)[before:]
+
+        hits = 0
+        while not retired() and time.monotonic() < deadline:
+            ladder.end("other")
             with Killer("criu", 0.0) as killer:
                 answer = function("other").remote()
-            self.assertTrue(killer.killed)
             self.assertTrue(answer["other"])
             start = ladder.start_of(answer["task"])
             self.assertEqual(start["started_by"], "L4")
-            [fell, *_] = start["fell_from"]
-            self.assertEqual((fell["level"], fell["reason"]), ("L3", "restore_failed"))
-        [*_, last] = ladder.events("a snapshot is retired", function=identifier)
-        self.assertEqual(last["reason"], "restores failed")
-        self.assertEqual(
-            len(ladder.events("a snapshot is retired", function=identifier)), before + 1
-        )
+            if killer.killed:  # after two failures it is left out for a while
+                hits += 1
+                [fell, *_] = start["fell_from"]
+                self.assertEqual((fell["level"], fell["reason"]), ("L3", "restore_failed"))
+        self.assertEqual(hits, 3)
+        self.assertEqual([event["reason"] for event in retired()], ["restores failed"])
         shown = server.thaw("logs", "--starts", "--data", str(server.data)).stdout
         self.assertIn("L3 restore_failed", shown)
         self.assertGreaterEqual(self.fallbacks("restore_failed"), 3)
@@ -219,12 +223,15 @@ class LadderAttack(E2eTest):
             (folder / "images/inventory.img").unlink()
 
         def link(folder):
-            """To the other function's, which is as good."""
-            (folder / "images/pages-1.img").unlink()
-            other = ladder.snapshot_folder(theirs) / "images/pages-1.img"
-            (folder / "images/pages-1.img").symlink_to(other)
+            """To the same bytes, which somebody may change later."""
+            path = folder / "images/pages-1.img"
+            copy = server.folder / "pages-1.img"
+            shutil.copy2(path, copy)
+            path.unlink()
+            path.symlink_to(copy)
 
         def link_all(folder):
+            """To the other function's."""
             shutil.rmtree(folder / "images")
             (folder / "images").symlink_to(ladder.snapshot_folder(theirs) / "images")
 
@@ -244,7 +251,7 @@ class LadderAttack(E2eTest):
                                 (flip, True), (change_root, False), (swap, False)):  # fmt: skip
             with self.subTest(harm.__name__):
                 count = ladder.taken("other")
-                ladder.wait_for_zero()
+                ladder.end()
                 if restarted:
                     server.stop()
                 harm(ladder.snapshot_folder(mine))
@@ -265,7 +272,7 @@ class LadderAttack(E2eTest):
         """Moved below another workspace's folder, with its own name and whole."""
         ladder.restored("other", function("other").remote)
         folder = ladder.snapshot_folder(function("other").hydrate().object_id)
-        ladder.wait_for_zero()
+        ladder.end()
         server.stop()
         stranger = folder.parent.parent / "ws-stranger"
         stranger.mkdir()
@@ -291,7 +298,7 @@ class LadderAttack(E2eTest):
                 text = text.replace(*change) if change else text
                 (folder / "ladder_attack.py").write_text(text)
                 deploy(f"WORD={expected[2]}", folder / "ladder_attack.py")
-                ladder.wait_for_zero("wait")
+                ladder.end("wait")
                 count += 1
                 answer = wait()
                 self.assertEqual(
@@ -299,8 +306,8 @@ class LadderAttack(E2eTest):
                 )
                 self.assertEqual(ladder.level_of(answer["task"]), "L4")
                 ladder.wait_for_snapshot("wait", count)
-                after = ladder.restored("wait", wait)
-                self.assertEqual((after["version"], after["colour"], after["secret"]), expected)
+        after = ladder.restored("wait", wait)
+        self.assertEqual((after["version"], after["colour"], after["secret"]), expected)
         deploy("WORD=first")
 
     def test_7_each_set_of_parameters_has_its_own(self):
@@ -312,7 +319,7 @@ class LadderAttack(E2eTest):
             counts[name] = counts.get(name, 0) + 1
             ladder.wait_for_snapshot(name, counts[name])
         for size in (2, 3):
-            ladder.wait_for_zero()
+            ladder.end()
             answer = modal.Cls.from_name(APP, "Sized")(size=size).count.remote()
             self.assertEqual((answer["count"], ladder.level_of(answer["task"])), (size, "L3"))
 
@@ -320,7 +327,7 @@ class LadderAttack(E2eTest):
         ladder.restored("other", function("other").remote)
         identifier = function("other").hydrate().object_id
         folder = ladder.snapshot_folder(identifier)
-        ladder.wait_for_zero()
+        ladder.end()
         server.stop()
         server.start()  # nothing else has changed: it is found again
         answer = function("other").remote()
@@ -340,7 +347,7 @@ class LadderAttack(E2eTest):
             ({}, f'{CONFIG}criu = "{criu}"\n'),
         ):
             with self.subTest(hidden or config):
-                ladder.wait_for_zero()
+                ladder.end()
                 server.stop()
                 server.hidden, server.config = hidden, config
                 server.start()
@@ -349,8 +356,8 @@ class LadderAttack(E2eTest):
                 answer = function("other").remote()
                 self.assertEqual(ladder.level_of(answer["task"]), "L4")
                 ladder.wait_for_snapshot("other", count + 1)
-                ladder.restored("other", function("other").remote)
                 folder = ladder.snapshot_folder(identifier)
+        ladder.restored("other", function("other").remote)
 
     def back_to_this_machine(self):
         server.stop()
@@ -363,20 +370,20 @@ class LadderAttack(E2eTest):
         if available < AT_ONCE * MEMORY_OF_ONE_KB:
             self.skipTest(f"{available >> 10} MB of memory are not enough for {AT_ONCE} containers")
         ladder.restored("wait", wait)
-        ladder.wait_for_zero()
+        ladder.end()
         started = time.monotonic()
-        calls = [function("wait").spawn(10.0) for _ in range(AT_ONCE)]
+        calls = [function("wait").spawn(6.0) for _ in range(AT_ONCE)]
         answers = [call.get(timeout=240) for call in calls]
         took = time.monotonic() - started
         tasks = {answer["task"] for answer in answers}
         levels = [v["started_by"] for v in ladder.starts() if v["container"] in tasks]
-        print(f"{AT_ONCE} calls of 10 s, each in need of a container: {took:.1f} s; "
+        print(f"{AT_ONCE} calls of 6 s, each in need of a container: {took:.1f} s; "
               f"{len(tasks)} containers, {levels.count('L3')} restored")  # fmt: skip
         self.assertGreaterEqual(levels.count("L3"), AT_ONCE // 2)
         self.assertEqual({answer["secret"] for answer in answers}, {"first"})
         self.assertEqual(len({answer["random"] for answer in answers}), AT_ONCE)
         self.assertEqual(len({answer["host"] for answer in answers}), len(tasks))
-        ladder.wait_for_zero()
+        ladder.end()
         wait_until(lambda: not server.containers(), 60, "no process of a container is left")
 
 
@@ -385,5 +392,4 @@ def model_id():
 
 
 if __name__ == "__main__":
-
     main()

@@ -88,7 +88,7 @@ class KilledServer(E2eTest):
     def test_2_while_a_program_is_restored(self):
         ladder.restored("Heavy.*", lambda: heavy().remote(4))
         for number, after in enumerate((0.0, 0.03, 0.1)):
-            ladder.wait_for_zero("Heavy.*")
+            ladder.end("Heavy.*")
             call = heavy().spawn(number)
             self.kill_when(b"criu\0restore", after)
             answer = call.get(timeout=CALL_TIMEOUT)  # it was accepted: it is not lost
@@ -104,7 +104,7 @@ class Templates(E2eTest):
         """A template that has been seen to fork."""
         for number in range(6):
             answer = function("plain").remote(number)
-            ladder.wait_for_zero("plain")
+            ladder.end("plain")
             if ladder.level_of(answer["task"]) == "L2":
                 return template_programs()
             wait_until(template_programs, 60, "there is a template")
@@ -130,7 +130,7 @@ class Templates(E2eTest):
         self.ask_many(8)
         # After a few it is replaced, though it cannot answer a request to end.
         for number in range(3):
-            ladder.wait_for_zero("plain")
+            ladder.end("plain")
             function("plain").remote(number)
         wait_until(lambda: not any(map(is_there, programs)), 60, "the one that hung is gone")
 
@@ -141,7 +141,7 @@ class Templates(E2eTest):
             killer.start()
             self.ask_many(6)
             killer.join()
-            ladder.wait_for_zero("plain")
+            ladder.end("plain")
 
     def test_3_one_without_memory(self):
         [program, *_] = self.template()
@@ -170,7 +170,7 @@ class Freezing(E2eTest):
             if level == "booted":
                 ladder.wait_for_snapshot("generate")
                 server.modal("container", "stop", "--yes", items[0]["task"])
-                ladder.wait_for_zero("generate")
+                ladder.end("generate")
         self.assertEqual(ladder.level_of(items[0]["task"]), "L3")
 
     def test_b_a_restored_container_is_frozen_and_thawed(self):

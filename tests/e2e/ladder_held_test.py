@@ -75,7 +75,7 @@ class Held(E2eTest):
             )
             self.assertIn(reason, refusal["reason"])
         for name in expected:
-            ladder.wait_for_zero(f"{name}.*")
+            ladder.end(f"{name}.*")
         for name, answer in use_all(expected).items():
             with self.subTest(name):
                 self.assertEqual(answer["value"], expected[name])
@@ -111,7 +111,7 @@ class Held(E2eTest):
         self.assertEqual(log.remote()["value"], "short")
         ladder.wait_for_snapshot("OpenOnVolume.*")
         function("write").remote("log", "longer than before")
-        ladder.wait_for_zero("OpenOnVolume.*")
+        ladder.end("OpenOnVolume.*")
         before = ladder.metric("thaw_start_fallbacks_total", level="L3", reason="restore_failed")
         answer = log.remote()
         self.assertEqual(answer["value"], "longer than before")

@@ -58,6 +58,7 @@ struct Container : std::enable_shared_from_this<Container> {
   std::string failure;                  // payload it reported for its own start
   async::Event wake;                    // inputs, a stop or a cancel may be there
   bool reached_ready = false;
+  bool in_a_crowd = false;  // others started beside it: what it took says little of its level
   StateClock clock;
   std::size_t parked_polls = 0;  // for inputs
 

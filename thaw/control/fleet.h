@@ -183,6 +183,7 @@ class Fleet {
   void start_container(Pool& pool, std::shared_ptr<const model::FunctionSpec> spec);
   void stop(Container& container, StopReason reason, Duration grace);
   void became_ready(Pool& pool, Container& container);
+  bool is_crowded() const;
   void update_status(Container& container);
   // Before the container is given work: what it is at this moment.
   model::Level awaken(Container& container);

@@ -2,6 +2,7 @@
 // What a container says and asks for: hello, inputs, outputs, cancellations; and the leases of
 // containers whose own port is asked.
 #include <algorithm>
+#include <thread>
 
 #include "thaw/base/check.h"
 #include "thaw/control/fleet.h"
@@ -58,16 +59,25 @@ void Fleet::said_hello(const model::ContainerId& id) {
   }
 }
 
+// More containers are starting than the machine can start at their own pace.
+bool Fleet::is_crowded() const {
+  const auto starting = std::count_if(containers_.begin(), containers_.end(), [](const auto& c) {
+    return !c.second->reached_ready && !c.second->for_snapshot;
+  });
+  return starting > 1 + static_cast<std::ptrdiff_t>(std::thread::hardware_concurrency() / 2);
+}
+
 void Fleet::became_ready(Pool& pool, Container& container) {
   if (container.reached_ready) {
     return;
   }
+  const bool in_a_crowd = container.in_a_crowd || is_crowded();
   container.reached_ready = true;
   container.moments.ready = monotonic_now();
   container.idle_since = container.moments.ready;
   const Duration start = container.moments.ready - container.moments.launching;
   learn(pool.start_time, start);
-  if (container.running && !tried_in_vain(container.running->fallbacks())) {
+  if (!in_a_crowd && container.running && !tried_in_vain(container.running->fallbacks())) {
     parts_.measurements.started(container.spec->version, container.level, start);
   }
   if (container.restored_from) {

@@ -169,6 +169,7 @@ void Fleet::note_launch(Container& container, const snapshot::SnapshotPtr& offer
 
 async::Task<void> Fleet::run(Fleet& fleet, ContainerPtr container) {
   container->moments.launching = monotonic_now();
+  container->in_a_crowd = fleet.is_crowded();
   Result<sandbox::ExitStatus> status = Error::internal("not started");
   auto plan = co_await fleet.plan_for(container);
   if (!plan) {

@@ -82,6 +82,7 @@ async::Task<void> Fleet::snapshot_loop(Fleet& fleet) {
     }
     if (outcome) {
       fleet.snapshots_.taken(spec);
+      fleet.parts_.measurements.forgive(spec->version, model::Level::restored);
       continue;
     }
     fleet.snapshots_.refused(spec);

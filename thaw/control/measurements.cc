@@ -162,6 +162,10 @@ void Measurements::failed(const std::string& version, Level level, Instant now) 
   record.last_failure = now;
 }
 
+void Measurements::forgive(const std::string& version, Level level) {
+  version_of(version).levels.of(level).failures = 0;
+}
+
 void Measurements::used_memory(const std::string& version, Level level, std::uint64_t bytes) {
   learn(version_of(version).levels.of(level).memory_bytes, bytes);
 }

@@ -39,6 +39,8 @@ class Measurements {
 
   void started(const std::string& version, model::Level level, Duration time);
   void failed(const std::string& version, model::Level level, Instant now);
+  // What failed was replaced by something new.
+  void forgive(const std::string& version, model::Level level);
   void used_memory(const std::string& version, model::Level level, std::uint64_t bytes);
   // Of a version never seen: nothing but defaults.
   const policy::LevelRecords& levels_of(const std::string& version) const;

@@ -15,6 +15,10 @@ using model::Level;
 constexpr std::uint64_t explore_every = 50;
 // A level this much slower than the best is not tried for the sake of knowledge.
 constexpr int explore_within = 3;
+// Machines are busier at one moment than at another: one start that took longer than another did
+// says little. So many that took so much longer do.
+constexpr std::uint64_t sure_after = 3;
+constexpr int clearly_slower = 2;
 
 Duration time_of(const LevelRecords& records, Level level) {
   const LevelRecord& record = records.of(level);
@@ -58,11 +62,12 @@ std::vector<Level> order_levels(const LevelRecords& records, const std::vector<L
   if (good.size() > 1 && due_for_a_look(records, good[1], time_of(records, good[0]))) {
     std::swap(good[0], good[1]);
   }
-  // A level that is slower than booting is not worth a try, except to measure it once.
+  // A level that is clearly slower than booting is not worth a try, except to measure it again.
   std::erase_if(good, [&](Level level) {
+    const LevelRecord& record = records.of(level);
     const LevelRecord& booted = records.of(Level::booted);
-    return records.of(level).starts > 0 && booted.starts > 0 &&
-           records.of(level).time > booted.time && records.of(level).since_start < explore_every;
+    return record.starts >= sure_after && booted.starts > 0 &&
+           record.time > booted.time * clearly_slower && record.since_start < explore_every;
   });
   // One that failed is left out while others are there; it comes back when its back-off is over.
   if (good.empty() && !failed.empty() && records.of(failed.front()).failures < 2) {

@@ -39,13 +39,24 @@ TEST_CASE("a restore that skips a long init comes before a fork") {
   CHECK(order_levels(records, both, noon).front() == Level::forked);
 }
 
-TEST_CASE("a level that is slower than booting is left out, and measured again later") {
+TEST_CASE("a level that is clearly slower than booting is left out, and measured again later") {
   LevelRecords records;
   started(records, Level::restored, 900ms);
   started(records, Level::booted, 400ms);
   CHECK(order_levels(records, {Level::restored}, noon) == Order{Level::booted});
   records.of(Level::restored).since_start = 50;
   CHECK(order_levels(records, {Level::restored}, noon) == Order{Level::restored, Level::booted});
+}
+
+TEST_CASE("a level that was slower once, or a little slower, is tried all the same") {
+  LevelRecords records;
+  started(records, Level::booted, 400ms);
+  started(records, Level::restored, 700ms);
+  CHECK(order_levels(records, {Level::restored}, noon).front() == Level::restored);
+  records.of(Level::restored).time = 4s;
+  CHECK(order_levels(records, {Level::restored}, noon).front() == Level::booted);
+  records.of(Level::restored).starts = 1;
+  CHECK(order_levels(records, {Level::restored}, noon).front() == Level::restored);
 }
 
 TEST_CASE("the slower of two levels is looked at now and then, unless it is hopeless") {
