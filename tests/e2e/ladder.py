@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import signal
+import time
 import urllib.request
 
 import thaw_server
@@ -85,19 +86,23 @@ class Ladder:
 
         wait_until(there_is, 120, f"{count} snapshots of {function} were taken", pause=0.02)
 
-    def restored(self, function, remote, tries=4):
+    def restored(self, function, remote, timeout=90):
         """Calls from zero until a restored container answers; returns its answer."""
-        for _ in range(tries):
+        deadline = time.monotonic() + timeout
+        while True:
             self.end(function)
             count = self.taken(function)
             answer = remote()
             start = self.start_of(answer["task"])
             if start["started_by"] == "L3":
                 return answer
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{function} is not restored: {start}")
             why = {fell["reason"] for fell in start["fell_from"] if fell["level"] == "L3"}
             if why & {"no_snapshot", "key_changed", "snapshot_damaged"}:
                 self.wait_for_snapshot(function, count + 1)
-        raise AssertionError(f"{function} is not restored: {start}")
+            else:
+                time.sleep(1)  # it failed lately, and is left out for a while
 
     def snapshot_folder(self, function_id):
         for path in (self.server.data / "snapshots").glob("*/*/manifest.json"):
