@@ -122,6 +122,8 @@ class Held(E2eTest):
         self.assertEqual(after, before + 1)
 
     def test_5_kept_and_buffered_containers_are_restored_too(self):
+        # It was started while its app was being deployed, and knew all of its app all the same.
+        self.assertEqual(ladder.events("container failed to start"), [])
         kept = instance("Kept").use.remote()
         ladder.wait_for_snapshot("Kept.*")
         server.modal("container", "stop", "--yes", kept["task"])

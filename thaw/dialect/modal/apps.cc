@@ -149,9 +149,7 @@ Task<void> publish_function(Context& cx, model::FunctionId id, std::string defin
   for (const auto& web : live->web) {
     cx.web_labels[web.label] = id;
   }
-  THAW_CO_TRY_VOID(co_await cx.parts.catalog.functions.put(std::move(record)));
-  cx.fleet->refresh(id);
-  co_return ok();
+  co_return co_await cx.parts.catalog.functions.put(std::move(record));
 }
 
 Task<pb::AppPublishResponse> publish(Context& cx, net::GrpcCall& call,
@@ -209,6 +207,10 @@ Task<pb::AppPublishResponse> publish(Context& cx, net::GrpcCall& call,
   reply.set_deployed_at(
       unix_seconds(app.state == AppState::deployed ? app.deployed_at : wall_now()));
   THAW_CO_TRY_VOID(co_await cx.parts.catalog.apps.put(std::move(app)));
+  // Only now: a container that starts at once learns of all of its app's functions and classes.
+  for (const auto& [tag, id] : request.function_ids()) {
+    cx.fleet->refresh(model::FunctionId(id));
+  }
   if (!dropped.empty()) {
     THAW_CO_TRY_VOID(
         co_await cx.fleet->stop_functions(dropped, "the function was removed by a new deployment"));
@@ -326,8 +328,8 @@ pb::AppLayout layout_of(Context& cx, const model::App& app, const std::string& a
   pb::AppLayout layout;
   std::map<std::string, model::FunctionId> functions = app.functions;
   for (const auto& function : cx.parts.catalog.functions_of(app.id)) {
-    if (function->base.empty() && functions.empty()) {
-      functions[function->tag] = function->id;  // not published yet
+    if (function->base.empty()) {
+      functions.emplace(function->tag, function->id);  // not published yet
     }
   }
   for (const auto& [tag, id] : functions) {
