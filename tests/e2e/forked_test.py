@@ -5,12 +5,14 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import urllib.request
 
 from thaw_server import E2eTest, ThawServer, deploy, descendants_of, main, wait_until
 
+SPARE = re.compile(r"/thaw-[^/]+/tt-\d+-s\d+$", re.M)
 server = ThawServer.for_module()
 
 import modal  # noqa: E402
@@ -29,13 +31,52 @@ def ask_admin(path):
     connection.sock = socket.socket(socket.AF_UNIX)
     connection.sock.connect(str(server.data / "admin.sock"))
     connection.request("GET", path)
-    return json.loads(connection.getresponse().read())
+    try:
+        return json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
 
 
 def starts():
     """Level by container, of every container so far."""
     told = ask_admin("/admin/starts") + ask_admin("/admin/ps")
     return {start["container"]: start["level"] for start in told}
+
+
+def in_spare(pid):
+    """Whether the kernel counts the process with a fork that was made ahead."""
+    try:
+        return SPARE.search(pathlib.Path(f"/proc/{pid}/cgroup").read_text()) is not None
+    except OSError:
+        return False
+
+
+def waiting_spares(of=None):
+    """The interpreters of spares that wait in recvmsg() for their order."""
+    found = set()
+    for pid in descendants_of((of or server).process.pid):
+        if in_spare(pid):
+            try:
+                place = pathlib.Path(f"/proc/{pid}")
+                if (b"template.py" in place.joinpath("cmdline").read_bytes()
+                        and place.joinpath("wchan").read_text() not in ("", "0")
+                        and place.joinpath("stat").read_text().rpartition(")")[2].split()[16] == "19"):
+                    found.add(pid)
+            except OSError:
+                continue
+    return found
+
+
+def groups_below():
+    """The cgroups of the server's containers and templates that have a process."""
+    found = set()
+    for pid in descendants_of(server.process.pid):
+        try:
+            text = pathlib.Path(f"/proc/{pid}/cgroup").read_text()
+        except OSError:
+            continue
+        found |= set(re.findall(r"/thaw-[^/]+/([^/\n]+)$", text, re.M))
+    return found
 
 
 def templates_ready():
@@ -67,6 +108,7 @@ class Forked(E2eTest):
         self.assertEqual(answer[1], "x")
         self.forked(lambda: function("plain").remote("y"))
         facts = function("facts").remote()
+        self.assertEqual(self.level_of(facts["task"]), "L2")
         self.assertEqual(facts["NoNewPrivs"], "1")
         self.assertEqual(facts["Seccomp"], "2")
         self.assertEqual(facts["CapEff"], facts["CapBnd"])
@@ -83,16 +125,79 @@ class Forked(E2eTest):
 
     def test_two_clones_share_no_random_numbers(self):
         self.forked(lambda: function("plain").remote())
-        for name in ("seeds", "numpy_seeds"):
-            values, tasks = [], 3
-            for _ in range(tasks):
-                values += function(name).remote()
-                wait_until(lambda: not server.containers(), 60, "zero again")
-                if name == "numpy_seeds":
-                    wait_until(lambda: templates_ready() >= 2, 90, "a template with numpy")
-            self.assertEqual(len(set(values)), len(values), (name, values))
-        levels = list(starts().values())
-        self.assertGreaterEqual(levels.count("L2"), 4, starts())
+        values = []
+        for _ in range(3):
+            values += self.forked(lambda: function("seeds").remote())[1:]
+        self.assertEqual(len(set(values)), len(values), values)
+
+    def test_two_clones_with_numpy_in_the_template_share_no_random_numbers(self):
+        values = []
+        while len(values) < 9:
+            task, there, *drawn = self.forked(lambda: function("numpy_seeds").remote())
+            if there:
+                values += drawn
+            else:
+                wait_until(lambda: templates_ready() > 1, 90, "a template with numpy")
+        self.assertEqual(len(set(values)), len(values), values)
+
+    def test_a_start_takes_a_spare_once_and_another_one_is_made(self):
+        self.forked(lambda: function("plain").remote())
+        spares = wait_until(waiting_spares, 30, "a spare waits")
+        task, _ = function("plain").remote()
+        process = server.user_process(task)
+        self.assertEqual(self.level_of(task), "L2")
+        self.assertFalse(process is not None and in_spare(process), "it counts as a spare")
+        if process in spares:  # several images have theirs, and each its own
+            self.assertIn(task, pathlib.Path(f"/proc/{process}/cgroup").read_text())
+        wait_until(lambda: waiting_spares() - spares, 30, "there is a new one")
+        wait_until(lambda: task not in server.task_ids(), 60, "the container is gone")
+        wait_until(lambda: not server.containers(), 60, "no container is left")
+        self.assertTrue(all(name.startswith("tt-") for name in groups_below()), groups_below())
+
+    def test_a_spare_that_is_killed_costs_nothing_and_is_replaced(self):
+        self.forked(lambda: function("plain").remote())
+        killed = wait_until(waiting_spares, 30, "a spare waits")
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+        self.assertEqual(function("plain").remote("after")[1], "after")
+        wait_until(lambda: waiting_spares() - killed, 60, "there are new ones")
+        self.forked(lambda: function("plain").remote())
+
+    def test_fifty_at_once(self):
+        self.forked(lambda: function("plain").remote())
+        wait_until(waiting_spares, 30, "a spare waits")
+        answers = list(function("hold").map(range(50), kwargs={"seconds": 8}))
+        self.assertEqual([number for _, number, _ in answers], list(range(50)))
+        tasks = {task for task, _, _ in answers}
+        self.assertEqual(len({drawn for _, _, drawn in answers}), 50, "random numbers are shared")
+        levels = [self.level_of(task) for task in tasks]
+        self.assertGreaterEqual(levels.count("L2"), 0.9 * len(tasks), levels)
+        self.assertGreaterEqual(len(tasks), 20)
+
+    def test_a_drain_leaves_neither_templates_nor_spares(self):
+        other = ThawServer(config="[cold_start]\nspare_forks = 3\n").start()
+        self.addCleanup(other.close)
+        other.modal("run", "forked.py::speak", "--word", "one")
+        spares = wait_until(lambda: len(waiting_spares(other)) == 3 and waiting_spares(other), 90,
+                            "three spares wait")
+        group = re.search(r"/thaw-[^/]+/", pathlib.Path(f"/proc/{min(spares)}/cgroup").read_text())
+        below = descendants_of(other.process.pid)
+        other.stop()
+        self.assertEqual(other.process.returncode, 0)
+        left = [pid for pid in below if pathlib.Path(f"/proc/{pid}").exists()]
+        self.assertFalse(left, "processes are left")
+        for hierarchy in pathlib.Path("/sys/fs/cgroup").iterdir():
+            self.assertFalse((hierarchy / group[0].strip("/")).exists(), "cgroups are left")
+
+    def test_what_forks_import_of_the_image_is_there_before_the_next(self):
+        def there():
+            answer = function("was_numpy_there").remote()
+            self.assertEqual(answer[3], 2500)
+            wait_until(lambda: answer[0] not in server.task_ids(), 60, "the container is gone")
+            return answer[1]
+
+        self.forked(lambda: function("was_numpy_there").remote())
+        wait_until(there, 120, "numpy is in the template", pause=2)
 
     def test_output_exceptions_generators_secrets_and_classes(self):
         self.forked(lambda: function("plain").remote())

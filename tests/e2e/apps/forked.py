@@ -26,16 +26,26 @@ def plain(value=None):
 
 @app.function(**window)
 def seeds():
-    return (random.getrandbits(64), ssl.RAND_bytes(8).hex(), str(uuid.uuid1()), str(uuid.uuid4()),
+    return (task(), random.getrandbits(64), ssl.RAND_bytes(8).hex(), str(uuid.uuid1()), str(uuid.uuid4()),
             os.urandom(8).hex())
 
 
 @app.function(image=with_numpy, **window)
 def numpy_seeds():
+    there = "numpy" in sys.modules
     import numpy
 
-    return (float(numpy.random.random()), float(numpy.random.default_rng().random()),
+    return (task(), there, float(numpy.random.random()), float(numpy.random.default_rng().random()),
             random.getrandbits(64))
+
+
+@app.function(image=with_numpy, **window)
+def was_numpy_there():
+    there = "numpy" in sys.modules
+    started = time.monotonic()
+    import numpy
+
+    return task(), there, time.monotonic() - started, int(numpy.ones((50, 50)).sum())
 
 
 @app.function(**window)
@@ -46,6 +56,7 @@ def facts():
         status[name] = value.strip()
     wanted = ("CapPrm", "CapEff", "CapBnd", "NoNewPrivs", "Seccomp", "Uid")
     return {
+        "task": task(),
         **{name: status[name] for name in wanted},
         "cwd": os.getcwd(),
         "argv": sys.argv,
@@ -90,6 +101,14 @@ def generate(count):
 def eat(megabytes):
     kept = [os.urandom(1 << 20) for _ in range(megabytes)]
     return task(), len(kept)
+
+
+@app.function(**window)
+def hold(number, seconds):
+    """Keeps its container, so that each input of a map needs one of its own."""
+    drawn = random.getrandbits(64)
+    time.sleep(seconds)
+    return task(), number, drawn
 
 
 @app.function(timeout=2, retries=0, **window)
