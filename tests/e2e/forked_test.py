@@ -8,6 +8,8 @@ import pathlib
 import re
 import signal
 import socket
+import subprocess
+import sys
 import urllib.request
 
 from thaw_server import E2eTest, ThawServer, deploy, descendants_of, main, wait_until
@@ -52,15 +54,15 @@ def in_spare(pid):
 
 
 def waiting_spares(of=None):
-    """The interpreters of spares that wait in recvmsg() for their order."""
+    """The interpreters of spares that wait for their order, or will in a moment."""
     found = set()
     for pid in descendants_of((of or server).process.pid):
         if in_spare(pid):
             try:
                 place = pathlib.Path(f"/proc/{pid}")
-                if (b"template.py" in place.joinpath("cmdline").read_bytes()
-                        and place.joinpath("wchan").read_text() not in ("", "0")
-                        and place.joinpath("stat").read_text().rpartition(")")[2].split()[16] == "19"):
+                niceness = place.joinpath("stat").read_text().rpartition(")")[2].split()[16]
+                command = place.joinpath("cmdline").read_bytes()
+                if b"template.py" in command and niceness == "19":
                     found.add(pid)
             except OSError:
                 continue
@@ -210,18 +212,27 @@ class Forked(E2eTest):
         items = list(function("generate").remote_gen(3))
         self.assertEqual([number for _, number in items], [0, 1, 2])
         self.assertEqual(self.level_of(items[0][0]), "L2")
-        task, value, present = function("secret").remote()
-        self.assertEqual((value, present, self.level_of(task)), ("hidden", True, "L2"))
+        task, value, present = self.forked(lambda: function("secret").remote())
+        self.assertEqual((value, present), ("hidden", True))
         counter = modal.Cls.from_name("e2e-forked", "Counter")(start=7)
         task, value, same = counter.add.remote(3)
         self.assertEqual((value, same, self.level_of(task)), (10, True, "L2"))
 
     def test_what_shapes_an_interpreter_is_not_inherited(self):
         self.forked(lambda: function("plain").remote())
-        task, randomised, value = function("own_interpreter").remote()
-        self.assertEqual(self.level_of(task), "L4")
+        wanted = subprocess.run([sys.executable, "-c", "print(hash('thaw'))"], check=True, text=True,
+                                capture_output=True, env={"PYTHONHASHSEED": "7"}).stdout
         answer = self.forked(lambda: function("own_interpreter").remote())
-        self.assertEqual(tuple(answer[1:]), (randomised, value))
+        self.assertEqual(tuple(answer[1:]), (1, int(wanted)))
+
+    def test_a_deployed_function_has_a_template_before_its_first_call(self):
+        other = ThawServer().start()
+        self.addCleanup(other.close)
+        other.modal("deploy", "forked.py")
+        wait_until(lambda: waiting_spares(other), 90, "a template with its spare")
+        self.assertFalse(other.containers())
+        shown = other.thaw("functions", "--json", "--data", str(other.data)).stdout
+        self.assertEqual(json.loads(shown), [], "a function that nobody called costs a pool")
 
     def test_web_endpoints(self):
         url = function("endpoint").get_web_url()

@@ -33,6 +33,7 @@ void Fleet::start() {
   loops_.start("scaling", evaluate_loop(*this));
   loops_.start("time limits", tick_loop(*this));
   loops_.start("snapshots", snapshot_loop(*this));
+  loops_.start("published functions", expect_loop(*this));
   for (const model::FunctionId& function : parts_.queue.functions_with_demand()) {
     demand(function);
   }
@@ -209,6 +210,7 @@ void Fleet::stop(Container& container, StopReason reason, Duration grace) {
 }
 
 void Fleet::refresh(const model::FunctionId& function) {
+  note_published(function);
   if (!pools_.contains(function)) {
     // Nobody has called it yet: until somebody does, it costs its record in the catalog only.
     const auto record = parts_.catalog.functions.find(function.str());

@@ -45,6 +45,8 @@ struct FleetOptions {
   // For functions whose user named no window.
   policy::KeepAliveSettings keep_alive = {.price_per_gb = 8, .longest_held = 1h};
   Duration shortest_window = 10s;
+  bool expects = true;  // what a first start of a published function needs is made ahead
+  Duration expect_after = 2s;
 };
 
 struct FleetParts {
@@ -199,6 +201,10 @@ class Fleet {
   static async::Task<void> run(Fleet& fleet, ContainerPtr container);
   void note_launch(Container& container, const snapshot::SnapshotPtr& offered);
   async::Task<worker::LaunchPlan> plan_for(ContainerPtr container);
+  // What a container's plan has of its function alone: image and environment.
+  Result<void> outline(const model::FunctionSpec& spec, worker::LaunchPlan& plan) const;
+  void note_published(const model::FunctionId& function);
+  static async::Task<void> expect_loop(Fleet& fleet);
   async::Task<void> ended(ContainerPtr container, Result<sandbox::ExitStatus> status);
   enum class StartFailure { may_pass, lasting };
   async::Task<void> start_ended_badly(Pool& pool, ContainerPtr container, std::string message,
@@ -220,6 +226,8 @@ class Fleet {
   // Shared with tasks that wait in a pool while its function is stopped.
   std::unordered_map<model::FunctionId, std::shared_ptr<Pool>> pools_;
   std::unordered_map<model::ContainerId, ContainerPtr> containers_;
+  std::deque<model::FunctionId> published_;  // lately
+  async::Event publishing_;
   std::set<model::FunctionId> dirty_;
   async::Event dirtied_;
   async::Event container_ended_;

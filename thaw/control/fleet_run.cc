@@ -50,26 +50,39 @@ bool passes(Code code) {
 
 }  // namespace
 
-async::Task<worker::LaunchPlan> Fleet::plan_for(ContainerPtr container) {
-  const auto& spec = container->spec;
-  worker::LaunchPlan plan;
-  plan.id = container->id;
-  plan.log_stream = spec->app.str();
-  plan.function = spec->id.str();
-  const auto image = parts_.catalog.images.find(spec->image.str());
+Result<void> Fleet::outline(const model::FunctionSpec& spec, worker::LaunchPlan& plan) const {
+  const auto image = parts_.catalog.images.find(spec.image.str());
   if (!image) {
-    co_return Error::not_found("image " + spec->image.str() + " does not exist");
+    return Error::not_found("image " + spec.image.str() + " does not exist");
   }
   const auto built = parts_.images.find(image->key);
   if (!built) {
-    co_return Error::not_found("image " + spec->image.str() +
-                               " is no longer in the layer store; deploy again to rebuild it");
+    return Error::not_found("image " + spec.image.str() +
+                            " is no longer in the layer store; deploy again to rebuild it");
   }
   plan.layers = built->image.layers;
   plan.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root",
               "LANG=C.UTF-8"};
   append_env(plan.env, built->image.config.env);
   plan.cwd = built->image.config.workdir;
+  for (const model::SecretId& id : spec.secrets) {
+    const auto secret = parts_.catalog.secrets.find(id.str());
+    if (!secret) {
+      return Error::not_found("secret " + id.str() + " does not exist");
+    }
+    THAW_TRY(const std::vector<std::string> env, parts_.secret_env(*secret));
+    append_env(plan.env, env);
+  }
+  return ok();
+}
+
+async::Task<worker::LaunchPlan> Fleet::plan_for(ContainerPtr container) {
+  const auto& spec = container->spec;
+  worker::LaunchPlan plan;
+  plan.id = container->id;
+  plan.log_stream = spec->app.str();
+  plan.function = spec->id.str();
+  THAW_CO_TRY_VOID(outline(*spec, plan));
   for (const model::MountId& id : spec->mounts) {
     const auto mount = parts_.catalog.mounts.find(id.str());
     if (!mount) {
@@ -79,14 +92,6 @@ async::Task<worker::LaunchPlan> Fleet::plan_for(ContainerPtr container) {
       THAW_CO_TRY(std::string folder, co_await parts_.mounts.folder_of(mount));
       plan.layers.push_back(std::move(folder));
     }
-  }
-  for (const model::SecretId& id : spec->secrets) {
-    const auto secret = parts_.catalog.secrets.find(id.str());
-    if (!secret) {
-      co_return Error::not_found("secret " + id.str() + " does not exist");
-    }
-    THAW_CO_TRY(const std::vector<std::string> env, parts_.secret_env(*secret));
-    append_env(plan.env, env);
   }
   for (const model::VolumeMount& mount : spec->volumes) {
     const auto volume = parts_.catalog.volumes.find(mount.volume.str());

@@ -63,6 +63,11 @@ const std::map<std::string, Setter>& setters() {
          c.templates.min_free_bytes = static_cast<std::uint64_t>(value) << 20;
          return value >= 0;
        }},
+      {"cold_start.templates_ahead",
+       [](const toml::node& node, Configuration& c) {
+         c.fleet.expects = node.value_or(true);
+         return node.is_boolean();
+       }},
       {"cold_start.learn_imports",
        [](const toml::node& node, Configuration& c) {
          c.templates.learns = node.value_or(true);

@@ -80,7 +80,8 @@ struct SandboxSpec {
   // The main program is restored instead of run; layers, binds and network are to be as they were
   // (its folder `upper` as an additional layer), argv and env are what it was started with.
   std::optional<RestoreFrom> restore;
-  // Whose user namespace a template and all that is forked from it live in.
+  // Whose user namespace a template and all that is forked from it live in, and whose network
+  // namespaces are made in.
   std::string workspace;
   // A running template of the same workspace: the program is not exec'd but forked from it. What
   // argv means is then the template's business; layers and binds are this sandbox's own.
@@ -145,6 +146,8 @@ class Template {
   // From now until the next word: so many forks are made ahead, when there is time, with all done
   // that depends on no container; a start takes one. What is taken is made again at the next word.
   virtual void keep_spares(std::size_t count) = 0;
+  // Those that wait for their order.
+  virtual async::Task<std::size_t> count_spares() = 0;
 };
 
 // The program that a template runs: template_program.py, for any Python from 3.9 on.

@@ -2,7 +2,6 @@
 //
 // Templates with the machine's own Python: what is forked from one is a container like any other,
 // and a template that lies, dawdles or dies costs nothing but the fork.
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -111,6 +110,14 @@ struct TemplateHouse {
     wanted.env.push_back("SECRET=of the template");
     return house.run(house.spawner->start_template(std::move(wanted)));
   }
+  // Its word that it is ready, after what it says of its imports.
+  std::string ready_word(Template& from) {
+    std::optional<std::string> word;
+    do {
+      word = house.run(from.read_message());
+    } while (word && word->starts_with("at "));
+    return word.value_or("");
+  }
   std::unique_ptr<Template> start_hostile(const std::string& misdeed) {
     write_file(house.temporary.root + "/hostile.py", hostile_program(misdeed));
     auto made =
@@ -146,7 +153,7 @@ TEST_CASE("a fork runs its module with its own arguments, environment, folder an
   if (skipped()) return;
   TemplateHouse it;
   auto made = it.start_template();
-  CHECK(it.house.run(made->read_message()) == "ready ");
+  CHECK(it.ready_word(*made) == "ready ");
   auto wanted = it.fork_spec(*made, {"show", "7"});
   wanted.cwd = "/new/folder";
   wanted.hostname = "forked";
@@ -217,6 +224,37 @@ TEST_CASE("two forks share no random numbers") {
   it.house.run(made->sandbox().remove());
 }
 
+TEST_CASE("each workspace has templates of its own, and nobody forks another's") {
+  if (skipped()) return;
+  TemplateHouse it(House::Networking::on);
+  std::vector<std::unique_ptr<Template>> made;
+  for (const char* workspace : {"ac-1", "ac-2"}) {
+    auto wanted = it.spec({"/usr/bin/python3", "-u", "/template_program.py", "job", "base"});
+    wanted.workspace = workspace;
+    made.push_back(it.house.run(it.house.spawner->start_template(std::move(wanted))));
+  }
+  for (const int from : {0, 1, 0}) {
+    for (const char* workspace : {"ac-1", "ac-2"}) {
+      CAPTURE(from);
+      CAPTURE(workspace);
+      auto wanted = it.fork_spec(*made[static_cast<std::size_t>(from)], {"show", "4"});
+      wanted.workspace = workspace;
+      auto started = it.house.loop.run_task(it.house.spawner->start(std::move(wanted)));
+      if ((from == 0) == (std::string_view(workspace) == "ac-1")) {
+        REQUIRE_MESSAGE(started, (started ? "" : started.error().to_string()));
+        CHECK(it.house.finish(**started).status.code == 4);
+        it.house.run((*started)->remove());
+      } else {
+        REQUIRE(!started);
+        CHECK(started.error().code() == Code::permission_denied);
+      }
+    }
+  }
+  for (auto& one : made) {
+    it.house.run(one->sandbox().remove());
+  }
+}
+
 TEST_CASE("twenty forks at once") {
   if (skipped()) return;
   TemplateHouse it;
@@ -248,7 +286,7 @@ TEST_CASE("a module that leaves a thread behind is left out of the template") {
   if (skipped()) return;
   TemplateHouse it;
   auto made = it.start_template({"job", "noisy", "base", "no_such_module"});
-  CHECK(it.house.run(made->read_message()) == "ready noisy");
+  CHECK(it.ready_word(*made) == "ready noisy");
   CHECK(it.fork_to_end(*made, {"show", "0"}).status.code == 0);
   it.house.run(made->sandbox().remove());
 }
@@ -270,7 +308,7 @@ TEST_CASE("forks outlive their template's program, and die with the template") {
   if (skipped()) return;
   TemplateHouse it;
   auto made = it.start_template();
-  CHECK(it.house.run(made->read_message()));
+  CHECK(it.ready_word(*made) == "ready ");
   auto sleeper = it.house.start(it.fork_spec(*made, {"sleep"}));
   CHECK(it.house.first_output(*sleeper).starts_with("asleep"));
   CHECK(made->sandbox().signal(SIGTERM));
@@ -424,7 +462,7 @@ struct SpareHouse : TemplateHouse {
 
   std::unique_ptr<Template> start_template(std::vector<std::string> modules = {"job", "base"}) {
     auto made = TemplateHouse::start_template(std::move(modules));
-    CHECK(house.run(made->read_message()));
+    CHECK(ready_word(*made) == "ready ");
     return made;
   }
   // Of the cgroup of that name; none: there is no such cgroup.
@@ -436,33 +474,28 @@ struct SpareHouse : TemplateHouse {
   std::vector<int> processes(const std::string& name) const {
     return processes(house.options.instance, name);
   }
-  static bool waits(int pid) {
-    const std::string place = "/proc/" + std::to_string(pid);
-    const std::string in_call = read_file(place + "/syscall");
-    return in_call.starts_with(std::to_string(SYS_recvmsg) + " ") &&
-           read_file(place + "/comm").starts_with("python");
-  }
-  // The interpreters of spares that wait for their order, in the host's numbers.
-  std::set<int> waiting(Template& from) const {
+  // The processes of spares but their PID 1, in the host's numbers.
+  std::set<int> interpreters(Template& from) const {
     std::set<int> found;
     for (int number = 1; number < 20; ++number) {
       for (const int pid : processes(from.sandbox().id().str() + "-s" + std::to_string(number))) {
-        if (waits(pid)) {
+        if (read_file("/proc/" + std::to_string(pid) + "/comm").starts_with("python")) {
           found.insert(pid);
         }
       }
     }
     return found;
   }
-  std::set<int> wait_for(Template& from, std::size_t count) const {
-    std::set<int> found = waiting(from);
-    for (const Instant latest = monotonic_now() + 30s;
-         found.size() != count && monotonic_now() < latest; found = waiting(from)) {
-      ::usleep(5'000);
+  // Asks for so many until they are there: one that died is not missed at once.
+  std::set<int> keep(Template& from, std::size_t count) {
+    from.keep_spares(count);
+    const Instant latest = monotonic_now() + 60s;
+    while (house.run(from.count_spares()) != count && monotonic_now() < latest) {
+      from.keep_spares(count);
+      house.run(async::sleep_for(5ms));
     }
-    CHECK(found.size() == count);
-    ::usleep(20'000);  // and until the spawner has heard of it
-    return found;
+    CHECK(house.run(from.count_spares()) == count);
+    return interpreters(from);
   }
 };
 
@@ -472,8 +505,8 @@ TEST_CASE("a spare is taken once, and becomes what any other fork is") {
   if (skipped()) return;
   SpareHouse it;
   auto made = it.start_template();
-  made->keep_spares(1);
-  const std::set<int> spare = it.wait_for(*made, 1);
+  const std::set<int> spare = it.keep(*made, 1);
+  REQUIRE(spare.size() == 1);
   auto sleeper = it.house.start(it.fork_spec(*made, {"sleep"}));
   CHECK(it.house.first_output(*sleeper).starts_with("asleep"));
   // Its process and no other is in the container's own cgroup, beside PID 1.
@@ -483,9 +516,8 @@ TEST_CASE("a spare is taken once, and becomes what any other fork is") {
   CHECK(sleeper->address().starts_with("172."));
   // The next one is made from the template itself: nobody has asked for another spare.
   CHECK(it.fork_to_end(*made, {"show", "5"}).out == "show 5 / hello False 1 False tester\n");
-  CHECK(it.waiting(*made).empty());
-  made->keep_spares(1);
-  CHECK(it.wait_for(*made, 1) != spare);
+  CHECK(it.house.run(made->count_spares()) == 0);
+  CHECK(it.keep(*made, 1) != spare);
   CHECK(it.fork_to_end(*made, {"show", "6"}).out == "show 6 / hello False 1 False tester\n");
   CHECK(sleeper->signal(SIGTERM));
   CHECK(it.house.finish(*sleeper).status.signal == SIGTERM);
@@ -502,13 +534,12 @@ TEST_CASE("what a spare becomes has a function's powers and sees only itself") {
     int at = 0;
     for (const char* what : {"status", "setns", "processes"}) {
       if (from_spare) {
-        made->keep_spares(1);
-        it.wait_for(*made, 1);
+        it.keep(*made, 1);
       }
       auto wanted = it.fork_spec(*made, {what});
       wanted.user = "ann";
       texts[from_spare ? 1 : 0][at++] = it.house.run_to_end(std::move(wanted)).out;
-      CHECK(it.waiting(*made).empty());
+      CHECK(it.house.run(made->count_spares()) == 0);
     }
   }
   CHECK(texts[0][0].find("NoNewPrivs 1\n") != std::string::npos);
@@ -523,8 +554,7 @@ TEST_CASE("what two spares become shares no random numbers") {
   if (skipped()) return;
   SpareHouse it;
   auto made = it.start_template({"job", "base", "uuid", "random"});
-  made->keep_spares(2);
-  it.wait_for(*made, 2);
+  it.keep(*made, 2);
   std::set<std::string> values;
   for (int i = 0; i < 2; ++i) {
     std::istringstream words(it.fork_to_end(*made, {"seeds"}).out);
@@ -532,7 +562,7 @@ TEST_CASE("what two spares become shares no random numbers") {
       values.insert(word);
     }
   }
-  CHECK(it.waiting(*made).empty());
+  CHECK(it.house.run(made->count_spares()) == 0);
   CHECK(values.size() == 8);
   it.house.run(made->sandbox().remove());
 }
@@ -541,12 +571,11 @@ TEST_CASE("a limit holds for what a spare becomes") {
   if (skipped()) return;
   SpareHouse it;
   auto made = it.start_template();
-  made->keep_spares(1);
-  it.wait_for(*made, 1);
+  it.keep(*made, 1);
   auto wanted = it.fork_spec(*made, {"eat"});
   wanted.limits.memory_bytes = 96 << 20;
   const Output output = it.house.run_to_end(std::move(wanted));
-  CHECK(it.waiting(*made).empty());
+  CHECK(it.house.run(made->count_spares()) == 0);
   CHECK(output.status.signal == SIGKILL);
   CHECK(output.status.out_of_memory);
   it.house.run(made->sandbox().remove());
@@ -556,27 +585,27 @@ TEST_CASE("a spare that died is replaced; those that are not wanted go") {
   if (skipped()) return;
   SpareHouse it;
   auto made = it.start_template();
-  made->keep_spares(1);
-  const std::set<int> first = it.wait_for(*made, 1);
+  const std::set<int> first = it.keep(*made, 1);
+  REQUIRE(first.size() == 1);
   CHECK(::kill(*first.begin(), SIGKILL) == 0);
-  // It may be found dead only when it is to be taken: then there is another level, or a fork.
-  auto tried = it.house.loop.run_task(it.house.spawner->start(it.fork_spec(*made, {"show", "0"})));
-  if (tried) {
-    CHECK(it.house.finish(**tried).status.code == 0);
-    it.house.run((*tried)->remove());
+  while (it.house.run(made->count_spares()) != 0) {
+    it.house.run(async::sleep_for(2ms));
   }
-  made->keep_spares(2);
-  const std::set<int> next = it.wait_for(*made, 2);
+  CHECK(it.fork_to_end(*made, {"show", "0"}).status.code == 0);
+  const std::set<int> next = it.keep(*made, 2);
+  CHECK(next.size() == 2);
   CHECK(!next.contains(*first.begin()));
   CHECK(it.fork_to_end(*made, {"show", "0"}).status.code == 0);
-  made->keep_spares(0);
-  it.wait_for(*made, 0);
+  it.keep(*made, 0);
   CHECK(it.fork_to_end(*made, {"show", "0"}).status.code == 0);
-  made->keep_spares(2);
-  const std::set<int> last = it.wait_for(*made, 2);
+  const std::set<int> last = it.keep(*made, 2);
+  CHECK(last.size() == 2);
   it.house.run(made->sandbox().remove());
-  it.wait_for(*made, 0);
   for (const int pid : last) {
+    const Instant latest = monotonic_now() + 20s;
+    while (::kill(pid, 0) == 0 && monotonic_now() < latest) {
+      it.house.run(async::sleep_for(2ms));
+    }
     CHECK(::kill(pid, 0) != 0);
   }
 }
@@ -602,7 +631,10 @@ TEST_CASE("a spare of a hostile template costs no more than the fork") {
     CAPTURE(name);
     auto made = it.start_hostile(be_forked + misdeed);
     made->keep_spares(1);
-    ::usleep(200'000);  // so that it is asked for first, mostly
+    const Instant latest = monotonic_now() + 1s;  // one of them is never ready
+    while (it.house.run(made->count_spares()) == 0 && monotonic_now() < latest) {
+      it.house.run(async::sleep_for(2ms));
+    }
     (void)it.failure_of(*made);
     it.house.run(made->sandbox().remove());
   }

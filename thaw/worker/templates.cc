@@ -208,6 +208,12 @@ Templates::Offer Templates::offer(const ForkPlan& plan, const std::string& user)
 
 void Templates::want(const ForkPlan& plan) { make(enriched(plan)); }
 
+void Templates::expect(const ForkPlan& plan) {
+  if (entries_.size() < settings_.max) {
+    make(plan);
+  }
+}
+
 void Templates::make(ForkPlan plan) {
   std::string key = key_of(plan);
   const auto failed = failures_.find(key);

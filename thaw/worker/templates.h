@@ -28,7 +28,7 @@ namespace thaw::worker {
 
 struct TemplateSettings {
   bool enabled = true;
-  std::size_t max = 8;
+  std::size_t max = 16;
   std::uint64_t min_free_bytes = std::uint64_t{1} << 30;  // of the machine's available memory
   Duration delay = 1s;           // after the boot that asked for one: that one goes first
   bool learns = true;            // what forks import is imported by the next template
@@ -56,6 +56,8 @@ class Templates {
   Offer offer(const ForkPlan& plan, const std::string& user);
   // Makes one in the background, unless there is one, or it failed shortly before.
   void want(const ForkPlan& plan);
+  // The same for one that nobody has asked for yet: never in the place of another one.
+  void expect(const ForkPlan& plan);
   // Names of modules, with commas, that a fork has imported; they are a stranger's words. The next
   // template of this workspace, image and environment imports them too.
   void saw(const ForkPlan& plan, std::string_view modules);

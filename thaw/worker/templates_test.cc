@@ -77,6 +77,7 @@ class FakeTemplate final : public sandbox::Template {
     co_return std::nullopt;
   }
   void keep_spares(std::size_t count) override { shared_->spares = count; }
+  async::Task<std::size_t> count_spares() override { co_return shared_->spares; }
   bool ends = false;
 
  private:

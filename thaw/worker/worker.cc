@@ -238,8 +238,10 @@ async::Task<std::unique_ptr<RunningContainer>> Worker::launch(LaunchPlan plan) {
   }
   sandbox::SandboxSpec spec;
   spec.id = plan.id;
-  if (plan.fork && has_files_among_modules(plan)) {
-    plan.fork->learns = ForkPlan::Learns::nothing;
+  if (plan.fork) {
+    spec.workspace = plan.fork->workspace;
+    plan.fork->learns =
+        has_files_among_modules(plan) ? ForkPlan::Learns::nothing : ForkPlan::Learns::imports;
   }
   spec.layers = std::move(plan.layers);
   spec.binds = std::move(plan.binds);
@@ -291,6 +293,12 @@ async::Task<std::unique_ptr<RunningContainer>> Worker::launch(LaunchPlan plan) {
   co_return std::unique_ptr<RunningContainer>(std::move(container));
 }
 
+void Worker::expect(const LaunchPlan& plan) {
+  if (plan.fork) {
+    templates_.expect(*plan.fork);
+  }
+}
+
 namespace {
 
 std::string fork_failure(const Error& error) {
@@ -315,8 +323,10 @@ async::Task<void> Worker::fork(LocalContainer& container, const LaunchPlan& plan
     co_return ok();
   }
   spec.fork_from = offer.id;
-  spec.workspace = plan.fork->workspace;
-  auto started = co_await spawner_.start(std::move(spec));
+  auto started = co_await spawner_.start(spec);
+  if (!started && started.error().code() == Code::unavailable) {
+    started = co_await spawner_.start(std::move(spec));  // it may have been a spare that has ended
+  }
   if (started) {
     templates_.note(offer.lease, user, Templates::Outcome::forked);
     container.begin(std::move(*started), model::Level::forked);

@@ -117,6 +117,8 @@ class Worker {
          logs::LogHub& logs, Templates& templates, std::string run_folder);
 
   async::Task<std::unique_ptr<RunningContainer>> launch(LaunchPlan plan);
+  // Such a container may be launched some time: what its start needs is made in the background.
+  void expect(const LaunchPlan& plan);
 
  private:
   async::Task<void> fork(LocalContainer& container, const LaunchPlan& plan,

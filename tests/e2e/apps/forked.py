@@ -26,8 +26,8 @@ def plain(value=None):
 
 @app.function(**window)
 def seeds():
-    return (task(), random.getrandbits(64), ssl.RAND_bytes(8).hex(), str(uuid.uuid1()), str(uuid.uuid4()),
-            os.urandom(8).hex())
+    return (task(), random.getrandbits(64), ssl.RAND_bytes(8).hex(), str(uuid.uuid1()),
+            str(uuid.uuid4()), os.urandom(8).hex())
 
 
 @app.function(image=with_numpy, **window)

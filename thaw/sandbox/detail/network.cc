@@ -26,7 +26,8 @@ namespace thaw::sandbox::detail {
 
 namespace {
 
-constexpr std::size_t ready_count = 4;
+constexpr std::size_t ready_count = 4;  // of whoever asked last
+constexpr std::size_t max_ready = 12;   // of all
 constexpr std::uint32_t max_slots = 4000;
 
 os::MacAddress mac_of(std::uint32_t address) {
@@ -119,8 +120,7 @@ Result<void> remove_network(const std::string& instance) {
   return ok();
 }
 
-Result<std::string> Network::prepare(const os::Fd& user_namespace) {
-  user_namespace_ = os::Fd(::fcntl(user_namespace.get(), F_DUPFD_CLOEXEC, 3));
+Result<std::string> Network::prepare() {
   if (options_.networking == SpawnerOptions::Networking::off) {
     return std::string();
   }
@@ -182,10 +182,10 @@ Lease Network::lease_of(std::uint32_t slot) const {
   return lease;
 }
 
-Result<Lease> Network::make(std::uint32_t slot) const {
+Result<Lease> Network::make(std::uint32_t slot, const os::Fd& user_namespace) const {
   Lease lease = lease_of(slot);
   THAW_TRY(const os::Fd host, os::open_file("/proc/self/ns/net", O_RDONLY));
-  THAW_TRY(lease.network_namespace, make_network_namespace(user_namespace_));
+  THAW_TRY(lease.network_namespace, make_network_namespace(user_namespace));
   if (::setns(lease.network_namespace.get(), CLONE_NEWNET) != 0) {
     return Error::from_errno(errno, "enter a network namespace");
   }
@@ -244,14 +244,10 @@ Result<void> Network::start_maker() {
     }
     // Above the numbers that stay free, so that nothing else of the spawner's is kept alive.
     const int socket = ::fcntl(pair.second.get(), F_DUPFD_CLOEXEC, 100);
-    const int owner = ::fcntl(user_namespace_.get(), F_DUPFD_CLOEXEC, 100);
     ::dup2(socket, 3);
-    ::dup2(owner, 4);
-    os::close_from(5);
+    os::close_from(4);
     (void)pair.first.release();
     (void)pair.second.release();
-    (void)user_namespace_.release();
-    user_namespace_ = os::Fd(4);
     run_maker(os::Fd(3));
   }
   maker_ = std::move(pair.first);
@@ -265,7 +261,11 @@ void Network::run_maker(os::Fd socket) {
     if (!received || *received == os::Transfer::end) {
       ::_exit(0);
     }
-    const auto lease = make(static_cast<std::uint32_t>(Reader(message.bytes).number()));
+    if (message.fds.size() != 1) {
+      ::_exit(1);
+    }
+    const auto lease =
+        make(static_cast<std::uint32_t>(Reader(message.bytes).number()), message.fds.front());
     const auto sent = lease ? os::send_message(socket.get(), Writer(Kind::done).bytes(),
                                                {lease->network_namespace.get()})
                             : os::send_message(socket.get(), encode_failure(lease.error()));
@@ -277,17 +277,25 @@ void Network::run_maker(os::Fd socket) {
 
 bool Network::wants_filling() const {
   return prepared_ && !cannot_fill_ && maker_.valid() && !free_slots_.empty() &&
-         ready_.size() + asked_.size() < ready_count;
+         user_namespace_.valid() && ready_for(owner_) < ready_count;
+}
+
+// Those that are being made too.
+std::size_t Network::ready_for(const std::string& owner) const {
+  const auto is_its = [&owner](const auto& entry) { return entry.owner == owner; };
+  return static_cast<std::size_t>(std::count_if(ready_.begin(), ready_.end(), is_its) +
+                                  std::count_if(asked_.begin(), asked_.end(), is_its));
 }
 
 void Network::fill() {
   while (wants_filling()) {
-    const auto sent = os::send_message(maker_.get(), Writer().number(free_slots_.front()).bytes());
+    const auto sent = os::send_message(maker_.get(), Writer().number(free_slots_.front()).bytes(),
+                                       {user_namespace_.get()});
     if (!sent || *sent != os::Transfer::done) {
       maker_.reset();
       return;
     }
-    asked_.push_back(free_slots_.front());
+    asked_.push_back({free_slots_.front(), owner_});
     free_slots_.pop_front();
   }
 }
@@ -297,11 +305,14 @@ void Network::collect() {
   const auto received = os::receive_message(maker_.get(), message);
   if (!received || *received != os::Transfer::done || asked_.empty()) {
     maker_.reset();  // take() makes its own from now on
-    free_slots_.insert(free_slots_.end(), asked_.begin(), asked_.end());
+    for (const Asked& asked : asked_) {
+      free_slots_.push_back(asked.slot);
+    }
     asked_.clear();
     return;
   }
-  Lease lease = lease_of(asked_.front());
+  Lease lease = lease_of(asked_.front().slot);
+  lease.owner = std::move(asked_.front().owner);
   asked_.pop_front();
   if (message.fds.size() != 1) {
     cannot_fill_ = true;  // until somebody needs one and hears why
@@ -310,32 +321,51 @@ void Network::collect() {
   }
   lease.network_namespace = std::move(message.fds.front());
   ready_.push_back(std::move(lease));
+  // A namespace takes its links along. Nobody waits for those of who asked longest ago.
+  while (ready_.size() > max_ready) {
+    free_slots_.push_back(ready_.front().slot);
+    ready_.pop_front();
+  }
 }
 
-Result<Lease> Network::take() {
+Result<Lease> Network::take_ready(const std::string& owner) {
+  const auto found = std::find_if(ready_.begin(), ready_.end(),
+                                  [&owner](const Lease& lease) { return lease.owner == owner; });
+  if (found == ready_.end()) {
+    return Error::not_found("no network is ready");
+  }
+  Lease lease = std::move(*found);
+  ready_.erase(found);
+  return lease;
+}
+
+Result<Lease> Network::take(const std::string& owner, const os::Fd& user_namespace) {
   if (!prepared_) {
     return Error::failed_precondition(
         "a container network was asked for, but networking is off or not prepared");
   }
   cannot_fill_ = false;
-  if (ready_.empty()) {
+  if (owner != owner_ || !user_namespace_.valid()) {
+    owner_ = owner;
+    user_namespace_ = os::Fd(::fcntl(user_namespace.get(), F_DUPFD_CLOEXEC, 3));
+  }
+  auto lease = take_ready(owner);
+  if (!lease) {
     fill();
-    while (ready_.empty() && maker_.valid() && !asked_.empty()) {
+    for (; !lease && maker_.valid() && !asked_.empty(); lease = take_ready(owner)) {
       collect();
     }
   }
-  if (!ready_.empty()) {
-    Lease lease = std::move(ready_.front());
-    ready_.pop_front();
+  if (lease) {
     return lease;
   }
   if (free_slots_.empty()) {
     return Error::resource_exhausted("every address of the container network " +
                                      subnet_.to_string() + " is in use");
   }
-  THAW_TRY(Lease lease, make(free_slots_.front()));
+  THAW_TRY(Lease made, make(free_slots_.front(), user_namespace));
   free_slots_.pop_front();
-  return lease;
+  return made;
 }
 
 void Network::give_back(std::uint32_t slot) { free_slots_.push_back(slot); }

@@ -3,9 +3,11 @@
 // The network of one server: a bridge, NAT out of it, and for each sandbox a network namespace
 // with one veth pair, "eth0" inside. Namespaces are made ahead of need, so that a start only
 // enters one, and by a child process, because making links waits for locks of the kernel while
-// starts should not. They are held by descriptors alone: nothing is pinned in the file system, and
-// all of them vanish with the spawner. Containers reach the outside, and of this machine only the
-// ports that were allowed on the bridge's own address; never each other.
+// starts should not. Each belongs to the user namespace of a workspace, whose templates can enter
+// it; the workspace that asked last is the one that finds some ready. They are held by descriptors
+// alone: nothing is pinned in the file system, and all of them vanish with the spawner. Containers
+// reach the outside, and of this machine only the ports that were allowed on the bridge's own
+// address; never each other.
 #pragma once
 
 #include <deque>
@@ -25,6 +27,7 @@ struct Lease {  // one sandbox's place in the network
   std::uint32_t slot = 0;  // its address is that of the subnet plus slot
   std::string link;        // the end of the veth on the host
   std::string address;
+  std::string owner;  // workspace; empty: nobody's
 };
 
 class Network {
@@ -32,8 +35,7 @@ class Network {
   explicit Network(SpawnerOptions options) : options_(std::move(options)) {}
 
   // Picks the subnet, makes bridge, rules and forwarding. Returns the bridge's own address.
-  // Namespaces are made in `user_namespace`, so that templates can enter them.
-  Result<std::string> prepare(const os::Fd& user_namespace);
+  Result<std::string> prepare();
   Result<void> allow_port(std::uint16_t port);
   // Asks the maker for what is missing of the leases in advance.
   void fill();
@@ -41,15 +43,17 @@ class Network {
   // Becomes readable when the maker has one; then call collect(). -1: there is no maker.
   int maker_socket() const { return maker_.get(); }
   void collect();
-  // A lease from those in advance, else waits for one.
-  Result<Lease> take();
+  // A lease from those in advance, else waits for one. `user_namespace` is the owner's.
+  Result<Lease> take(const std::string& owner, const os::Fd& user_namespace);
   // Once the lease's link is gone.
   void give_back(std::uint32_t slot);
   // Lets the ready ones and the maker go; what stays is removed by remove_network.
   void release_all();
 
  private:
-  Result<Lease> make(std::uint32_t slot) const;
+  Result<Lease> make(std::uint32_t slot, const os::Fd& user_namespace) const;
+  std::size_t ready_for(const std::string& owner) const;
+  Result<Lease> take_ready(const std::string& owner);
   Result<void> make_in(const Lease& lease, const os::Fd& host) const;
   Lease lease_of(std::uint32_t slot) const;
   Result<void> start_maker();
@@ -62,11 +66,16 @@ class Network {
   bool cannot_fill_ = false;  // until the next take() has said why
   os::Subnet subnet_;         // with the bridge's own address
   int bridge_ = 0;
-  os::Fd user_namespace_;
+  std::string owner_;                     // who asked last
+  os::Fd user_namespace_;                 // of that one
   std::deque<std::uint32_t> free_slots_;  // used in turn: an address rests before its next use
   std::deque<Lease> ready_;
   os::Fd maker_;
-  std::deque<std::uint32_t> asked_;  // slots, in the order in which the maker answers
+  struct Asked {
+    std::uint32_t slot;
+    std::string owner;
+  };
+  std::deque<Asked> asked_;  // in the order in which the maker answers
 };
 
 std::string bridge_name(const std::string& instance);

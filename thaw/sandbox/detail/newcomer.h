@@ -41,6 +41,8 @@ class Newcomer {
   // From within the sandbox's root: lets it in, and looks at it once it is fit to run.
   Result<void> let_in(const ForkOrder& order, Instant deadline);
   Result<void> go();
+  // Readable when it speaks, or has ended.
+  int socket() const { return socket_.get(); }
 
  private:
   Result<void> expect(const char* word, Instant deadline);

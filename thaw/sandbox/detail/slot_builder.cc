@@ -110,6 +110,12 @@ Result<void> wait_for_order(SlotPlan& plan, Newcomer& newcomer, pid_t pid) {
   THAW_TRY_VOID(newcomer.prepare(monotonic_now() + own_patience));
   os::Message order;
   THAW_TRY(const auto sent, os::send_message(plan.orders.get(), "ready"));
+  pollfd watched[2] = {{plan.orders.get(), POLLIN, 0}, {newcomer.socket(), POLLIN, 0}};
+  while (::poll(watched, 2, -1) < 0) {
+  }
+  if (watched[0].revents == 0) {
+    return Error::unavailable("a spare fork has ended");
+  }
   const auto received = os::receive_message(plan.orders.get(), order);
   if (sent != os::Transfer::done || !received || *received != os::Transfer::done ||
       order.fds.size() != 4) {

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <set>
 
 #include "thaw/base/log.h"
 #include "thaw/os/files.h"
@@ -38,6 +39,8 @@ void answer(const os::Fd& reply, const Result<void>& result) {
   (void)os::send_message(reply.get(),
                          result ? Writer(Kind::done).bytes() : encode_failure(result.error()));
 }
+
+constexpr std::size_t max_user_namespaces = 256;
 
 void pause_shortly() {
   const timespec pause{0, 2'000'000};
@@ -187,6 +190,10 @@ void SpawnerProcess::serve(os::Message message) {
       keep_spares(id, reader.number());
       break;
     }
+    case Kind::count_spares:
+      (void)os::send_message(reply.get(),
+                             Writer(Kind::done).number(ready_spares(reader.text())).bytes());
+      break;
     case Kind::shut_down: answer(reply, shut_down()); break;
     default: answer(reply, Error::internal("an unknown request to the spawner"));
   }
@@ -206,8 +213,7 @@ void SpawnerProcess::prepare(const os::Fd& reply) {
     if (!options_.criu.empty()) {
       THAW_TRY(criu_, open_criu(options_.criu));
     }
-    THAW_TRY(user_namespace_, make_user_namespace());
-    return network_.prepare(user_namespace_);
+    return network_.prepare();
   }();
   if (!prepared) {
     answer(reply, std::move(prepared).error());
@@ -248,8 +254,26 @@ void SpawnerProcess::start(os::Message message) {
   }
 }
 
+Result<const os::Fd*> SpawnerProcess::user_namespace_of(const std::string& workspace) {
+  const auto found = user_namespaces_.find(workspace);
+  if (found != user_namespaces_.end()) {
+    return &found->second;
+  }
+  if (user_namespaces_.size() >= max_user_namespaces) {
+    // One that is not in use is made again when it is.
+    std::set<std::string> used;
+    for (const auto& [id, tree] : trees_) {
+      used.insert(tree.workspace);
+    }
+    std::erase_if(user_namespaces_, [&](const auto& entry) { return !used.contains(entry.first); });
+  }
+  THAW_TRY(os::Fd made, make_user_namespace());
+  return &(user_namespaces_[workspace] = std::move(made));
+}
+
 Result<os::Fd> SpawnerProcess::prepare_tree(Tree& tree, const SandboxSpec& spec) {
   const std::string id = spec.id.str();
+  tree.workspace = spec.workspace;
   if (spec.restore && !criu_.program.valid()) {
     return Error::failed_precondition("there is no program that restores; see `thaw doctor`");
   }
@@ -258,7 +282,8 @@ Result<os::Fd> SpawnerProcess::prepare_tree(Tree& tree, const SandboxSpec& spec)
   tree.has_own_upper = !spec.upper.empty();
   os::Fd network_namespace;
   if (spec.network == SandboxSpec::Network::bridge) {
-    THAW_TRY(Lease lease, network_.take());
+    THAW_TRY(const os::Fd* const owner, user_namespace_of(spec.workspace));
+    THAW_TRY(Lease lease, network_.take(spec.workspace, *owner));
     tree.slot = lease.slot;
     tree.link = lease.link;
     tree.address = lease.address;

@@ -50,6 +50,7 @@ class SpawnerProcess {
     os::Fd pid_namespace;  // a template's, and the way to it
     os::Fd control;
     std::string fork_from;
+    std::string workspace;
     Instant kill_template_at = Instant::max();  // it must let a dead fork go
     // Forked ahead of its need, under a name of its own.
     enum class Spare { no, in_the_making, ready } spare = Spare::no;
@@ -62,6 +63,8 @@ class SpawnerProcess {
   void serve(os::Message message);
   void prepare(const os::Fd& reply);
   void start(os::Message message);
+  // Of that workspace, made when it is first asked for.
+  Result<const os::Fd*> user_namespace_of(const std::string& workspace);
   // Network, cgroup, folders; returns the network namespace, if any.
   Result<os::Fd> prepare_tree(Tree& tree, const SandboxSpec& spec);
   Result<void> launch(Tree& tree, SandboxSpec spec, os::Message& message);
@@ -72,6 +75,7 @@ class SpawnerProcess {
   Result<void> born(Tree& tree);
   // Makes what is missing when there is time; removes what is too many.
   void keep_spares(const std::string& template_id, std::size_t count);
+  std::size_t ready_spares(const std::string& template_id) const;
   void make_spares();
   bool take_spare(const SandboxSpec& spec, os::Message& message);
   void heard_of_spare(const std::string& id, Tree& tree);
@@ -95,8 +99,7 @@ class SpawnerProcess {
   Criu criu_;
   Network network_;
   std::map<Profile, SystemCallFilter> filters_;
-  os::Fd user_namespace_;
-  std::string workspace_;  // whose it is: the first that asks
+  std::map<std::string, os::Fd> user_namespaces_;  // by workspace; "" is nobody's
   std::map<std::string, Tree> trees_;
   std::map<std::string, std::size_t> missing_spares_;  // by template
   std::uint64_t spares_made_ = 0;

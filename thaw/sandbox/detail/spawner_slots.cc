@@ -50,12 +50,6 @@ Result<void> SpawnerProcess::launch_slot(Tree& tree, SandboxSpec spec, os::Messa
       spec.network == SandboxSpec::Network::host) {
     return Error::invalid_argument("a template belongs to a workspace and has no host network");
   }
-  if (workspace_.empty()) {
-    workspace_ = spec.workspace;
-  }
-  if (workspace_ != spec.workspace) {
-    return Error::failed_precondition("templates are for the first workspace alone");
-  }
   SlotPlan plan;
   if (spec.profile == Profile::templated) {
     if (message.fds.size() != 6) {
@@ -77,11 +71,16 @@ Result<void> SpawnerProcess::start_builder(Tree& tree, SandboxSpec spec, SlotPla
         !parent->second.pid_namespace.valid()) {
       return Error::not_found("there is no such template").with("template", spec.fork_from.str());
     }
+    if (parent->second.workspace != spec.workspace) {
+      return Error::permission_denied("the template is another workspace's");
+    }
     tree.fork_from = spec.fork_from.str();
     THAW_TRY(plan.control, copy_of(parent->second.control));
     THAW_TRY(plan.parent_pid_namespace, copy_of(parent->second.pid_namespace));
   }
   THAW_TRY(plan.network_namespace, prepare_tree(tree, spec));
+  THAW_TRY(const os::Fd* const owner, user_namespace_of(spec.workspace));
+  THAW_TRY(plan.user_namespace, copy_of(*owner));
   THAW_TRY(auto births, os::make_message_pair());
   THAW_TRY(os::Cloned child, os::clone_process({}));
   if (child.pid == 0) {
@@ -89,7 +88,6 @@ Result<void> SpawnerProcess::start_builder(Tree& tree, SandboxSpec spec, SlotPla
     plan.folders = tree.folders;
     plan.cgroup = tree.cgroup;
     plan.spawner = std::move(self_);
-    plan.user_namespace = std::move(user_namespace_);
     if (message != nullptr) {
       plan.report = std::move(message->fds[0]);
       plan.standard_output = std::move(message->fds[2]);
@@ -156,6 +154,15 @@ void SpawnerProcess::keep_spares(const std::string& template_id, std::size_t cou
   }
 }
 
+std::size_t SpawnerProcess::ready_spares(const std::string& template_id) const {
+  return static_cast<std::size_t>(
+      std::count_if(trees_.begin(), trees_.end(), [&](const auto& entry) {
+        const Tree& tree = entry.second;
+        return tree.spare == Tree::Spare::ready && tree.fork_from == template_id &&
+               !tree.is_removing;
+      }));
+}
+
 // One at a time, when nothing else is to be done.
 void SpawnerProcess::make_spares() {
   const bool is_making = std::any_of(trees_.begin(), trees_.end(), [](const auto& entry) {
@@ -172,6 +179,11 @@ void SpawnerProcess::make_spares() {
   SandboxSpec spec;
   spec.id = model::ContainerId(template_id + "-s" + std::to_string(++spares_made_));
   spec.fork_from = model::ContainerId(template_id);
+  const auto parent = trees_.find(template_id);
+  if (parent == trees_.end() || parent->second.is_removing) {
+    return;
+  }
+  spec.workspace = parent->second.workspace;
   const std::string id = spec.id.str();
   Tree& tree = trees_[id];
   auto begun = [&]() -> Result<void> {
@@ -199,7 +211,8 @@ bool SpawnerProcess::take_spare(const SandboxSpec& spec, os::Message& message) {
   const auto found = std::find_if(trees_.begin(), trees_.end(), [&](const auto& entry) {
     const Tree& tree = entry.second;
     return tree.spare == Tree::Spare::ready && tree.fork_from == spec.fork_from.str() &&
-           tree.pid != 0 && tree.builder != 0 && !tree.is_removing;
+           tree.workspace == spec.workspace && tree.pid != 0 && tree.builder != 0 &&
+           !tree.is_removing;
   });
   if (found == trees_.end()) {
     return false;

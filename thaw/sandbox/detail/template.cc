@@ -34,6 +34,14 @@ class RunningTemplate final : public Template {
     }
   }
 
+  async::Task<std::size_t> count_spares() override {
+    std::string request = Writer(Kind::count_spares).text(sandbox_->id().str()).bytes();
+    THAW_CO_TRY(const std::string reply, co_await line_->ask(std::move(request)));
+    Reader reader(reply);
+    (void)reader.kind();
+    co_return reader.number();
+  }
+
   void keep_spares(std::size_t count) override {
     line_->tell(Writer(Kind::keep_spares).text(sandbox_->id().str()).number(count).bytes());
   }

@@ -9,7 +9,8 @@
 //              started, exited (from PID 1 inside), or failed (from either); a template brings
 //              both ends of its control socket too
 //   checkpoint fds: reply                        -> done | failed
-//   keep_spares: a template's name, a number     -> nothing
+//   keep_spares  a template's name, a number      -> nothing
+//   count_spares fds: reply                      -> done{those that are ready}
 //   remove     fds: reply or none                -> done
 //   shut_down  fds: reply                        -> done | failed
 #pragma once
@@ -38,6 +39,7 @@ enum class Kind : std::uint8_t {
   failed,
   checkpoint,
   keep_spares,
+  count_spares,
 };
 
 class Writer {
