@@ -81,13 +81,12 @@ Finding overlayfs() {
                "the kernel has no overlayfs; load it with `modprobe overlay`");
 }
 
-// Forks of templates need them; without, containers are booted.
+// The networks of a workspace's containers belong to one.
 Finding user_namespaces() {
   std::ifstream in("/proc/sys/user/max_user_namespaces");
   long most = 0;
-  const bool some = static_cast<bool>(in >> most) && most > 0;
-  return {"user namespaces", some ? Finding::State::good : Finding::State::note,
-          some ? "yes" : "off: containers are not forked; `sysctl user.max_user_namespaces=15000`"};
+  return check("user namespaces", static_cast<bool>(in >> most) && most > 0, "yes",
+               "off; switch them on with `sysctl user.max_user_namespaces=15000`");
 }
 
 std::vector<Finding> examine() {
