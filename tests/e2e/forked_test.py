@@ -220,8 +220,9 @@ class Forked(E2eTest):
 
     def test_what_shapes_an_interpreter_is_not_inherited(self):
         self.forked(lambda: function("plain").remote())
-        wanted = subprocess.run([sys.executable, "-c", "print(hash('thaw'))"], check=True, text=True,
-                                capture_output=True, env={"PYTHONHASHSEED": "7"}).stdout
+        wanted = subprocess.run([sys.executable, "-c", "print(hash('thaw'))"], check=True,
+                                text=True, stdout=subprocess.PIPE,
+                                env={"PYTHONHASHSEED": "7"}).stdout
         answer = self.forked(lambda: function("own_interpreter").remote())
         self.assertEqual(tuple(answer[1:]), (1, int(wanted)))
 

@@ -98,6 +98,15 @@ Result<void> enter(FirstProcess& self) {
 
 }  // namespace
 
+void tell_started(const os::Fd& report, Instant started, int niceness) {
+  const auto moment = static_cast<std::uint64_t>(Duration(started.time_since_epoch()).count());
+  (void)os::send_message(report.get(), Writer(Kind::started).number(moment).bytes());
+  ::setpriority(PRIO_PROCESS, 0, niceness);
+  if (auto dropped = drop_capabilities(may_kill); !dropped) {
+    give_up(report, dropped.error());
+  }
+}
+
 int supervise(pid_t main_program, const sigset_t& all) {
   while (true) {
     int status = 0;
@@ -155,15 +164,7 @@ void run_first_process(FirstProcess self) {
   ::dup2(self.report.release(), report_number);
   os::close_from(report_number + 1);
   const os::Fd report(report_number);
-  (void)os::send_message(
-      report.get(),
-      Writer(Kind::started)
-          .number(static_cast<std::uint64_t>(Duration(started->started.time_since_epoch()).count()))
-          .bytes());
-  ::setpriority(PRIO_PROCESS, 0, self.niceness);
-  if (auto dropped = drop_capabilities(may_kill); !dropped) {
-    give_up(report, dropped.error());
-  }
+  tell_started(report, started->started, self.niceness);
   const int status = supervise(started->pid, all);
   (void)os::send_message(report.get(),
                          Writer(Kind::exited).number(static_cast<std::uint64_t>(status)).bytes());

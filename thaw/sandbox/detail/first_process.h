@@ -39,6 +39,8 @@ struct FirstProcess {
 Result<void> die_with(const os::Fd& spawner);
 // Keys of the host's session are not the sandbox's.
 Result<void> join_new_keyring();
+// Tells that the main program runs, and then has no more niceness and powers than PID 1 needs.
+void tell_started(const os::Fd& report, Instant started, int niceness);
 // Reaps until the main program has ended; returns its wait status. `all` signals are blocked and
 // taken one by one, so that none is lost between two of them.
 int supervise(pid_t main_program, const sigset_t& all);

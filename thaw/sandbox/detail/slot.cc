@@ -2,11 +2,9 @@
 #include "thaw/sandbox/detail/slot.h"
 
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,7 +14,6 @@
 
 #include "thaw/os/netlink.h"
 #include "thaw/os/process.h"
-#include "thaw/sandbox/detail/capabilities.h"
 #include "thaw/sandbox/detail/first_process.h"
 #include "thaw/sandbox/detail/main_program.h"
 #include "thaw/sandbox/detail/wire.h"
@@ -26,7 +23,6 @@ namespace thaw::sandbox::detail {
 namespace {
 
 constexpr int report_number = 0, births_number = 1;
-constexpr std::uint64_t may_kill = std::uint64_t{1} << CAP_KILL;
 
 Result<os::Fd> own_namespace(const os::Fd& proc, const char* name) {
   const std::string path = std::string("self/ns/") + name;
@@ -192,15 +188,7 @@ void run_slot(Slot& slot) {
   ::dup2(slot.births.release(), births_number);
   os::close_from(births_number + 1);
   const os::Fd report(report_number);
-  (void)os::send_message(
-      report.get(),
-      Writer(Kind::started)
-          .number(static_cast<std::uint64_t>(Duration(started->started.time_since_epoch()).count()))
-          .bytes());
-  ::setpriority(PRIO_PROCESS, 0, slot.niceness);
-  if (auto dropped = drop_capabilities(may_kill); !dropped) {
-    give_up(report, dropped.error());
-  }
+  tell_started(report, started->started, slot.niceness);
   const int status =
       is_template ? supervise_template(started->pid, all) : supervise(started->pid, all);
   (void)os::send_message(report.get(),
