@@ -169,7 +169,10 @@ Task<SnapshotPtr> SnapshotStore::commit(std::string staging, SnapshotKey key,
   snapshot->key = std::move(key);
   snapshot->checkpoint = checkpoint;
   snapshot->created = wall_now();
-  auto work = [snapshot, staging, folder = folder_, machine = machine_]() -> Result<Digests> {
+  // The pool lets go of it before the answer: from then on those that hold it are its users.
+  auto work = [given = snapshot, staging, folder = folder_,
+               machine = machine_]() mutable -> Result<Digests> {
+    const auto snapshot = std::move(given);
     THAW_TRY_VOID(os::make_folders(staging + "/upper", 0755));
     THAW_TRY(Digests digests, digests_of(staging));
     snapshot->bytes = digests.images.bytes + digests.upper.bytes;
