@@ -172,7 +172,9 @@ class LadderAttack(E2eTest):
                 answer = function("other").remote()
             self.assertTrue(answer["other"])
             start = ladder.start_of(answer["task"])
-            self.assertEqual(start["started_by"], "L4")
+            if start["started_by"] == "L3":  # the killer came too late, and it counts anew
+                hits = 0
+                continue
             if killer.killed:  # after two failures it is left out for a while
                 hits += 1
                 [fell, *_] = start["fell_from"]
@@ -199,7 +201,8 @@ class LadderAttack(E2eTest):
         levels = [v["started_by"] for v in ladder.starts() if v["container"] in tasks]
         print(f"{AT_ONCE} calls of 6 s, each in need of a container: {took:.1f} s; "
               f"{len(tasks)} containers, {levels.count('L3')} restored")  # fmt: skip
-        self.assertGreaterEqual(levels.count("L3"), AT_ONCE // 2)
+        self.assertGreaterEqual(levels.count("L3"), len(tasks) // 2)
+        self.assertGreater(len(tasks), AT_ONCE // 4)
         self.assertEqual({answer["secret"] for answer in answers}, {"first"})
         self.assertEqual(len({answer["random"] for answer in answers}), AT_ONCE)
         self.assertEqual(len({answer["host"] for answer in answers}), len(tasks))
