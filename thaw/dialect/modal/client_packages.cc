@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/dialect/modal/client_packages.h"
 
+#include <unistd.h>
+
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -38,12 +40,23 @@ Result<void> write_program(const std::string& folder) {
   return ok();
 }
 
+struct Cleanup {
+  ~Cleanup() {
+    std::error_code ignored;
+    fs::remove_all(folder, ignored);
+  }
+  std::string folder;
+};
+
 // On a pool thread. The program's last line on stdout is JSON with the two folders.
 Result<ClientFolders> run_program(const std::string& folder, const std::string& version,
                                   const std::string& python) {
-  const std::string program_folder = folder + "/program";
+  // Of this run alone: another server may be writing its own at the same moment.
+  const std::string program_folder =
+      folder + "/program-" + std::to_string(::getpid()) + "-" + version + "-" + python;
+  const Cleanup cleanup{program_folder};
   THAW_TRY_VOID(write_program(program_folder));
-  const std::string errors = folder + "/client-mounts-" + version + "-" + python + ".log";
+  const std::string errors = program_folder + "/log";
   // Every word is ours or was checked by plain(); the shell only redirects.
   const std::string command = "python3 '" + program_folder + "/client-mounts' --version " +
                               version + " --python " + python + " --out '" + folder + "' 2>'" +
