@@ -28,7 +28,7 @@ import base
 what = sys.argv[1]
 if what == "show":
     print(" ".join(sys.argv[1:]), os.getcwd(), os.environ["GREETING"], "SECRET" in os.environ,
-          os.getppid(), base.loaded_by == os.getpid(), os.uname().nodename)
+          os.getppid(), base.loaded_in == os.readlink("/proc/self/ns/pid"), os.uname().nodename)
     print("to err", file=sys.stderr)
     sys.exit(int(sys.argv[2]))
 if what == "status":
@@ -87,7 +87,7 @@ struct TemplateHouse {
     const std::string& root = house.temporary.root;
     std::filesystem::create_directory_symlink("usr/lib", root + "/lib");
     std::filesystem::create_directory_symlink("usr/lib64", root + "/lib64");
-    write_file(root + "/app/base.py", "import os\nloaded_by = os.getpid()\n");
+    write_file(root + "/app/base.py", "import os\nloaded_in = os.readlink('/proc/self/ns/pid')\n");
     write_file(root + "/app/noisy.py",
                "import threading, time\n"
                "threading.Thread(target=lambda: time.sleep(600), daemon=True).start()\n");
@@ -331,7 +331,7 @@ TEST_CASE("a file of the function that a module of the template would hide ends 
   TemplateHouse it;
   auto made = it.start_template();
   auto wanted = it.fork_spec(*made, {"show", "0"});
-  write_file(it.house.temporary.folder + "/mounted/work/base.py", "loaded_by = 0\n");
+  write_file(it.house.temporary.folder + "/mounted/work/base.py", "loaded_in = 0\n");
   wanted.layers.push_back(it.house.temporary.folder + "/mounted");
   wanted.cwd = "/work";
   const auto started = it.house.loop.run_task(it.house.spawner->start(std::move(wanted)));
