@@ -134,9 +134,9 @@ Result<void> Netlink::perform(std::string request) {
   return failure == 0 ? ok() : Result<void>(Error::from_errno(failure, "netlink request"));
 }
 
-Result<void> Netlink::make_bridge(const std::string& name) {
+Result<void> Netlink::make_bridge(const std::string& name, const MacAddress& mac) {
   Request request(RTM_NEWLINK, create, link_message(0));
-  request.put(IFLA_IFNAME, name);
+  request.put(IFLA_IFNAME, name).put(IFLA_ADDRESS, mac.data(), mac.size());
   const std::size_t info = request.open(IFLA_LINKINFO);
   request.put(IFLA_INFO_KIND, std::string_view("bridge"));
   request.close(info);

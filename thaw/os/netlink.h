@@ -52,7 +52,9 @@ class Netlink {
  public:
   static Result<Netlink> open();
 
-  Result<void> make_bridge(const std::string& name);
+  // With an address of its own a bridge keeps it; else it takes that of a link that joins it, and
+  // all who know the old one send into the void until they ask again.
+  Result<void> make_bridge(const std::string& name, const MacAddress& mac);
   // Both ends up-able; this end is plugged into the bridge, isolated from its other ports, and up.
   Result<void> make_veth(const VethOptions& options);
   Result<void> set_up(int link);

@@ -144,7 +144,7 @@ Result<std::string> Network::prepare() {
 Result<void> Network::make_bridge() {
   const std::string name = bridge_name(options_.instance);
   THAW_TRY(os::Netlink links, os::Netlink::open());
-  if (auto made = links.make_bridge(name); !made) {
+  if (auto made = links.make_bridge(name, mac_of(subnet_.address)); !made) {
     if (made.error().message().find("not supported") != std::string::npos) {
       return Error::failed_precondition(
           "this kernel has no bridges (CONFIG_BRIDGE): containers "
