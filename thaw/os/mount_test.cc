@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,12 +23,15 @@ TEST_CASE("an overlay shows its layers, the upper one first, and keeps what is w
   }
   char path[] = "/tmp/thaw-mount-XXXXXX";
   const std::string folder = ::mkdtemp(path);
-  // An overlay's upper folder cannot itself lie on an overlay.
-  auto memory = make_mount("tmpfs", {{"mode", "755"}}, 0);
-  REQUIRE(memory);
+  // An overlay's upper folder cannot itself lie on an overlay; on older kernels its mount must be
+  // attached, too.
+  const std::string place = folder + "/memory";
+  REQUIRE(::mkdir(place.c_str(), 0700) == 0);
+  REQUIRE(::mount("tmpfs", place.c_str(), "tmpfs", 0, "mode=755") == 0);
+  const Fd memory(::open(place.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   const auto inside = [&](const char* name) {
-    REQUIRE(::mkdirat(memory->get(), name, 0755) == 0);
-    return Fd(::openat(memory->get(), name, O_PATH | O_DIRECTORY | O_CLOEXEC));
+    REQUIRE(::mkdirat(memory.get(), name, 0755) == 0);
+    return Fd(::openat(memory.get(), name, O_PATH | O_DIRECTORY | O_CLOEXEC));
   };
   const auto write = [](const Fd& at, const char* name, const std::string& text) {
     const Fd file(::openat(at.get(), name, O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
@@ -47,7 +51,8 @@ TEST_CASE("an overlay shows its layers, the upper one first, and keeps what is w
   options.upper = inside("upper");
   options.work = inside("work");
   options.is_volatile = true;
-  options.staging = folder;
+  options.staging = folder + "/staging";
+  REQUIRE(::mkdir(options.staging.c_str(), 0700) == 0);
   const auto overlay = make_overlay(options);
   if (!overlay) {
     FAIL(overlay.error().to_string());
@@ -58,6 +63,7 @@ TEST_CASE("an overlay shows its layers, the upper one first, and keeps what is w
   write(*overlay, "new", "new");
   CHECK(read(options.upper, "new") == "new");
   CHECK(read(options.layers[0], "new") == "none");
-  CHECK(std::filesystem::is_empty(folder));  // nothing stays mounted on the way
-  std::filesystem::remove(folder);
+  CHECK(std::filesystem::is_empty(options.staging));  // nothing stays mounted on the way
+  CHECK(::umount2(place.c_str(), MNT_DETACH) == 0);
+  std::filesystem::remove_all(folder);
 }
