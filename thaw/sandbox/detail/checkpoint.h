@@ -3,7 +3,8 @@
 // Writes the main program of a sandbox and all its descendants into a folder of the host. Done by
 // a child of the spawner that enters the sandbox's namespaces, so that mounts and network are no
 // part of what is written: a restore finds its own. PID 1 is ours and is not written either. What
-// would be missing after a restore (daemons, files in /dev/shm, System V objects) is refused.
+// would be missing after a restore (daemons, message queues, System V objects) is refused; plain
+// files of /dev/shm are kept beside it.
 #pragma once
 
 #include <cstdint>
