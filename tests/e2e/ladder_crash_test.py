@@ -16,9 +16,11 @@ import urllib.request
 from thaw_server import (
     APPS, CALL_TIMEOUT, E2eTest, ThawServer, deploy, descendants_of, main, wait_until,
 )  # fmt: skip
-from ladder import NO_SNAPSHOT, Ladder, need_criu
+from exec_gate import ExecGate, need_gates
+from ladder import CRIU, NO_SNAPSHOT, Ladder, need_criu
 
 need_criu()
+need_gates(CRIU)
 # Frozen at once, so that requests meet a freeze whenever they come.
 server = ThawServer.for_module(config="[cold_start]\nfreeze_after_s = 0.05\n")
 ladder = Ladder(server)
@@ -47,10 +49,6 @@ def command_of(pid):
         return b""
 
 
-def processes(beginning):
-    return [p for p in descendants_of(server.process.pid) if command_of(p).startswith(beginning)]
-
-
 def template_programs():
     return [
         pid for pid in descendants_of(server.process.pid)
@@ -67,21 +65,28 @@ class KilledServer(E2eTest):
 
     server = server
 
-    def kill_when(self, beginning, after):
-        """Returns what ran below the server when it was killed, and what CRIU was doing then."""
-        wait_until(lambda: processes(beginning), 60, f"{beginning} runs", pause=0.001)
-        time.sleep(after)
-        before = descendants_of(server.process.pid)
-        server.kill()
+    def kill_in_criu(self, start, after):
+        """Kills the server `after` seconds into the CRIU that `start` brings about; 0: before."""
+        with ExecGate(CRIU, server.process.pid) as gate:
+            result = start()
+            held = gate.next(60)
+            self.assertIsNotNone(held, "CRIU was not started")
+            before = descendants_of(server.process.pid)
+            if after:
+                held.release()
+                time.sleep(after)
+            server.kill()
+            held.release()
         wait_until(lambda: not any(map(is_there, before)), 30, "nothing of it is left")
         folder = server.data / "snapshots" / "staging"
         server.start()
         self.assertEqual(list(folder.glob("*")), [])
+        return result
 
     def test_1_while_a_snapshot_is_written(self):
         for number, after in enumerate((0.0, 0.03, 0.1)):
-            heavy().remote(number)  # the boot that asks for a snapshot
-            self.kill_when(b"criu\0dump", after)
+            # The boot asks for a snapshot.
+            self.kill_in_criu(lambda: heavy().remote(number), after)
         answer = ladder.restored("Heavy.*", lambda: heavy().remote(3))
         self.assertTrue(answer["same"])
 
@@ -89,8 +94,7 @@ class KilledServer(E2eTest):
         ladder.restored("Heavy.*", lambda: heavy().remote(4))
         for number, after in enumerate((0.0, 0.03, 0.1)):
             ladder.end("Heavy.*")
-            call = heavy().spawn(number)
-            self.kill_when(b"criu\0restore", after)
+            call = self.kill_in_criu(lambda: heavy().spawn(number), after)
             answer = call.get(timeout=CALL_TIMEOUT)  # it was accepted: it is not lost
             self.assertEqual((answer["number"], answer["same"]), (number, True))
         # The snapshot is as good as before.

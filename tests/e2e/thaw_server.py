@@ -98,6 +98,14 @@ def parent_of(pid):
     return int(text.rsplit(")", 1)[1].split()[1])
 
 
+def ancestors_of(pid):
+    """What stands above a process, the nearest first, as the kernel shows it."""
+    found = []
+    while (pid := parent_of(pid)) > 0:
+        found.append(pid)
+    return found
+
+
 def environment_of(pid):
     try:
         raw = pathlib.Path(f"/proc/{pid}/environ").read_bytes()
