@@ -13,6 +13,7 @@
 #include "thaw/model/call.h"
 #include "thaw/model/function.h"
 #include "thaw/model/level.h"
+#include "thaw/queue/call_queue.h"
 #include "thaw/worker/worker.h"
 
 namespace thaw::control {
@@ -33,7 +34,7 @@ struct StartMoments {
 struct RunningInput {
   model::CallId call;
   Instant started{};
-  Instant deadline = Instant::max();
+  Instant deadline = Instant::max();        // none while its batch fills
   model::Level level = model::Level::warm;  // what the container was when it got the input
 };
 
@@ -48,8 +49,10 @@ struct Container : std::enable_shared_from_this<Container> {
   StartMoments moments;
   WallTime created_at{};
   std::unique_ptr<worker::RunningContainer> running;
-  std::map<model::InputId, RunningInput> inputs;
-  std::size_t proxied = 0;  // web requests on the container's own port
+  std::map<model::InputId, RunningInput> inputs;  // from the moment they are leased
+  std::vector<queue::LeasedInput> batch;          // of them those whose poll was broken off
+  std::size_t batch_room = 0;                     // of a batch that fills: what it still takes
+  std::size_t proxied = 0;                        // web requests on the container's own port
   std::size_t calls_served = 0;
   Instant idle_since{};
   StopReason stop_reason = StopReason::none;

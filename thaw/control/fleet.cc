@@ -121,10 +121,12 @@ void Fleet::evaluate(Pool& pool) {
     }
     ++view.running;
     const std::size_t used = container->inputs.size() + container->proxied;
-    view.free_slots +=
-        slots(container->spec->scaling) - std::min(slots(container->spec->scaling), used);
+    view.free_slots += container->batch_room + slots(container->spec->scaling) -
+                       std::min(slots(container->spec->scaling), used);
     for (const auto& [input, work] : container->inputs) {
-      ages.push_back(view.now - work.started);
+      if (work.deadline != Instant::max()) {  // its batch is full
+        ages.push_back(view.now - work.started);
+      }
     }
     if (container->idle()) {
       idle.push_back(container);

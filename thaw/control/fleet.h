@@ -189,6 +189,8 @@ class Fleet {
   void update_status(Container& container);
   // Before the container is given work: what it is at this moment.
   model::Level awaken(Container& container);
+  std::vector<queue::LeasedInput> lease(Container& container, std::size_t most);
+  async::Task<void> park(Pool& pool, ContainerPtr container, Instant until);
 
   void note_arrival(Pool& pool);
   void note_end(Pool& pool);

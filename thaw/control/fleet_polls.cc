@@ -118,46 +118,78 @@ async::Task<Poll> Fleet::next_inputs(model::ContainerId id, PollOptions options)
   if (spent && !container->stopping()) {
     stop(*container, StopReason::single_use, options_.stop_grace);
   }
-  while (!container->stopping() && poll.inputs.empty()) {
+  poll.inputs = std::exchange(container->batch, {});
+  // One that stops is told so when its own port has answered what it was asked.
+  while (poll.inputs.empty() && (!container->stopping() || container->proxied > 0)) {
     if (!serves_port(*container->spec)) {
-      poll.inputs = parts_.queue.lease(container->spec->id, id, most);
+      poll.inputs = lease(*container, most);
     }
     // The poll of a frozen container waits for ever: there is nobody to take the answer.
     const bool held = container->frozen != Container::Frozen::no;
     if (!poll.inputs.empty() || (!held && monotonic_now() >= options.hold_until)) {
       break;
     }
-    pool->parked.push_back(container.get());
-    ++container->parked_polls;
-    const Result<bool> notified =
-        co_await container->wake.wait(held ? Instant::max() : options.hold_until);
-    --container->parked_polls;
-    pool->parked.remove(container.get());
-    if (!notified) {
-      co_return notified.error();
-    }
+    THAW_CO_TRY_VOID(co_await park(*pool, container, held ? Instant::max() : options.hold_until));
   }
-  if (!poll.inputs.empty() && options.linger > Duration::zero()) {
-    const Instant until = monotonic_now() + options.linger;
-    while (poll.inputs.size() < most && monotonic_now() < until && !container->stopping()) {
-      THAW_CO_TRY([[maybe_unused]] const bool notified,
-                  co_await parts_.queue.ready(container->spec->id).wait(until));
-      auto more = parts_.queue.lease(container->spec->id, id, most - poll.inputs.size());
-      std::move(more.begin(), more.end(), std::back_inserter(poll.inputs));
+  const Instant until = monotonic_now() + options.linger;
+  while (!poll.inputs.empty() && poll.inputs.size() < most && monotonic_now() < until &&
+         !container->stopping()) {
+    container->batch_room = most - poll.inputs.size();
+    const Result<void> woken = co_await park(*pool, container, until);
+    container->batch_room = 0;
+    if (!woken) {
+      container->batch = std::move(poll.inputs);  // the next poll's, or released with the container
+      co_return woken.error();
     }
+    auto more = lease(*container, most - poll.inputs.size());
+    std::move(more.begin(), more.end(), std::back_inserter(poll.inputs));
   }
-  const model::Level level = awaken(*container);
   const Instant now = monotonic_now();
   for (const queue::LeasedInput& input : poll.inputs) {
-    container->inputs[input.input] = {input.call, now, now + container->spec->timeout, level};
+    if (const auto work = container->inputs.find(input.input); work != container->inputs.end()) {
+      work->second.started = now;
+      work->second.deadline = now + container->spec->timeout;
+    }
   }
   if (container->inputs.size() == 1 && container->running) {
     const auto& [input, work] = *container->inputs.begin();
     container->running->label_output({work.call.str(), input.str()});
   }
-  poll.stop = container->stopping() && poll.inputs.empty();
+  poll.stop = container->stopping() && container->proxied == 0 && poll.inputs.empty();
   update_status(*container);
   co_return poll;
+}
+
+// What is leased is the container's at once: it is not idle while its batch fills, and its end
+// gives back what it was to run.
+std::vector<queue::LeasedInput> Fleet::lease(Container& container, std::size_t most) {
+  std::vector<queue::LeasedInput> leased =
+      parts_.queue.lease(container.spec->id, container.id, most);
+  if (leased.empty()) {
+    return leased;
+  }
+  const model::Level level = awaken(container);
+  for (const queue::LeasedInput& input : leased) {
+    container.inputs[input.input] = {input.call, monotonic_now(), Instant::max(), level};
+  }
+  update_status(container);
+  return leased;
+}
+
+// Waits until there may be inputs, the container is to stop, or the moment has come.
+async::Task<void> Fleet::park(Pool& pool, ContainerPtr container, Instant until) {
+  pool.parked.push_back(container.get());
+  ++container->parked_polls;
+  const Result<bool> notified = co_await container->wake.wait(until);
+  --container->parked_polls;
+  pool.parked.remove(container.get());
+  if (!notified) {
+    co_return notified.error();
+  }
+  if (container->status == Status::stopped) {
+    co_return Error::not_found("container " + container->id.str() + " has ended");
+  }
+  co_return ok();
 }
 
 async::Task<void> Fleet::finish(model::ContainerId id, model::InputId input,
@@ -257,6 +289,9 @@ void Fleet::return_port(const PortLease& lease) {
   }
   THAW_CHECK(container->proxied > 0);
   --container->proxied;
+  if (container->proxied == 0) {
+    container->wake.notify_all();  // the poll of one that stops ends
+  }
   ++container->calls_served;
   container->idle_since = monotonic_now();
   if (container->moments.first_output == Instant{}) {
