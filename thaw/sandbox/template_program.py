@@ -38,7 +38,7 @@ PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 MADV_POPULATE_READ, MADV_POPULATE_WRITE = 22, 23
 MAX_POPULATED = 64 << 20
 CAPABILITY_VERSION_3 = 0x20080522
-START_FILE = "/run/thaw-start"
+START_REPORT = "/run/thaw-start"
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -293,8 +293,9 @@ def tell_modules(before, pid):
             names.append(name)
     if names and os.getpid() == pid:
         try:
-            with open(START_FILE, "a") as start_file:
-                start_file.write("\n" + ",".join(names)[:120000] + "\n")
+            # A pipe that the program itself has filled must not hold up its end.
+            report = os.open(START_REPORT, os.O_WRONLY | os.O_NONBLOCK)
+            os.write(report, f"modules {','.join(names)[:120000]}\n".encode())
         except OSError:
             pass
 
@@ -331,9 +332,9 @@ def become_container(hello):
         hello.send(f"{shadowed} of {folder} is another one".encode()[:200])
         os._exit(1)
     try:
-        start_file = os.open(START_FILE, os.O_WRONLY)
+        report = os.open(START_REPORT, os.O_WRONLY | os.O_NONBLOCK)
     except OSError:
-        start_file = None
+        report = None
     seed()
     atexit.register(tell_modules, frozenset(sys.modules), os.getpid())
     show(argv, environment)
@@ -344,8 +345,8 @@ def become_container(hello):
     hello.send(b"fit")
     if hello.recv(16) != b"go":
         os._exit(1)
-    if start_file is not None:
-        os.write(start_file, str(time.monotonic_ns()).encode())
+    if report is not None:
+        os.write(report, b"%d\n" % time.monotonic_ns())
     hello.detach()
     os.closerange(3, 65536)
     words = [os.fsdecode(word) for word in argv]

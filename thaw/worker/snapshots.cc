@@ -9,24 +9,11 @@
 #include <cerrno>
 #include <climits>
 #include <csignal>
-#include <fstream>
-#include <sstream>
 
 #include "thaw/base/check.h"
 #include "thaw/os/fd.h"
 
 namespace thaw::worker {
-
-StartFile read_start_file(const std::string& folder) {
-  char text[64] = {};
-  std::ifstream(folder + ".start").read(text, sizeof text - 1);
-  std::istringstream in(text);
-  std::int64_t nanoseconds = 0;
-  std::string word;
-  in >> nanoseconds >> word;
-  const Instant moment{Duration(std::max<std::int64_t>(nanoseconds, 0))};
-  return {moment <= monotonic_now() ? moment : Instant{}, word == "restorable"};
-}
 
 namespace {
 
@@ -62,9 +49,9 @@ Result<void> expect_restored(const SnapshotPoint& point, const std::string& fold
 }
 
 async::Task<void> wake_restored(sandbox::Sandbox& sandbox, const SnapshotPoint& point,
-                                std::string folder, Duration patience) {
+                                StartReport& report, std::string folder, Duration patience) {
   const Instant begun = monotonic_now();
-  while (read_start_file(folder).started == Instant{}) {
+  while (report.started() == Instant{}) {
     if (::kill(sandbox.pid(), 0) != 0) {
       co_return Error::unavailable("the restored program ended at once");
     }

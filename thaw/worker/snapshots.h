@@ -2,8 +2,8 @@
 //
 // What a launch plan says about memory snapshots, and how a restored program is woken. The first
 // thing it gets is a signal, on which its language runtime renews what must not be the same in two
-// restores (random numbers, names) and writes its start file. Meanwhile it finds the file that it
-// waits for, which is a pipe: it reads who it is now only when that has been done.
+// restores (random numbers, names) and reports its start. Meanwhile it finds the file that it waits
+// for, which is a pipe: it reads who it is now only when that has been done.
 #pragma once
 
 #include <optional>
@@ -13,6 +13,7 @@
 #include "thaw/base/time.h"
 #include "thaw/sandbox/sandbox.h"
 #include "thaw/snapshot/snapshot_store.h"
+#include "thaw/worker/start_report.h"
 
 namespace thaw::worker {
 
@@ -25,16 +26,9 @@ struct SnapshotPoint {
 
 // Before it is restored.
 Result<void> expect_restored(const SnapshotPoint& point, const std::string& folder);
-// Ends when the restored program has answered and was told who it is. `folder` is the container's.
+// Ends when the restored program has answered and was told who it is. `folder` is the container's,
+// as the report is.
 async::Task<void> wake_restored(sandbox::Sandbox& sandbox, const SnapshotPoint& point,
-                                std::string folder, Duration patience = 15s);
-
-// What the language runtime of the container has written into its start file; a hostile one may
-// have written anything, and much of it.
-struct StartFile {
-  Instant started{};  // zero if nothing sensible
-  bool is_restorable = false;
-};
-StartFile read_start_file(const std::string& folder);
+                                StartReport& report, std::string folder, Duration patience = 15s);
 
 }  // namespace thaw::worker

@@ -83,8 +83,6 @@ std::size_t incomplete_tail(const std::string& text) {
 
 }  // namespace
 
-constexpr std::streamsize max_names_bytes = 128 * 1024;
-
 class LocalContainer final : public RunningContainer {
  public:
   LocalContainer(async::Loop& loop, net::Server& server, logs::LogHub& logs, std::string folder,
@@ -96,6 +94,11 @@ class LocalContainer final : public RunningContainer {
         stream_(plan.log_stream),
         function_(plan.function),
         pumps_(loop) {}
+
+  Result<void> listen_to(std::string start_report) {
+    THAW_TRY(report_, StartReport::make(std::move(start_report)));
+    return ok();
+  }
 
   void begin(std::unique_ptr<sandbox::Sandbox> sandbox, model::Level level) {
     level_ = level;
@@ -113,6 +116,7 @@ class LocalContainer final : public RunningContainer {
   }
   bool has_begun() const { return sandbox_ != nullptr; }
   const std::string& folder() const { return folder_; }
+  StartReport& report() { return report_; }
 
   sandbox::Sandbox& sandbox() override { return *sandbox_; }
   model::Level level() const override { return level_; }
@@ -125,8 +129,8 @@ class LocalContainer final : public RunningContainer {
   }
   void label_output(CurrentWork work) override { work_ = std::move(work); }
 
-  Instant interpreter_started() const override { return read_start_file(folder_).started; }
-  bool is_restorable() const override { return read_start_file(folder_).is_restorable; }
+  Instant interpreter_started() override { return report_.started(); }
+  bool is_restorable() override { return report_.is_restorable(); }
 
   async::Task<sandbox::ExitStatus> wait() override {
     THAW_CO_TRY(const sandbox::ExitStatus status, co_await sandbox_->wait());
@@ -138,7 +142,7 @@ class LocalContainer final : public RunningContainer {
   async::Task<void> remove() override {
     server_.close_unix(id_);
     if (templates_ != nullptr && template_) {
-      templates_->saw(*fork_plan_, imported_modules());
+      templates_->saw(*fork_plan_, report_.modules());
     }
     Result<void> outcome;
     if (sandbox_) {
@@ -147,22 +151,11 @@ class LocalContainer final : public RunningContainer {
     THAW_CO_TRY_VOID(co_await pumps_.stop());
     std::error_code error;
     fs::remove_all(folder_, error);
-    fs::remove(folder_ + ".start", error);
+    report_.remove();
     co_return outcome;
   }
 
  private:
-  // What its interpreter wrote below its first moment when it ended.
-  std::string imported_modules() const {
-    std::ifstream in(folder_ + ".start");
-    std::string line(64, '\0');
-    in.getline(line.data(), 64);
-    std::string names(max_names_bytes, '\0');
-    in.getline(names.data(), max_names_bytes);
-    names.resize(std::strlen(names.c_str()));
-    return names;
-  }
-
   static async::Task<void> pump(LocalContainer& self, logs::Channel channel) {
     std::string held;
     while (true) {
@@ -200,6 +193,7 @@ class LocalContainer final : public RunningContainer {
   net::Server& server_;
   logs::LogHub& logs_;
   std::string folder_;
+  StartReport report_;
   std::string id_;
   std::string stream_;
   std::string function_;
@@ -228,7 +222,7 @@ async::Task<std::unique_ptr<RunningContainer>> Worker::launch(LaunchPlan plan) {
   const std::string folder = run_folder_ + "/" + plan.id.str();
   auto container = std::make_unique<LocalContainer>(loop_, server_, logs_, folder, plan);
   Result<void> prepared = make_folder(folder, plan.files);
-  prepared = prepared ? write_private_file(folder + ".start", "") : prepared;
+  prepared = prepared ? container->listen_to(folder + ".start") : prepared;
   if (prepared && plan.wants_socket) {
     prepared = server_.listen_unix(folder + "/api.sock", plan.id.str());
   }
@@ -247,7 +241,7 @@ async::Task<std::unique_ptr<RunningContainer>> Worker::launch(LaunchPlan plan) {
   spec.binds = std::move(plan.binds);
   spec.binds.push_back({folder, container_folder, sandbox::BindMount::Access::read_only});
   spec.binds.push_back(
-      {folder + ".start", container_start_file, sandbox::BindMount::Access::read_write});
+      {folder + ".start", container_start_report, sandbox::BindMount::Access::read_write});
   spec.argv = std::move(plan.argv);
   spec.env = std::move(plan.env);
   spec.cwd = plan.cwd;
@@ -355,7 +349,8 @@ async::Task<void> Worker::restore(LocalContainer& container, const LaunchPlan& p
   auto started = co_await spawner_.start(std::move(spec));
   Result<void> woken = ok();
   if (started) {
-    woken = co_await wake_restored(**started, *plan.snapshot_point, container.folder());
+    woken = co_await wake_restored(**started, *plan.snapshot_point, container.report(),
+                                   container.folder());
     if (woken) {
       container.keep(plan.restore);
       container.begin(std::move(*started), model::Level::restored);
@@ -370,7 +365,7 @@ async::Task<void> Worker::restore(LocalContainer& container, const LaunchPlan& p
     THAW_CO_TRY_VOID(co_await (*started)->remove());
   }
   // As it was for the next level.
-  THAW_CO_TRY_VOID(os::create_text(container.folder() + ".start", "", 0600));
+  container.report().forget();
   std::error_code ignored;
   fs::remove(container.folder() + "/" + plan.snapshot_point->file_name, ignored);
   container.note_fallback({model::Level::restored, "restore_failed", error.to_string()});

@@ -27,9 +27,8 @@ namespace thaw::worker {
 // Where a container finds its own things.
 inline constexpr const char* container_folder = "/run/thaw";
 inline constexpr const char* container_socket = "/run/thaw/api.sock";
-// A small file that the container's language runtime may write its first moment into: nanoseconds
-// of the monotonic clock, in decimal. Only a stage that people read depends on it.
-inline constexpr const char* container_start_file = "/run/thaw-start";
+// A pipe that the container's language runtime may tell of its start by (start_report.h).
+inline constexpr const char* container_start_report = "/run/thaw-start";
 
 struct InjectedFile {
   std::string name;  // in /run/thaw
@@ -98,9 +97,9 @@ class RunningContainer {
   // The lines that follow belong to this work (empty: to none in particular).
   virtual void label_output(CurrentWork work) = 0;
   // What the container wrote into its start file; zero if nothing sensible.
-  virtual Instant interpreter_started() const = 0;
+  virtual Instant interpreter_started() = 0;
   // Whether its program answers when it is restored.
-  virtual bool is_restorable() const = 0;
+  virtual bool is_restorable() = 0;
   // Resumes when the tree has ended and all it printed is in the log.
   virtual async::Task<sandbox::ExitStatus> wait() = 0;
   // Removes socket, folder, sandbox. After wait(), or to kill.

@@ -20,8 +20,8 @@ class FakeContainer : public RunningContainer {
   const std::vector<Fallback>& fallbacks() const override { return fallbacks_; }
   Traffic traffic() const override { return now; }
   void label_output(CurrentWork) override {}
-  Instant interpreter_started() const override { return {}; }
-  bool is_restorable() const override { return false; }
+  Instant interpreter_started() override { return {}; }
+  bool is_restorable() override { return false; }
   async::Task<sandbox::ExitStatus> wait() override { return fake.wait(); }
   async::Task<void> remove() override { return fake.remove(); }
 
