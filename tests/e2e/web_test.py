@@ -3,6 +3,7 @@
 """Web endpoints over plain HTTP: functions, ASGI apps with streaming, servers, classes."""
 import concurrent.futures
 import json
+import os
 import socket
 import time
 import urllib.error
@@ -82,6 +83,21 @@ class Functions(E2eTest):
             fetch(url_of("broken"))
         self.assertEqual(caught.exception.code, 500)
         self.assertLess(time.monotonic() - started, CALL_TIMEOUT)
+
+    def test_an_endpoint_that_asks_for_a_token_refuses_everybody_else(self):
+        token = {
+            "modal-key": os.environ["MODAL_TOKEN_ID"],
+            "modal-secret": os.environ["MODAL_TOKEN_SECRET"],
+        }
+        for name in ("locked", "locked_files"):
+            for headers in ({}, {**token, "modal-secret": "as-guessed"}, {"modal-key": "wk-x"}):
+                with self.assertRaises(urllib.error.HTTPError) as caught:
+                    fetch(url_of(name), headers=headers)
+                self.assertEqual(caught.exception.code, 401)
+                self.assertIn("token", json.load(caught.exception)["error"])
+            self.assertEqual(fetch(url_of(name), headers=token)[0], 200)
+        seen = fetch_json(url_of("locked"), headers=token)
+        self.assertFalse({"modal-key", "modal-secret"} & set(seen), "user code sees the token")
 
     def test_an_unknown_label_is_404(self):
         with self.assertRaises(urllib.error.HTTPError) as caught:

@@ -29,6 +29,26 @@ def broken():
     raise RuntimeError("broken on purpose")
 
 
+@app.function()
+@modal.asgi_app(requires_proxy_auth=True)
+def locked():
+    from fastapi import FastAPI, Request
+
+    web = FastAPI()
+
+    @web.get("/")
+    async def headers(request: Request):
+        return sorted(request.headers)
+
+    return web
+
+
+@app.function()
+@modal.web_server(8000, startup_timeout=60, requires_proxy_auth=True)
+def locked_files():
+    subprocess.Popen(["python", "-m", "http.server", "8000", "--directory", "/usr/share"])
+
+
 SEEN = []
 
 

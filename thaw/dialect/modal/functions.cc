@@ -29,6 +29,8 @@ std::vector<model::WebEndpoint> endpoints_of(const pb::Function& f, const model:
     model::WebEndpoint web;
     web.label = web_label(app_name, name, config, is_ephemeral(app));
     web.method = method;
+    web.callers = config.requires_proxy_auth() ? model::WebEndpoint::Callers::token_holders
+                                               : model::WebEndpoint::Callers::anyone;
     if (config.type() == pb::WEBHOOK_TYPE_WEB_SERVER) {
       web.kind = model::WebEndpoint::Kind::server_port;
       web.port = static_cast<std::uint16_t>(config.web_server_port());
