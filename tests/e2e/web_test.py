@@ -139,6 +139,14 @@ class Asgi(E2eTest):
         self.assertEqual(found["length"], 1000)
         self.assertEqual((found["header"], found["cookie"]), ("a value", "salty"))
 
+    def test_an_app_may_mount_another_and_knows_its_own_address(self):
+        url = url_of("api")
+        self.assertEqual(fetch_json(url + "/inner/"), {"mounted": "top"})
+        self.assertEqual(fetch_json(url + "/inner/deep/a/b"), {"mounted": "a/b"})
+        self.assertEqual(
+            fetch_json(url + "/where?x=1"), {"url": url + "/where?x=1", "url_for": url + "/where"}
+        )
+
     def test_bodies_of_many_megabytes_go_both_ways(self):
         found = fetch_json(url_of("api") + "/echo/large", bytes(8 << 20))
         self.assertEqual(found["length"], 8 << 20)

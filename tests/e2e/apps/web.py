@@ -107,6 +107,19 @@ def api():
     async def large(size: int):
         return StreamingResponse(iter([bytes(65536)] * (size // 65536)), media_type="application/x")
 
+    @web.get("/where")
+    async def where(request: Request):
+        return {"url": str(request.url), "url_for": str(request.url_for("where"))}
+
+    inner = FastAPI()
+
+    @inner.get("/")
+    @inner.get("/deep/{rest:path}")
+    async def mounted(rest: str = "top"):
+        return {"mounted": rest}
+
+    web.mount("/inner", inner)
+
     @web.websocket("/talk")
     async def talk(socket: WebSocket):
         await socket.accept()

@@ -40,6 +40,7 @@ void pickle_address(codec::PickleWriter& out, const std::string& address) {
 
 // ((scope,), {}) as the container's client unpickles it. Keys: the ASGI specification, HTTP and
 // WebSocket connection scopes, version 2.4.
+// As these say, `path` begins with `root_path`: what an application mounts looks for it there.
 std::string pickled_scope(const net::HttpRequest& request, const std::string& path,
                           const std::string& root_path, bool websocket) {
   codec::PickleWriter out;
@@ -274,7 +275,7 @@ Task<void> serve_events(Context& cx, net::HttpExchange& exchange,
                         std::string path, std::string root_path) {
   const bool websocket = exchange.is_websocket_upgrade();
   pb::FunctionInput input;
-  input.set_args(pickled_scope(exchange.request(), path, root_path, websocket));
+  input.set_args(pickled_scope(exchange.request(), root_path + path, root_path, websocket));
   input.set_data_format(pb::DATA_FORMAT_PICKLE);
   input.set_method_name(web.method);
   model::NewCall call;
