@@ -199,6 +199,18 @@ class WebServer(E2eTest):
         self.assertIn(b"served by a program of its own", body)
         self.assertIn("SimpleHTTP", headers.get("Server", headers.get("server", "")))
 
+    def test_a_program_that_never_listens_is_an_error_for_all_who_wait(self):
+        def answer(_):
+            try:
+                return fetch(url_of("never_listens"))[0]
+            except urllib.error.HTTPError as error:
+                return error.code, json.load(error)["error"]
+
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            for status, text in pool.map(answer, range(3)):
+                self.assertEqual(status, 503)
+                self.assertIn("failed to start", text)
+
     def test_a_file_that_is_not_there_is_the_programs_own_404(self):
         with self.assertRaises(urllib.error.HTTPError) as caught:
             fetch(url_of("files") + "/absent")

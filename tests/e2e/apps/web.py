@@ -143,6 +143,12 @@ def files():
     subprocess.Popen(["python", "-m", "http.server", "8000", "--directory", "/srv/www"])
 
 
+@app.function()
+@modal.web_server(8000, startup_timeout=1)
+def never_listens():
+    pass
+
+
 @app.cls()
 class Model:
     @modal.enter()
