@@ -99,6 +99,19 @@ class Functions(E2eTest):
         seen = fetch_json(url_of("locked"), headers=token)
         self.assertFalse({"modal-key", "modal-secret"} & set(seen), "user code sees the token")
 
+    def test_each_environment_has_its_own_address(self):
+        server.modal("environment", "create", "web-staging")
+        deploy(server, "web.py", env={"MODAL_ENVIRONMENT": "web-staging"})
+        found = modal.Function.from_name("e2e-web", "hello", environment_name="web-staging")
+        staged = found.get_web_url()
+        self.assertNotEqual(staged, url_of("hello"))
+        self.assertEqual(fetch_json(staged)["hello"], "world")
+        server.modal("app", "stop", "e2e-web", "--env", "web-staging", "--yes")
+        self.assertEqual(fetch_json(url_of("hello"))["hello"], "world")
+        with self.assertRaises(urllib.error.HTTPError) as caught:
+            fetch(staged)
+        self.assertEqual(caught.exception.code, 404)
+
     def test_an_unknown_label_is_404(self):
         with self.assertRaises(urllib.error.HTTPError) as caught:
             fetch(f"{server.url}/web/there-is-no-such-label/")
