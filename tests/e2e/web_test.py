@@ -3,6 +3,7 @@
 """Web endpoints over plain HTTP: functions, ASGI apps with streaming, servers, classes."""
 import concurrent.futures
 import json
+import os
 import socket
 import time
 import urllib.error
@@ -83,6 +84,34 @@ class Functions(E2eTest):
         self.assertEqual(caught.exception.code, 500)
         self.assertLess(time.monotonic() - started, CALL_TIMEOUT)
 
+    def test_an_endpoint_that_asks_for_a_token_refuses_everybody_else(self):
+        token = {
+            "modal-key": os.environ["MODAL_TOKEN_ID"],
+            "modal-secret": os.environ["MODAL_TOKEN_SECRET"],
+        }
+        for name in ("locked", "locked_files"):
+            for headers in ({}, {**token, "modal-secret": "as-guessed"}, {"modal-key": "wk-x"}):
+                with self.assertRaises(urllib.error.HTTPError) as caught:
+                    fetch(url_of(name), headers=headers)
+                self.assertEqual(caught.exception.code, 401)
+                self.assertIn("token", json.load(caught.exception)["error"])
+            self.assertEqual(fetch(url_of(name), headers=token)[0], 200)
+        seen = fetch_json(url_of("locked"), headers=token)
+        self.assertFalse({"modal-key", "modal-secret"} & set(seen), "user code sees the token")
+
+    def test_each_environment_has_its_own_address(self):
+        server.modal("environment", "create", "web-staging")
+        deploy(server, "web.py", env={"MODAL_ENVIRONMENT": "web-staging"})
+        found = modal.Function.from_name("e2e-web", "hello", environment_name="web-staging")
+        staged = found.get_web_url()
+        self.assertNotEqual(staged, url_of("hello"))
+        self.assertEqual(fetch_json(staged)["hello"], "world")
+        server.modal("app", "stop", "e2e-web", "--env", "web-staging", "--yes")
+        self.assertEqual(fetch_json(url_of("hello"))["hello"], "world")
+        with self.assertRaises(urllib.error.HTTPError) as caught:
+            fetch(staged)
+        self.assertEqual(caught.exception.code, 404)
+
     def test_an_unknown_label_is_404(self):
         with self.assertRaises(urllib.error.HTTPError) as caught:
             fetch(f"{server.url}/web/there-is-no-such-label/")
@@ -122,6 +151,14 @@ class Asgi(E2eTest):
         self.assertEqual(found["query"], {"x": "1", "y": "&"})
         self.assertEqual(found["length"], 1000)
         self.assertEqual((found["header"], found["cookie"]), ("a value", "salty"))
+
+    def test_an_app_may_mount_another_and_knows_its_own_address(self):
+        url = url_of("api")
+        self.assertEqual(fetch_json(url + "/inner/"), {"mounted": "top"})
+        self.assertEqual(fetch_json(url + "/inner/deep/a/b"), {"mounted": "a/b"})
+        self.assertEqual(
+            fetch_json(url + "/where?x=1"), {"url": url + "/where?x=1", "url_for": url + "/where"}
+        )
 
     def test_bodies_of_many_megabytes_go_both_ways(self):
         found = fetch_json(url_of("api") + "/echo/large", bytes(8 << 20))
@@ -174,6 +211,18 @@ class WebServer(E2eTest):
         self.assertEqual(status, 200)
         self.assertIn(b"served by a program of its own", body)
         self.assertIn("SimpleHTTP", headers.get("Server", headers.get("server", "")))
+
+    def test_a_program_that_never_listens_is_an_error_for_all_who_wait(self):
+        def answer(_):
+            try:
+                return fetch(url_of("never_listens"))[0]
+            except urllib.error.HTTPError as error:
+                return error.code, json.load(error)["error"]
+
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            for status, text in pool.map(answer, range(3)):
+                self.assertEqual(status, 503)
+                self.assertIn("failed to start", text)
 
     def test_a_file_that_is_not_there_is_the_programs_own_404(self):
         with self.assertRaises(urllib.error.HTTPError) as caught:

@@ -45,7 +45,8 @@ catalog::Function example_function() {
   spec->scaling.min_containers = 2;
   spec->timeout = 11s;
   spec->retry.max_retries = 3;
-  spec->web = {{"label", "method", model::WebEndpoint::Kind::server_port, 8000}};
+  spec->web = {{"label", "method", model::WebEndpoint::Kind::server_port, 8000,
+                model::WebEndpoint::Callers::token_holders}};
   spec->definition = std::string("\0\xff binary", 9);
   spec->parameters = std::string("\x01\x00", 2);
   catalog::Function function;
@@ -85,6 +86,7 @@ TEST_CASE("a function is the same after a restart") {
   CHECK(live->retry.max_retries == 3);
   CHECK(live->web.at(0).port == 8000);
   CHECK(live->web.at(0).kind == model::WebEndpoint::Kind::server_port);
+  CHECK(live->web.at(0).callers == model::WebEndpoint::Callers::token_holders);
   CHECK(live->definition == std::string("\0\xff binary", 9));
   CHECK(live->parameters == std::string("\x01\x00", 2));
   database->close();

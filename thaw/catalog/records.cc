@@ -83,7 +83,8 @@ Json spec_json(const model::FunctionSpec& f) {
     web.push_back({{"label", w.label},
                    {"method", w.method},
                    {"kind", static_cast<int>(w.kind)},
-                   {"port", w.port}});
+                   {"port", w.port},
+                   {"callers", static_cast<int>(w.callers)}});
   }
   return {{"version", f.version},
           {"workspace", f.workspace},
@@ -150,6 +151,7 @@ model::FunctionSpec spec_from(const Json& json, const Function& function, std::s
     read(item, "method", web.method);
     read_enum(item, "kind", web.kind);
     read(item, "port", web.port);
+    read_enum(item, "callers", web.callers);
     f.web.push_back(std::move(web));
   }
   if (auto parameters = codec::base64_decode(json.value("parameters", std::string()))) {

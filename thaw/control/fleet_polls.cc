@@ -244,6 +244,7 @@ async::Task<std::vector<model::InputId>> Fleet::wait_for_cancels(model::Containe
 async::Task<Fleet::PortLease> Fleet::lease_port(model::FunctionId function, Instant deadline) {
   const std::shared_ptr<Pool> pool = shared_pool(function);
   note_arrival(*pool);
+  const std::uint64_t verdicts_before = pool->start_verdicts;
   while (true) {
     ContainerPtr chosen;  // a frozen one only if all are
     for (const model::ContainerId& id : pool->containers) {
@@ -275,7 +276,11 @@ async::Task<Fleet::PortLease> Fleet::lease_port(model::FunctionId function, Inst
       co_return Error::deadline_exceeded("no container of " + function.str() +
                                          " was ready in time; see `thaw logs --starts`");
     }
-    if (pool->failures > 0 && pool->containers.empty()) {
+    if (pool->stopped) {
+      co_return Error::unavailable("the app was stopped");
+    }
+    if (pool->start_verdicts != verdicts_before) {
+      // Not when no container is left: another request's next try may have begun meanwhile.
       co_return Error::unavailable("the function's container failed to start; see `thaw logs`");
     }
   }

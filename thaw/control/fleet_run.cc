@@ -285,6 +285,7 @@ async::Task<void> Fleet::start_ended_badly(Pool& pool, ContainerPtr container, s
   // Those who wait are told; nobody retries what fails before the first line of their function.
   const Result<void> told = co_await parts_.queue.fail_all(
       container->spec->id, {OutcomeKind::terminated, std::move(payload)});
+  ++pool.start_verdicts;
   pool.port_ready.notify_all();
   co_return told;
 }
@@ -294,6 +295,7 @@ async::Task<void> Fleet::stop_functions(std::vector<model::FunctionId> functions
   for (const model::FunctionId& function : functions) {
     Pool& pool = pool_of(function);
     pool.stopped = true;
+    pool.port_ready.notify_all();
     model::Outcome verdict{OutcomeKind::terminated,
                            parts_.runtime.outcome_payload(OutcomeKind::terminated, message)};
     THAW_CO_TRY_VOID(co_await parts_.queue.fail_all(function, std::move(verdict)));

@@ -40,6 +40,7 @@ struct Fleet::Pool {
   Instant look_at = Instant::max();
   Instant demanded{};  // since when demand is unmet
   std::size_t port_waiters = 0;
+  std::uint64_t start_verdicts = 0;  // failed starts that those who wait were told of
   async::Event port_ready;
   bool stopped = false;
 };

@@ -50,6 +50,7 @@ struct WebEndpoint {
   std::string method;  // name of the class's method; empty for a function
   enum class Kind { event_stream, server_port } kind = Kind::event_stream;
   std::uint16_t port = 0;  // server_port only
+  enum class Callers { anyone, token_holders } callers = Callers::anyone;
 };
 
 enum class NetworkAccess { open, blocked };

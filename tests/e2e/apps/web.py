@@ -29,6 +29,26 @@ def broken():
     raise RuntimeError("broken on purpose")
 
 
+@app.function()
+@modal.asgi_app(requires_proxy_auth=True)
+def locked():
+    from fastapi import FastAPI, Request
+
+    web = FastAPI()
+
+    @web.get("/")
+    async def headers(request: Request):
+        return sorted(request.headers)
+
+    return web
+
+
+@app.function()
+@modal.web_server(8000, startup_timeout=60, requires_proxy_auth=True)
+def locked_files():
+    subprocess.Popen(["python", "-m", "http.server", "8000", "--directory", "/usr/share"])
+
+
 SEEN = []
 
 
@@ -87,6 +107,19 @@ def api():
     async def large(size: int):
         return StreamingResponse(iter([bytes(65536)] * (size // 65536)), media_type="application/x")
 
+    @web.get("/where")
+    async def where(request: Request):
+        return {"url": str(request.url), "url_for": str(request.url_for("where"))}
+
+    inner = FastAPI()
+
+    @inner.get("/")
+    @inner.get("/deep/{rest:path}")
+    async def mounted(rest: str = "top"):
+        return {"mounted": rest}
+
+    web.mount("/inner", inner)
+
     @web.websocket("/talk")
     async def talk(socket: WebSocket):
         await socket.accept()
@@ -108,6 +141,12 @@ def files():
     with open("/srv/www/index.html", "w") as page:
         page.write("<p>served by a program of its own</p>")
     subprocess.Popen(["python", "-m", "http.server", "8000", "--directory", "/srv/www"])
+
+
+@app.function()
+@modal.web_server(8000, startup_timeout=1)
+def never_listens():
+    pass
 
 
 @app.cls()

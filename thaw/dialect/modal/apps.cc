@@ -314,9 +314,12 @@ async::Task<void> stop_app(Context& cx, model::AppId id, std::string why) {
   for (const auto& function : cx.parts.catalog.functions_of(id)) {
     functions.push_back(function->id);
   }
-  std::erase_if(cx.web_labels, [&](const auto& entry) {
+  const std::size_t freed = std::erase_if(cx.web_labels, [&](const auto& entry) {
     return std::find(functions.begin(), functions.end(), entry.second) != functions.end();
   });
+  if (freed > 0) {
+    rebuild_web_labels(cx);  // a label that was taken over goes back to who had it before
+  }
   THAW_CO_TRY_VOID(
       co_await cx.fleet->stop_functions(std::move(functions), "the app was stopped: " + why));
   cx.parts.logs.end(id.str());
@@ -351,13 +354,27 @@ pb::AppLayout layout_of(Context& cx, const model::App& app, const std::string& a
   return layout;
 }
 
+namespace {
+
+WallTime deployed_at(Context& cx, const model::FunctionId& id) {
+  const auto function = cx.parts.catalog.functions.find(id.str());
+  const auto app = function ? cx.parts.catalog.apps.find(function->app.str()) : nullptr;
+  return app ? app->deployed_at : WallTime{};
+}
+
+}  // namespace
+
+// Of several apps that want a label, the one deployed last has it.
 void rebuild_web_labels(Context& cx) {
   for (const auto& [id, function] : cx.parts.catalog.functions.all()) {
     const auto live = function->live();
     const auto app = cx.parts.catalog.apps.find(function->app.str());
     if (live && function->base.empty() && app && app->state != AppState::stopped) {
       for (const auto& web : live->web) {
-        cx.web_labels[web.label] = function->id;
+        const auto [entry, fresh] = cx.web_labels.emplace(web.label, function->id);
+        if (!fresh && deployed_at(cx, entry->second) < app->deployed_at) {
+          entry->second = function->id;
+        }
       }
     }
   }

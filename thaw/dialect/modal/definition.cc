@@ -228,7 +228,8 @@ pb::Function with_options(pb::Function f, const pb::FunctionOptions& o) {
 }
 
 std::string web_label(const std::string& app_name, const std::string& function_name,
-                      const pb::WebhookConfig& config, bool ephemeral) {
+                      const pb::WebhookConfig& config, bool ephemeral,
+                      const std::string& environment) {
   if (config.type() == pb::WEBHOOK_TYPE_UNSPECIFIED) {
     return {};
   }
@@ -236,6 +237,9 @@ std::string web_label(const std::string& app_name, const std::string& function_n
                                                         : slug(config.requested_suffix());
   if (ephemeral) {
     label += config.ephemeral_suffix().empty() ? "-dev" : "-" + slug(config.ephemeral_suffix());
+  }
+  if (!environment.empty()) {
+    label = slug(environment) + "--" + label;
   }
   // A label is one DNS label, so that it can be the first part of a host name.
   constexpr std::size_t longest = 63;

@@ -20,9 +20,11 @@ Result<model::FunctionSpec> spec_from(const pb::Function& definition);
 // Lays a variant's options over the base's definition.
 pb::Function with_options(pb::Function definition, const pb::FunctionOptions& options);
 
-// The label under which a function or method is on the web; empty if it is not.
+// The label under which a function or method is on the web; empty if it is not. `environment` is
+// empty for the default one: an app that is deployed in two has two addresses.
 std::string web_label(const std::string& app_name, const std::string& function_name,
-                      const pb::WebhookConfig& config, bool ephemeral);
+                      const pb::WebhookConfig& config, bool ephemeral,
+                      const std::string& environment);
 std::string web_url(const std::string& authority, const std::string& label);
 
 // What clients learn of a function: from its stored definition, with URLs for this asker.

@@ -108,13 +108,15 @@ TEST_CASE("options replace or add, as the variant asks") {
 
 TEST_CASE("a web label is one DNS label, and says when it is not deployed") {
   pb::WebhookConfig config;
-  CHECK(web_label("my app", "Cls.run", config, false).empty());
+  CHECK(web_label("my app", "Cls.run", config, false, "").empty());
   config.set_type(pb::WEBHOOK_TYPE_FUNCTION);
-  CHECK(web_label("my app", "Cls.run", config, false) == "my-app-cls-run");
-  CHECK(web_label("my app", "f", config, true) == "my-app-f-dev");
+  CHECK(web_label("my app", "Cls.run", config, false, "") == "my-app-cls-run");
+  CHECK(web_label("my app", "f", config, true, "") == "my-app-f-dev");
+  CHECK(web_label("my app", "f", config, false, "Dev") == "dev--my-app-f");
   config.set_requested_suffix("Custom_Label");
-  CHECK(web_label("a", "f", config, false) == "custom-label");
-  CHECK(web_label(std::string(200, 'x'), "f", {}, false).empty());
+  CHECK(web_label("a", "f", config, false, "") == "custom-label");
+  CHECK(web_label("a", "f", config, false, "dev") == "dev--custom-label");
+  CHECK(web_label(std::string(200, 'x'), "f", {}, false, "").empty());
   config.set_requested_suffix(std::string(200, 'x'));
-  CHECK(web_label("a", "f", config, false).size() == 63);
+  CHECK(web_label("a", "f", config, false, "").size() == 63);
 }

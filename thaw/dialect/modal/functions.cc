@@ -20,15 +20,26 @@ bool is_ephemeral(const model::App& app) {
   return app.state == model::AppState::ephemeral || app.state == model::AppState::detached;
 }
 
+// Empty for the default one.
+std::string environment_in_labels(Context& cx, const model::App& app) {
+  const auto usual = cx.parts.catalog.environment(app.workspace, "");
+  const auto own = cx.parts.catalog.environments.find(app.environment.str());
+  return !own || (usual && (*usual)->id == own->id) ? std::string() : own->name;
+}
+
 // Web endpoints of a definition: its own, or those of its class's methods.
-std::vector<model::WebEndpoint> endpoints_of(const pb::Function& f, const model::App& app) {
+std::vector<model::WebEndpoint> endpoints_of(Context& cx, const pb::Function& f,
+                                             const model::App& app) {
+  const std::string environment = environment_in_labels(cx, app);
   std::vector<model::WebEndpoint> endpoints;
   const std::string& app_name = app.name.empty() ? app.description : app.name;
   const auto add = [&](const std::string& method, const std::string& name,
                        const pb::WebhookConfig& config) {
     model::WebEndpoint web;
-    web.label = web_label(app_name, name, config, is_ephemeral(app));
+    web.label = web_label(app_name, name, config, is_ephemeral(app), environment);
     web.method = method;
+    web.callers = config.requires_proxy_auth() ? model::WebEndpoint::Callers::token_holders
+                                               : model::WebEndpoint::Callers::anyone;
     if (config.type() == pb::WEBHOOK_TYPE_WEB_SERVER) {
       web.kind = model::WebEndpoint::Kind::server_port;
       web.port = static_cast<std::uint16_t>(config.web_server_port());
@@ -98,7 +109,7 @@ Task<pb::FunctionPrecreateResponse> precreate(Context& cx, net::GrpcCall& call,
   spec.id = record.id;
   spec.app = app->id;
   spec.name = request.function_name();
-  spec.web = endpoints_of(sketch, *app);
+  spec.web = endpoints_of(cx, sketch, *app);
   sketch.SerializeToString(&spec.definition);
   pb::FunctionPrecreateResponse reply;
   reply.set_function_id(record.id.str());
@@ -159,7 +170,7 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
   spec->app = app->id;
   spec->workspace = app->workspace;
   spec->environment = app->environment;
-  spec->web = endpoints_of(definition, *app);
+  spec->web = endpoints_of(cx, definition, *app);
   THAW_CO_TRY_VOID(check_references(cx, who, *spec));
   // Drafts that were never published make room; the live version stays until the next publication.
   std::erase_if(record.versions,

@@ -21,6 +21,14 @@ namespace {
 
 constexpr std::string_view web_prefix = "/web/";
 
+// How a caller shows a token to an endpoint that asks for one. User code never sees them.
+constexpr std::string_view key_header = "modal-key";
+constexpr std::string_view secret_header = "modal-secret";
+
+bool is_credential(std::string_view header) {
+  return header == key_header || header == secret_header;
+}
+
 void pickle_address(codec::PickleWriter& out, const std::string& address) {
   const std::size_t colon = address.rfind(':');
   int port = 0;
@@ -32,6 +40,7 @@ void pickle_address(codec::PickleWriter& out, const std::string& address) {
 
 // ((scope,), {}) as the container's client unpickles it. Keys: the ASGI specification, HTTP and
 // WebSocket connection scopes, version 2.4.
+// As these say, `path` begins with `root_path`: what an application mounts looks for it there.
 std::string pickled_scope(const net::HttpRequest& request, const std::string& path,
                           const std::string& root_path, bool websocket) {
   codec::PickleWriter out;
@@ -55,6 +64,9 @@ std::string pickled_scope(const net::HttpRequest& request, const std::string& pa
   out.text("query_string").bytes(request.query());
   out.text("headers").begin_list();
   for (const auto& [name, value] : request.headers.fields) {
+    if (is_credential(name)) {
+      continue;
+    }
     out.begin_tuple().bytes(name).bytes(value).end_tuple();
   }
   if (!request.headers.find("host") && !request.authority.empty()) {
@@ -263,7 +275,7 @@ Task<void> serve_events(Context& cx, net::HttpExchange& exchange,
                         std::string path, std::string root_path) {
   const bool websocket = exchange.is_websocket_upgrade();
   pb::FunctionInput input;
-  input.set_args(pickled_scope(exchange.request(), path, root_path, websocket));
+  input.set_args(pickled_scope(exchange.request(), root_path + path, root_path, websocket));
   input.set_data_format(pb::DATA_FORMAT_PICKLE);
   input.set_method_name(web.method);
   model::NewCall call;
@@ -327,12 +339,38 @@ Task<void> serve_port(Context& cx, net::HttpExchange& exchange,
   options.add_headers.add("x-forwarded-for", exchange.request().peer.address.substr(
                                                  0, exchange.request().peer.address.rfind(':')));
   options.add_headers.add("x-forwarded-proto", exchange.request().scheme);
+  for (const std::string_view name : {key_header, secret_header}) {
+    if (exchange.request().headers.find(name)) {
+      options.add_headers.add(std::string(name), "");  // in the place of the caller's own
+    }
+  }
   net::Endpoint endpoint{lease.address, web.port, ""};
   if (lease.level == model::Level::frozen) {
     // The server inside finds that its kept connections are over their time, and closes them.
     cx.parts.http.forget(endpoint);
   }
   co_return co_await cx.parts.http.proxy(exchange, endpoint, options);
+}
+
+// Of an endpoint with requires_proxy_auth: a token of its workspace, in two headers.
+Result<void> admit(Context& cx, const model::FunctionSpec& spec, const model::WebEndpoint& web,
+                   const net::HttpRequest& request) {
+  if (web.callers == model::WebEndpoint::Callers::anyone) {
+    return ok();
+  }
+  const auto key = request.headers.find(key_header);
+  const auto secret = request.headers.find(secret_header);
+  if (!key || !secret) {
+    return Error::unauthenticated(
+        "this endpoint asks for a token: send its id as Modal-Key and its secret as Modal-Secret; "
+        "`thaw token create` makes one");
+  }
+  THAW_TRY(const gateway::Identity who,
+           cx.parts.access.from_token(std::string(*key), std::string(*secret)));
+  if (who.workspace != spec.workspace) {
+    return Error::unauthenticated("the token is of another workspace than this endpoint");
+  }
+  return ok();
 }
 
 }  // namespace
@@ -359,6 +397,10 @@ async::Task<void> serve_web_label(Context& cx, net::HttpExchange& exchange, std:
       continue;
     }
     const model::WebEndpoint endpoint = web;
+    if (const Result<void> admitted = admit(cx, *spec, endpoint, exchange.request()); !admitted) {
+      co_return co_await exchange.answer(401, "application/json",
+                                         error_body(admitted.error().message()));
+    }
     Result<void> outcome;
     if (endpoint.kind == model::WebEndpoint::Kind::server_port) {
       outcome = co_await serve_port(cx, exchange, spec, endpoint, path);
