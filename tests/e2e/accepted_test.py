@@ -16,11 +16,12 @@ server = ThawServer.for_module(config="[server]\ndrain_s = 30\n")
 
 import modal  # noqa: E402
 
-APP = "e2e-accepted"
+APP, PORTS = "e2e-accepted", "e2e-ports"
 
 
 def setUpModule():
     deploy(server, "accepted.py")
+    deploy(server, "ports.py")
 
 
 def batched():
@@ -55,6 +56,9 @@ class Accepted(E2eTest):
         shown = json.loads(server.thaw("ps", "--json", "--data", str(server.data)).stdout)
         return [view for view in shown if view["function"] == name]
 
+    def busy_ports(self):
+        return [view for view in self.running("patient") if view["status"] == "busy"]
+
     def test_1_a_batch_that_fills_for_longer_than_the_window_is_run_once(self):
         task, size = batched().remote(4.0)
         self.assertEqual(size, 1)
@@ -82,16 +86,15 @@ class Accepted(E2eTest):
         self.assertEqual(size, 1)
 
     def test_4_a_request_at_a_port_outlasts_a_new_version(self):
-        url = modal.Function.from_name(APP, "slow").get_web_url()
+        url = modal.Function.from_name(PORTS, "patient").get_web_url()
         request = Request(url, 0)
         request.run()
         self.assertEqual(request.answer, (200, b"done"))
         request = Request(url, 8)
         request.start()
-        [before] = wait_until(lambda: [v for v in self.running("slow") if v["status"] == "busy"],
-                              30, "the request is at the server inside")  # fmt: skip
-        source = server.folder / "accepted.py"
-        source.write_text((APPS / "accepted.py").read_text() + "\n# a new version\n")
+        [before] = wait_until(self.busy_ports, 30, "the request is at the server inside")
+        source = server.folder / "ports.py"
+        source.write_text((APPS / "ports.py").read_text() + "\n# a new version\n")
         server.modal("deploy", source)
         # A new container answers meanwhile, and the old one goes after its answer.
         other = Request(url, 0)
@@ -101,22 +104,36 @@ class Accepted(E2eTest):
         request.join()
         self.assertEqual(request.answer, (200, b"done"))
         old = before["container"]
-        wait_until(lambda: old not in [view["container"] for view in self.running("slow")], 30,
+        wait_until(lambda: old not in [view["container"] for view in self.running("patient")], 30,
                    "the old container is gone")  # fmt: skip
 
     def test_5_a_request_at_a_port_outlasts_sigterm(self):
-        url = modal.Function.from_name(APP, "slow").get_web_url()
+        url = modal.Function.from_name(PORTS, "patient").get_web_url()
         Request(url, 0).run()
         request = Request(url, 5)
         request.start()
-        wait_until(lambda: [v for v in self.running("slow") if v["status"] == "busy"], 30,
-                   "the request is at the server inside")  # fmt: skip
+        wait_until(self.busy_ports, 30, "the request is at the server inside")
         try:
             self.assertEqual(server.stop(), 0)
         finally:
             request.join()
             server.start()
         self.assertEqual(request.answer, (200, b"done"))
+
+    def test_6_a_call_that_runs_outlasts_sigterm(self):
+        plain = modal.Function.from_name(APP, "plain")
+        plain.remote(0)
+        answers = []
+        caller = threading.Thread(target=lambda: answers.append(plain.remote(5)))
+        caller.start()
+        busy = wait_until(lambda: [v for v in self.running("plain") if v["status"] == "busy"], 30,
+                          "the call runs")  # fmt: skip
+        try:
+            self.assertEqual(server.stop(), 0)
+        finally:
+            caller.join()
+            server.start()
+        self.assertEqual(answers, [busy[0]["container"]])
 
 
 if __name__ == "__main__":

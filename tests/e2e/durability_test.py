@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What was acknowledged survives: a container killed, the server killed, a restart."""
+import json
 import os
 import re
 import signal
@@ -33,10 +34,20 @@ def spawn_and_see_it_run(mark):
 class Durability(E2eTest):
     server = server
 
+    def assert_ran_twice(self, call):
+        """By the server's own record: the output that is kept is of the second attempt."""
+        shown = server.thaw("ps", "--call", call.object_id, "--json", "--data", str(server.data))
+        record = json.loads(shown.stdout)
+        self.assertTrue(record["durable"])
+        self.assertEqual((record["inputs"], record["unfinished"]), (1, 0))
+        [output] = record["outputs"]
+        self.assertEqual((output["attempts"], output["outcome"]), (2, "success"))
+
     def test_a_call_whose_container_is_killed_runs_again(self):
         call, first, pid = spawn_and_see_it_run("container")
         os.kill(pid, signal.SIGKILL)
         self.assertNotEqual(call.get(timeout=CALL_TIMEOUT), first)
+        self.assert_ran_twice(call)
         wait_until(lambda: not environment_of(pid), 10, "the killed process is reaped")
 
     def test_a_call_survives_the_servers_death(self):
@@ -44,6 +55,7 @@ class Durability(E2eTest):
         server.kill()
         server.start()
         self.assertNotEqual(call.get(timeout=CALL_TIMEOUT), first)
+        self.assert_ran_twice(call)
         self.assertEqual(environment_of(pid), {}, "a container of the dead server lives on")
 
     def test_many_acknowledged_calls_survive_the_servers_death(self):

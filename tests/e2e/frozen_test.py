@@ -111,6 +111,8 @@ class Frozen(E2eTest):
         self.assertGreater(metric("thaw_answers_total", level="L1"), before)
         view = views()[task]
         self.assertGreater(view["seconds"]["frozen"], 1.5)
+        spared = view["metered"]["memory_s"] - view["metered"]["processor_s"]
+        self.assertAlmostEqual(spared, view["seconds"]["frozen"], delta=0.01)
         self.assertGreater(view["stages_ms"]["thaw"], 0)
         self.assertGreater(metric("thaw_container_seconds_total", state="frozen"), 1.5)
 

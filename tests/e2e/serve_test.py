@@ -11,9 +11,11 @@ import time
 
 from thaw_server import THAW_BIN, E2eTest, ThawServer, deploy, descendants_of, main, wait_until
 
+RUN = pathlib.Path("/run/thaw")
+
 
 def machine_state():
-    """What a server must not leave behind: mounts, links, cgroups, firewall tables, rules."""
+    """What a server must not leave behind: mounts, links, cgroups, firewall tables, files."""
     mounts = {line.split()[4] for line in open("/proc/self/mountinfo")}
     links = set(os.listdir("/sys/class/net"))
     cgroups = set()
@@ -21,6 +23,7 @@ def machine_state():
         if "thaw" in folder:
             cgroups.add(folder)
     tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout
+    files = {str(path) for path in RUN.glob("**/*")} - {str(RUN / "lock")}  # which others may hold
     forward = pathlib.Path("/proc/sys/net/ipv4/ip_forward").read_text().strip()
     return {
         "mounts": mounts,
@@ -28,6 +31,7 @@ def machine_state():
         "cgroups": cgroups,
         "tables": set(tables.splitlines()),
         "forwarding": {forward},
+        "files": files,
     }
 
 
@@ -125,6 +129,13 @@ class Leftovers(E2eTest):
             time.sleep(0.2)
         self.assertEqual(left_behind(before), {})
 
+    def assert_at_rest(self, data):
+        """The data folder holds what is durable, and nothing of a running server."""
+        left = [path for path in data.glob("sandboxes/*") if path.name not in ("instances", "lock")]
+        self.assertEqual(left, [])
+        self.assertEqual([path for path in data.glob("*") if path.is_socket()], [])
+        self.assertEqual(list((data / "snapshots").glob("staging/*")), [])
+
     def test_a_clean_stop_leaves_nothing_behind(self):
         before = machine_state()
         server = self.start_with_a_container()
@@ -133,6 +144,7 @@ class Leftovers(E2eTest):
         alive = [pid for pid in family if os.path.exists(f"/proc/{pid}")]
         self.assertEqual(alive, [])
         self.assert_nothing_left(before)
+        self.assert_at_rest(server.data)
         server.close()
 
     def test_the_next_start_cleans_up_after_a_kill(self):
@@ -148,6 +160,7 @@ class Leftovers(E2eTest):
         )  # fmt: skip
         self.assertEqual(server.stop(), 0)
         self.assert_nothing_left(before)
+        self.assert_at_rest(server.data)
         server.close()
 
 

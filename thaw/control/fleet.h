@@ -40,6 +40,7 @@ struct FleetOptions {
   std::uint64_t default_memory_bytes = 0;  // limit for functions that ask for none; 0: none
   Duration stop_grace = 30s;               // exit hooks of a container that ends by itself
   Duration interrupt_grace = 5s;           // of one that is told to end while it works
+  std::size_t max_port_waiters = 1000;     // requests that wait for a port, of each function
   std::size_t kept_starts = 500;           // finished containers remembered for people
   FreezerOptions freezer;
   // For functions whose user named no window.
@@ -160,8 +161,15 @@ class Fleet {
     std::string address;
     model::Level level = model::Level::warm;  // what the container was when it got the request
   };
+  // If one is free at this moment.
+  std::optional<PortLease> try_lease_port(const model::FunctionId& function);
+  // Waits for one. resource_exhausted: too many wait; deadline_exceeded; unavailable: the app or
+  // the server is stopping; failed_precondition: the start failed, with the payload of it as
+  // message.
   async::Task<PortLease> lease_port(model::FunctionId function, Instant deadline);
   void return_port(const PortLease& lease);
+  // A request at a port was ended at its time limit.
+  void note_timeout() { ++counters_.input_timeouts; }
 
   std::vector<ContainerView> containers() const;
   std::vector<ContainerView> finished_starts() const;  // oldest first
@@ -189,6 +197,7 @@ class Fleet {
   void update_status(Container& container);
   // Before the container is given work: what it is at this moment.
   model::Level awaken(Container& container);
+  std::optional<PortLease> free_port(Pool& pool);
   std::vector<queue::LeasedInput> lease(Container& container, std::size_t most);
   async::Task<void> park(Pool& pool, ContainerPtr container, Instant until);
 

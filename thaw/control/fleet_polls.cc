@@ -241,25 +241,41 @@ async::Task<std::vector<model::InputId>> Fleet::wait_for_cancels(model::Containe
   co_return std::exchange(container->cancels, {});
 }
 
+std::optional<Fleet::PortLease> Fleet::try_lease_port(const model::FunctionId& function) {
+  Pool& pool = pool_of(function);
+  note_arrival(pool);
+  return free_port(pool);
+}
+
+std::optional<Fleet::PortLease> Fleet::free_port(Pool& pool) {
+  ContainerPtr chosen;  // a frozen one only if all are
+  for (const model::ContainerId& id : pool.containers) {
+    const ContainerPtr container = find(id);
+    if (container->reached_ready && !container->stopping() && container->running &&
+        container->proxied < slots(container->spec->scaling) &&
+        (!chosen || chosen->frozen == Container::Frozen::yes)) {
+      chosen = container;
+    }
+  }
+  if (!chosen) {
+    return std::nullopt;
+  }
+  const model::Level level = awaken(*chosen);
+  ++chosen->proxied;
+  update_status(*chosen);
+  return PortLease{chosen->id, chosen->running->sandbox().address(), level};
+}
+
 async::Task<Fleet::PortLease> Fleet::lease_port(model::FunctionId function, Instant deadline) {
   const std::shared_ptr<Pool> pool = shared_pool(function);
-  note_arrival(*pool);
   const std::uint64_t verdicts_before = pool->start_verdicts;
+  if (pool->port_waiters >= options_.max_port_waiters) {
+    co_return Error::resource_exhausted(std::to_string(pool->port_waiters) +
+                                        " requests wait for a container already");
+  }
   while (true) {
-    ContainerPtr chosen;  // a frozen one only if all are
-    for (const model::ContainerId& id : pool->containers) {
-      const ContainerPtr container = find(id);
-      if (container->reached_ready && !container->stopping() && container->running &&
-          container->proxied < slots(container->spec->scaling) &&
-          (!chosen || chosen->frozen == Container::Frozen::yes)) {
-        chosen = container;
-      }
-    }
-    if (chosen) {
-      const model::Level level = awaken(*chosen);
-      ++chosen->proxied;
-      update_status(*chosen);
-      co_return PortLease{chosen->id, chosen->running->sandbox().address(), level};
+    if (const std::optional<PortLease> lease = free_port(*pool)) {
+      co_return *lease;
     }
     if (pool->demanded == Instant{}) {
       pool->demanded = monotonic_now();
@@ -270,18 +286,25 @@ async::Task<Fleet::PortLease> Fleet::lease_port(model::FunctionId function, Inst
     const Result<bool> notified = co_await pool->port_ready.wait(deadline);
     --pool->port_waiters;
     if (!notified) {
+      pool->port_ready.notify_one();  // whom it was to wake, if it was to wake this one
+      if (shutting_down_) {
+        co_return Error::unavailable("the server is stopping");
+      }
       co_return notified.error();
     }
     if (!*notified) {
-      co_return Error::deadline_exceeded("no container of " + function.str() +
-                                         " was ready in time; see `thaw logs --starts`");
+      co_return Error::deadline_exceeded(
+          "no container of the function was ready in time; see `thaw logs --starts`");
     }
     if (pool->stopped) {
       co_return Error::unavailable("the app was stopped");
     }
+    if (shutting_down_) {
+      co_return Error::unavailable("the server is stopping");
+    }
     if (pool->start_verdicts != verdicts_before) {
       // Not when no container is left: another request's next try may have begun meanwhile.
-      co_return Error::unavailable("the function's container failed to start; see `thaw logs`");
+      co_return Error::failed_precondition(pool->last_verdict);
     }
   }
 }

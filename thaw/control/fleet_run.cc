@@ -283,6 +283,7 @@ async::Task<void> Fleet::start_ended_badly(Pool& pool, ContainerPtr container, s
     payload = parts_.runtime.outcome_payload(OutcomeKind::failure, text);
   }
   // Those who wait are told; nobody retries what fails before the first line of their function.
+  pool.last_verdict = payload;
   const Result<void> told = co_await parts_.queue.fail_all(
       container->spec->id, {OutcomeKind::terminated, std::move(payload)});
   ++pool.start_verdicts;
@@ -329,6 +330,9 @@ async::Task<void> Fleet::stop_functions(std::vector<model::FunctionId> functions
 
 async::Task<void> Fleet::shut_down(Instant deadline) {
   shutting_down_ = true;
+  for (const auto& [function, pool] : pools_) {
+    pool->port_ready.notify_all();
+  }
   for (const auto& [id, container] : containers_) {
     const Duration left = std::max<Duration>(Duration::zero(), deadline - monotonic_now());
     stop(*container, StopReason::shutdown, container->for_snapshot ? Duration::zero() : left);

@@ -257,3 +257,13 @@ TEST_CASE("the clock of a container adds up the time in each state") {
   CHECK(times.at(Status::frozen) == 30s);
   CHECK(!times.contains(Status::stopped));
 }
+
+TEST_CASE("frozen seconds are metered as memory only") {
+  const Metered sum = metered({{Status::starting, 2s},
+                               {Status::warm, 4s},
+                               {Status::busy, 8s},
+                               {Status::frozen, 16s},
+                               {Status::stopping, 1s}});
+  CHECK(sum.processor == 15s);
+  CHECK(sum.memory == 31s);
+}

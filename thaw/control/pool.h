@@ -41,6 +41,7 @@ struct Fleet::Pool {
   Instant demanded{};  // since when demand is unmet
   std::size_t port_waiters = 0;
   std::uint64_t start_verdicts = 0;  // failed starts that those who wait were told of
+  std::string last_verdict;          // what they were told: a payload of the dialect's
   async::Event port_ready;
   bool stopped = false;
 };

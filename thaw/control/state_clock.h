@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// StateClock: how long a container was in each of its states. It is what usage is counted from:
-// busy and warm seconds cost processor and memory, frozen ones memory only. The sum of all is the
-// container's life; the clock is monotonic and given from outside.
+// StateClock: how long a container was in each of its states, and what of it is metered. The sum of
+// all states is the container's life; the clock is monotonic and given from outside.
 #pragma once
 
 #include <map>
@@ -16,6 +15,21 @@ enum class Status { starting, warm, frozen, busy, stopping, stopped };
 std::string_view status_name(Status status);
 
 using StateTimes = std::map<Status, Duration>;
+
+// What a container is charged for: it holds its memory as long as it lives, and its share of the
+// processor except while it is frozen.
+struct Metered {
+  Duration processor{};
+  Duration memory{};
+};
+inline Metered metered(const StateTimes& times) {
+  Metered sum;
+  for (const auto& [status, time] : times) {
+    sum.memory += time;
+    sum.processor += status == Status::frozen ? Duration::zero() : time;
+  }
+  return sum;
+}
 
 class StateClock {
  public:

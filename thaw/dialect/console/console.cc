@@ -36,7 +36,10 @@ Json stages_of(const control::ContainerView& view) {
       {"thaw", view.thaw_time == Duration::zero() ? Json(nullptr) : Json(to_ms(view.thaw_time))}};
 }
 
-// Frozen seconds cost memory only, the others processor time too.
+Json metered_of(const control::Metered& metered) {
+  return {{"processor_s", to_seconds(metered.processor)}, {"memory_s", to_seconds(metered.memory)}};
+}
+
 Json seconds_of(const control::StateTimes& times) {
   Json seconds = Json::object();
   for (const auto status : counted_states) {
@@ -74,6 +77,7 @@ Json json_of(const catalog::Catalog& catalog, const control::ContainerView& view
           {"pid", view.pid},
           {"end", view.end},
           {"seconds", seconds_of(view.times)},
+          {"metered", metered_of(control::metered(view.times))},
           {"stages_ms", stages_of(view)}};
 }
 
@@ -331,13 +335,18 @@ Task<void> Console::serve_metrics(net::HttpExchange& exchange) {
     text.sample(by_status[name], {{"status", name}});
   }
   text.metric("thaw_container_seconds_total", MetricType::counter,
-              "Seconds that containers spent in each state; frozen ones cost memory only.");
+              "Seconds that containers spent in each state.");
   const control::StateTimes times = parts_.fleet.container_times();
   for (const Status status : counted_states) {
     const auto found = times.find(status);
     text.sample(found == times.end() ? 0.0 : to_seconds(found->second),
                 {{"state", control::status_name(status)}});
   }
+  const control::Metered metered = control::metered(times);
+  text.metric("thaw_metered_seconds_total", MetricType::counter,
+              "Container seconds by what they hold; frozen ones hold memory only.");
+  text.sample(to_seconds(metered.processor), {{"resource", "processor"}});
+  text.sample(to_seconds(metered.memory), {{"resource", "memory"}});
   text.metric("thaw_answers_total", MetricType::counter,
               "Answered calls and web requests, by what their container was before.");
   for (const auto level : {model::Level::warm, model::Level::frozen, model::Level::forked,
