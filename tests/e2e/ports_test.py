@@ -40,11 +40,15 @@ def answer(url):
         return error.code, json.load(error)["error"]
 
 
+callers = []  # all that there were
+
+
 class Caller:
     """A connection that has asked and waits."""
 
     def __init__(self, url):
         self.socket = socket.create_connection(("127.0.0.1", server.port))
+        callers.append(self)
         path = urllib.parse.urlparse(url).path
         self.socket.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
 
@@ -63,8 +67,12 @@ class Caller:
 class Ports(E2eTest):
     server = server
 
+    def tearDown(self):
+        while callers:
+            callers.pop().leave()
+
     def starts_of(self, name):
-        return [start for start in ladder.starts() if start["function"] == name]
+        return {start["container"] for start in ladder.starts() if start["function"] == name}
 
     def test_1_a_module_that_cannot_be_imported_is_told_to_all_who_wait(self):
         url = url_of("e2e-ports-broken", "broken")
@@ -102,21 +110,17 @@ class Ports(E2eTest):
             raise unittest.SkipTest(f"only {hard} files may be open")
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
         url = url_of("e2e-ports", "slow_to_start")
-        callers = [Caller(url) for _ in range(MOST_WAITING)]
+        waiting = [Caller(url) for _ in range(MOST_WAITING)]
         one_more = Caller(url)
         self.assertEqual(one_more.status(CALL_TIMEOUT), 429)
-        self.assertIsNone(callers[0].status(0.5))
+        self.assertIsNone(waiting[0].status(0.5))
         # One that leaves makes room.
-        for caller in callers[1:]:
-            caller.leave()
-        one_more.leave()
+        waiting[1].leave()
+        time.sleep(1)
         another = Caller(url)
         self.assertIsNone(another.status(2))
-        callers = [callers[0], another]
         server.modal("app", "stop", "e2e-ports", "--yes")
-        self.assertEqual([caller.status(20) for caller in callers], [503, 503])
-        for caller in callers:
-            caller.leave()
+        self.assertEqual([caller.status(20) for caller in (waiting[0], another)], [503, 503])
 
 
 if __name__ == "__main__":

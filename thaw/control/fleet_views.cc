@@ -41,6 +41,9 @@ std::size_t Fleet::running_count(const model::FunctionId& function) const {
 std::vector<ContainerView> Fleet::containers() const {
   std::vector<ContainerView> views;
   for (const auto& [id, c] : containers_) {
+    if (c->status == Status::stopped) {  // it is among the finished ones, and being removed
+      continue;
+    }
     ContainerView view{id,
                        c->spec,
                        c->status,

@@ -337,9 +337,8 @@ class PortWait {
       co_return *free;
     }
     waits_ = tasks_.start("wait for a port", wait());
-    watches_ = tasks_.start("port request's caller", watch());
-    if (!waits_.running()) {
-      watches_.cancel();
+    if (!over_) {
+      watches_ = tasks_.start("port request's caller", watch());
     }
     const Result<bool> joined = co_await tasks_.join(Instant::max());
     if (!joined) {
@@ -356,6 +355,7 @@ class PortWait {
  private:
   Task<void> wait() {
     outcome_ = co_await cx_.fleet->lease_port(spec_.id, monotonic_now() + spec_.startup_timeout);
+    over_ = true;
     watches_.cancel();
     co_return ok();
   }
@@ -370,6 +370,7 @@ class PortWait {
   net::HttpExchange& exchange_;
   const model::FunctionSpec& spec_;
   Result<control::Fleet::PortLease> outcome_ = Error::cancelled("the caller has left");
+  bool over_ = false;
   async::TaskGroup::Handle waits_;
   async::TaskGroup::Handle watches_;
   async::TaskGroup tasks_;
