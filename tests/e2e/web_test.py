@@ -99,6 +99,16 @@ class Functions(E2eTest):
         seen = fetch_json(url_of("locked"), headers=token)
         self.assertFalse({"modal-key", "modal-secret"} & set(seen), "user code sees the token")
 
+    def test_the_query_names_the_parameters_of_a_class(self):
+        url = f"{server.url}/web/e2e-web-greeter-greet"
+        self.assertEqual(fetch_json(url + "?name=J%C3%B6rg+B."), {"greeting": "hello Jörg B."})
+        self.assertEqual(fetch_json(url + "?name=a&times=2"), {"greeting": "hello ahello a"})
+        for query, named in (("", "name"), ("?name=a&times=x", "times")):
+            with self.assertRaises(urllib.error.HTTPError) as caught:
+                fetch(url + query)
+            self.assertEqual(caught.exception.code, 400)
+            self.assertIn(f"'{named}'", json.load(caught.exception)["error"])
+
     def test_each_environment_has_its_own_address(self):
         server.modal("environment", "create", "web-staging")
         deploy(server, "web.py", env={"MODAL_ENVIRONMENT": "web-staging"})

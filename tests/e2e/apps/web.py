@@ -150,6 +150,16 @@ def never_listens():
 
 
 @app.cls()
+class Greeter:
+    name: str = modal.parameter()
+    times: int = modal.parameter(default=1)
+
+    @modal.fastapi_endpoint()
+    def greet(self):
+        return {"greeting": f"hello {self.name}" * self.times}
+
+
+@app.cls()
 class Model:
     @modal.enter()
     def load(self):
