@@ -33,7 +33,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 28> features
     {"FunctionGetCallGraph", "call graphs"},
     {"Image", "named images"},
     {"Workspace", "workspace administration"},
-    {"WebhookToken", "proxy authentication of web endpoints"},
+    {"WebhookToken", "tokens of web endpoints (use `thaw token create`)"},
     {"Cluster", "clusters"},
     {"Endpoint", "hosted model endpoints"},
     {"Proxy", "proxies"},
