@@ -170,6 +170,14 @@ class Asgi(E2eTest):
             fetch_json(url + "/where?x=1"), {"url": url + "/where?x=1", "url_for": url + "/where"}
         )
 
+    def test_a_redirect_stays_inside_of_the_app(self):
+        url = url_of("api")
+        whole = url + "/where?x=1"
+        full_path = urllib.parse.urlsplit(whole).path + "?x=1"
+        for to in ("/where?x=1", full_path, "where?x=1", whole):
+            found = fetch_json(f"{url}/elsewhere?to={urllib.parse.quote(to)}")
+            self.assertEqual(found["url"], url + "/where?x=1", to)
+
     def test_bodies_of_many_megabytes_go_both_ways(self):
         found = fetch_json(url_of("api") + "/echo/large", bytes(8 << 20))
         self.assertEqual(found["length"], 8 << 20)

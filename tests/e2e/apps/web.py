@@ -79,7 +79,7 @@ def api():
     import asyncio
 
     from fastapi import FastAPI, Request, WebSocket
-    from fastapi.responses import StreamingResponse
+    from fastapi.responses import RedirectResponse, StreamingResponse
 
     web = FastAPI()
 
@@ -110,6 +110,10 @@ def api():
     @web.get("/where")
     async def where(request: Request):
         return {"url": str(request.url), "url_for": str(request.url_for("where"))}
+
+    @web.get("/elsewhere")
+    async def elsewhere(to: str):
+        return RedirectResponse(to)
 
     inner = FastAPI()
 

@@ -175,6 +175,17 @@ net::Headers headers_from(const google::protobuf::RepeatedPtrField<std::string>&
   return headers;
 }
 
+// An application believes that it has a host of its own: where it sends its caller to is below its
+// root path, unless it says otherwise.
+void keep_below(const std::string& root_path, net::Headers& headers) {
+  for (auto& [name, value] : headers.fields) {
+    const bool own_path = value.starts_with('/') && !value.starts_with("//");
+    if (name == "location" && own_path && !value.starts_with(web_prefix) && !root_path.empty()) {
+      value.insert(0, root_path);
+    }
+  }
+}
+
 std::string error_body(const std::string& text) {
   return codec::dump_json({{"error", text}}) + "\n";
 }
@@ -184,7 +195,7 @@ int status_of(const pb::GenericResult& result) {
 }
 
 Task<void> answer_http(net::HttpExchange& exchange, std::shared_ptr<WebRequest> web,
-                       const pb::FunctionGetOutputsItem& last) {
+                       std::string root_path, const pb::FunctionGetOutputsItem& last) {
   while (true) {
     THAW_CO_TRY(std::optional<pb::Asgi> event,
                 co_await web->from_container.receive(Instant::max()));
@@ -193,8 +204,10 @@ Task<void> answer_http(net::HttpExchange& exchange, std::shared_ptr<WebRequest> 
     }
     if (event->has_http_response_start()) {
       const auto& start = event->http_response_start();
-      THAW_CO_TRY_VOID(co_await exchange.respond(static_cast<int>(start.status()),
-                                                 headers_from(start.headers())));
+      net::Headers headers = headers_from(start.headers());
+      keep_below(root_path, headers);
+      THAW_CO_TRY_VOID(
+          co_await exchange.respond(static_cast<int>(start.status()), std::move(headers)));
     } else if (event->has_http_response_body()) {
       auto& body = *event->mutable_http_response_body();
       const bool more = body.more_body();
@@ -302,7 +315,7 @@ Task<void> serve_events(Context& cx, net::HttpExchange& exchange,
     outcome = co_await answer_socket(cx, exchange, request, last);
   } else {
     tasks.start("web request's body", pump_body(cx, id, exchange, request));
-    outcome = co_await answer_http(exchange, request, last);
+    outcome = co_await answer_http(exchange, request, std::move(root_path), last);
   }
   co_await async::forget_cancellation();
   request->to_container.close();
