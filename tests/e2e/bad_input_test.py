@@ -47,6 +47,16 @@ class Callers(E2eTest):
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("e2e-absent", done.stdout + done.stderr)
 
+    def test_what_is_not_served_is_named_and_not_passed_over(self):
+        for feature, options in (
+            ("schedules", {"schedule": modal.Period(hours=1)}),
+            ("restrict_modal_access", {"restrict_modal_access": True}),
+        ):
+            app = modal.App("e2e-not-served")
+            app.function(serialized=True, name="f", **options)(lambda: 1)
+            with self.assertRaisesRegex(Exception, feature):
+                app.deploy()
+
     def test_wrong_arguments_are_the_functions_own_type_error(self):
         with self.assertRaises(TypeError):
             function("still_fine").remote()

@@ -60,6 +60,7 @@ class Calls(E2eTest):
         with self.assertRaises(Exception) as caught:
             call.get(timeout=30)
         self.assertNotIsInstance(caught.exception, TimeoutError)
+        self.assertIn("cancelled", str(caught.exception))
 
     def test_map_keeps_the_order_of_its_inputs(self):
         results = list(function("square").map(range(200)))

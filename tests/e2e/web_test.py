@@ -99,6 +99,16 @@ class Functions(E2eTest):
         seen = fetch_json(url_of("locked"), headers=token)
         self.assertFalse({"modal-key", "modal-secret"} & set(seen), "user code sees the token")
 
+    def test_the_query_names_the_parameters_of_a_class(self):
+        url = f"{server.url}/web/e2e-web-greeter-greet"
+        self.assertEqual(fetch_json(url + "?name=J%C3%B6rg+B."), {"greeting": "hello Jörg B."})
+        self.assertEqual(fetch_json(url + "?name=a&times=2"), {"greeting": "hello ahello a"})
+        for query, named in (("", "name"), ("?name=a&times=x", "times")):
+            with self.assertRaises(urllib.error.HTTPError) as caught:
+                fetch(url + query)
+            self.assertEqual(caught.exception.code, 400)
+            self.assertIn(f"'{named}'", json.load(caught.exception)["error"])
+
     def test_each_environment_has_its_own_address(self):
         server.modal("environment", "create", "web-staging")
         deploy(server, "web.py", env={"MODAL_ENVIRONMENT": "web-staging"})
@@ -159,6 +169,14 @@ class Asgi(E2eTest):
         self.assertEqual(
             fetch_json(url + "/where?x=1"), {"url": url + "/where?x=1", "url_for": url + "/where"}
         )
+
+    def test_a_redirect_stays_inside_of_the_app(self):
+        url = url_of("api")
+        whole = url + "/where?x=1"
+        full_path = urllib.parse.urlsplit(whole).path + "?x=1"
+        for to in ("/where?x=1", full_path, "where?x=1", whole):
+            found = fetch_json(f"{url}/elsewhere?to={urllib.parse.quote(to)}")
+            self.assertEqual(found["url"], url + "/where?x=1", to)
 
     def test_bodies_of_many_megabytes_go_both_ways(self):
         found = fetch_json(url_of("api") + "/echo/large", bytes(8 << 20))

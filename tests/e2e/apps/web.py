@@ -79,7 +79,7 @@ def api():
     import asyncio
 
     from fastapi import FastAPI, Request, WebSocket
-    from fastapi.responses import StreamingResponse
+    from fastapi.responses import RedirectResponse, StreamingResponse
 
     web = FastAPI()
 
@@ -110,6 +110,10 @@ def api():
     @web.get("/where")
     async def where(request: Request):
         return {"url": str(request.url), "url_for": str(request.url_for("where"))}
+
+    @web.get("/elsewhere")
+    async def elsewhere(to: str):
+        return RedirectResponse(to)
 
     inner = FastAPI()
 
@@ -147,6 +151,16 @@ def files():
 @modal.web_server(8000, startup_timeout=1)
 def never_listens():
     pass
+
+
+@app.cls()
+class Greeter:
+    name: str = modal.parameter()
+    times: int = modal.parameter(default=1)
+
+    @modal.fastapi_endpoint()
+    def greet(self):
+        return {"greeting": f"hello {self.name}" * self.times}
 
 
 @app.cls()

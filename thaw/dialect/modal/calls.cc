@@ -281,6 +281,10 @@ pb::GenericResult platform_result(model::OutcomeKind kind, const std::string& me
 model::Outcome outcome_of(const pb::FunctionPutOutputsItem& item, const model::ContainerId& id) {
   pb::FunctionGetOutputsItem out;
   *out.mutable_result() = item.result();
+  if (out.result().status() == pb::GenericResult::GENERIC_STATUS_TERMINATED &&
+      out.result().exception().empty()) {
+    out.mutable_result()->set_exception("the call was cancelled");  // the container gives no text
+  }
   out.set_data_format(item.data_format());
   out.set_input_started_at(item.input_started_at());
   out.set_output_created_at(item.output_created_at());

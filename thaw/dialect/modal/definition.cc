@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 
+#include "thaw/codec/encoding.h"
+#include "thaw/codec/utf8.h"
 #include "thaw/worker/volume_paths.h"
 
 namespace thaw::dialect::modal {
@@ -143,6 +146,11 @@ Result<model::FunctionSpec> spec_from(const pb::Function& f) {
   if (f.cloud_bucket_mounts_size() > 0) {
     return Error::unimplemented("cloud bucket mounts are not served by this version of Thaw");
   }
+  if (f.untrusted()) {
+    return Error::unimplemented(
+        "restrict_modal_access is not served by this version of Thaw: the container of " +
+        spec.name + " would keep its access");
+  }
   spec.image = model::ImageId(f.image_id());
   for (const std::string& id : f.mount_ids()) {
     spec.mounts.emplace_back(id);
@@ -244,6 +252,98 @@ std::string web_label(const std::string& app_name, const std::string& function_n
   // A label is one DNS label, so that it can be the first part of a host name.
   constexpr std::size_t longest = 63;
   return label.substr(0, longest);
+}
+
+namespace {
+
+std::optional<std::string> query_parameter(std::string_view query, std::string_view name) {
+  while (!query.empty()) {
+    const std::string_view pair = query.substr(0, query.find('&'));
+    query.remove_prefix(std::min(query.size(), pair.size() + 1));
+    const std::size_t equals = pair.find('=');
+    if (equals != std::string_view::npos && codec::percent_decode(pair.substr(0, equals)) == name) {
+      std::string value(pair.substr(equals + 1));
+      std::replace(value.begin(), value.end(), '+', ' ');
+      return codec::percent_decode(value);
+    }
+  }
+  return std::nullopt;
+}
+
+Result<void> read_value(const std::string& text, pb::ClassParameterValue& out) {
+  const auto wrong = [&](std::string_view type) {
+    return Error::invalid_argument("the class parameter '" + out.name() + "' is no " +
+                                   std::string(type));
+  };
+  switch (out.type()) {
+    case pb::PARAM_TYPE_STRING:
+      if (codec::valid_utf8(text) != text) {
+        return wrong("UTF-8 text");
+      }
+      out.set_string_value(text);
+      return ok();
+    case pb::PARAM_TYPE_BYTES: out.set_bytes_value(text); return ok();
+    case pb::PARAM_TYPE_BOOL:
+      if (text != "true" && text != "True" && text != "1" && !is_off(text)) {
+        return wrong("bool: true or false");
+      }
+      out.set_bool_value(!is_off(text));
+      return ok();
+    case pb::PARAM_TYPE_INT: {
+      std::int64_t number = 0;
+      const char* end = text.data() + text.size();
+      const auto [stop, failure] = std::from_chars(text.data(), end, number);
+      if (failure != std::errc{} || stop != end) {
+        return wrong("integer");
+      }
+      out.set_int_value(number);
+      return ok();
+    }
+    default: return wrong("text, integer, bool or bytes, and cannot be given in a URL");
+  }
+}
+
+Result<void> read_default(const pb::ClassParameterSpec& parameter, pb::ClassParameterValue& out) {
+  switch (parameter.default_oneof_case()) {
+    case pb::ClassParameterSpec::kStringDefault:
+      out.set_string_value(parameter.string_default());
+      return ok();
+    case pb::ClassParameterSpec::kIntDefault:
+      out.set_int_value(parameter.int_default());
+      return ok();
+    case pb::ClassParameterSpec::kBytesDefault:
+      out.set_bytes_value(parameter.bytes_default());
+      return ok();
+    case pb::ClassParameterSpec::kBoolDefault:
+      out.set_bool_value(parameter.bool_default());
+      return ok();
+    case pb::ClassParameterSpec::kPickleDefault:
+      out.set_pickle_value(parameter.pickle_default());
+      return ok();
+    case pb::ClassParameterSpec::DEFAULT_ONEOF_NOT_SET: break;
+  }
+  return Error::invalid_argument("the query lacks the class parameter '" + parameter.name() + "'");
+}
+
+}  // namespace
+
+Result<std::optional<std::string>> parameters_in_query(const pb::Function& definition,
+                                                       std::string_view query) {
+  pb::ClassParameterSet set;
+  bool named = false;
+  for (const pb::ClassParameterSpec& parameter : definition.class_parameter_info().schema()) {
+    pb::ClassParameterValue& value = *set.add_parameters();
+    value.set_name(parameter.name());
+    const pb::ParameterType full = parameter.full_type().base_type();
+    value.set_type(full == pb::PARAM_TYPE_UNSPECIFIED ? parameter.type() : full);
+    if (const auto text = query_parameter(query, parameter.name())) {
+      THAW_TRY_VOID(read_value(*text, value));
+      named = true;
+    } else {
+      THAW_TRY_VOID(read_default(parameter, value));
+    }
+  }
+  return named ? std::optional(set.SerializeAsString()) : std::nullopt;
 }
 
 std::string web_url(const std::string& authority, const std::string& label) {

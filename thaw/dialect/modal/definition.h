@@ -25,6 +25,10 @@ pb::Function with_options(pb::Function definition, const pb::FunctionOptions& op
 std::string web_label(const std::string& app_name, const std::string& function_name,
                       const pb::WebhookConfig& config, bool ephemeral,
                       const std::string& environment);
+// The class's parameters that a web request's query names, serialised as the client would; nullopt
+// if it names none. invalid_argument names one that is missing or no value of its type.
+Result<std::optional<std::string>> parameters_in_query(const pb::Function& definition,
+                                                       std::string_view query);
 std::string web_url(const std::string& authority, const std::string& label);
 
 // What clients learn of a function: from its stored definition, with URLs for this asker.

@@ -120,3 +120,31 @@ TEST_CASE("a web label is one DNS label, and says when it is not deployed") {
   config.set_requested_suffix(std::string(200, 'x'));
   CHECK(web_label("a", "f", config, false, "").size() == 63);
 }
+
+TEST_CASE("a query names parameters of a class, and the rest are the defaults") {
+  pb::Function f;
+  pb::ClassParameterSpec& name = *f.mutable_class_parameter_info()->add_schema();
+  name.set_name("name");
+  name.set_type(pb::PARAM_TYPE_STRING);
+  pb::ClassParameterSpec& count = *f.mutable_class_parameter_info()->add_schema();
+  count.set_name("count");
+  count.mutable_full_type()->set_base_type(pb::PARAM_TYPE_INT);
+  count.set_int_default(3);
+  const auto parameters = parameters_in_query(f, "x=1&name=a+b%21&count=-7");
+  REQUIRE((parameters && *parameters));
+  pb::ClassParameterSet set;
+  REQUIRE(set.ParseFromString(**parameters));
+  CHECK(set.parameters(0).string_value() == "a b!");
+  CHECK(set.parameters(1).int_value() == -7);
+  const auto defaulted = parameters_in_query(f, "name=");
+  REQUIRE((defaulted && *defaulted && set.ParseFromString(**defaulted)));
+  CHECK(set.parameters(0).string_value().empty());
+  CHECK(set.parameters(1).int_value() == 3);
+  for (const char* wrong : {"", "count=1", "name=a&count=1x", "name=a&count=", "name=%ff",
+                            "name=a&count=9223372036854775808"}) {
+    CHECK(parameters_in_query(f, wrong).error().code() == Code::invalid_argument);
+  }
+  name.set_string_default("d");
+  CHECK_FALSE(parameters_in_query(f, "other=1")->has_value());
+  CHECK_FALSE(parameters_in_query({}, "name=a")->has_value());
+}

@@ -9,7 +9,7 @@ namespace thaw::dialect::modal {
 namespace {
 
 // First match wins: longer names before their prefixes.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 24> features = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 28> features = {{
     {"SharedVolume", "network file systems"},
     {"SandboxSnapshot", "sandbox snapshots"},
     {"Sandbox", "sandboxes"},
@@ -22,7 +22,8 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 24> features
     {"Tunnel", "tunnels"},
     {"Environment", "changing environments"},
     {"TokenFlow", "login by browser (use `thaw token create`)"},
-    {"AppRoll", "rollback of deployments"},
+    {"AppRollback", "rollback of deployments"},
+    {"AppRollover", "rollover of deployments"},
     {"AppPromote", "staged deployments"},
     {"AppSetTags", "app tags"},
     {"AppGetTags", "app tags"},
@@ -32,8 +33,11 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 24> features
     {"FunctionGetCallGraph", "call graphs"},
     {"Image", "named images"},
     {"Workspace", "workspace administration"},
-    {"WebhookToken", "proxy authentication of web endpoints"},
+    {"WebhookToken", "tokens of web endpoints (use `thaw token create`)"},
     {"Cluster", "clusters"},
+    {"Endpoint", "hosted model endpoints"},
+    {"Proxy", "proxies"},
+    {"CurlGetAuthToken", "`modal curl`"},
 }};
 
 }  // namespace

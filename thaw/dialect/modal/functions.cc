@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Functions and classes: creation in two steps, lookup, bound variants.
+#include "thaw/dialect/modal/functions.h"
+
 #include <algorithm>
+#include <limits>
 
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/ids.h"
@@ -158,6 +161,12 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
         "Image.run_function is not served by this version of Thaw; use run_commands or "
         "pip_install");
   }
+  // Of an ephemeral app the client's own cloud runs none either.
+  if (definition.has_schedule() && !is_ephemeral(*app)) {
+    co_return Error::unimplemented("schedules are not served by this version of Thaw, and " +
+                                   definition.function_name() +
+                                   " has one; deploy it without, and call it from cron");
+  }
   catalog::Function record =
       record_for(cx, *app, request.existing_function_id(), definition.function_name());
   auto parsed = spec_from(definition);
@@ -253,43 +262,12 @@ model::FunctionId variant_id(const model::FunctionSpec& base,
 Task<pb::FunctionBindParamsResponse> bind_params(Context& cx, net::GrpcCall& call,
                                                  pb::FunctionBindParamsRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
-  THAW_CO_TRY(const auto function, find_function(cx, who, request.function_id()));
-  THAW_CO_TRY(const auto base, live_spec(*function));
+  THAW_CO_TRY(auto function, find_function(cx, who, request.function_id()));
+  THAW_CO_TRY(const auto variant,
+              co_await variant_of(cx, who, std::move(function), std::move(request),
+                                  std::numeric_limits<std::size_t>::max()));
   pb::FunctionBindParamsResponse reply;
-  const model::FunctionId id = variant_id(*base, request);
-  auto variant = cx.parts.catalog.functions.find(id.str());
-  if (!variant) {
-    THAW_CO_TRY(const pb::Function definition, parse_definition(*base));
-    const pb::Function merged = with_options(definition, request.function_options());
-    auto parsed = spec_from(merged);
-    if (!parsed) {
-      co_return parsed.error();
-    }
-    auto spec = std::make_shared<model::FunctionSpec>(std::move(*parsed));
-    spec->id = id;
-    spec->version = base->version;
-    spec->app = base->app;
-    spec->workspace = base->workspace;
-    spec->environment = base->environment;
-    spec->base = base->id;
-    spec->parameters = request.serialized_params();
-    if (!request.function_options().has_warm_pool_size()) {
-      // Keeping warm what was never asked for would multiply with every set of parameters.
-      spec->scaling.min_containers = 0;
-    }
-    THAW_CO_TRY_VOID(check_references(cx, who, *spec));
-    catalog::Function record;
-    record.id = id;
-    record.app = base->app;
-    record.tag = function->tag;
-    record.base = base->id;
-    record.live_version = spec->version;
-    record.versions[spec->version] = spec;
-    THAW_CO_TRY_VOID(co_await cx.parts.catalog.functions.put(std::move(record)));
-    cx.fleet->refresh(id);
-    variant = cx.parts.catalog.functions.find(id.str());
-  }
-  reply.set_bound_function_id(id.str());
+  reply.set_bound_function_id(variant->id.str());
   *reply.mutable_handle_metadata() = handle_metadata(*variant->live(), authority_for(cx, call));
   co_return reply;
 }
@@ -392,6 +370,53 @@ Task<pb::FunctionGetDynamicConcurrencyResponse> dynamic_concurrency(
 }
 
 }  // namespace
+
+async::Task<std::shared_ptr<const catalog::Function>> variant_of(
+    Context& cx, gateway::Identity who, std::shared_ptr<const catalog::Function> function,
+    pb::FunctionBindParamsRequest request, std::size_t most) {
+  THAW_CO_TRY(const auto base, live_spec(*function));
+  const model::FunctionId id = variant_id(*base, request);
+  if (auto known = cx.parts.catalog.functions.find(id.str())) {
+    co_return known;
+  }
+  const auto all = cx.parts.catalog.functions_of(base->app);
+  const auto variants =
+      std::count_if(all.begin(), all.end(), [](const auto& one) { return !one->base.empty(); });
+  if (static_cast<std::size_t>(variants) >= most) {
+    co_return Error::resource_exhausted("the app of " + base->name + " has been asked for " +
+                                        std::to_string(variants) +
+                                        " sets of parameters; stop it and deploy it again");
+  }
+  THAW_CO_TRY(const pb::Function definition, parse_definition(*base));
+  const pb::Function merged = with_options(definition, request.function_options());
+  auto parsed = spec_from(merged);
+  if (!parsed) {
+    co_return parsed.error();
+  }
+  auto spec = std::make_shared<model::FunctionSpec>(std::move(*parsed));
+  spec->id = id;
+  spec->version = base->version;
+  spec->app = base->app;
+  spec->workspace = base->workspace;
+  spec->environment = base->environment;
+  spec->base = base->id;
+  spec->parameters = request.serialized_params();
+  if (!request.function_options().has_warm_pool_size()) {
+    // Keeping warm what was never asked for would multiply with every set of parameters.
+    spec->scaling.min_containers = 0;
+  }
+  THAW_CO_TRY_VOID(check_references(cx, who, *spec));
+  catalog::Function record;
+  record.id = id;
+  record.app = base->app;
+  record.tag = function->tag;
+  record.base = base->id;
+  record.live_version = spec->version;
+  record.versions[spec->version] = spec;
+  THAW_CO_TRY_VOID(co_await cx.parts.catalog.functions.put(std::move(record)));
+  cx.fleet->refresh(id);
+  co_return cx.parts.catalog.functions.find(id.str());
+}
 
 void add_function_rpcs(net::GrpcTable& table, Context& cx) {
   add_once(table, cx, "FunctionPrecreate", precreate);

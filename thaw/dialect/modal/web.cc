@@ -12,6 +12,7 @@
 #include "thaw/codec/utf8.h"
 #include "thaw/dialect/modal/calls.h"
 #include "thaw/dialect/modal/definition.h"
+#include "thaw/dialect/modal/functions.h"
 
 namespace thaw::dialect::modal {
 
@@ -174,6 +175,17 @@ net::Headers headers_from(const google::protobuf::RepeatedPtrField<std::string>&
   return headers;
 }
 
+// An application believes that it has a host of its own: where it sends its caller to is below its
+// root path, unless it says otherwise.
+void keep_below(const std::string& root_path, net::Headers& headers) {
+  for (auto& [name, value] : headers.fields) {
+    const bool own_path = value.starts_with('/') && !value.starts_with("//");
+    if (name == "location" && own_path && !value.starts_with(web_prefix) && !root_path.empty()) {
+      value.insert(0, root_path);
+    }
+  }
+}
+
 std::string error_body(const std::string& text) {
   return codec::dump_json({{"error", text}}) + "\n";
 }
@@ -183,7 +195,7 @@ int status_of(const pb::GenericResult& result) {
 }
 
 Task<void> answer_http(net::HttpExchange& exchange, std::shared_ptr<WebRequest> web,
-                       const pb::FunctionGetOutputsItem& last) {
+                       std::string root_path, const pb::FunctionGetOutputsItem& last) {
   while (true) {
     THAW_CO_TRY(std::optional<pb::Asgi> event,
                 co_await web->from_container.receive(Instant::max()));
@@ -192,8 +204,10 @@ Task<void> answer_http(net::HttpExchange& exchange, std::shared_ptr<WebRequest> 
     }
     if (event->has_http_response_start()) {
       const auto& start = event->http_response_start();
-      THAW_CO_TRY_VOID(co_await exchange.respond(static_cast<int>(start.status()),
-                                                 headers_from(start.headers())));
+      net::Headers headers = headers_from(start.headers());
+      keep_below(root_path, headers);
+      THAW_CO_TRY_VOID(
+          co_await exchange.respond(static_cast<int>(start.status()), std::move(headers)));
     } else if (event->has_http_response_body()) {
       auto& body = *event->mutable_http_response_body();
       const bool more = body.more_body();
@@ -301,7 +315,7 @@ Task<void> serve_events(Context& cx, net::HttpExchange& exchange,
     outcome = co_await answer_socket(cx, exchange, request, last);
   } else {
     tasks.start("web request's body", pump_body(cx, id, exchange, request));
-    outcome = co_await answer_http(exchange, request, last);
+    outcome = co_await answer_http(exchange, request, std::move(root_path), last);
   }
   co_await async::forget_cancellation();
   request->to_container.close();
@@ -445,6 +459,33 @@ Result<void> admit(Context& cx, const model::FunctionSpec& spec, const model::We
   return ok();
 }
 
+// Anybody can ask for another set of parameters, and each is kept: not without end.
+constexpr std::size_t most_variants_by_url = 1000;
+
+// What answers: of a class, the variant of the parameters that the query names.
+Task<std::shared_ptr<const model::FunctionSpec>> answering(
+    Context& cx, std::shared_ptr<const catalog::Function> function, model::WebEndpoint web,
+    std::string query) {
+  THAW_CO_TRY(auto base, live_spec(*function));
+  if (web.method.empty() || web.kind == model::WebEndpoint::Kind::server_port) {
+    co_return base;
+  }
+  THAW_CO_TRY(const pb::Function definition, parse_definition(*base));
+  THAW_CO_TRY(std::optional<std::string> parameters, parameters_in_query(definition, query));
+  if (!parameters) {
+    co_return base;
+  }
+  gateway::Identity owner;
+  owner.workspace = base->workspace;
+  pb::FunctionBindParamsRequest request;
+  request.set_function_id(base->id.str());
+  request.set_serialized_params(std::move(*parameters));
+  THAW_CO_TRY(const auto variant, co_await variant_of(cx, std::move(owner), std::move(function),
+                                                      std::move(request), most_variants_by_url));
+  THAW_CO_TRY(auto spec, live_spec(*variant));
+  co_return spec;
+}
+
 }  // namespace
 
 bool has_web_label(const Context& cx, const std::string& label) {
@@ -473,11 +514,19 @@ async::Task<void> serve_web_label(Context& cx, net::HttpExchange& exchange, std:
       co_return co_await exchange.answer(401, "application/json",
                                          error_body(admitted.error().message()));
     }
+    const auto answers =
+        co_await answering(cx, function, endpoint, std::string(exchange.request().query()));
     Result<void> outcome;
-    if (endpoint.kind == model::WebEndpoint::Kind::server_port) {
-      outcome = co_await serve_port(cx, exchange, spec, endpoint, path);
+    if (!answers && answers.error().code() == Code::invalid_argument) {
+      co_return co_await exchange.answer(400, "application/json",
+                                         error_body(answers.error().message()));
+    }
+    if (!answers) {
+      outcome = answers.error();
+    } else if (endpoint.kind == model::WebEndpoint::Kind::server_port) {
+      outcome = co_await serve_port(cx, exchange, *answers, endpoint, path);
     } else {
-      outcome = co_await serve_events(cx, exchange, spec, endpoint, path, root_path);
+      outcome = co_await serve_events(cx, exchange, *answers, endpoint, path, root_path);
     }
     if (!outcome && !exchange.responded() && outcome.error().code() == Code::resource_exhausted) {
       net::Headers headers;

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Bound variants: one set of a class's parameters, or of a function's options, is a function of its
+// own with its own containers. It is made when somebody first asks for it, and has one id for ever.
+#pragma once
+
+#include "thaw/dialect/modal/context.h"
+#include "thaw/dialect/modal/proto/functions.pb.h"
+
+namespace thaw::dialect::modal {
+
+namespace pb = ::modal::client;
+
+// resource_exhausted if it would be one more than `most` of its app.
+async::Task<std::shared_ptr<const catalog::Function>> variant_of(
+    Context& cx, gateway::Identity who, std::shared_ptr<const catalog::Function> function,
+    pb::FunctionBindParamsRequest request, std::size_t most);
+
+}  // namespace thaw::dialect::modal
