@@ -47,6 +47,10 @@ class Images(E2eTest):
         self.assertEqual(found["/from-dockerfile"], "top\ndefault\n")
         self.assertEqual((found["colour"], found["cwd"]), ("green", "/copied"))
 
+    def test_a_python_of_debian_in_a_virtual_environment_is_found_by_the_path(self):
+        deploy_image("apt_python")
+        self.assertEqual(look()["python"], "/opt/venv/bin/python")
+
     def test_a_package_that_does_not_exist_is_a_build_error_with_pips_words(self):
         done = deploy_image("missing_package", check=False)
         self.assertNotEqual(done.returncode, 0)
