@@ -51,6 +51,10 @@ class Images(E2eTest):
         deploy_image("apt_python")
         self.assertEqual(look()["python"], "/opt/venv/bin/python")
 
+    def test_the_entrypoint_of_an_image_runs_first(self):
+        deploy_image("entrypoint")
+        self.assertEqual(look()["colour"], "of-the-entrypoint")
+
     def test_a_package_that_does_not_exist_is_a_build_error_with_pips_words(self):
         done = deploy_image("missing_package", check=False)
         self.assertNotEqual(done.returncode, 0)

@@ -32,6 +32,9 @@ RECIPES = {
             "ENV PATH=/opt/venv/bin:$PATH",
         ],
     ),
+    "entrypoint": lambda: base.entrypoint(
+        ["/bin/sh", "-c", 'export E2E_COLOUR=of-the-entrypoint; exec "$@"', "--"]
+    ),
     "missing_package": lambda: base.pip_install("thaw-e2e-there-is-no-such-package==1.0"),
     "failing_step": lambda: base.run_commands("echo before", "sh -c 'echo why >&2; exit 7'"),
 }
