@@ -35,6 +35,8 @@ RECIPES = {
     "entrypoint": lambda: base.entrypoint(
         ["/bin/sh", "-c", 'export E2E_COLOUR=of-the-entrypoint; exec "$@"', "--"]
     ),
+    "add_python": lambda: modal.Image.from_registry("debian:bookworm-slim", add_python="3.11"),
+    "not_pulled": lambda: modal.Image.from_registry("ubuntu:22.04"),
     "missing_package": lambda: base.pip_install("thaw-e2e-there-is-no-such-package==1.0"),
     "failing_step": lambda: base.run_commands("echo before", "sh -c 'echo why >&2; exit 7'"),
 }
