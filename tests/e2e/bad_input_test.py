@@ -47,6 +47,18 @@ class Callers(E2eTest):
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("e2e-absent", done.stdout + done.stderr)
 
+    def test_a_schedule_is_refused_by_name_where_it_would_be_waited_for(self):
+        app = modal.App("e2e-scheduled", image=modal.Image.debian_slim())
+
+        @app.function(serialized=True, schedule=modal.Period(days=1))
+        def tick():
+            return "tick"
+
+        with self.assertRaisesRegex(Exception, "schedules are not served.*tick"):
+            app.deploy()
+        with app.run():
+            self.assertEqual(tick.remote(), "tick")
+
     def test_wrong_arguments_are_the_functions_own_type_error(self):
         with self.assertRaises(TypeError):
             function("still_fine").remote()

@@ -143,6 +143,11 @@ Result<model::FunctionSpec> spec_from(const pb::Function& f) {
   if (f.cloud_bucket_mounts_size() > 0) {
     return Error::unimplemented("cloud bucket mounts are not served by this version of Thaw");
   }
+  if (f.untrusted()) {
+    return Error::unimplemented(
+        "restrict_modal_access is not served by this version of Thaw: the containers of " +
+        spec.name + " would reach all of the workspace");
+  }
   spec.image = model::ImageId(f.image_id());
   for (const std::string& id : f.mount_ids()) {
     spec.mounts.emplace_back(id);

@@ -9,8 +9,9 @@ namespace thaw::dialect::modal {
 namespace {
 
 // First match wins: longer names before their prefixes.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 24> features = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 44> features = {{
     {"SharedVolume", "network file systems"},
+    {"PersistentSandbox", "persistent sandboxes"},
     {"SandboxSnapshot", "sandbox snapshots"},
     {"Sandbox", "sandboxes"},
     {"Task", "exec and shell in containers"},
@@ -20,20 +21,39 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 24> features
     {"Dict", "dicts"},
     {"Queue", "queues"},
     {"Tunnel", "tunnels"},
+    {"EnvironmentBilling", "billing"},
     {"Environment", "changing environments"},
     {"TokenFlow", "login by browser (use `thaw token create`)"},
+    {"Token", "tokens by the client (use `thaw token`)"},
     {"AppRoll", "rollback of deployments"},
     {"AppPromote", "staged deployments"},
     {"AppSetTags", "app tags"},
     {"AppGetTags", "app tags"},
+    {"AppGetInfo", "details of apps"},
+    {"AppGetTimeRangeStats", "statistics of apps"},
     {"Attempt", "the input plane"},
     {"Map", "the input plane"},
     {"FunctionStartPtyShell", "interactive functions"},
     {"FunctionGetCallGraph", "call graphs"},
+    {"FunctionGetFlash", "`@app.server`"},
+    {"FunctionCall", "lists of calls"},
+    {"Function", "statistics of functions"},
     {"Image", "named images"},
+    {"WorkspaceBilling", "billing"},
     {"Workspace", "workspace administration"},
     {"WebhookToken", "proxy authentication of web endpoints"},
     {"Cluster", "clusters"},
+    {"Proxy", "proxies"},
+    {"Flash", "`@app.server`"},
+    {"ServiceUser", "service users"},
+    {"Server", "statistics of `@app.server`"},
+    {"Endpoint", "hosted model endpoints"},
+    {"Domain", "own domains"},
+    {"AuditLog", "audit logs"},
+    {"UserGroup", "user groups"},
+    {"Metrics", "metrics"},
+    {"Curl", "`modal curl`"},
+    {"SecretGetInfo", "details of secrets"},
 }};
 
 }  // namespace

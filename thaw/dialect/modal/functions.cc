@@ -147,6 +147,13 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
         "Image.run_function is not served by this version of Thaw; use run_commands or "
         "pip_install");
   }
+  // An ephemeral app's schedules never fire; a deployed one's are waited for.
+  if (!is_ephemeral(*app) &&
+      (definition.has_schedule() || request.function_data().has_schedule())) {
+    co_return Error::unimplemented("schedules are not served by this version of Thaw: deploy " +
+                                   definition.function_name() +
+                                   " without schedule= and call it from a timer, such as cron");
+  }
   catalog::Function record =
       record_for(cx, *app, request.existing_function_id(), definition.function_name());
   auto parsed = spec_from(definition);
