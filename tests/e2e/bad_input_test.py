@@ -47,15 +47,23 @@ class Callers(E2eTest):
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("e2e-absent", done.stdout + done.stderr)
 
+    def test_a_schedule_is_refused_by_name_where_it_would_be_waited_for(self):
+        app = modal.App("e2e-scheduled", image=modal.Image.debian_slim())
+
+        @app.function(serialized=True, schedule=modal.Period(days=1))
+        def tick():
+            return "tick"
+
+        with self.assertRaisesRegex(Exception, "schedules are not served.*tick"):
+            app.deploy()
+        with app.run():
+            self.assertEqual(tick.remote(), "tick")
+
     def test_what_is_not_served_is_named_and_not_passed_over(self):
-        for feature, options in (
-            ("schedules", {"schedule": modal.Period(hours=1)}),
-            ("restrict_modal_access", {"restrict_modal_access": True}),
-        ):
-            app = modal.App("e2e-not-served")
-            app.function(serialized=True, name="f", **options)(lambda: 1)
-            with self.assertRaisesRegex(Exception, feature):
-                app.deploy()
+        app = modal.App("e2e-not-served")
+        app.function(serialized=True, name="f", restrict_modal_access=True)(lambda: 1)
+        with self.assertRaisesRegex(Exception, "restrict_modal_access"):
+            app.deploy()
 
     def test_wrong_arguments_are_the_functions_own_type_error(self):
         with self.assertRaises(TypeError):

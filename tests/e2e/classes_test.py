@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Classes: enter once per container, methods, parameters, exit hooks."""
+import json
+
 from thaw_server import APPS, E2eTest, ThawServer, deploy, main, wait_until
 
 server = ThawServer.for_module()
@@ -73,6 +75,14 @@ class Classes(E2eTest):
             30, "the exit hook's line is in the log", pause=1,
         )  # fmt: skip
         self.assertTrue(logs)
+
+    def test_container_starts_are_shown_of_the_app_that_is_named(self):
+        def apps(*name):
+            shown = server.thaw("logs", "--starts", *name, "--json", "--data", str(server.data))
+            return {start["app"] for start in json.loads(shown.stdout)}
+
+        self.assertEqual(apps("e2e-classes"), {"e2e-classes"})
+        self.assertEqual(apps("e2e-absent"), set())
 
     def test_modal_run_calls_methods_of_a_class(self):
         done = server.modal("run", APPS / "classes.py")

@@ -47,6 +47,25 @@ class Images(E2eTest):
         self.assertEqual(found["/from-dockerfile"], "top\ndefault\n")
         self.assertEqual((found["colour"], found["cwd"]), ("green", "/copied"))
 
+    def test_a_python_of_debian_in_a_virtual_environment_is_found_by_the_path(self):
+        deploy_image("apt_python")
+        self.assertEqual(look()["python"], "/opt/venv/bin/python")
+
+    def test_the_entrypoint_of_an_image_runs_first(self):
+        deploy_image("entrypoint")
+        self.assertEqual(look()["colour"], "of-the-entrypoint")
+
+    def test_images_that_cannot_be_had_are_told_with_what_can(self):
+        for image, told in {
+            "add_python": ("add_python is not served", "python-is-python3"),
+            "not_pulled": ("ubuntu:22.04", "does not pull images from registries"),
+        }.items():
+            with self.subTest(image=image):
+                done = deploy_image(image, check=False)
+                self.assertNotEqual(done.returncode, 0)
+                for words in told:
+                    self.assertIn(words, done.stderr)
+
     def test_a_package_that_does_not_exist_is_a_build_error_with_pips_words(self):
         done = deploy_image("missing_package", check=False)
         self.assertNotEqual(done.returncode, 0)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """`modal run`: the quickstart literally, where it ran, and what is left afterwards."""
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -12,10 +13,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 from thaw_server import APPS, ROOT, E2eTest, ThawServer, main, wait_until
 
 server = ThawServer.for_module()
+started = time.monotonic()
 
 
 class Run(E2eTest):
@@ -69,6 +72,23 @@ class Run(E2eTest):
             client.kill()
             client.wait()
         server.wait_for_zero(180)
+
+    def test_an_app_that_is_just_being_made_is_not_taken_for_abandoned(self):
+        server.use()
+        import modal
+
+        def make_apps(until):
+            made = 0
+            while time.monotonic() < until:
+                with modal.App(f"e2e-made-{made}").run():  # fails if it was stopped meanwhile
+                    made += 1
+            return made
+
+        # Every 2 s the server looks for apps without heartbeats, in earnest when it is 60 s old.
+        wait_until(lambda: time.monotonic() > started + 62, 70, "the server is old enough")
+        until = time.monotonic() + 9
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            self.assertGreater(sum(pool.map(make_apps, [until] * 8)), 50)
 
     def test_a_detached_app_outlives_its_client(self):
         environment = {**os.environ, **server.client_environment()}

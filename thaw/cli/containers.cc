@@ -89,7 +89,7 @@ int show_functions(const Where& where) {
   return 0;
 }
 
-int show_starts(const Where& where) {
+int show_starts(const Where& where, const std::string& app) {
   auto views = ask_server(where, {"GET", "/admin/starts", ""});
   if (!views) {
     return fail(views.error());
@@ -99,12 +99,18 @@ int show_starts(const Where& where) {
     return fail(living.error());
   }
   views->insert(views->end(), living->begin(), living->end());
+  codec::Json chosen = codec::Json::array();
+  for (const auto& view : *views) {
+    if (app.empty() || view.value("app", "") == app || view.value("app_id", "") == app) {
+      chosen.push_back(view);
+    }
+  }
   if (where.output == Output::json) {
-    std::printf("%s\n", views->dump(2).c_str());
+    std::printf("%s\n", chosen.dump(2).c_str());
     return 0;
   }
   std::vector<TableRow> rows;
-  for (const auto& view : *views) {
+  for (const auto& view : chosen) {
     TableRow row = {view.value("container", ""), view.value("app", ""), view.value("function", ""),
                     view.value("level_name", "")};
     const TableRow cells = stage_cells(view);

@@ -23,8 +23,7 @@ Error unknown_base(std::string_view reference, std::string_view why) {
       "no base image \"" + std::string(reference) + "\"" + (why.empty() ? "" : ": ") +
       std::string(why) +
       ". Thaw builds python:3.11-slim-bookworm, python:3.13-slim-trixie, debian:bookworm-slim, "
-      "debian:trixie-slim and scratch by itself; other images come from an OCI registry (pull) or "
-      "from `thaw image import`");
+      "debian:trixie-slim and scratch by itself; it does not pull images from registries yet");
 }
 
 bool is_version(std::string_view text) {

@@ -36,7 +36,7 @@ struct ImageConfig {
 struct BuiltImage {
   std::vector<std::string> layers;  // host folders, lowest first
   ImageConfig config;
-  std::string python;  // "3.11" if /usr/local/bin/python says so; else empty
+  std::string python;  // "3.11" if `python` on its PATH says so; else empty
 };
 
 struct ContextFile {  // of the mount that COPY reads from, by its path in it ("/python/x")

@@ -5,6 +5,7 @@
 
 #include "thaw/base/log.h"
 #include "thaw/image/base_root.h"
+#include "thaw/image/python_version.h"
 #include "thaw/os/files.h"
 
 namespace thaw::image {
@@ -157,7 +158,11 @@ async::Task<BuildResult> LocalBuilder::build(Recipe recipe, BuildLog log) {
         continue;
       }
       if (current.kind == Step::Kind::config) {
+        const bool has_path_moved = path_of(record.config) != path_of(current.config);
         record.config = current.config;
+        if (has_path_moved) {
+          THAW_CO_TRY(record.python, co_await look_for_python(record));
+        }
         if (k + 1 == stage.steps.size()) {
           THAW_CO_TRY_VOID(co_await put(current.key, record));
         }

@@ -46,6 +46,7 @@ class LocalBuilder : public Builder {
                                      StopFlag stop);
   async::Task<ImageRecord> step(Job job, BuildLog log);
   async::Task<ImageRecord> make_step(Job job, BuildLog say);
+  async::Task<std::string> look_for_python(ImageRecord record);
   async::Task<void> fill_draft(const Job* job, std::string draft, BuildLog say);
   async::Task<void> copy_into(const Job* job, std::string draft);
   async::Task<KeyLock> lock(std::string key, BuildLog say);

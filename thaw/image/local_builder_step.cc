@@ -76,13 +76,23 @@ async::Task<ImageRecord> LocalBuilder::make_step(Job job, BuildLog say) {
                                                         meta_of(job.step, job.label), reuse));
       record.layers.push_back(std::move(layer));
       if (const auto tree = RootTree::open_read_only(folders(record), draft.folder())) {
-        record.python = find_python_version(*tree);
+        record.python = find_python_version(*tree, path_of(record.config));
       }
     }
     THAW_TRY_VOID(layers_->put(job.step.key, record));
     return record;
   };
   co_return co_await async::blocking(pool_, std::move(commit));
+}
+
+async::Task<std::string> LocalBuilder::look_for_python(ImageRecord record) {
+  THAW_CO_TRY(const Draft draft, layers_->draft());
+  auto look = [layers = folders(record), path = path_of(record.config),
+               folder = draft.folder()]() -> Result<std::string> {
+    THAW_TRY(const RootTree tree, RootTree::open_read_only(layers, folder));
+    return find_python_version(tree, path);
+  };
+  co_return co_await async::blocking(pool_, std::move(look));
 }
 
 async::Task<void> LocalBuilder::fill_draft(const Job* job, std::string draft, BuildLog say) {

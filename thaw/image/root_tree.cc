@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 
@@ -131,15 +132,26 @@ Result<std::string> RootTree::read_text(const std::string& path, std::size_t max
   return text;
 }
 
-Result<std::string> RootTree::real_path(const std::string& path) const {
-  THAW_TRY(const os::Fd fd, open(path, O_PATH));
+namespace {
+
+// The path of an open file, from the root of its mount.
+Result<std::string> path_of(const os::Fd& fd) {
   char target[PATH_MAX];
   const std::string link = "/proc/self/fd/" + std::to_string(fd.get());
   const ssize_t n = ::readlink(link.c_str(), target, sizeof target);
   if (n < 0) {
-    return Error::from_errno(errno, "resolve " + path + " in the image");
+    return Error::from_errno(errno, "read " + link);
   }
   return std::string(target, static_cast<std::size_t>(n));
+}
+
+}  // namespace
+
+Result<std::string> RootTree::real_path(const std::string& path) const {
+  THAW_TRY(const os::Fd fd, open(path, O_PATH));
+  THAW_TRY(const std::string real, path_of(fd));
+  THAW_TRY(const std::string root, path_of(root_));  // "/", but for a tree without a mount
+  return root == "/" ? real : real.substr(std::min(root.size(), real.size()));
 }
 
 }  // namespace thaw::image

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <CLI/CLI.hpp>
+#include <iostream>
 
 #include "thaw/cli/verbs.h"
 #include "thaw/main/serve.h"
@@ -75,8 +76,10 @@ int main(int argc, char** argv) {
       "go on until the app ends");
   logs->add_flag("--starts", starts, "container starts with their stages instead");
   add_where(*logs, where);
-  logs->callback(
-      [&] { exit_code = starts ? cli::show_starts(where) : cli::show_logs(where, log_options); });
+  logs->callback([&] {
+    exit_code =
+        starts ? cli::show_starts(where, log_options.app) : cli::show_logs(where, log_options);
+  });
 
   auto* doctor = app.add_subcommand("doctor", "what this machine lacks, and what to do about it");
   doctor->add_flag_callback(
@@ -88,6 +91,18 @@ int main(int argc, char** argv) {
       "--json", [&] { where.output = cli::Output::json; }, "print JSON for machines");
   version->callback([&] { exit_code = cli::show_version(where.output); });
 
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::RequiredError& error) {
+    // Of a word that is no verb the parser only says that a verb is missing.
+    const std::vector<std::string> words = app.remaining(true);
+    if (words.empty()) {
+      return app.exit(error);
+    }
+    std::cerr << "thaw: '" << words.front() << "' is no verb or option; `thaw --help` lists them\n";
+    return error.get_exit_code();
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error);
+  }
   return serving ? main_program::serve(serve_options) : exit_code;
 }

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import subprocess
+import sys
 
 import modal
 
@@ -23,6 +24,19 @@ RECIPES = {
     "dockerfile": lambda: modal.Image.from_dockerfile(
         HERE / "parcel" / "Dockerfile.test", context_dir=HERE / "parcel"
     ),
+    "apt_python": lambda: modal.Image.from_registry(
+        "debian:bookworm-slim",
+        setup_dockerfile_commands=[
+            "RUN apt-get update && apt-get install -y --no-install-recommends python3 python3-venv",
+            "RUN python3 -m venv /opt/venv",
+            "ENV PATH=/opt/venv/bin:$PATH",
+        ],
+    ),
+    "entrypoint": lambda: base.entrypoint(
+        ["/bin/sh", "-c", 'export E2E_COLOUR=of-the-entrypoint; exec "$@"', "--"]
+    ),
+    "add_python": lambda: modal.Image.from_registry("debian:bookworm-slim", add_python="3.11"),
+    "not_pulled": lambda: modal.Image.from_registry("ubuntu:22.04"),
     "missing_package": lambda: base.pip_install("thaw-e2e-there-is-no-such-package==1.0"),
     "failing_step": lambda: base.run_commands("echo before", "sh -c 'echo why >&2; exit 7'"),
 }
@@ -32,7 +46,7 @@ app = modal.App("e2e-images", image=RECIPES[os.environ.get("E2E_IMAGE", "layers"
 
 @app.function(include_source=True)
 def look():
-    found = {"cwd": os.getcwd(), "colour": os.environ.get("E2E_COLOUR")}
+    found = {"cwd": os.getcwd(), "colour": os.environ.get("E2E_COLOUR"), "python": sys.executable}
     made = ("/made/colour", "/made/copied", "/registry", "/from-dockerfile")
     for path in (*made, "/etc/os-release"):
         if os.path.exists(path):

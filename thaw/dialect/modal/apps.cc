@@ -59,8 +59,10 @@ Task<model::App> new_app(Context& cx, const model::Environment& environment,
   app.description = description;
   app.state = state;
   app.created_at = wall_now();
-  THAW_CO_TRY_VOID(co_await cx.parts.catalog.apps.put(app));
+  // Before the app is to be seen: to the app loop, one without a heartbeat is from before a
+  // restart.
   cx.last_heartbeat[app.id] = monotonic_now();
+  THAW_CO_TRY_VOID(co_await cx.parts.catalog.apps.put(app));
   co_return app;
 }
 
@@ -239,7 +241,7 @@ Task<Empty> client_disconnect(Context& cx, net::GrpcCall& call,
 Task<Empty> stop(Context& cx, net::GrpcCall& call, pb::AppStopRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
-  THAW_CO_TRY_VOID(co_await stop_app(cx, app->id, "the app was stopped"));
+  THAW_CO_TRY_VOID(co_await stop_app(cx, app->id, "a client asked for it"));
   co_return Empty();
 }
 

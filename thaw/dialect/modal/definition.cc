@@ -148,8 +148,8 @@ Result<model::FunctionSpec> spec_from(const pb::Function& f) {
   }
   if (f.untrusted()) {
     return Error::unimplemented(
-        "restrict_modal_access is not served by this version of Thaw: the container of " +
-        spec.name + " would keep its access");
+        "restrict_modal_access is not served by this version of Thaw: the containers of " +
+        spec.name + " would reach all of the workspace");
   }
   spec.image = model::ImageId(f.image_id());
   for (const std::string& id : f.mount_ids()) {

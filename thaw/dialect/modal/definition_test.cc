@@ -62,10 +62,16 @@ TEST_CASE("what is not served is refused with its name") {
   pb::Function f = named("f");
   f.add_cloud_bucket_mounts();
   CHECK(spec_from(f).error().message().find("bucket") != std::string::npos);
+  f = named("f");
+  f.set_untrusted(true);
+  CHECK(spec_from(f).error().message().find("restrict_modal_access") != std::string::npos);
   CHECK_FALSE(spec_from(pb::Function()));
   const Error error = not_served("/modal.client.ModalClient/DictGet");
   CHECK(error.code() == Code::unimplemented);
   CHECK(error.message().find("dicts") != std::string::npos);
+  CHECK(feature_of("ProxyGet") == "proxies");
+  CHECK(feature_of("WorkspaceBillingReport") == "billing");
+  CHECK(feature_of("PersistentSandboxGet") == "persistent sandboxes");
   CHECK(feature_of("Unheard") == "the RPC Unheard");
 }
 

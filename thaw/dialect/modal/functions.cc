@@ -161,11 +161,12 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
         "Image.run_function is not served by this version of Thaw; use run_commands or "
         "pip_install");
   }
-  // Of an ephemeral app the client's own cloud runs none either.
-  if (definition.has_schedule() && !is_ephemeral(*app)) {
-    co_return Error::unimplemented("schedules are not served by this version of Thaw, and " +
+  // An ephemeral app's schedules never fire; a deployed one's are waited for.
+  if (!is_ephemeral(*app) &&
+      (definition.has_schedule() || request.function_data().has_schedule())) {
+    co_return Error::unimplemented("schedules are not served by this version of Thaw: deploy " +
                                    definition.function_name() +
-                                   " has one; deploy it without, and call it from cron");
+                                   " without schedule= and call it from a timer, such as cron");
   }
   catalog::Function record =
       record_for(cx, *app, request.existing_function_id(), definition.function_name());

@@ -18,6 +18,7 @@ using async::Task;
 namespace {
 
 constexpr std::string_view client_mount_prefix = "modal-client-mount-";
+constexpr std::string_view python_mount_prefix = "python-build-standalone.";
 constexpr std::string_view blob_prefix = "bl-";
 
 Result<std::string> sha_of_blob(const std::string& blob_id) {
@@ -89,6 +90,12 @@ Task<pb::MountGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
   }
   if (request.object_creation_type() == pb::OBJECT_CREATION_TYPE_UNSPECIFIED) {
     const auto known = cx.parts.catalog.named_mount(request.deployment_name());
+    if (!known && request.deployment_name().starts_with(python_mount_prefix)) {
+      co_return Error::unimplemented(
+          "add_python is not served by this version of Thaw; start from Image.debian_slim or "
+          "python:3.N-slim, or install Python by setup_dockerfile_commands: RUN apt-get update && "
+          "apt-get install -y python3 python3-pip python-is-python3");
+    }
     if (!known) {
       co_return Error::not_found("mount '" + request.deployment_name() + "' does not exist");
     }

@@ -166,8 +166,10 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
   if (plan.cwd.empty()) {
     plan.cwd = "/root";
   }
-  plan.argv = {"python", "-u", "-m", "modal._container_entrypoint"};
-  if (!version.empty()) {
+  // An ENTRYPOINT gets the command as its arguments, to be executed: exec "$@".
+  plan.argv = built->image.config.entrypoint;
+  plan.argv.insert(plan.argv.end(), {"python", "-u", "-m", "modal._container_entrypoint"});
+  if (!version.empty() && built->image.config.entrypoint.empty()) {
     worker::ForkPlan fork;
     fork.workspace = spec->workspace.str();
     fork.layers = built->image.layers;
