@@ -83,8 +83,9 @@ class Ports(E2eTest):
 
     def test_2_who_leaves_is_not_started_for(self):
         url = url_of("e2e-ports-broken", "broken")
+        wait_until(lambda: not ladder.running(), 30, "nothing runs")
         count = len(self.starts_of("broken"))
-        answer(url)
+        self.assertEqual(answer(url)[0], 500)
         wait_until(lambda: not ladder.running(), 30, "nothing runs")
         caller = Caller(url)
         caller.leave()
