@@ -14,7 +14,7 @@ namespace thaw::image {
 namespace {
 
 // Raised when the recipe below gives something else for the same inputs.
-constexpr std::string_view recipe_version = "thaw base 2";
+constexpr std::string_view recipe_version = "thaw base 3";
 
 constexpr std::string_view hooks = "/usr/share/mmdebstrap/hooks/merged-usr";
 
@@ -56,6 +56,15 @@ std::string headers_hook(const std::string& python) {
          " || echo 'W: no C headers of Python: extension modules will not build'";
 }
 
+// What goes by Debian's own interpreter, as `uv pip install --system` does, finds and adds to the
+// same packages as /usr/local's; on the official image there is only one interpreter.
+std::string one_folder_hook(const std::string& python) {
+  return "unset TMPDIR; cd \"$1\"/usr/local/lib/python" + python +
+         " && rm -rf dist-packages && ln -s site-packages dist-packages"
+         " && rm -f \"$1\"/usr/lib/python" +
+         python + "/EXTERNALLY-MANAGED";
+}
+
 std::vector<std::string> program(const BaseRecipe& recipe, const std::string& draft) {
   std::string packages = "ca-certificates,netbase,usr-is-merged";
   std::vector<std::string> argv = {
@@ -75,6 +84,7 @@ std::vector<std::string> program(const BaseRecipe& recipe, const std::string& dr
     argv.push_back("--customize-hook=" + headers_hook(recipe.python));
     argv.push_back(
         "--customize-hook=unset TMPDIR; chroot \"$1\" python3 -m venv --copies /usr/local");
+    argv.push_back("--customize-hook=" + one_folder_hook(recipe.python));
     // The proof that what the tag promises is there.
     argv.push_back("--customize-hook=unset TMPDIR; chroot \"$1\" /usr/local/bin/python" +
                    recipe.python + " -c 'import ssl, sqlite3, ctypes, pip'");

@@ -20,12 +20,19 @@ std::string builder_version_for(const net::GrpcCall& call) {
   int major = 0;
   int minor = 0;
   int patch = 0;
-  if (version &&
-      std::sscanf(std::string(*version).c_str(), "%d.%d.%d", &major, &minor, &patch) == 3 &&
-      std::tuple(major, minor, patch) >= std::tuple(1, 6, 4)) {
+  if (!version ||
+      std::sscanf(std::string(*version).c_str(), "%d.%d.%d", &major, &minor, &patch) != 3) {
+    return "2025.06";
+  }
+  // Since which version, by the lists that the wheels hold.
+  const std::tuple asked(major, minor, patch);
+  if (asked >= std::tuple(1, 6, 3)) {
     return "2026.10";
   }
-  return "2025.06";
+  if (asked >= std::tuple(1, 1, 0)) {
+    return "2025.06";
+  }
+  return asked >= std::tuple(0, 66, 0) ? "2024.10" : "2024.04";
 }
 
 Task<pb::ClientHelloResponse> client_hello(Context& cx, net::GrpcCall& call, Empty) {

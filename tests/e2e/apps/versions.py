@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every 1.x client understands: a function, a class with a snapshot, a web endpoint, a map."""
+import modal
+
+app = modal.App("e2e-versions")
+
+
+@app.function()
+def square(number):
+    print("the container has", modal.__version__)
+    return number**2
+
+
+@app.cls(scaledown_window=5, enable_memory_snapshot=True)
+class Counter:
+    @modal.enter(snap=True)
+    def load(self):
+        self.start = 10
+
+    @modal.method()
+    def add(self, number):
+        return self.start + number
+
+    @modal.method()
+    def count(self, until):
+        yield from range(until)
+
+
+with_six = modal.Image.debian_slim().pip_install("fastapi==0.165.0", "six==1.17.0")
+
+
+@app.function(image=with_six.run_commands("uv pip install --system humanize==4.13.0"))
+@modal.fastapi_endpoint()
+def web():
+    import humanize
+    import six
+
+    return {"six": six.__version__, "humanize": humanize.__version__}
+
+
+@app.local_entrypoint()
+def main():
+    print("the square is", square.remote(42))
+    print(list(square.map(range(4))), square.spawn(5).get())
+    print(Counter().add.remote(3), list(Counter().count.remote_gen(3)))
+    try:
+        square.remote("x")
+    except TypeError as error:
+        print("it failed:", error)
