@@ -164,6 +164,11 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
   if (!parsed) {
     co_return parsed.error();
   }
+  // `modal run` runs a function by hand, whatever its schedule: only a deployment promises one.
+  if (!is_ephemeral(*app) &&
+      (has_schedule(definition.schedule()) || has_schedule(request.function_data().schedule()))) {
+    co_return schedule_not_served(definition.function_name());
+  }
   auto spec = std::make_shared<model::FunctionSpec>(std::move(*parsed));
   spec->id = record.id;
   spec->version = codec::random_id("de");
@@ -171,6 +176,7 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
   spec->workspace = app->workspace;
   spec->environment = app->environment;
   spec->web = endpoints_of(cx, definition, *app);
+  THAW_CO_TRY_VOID(check_web_labels(cx, *app, *spec));
   THAW_CO_TRY_VOID(check_references(cx, who, *spec));
   // Drafts that were never published make room; the live version stays until the next publication.
   std::erase_if(record.versions,
