@@ -89,7 +89,7 @@ int show_functions(const Where& where) {
   return 0;
 }
 
-int show_starts(const Where& where) {
+int show_starts(const Where& where, const std::string& app) {
   auto views = ask_server(where, {"GET", "/admin/starts", ""});
   if (!views) {
     return fail(views.error());
@@ -99,6 +99,15 @@ int show_starts(const Where& where) {
     return fail(living.error());
   }
   views->insert(views->end(), living->begin(), living->end());
+  if (!app.empty()) {
+    auto chosen = codec::Json::array();
+    for (auto& view : *views) {
+      if (view.value("app", "") == app || view.value("app_id", "") == app) {
+        chosen.push_back(std::move(view));
+      }
+    }
+    *views = std::move(chosen);
+  }
   if (where.output == Output::json) {
     std::printf("%s\n", views->dump(2).c_str());
     return 0;
@@ -129,7 +138,7 @@ int show_starts(const Where& where) {
 }
 
 int show_call(const Where& where, const std::string& call) {
-  const auto info = ask_server(where, {"GET", "/admin/calls/" + call, ""});
+  const auto info = ask_server(where, {"GET", "/admin/calls/" + percent_encoded(call), ""});
   if (!info) {
     return fail(info.error());
   }
