@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What is not served, or cannot be, is refused by the deployment: not accepted and then ignored."""
+import asyncio
 import json
 import pathlib
 import tempfile
@@ -8,11 +9,13 @@ import textwrap
 import urllib.error
 import urllib.request
 
-from thaw_server import CALL_TIMEOUT, E2eTest, ThawServer, main
+from thaw_server import CALL_TIMEOUT, ROOT, E2eTest, ThawServer, main
 
 server = ThawServer.for_module()
 
+import grpclib.client  # noqa: E402
 import modal  # noqa: E402
+import modal_proto.api_grpc  # noqa: E402
 
 HEAD = """
 import modal
@@ -111,6 +114,38 @@ class Labels(E2eTest):
         for function in ("first", "second"):
             url = modal.Function.from_name(name, function).get_web_url()
             self.assertEqual(fetch(url[len(server.url) + 1 :]), function)
+
+
+class Rpcs(E2eTest):
+    server = server
+
+    @staticmethod
+    async def ask(names):
+        """Each of the client's own methods of these names, and the error that it gets."""
+        host, port = server.address.split(":")
+        said = {}
+        async with grpclib.client.Channel(host, int(port)) as channel:
+            stub = modal_proto.api_grpc.ModalClientStub(channel)
+            for name in names:
+                method = getattr(stub, name)
+                try:
+                    await method(method.request_type(), timeout=CALL_TIMEOUT)
+                except grpclib.GRPCError as failure:
+                    said[name] = (failure.status, failure.message)
+        return said
+
+    def test_an_rpc_that_is_not_served_names_its_feature_as_the_reference_does(self):
+        wanted = {}
+        for line in (ROOT / "docs/reference/modal-rpcs.md").read_text().splitlines():
+            cells = [cell.strip() for cell in line.split("|")]
+            if len(cells) == 6 and cells[1] not in ("RPC", "---") and not cells[4]:
+                wanted[cells[1].split()[0]] = cells[2]
+        said = asyncio.run(self.ask(wanted))
+        self.assertGreater(len(said), 150)
+        for name, (status, message) in said.items():
+            with self.subTest(rpc=name):
+                self.assertIs(status, grpclib.Status.UNIMPLEMENTED)
+                self.assertIn(f"does not serve {wanted[name]} yet ({name})", message)
 
 
 if __name__ == "__main__":
