@@ -41,7 +41,7 @@ Result<std::string> sources_of(const BaseRecipe& recipe, const Host& host) {
   if (sources.empty()) {
     return Error::failed_precondition("cannot build " + recipe.name() +
                                       ": the apt sources of this machine (/etc/apt) name no " +
-                                      "Debian archive; add Debian's, or use `thaw image import`");
+                                      "Debian archive; add Debian's");
   }
   return sources;
 }
