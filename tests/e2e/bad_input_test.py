@@ -54,7 +54,7 @@ class Callers(E2eTest):
         def tick():
             return "tick"
 
-        with self.assertRaisesRegex(Exception, "schedules are not served.*tick"):
+        with self.assertRaisesRegex(Exception, "tick.*does not serve schedules"):
             app.deploy()
         with app.run():
             self.assertEqual(tick.remote(), "tick")

@@ -6,11 +6,12 @@ import os
 import sys
 import time
 
-from thaw_server import APPS, CALL_TIMEOUT, E2eTest, ThawServer, deploy, main
+from thaw_server import APPS, CALL_TIMEOUT, E2eTest, ThawServer, deploy, main, wait_until
 
 server = ThawServer.for_module()
 
 import modal  # noqa: E402  (the server's address must be known before)
+import modal_proto.api_pb2  # noqa: E402
 
 sys.path.insert(0, str(APPS))
 
@@ -51,6 +52,26 @@ class Calls(E2eTest):
         again = modal.FunctionCall.from_id(call.object_id)
         self.assertEqual(again.get(timeout=10), first)
         self.assertEqual(again.get(timeout=10), first)
+
+    def test_what_became_of_a_call_is_counted_by_outcome(self):
+        def counts(call):
+            request = modal_proto.api_pb2.FunctionCallGetInfoRequest(
+                function_call_id=call.object_id
+            )
+            info = server.rpc("FunctionCallGetInfo", request).info
+            kinds = ("pending", "succeeded", "failed", "cancelled", "timeout")
+            found = {kind: getattr(info, f"{kind}_inputs").total for kind in kinds}
+            return {kind: count for kind, count in found.items() if count}
+
+        good, bad = function("square").spawn(3), function("fail").spawn("zero")
+        self.assertEqual(good.get(timeout=CALL_TIMEOUT), 9)
+        with self.assertRaises(ZeroDivisionError):
+            bad.get(timeout=CALL_TIMEOUT)
+        self.assertEqual((counts(good), counts(bad)), ({"succeeded": 1}, {"failed": 1}))
+        long = function("slow").spawn(300)
+        self.assertEqual(counts(long), {"pending": 1})
+        long.cancel()
+        wait_until(lambda: counts(long) == {"cancelled": 1}, CALL_TIMEOUT, "it is cancelled")
 
     def test_a_cancelled_call_says_so(self):
         call = function("slow").spawn(300)

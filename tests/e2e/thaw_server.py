@@ -11,6 +11,7 @@ for the API. The binary is $THAW_BIN, or build/release/thaw of this checkout. Im
 between tests in $THAW_IMAGE_CACHE, so that only the first test of a machine builds them.
 """
 
+import asyncio
 import atexit
 import collections
 import os
@@ -202,6 +203,25 @@ class ThawServer:
             if equals:
                 found[name] = value
         return found
+
+    def rpc(self, name, request):
+        """One call of the protocol as the client makes it, for what its API does not show."""
+        import grpclib.client
+        import modal_proto.api_grpc
+
+        variables = self.client_environment()
+        token = {
+            "x-modal-token-id": variables["MODAL_TOKEN_ID"],
+            "x-modal-token-secret": variables["MODAL_TOKEN_SECRET"],
+        }
+
+        async def ask():
+            host, port = self.address.split(":")
+            async with grpclib.client.Channel(host, int(port)) as channel:
+                method = getattr(modal_proto.api_grpc.ModalClientStub(channel), name)
+                return await method(request, metadata=token, timeout=CALL_TIMEOUT)
+
+        return asyncio.run(ask())
 
     def modal(self, *arguments, cwd=APPS, timeout=BUILD_TIMEOUT, env=None, check=True):
         """Runs the real command line; returns its completed process, with both outputs."""

@@ -2,7 +2,6 @@
 """Each rule of tools/thaw-tidy, shown by a small tree that breaks it."""
 import importlib.machinery
 import importlib.util
-import json
 import pathlib
 import shutil
 import sys
@@ -34,7 +33,6 @@ class TidyTest(unittest.TestCase):
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="thaw-tidy-"))
         self.addCleanup(shutil.rmtree, self.root)
         self.write("ARCHITECTURE.md", TABLE)
-        self.catalogue([])
         self.module("model", "")
         self.write("thaw/model/call.h", HEADER)
         self.module("queue", "USES model")
@@ -48,9 +46,6 @@ class TidyTest(unittest.TestCase):
     def module(self, name, words):
         self.write(f"thaw/{name}/CMakeLists.txt", f"thaw_module({name} {words})\n")
         self.write(f"thaw/{name}/README.md", f"# {name}\n")
-
-    def catalogue(self, entries):
-        self.write("docs/reference/errors.json", json.dumps({"errors": entries}))
 
     def errors(self, formatting=False, only=None):
         tidy = thaw_tidy.Tidy(self.root)
@@ -149,25 +144,6 @@ class TidyTest(unittest.TestCase):
         self.assert_error("thaw/queue/README.md", "missing")
         self.write("thaw/queue/README.md", "line\n" * 41)
         self.assert_error("thaw/queue/README.md", "more than 40 lines")
-
-    def test_every_reason_in_code_is_in_the_catalogue_with_its_code(self):
-        self.write("thaw/queue/lease.cc",
-                   SPDX + 'Error e{Code::resource_exhausted,\n        "queue.full", "x"};\n')
-        self.assert_error("thaw/queue/lease.cc:2", "queue.full is not in")
-        entry = {"reason": "queue.full", "code": "aborted", "means": "m", "do": "d"}
-        self.catalogue([entry])
-        self.assert_error("has code resource_exhausted here and aborted in")
-        self.catalogue([{**entry, "code": "resource_exhausted"}])
-        self.assertEqual(self.errors(), "")
-
-    def test_every_reason_of_the_catalogue_is_in_code_and_explained(self):
-        self.catalogue([{"reason": "queue.gone", "code": "aborted", "means": "m"}])
-        self.assert_error("queue.gone is in no source file")
-        self.assert_error("queue.gone needs 'means' and 'do'")
-
-    def test_the_catalogue_is_sorted_and_unique(self):
-        self.catalogue([{"reason": "b.b"}, {"reason": "a.a"}])
-        self.assert_error("sorted and unique")
 
     def test_a_promise_names_a_test_that_exists(self):
         self.write("SPECIFICATION.md", "| promise | number | held by |\n|---|---|---|\n"

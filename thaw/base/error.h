@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // One vocabulary of failure. An Error carries a code (the sixteen canonical gRPC codes, so that
-// every dialect owns one small table to its own wire form), a stable reason key from
-// docs/reference/errors.json, a message for a person (what failed, with which thing, what to do
-// next) and the context that callers add on the way up. A plain value: copy it freely.
+// every dialect owns one small table to its own wire form), a message for a person (what failed,
+// with which thing, what to do next) and the context that callers add on the way up. Programs tell
+// failures apart by the code. A plain value: copy it freely.
 #pragma once
 
 #include <string>
@@ -39,8 +39,6 @@ std::string_view code_name(Code code);
 class [[nodiscard]] Error {
  public:
   Error(Code code, std::string message) : code_(code), message_(std::move(message)) {}
-  Error(Code code, std::string_view reason, std::string message)
-      : code_(code), reason_(reason), message_(std::move(message)) {}
 
   static Error cancelled(std::string m) { return {Code::cancelled, std::move(m)}; }
   static Error invalid_argument(std::string m) { return {Code::invalid_argument, std::move(m)}; }
@@ -66,7 +64,6 @@ class [[nodiscard]] Error {
   static Error from_errno(int error_number, std::string_view what);
 
   Code code() const { return code_; }
-  const std::string& reason() const { return reason_; }
   const std::string& message() const { return message_; }
 
   // Adds "key=value" to the context; rvalue form keeps `return Error::x(…).with(…)` one line.
@@ -78,7 +75,6 @@ class [[nodiscard]] Error {
 
  private:
   Code code_;
-  std::string reason_;
   std::string message_;
   std::vector<std::pair<std::string, std::string>> context_;
 };

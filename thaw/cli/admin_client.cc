@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/cli/admin_client.h"
 
+#include <cctype>
 #include <cstdio>
 
 #include "thaw/async/loop.h"
@@ -37,6 +38,21 @@ Result<codec::Json> ask_server(const Where& where, const AdminRequest& request) 
   async::Loop loop;
   net::HttpClient client(loop);
   return loop.run_task(ask(client, server.admin_socket(), request));
+}
+
+std::string percent_encoded(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (std::isalnum(byte) != 0 || c == '-' || c == '_' || c == '.') {
+      out += c;
+    } else {
+      char escape[4];
+      std::snprintf(escape, sizeof escape, "%%%02X", byte);
+      out += escape;
+    }
+  }
+  return out;
 }
 
 int fail(const Error& error) {

@@ -19,6 +19,9 @@ struct AdminRequest {
 // The answer's JSON; an Error says what the server said, or that there is none.
 Result<codec::Json> ask_server(const Where& where, const AdminRequest& request);
 
+// Of a name that becomes part of a target.
+std::string percent_encoded(const std::string& text);
+
 // Prints an Error to stderr and gives the exit code.
 int fail(const Error& error);
 

@@ -135,7 +135,7 @@ int show_starts(const Where& where, const std::string& app) {
 }
 
 int show_call(const Where& where, const std::string& call) {
-  const auto info = ask_server(where, {"GET", "/admin/calls/" + call, ""});
+  const auto info = ask_server(where, {"GET", "/admin/calls/" + percent_encoded(call), ""});
   if (!info) {
     return fail(info.error());
   }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // thaw logs: what an app's containers printed, up to now or followed.
-#include <cctype>
 #include <cstdio>
 
 #include "thaw/cli/admin_client.h"
@@ -8,21 +7,6 @@
 namespace thaw::cli {
 
 namespace {
-
-std::string percent_encoded(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (std::isalnum(byte) != 0 || c == '-' || c == '_' || c == '.') {
-      out += c;
-    } else {
-      char escape[4];
-      std::snprintf(escape, sizeof escape, "%%%02X", byte);
-      out += escape;
-    }
-  }
-  return out;
-}
 
 void print(const codec::Json& line, Output output) {
   if (output == Output::json) {

@@ -45,9 +45,13 @@ int list_tokens(const Where& where) {
 }
 
 int revoke_token(const Where& where, const std::string& token) {
-  const auto gone = ask_server(where, {"DELETE", "/admin/tokens/" + token, ""});
+  const auto gone = ask_server(where, {"DELETE", "/admin/tokens/" + percent_encoded(token), ""});
   if (!gone) {
     return fail(gone.error());
+  }
+  if (where.output == Output::json) {
+    std::printf("%s\n", gone->dump(2).c_str());
+    return 0;
   }
   std::printf("revoked %s\n", token.c_str());
   return 0;

@@ -29,8 +29,9 @@ struct LogOptions {
   enum class Follow { no, yes } follow = Follow::no;
 };
 int show_logs(const Where& where, const LogOptions& options);
-int show_starts(const Where& where, const std::string& app);  // thaw logs --starts
-int diagnose(Output output);                                  // thaw doctor
+// thaw logs --starts; `app`: name or id, empty: all
+int show_starts(const Where& where, const std::string& app);
+int diagnose(Output output);  // thaw doctor
 int show_version(Output output);
 
 }  // namespace thaw::cli

@@ -25,7 +25,8 @@ Result<Identity> Access::from_token(const std::string& id, const std::string& se
   if (!token || !equal_digests(token->secret_sha256_hex, digest)) {
     return Error::unauthenticated(
         "the token was not accepted: this server does not know it, or it was revoked; "
-        "`thaw token create` makes a new token and `thaw env` prints it for your shell");
+        "on the server's machine `eval \"$(thaw env)\"` gives a shell one that works, and "
+        "`thaw token create` makes one for another machine");
   }
   Identity identity;
   identity.kind = Identity::Kind::token;

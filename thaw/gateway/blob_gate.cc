@@ -33,24 +33,35 @@ std::string multipart_etag(const std::string& part_md5_hex) {
   return codec::hex_encode({reinterpret_cast<const char*>(digest), size}) + "-1";
 }
 
-}  // namespace
-
-std::string BlobGate::url(const std::string& authority, const std::string& operation,
-                          const std::string& sha256_hex) const {
-  const std::string expiry = std::to_string(unix_seconds() + url_lifetime_s);
-  const std::string signature = box_.sign("blob-url", operation + " " + sha256_hex + " " + expiry);
-  return "http://" + authority + "/blobs/" + sha256_hex + "?op=" + operation + "&until=" + expiry +
-         "&sig=" + signature;
+std::string too_long(std::uint64_t size) {
+  return "the body is longer than the " + std::to_string(size) +
+         " bytes that this address was asked for\n";
 }
 
-UploadUrls BlobGate::upload_urls(const std::string& authority,
-                                 const std::string& sha256_hex) const {
-  return {url(authority, "put", sha256_hex), url(authority, "complete", sha256_hex)};
+}  // namespace
+
+std::string BlobGate::signature_of(const std::string& operation, const std::string& sha256_hex,
+                                   const std::string& size, const std::string& expiry) const {
+  return box_.sign("blob-url", operation + " " + sha256_hex + " " + size + " " + expiry);
+}
+
+std::string BlobGate::url(const std::string& authority, const std::string& operation,
+                          const std::string& sha256_hex, const std::string& size) const {
+  const std::string expiry = std::to_string(unix_seconds() + url_lifetime_s);
+  return "http://" + authority + "/blobs/" + sha256_hex + "?op=" + operation +
+         (size.empty() ? "" : "&size=" + size) + "&until=" + expiry +
+         "&sig=" + signature_of(operation, sha256_hex, size, expiry);
+}
+
+UploadUrls BlobGate::upload_urls(const std::string& authority, const std::string& sha256_hex,
+                                 std::uint64_t size) const {
+  return {url(authority, "put", sha256_hex, std::to_string(size)),
+          url(authority, "complete", sha256_hex, "")};
 }
 
 std::string BlobGate::download_url(const std::string& authority,
                                    const std::string& sha256_hex) const {
-  return url(authority, "get", sha256_hex);
+  return url(authority, "get", sha256_hex, "");
 }
 
 async::Task<void> BlobGate::serve(net::HttpExchange& exchange) {
@@ -63,7 +74,8 @@ async::Task<void> BlobGate::serve(net::HttpExchange& exchange) {
   const std::string signature = codec::query_value(request.query(), "sig");
   std::int64_t until = 0;
   std::from_chars(expiry.data(), expiry.data() + expiry.size(), until);
-  const std::string expected = box_.sign("blob-url", operation + " " + sha256_hex + " " + expiry);
+  const std::string size = codec::query_value(request.query(), "size");
+  const std::string expected = signature_of(operation, sha256_hex, size, expiry);
   const bool genuine = signature.size() == expected.size() &&
                        CRYPTO_memcmp(signature.data(), expected.data(), expected.size()) == 0;
   if (!is_sha256_hex(sha256_hex) || !genuine) {
@@ -74,7 +86,9 @@ async::Task<void> BlobGate::serve(net::HttpExchange& exchange) {
                                        "the URL has expired; ask for a new one\n");
   }
   if (operation == "put" && request.method == "PUT") {
-    co_return co_await put(exchange, sha256_hex);
+    std::uint64_t promised = 0;  // signed: it is a number as url() wrote it
+    std::from_chars(size.data(), size.data() + size.size(), promised);
+    co_return co_await put(exchange, sha256_hex, promised);
   }
   if (operation == "complete" && request.method == "POST") {
     co_return co_await complete(exchange, sha256_hex);
@@ -85,12 +99,25 @@ async::Task<void> BlobGate::serve(net::HttpExchange& exchange) {
   co_return co_await exchange.answer(405, "text/plain", "the URL is for another method\n");
 }
 
-async::Task<void> BlobGate::put(net::HttpExchange& exchange, std::string sha256_hex) {
+async::Task<void> BlobGate::put(net::HttpExchange& exchange, std::string sha256_hex,
+                                std::uint64_t size) {
+  std::uint64_t received = 0;
+  if (const auto length = exchange.request().headers.find("content-length")) {
+    std::from_chars(length->data(), length->data() + length->size(), received);
+    if (received > size) {
+      co_return co_await exchange.answer(413, "text/plain", too_long(size));
+    }
+    received = 0;
+  }
   THAW_CO_TRY(const std::unique_ptr<store::BlobStore::Writer> writer, blobs_.create());
   while (true) {
     THAW_CO_TRY(std::optional<std::string> piece, co_await exchange.read());
     if (!piece) {
       break;
+    }
+    received += piece->size();
+    if (received > size) {
+      co_return co_await exchange.answer(413, "text/plain", too_long(size));
     }
     THAW_CO_TRY_VOID(co_await writer->write(std::move(*piece)));
   }

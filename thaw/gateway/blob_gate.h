@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // BlobGate: large payloads by HTTP. A URL is signed for one operation on one content until a time;
-// whoever holds it needs nothing else (the clients send no credentials there). Uploads follow the
-// multipart shape of object stores: PUT a part (answer: ETag = quoted MD5 of the body), POST the
-// completion (answer contains the MD5 of the part digests). Contents are named by their SHA-256,
-// which is checked before anything is kept.
+// whoever holds it needs nothing else (the clients send no credentials there). An upload's URL is
+// also for one size: more than that is not read. Uploads follow the multipart shape of object
+// stores: PUT a part (answer: ETag = quoted MD5 of the body), POST the completion (answer contains
+// the MD5 of the part digests). Contents are named by their SHA-256, which is checked before
+// anything is kept.
 #pragma once
 
 #include <string>
@@ -26,18 +27,22 @@ class BlobGate {
   BlobGate(store::BlobStore& blobs, const store::SecretBox& box) : blobs_(blobs), box_(box) {}
 
   // `authority`: host:port at which the asker reaches this server.
-  UploadUrls upload_urls(const std::string& authority, const std::string& sha256_hex) const;
+  // `size`: what the uploader promised; its address takes no byte more.
+  UploadUrls upload_urls(const std::string& authority, const std::string& sha256_hex,
+                         std::uint64_t size) const;
   std::string download_url(const std::string& authority, const std::string& sha256_hex) const;
 
   // Serves /blobs/….
   async::Task<void> serve(net::HttpExchange& exchange);
 
  private:
-  async::Task<void> put(net::HttpExchange& exchange, std::string sha256_hex);
+  async::Task<void> put(net::HttpExchange& exchange, std::string sha256_hex, std::uint64_t size);
   async::Task<void> complete(net::HttpExchange& exchange, std::string sha256_hex);
   async::Task<void> get(net::HttpExchange& exchange, std::string sha256_hex);
   std::string url(const std::string& authority, const std::string& operation,
-                  const std::string& sha256_hex) const;
+                  const std::string& sha256_hex, const std::string& size) const;
+  std::string signature_of(const std::string& operation, const std::string& sha256_hex,
+                           const std::string& size, const std::string& expiry) const;
 
   store::BlobStore& blobs_;
   const store::SecretBox& box_;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <map>
 
@@ -13,6 +14,27 @@ namespace thaw::main_program {
 namespace {
 
 using Setter = std::function<bool(const toml::node&, Configuration&)>;
+
+constexpr std::int64_t longest_s = 366 * 86'400;
+constexpr std::int64_t largest_mb = std::int64_t{1} << 30;
+
+// False unless it is an integer in this range; what does not fit never reaches `out`.
+template <class Number>
+bool read_number(const toml::node& node, std::int64_t low, std::int64_t high, Number& out) {
+  const auto value = node.value_exact<std::int64_t>();
+  if (!value || *value < low || *value > high) {
+    return false;
+  }
+  out = static_cast<Number>(*value);
+  return true;
+}
+
+bool read_megabytes(const toml::node& node, std::uint64_t& bytes) {
+  std::uint64_t megabytes = 0;
+  const bool makes_sense = read_number(node, 0, largest_mb, megabytes);
+  bytes = makes_sense ? megabytes << 20 : bytes;
+  return makes_sense;
+}
 
 // Each key, where it goes, and (by returning false) whether its value makes sense.
 const std::map<std::string, Setter>& setters() {
@@ -36,15 +58,11 @@ const std::map<std::string, Setter>& setters() {
        }},
       {"containers.max",
        [](const toml::node& node, Configuration& c) {
-         const auto value = node.value_or(std::int64_t{0});
-         c.fleet.max_containers = static_cast<std::size_t>(std::max<std::int64_t>(value, 0));
-         return value > 0;
+         return read_number(node, 1, 100'000, c.fleet.max_containers);
        }},
       {"containers.max_starting",
        [](const toml::node& node, Configuration& c) {
-         const auto value = node.value_or(std::int64_t{0});
-         c.fleet.max_starting = static_cast<std::size_t>(std::max<std::int64_t>(value, 0));
-         return value > 0;
+         return read_number(node, 1, 10'000, c.fleet.max_starting);
        }},
       {"cold_start.forked",
        [](const toml::node& node, Configuration& c) {
@@ -53,15 +71,11 @@ const std::map<std::string, Setter>& setters() {
        }},
       {"cold_start.templates",
        [](const toml::node& node, Configuration& c) {
-         const auto value = node.value_or(std::int64_t{-1});
-         c.templates.max = static_cast<std::size_t>(std::max<std::int64_t>(value, 0));
-         return value >= 0;
+         return read_number(node, 0, 10'000, c.templates.max);
        }},
       {"cold_start.template_min_free_mb",
        [](const toml::node& node, Configuration& c) {
-         const auto value = node.value_or(std::int64_t{-1});
-         c.templates.min_free_bytes = static_cast<std::uint64_t>(value) << 20;
-         return value >= 0;
+         return read_megabytes(node, c.templates.min_free_bytes);
        }},
       {"cold_start.templates_ahead",
        [](const toml::node& node, Configuration& c) {
@@ -75,15 +89,11 @@ const std::map<std::string, Setter>& setters() {
        }},
       {"cold_start.spare_forks",
        [](const toml::node& node, Configuration& c) {
-         const auto value = node.value_or(std::int64_t{-1});
-         c.templates.spares = static_cast<std::size_t>(std::clamp<std::int64_t>(value, 0, 16));
-         return value >= 0 && value <= 16;
+         return read_number(node, 0, 16, c.templates.spares);
        }},
       {"containers.default_memory_mb",
        [](const toml::node& node, Configuration& c) {
-         const auto value = node.value_or(std::int64_t{-1});
-         c.fleet.default_memory_bytes = static_cast<std::uint64_t>(value) << 20;
-         return value >= 0;
+         return read_megabytes(node, c.fleet.default_memory_bytes);
        }},
       {"cold_start.frozen",
        [](const toml::node& node, Configuration& c) {
@@ -101,21 +111,25 @@ const std::map<std::string, Setter>& setters() {
        }},
       {"volumes.ephemeral_timeout_s",
        [](const toml::node& node, Configuration& c) {
-         c.ephemeral_volume_s = static_cast<int>(node.value_or(std::int64_t{-1}));
-         return c.ephemeral_volume_s > 0;
+         return read_number(node, 1, longest_s, c.ephemeral_volume_s);
        }},
       {"containers.memory_price",
        [](const toml::node& node, Configuration& c) {
-         c.fleet.keep_alive.price_per_gb = node.value_or(-1.0);
-         return c.fleet.keep_alive.price_per_gb > 0;
+         const double value = node.value_or(-1.0);
+         const bool makes_sense = value > 0 && value <= 1e9;
+         c.fleet.keep_alive.price_per_gb = makes_sense ? value : c.fleet.keep_alive.price_per_gb;
+         return makes_sense;
        }},
       {"containers.longest_idle_s",
        [](const toml::node& node, Configuration& c) {
-         const auto value = node.value_or(std::int64_t{-1});
-         c.fleet.keep_alive.longest_held = std::chrono::seconds(value);
+         int seconds = 0;
+         if (!read_number(node, 0, 86'400, seconds)) {
+           return false;
+         }
+         c.fleet.keep_alive.longest_held = std::chrono::seconds(seconds);
          c.fleet.shortest_window =
              std::min(c.fleet.shortest_window, c.fleet.keep_alive.longest_held);
-         return value >= 0 && value <= 86'400;
+         return true;
        }},
       {"cold_start.restored",
        [](const toml::node& node, Configuration& c) {
@@ -134,20 +148,21 @@ const std::map<std::string, Setter>& setters() {
        }},
       {"cold_start.snapshots_gb",
        [](const toml::node& node, Configuration& c) {
-         const auto value = node.value_or(std::int64_t{0});
-         c.snapshots.bytes = static_cast<std::uint64_t>(value) << 30;
-         return value > 0 && value < 1'000'000;
+         std::uint64_t gigabytes = 0;
+         const bool makes_sense = read_number(node, 1, 999'999, gigabytes);
+         c.snapshots.bytes = gigabytes << 30;
+         return makes_sense;
        }},
       {"cold_start.snapshots_unused_days",
        [](const toml::node& node, Configuration& c) {
-         const auto value = node.value_or(std::int64_t{0});
-         c.snapshots.unused = value * 24h;
-         return value > 0 && value < 10'000;
+         int days = 0;
+         const bool makes_sense = read_number(node, 1, 9'999, days);
+         c.snapshots.unused = days * 24h;
+         return makes_sense;
        }},
       {"server.drain_s",
        [](const toml::node& node, Configuration& c) {
-         c.drain_s = static_cast<int>(node.value_or(std::int64_t{-1}));
-         return c.drain_s >= 0;
+         return read_number(node, 0, longest_s, c.drain_s);
        }},
   };
   return table;
@@ -179,6 +194,12 @@ Result<void> apply(const toml::table& file, const std::string& path, Configurati
 Result<Configuration> read_configuration(const std::string& path) {
   Configuration configuration;
   if (!path.empty()) {
+    if (std::filesystem::is_directory(path)) {
+      return Error::invalid_argument("the configuration file " + path + " is a folder");
+    }
+    if (!std::filesystem::exists(path)) {
+      return Error::not_found("the configuration file " + path + " does not exist");
+    }
     try {
       THAW_TRY_VOID(apply(toml::parse_file(path), path, configuration));
     } catch (const toml::parse_error& failure) {

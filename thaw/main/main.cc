@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <CLI/CLI.hpp>
-#include <iostream>
+#include <algorithm>
+#include <cstdio>
 
 #include "thaw/cli/verbs.h"
 #include "thaw/main/serve.h"
@@ -16,11 +17,28 @@ void add_where(CLI::App& verb, cli::Where& where) {
       "--json", [&where] { where.output = cli::Output::json; }, "print JSON for machines");
 }
 
+// The first word that should be a verb and is none; empty if all are.
+std::string unknown_verb(const CLI::App& app, int argc, char** argv) {
+  const CLI::App* at = &app;
+  for (int i = 1; i < argc && argv[i][0] != '-'; ++i) {
+    const auto verbs = at->get_subcommands([](const CLI::App*) { return true; });
+    const auto found = std::find_if(verbs.begin(), verbs.end(), [&](const CLI::App* verb) {
+      return verb->get_name() == argv[i];
+    });
+    if (found == verbs.end()) {
+      return verbs.empty() ? std::string() : argv[i];
+    }
+    at = *found;
+  }
+  return {};
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app("Thaw: the serverless AI cloud on your own machine", "thaw");
   app.require_subcommand(1);
+  app.set_version_flag("--version", "thaw " THAW_VERSION);
   cli::Where where;
   int exit_code = 0;
 
@@ -91,18 +109,10 @@ int main(int argc, char** argv) {
       "--json", [&] { where.output = cli::Output::json; }, "print JSON for machines");
   version->callback([&] { exit_code = cli::show_version(where.output); });
 
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::RequiredError& error) {
-    // Of a word that is no verb the parser only says that a verb is missing.
-    const std::vector<std::string> words = app.remaining(true);
-    if (words.empty()) {
-      return app.exit(error);
-    }
-    std::cerr << "thaw: '" << words.front() << "' is no verb or option; `thaw --help` lists them\n";
-    return error.get_exit_code();
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error);
+  if (const std::string word = unknown_verb(app, argc, argv); !word.empty()) {
+    std::fprintf(stderr, "thaw: there is no verb '%s'; `thaw --help` lists them\n", word.c_str());
+    return 2;
   }
+  CLI11_PARSE(app, argc, argv);
   return serving ? main_program::serve(serve_options) : exit_code;
 }

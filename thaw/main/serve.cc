@@ -111,11 +111,12 @@ struct Program {
   std::unique_ptr<control::Fleet> fleet;
   std::unique_ptr<dialect::console::Console> console;
   std::string authority;
-  std::map<std::string, std::string> client_environment;
 
   Result<void> open_stores();
   Result<void> connect();
   Task<void> first_start();
+  Task<codec::Json> environment_token();
+  Task<std::map<std::string, std::string>> client_environment();
   Task<void> begin(Address listen);
   Task<void> run(Address listen);
   Task<void> end();
@@ -196,12 +197,13 @@ Result<void> Program::connect() {
     return spec->workspace;
   };
   console = std::make_unique<dialect::console::Console>(dialect::console::Parts{
-      *catalog, *queue, *logs, *fleet, *access, *server, [this] { return client_environment; }});
+      *catalog, *queue, *logs, *fleet, *access, *server, [this] { return client_environment(); }});
   modal->add_methods(table);
   router.add("/blobs", [this](net::HttpExchange& e) { return blob_gate->serve(e); });
   router.add("/volumes", modal->volume_handler());
   router.add("/web", modal->web_handler());
   router.add("/admin", [this](net::HttpExchange& e) { return console->serve_admin(e); });
+  router.add("/apps", [this](net::HttpExchange& e) { return console->serve_app_page(e); });
   router.add("/healthz", [this](net::HttpExchange& e) { return console->serve_health(e); });
   router.add("/metrics", [this](net::HttpExchange& e) { return console->serve_metrics(e); });
   router.by_host = [this](const net::HttpRequest& request) {
@@ -210,8 +212,7 @@ Result<void> Program::connect() {
   return ok();
 }
 
-// A new data folder gets a workspace, its environment, and a token for this machine's own user,
-// which is kept sealed so that `thaw env` can print it again.
+// A new data folder gets a workspace and its environment.
 Task<void> Program::first_start() {
   const model::WorkspaceId workspace = catalog->default_workspace();
   if (!catalog->workspaces.find(workspace.str())) {
@@ -225,6 +226,13 @@ Task<void> Program::first_start() {
     environment.created_at = wall_now();
     THAW_CO_TRY_VOID(co_await catalog->environments.put(std::move(environment)));
   }
+  THAW_CO_TRY([[maybe_unused]] const codec::Json token, co_await environment_token());
+  co_return ok();
+}
+
+// The token of this machine's own user, which is kept sealed so that `thaw env` can print it again;
+// a new one once it was revoked.
+Task<codec::Json> Program::environment_token() {
   const std::string file = data + "/env.token";
   std::ifstream in(file, std::ios::binary);
   const std::string sealed((std::istreambuf_iterator<char>(in)), {});
@@ -235,7 +243,8 @@ Task<void> Program::first_start() {
     THAW_CO_TRY(pair, codec::parse_json(*known));
   }
   if (!known || !catalog->tokens.find(pair.value("token", ""))) {
-    THAW_CO_TRY(const gateway::NewToken made, co_await access->create_token(workspace, "thaw env"));
+    THAW_CO_TRY(const gateway::NewToken made,
+                co_await access->create_token(catalog->default_workspace(), "thaw env"));
     pair = {{"token", made.id}, {"secret", made.secret}};
     THAW_CO_TRY(const std::string bytes, box->seal(pair.dump(), "env.token"));
     std::ofstream out(file, std::ios::binary | std::ios::trunc);
@@ -246,9 +255,16 @@ Task<void> Program::first_start() {
       co_return Error::unavailable("cannot write " + file);
     }
   }
-  client_environment["MODAL_TOKEN_ID"] = pair.value("token", "");
-  client_environment["MODAL_TOKEN_SECRET"] = pair.value("secret", "");
-  co_return ok();
+  co_return pair;
+}
+
+Task<std::map<std::string, std::string>> Program::client_environment() {
+  THAW_CO_TRY(const codec::Json pair, co_await environment_token());
+  std::map<std::string, std::string> variables;
+  variables["MODAL_SERVER_URL"] = "http://" + authority;
+  variables["MODAL_TOKEN_ID"] = pair.value("token", "");
+  variables["MODAL_TOKEN_SECRET"] = pair.value("secret", "");
+  co_return variables;
 }
 
 Task<void> Program::begin(Address listen) {
@@ -266,7 +282,6 @@ Task<void> Program::begin(Address listen) {
   const std::string bridge = spawner->bridge_host();
   THAW_CO_TRY(const std::uint16_t blob_port, server->listen_http_only(bridge, 0, blobs_only));
   THAW_CO_TRY_VOID(co_await spawner->allow_port(blob_port));
-  client_environment["MODAL_SERVER_URL"] = "http://" + authority;
   dialect::modal::Settings settings;
   settings.authority = authority;
   settings.container_authority = bridge + ":" + std::to_string(blob_port);

@@ -3,17 +3,48 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <utility>
 
 #include "thaw/store/detail/files.h"
 
 namespace thaw::store {
 
+namespace {
+
+// What is in a data folder is for its owner only. A folder that is open to others and holds
+// something else (such as /tmp) is not ours to close.
+Result<void> close_to_others(const std::string& path) {
+  struct stat now {};
+  if (::stat(path.c_str(), &now) != 0) {
+    return Error::from_errno(errno, "cannot look at the data folder " + path);
+  }
+  if ((now.st_mode & 07777) == 0700) {
+    return ok();
+  }
+  std::error_code error;
+  const bool ours =
+      std::filesystem::exists(path + "/lock", error) || std::filesystem::is_empty(path, error);
+  if (error || !ours) {
+    return Error::failed_precondition("the folder " + path +
+                                      " is open to others and holds what is not Thaw's; choose "
+                                      "another data folder, or chmod 0700 it");
+  }
+  if (::chmod(path.c_str(), 0700) != 0) {
+    return Error::from_errno(errno, "cannot close the data folder " + path + " to others");
+  }
+  return ok();
+}
+
+}  // namespace
+
 Result<DataFolder> DataFolder::claim(const std::string& path) {
   THAW_TRY([[maybe_unused]] const bool made, detail::make_folder(path));
+  THAW_TRY_VOID(close_to_others(path));
   const std::string lock = path + "/lock";
   THAW_TRY(os::Fd file, detail::open_file(lock, O_RDWR | O_CREAT, 0600));
   if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {

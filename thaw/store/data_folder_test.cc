@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 #include "thaw/store/temp_folder_test.h"
 
 using namespace thaw;
@@ -46,6 +48,29 @@ TEST_CASE("the claim dies with its process") {
   CHECK(DataFolder::claim(folder.path()));
   ::close(ready[0]);
   ::close(ready[1]);
+}
+
+TEST_CASE("a data folder is closed to others, a folder of something else stays as it is") {
+  namespace fs = std::filesystem;
+  const auto mode = [](const std::string& path) { return fs::status(path).permissions(); };
+  TempFolder folder;
+  const std::string open = folder / "open";
+  fs::create_directory(open);
+  fs::permissions(open, fs::perms(0755));
+  CHECK(DataFolder::claim(open));
+  CHECK(mode(open) == fs::perms(0700));
+  fs::permissions(open, fs::perms(0755));  // as an earlier version left it
+  CHECK(DataFolder::claim(open));
+  CHECK(mode(open) == fs::perms(0700));
+  const std::string other = folder / "other";
+  fs::create_directory(other);
+  fs::permissions(other, fs::perms(01777));
+  fs::create_directory(other + "/something");
+  const auto claim = DataFolder::claim(other);
+  REQUIRE_FALSE(claim);
+  CHECK(claim.error().message().find(other) != std::string::npos);
+  CHECK(mode(other) == fs::perms(01777));
+  CHECK_FALSE(fs::exists(other + "/lock"));
 }
 
 TEST_CASE("a claim moves with its value") {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/dialect/console/console.h"
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 
 #include "thaw/codec/encoding.h"
@@ -197,7 +199,8 @@ Task<std::string> Console::answer_for(net::HttpExchange& exchange) {
   const std::string path(exchange.request().path());
   const std::string method = exchange.request().method;
   if (path == "/admin/env") {
-    co_return codec::dump_json(parts_.client_environment());
+    THAW_CO_TRY(const auto variables, co_await parts_.client_environment());
+    co_return codec::dump_json(variables);
   }
   if (path == "/admin/ps" || path == "/admin/starts") {
     Json list = Json::array();
@@ -219,7 +222,8 @@ Task<std::string> Console::answer_for(net::HttpExchange& exchange) {
     co_return co_await logs(exchange);
   }
   if (path.starts_with("/admin/calls/")) {
-    co_return co_await call(exchange, path.substr(std::string_view("/admin/calls/").size()));
+    co_return co_await call(
+        exchange, codec::percent_decode(path.substr(std::string_view("/admin/calls/").size())));
   }
   if (path == "/admin/tokens" && method == "POST") {
     co_return co_await create_token(exchange);
@@ -233,7 +237,8 @@ Task<std::string> Console::answer_for(net::HttpExchange& exchange) {
     co_return codec::dump_json(list);
   }
   if (path.starts_with("/admin/tokens/") && method == "DELETE") {
-    model::TokenId id(path.substr(std::string_view("/admin/tokens/").size()));
+    model::TokenId id(
+        codec::percent_decode(path.substr(std::string_view("/admin/tokens/").size())));
     THAW_CO_TRY_VOID(co_await parts_.access.revoke_token(id));
     co_return codec::dump_json({{"revoked", id}});
   }
@@ -301,6 +306,24 @@ Task<std::string> Console::create_token(net::HttpExchange& exchange) {
       const gateway::NewToken made,
       co_await parts_.access.create_token(parts_.catalog.default_workspace(), std::move(text)));
   co_return codec::dump_json({{"token", made.id}, {"secret", made.secret}});
+}
+
+// Clients print this address after a deployment. Anyone may read it, so it says no more than the
+// address itself, and the same of an app that does not exist.
+Task<void> Console::serve_app_page(net::HttpExchange& exchange) {
+  const std::string_view prefix = "/apps/";
+  const std::string_view path = exchange.request().path();
+  const std::string id(path.substr(std::min(path.size(), prefix.size())));
+  const bool is_id = id.starts_with("ap-") && id.size() <= 64 &&
+                     std::all_of(id.begin(), id.end(),
+                                 [](unsigned char c) { return std::isalnum(c) != 0 || c == '-'; });
+  if (!is_id) {
+    co_return co_await exchange.answer(404, "text/plain", "no app has this address\n");
+  }
+  co_return co_await exchange.answer(
+      200, "text/plain",
+      "Thaw has no page for app " + id + ". On the server's machine:\n\n  thaw logs " + id +
+          "    what it printed\n  thaw ps" + std::string(id.size() + 5, ' ') + "its containers\n");
 }
 
 Task<void> Console::serve_health(net::HttpExchange& exchange) {

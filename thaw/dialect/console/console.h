@@ -24,17 +24,18 @@ struct Parts {
   control::Fleet& fleet;
   gateway::Access& access;
   net::Server& server;
-  // Shell variables for the clients that this server speaks to.
-  std::function<std::map<std::string, std::string>()> client_environment;
+  // Shell variables for the clients that this server speaks to, with a token that is good now.
+  std::function<async::Task<std::map<std::string, std::string>>()> client_environment;
 };
 
 class Console {
  public:
   explicit Console(Parts parts) : parts_(std::move(parts)), began_(monotonic_now()) {}
 
-  async::Task<void> serve_admin(net::HttpExchange& exchange);    // /admin/…
-  async::Task<void> serve_health(net::HttpExchange& exchange);   // /healthz
-  async::Task<void> serve_metrics(net::HttpExchange& exchange);  // /metrics
+  async::Task<void> serve_admin(net::HttpExchange& exchange);     // /admin/…
+  async::Task<void> serve_app_page(net::HttpExchange& exchange);  // /apps/…
+  async::Task<void> serve_health(net::HttpExchange& exchange);    // /healthz
+  async::Task<void> serve_metrics(net::HttpExchange& exchange);   // /metrics
 
  private:
   async::Task<std::string> answer_for(net::HttpExchange& exchange);

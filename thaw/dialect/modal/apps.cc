@@ -129,11 +129,16 @@ Task<pb::AppGetLayoutResponse> get_layout(Context& cx, net::GrpcCall& call,
   co_return reply;
 }
 
-// Points each function at the version that this publication names, newest draft otherwise.
-Task<void> publish_function(Context& cx, model::FunctionId id, std::string definition) {
-  const auto function = cx.parts.catalog.functions.find(id.str());
+bool serves_label(const model::FunctionSpec& spec, const std::string& label) {
+  return std::any_of(spec.web.begin(), spec.web.end(),
+                     [&](const model::WebEndpoint& web) { return web.label == label; });
+}
+
+// The function at the version that this publication names, newest draft otherwise.
+Result<catalog::Function> published(Context& cx, const std::string& id, std::string definition) {
+  const auto function = cx.parts.catalog.functions.find(id);
   if (!function) {
-    co_return Error::not_found("function '" + id.str() + "' does not exist");
+    return Error::not_found("function '" + id + "' does not exist");
   }
   catalog::Function record = *function;
   if (definition.empty()) {
@@ -143,15 +148,49 @@ Task<void> publish_function(Context& cx, model::FunctionId id, std::string defin
     definition = definition.empty() ? record.live_version : definition;
   }
   if (!record.versions.contains(definition)) {
-    co_return Error::failed_precondition("function '" + record.tag + "' has no definition '" +
-                                         definition + "'");
+    return Error::failed_precondition("function '" + record.tag + "' has no definition '" +
+                                      definition + "'");
   }
   record.live_version = definition;
-  const auto live = record.live();
-  for (const auto& web : live->web) {
-    cx.web_labels[web.label] = id;
+  return record;
+}
+
+// All of a publication, or an error before anything has changed.
+Result<std::vector<catalog::Function>> functions_to_publish(Context& cx, const model::App& app,
+                                                            const pb::AppPublishRequest& request) {
+  std::vector<catalog::Function> functions;
+  std::map<std::string, std::string> tags_of_labels;
+  std::set<std::string> seen;
+  for (const auto& [tag, id] : request.function_ids()) {
+    if (!seen.insert(id).second) {
+      continue;
+    }
+    const auto definition = request.definition_ids().find(id);
+    THAW_TRY(catalog::Function function,
+             published(cx, id,
+                       definition == request.definition_ids().end() ? std::string()
+                                                                    : definition->second));
+    const auto live = function.live();
+    THAW_TRY_VOID(check_web_labels(cx, app, *live));
+    for (const model::WebEndpoint& web : live->web) {
+      const auto [other, fresh] = tags_of_labels.emplace(web.label, tag);
+      if (!fresh) {
+        return Error::already_exists("functions '" + other->second + "' and '" + tag +
+                                     "' want the same web address '" + web.label +
+                                     "'; give one of them a label= of its own");
+      }
+    }
+    functions.push_back(std::move(function));
   }
-  co_return co_await cx.parts.catalog.functions.put(std::move(record));
+  return functions;
+}
+
+// A function's addresses are those of its live version, no more.
+void take_web_labels(Context& cx, const catalog::Function& function) {
+  std::erase_if(cx.web_labels, [&](const auto& entry) { return entry.second == function.id; });
+  for (const model::WebEndpoint& web : function.live()->web) {
+    cx.web_labels[web.label] = function.id;
+  }
 }
 
 Task<pb::AppPublishResponse> publish(Context& cx, net::GrpcCall& call,
@@ -161,11 +200,13 @@ Task<pb::AppPublishResponse> publish(Context& cx, net::GrpcCall& call,
   if (current->state == AppState::stopped) {
     co_return Error::failed_precondition("app '" + request.app_id() + "' was stopped");
   }
-  for (const auto& [tag, id] : request.function_ids()) {
-    const auto definition = request.definition_ids().find(id);
-    std::string version =
-        definition == request.definition_ids().end() ? std::string() : definition->second;
-    THAW_CO_TRY_VOID(co_await publish_function(cx, model::FunctionId(id), std::move(version)));
+  THAW_CO_TRY(std::vector<catalog::Function> functions,
+              functions_to_publish(cx, *current, request));
+  for (const catalog::Function& function : functions) {
+    take_web_labels(cx, function);
+  }
+  for (catalog::Function& function : functions) {
+    THAW_CO_TRY_VOID(co_await cx.parts.catalog.functions.put(std::move(function)));
   }
   std::vector<model::FunctionId> dropped;
   for (const auto& [tag, id] : current->functions) {
@@ -365,6 +406,34 @@ WallTime deployed_at(Context& cx, const model::FunctionId& id) {
 }
 
 }  // namespace
+
+Result<void> check_web_labels(Context& cx, const model::App& app, const model::FunctionSpec& spec) {
+  for (const model::WebEndpoint& web : spec.web) {
+    const auto entry = cx.web_labels.find(web.label);
+    const auto holder = entry == cx.web_labels.end()
+                            ? nullptr
+                            : cx.parts.catalog.functions.find(entry->second.str());
+    const auto other = holder ? cx.parts.catalog.apps.find(holder->app.str()) : nullptr;
+    const auto live = holder ? holder->live() : nullptr;
+    if (!other || !live || other->id == app.id || other->state == AppState::stopped ||
+        !serves_label(*live, web.label)) {
+      continue;
+    }
+    // A client that begins again may find that the end of its predecessor is not noticed yet, and
+    // a deployment replaces the earlier one of its name.
+    const std::string& name = app.name.empty() ? app.description : app.name;
+    const std::string& other_name = other->name.empty() ? other->description : other->name;
+    if (name == other_name && app.environment == other->environment) {
+      continue;
+    }
+    const std::string by =
+        other->workspace == app.workspace ? "app '" + other_name + "'" : "another workspace";
+    return Error::already_exists("the web address '" + web.label + "' of function '" + spec.name +
+                                 "' is held by " + by +
+                                 "; give the function a label= of its own, or stop that app first");
+  }
+  return ok();
+}
 
 // Of several apps that want a label, the one deployed last has it.
 void rebuild_web_labels(Context& cx) {

@@ -17,6 +17,9 @@ async::Task<void> stop_app(Context& cx, model::AppId app, std::string why);
 pb::AppLayout layout_of(Context& cx, const model::App& app, const std::string& authority);
 // Every few seconds: reaps ephemeral apps whose client is gone, erases what ended long ago.
 async::Task<void> app_loop(Context& cx);
+// already_exists names the app that holds a web label of this version; the app's own functions, and
+// an app that this one replaces, give theirs up.
+Result<void> check_web_labels(Context& cx, const model::App& app, const model::FunctionSpec& spec);
 // Web labels of what is live, after a restart.
 void rebuild_web_labels(Context& cx);
 

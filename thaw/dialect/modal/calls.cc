@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/ids.h"
@@ -221,7 +222,30 @@ Task<pb::FunctionCallGetInfoResponse> get_info(Context& cx, net::GrpcCall& call,
   out->set_created_at(to_seconds(info.created_at));
   out->set_total_inputs(info.inputs);
   out->mutable_pending_inputs()->set_total(info.unfinished);
-  out->mutable_succeeded_inputs()->set_total(info.inputs - info.unfinished);
+  int succeeded = info.inputs - info.unfinished;
+  std::map<model::OutcomeKind, int> others;
+  std::function<bool(const model::LogEntry&)> unsuccessful = [](const model::LogEntry& entry) {
+    return entry.kind == model::LogEntry::Kind::final_ &&
+           entry.outcome != model::OutcomeKind::success;
+  };
+  for (std::uint64_t after = 0;;) {
+    THAW_CO_TRY(const std::vector<model::LogEntry> entries,
+                co_await cx.parts.queue.read(info.call.id, after, outputs_per_answer,
+                                             monotonic_now(), unsuccessful));
+    if (entries.empty()) {
+      break;
+    }
+    for (const model::LogEntry& entry : entries) {
+      after = entry.number;
+      ++others[entry.outcome];
+      --succeeded;
+    }
+  }
+  out->mutable_succeeded_inputs()->set_total(std::max(succeeded, 0));
+  out->mutable_failed_inputs()->set_total(others[model::OutcomeKind::failure] +
+                                          others[model::OutcomeKind::internal_failure]);
+  out->mutable_timeout_inputs()->set_total(others[model::OutcomeKind::timeout]);
+  out->mutable_cancelled_inputs()->set_total(others[model::OutcomeKind::terminated]);
   co_return reply;
 }
 

@@ -7,6 +7,7 @@
 
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/utf8.h"
+#include "thaw/store/blob_store.h"
 #include "thaw/worker/volume_paths.h"
 
 namespace thaw::dialect::modal {
@@ -184,6 +185,17 @@ Result<model::FunctionSpec> spec_from(const pb::Function& f) {
   return spec;
 }
 
+bool has_schedule(const pb::Schedule& schedule) {
+  return schedule.schedule_oneof_case() != pb::Schedule::SCHEDULE_ONEOF_NOT_SET;
+}
+
+Error schedule_not_served(const std::string& function) {
+  return Error::unimplemented("function '" + function +
+                              "' has a schedule, and this version of Thaw does not serve schedules "
+                              "yet: nothing would ever run it; deploy it without schedule= and "
+                              "call it from a timer of your own");
+}
+
 pb::Function with_options(pb::Function f, const pb::FunctionOptions& o) {
   if (o.replace_secret_ids()) {
     f.clear_secret_ids();
@@ -249,9 +261,15 @@ std::string web_label(const std::string& app_name, const std::string& function_n
   if (!environment.empty()) {
     label = slug(environment) + "--" + label;
   }
-  // A label is one DNS label, so that it can be the first part of a host name.
+  // A label is one DNS label, so that it can be the first part of a host name. What is too long
+  // ends with a digest of the whole: names that begin alike keep addresses of their own.
   constexpr std::size_t longest = 63;
-  return label.substr(0, longest);
+  constexpr std::size_t digest_size = 10;
+  if (label.size() <= longest) {
+    return label;
+  }
+  return label.substr(0, longest - digest_size - 1) + "-" +
+         store::sha256_hex(label).substr(0, digest_size);
 }
 
 namespace {

@@ -17,6 +17,9 @@ namespace pb = ::modal::client;
 
 // Reads policy and references out of `definition`; invalid_argument names what cannot be.
 Result<model::FunctionSpec> spec_from(const pb::Function& definition);
+// A function that is to run by itself: cron or period.
+bool has_schedule(const pb::Schedule& schedule);
+Error schedule_not_served(const std::string& function);
 // Lays a variant's options over the base's definition.
 pb::Function with_options(pb::Function definition, const pb::FunctionOptions& options);
 

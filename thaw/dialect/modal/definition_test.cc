@@ -123,8 +123,29 @@ TEST_CASE("a web label is one DNS label, and says when it is not deployed") {
   CHECK(web_label("a", "f", config, false, "") == "custom-label");
   CHECK(web_label("a", "f", config, false, "dev") == "dev--custom-label");
   CHECK(web_label(std::string(200, 'x'), "f", {}, false, "").empty());
-  config.set_requested_suffix(std::string(200, 'x'));
-  CHECK(web_label("a", "f", config, false, "").size() == 63);
+}
+
+TEST_CASE("a web label that must be shortened stays its function's own, at every deployment") {
+  pb::WebhookConfig config;
+  config.set_type(pb::WEBHOOK_TYPE_FUNCTION);
+  const std::string app(70, 'a');
+  const std::string first = web_label(app, "first", config, false, "");
+  CHECK(first.size() == 63);
+  CHECK(first == web_label(app, "first", config, false, ""));
+  CHECK(first != web_label(app, "second", config, false, ""));
+  CHECK(first != web_label(app, "first", config, true, ""));
+  CHECK(first.starts_with("aaaa"));
+  CHECK(web_label(std::string(61, 'a'), "f", config, false, "") == std::string(61, 'a') + "-f");
+}
+
+TEST_CASE("a schedule is one only if it says when") {
+  pb::Schedule schedule;
+  CHECK_FALSE(has_schedule(schedule));
+  schedule.mutable_cron()->set_cron_string("* * * * *");
+  CHECK(has_schedule(schedule));
+  schedule.mutable_period()->set_days(1);
+  CHECK(has_schedule(schedule));
+  CHECK(schedule_not_served("f").code() == Code::unimplemented);
 }
 
 TEST_CASE("a query names parameters of a class, and the rest are the defaults") {

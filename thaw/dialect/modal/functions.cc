@@ -161,18 +161,16 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
         "Image.run_function is not served by this version of Thaw; use run_commands or "
         "pip_install");
   }
-  // An ephemeral app's schedules never fire; a deployed one's are waited for.
-  if (!is_ephemeral(*app) &&
-      (definition.has_schedule() || request.function_data().has_schedule())) {
-    co_return Error::unimplemented("schedules are not served by this version of Thaw: deploy " +
-                                   definition.function_name() +
-                                   " without schedule= and call it from a timer, such as cron");
-  }
   catalog::Function record =
       record_for(cx, *app, request.existing_function_id(), definition.function_name());
   auto parsed = spec_from(definition);
   if (!parsed) {
     co_return parsed.error();
+  }
+  // `modal run` runs a function by hand, whatever its schedule: only a deployment promises one.
+  if (!is_ephemeral(*app) &&
+      (has_schedule(definition.schedule()) || has_schedule(request.function_data().schedule()))) {
+    co_return schedule_not_served(definition.function_name());
   }
   auto spec = std::make_shared<model::FunctionSpec>(std::move(*parsed));
   spec->id = record.id;
@@ -181,6 +179,7 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
   spec->workspace = app->workspace;
   spec->environment = app->environment;
   spec->web = endpoints_of(cx, definition, *app);
+  THAW_CO_TRY_VOID(check_web_labels(cx, *app, *spec));
   THAW_CO_TRY_VOID(check_references(cx, who, *spec));
   // Drafts that were never published make room; the live version stays until the next publication.
   std::erase_if(record.versions,

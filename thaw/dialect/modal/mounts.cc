@@ -134,7 +134,8 @@ Task<pb::BlobCreateResponse> blob_create(Context& cx, net::GrpcCall& call,
     co_return Error::invalid_argument("BlobCreate needs a SHA-256 and a length");
   }
   const std::string sha_hex = codec::hex_encode(sha);
-  const gateway::UploadUrls urls = cx.parts.blob_gate.upload_urls(authority_for(cx, call), sha_hex);
+  const gateway::UploadUrls urls = cx.parts.blob_gate.upload_urls(
+      authority_for(cx, call), sha_hex, static_cast<std::uint64_t>(request.content_length()));
   pb::BlobCreateResponse reply;
   // Some clients read the single URL, others the list; multipart URLs may have any host.
   reply.set_blob_id(std::string(blob_prefix) + sha_hex);
