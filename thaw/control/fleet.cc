@@ -33,6 +33,7 @@ void Fleet::start() {
   loops_.start("scaling", evaluate_loop(*this));
   loops_.start("time limits", tick_loop(*this));
   loops_.start("snapshots", snapshot_loop(*this));
+  loops_.start("old snapshots", collect_loop(*this));
   loops_.start("published functions", expect_loop(*this));
   for (const model::FunctionId& function : parts_.queue.functions_with_demand()) {
     demand(function);

@@ -13,6 +13,7 @@ namespace thaw::control {
 namespace {
 
 constexpr std::uint64_t reserve_bytes = 256u << 20;
+constexpr Duration collect_pause = 60s;
 
 // The program closes its connection after it was told that all is ready: a connection to the
 // outside cannot be written. What else it holds that cannot does not go away by waiting.
@@ -87,6 +88,21 @@ async::Task<void> Fleet::snapshot_loop(Fleet& fleet) {
     fleet.parts_.logs.append(spec->app.str(), std::move(line));
     log_warning("no snapshot", {{"function", spec->name}, {"reason", outcome.error().to_string()}});
   }
+}
+
+// What was retired while a container stood on it, and what nobody has used for long.
+async::Task<void> Fleet::collect_loop(Fleet& fleet) {
+  while (fleet.snapshots_.enabled()) {
+    THAW_CO_TRY_VOID(co_await async::sleep_for(collect_pause));
+    if (const auto collected = co_await fleet.snapshots_.store().collect(); !collected) {
+      if (collected.error().code() == Code::cancelled) {
+        co_return collected;
+      }
+      log_warning("snapshots that are not used are not removed",
+                  {{"reason", collected.error().to_string()}});
+    }
+  }
+  co_return ok();
 }
 
 async::Task<void> Fleet::take_snapshot(Fleet& fleet, ContainerPtr container) {
