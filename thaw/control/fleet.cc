@@ -185,6 +185,7 @@ void Fleet::update_status(Container& container) {
   }
   container.clock.enter(container.status, monotonic_now());
   if (container.status == Status::warm) {
+    note_memory(parts_.measurements, container, monotonic_now());
     freezer_.watch(container);
   }
 }
