@@ -23,6 +23,10 @@ namespace {
 constexpr std::array<std::uint64_t, 3> tuning_seeds = {1, 2, 3};
 constexpr std::array<double, 9> fixed_minutes = {1, 2, 5, 10, 20, 30, 60, 120, 240};
 constexpr std::array<int, 4> histogram_hours = {1, 2, 3, 4};
+// The server's defaults (control::FleetOptions), and a start such as most Python functions have.
+const ThawVariant server_defaults = {{.price_per_gb = 8, .longest_held = std::chrono::hours(1)},
+                                     std::chrono::milliseconds(400),
+                                     std::chrono::seconds(10)};
 constexpr std::array<double, 8> prices = {32, 16, 8, 4, 2, 1, 0.5, 0.25};
 
 struct Row {
@@ -119,11 +123,13 @@ Judged judge(std::uint64_t seed, std::size_t apps) {
   for (const int hours : histogram_hours) {
     judged.rows.push_back({.policy = "histogram", .parameter = static_cast<double>(hours)});
   }
-  std::vector<thaw::policy::KeepAliveSettings> settings;
+  std::vector<ThawVariant> variants;
   for (const double price : prices) {
-    settings.push_back({.price_per_gb = price});
+    variants.push_back({.settings = {.price_per_gb = price}});
     judged.rows.push_back({.policy = "thaw", .parameter = price});
   }
+  variants.push_back(server_defaults);
+  judged.rows.push_back({.policy = "server", .parameter = server_defaults.settings.price_per_gb});
   for (const App& app : week.apps) {
     auto row = judged.rows.begin();
     for (const double minutes : fixed_minutes) {
@@ -134,7 +140,7 @@ Judged judge(std::uint64_t seed, std::size_t apps) {
       HybridHistogram policy(hours * 60);
       (row++)->add(app, simulate(app, policy));
     }
-    for (const Outcome& outcome : simulate_thaw(app, settings)) {
+    for (const Outcome& outcome : simulate_thaw(app, variants)) {
       (row++)->add(app, outcome);
     }
   }
@@ -248,9 +254,13 @@ std::string json(const std::vector<Judged>& all, const std::vector<MeanRow>& row
 std::string chart(const std::vector<MeanRow>& rows, std::size_t seeds) {
   std::vector<Curve> curves = {{"fixed keep-alive", "#c0392b", {}},
                                {"hybrid histogram (ATC '20)", "#7f8c8d", {}},
-                               {"Thaw (price of memory)", "#2471a3", {}}};
+                               {"Thaw (price of memory)", "#2471a3", {}},
+                               {"the server's defaults", "#1e8449", {}}};
   for (const MeanRow& row : rows) {
-    Curve& curve = curves[row.policy == "fixed" ? 0 : row.policy == "histogram" ? 1 : 2];
+    Curve& curve = curves[row.policy == "fixed"       ? 0
+                          : row.policy == "histogram" ? 1
+                          : row.policy == "thaw"      ? 2
+                                                      : 3];
     curve.dots.push_back({row.waste / 1000, row.p75, label(row)});
   }
   return chart_svg(
@@ -305,7 +315,7 @@ int run(int argc, char** argv) {
   }
   std::sort(ratios.begin(), ratios.end());
   std::printf("\n  cold share at equal waste, Thaw to fixed 10 minutes: median %.3f, worst %.3f\n",
-              ratios[ratios.size() / 2], ratios.back());
+              (ratios[(ratios.size() - 1) / 2] + ratios[ratios.size() / 2]) / 2, ratios.back());
   std::filesystem::create_directories(folder);
   std::ofstream(folder + "/arrivals.json") << json(all, rows, unseen, apps);
   std::ofstream(folder + "/arrivals.svg") << chart(rows, seeds.size());

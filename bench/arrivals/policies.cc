@@ -16,6 +16,19 @@ thaw::WallTime wall(double seconds) {
   return thaw::WallTime(std::chrono::microseconds(std::int64_t((monday + seconds) * 1e6)));
 }
 
+// As the server does (Fleet::keep_last): spans that begin sooner begin at once.
+void keep_at_least(thaw::policy::KeepAlivePlan& plan, thaw::Duration shortest) {
+  if (shortest == thaw::Duration::zero()) {
+    return;
+  }
+  thaw::policy::WarmSpan first{{}, shortest};
+  while (!plan.spans.empty() && plan.spans.front().from <= shortest) {
+    first.until = std::max(first.until, plan.spans.front().until);
+    plan.spans.erase(plan.spans.begin());
+  }
+  plan.spans.insert(plan.spans.begin(), first);
+}
+
 }  // namespace
 
 void HybridHistogram::gap_ended(double idle_since, double at) {
@@ -69,24 +82,25 @@ const thaw::policy::KeepAlivePlan& HybridHistogram::plan(double) {
   return plan_;
 }
 
-std::vector<Outcome> simulate_thaw(const App& app,
-                                   const std::vector<thaw::policy::KeepAliveSettings>& settings) {
-  const thaw::policy::KeepAliveCosts costs{app.memory_gb, {}};
+std::vector<Outcome> simulate_thaw(const App& app, const std::vector<ThawVariant>& variants) {
   thaw::policy::IdleHistory history;
-  std::vector<thaw::policy::KeepAlivePlan> plans(settings.size());
-  std::vector<Outcome> out(settings.size());
+  std::vector<thaw::policy::KeepAlivePlan> plans(variants.size());
+  std::vector<Outcome> out(variants.size());
   double gaps = 0;
   double planned = -1;
   const auto pass = [&](double idle_since, double at, bool call) {
     const bool fresh = history.beat() && at - idle_since > 10;
     if (fresh || gaps >= planned + std::max(1.0, std::min(gaps, 200.0) / 16)) {
       const thaw::policy::Outlook outlook(history, wall(idle_since));
-      for (std::size_t i = 0; i < settings.size(); ++i) {
-        plans[i] = thaw::policy::plan_keep_alive(settings[i], outlook, costs);
+      for (std::size_t i = 0; i < variants.size(); ++i) {
+        const ThawVariant& variant = variants[i];
+        const thaw::policy::KeepAliveCosts costs{app.memory_gb, variant.start_time};
+        plans[i] = thaw::policy::plan_keep_alive(variant.settings, outlook, costs);
+        keep_at_least(plans[i], variant.shortest);
       }
       planned = gaps;
     }
-    for (std::size_t i = 0; i < settings.size(); ++i) {
+    for (std::size_t i = 0; i < variants.size(); ++i) {
       count(out[i], plans[i], at - idle_since, call);
     }
     if (call) {

@@ -47,7 +47,11 @@ class HybridHistogram final : public Policy {
 
 // Thaw's policy at several prices at once, as they share the history. A plan is made for each gap
 // where it depends on the time of day, else when a sixteenth of the history is new.
-std::vector<Outcome> simulate_thaw(const App& app,
-                                   const std::vector<thaw::policy::KeepAliveSettings>& settings);
+struct ThawVariant {
+  thaw::policy::KeepAliveSettings settings = {};
+  thaw::Duration start_time{};  // that was measured; 0: unknown
+  thaw::Duration shortest{};    // for which a container is kept in any case
+};
+std::vector<Outcome> simulate_thaw(const App& app, const std::vector<ThawVariant>& variants);
 
 }  // namespace arrivals

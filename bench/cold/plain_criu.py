@@ -15,18 +15,31 @@ import time
 
 CRIU = pathlib.Path(os.environ.get("THAW_CRIU_FOLDER", "/usr/local/lib/thaw/criu")) / "criu"
 RUN_FOLDER = 5  # the descriptor of the folder in which this build of CRIU keeps what it learned
+ASK = {"digest": signal.SIGUSR1, "read": signal.SIGUSR2, "write": signal.SIGALRM}
+# Tells after each signal: its name for this run of its start, and what it was asked for.
 PROGRAM = """
 import hashlib, os, random, signal, sys
-signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+asks = {signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM}
+signal.pthread_sigmask(signal.SIG_BLOCK, asks)
+init = os.urandom(16).hex()
 blocks = [bytearray(random.Random(n).randbytes(1 << 20)) for n in range(300)]
+asked = signal.SIGUSR1
 while True:
-    found = hashlib.sha256()
-    for block in blocks:
-        found.update(block)
+    word = "done"
+    if asked == signal.SIGUSR1:
+        found = hashlib.sha256()
+        for block in blocks:
+            found.update(block)
+        word = found.hexdigest()
+    elif asked == signal.SIGUSR2:
+        word = str(sum(sum(block[::4096]) for block in blocks))
+    else:
+        for block in blocks:
+            block[::4096] = block[::4096]
     with open(sys.argv[1] + ".new", "w") as file:
-        file.write(found.hexdigest())
+        file.write(init + " " + word)
     os.rename(sys.argv[1] + ".new", sys.argv[1])
-    signal.sigwait({signal.SIGUSR1})
+    asked = signal.sigwait(asks)
 """
 
 
@@ -43,7 +56,7 @@ class PlainCriu:
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
             cwd="/", env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"})
         self.pid = process.pid
-        self.oracle = self.wait_for_word()
+        self.init, self.oracle = self.wait_for_word()
         self.run("dump", "--tree", str(process.pid))
         process.wait()
         self.alive = False
@@ -53,10 +66,14 @@ class PlainCriu:
         while not self.said.exists():
             if time.monotonic() > limit:
                 raise RuntimeError("the process outside Thaw says nothing")
-            time.sleep(0.01)
-        word = self.said.read_text()
+            time.sleep(0.0005)
+        init, word = self.said.read_text().split()
         self.said.unlink()
-        return word
+        return init, word
+
+    def ask(self, what):
+        os.kill(self.pid, ASK[what])
+        return self.wait_for_word()
 
     def run(self, verb, *options):
         runs = os.open(self.folder, os.O_DIRECTORY | os.O_RDONLY)
@@ -72,16 +89,18 @@ class PlainCriu:
         finally:
             os.close(runs)
 
-    def restore(self):
-        """Seconds; the process is then asked for its memory and ended."""
+    def restore(self, touch=""):
+        """One run: seconds until it is restored, and has read or written all its memory if that is
+        asked for; it then tells what it holds and which start that comes from, and is ended."""
         started = time.perf_counter()
         self.run("restore", "--restore-detached")
-        taken = time.perf_counter() - started
         self.alive = True
-        os.kill(self.pid, signal.SIGUSR1)
-        right = self.wait_for_word() == self.oracle
+        if touch:
+            self.ask(touch)
+        taken = time.perf_counter() - started
+        init, word = self.ask("digest")
         self.end()
-        return taken, right
+        return {"seconds": taken, "init": init, "right": word == self.oracle}
 
     def end(self):
         os.kill(self.pid, signal.SIGKILL)

@@ -21,7 +21,9 @@ def row_of(workload, level, runs, system="thaw"):
            "min_ms": round(min(taken), 2)}
     inits = [run["init"] for run in runs if run.get("init")]
     if inits:
-        row["init_runs"] = len(set(inits))
+        row["inits"] = sorted(set(inits))
+        row["init_runs"] = len(row["inits"])
+    if all("right" in run for run in runs):
         row["output_equals_oracle"] = all(run["right"] for run in runs)
     stages = [run["stages"] for run in runs if run.get("stages")]
     if stages:
@@ -94,29 +96,68 @@ def at_most(rows, workload, level, most_ms):
     return (one["p50_ms"] <= most_ms, f"{one['p50_ms']:.0f} ms") if one else None
 
 
+# Each with the workload whose rows it needs.
 BARS = (
-    ("trivial: L2 at least 10x faster than L4", lambda r: faster(r, "trivial", "L2", 10)),
-    ("trivial: L1 at most 5 ms over warm",
+    ("trivial", "trivial: L2 at least 10x faster than L4",
+     lambda r: faster(r, "trivial", "L2", 10)),
+    ("trivial", "trivial: L1 at most 5 ms over warm",
      lambda r: at_most_over(r, "trivial", "L1", "L0", 5)),
-    ("llm, zero to ready: L3 at least 10x faster than L4",
+    ("llm-ready", "llm, zero to ready: L3 at least 10x faster than L4",
      lambda r: faster(r, "llm-ready", "L3", 10)),
-    ("llm, zero to first token: L3 at least 5x faster than L4",
+    ("llm-first-token", "llm, zero to first token: L3 at least 5x faster than L4",
      lambda r: faster(r, "llm-first-token", "L3", 5)),
-    ("torch: L3 at least 10x faster than L4", lambda r: faster(r, "torch", "L3", 10)),
-    ("heap300: L3 within 1.3x of plain CRIU's restore",
+    ("torch", "torch: L3 at least 10x faster than L4", lambda r: faster(r, "torch", "L3", 10)),
+    ("heap300", "heap300: L3 within 1.3x of plain CRIU's restore",
      lambda r: at_most_times(r, "heap300", "L3", "plain criu", 1.3)),
-    ("zero to 50 containers: L2 in at most 2 s",
+    ("trivial", "zero to 50 containers: L2 in at most 2 s",
      lambda r: at_most(r, "trivial-50-at-once", "L2", 2000)),
 )
+
+
+def proof_fails(row, rows):
+    """What the row does not prove; empty if all is well. A level is proved by who ran the user's
+    start: a restored process never did, a forked or booted one did anew, a frozen one before."""
+    failed = []
+    if not row.get("output_equals_oracle"):
+        failed.append("an output differs from the oracle, or none was compared")
+    if "at_level" in row:
+        return failed
+    inits, level = set(row.get("inits", [])), row["level"]
+    if row["system"] != "thaw" or level == "L3":
+        if len(inits) != 1:
+            failed.append(f"{len(inits)} starts ran the user's init, not one before all of them")
+    elif level in ("L2", "L4"):
+        if len(inits) != row["n"]:
+            failed.append(f"{row['n']} starts, {len(inits)} of which ran the user's init")
+    elif level == "L1":
+        warm = find(rows, row["workload"], "L0")
+        if not inits or warm is None or not inits <= set(warm["inits"]):
+            failed.append("a thawed container is not the one that was warm before")
+    return failed
+
+
+def failures(rows, bars, workloads, absent):
+    """All that must not be: [text]. `workloads`: those that were asked for."""
+    found = [f"{bar['bar']}: {bar['verdict']} {bar['value']}".rstrip() for bar in bars
+             if bar["verdict"] == "MISS" or
+             (bar["verdict"] == "not measured" and bar["workload"] in workloads)]
+    for row in rows:
+        name = f"{row['workload']} {row['level'] or row['system']}"
+        found += [f"{name}: {text}" for text in proof_fails(row, rows)]
+    for name, levels in workloads.items():
+        found += [f"{name} {level}: not measured" for level in levels
+                  if find(rows, name, level) is None]
+    return found + [f"{what}: {why}" for what, why in absent.items()]
 
 
 def judge(rows):
     """[(bar, "pass" | "MISS" | "not measured", value)], also printed."""
     found = []
-    for bar, test in BARS:
+    for workload, bar, test in BARS:
         result = test(rows)
         verdict = "not measured" if result is None else "pass" if result[0] else "MISS"
-        found.append({"bar": bar, "verdict": verdict, "value": result[1] if result else ""})
+        found.append({"workload": workload, "bar": bar, "verdict": verdict,
+                      "value": result[1] if result else ""})
     width = max(len(one["bar"]) for one in found)
     for one in found:
         print(f"  {one['bar']:<{width}}  {one['value']:>9}  {one['verdict']}")

@@ -25,6 +25,8 @@ class Workload:
     cls: str  # empty: the function `run`
     call: tuple  # method, then arguments
     check: tuple = ()  # the same; empty: the timed call's own output is checked
+    levels: tuple = ("L0", "L1", "L2", "L3", "L4")
+    beside: str = ""  # what plain CRIU's process does after its restore: nothing, "read" or "write"
     rounds: float = 1.0  # share of the asked rounds: what takes seconds gets fewer
 
     @property
@@ -42,6 +44,11 @@ ALL = (
     Workload("llm-first-token", "llm.py", "bench-cold-llm", "Model", ("first_token", PROMPT),
              ("tokens", PROMPT, 8)),
     Workload("heap300", "heap300.py", HEAP, "Heap", ("run",), ("digest",)),
+    # A heap that is mapped from the snapshot is paid for when it is touched: here all of it is.
+    Workload("heap300-read", "heap300.py", HEAP, "Heap", ("read",), ("digest",), levels=("L3",),
+             beside="read"),
+    Workload("heap300-written", "heap300.py", HEAP, "Heap", ("write",), ("digest",),
+             levels=("L3",), beside="write"),
     Workload("torch", "torch_minilm.py", "bench-cold-torch", "Embedder", ("ready",),
              ("embed", "From zero to an answer."), rounds=0.5),
 )
@@ -64,5 +71,5 @@ def llm_oracle():
 
 
 # Made outside Thaw; the other workloads have the first booted process as their oracle.
-OUTSIDE = {"trivial": lambda: 6 * 7, "heap300": heap_oracle, "llm-ready": llm_oracle,
-           "llm-first-token": llm_oracle}
+OUTSIDE = {"trivial": lambda: 6 * 7, "heap300": heap_oracle, "heap300-read": heap_oracle,
+           "heap300-written": heap_oracle, "llm-ready": llm_oracle, "llm-first-token": llm_oracle}

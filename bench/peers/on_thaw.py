@@ -5,6 +5,8 @@ import json
 import pathlib
 import time
 
+import modal
+
 import ladder
 import systems
 from thaw_server import descendants_of
@@ -26,6 +28,7 @@ ENDPOINTS = {
     "llm": Endpoint("Model.", "/web/bench-peers-model-answer"),
     "web_server": Endpoint("served", "/web/bench-peers-served/answer"),
 }
+CLASSES = {"trivial": "Trivial", "llm": "Model"}
 
 
 class Thaw:
@@ -50,8 +53,20 @@ class Thaw:
             raise RuntimeError(f"thaw {name}: {status} {body[:300]!r}")
         return json.loads(body)
 
+    @staticmethod
+    def born(server, name):
+        cls = modal.Cls.from_name("bench-peers", CLASSES[name], client=server.client)
+        return cls().born.remote()
+
+    def sample(self, name):
+        """(status, output) of one request to the server that is measured warm."""
+        server, endpoint = self.servers["L4"], ENDPOINTS[name]
+        status, body = systems.post(server.port, endpoint.path, {"text": systems.TEXT},
+                                    host=server.address)
+        return status, json.loads(body) if status == 200 else body
+
     def from_zero(self, level, name, expected):
-        """(level that was used, seconds)."""
+        """(level that was used, seconds, the start that it comes from)."""
         server, endpoint = self.servers[ladder.SERVER_OF[level]], ENDPOINTS[name]
         server.bring_to_zero(endpoint)
         started = time.perf_counter()
@@ -59,18 +74,21 @@ class Thaw:
         taken = time.perf_counter() - started
         if found != expected:
             raise RuntimeError(f"thaw {name}: {found!r}, expected {expected!r}")
-        return ladder.level_of(server.last_start(endpoint)), taken
+        return ladder.level_of(server.last_start(endpoint)), taken, self.born(server, name)
 
     def from_frozen(self, name, expected):
         server, endpoint = self.servers["L2"], ENDPOINTS[name]
         self.ask("L1", name)
+        before = self.born(server, name)
         server.wait_until_frozen(endpoint)
         started = time.perf_counter()
         found = self.ask("L1", name)
         taken = time.perf_counter() - started
         if found != expected:
             raise RuntimeError(f"thaw {name}: {found!r}, expected {expected!r}")
-        return "L1", taken
+        if (init := self.born(server, name)) != before:
+            raise RuntimeError(f"thaw {name}: the container is not the one that was frozen")
+        return "L1", taken, init
 
     def server_and_all(self, name, expected):
         """From the start of `thaw serve` itself to the first correct response: booted."""

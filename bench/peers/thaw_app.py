@@ -3,6 +3,7 @@
 import os
 import pathlib
 import subprocess
+import uuid
 
 import modal
 
@@ -34,10 +35,16 @@ class Trivial:
         import handler
 
         self.answer_of = handler.load("trivial")
+        self.init = uuid.uuid4().hex
 
     @modal.fastapi_endpoint(method="POST")
     async def answer(self, question: dict):
         return self.answer_of(question["text"])
+
+    @modal.method()
+    def born(self):
+        """Names the start that `load` ran in."""
+        return self.init
 
 
 @app.cls(**OPTIONS)
@@ -48,10 +55,16 @@ class Model:
         import handler
 
         self.answer_of = handler.load("llm")
+        self.init = uuid.uuid4().hex
 
     @modal.fastapi_endpoint(method="POST")
     async def answer(self, question: dict):
         return self.answer_of(question["text"])
+
+    @modal.method()
+    def born(self):
+        """Names the start that `load` ran in."""
+        return self.init
 
 
 @app.function(**OPTIONS)

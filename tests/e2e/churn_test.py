@@ -12,6 +12,7 @@ import random
 import time
 import urllib.request
 
+from ladder import Ladder
 from thaw_server import CALL_TIMEOUT, E2eTest, ThawServer, deploy, main
 
 WINDOW = 2.0
@@ -20,18 +21,8 @@ SEED = int(os.environ.get("CHURN_SEED", "1"))
 LONGEST_S = 10.0  # or five times the slowest start from zero, on a slow machine
 
 
-def with_freezing():
-    """Frozen a moment after each call, so that thaws are part of it; old builds do not freeze."""
-    try:
-        return ThawServer.for_module(config="[cold_start]\nfreeze_after_s = 0.3\n")
-    except AssertionError as failure:
-        if "cold_start" not in str(failure):
-            raise
-        print("this build does not freeze: scale-down only")
-        return ThawServer.for_module()
-
-
-server = with_freezing()
+# Frozen a moment after each call, so that thaws are part of it.
+server = ThawServer.for_module(config="[cold_start]\nfreeze_after_s = 0.3\n")
 
 import modal  # noqa: E402
 
@@ -86,6 +77,9 @@ class Churn(E2eTest):
                       f"slowest {max(taken):.3f} s (limit {limit:.1f})")  # fmt: skip
                 self.assertGreater(len(tasks), 1, "nothing was scaled down: no churn")
                 self.assertLess(max(taken), limit, name)
+        freezes = Ladder(server).metric("thaw_freezes_total")
+        print(f"{freezes:.0f} freezes")
+        self.assertGreaterEqual(freezes, CALLS, "hardly any of the pauses was spent frozen")
 
 
 if __name__ == "__main__":

@@ -132,9 +132,9 @@ class Forked(E2eTest):
             values += self.forked(lambda: function("seeds").remote())[1:]
         self.assertEqual(len(set(values)), len(values), values)
 
-    def test_two_clones_with_numpy_in_the_template_share_no_random_numbers(self):
+    def test_two_clones_with_numpy_in_the_template_share_no_random_numbers_and_no_key(self):
         values = []
-        while len(values) < 9:
+        while len(values) < 12:
             task, there, *drawn = self.forked(lambda: function("numpy_seeds").remote())
             if there:
                 values += drawn

@@ -25,6 +25,7 @@ import modal  # noqa: E402
 
 APP = "e2e-ladder-attack"
 AT_ONCE = 50
+HOLD_S = 20.0  # longer than all of them take to start, on a slow machine too
 MEMORY_OF_ONE_KB = 80 << 10
 
 
@@ -32,9 +33,10 @@ def setUpModule():
     deploy("WORD=first")
 
 
-def deploy(secret, app_file=APPS / "ladder_attack.py"):
-    server.modal("secret", "create", "--force", APP, secret)
-    server.modal("deploy", app_file)
+def deploy(secret, app_file=APPS / "ladder_attack.py", of=None):
+    of = of or server
+    of.modal("secret", "create", "--force", APP, secret)
+    of.modal("deploy", app_file)
 
 
 def model():
@@ -225,23 +227,39 @@ class LadderAttack(E2eTest):
             available = next(int(li.split()[1]) for li in file if li.startswith("MemAvailable"))
         if available < AT_ONCE * MEMORY_OF_ONE_KB:
             self.skipTest(f"{available >> 10} MB of memory are not enough for {AT_ONCE} containers")
-        ladder.restored("wait", wait)
-        ladder.end()
+        crowd = ThawServer(config=f"{CONFIG}[containers]\nmax_starting = {AT_ONCE}\n").start()
+        self.addCleanup(crowd.close)
+        shown = Ladder(crowd)
+        deploy("WORD=first", of=crowd)
+        hold = modal.Function.from_name(APP, "wait", client=client_of(crowd))
+        # Calls that are known to take long: each of the next ones needs a container of its own.
+        shown.restored("wait", lambda: hold.remote(3.0))
+        shown.end()
         started = time.monotonic()
-        calls = [function("wait").spawn(6.0) for _ in range(AT_ONCE)]
+        calls = [hold.spawn(HOLD_S) for _ in range(AT_ONCE)]
         answers = [call.get(timeout=240) for call in calls]
         took = time.monotonic() - started
         tasks = {answer["task"] for answer in answers}
-        levels = [v["started_by"] for v in ladder.starts() if v["container"] in tasks]
-        print(f"{AT_ONCE} calls of 6 s, each in need of a container: {took:.1f} s; "
+        levels = [v["started_by"] for v in shown.starts() if v["container"] in tasks]
+        print(f"{AT_ONCE} calls of {HOLD_S} s, each in need of a container: {took:.1f} s; "
               f"{len(tasks)} containers, {levels.count('L3')} restored")  # fmt: skip
-        self.assertGreaterEqual(levels.count("L3"), len(tasks) // 2)
-        self.assertGreater(len(tasks), AT_ONCE // 4)
+        self.assertGreaterEqual(levels.count("L3"), 0.9 * AT_ONCE)
         self.assertEqual({answer["secret"] for answer in answers}, {"first"})
         self.assertEqual(len({answer["random"] for answer in answers}), AT_ONCE)
         self.assertEqual(len({answer["host"] for answer in answers}), len(tasks))
-        ladder.end()
-        wait_until(lambda: not server.containers(), 60, "no process of a container is left")
+        shown.end()
+        wait_until(lambda: not crowd.containers(), 60, "no process of a container is left")
+
+
+def client_of(other):
+    """A client of another server than the module's."""
+    environment = other.client_environment()
+    other.use()
+    try:
+        return modal.Client.from_credentials(environment["MODAL_TOKEN_ID"],
+                                             environment["MODAL_TOKEN_SECRET"])  # fmt: skip
+    finally:
+        server.use()
 
 
 def model_id():

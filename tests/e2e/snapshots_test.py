@@ -132,7 +132,8 @@ class Snapshots(E2eTest):
         self.assertEqual(second["born"], third["born"])
         self.assertNotEqual(second["born"], first["born"])
         # Made after it, or renewed by it.
-        for name in ("task", "connected", "random", "uuid1", "uuid4", "name", "host"):
+        renewed = ("random", "openssl", "authkey", "uuid1", "uuid4", "name", "host")
+        for name in ("task", "connected", *renewed):
             self.assertNotEqual(second[name], third[name], name)
         log = server.thaw("logs", "e2e-snapshots", "--data", str(server.data)).stdout
         self.assertEqual(log.count("loading"), 2, log)  # the first boot and the snapshot's own
@@ -163,6 +164,17 @@ class Snapshots(E2eTest):
         self.assertEqual(third["imported_at"], second["imported_at"], "it was imported again")
         self.assertEqual(third["global_number"], second["global_number"])
         self.assertNotEqual(third["random"], second["random"])
+
+    def test_3_numpys_global_generator_is_renewed(self):
+        instance("Numbers").draw.remote()
+        wait_for_snapshot("Numbers.*")
+        restored = []
+        for _ in range(2):
+            wait_for_zero()
+            restored.append(instance("Numbers").draw.remote())
+        self.assertEqual([level_of(one["task"]) for one in restored], ["L3"] * 2)
+        self.assertEqual(restored[0]["drawn"], restored[1]["drawn"])
+        self.assertNotEqual(restored[0]["numpy"], restored[1]["numpy"])
 
     def test_4_each_set_of_parameters_has_a_snapshot_of_its_own(self):
         small = instance("Model", size=2).ask.remote()

@@ -64,6 +64,7 @@ struct Container : std::enable_shared_from_this<Container> {
   bool in_a_crowd = false;  // others started beside it: what it took says little of its level
   StateClock clock;
   std::size_t parked_polls = 0;  // for inputs
+  Instant memory_seen{};         // when its memory was last measured
 
   // --- the Freezer's ---
   enum class Frozen { no, freezing, yes } frozen = Frozen::no;

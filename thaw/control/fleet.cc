@@ -33,6 +33,7 @@ void Fleet::start() {
   loops_.start("scaling", evaluate_loop(*this));
   loops_.start("time limits", tick_loop(*this));
   loops_.start("snapshots", snapshot_loop(*this));
+  loops_.start("old snapshots", collect_loop(*this));
   loops_.start("published functions", expect_loop(*this));
   for (const model::FunctionId& function : parts_.queue.functions_with_demand()) {
     demand(function);
@@ -184,6 +185,7 @@ void Fleet::update_status(Container& container) {
   }
   container.clock.enter(container.status, monotonic_now());
   if (container.status == Status::warm) {
+    note_memory(parts_.measurements, container, monotonic_now());
     freezer_.watch(container);
   }
 }

@@ -223,6 +223,7 @@ class Fleet {
   static async::Task<void> evaluate_loop(Fleet& fleet);
   static async::Task<void> tick_loop(Fleet& fleet);
   static async::Task<void> snapshot_loop(Fleet& fleet);
+  static async::Task<void> collect_loop(Fleet& fleet);
   static async::Task<void> wait_for_quiet(Fleet& fleet);
   static async::Task<void> take_snapshot(Fleet& fleet, ContainerPtr container);
   static async::Task<sandbox::Checkpoint> write_snapshot(Fleet& fleet, ContainerPtr container,

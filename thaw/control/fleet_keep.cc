@@ -83,7 +83,6 @@ void Fleet::plan_gap(Pool& pool, const model::FunctionSpec& live) {
     const ContainerPtr container = find(id);
     if (container && container->idle() && container->running) {
       memory = container->running->sandbox().memory_bytes();
-      parts_.measurements.used_memory(live.version, container->level, memory);
       break;
     }
   }

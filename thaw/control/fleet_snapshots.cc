@@ -3,8 +3,6 @@
 // written to disk. It belongs to no pool, gets no inputs, and nobody waits for it.
 #include <algorithm>
 #include <csignal>
-#include <filesystem>
-#include <system_error>
 
 #include "thaw/base/log.h"
 #include "thaw/codec/ids.h"
@@ -15,25 +13,19 @@ namespace thaw::control {
 namespace {
 
 constexpr std::uint64_t reserve_bytes = 256u << 20;
+constexpr Duration collect_pause = 60s;
 
-// The program closes its connection after it was told that all is ready; a moment later there is
-// none. What else it holds that cannot be written does not go away by waiting.
-async::Task<sandbox::Checkpoint> checkpoint(sandbox::Sandbox& sandbox, std::string images,
-                                            std::uint64_t max_bytes) {
-  constexpr int most_tries = 8;
-  for (int attempt = 1;; ++attempt) {
-    THAW_CO_TRY_VOID(co_await async::sleep_for(50ms * attempt));
-    Result<sandbox::Checkpoint> written = co_await sandbox.checkpoint(images, max_bytes);
-    if (written || attempt == most_tries || written.error().code() == Code::cancelled ||
-        written.error().to_string().find("unix") == std::string::npos) {
-      co_return written;
+// The program closes its connection after it was told that all is ready: a connection to the
+// outside cannot be written. What else it holds that cannot does not go away by waiting.
+async::Task<void> wait_for_close(const worker::RunningContainer& container, Instant give_up) {
+  while (container.traffic().connections > 0) {
+    if (monotonic_now() > give_up) {
+      co_return Error::deadline_exceeded(
+          "it did not close its connection to this server at its snapshot point");
     }
-    // What an attempt in vain has written. The folder itself stays, and its mode with it.
-    std::error_code ignored;
-    for (const auto& file : std::filesystem::directory_iterator(images, ignored)) {
-      std::filesystem::remove(file.path(), ignored);
-    }
+    THAW_CO_TRY_VOID(co_await async::sleep_for(5ms));
   }
+  co_return ok();
 }
 
 }  // namespace
@@ -96,6 +88,21 @@ async::Task<void> Fleet::snapshot_loop(Fleet& fleet) {
     fleet.parts_.logs.append(spec->app.str(), std::move(line));
     log_warning("no snapshot", {{"function", spec->name}, {"reason", outcome.error().to_string()}});
   }
+}
+
+// What was retired while a container stood on it, and what nobody has used for long.
+async::Task<void> Fleet::collect_loop(Fleet& fleet) {
+  while (fleet.snapshots_.enabled()) {
+    THAW_CO_TRY_VOID(co_await async::sleep_for(collect_pause));
+    if (const auto collected = co_await fleet.snapshots_.store().collect(); !collected) {
+      if (collected.error().code() == Code::cancelled) {
+        co_return collected;
+      }
+      log_warning("snapshots that are not used are not removed",
+                  {{"reason", collected.error().to_string()}});
+    }
+  }
+  co_return ok();
 }
 
 async::Task<void> Fleet::take_snapshot(Fleet& fleet, ContainerPtr container) {
@@ -167,8 +174,9 @@ async::Task<sandbox::Checkpoint> Fleet::write_snapshot(Fleet& fleet, ContainerPt
   const std::uint64_t memory = container->running->sandbox().memory_bytes();
   THAW_CO_TRY(const std::string probe, fleet.snapshots_.store().begin(memory));
   (void)co_await fleet.snapshots_.store().abandon(probe);
-  co_return co_await checkpoint(container->running->sandbox(), std::move(images),
-                                2 * memory + reserve_bytes);
+  THAW_CO_TRY_VOID(co_await wait_for_close(*container->running, give_up));
+  co_return co_await container->running->sandbox().checkpoint(std::move(images),
+                                                              2 * memory + reserve_bytes);
 }
 
 void Fleet::reached_snapshot_point(const model::ContainerId& id) {

@@ -91,11 +91,11 @@ TEST_CASE("an idle container is frozen, and thawed before it is asked") {
 TEST_CASE("only what is at rest wholly may be frozen") {
   House house;
   const auto container = house.idle_container();
-  const Traffic parked{1, Traffic::Wire::quiet};
+  const Traffic parked{1, 1, Traffic::Wire::quiet};
   CHECK(is_at_rest(*container, parked));
-  CHECK_FALSE(is_at_rest(*container, {1, Traffic::Wire::in_flight}));
-  CHECK_FALSE(is_at_rest(*container, {2, Traffic::Wire::quiet}));  // such as a heartbeat
-  CHECK_FALSE(is_at_rest(*container, {0, Traffic::Wire::quiet}));
+  CHECK_FALSE(is_at_rest(*container, {1, 1, Traffic::Wire::in_flight}));
+  CHECK_FALSE(is_at_rest(*container, {1, 2, Traffic::Wire::quiet}));  // such as a heartbeat
+  CHECK_FALSE(is_at_rest(*container, {1, 0, Traffic::Wire::quiet}));
   container->parked_polls = 0;  // the one exchange is another than the poll
   CHECK_FALSE(is_at_rest(*container, parked));
   container->parked_polls = 1;

@@ -255,4 +255,17 @@ void Measurements::save() {
       });
 }
 
+void note_memory(Measurements& measurements, Container& container, Instant now) {
+  constexpr Duration seldom = 10s;
+  const bool is_known = container.memory_seen != Instant{};
+  if (!container.running || !container.idle() || container.calls_served == 0 ||
+      (is_known && now < container.memory_seen + seldom)) {
+    return;
+  }
+  container.memory_seen = now;
+  if (const std::uint64_t bytes = container.running->sandbox().memory_bytes(); bytes > 0) {
+    measurements.used_memory(container.spec->version, container.level, bytes);
+  }
+}
+
 }  // namespace thaw::control

@@ -14,6 +14,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "thaw/control/container.h"
 #include "thaw/model/ids.h"
 #include "thaw/policy/idle_history.h"
 #include "thaw/policy/levels.h"
@@ -75,5 +76,9 @@ class Measurements {
   std::vector<std::string> dropped_functions_;
   std::uint64_t clock_ = 0;
 };
+
+// Measures a container that has become idle. What it has in memory after a call is what keeping it
+// costs; now and then is enough, since this reads the kernel's files.
+void note_memory(Measurements& measurements, Container& container, Instant now);
 
 }  // namespace thaw::control

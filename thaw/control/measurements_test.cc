@@ -7,9 +7,10 @@
 #include <filesystem>
 
 #include "thaw/async/loop.h"
+#include "thaw/worker/testing/fake_container.h"
 
 using namespace thaw;
-using control::Measurements;
+using namespace thaw::control;
 using model::Level;
 
 namespace {
@@ -70,6 +71,38 @@ TEST_CASE("failures in a row are counted until a start succeeds") {
   CHECK(measurements->levels_of("v1").of(Level::restored).last_failure == now + 1s);
   measurements->started("v1", Level::restored, 90ms);
   CHECK(measurements->levels_of("v1").of(Level::restored).failures == 0);
+}
+
+TEST_CASE("a container that becomes idle after a call tells what its level takes, now and then") {
+  const auto measurements = open(nullptr);
+  model::FunctionSpec spec;
+  spec.version = "v1";
+  Container container;
+  container.spec = std::make_shared<const model::FunctionSpec>(spec);  // its user named a window
+  container.level = Level::forked;
+  auto running = std::make_unique<worker::testing::FakeContainer>(model::ContainerId("ta-1"));
+  sandbox::testing::FakeSandbox& sandbox = running->fake;
+  container.running = std::move(running);
+  container.reached_ready = true;
+  const auto memory = [&] { return measurements->levels_of("v1").of(Level::forked).memory_bytes; };
+
+  sandbox.memory = 10 << 20;
+  const Instant start = monotonic_now();
+  note_memory(*measurements, container, start);  // it has not worked yet
+  CHECK(memory() == 0);
+  container.calls_served = 1;
+  container.proxied = 1;
+  note_memory(*measurements, container, start);  // it works
+  CHECK(memory() == 0);
+  container.proxied = 0;
+  note_memory(*measurements, container, start);
+  CHECK(memory() == 10 << 20);
+  sandbox.memory = 30 << 20;
+  note_memory(*measurements, container, start + 1s);
+  CHECK(memory() == 10 << 20);
+  note_memory(*measurements, container, start + 11s);
+  CHECK(memory() > 10 << 20);
+  CHECK(measurements->levels_of("v1").of(Level::booted).memory_bytes == 0);
 }
 
 TEST_CASE("there is a bound; what was used lately stays") {

@@ -272,6 +272,7 @@ Server::Traffic Server::traffic(const std::string& identity) const {
   };
   for (const auto& open : state_->open) {
     if (open->identity == identity) {
+      ++traffic.connections;
       count(open->session != nullptr && open->session->is_quiet());
       traffic.exchanges += open->session != nullptr ? open->session->exchanges() : 0;
     }
@@ -279,7 +280,9 @@ Server::Traffic Server::traffic(const std::string& identity) const {
   for (const auto& listener : state_->listeners) {
     if (listener->identity == identity) {
       pollfd waiting{listener->fd.get(), POLLIN, 0};
-      count(::poll(&waiting, 1, 0) == 0);
+      const bool is_new = ::poll(&waiting, 1, 0) != 0;
+      traffic.connections += is_new ? 1 : 0;
+      count(!is_new);
     }
   }
   return traffic;

@@ -54,7 +54,8 @@ class Server {
 
   // What is under way on the connections of one identity.
   struct Traffic {
-    std::size_t exchanges = 0;  // requests that are not answered wholly
+    std::size_t connections = 0;  // that the peer has not closed, as far as is known here
+    std::size_t exchanges = 0;    // requests that are not answered wholly
     // quiet: neither side has sent what the other has not read, here or in the kernel. A new
     // connection and one of HTTP/1.1 count as in flight.
     enum class Wire { quiet, in_flight } wire = Wire::quiet;

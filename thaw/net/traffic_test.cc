@@ -101,6 +101,23 @@ TEST_CASE("a connection is quiet when neither side has sent what the other has n
   CHECK(house.server.traffic("ta-2").wire == Wire::quiet);
 }
 
+TEST_CASE("a connection counts from its first moment until its peer has closed it") {
+  House house;
+  CHECK(house.server.traffic("ta-1").connections == 0);
+  house.connect();
+  CHECK(house.server.traffic("ta-1").connections == 1);  // not even accepted
+  house.say(std::string(preface) + frame(4, 0, ""));
+  CHECK(house.hear(9) > 0);
+  CHECK(house.server.traffic("ta-1").connections == 1);
+  CHECK(house.server.traffic("ta-2").connections == 0);
+  house.peer = os::Fd();
+  const Instant latest = monotonic_now() + 20s;
+  while (house.server.traffic("ta-1").connections > 0 && monotonic_now() < latest) {
+    (void)house.loop.run_task(async::sleep_for(1ms));
+  }
+  CHECK(house.server.traffic("ta-1").connections == 0);
+}
+
 TEST_CASE("a connection that has not shown its protocol is in flight") {
   House house;
   house.connect();

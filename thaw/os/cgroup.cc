@@ -41,6 +41,11 @@ std::uint64_t read_keyed(const std::string& path, const std::string& key) {
   return 0;
 }
 
+Error no_freezer() {
+  return Error::failed_precondition(
+      "this machine has no freezer for cgroups; mount the v1 controller freezer");
+}
+
 constexpr std::uint32_t cpu_period_us = 100'000;
 
 // Where they are handed down already nothing is written: a service manager may own that group.
@@ -237,8 +242,7 @@ std::vector<int> Cgroup::processes() const {
 
 Result<void> Cgroup::freeze() const {
   if (layout_.freezer.empty()) {
-    return Error::failed_precondition(
-        "this machine has no freezer for cgroups; mount the v1 controller freezer");
+    return no_freezer();
   }
   return layout_.version == CgroupLayout::Version::v1
              ? write_text(path(layout_.freezer, "freezer.state"), "FROZEN")
@@ -264,6 +268,13 @@ bool Cgroup::is_frozen() const {
   // FREEZING while some have not stopped; reading is what makes v1 look again.
   const auto state = read_text(path(layout_.freezer, "freezer.state"));
   return state && state->starts_with("FROZEN");
+}
+
+Result<Fd> Cgroup::open_freezer() const {
+  if (layout_.freezer.empty()) {
+    return no_freezer();
+  }
+  return open_file(path(layout_.freezer, ""), O_RDONLY | O_DIRECTORY);
 }
 
 Result<void> Cgroup::reclaim(std::uint64_t bytes) const {

@@ -68,6 +68,8 @@ class Cgroup {
   // Lets them go on, also those that were not stopped yet. Waits for nothing.
   Result<void> thaw() const;
   bool is_frozen() const;
+  // The folder whose file freezes and thaws it, for who will do so where no path leads to it.
+  Result<Fd> open_freezer() const;
   // Asks the kernel to free up to that much memory of the group (on v1: what it can): what is in
   // files, and where there is swap the rest too. Waits for the disk.
   Result<void> reclaim(std::uint64_t bytes) const;

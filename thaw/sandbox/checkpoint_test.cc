@@ -209,6 +209,30 @@ TEST_CASE("what a restored program would miss is a reason for no checkpoint") {
   }
 }
 
+TEST_CASE("no process of a sandbox runs beside what checkpoints it") {
+  if (without_criu()) return;
+  House house(House::Networking::off, "", criu_program());
+  for (const std::string held : {"watcher", "watching daemon"}) {
+    CAPTURE(held);
+    SandboxSpec spec = countable(house, "1", held);
+    spec.id = model::ContainerId(held == "watcher" ? "ta-watch" : "ta-daemon");
+    auto sandbox = house.start(spec);
+    std::string first;
+    while (!first.ends_with("ready\n")) {
+      first += house.first_output(*sandbox);
+    }
+    const std::string images = house.temporary.folder + "/images-" + spec.id.str();
+    std::filesystem::create_directory(images);
+    const auto taken = house.loop.run_task(sandbox->checkpoint(images, plenty));
+    CHECK(taken.has_value() == (held == "watcher"));
+    REQUIRE(!os::exists(spec.upper + "/upper/tmp/seen"));
+    if (!taken) {  // it runs on, as if nothing had been
+      CHECK(counted(ask(house, *sandbox, SIGUSR1)) == 1);
+    }
+    house.run(sandbox->remove());
+  }
+}
+
 TEST_CASE("ten restores of one checkpoint run beside each other") {
   if (without_criu()) return;
   House house(House::Networking::on, "", criu_program());

@@ -272,6 +272,9 @@ def seed():
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None:
+        process.current_process().authkey = os.urandom(32)
     uuid = sys.modules.get("uuid")
     if uuid is not None:
         uuid._node = None

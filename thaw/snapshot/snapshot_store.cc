@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/snapshot/snapshot_store.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <filesystem>
 #include <system_error>
 
@@ -28,6 +31,25 @@ bool is_file_name(const std::string& text) {
          std::all_of(text.begin(), text.end(), [](unsigned char c) {
            return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
          });
+}
+
+// The manifest's time is that of the snapshot's last use; one of the future counts as now.
+constexpr Duration note_every = 1h;
+
+Instant noted_use(const std::string& folder) {
+  struct stat status {};
+  if (::stat((folder + "/manifest.json").c_str(), &status) != 0) {
+    return monotonic_now();
+  }
+  const WallTime used{std::chrono::seconds(status.st_mtim.tv_sec)};
+  return monotonic_now() - std::max<Duration>(wall_now() - used, Duration::zero());
+}
+
+Result<void> note_use(const std::string& folder) {
+  if (::utimensat(AT_FDCWD, (folder + "/manifest.json").c_str(), nullptr, 0) != 0) {
+    return Error::from_errno(errno, "note the use of " + folder);
+  }
+  return ok();
 }
 
 struct Digests {
@@ -116,7 +138,7 @@ void SnapshotStore::load() {
       Entry entry;
       entry.images_digest = value_or<std::string>(*json, "images", "");
       entry.upper_digest = value_or<std::string>(*json, "upper", "");
-      entry.used = monotonic_now();
+      entry.used = entry.noted = noted_use(snapshot->folder);
       entry.snapshot = std::move(snapshot);
       Entry& there = entries_[{workspace, entry.snapshot->key.function}];
       if (there.snapshot && there.snapshot->created > entry.snapshot->created) {
@@ -200,7 +222,7 @@ Task<SnapshotPtr> SnapshotStore::commit(std::string staging, SnapshotKey key,
   entry.images_digest = digests->images.sha256_hex;
   entry.upper_digest = digests->upper.sha256_hex;
   entry.signature = digests->signature;
-  entry.used = monotonic_now();
+  entry.used = entry.noted = monotonic_now();
   THAW_CO_TRY_VOID(co_await collect());
   co_return SnapshotPtr(std::move(snapshot));
 }
@@ -220,7 +242,18 @@ Task<SnapshotPtr> SnapshotStore::find(SnapshotKey key) {
     co_return Error::failed_precondition("the snapshot is of something else by now");
   }
   const SnapshotPtr snapshot = found->second.snapshot;
+  Entry& entry = found->second;
+  entry.used = monotonic_now();
+  const bool is_news = entry.used >= entry.noted + note_every;
+  entry.noted = is_news ? entry.used : entry.noted;
   THAW_CO_TRY_VOID(co_await check(name));
+  if (is_news) {
+    auto work = [folder = snapshot->folder]() -> Result<void> { return note_use(folder); };
+    if (const auto noted = co_await async::blocking(pool_, std::move(work)); !noted) {
+      log_warning("the last use of a snapshot is not kept",
+                  {{"reason", noted.error().to_string()}});
+    }
+  }
   co_return snapshot;
 }
 
@@ -235,7 +268,6 @@ Task<void> SnapshotStore::check(Name name) {
   }
   const SnapshotPtr snapshot = found->second.snapshot;
   found->second.checking = true;
-  found->second.used = monotonic_now();
   auto look = [folder = snapshot->folder, known = found->second.signature,
                images = found->second.images_digest,
                upper = found->second.upper_digest]() -> Result<std::string> {

@@ -7,7 +7,8 @@
 //
 // Checked in full when it is made and at its first use after the server's start, afterwards by the
 // signature of its folders (no file is read). What does not match is retired: found no more, and
-// removed as soon as no container is built on its files. Loop thread; I/O on the pool.
+// removed as soon as no container is built on its files. When one was last used is kept, to the
+// hour, as the time of its manifest. Loop thread; I/O on the pool.
 #pragma once
 
 #include <cstdint>
@@ -89,6 +90,7 @@ class SnapshotStore {
     std::string upper_digest;
     std::string signature;  // empty: not checked since the start
     Instant used{};
+    Instant noted{};  // the use that the manifest's time tells of
     int failures = 0;
     bool checking = false;
   };

@@ -196,6 +196,25 @@ TEST_CASE("what is not used for long goes") {
   CHECK(shelf.store->size() == 0);
 }
 
+TEST_CASE("a restart neither forgets when a snapshot was used last nor counts as a use") {
+  Shelf shelf;
+  const std::string manifest = shelf.add(key)->folder + "/manifest.json";
+  const auto ago = [&](std::chrono::hours time) {
+    fs::last_write_time(manifest, fs::file_time_type::clock::now() - time);
+    shelf.open("this machine");
+  };
+  ago(13 * 24h);
+  CHECK(shelf.run(shelf.store->check_all()));
+  CHECK(shelf.store->size() == 1);
+  CHECK(shelf.find_code(key) == Code::ok);  // a use, which the next start knows of
+  CHECK(fs::last_write_time(manifest) > fs::file_time_type::clock::now() - 1h);
+  ago(15 * 24h);
+  CHECK(shelf.store->size() == 1);
+  CHECK(shelf.run(shelf.store->check_all()));
+  CHECK(shelf.store->size() == 0);
+  CHECK(!os::exists(manifest));
+}
+
 TEST_CASE("an unfinished snapshot is gone after abandon and after a restart") {
   Shelf shelf;
   const auto first = shelf.store->begin(small);

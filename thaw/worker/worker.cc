@@ -123,9 +123,9 @@ class LocalContainer final : public RunningContainer {
   const std::vector<Fallback>& fallbacks() const override { return fallbacks_; }
   Traffic traffic() const override {
     const net::Server::Traffic seen = server_.traffic(id_);
-    return {seen.exchanges, seen.wire == net::Server::Traffic::Wire::quiet
-                                ? Traffic::Wire::quiet
-                                : Traffic::Wire::in_flight};
+    return {seen.connections, seen.exchanges,
+            seen.wire == net::Server::Traffic::Wire::quiet ? Traffic::Wire::quiet
+                                                           : Traffic::Wire::in_flight};
   }
   void label_output(CurrentWork work) override { work_ = std::move(work); }
 

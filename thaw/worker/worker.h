@@ -80,7 +80,8 @@ struct CurrentWork {
 
 // What a container and this server are telling each other at this moment.
 struct Traffic {
-  std::size_t exchanges = 0;  // its requests that are not answered wholly
+  std::size_t connections = 0;  // that it has not closed
+  std::size_t exchanges = 0;    // its requests that are not answered wholly
   enum class Wire { quiet, in_flight } wire = Wire::quiet;  // in flight: sent and not read yet
 };
 

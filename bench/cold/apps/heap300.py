@@ -7,7 +7,7 @@ import uuid
 import modal
 
 WINDOW = int(os.environ.get("BENCH_WINDOW", "300"))
-BLOCK, BLOCKS = 1 << 20, 300
+BLOCK, BLOCKS, PAGE = 1 << 20, 300, 4096
 
 app = modal.App("bench-cold-heap300", image=modal.Image.debian_slim(python_version="3.11"))
 
@@ -31,6 +31,21 @@ class Heap:
         entered = time.time()
         touched = sum(block[len(block) // 2] for block in self.blocks)
         return {**self.init, "entered": entered, "output": touched}
+
+    @modal.method()
+    def read(self):
+        """Every page is read: what was mapped lazily is paid for here."""
+        entered = time.time()
+        touched = sum(sum(block[::PAGE]) for block in self.blocks)
+        return {**self.init, "entered": entered, "output": touched}
+
+    @modal.method()
+    def write(self):
+        """Every page is written, with what stood there."""
+        entered = time.time()
+        for block in self.blocks:
+            block[::PAGE] = block[::PAGE]
+        return {**self.init, "entered": entered, "output": len(self.blocks)}
 
     @modal.method()
     def digest(self):

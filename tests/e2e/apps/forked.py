@@ -32,11 +32,13 @@ def seeds():
 
 @app.function(image=with_numpy, **window)
 def numpy_seeds():
-    there = "numpy" in sys.modules
+    there = {"numpy", "multiprocessing.process"} <= set(sys.modules)
+    import multiprocessing
+
     import numpy
 
     return (task(), there, float(numpy.random.random()), float(numpy.random.default_rng().random()),
-            random.getrandbits(64))
+            random.getrandbits(64), multiprocessing.current_process().authkey.hex())
 
 
 @app.function(image=with_numpy, **window)

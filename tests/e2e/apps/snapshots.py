@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Functions and classes with memory snapshots, and what such a snapshot may have to bring back."""
+import multiprocessing
 import os
 import random
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -24,6 +26,8 @@ def facts(**more):
         "random": random.random(),
         "uuid1": str(uuid.uuid1()),
         "uuid4": str(uuid.uuid4()),
+        "openssl": ssl.RAND_bytes(8).hex(),
+        "authkey": multiprocessing.current_process().authkey.hex(),
         "name": next(tempfile._get_candidate_names()),
         "host": socket.gethostname(),
         "time": time.time(),
@@ -65,6 +69,20 @@ class Model:
 @app.function(**snapshotted)
 def plain():
     return facts(imported_at=imported_at, global_number=global_number)
+
+
+@app.cls(image=modal.Image.debian_slim().pip_install("numpy"), **snapshotted)
+class Numbers:
+    @modal.enter(snap=True)
+    def load(self):
+        import numpy
+
+        self.generator = numpy.random
+        self.drawn = [float(self.generator.random()) for _ in range(3)]
+
+    @modal.method()
+    def draw(self):
+        return facts(drawn=self.drawn, numpy=float(self.generator.random()))
 
 
 @app.function(secrets=[modal.Secret.from_dict({"COLOUR": "red"})], **snapshotted)

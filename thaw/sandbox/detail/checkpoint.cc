@@ -99,17 +99,17 @@ Result<void> write_checkpoint(Criu& criu, const os::Fd& first, const std::string
                                CLONE_NEWCGROUP) != 0) {
     return Error::from_errno(errno, "enter the sandbox");
   }
+  // Before anything privileged runs in here; nothing can be added while all is frozen.
+  THAW_TRY_VOID(leaves_nothing_behind());
   CriuRun run;
   // Stopped, not killed: PID 1 would end with the main program, and criu with PID 1. A deleted file
   // that is still open is kept up to this size.
-  run.arguments = {"dump",          "--tree",  std::to_string(first_pid), "--leave-stopped",
-                   "--ghost-limit", "67108864"};
+  run.arguments = {"dump",          "--tree",   std::to_string(first_pid), "--leave-stopped",
+                   "--ghost-limit", "67108864", "--freeze-cgroup",         criu_freezer};
   run.niceness = 10;  // nobody waits for it
   run.max_file_bytes = max_file_bytes;
   const os::Fd folder(::fcntl(criu.images.get(), F_DUPFD_CLOEXEC, 0));
   THAW_TRY_VOID(run_criu(criu, std::move(run)));
-  // Now that it stands still, and nothing can be added.
-  THAW_TRY_VOID(leaves_nothing_behind());
   THAW_TRY_VOID(keep_shared_files(folder, max_file_bytes));
   // Without clocks a restored program sees this host's as they are; with them, it would live in a
   // time namespace of its own, which takes the power to set clocks to make. Without cgroups CRIU

@@ -61,21 +61,22 @@ void reset_signals() {
     const rlimit most{run.max_file_bytes, run.max_file_bytes};
     ::setrlimit(RLIMIT_FSIZE, &most);
   }
-  const int sources[] = {log,        log,       criu.images.get(), scratch, criu.facts.get(),
-                         run.output, run.error, criu.program.get()};
-  int moved[8];
-  for (int i = 0; i < 8; ++i) {
+  const int sources[] = {
+      log,        log,       criu.images.get(),  scratch,           criu.facts.get(),
+      run.output, run.error, criu.freezer.get(), criu.program.get()};
+  int moved[9];
+  for (int i = 0; i < 9; ++i) {
     moved[i] = sources[i] < 0 ? -1 : ::fcntl(sources[i], F_DUPFD_CLOEXEC, 20);
   }
-  for (int i = 0; i < 8; ++i) {
+  for (int i = 0; i < 9; ++i) {
     if (moved[i] >= 0) {
       ::dup2(moved[i], i + 1);
     } else {
       ::close(i + 1);
     }
   }
-  ::close_range(9, ~0U, 0);
-  ::fcntl(8, F_SETFD, FD_CLOEXEC);
+  ::close_range(10, ~0U, 0);
+  ::fcntl(9, F_SETFD, FD_CLOEXEC);
   if (!bound_capabilities(criu_capabilities)) {
     ::_exit(124);
   }
@@ -88,7 +89,7 @@ void reset_signals() {
   // looks without one: in the tenant's root. Nothing can be made here, so nothing is found.
   char path[] = "PATH=/proc/no-programs";
   char* const environment[] = {path, nullptr};
-  ::syscall(SYS_execveat, 8, "", argv.data(), environment, AT_EMPTY_PATH);
+  ::syscall(SYS_execveat, 9, "", argv.data(), environment, AT_EMPTY_PATH);
   ::_exit(125);
 }
 

@@ -20,8 +20,9 @@ namespace thaw::sandbox::detail {
 
 struct Criu {
   os::Fd program;
-  os::Fd facts;   // a detached tmpfs: what CRIU learnt about this kernel, kept between runs
-  os::Fd images;  // of one run
+  os::Fd facts;    // a detached tmpfs: what CRIU learnt about this kernel, kept between runs
+  os::Fd images;   // of one run
+  os::Fd freezer;  // of a run that writes: the folder of the sandbox's freezer
   bool maps_pages = false;  // it has the option of tools/criu-patches/map-pages.patch
 };
 
@@ -30,6 +31,7 @@ inline constexpr const char* criu_images = "/proc/self/fd/3";
 inline constexpr const char* criu_scratch = "/proc/self/fd/4";
 inline constexpr int criu_output = 6;
 inline constexpr int criu_error = 7;
+inline constexpr const char* criu_freezer = "/proc/self/fd/8";
 
 // Before any namespace is entered. not_found, saying what to do, when there is no such program.
 Result<Criu> open_criu(const std::string& path);

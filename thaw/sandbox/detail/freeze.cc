@@ -26,9 +26,11 @@ std::uint64_t shrink(const os::Cgroup& cgroup) {
 
 }  // namespace
 
-async::Task<void> RunningSandbox::freeze() {
+async::Task<void> RunningSandbox::freeze() { return freeze_within(freeze_limit); }
+
+async::Task<void> RunningSandbox::freeze_within(Duration limit) {
   const std::uint64_t mine = ++freezes_;
-  const Instant until = monotonic_now() + freeze_limit;
+  const Instant until = monotonic_now() + limit;
   may_be_frozen_ = true;
   THAW_CO_TRY_VOID(cgroup_.freeze());
   for (int looks = 1; !cgroup_.is_frozen(); ++looks) {
@@ -50,7 +52,7 @@ async::Task<void> RunningSandbox::freeze() {
 
 Result<void> RunningSandbox::thaw() {
   ++freezes_;
-  if (!may_be_frozen_ || is_removed_) {
+  if (!may_be_frozen_ || is_removed_ || is_checkpointing_) {
     return ok();
   }
   may_be_frozen_ = false;

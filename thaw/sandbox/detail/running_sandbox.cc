@@ -23,6 +23,8 @@ Result<void> make_non_blocking(const os::Fd& fd) {
   return ok();
 }
 
+constexpr Duration checkpoint_freeze_limit = 10s;
+
 Error spawner_gone() {
   return Error::unavailable("the sandbox spawner process has ended; restart the server");
 }
@@ -250,9 +252,17 @@ async::Task<Checkpoint> RunningSandbox::checkpoint(std::string images,
       *inodes[i] = status.st_ino;
     }
   }
+  // Nobody waits for it, so it may take its time to stop.
+  THAW_CO_TRY_VOID(co_await freeze_within(checkpoint_freeze_limit));
+  is_checkpointing_ = true;
   std::string request =
       Writer(Kind::checkpoint).text(id_.str()).text(images).number(max_file_bytes).bytes();
-  THAW_CO_TRY([[maybe_unused]] const std::string reply, co_await line_->ask(std::move(request)));
+  const Result<std::string> reply = co_await line_->ask(std::move(request));
+  is_checkpointing_ = false;
+  (void)thaw();
+  if (!reply) {
+    co_return reply.error();
+  }
   co_return checkpoint;
 }
 

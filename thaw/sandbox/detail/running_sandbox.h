@@ -80,6 +80,7 @@ class RunningSandbox : public Sandbox {
   RunningSandbox(std::shared_ptr<ControlLine> line, os::Cgroup cgroup, model::ContainerId id)
       : line_(std::move(line)), cgroup_(std::move(cgroup)), id_(std::move(id)) {}
 
+  async::Task<void> freeze_within(Duration limit);
   async::Task<void> launch(const SandboxSpec& spec, const TemplateControl& control);
   // Reads one report, if there is one.
   Result<os::Transfer> take_report();
@@ -105,6 +106,7 @@ class RunningSandbox : public Sandbox {
   bool is_removed_ = false;
   std::uint64_t freezes_ = 0;  // tells a freeze that is under way from those before it
   bool may_be_frozen_ = false;
+  bool is_checkpointing_ = false;  // nothing of it is to run; it is thawed when that is done
 };
 
 }  // namespace thaw::sandbox::detail

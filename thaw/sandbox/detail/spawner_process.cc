@@ -349,6 +349,12 @@ void SpawnerProcess::checkpoint(Reader& reader, os::Fd reply) {
   const pid_t pid = ::fork();
   if (pid == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    auto freezer = found->second.cgroup.open_freezer();
+    if (!freezer) {
+      answer(reply, freezer.error());
+      ::_exit(0);
+    }
+    criu_.freezer = std::move(*freezer);
     answer(reply, write_checkpoint(criu_, found->second.pidfd, images, max_file_bytes));
     ::_exit(0);
   }

@@ -63,9 +63,10 @@ class FakeSandbox : public Sandbox {
     changed.notify_all();
     co_return 1'000;
   }
-  std::uint64_t memory_bytes() const override { return 0; }
+  std::uint64_t memory_bytes() const override { return memory; }
   async::Task<void> remove() override { co_return ok(); }
 
+  std::uint64_t memory = 0;
   bool is_frozen = false;
   bool holds_freezes = false;            // until it is thawed, or `changed` is notified after false
   std::function<void()> while_freezing;  // just before the kernel would say that all stand still

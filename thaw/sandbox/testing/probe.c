@@ -222,6 +222,24 @@ static int steal_input(void) {
   return tell(tty < 0 ? -1 : 0);
 }
 
+/* Leaves a file once a process of this sandbox has the power that only CRIU has here. */
+static void watch_for_power(void) {
+  for (;;) {
+    DIR* all = opendir("/proc");
+    for (struct dirent* entry; (entry = readdir(all));) {
+      char path[300], line[256];
+      snprintf(path, sizeof path, "/proc/%s/status", entry->d_name);
+      FILE* status = atoi(entry->d_name) > 1 ? fopen(path, "r") : 0;
+      while (status && fgets(line, sizeof line, status)) {
+        if (strncmp(line, "CapEff:", 7) == 0 && strtoull(line + 7, 0, 16) >> 21 & 1)
+          close(open("/tmp/seen", O_WRONLY | O_CREAT, 0644));
+      }
+      if (status) fclose(status);
+    }
+    closedir(all);
+  }
+}
+
 /* What a checkpoint has to bring back, by name. */
 static int hold(const char* what) {
   if (strcmp(what, "file") == 0) return tell(dup2(open("/tmp/held", O_RDWR | O_CREAT, 0644), 20));
@@ -236,6 +254,10 @@ static int hold(const char* what) {
     if (fork() == 0) {
       for (;;) pause();
     }
+    return tell(0);
+  }
+  if (strcmp(what, "watcher") == 0) {
+    if (fork() == 0) watch_for_power();
     return tell(0);
   }
   if (strcmp(what, "shm") == 0) {
@@ -262,10 +284,11 @@ static int hold(const char* what) {
     return tell(fd < 0 ? -1 : ftruncate(fd, 1 << 20));
   }
   /* And what it cannot bring back. */
-  if (strcmp(what, "daemon") == 0) {
+  if (strstr(what, "daemon")) {
     const pid_t between = fork();
     if (between == 0) {
       if (fork() == 0) {
+        if (what[0] == 'w') watch_for_power();
         for (;;) pause();
       }
       _exit(0);
