@@ -26,11 +26,11 @@ COMES_BACK = {
 }
 SHARED_FILE = "weights"
 REFUSED = {
-    "Forked": (True, "unix"),
+    "Forked": (True, "connection to this server"),
     "Inotify": ("news", "fsnotify"),
     "Daemon": ("daemon", "no longer its child"),
     "SystemV": (True, "System V"),
-    "OutsideSocket": (True, "unix"),
+    "OutsideSocket": (True, "connection to this server"),
 }
 
 

@@ -28,6 +28,7 @@ bool lives(int pid) { return pid > 0 && (::kill(pid, 0) == 0 || errno == EPERM);
 Result<void> announce_server(const RunningServer& server) {
   std::error_code error;
   fs::create_directories(folder, error);
+  (void)running_servers();  // the files of those that were killed go
   const std::string path = file_of(server.pid);
   std::ofstream out(path + ".tmp", std::ios::trunc);
   out << codec::dump_json({{"pid", server.pid},

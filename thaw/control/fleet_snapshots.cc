@@ -14,6 +14,9 @@ namespace {
 
 constexpr std::uint64_t reserve_bytes = 256u << 20;
 constexpr Duration collect_pause = 60s;
+// Far longer than closing a connection takes. A program that made one of its own, or a child that
+// it has forked by hand, may hold one for ever, and other snapshots wait meanwhile.
+constexpr Duration close_patience = 10s;
 
 // The program closes its connection after it was told that all is ready: a connection to the
 // outside cannot be written. What else it holds that cannot does not go away by waiting.
@@ -21,7 +24,9 @@ async::Task<void> wait_for_close(const worker::RunningContainer& container, Inst
   while (container.traffic().connections > 0) {
     if (monotonic_now() > give_up) {
       co_return Error::deadline_exceeded(
-          "it did not close its connection to this server at its snapshot point");
+          "a connection to this server was not closed at its snapshot point: its program, or a "
+          "child "
+          "that it forked, holds one");
     }
     THAW_CO_TRY_VOID(co_await async::sleep_for(5ms));
   }
@@ -174,7 +179,8 @@ async::Task<sandbox::Checkpoint> Fleet::write_snapshot(Fleet& fleet, ContainerPt
   const std::uint64_t memory = container->running->sandbox().memory_bytes();
   THAW_CO_TRY(const std::string probe, fleet.snapshots_.store().begin(memory));
   (void)co_await fleet.snapshots_.store().abandon(probe);
-  THAW_CO_TRY_VOID(co_await wait_for_close(*container->running, give_up));
+  THAW_CO_TRY_VOID(co_await wait_for_close(*container->running,
+                                           std::min(give_up, monotonic_now() + close_patience)));
   co_return co_await container->running->sandbox().checkpoint(std::move(images),
                                                               2 * memory + reserve_bytes);
 }

@@ -2,9 +2,11 @@
 //
 // ImageBuilds: the builds that clients wait for. A build goes on when its client goes away, since
 // the next one will want it; what it prints is in the log stream named by the image's id; a failed
-// build is tried again when asked again.
+// build is tried again when asked again. So many run at once, and the last of those that have ended
+// are remembered for who still waits for their end.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -30,13 +32,18 @@ class ImageBuilds {
   explicit ImageBuilds(Parts& parts);
 
   std::shared_ptr<Build> find(const model::ImageId& id) const;
-  std::shared_ptr<Build> start(model::Image image, image::Recipe recipe);
+  // resource_exhausted: too many run.
+  Result<void> start(model::Image image, image::Recipe recipe);
   async::Task<void> stop() { return tasks_.stop(); }
 
  private:
   static async::Task<void> run(ImageBuilds& self, std::shared_ptr<Build> build, model::Image image,
                                image::Recipe recipe);
+  void remember_end(const model::ImageId& id);
+
   Parts& parts_;
+  std::size_t running_ = 0;
+  std::deque<model::ImageId> ended_;  // oldest first
   std::map<model::ImageId, std::shared_ptr<Build>> builds_;
   async::TaskGroup tasks_;
 };

@@ -14,6 +14,13 @@ namespace thaw::dialect::modal {
 
 using async::Task;
 
+namespace {
+
+constexpr std::size_t most_running = 16;
+constexpr std::size_t most_ended = 200;
+
+}  // namespace
+
 ImageBuilds::ImageBuilds(Parts& parts) : parts_(parts), tasks_(parts.loop) {}
 
 std::shared_ptr<ImageBuilds::Build> ImageBuilds::find(const model::ImageId& id) const {
@@ -21,11 +28,31 @@ std::shared_ptr<ImageBuilds::Build> ImageBuilds::find(const model::ImageId& id) 
   return found == builds_.end() ? nullptr : found->second;
 }
 
-std::shared_ptr<ImageBuilds::Build> ImageBuilds::start(model::Image image, image::Recipe recipe) {
+Result<void> ImageBuilds::start(model::Image image, image::Recipe recipe) {
+  if (running_ >= most_running) {
+    return Error::resource_exhausted(std::to_string(running_) +
+                                     " images are being built already; try again when one is done");
+  }
+  ++running_;
   auto build = std::make_shared<Build>();
   builds_[image.id] = build;
   tasks_.start("image build", run(*this, build, std::move(image), std::move(recipe)));
-  return build;
+  return ok();
+}
+
+void ImageBuilds::remember_end(const model::ImageId& id) {
+  --running_;
+  ended_.push_back(id);
+  if (ended_.size() > most_ended) {
+    const model::ImageId oldest = ended_.front();
+    ended_.pop_front();
+    // One that was tried again since then is further back.
+    const auto found = builds_.find(oldest);
+    if (found != builds_.end() && found->second->state != State::running &&
+        std::count(ended_.begin(), ended_.end(), oldest) == 0) {
+      builds_.erase(found);
+    }
+  }
 }
 
 Task<void> ImageBuilds::run(ImageBuilds& self, std::shared_ptr<Build> build, model::Image image,
@@ -56,6 +83,7 @@ Task<void> ImageBuilds::run(ImageBuilds& self, std::shared_ptr<Build> build, mod
     log_warning("image build failed", {{"image", stream}, {"error", build->failure}});
   }
   hub.end(stream);
+  self.remember_end(model::ImageId(stream));
   build->changed.notify_all();
   co_return ok();
 }
@@ -168,7 +196,7 @@ Task<pb::ImageGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
     set_metadata(cx, image.id.str(), request.builder_version(), *reply.mutable_metadata());
     co_return reply;
   }
-  cx.image_builds->start(std::move(image), std::move(recipe));
+  THAW_CO_TRY_VOID(cx.image_builds->start(std::move(image), std::move(recipe)));
   co_return reply;
 }
 
