@@ -5,9 +5,8 @@ import json
 import pathlib
 import time
 
+import ladder  # it enters the client's environment
 import modal
-
-import ladder
 import systems
 from thaw_server import descendants_of
 
