@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""How long apps live: as long as their client, or longer, and not shorter."""
+import concurrent.futures
+import json
+import os
+import subprocess
+import sys
+import time
+
+from thaw_server import APPS, E2eTest, ThawServer, main, wait_until
+
+server = ThawServer.for_module()
+started = time.monotonic()
+
+
+class AppLife(E2eTest):
+    server = server
+
+    def test_an_ephemeral_app_dies_with_its_client(self):
+        environment = {**os.environ, **server.client_environment()}
+        with open(server.folder / "client.log", "wb") as log:
+            client = subprocess.Popen(
+                [sys.executable, "-m", "modal", "run", str(APPS / "sleeper.py")],
+                env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        try:
+            wait_until(server.containers, 300, "the function's container has started")
+        finally:
+            client.kill()
+            client.wait()
+        server.wait_for_zero(180)
+
+    def test_an_app_that_is_just_being_made_is_not_taken_for_abandoned(self):
+        server.use()
+        import modal
+
+        def make_apps(until):
+            made = 0
+            while time.monotonic() < until:
+                with modal.App(f"e2e-made-{made}").run():  # fails if it was stopped meanwhile
+                    made += 1
+            return made
+
+        # Every 2 s the server looks for apps without heartbeats, in earnest when it is 60 s old.
+        wait_until(lambda: time.monotonic() > started + 62, 70, "the server is old enough")
+        until = time.monotonic() + 9
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            self.assertGreater(sum(pool.map(make_apps, [until] * 8)), 50)
+
+    def test_a_detached_app_outlives_its_client(self):
+        environment = {**os.environ, **server.client_environment()}
+        with open(server.folder / "detached.log", "wb") as log:
+            client = subprocess.Popen(
+                [sys.executable, "-m", "modal", "run", "--detach", str(APPS / "sleeper.py")],
+                env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        try:
+            wait_until(server.containers, 300, "the function's container has started")
+        finally:
+            client.kill()
+            client.wait()
+        [app] = json.loads(server.modal("app", "list", "--json").stdout)[-1:]
+        identity = next(value for value in app.values() if str(value).startswith("ap-"))
+        self.assertIn("detached", json.dumps(app).lower())
+        self.assertTrue(server.containers(), "it ended with its client")
+        server.modal("app", "stop", "--yes", identity)
+        server.wait_for_zero(60)
+
+
+if __name__ == "__main__":
+    main()
