@@ -14,21 +14,26 @@ server = ThawServer.for_module()
 started = time.monotonic()
 
 
+def run_and_kill_the_client(*options):
+    """When its function's container has started."""
+    environment = {**os.environ, **server.client_environment()}
+    with open(server.folder / "client.log", "ab") as log:
+        client = subprocess.Popen(
+            [sys.executable, "-m", "modal", "run", *options, str(APPS / "sleeper.py")],
+            env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    try:
+        wait_until(server.containers, 300, "the function's container has started")
+    finally:
+        client.kill()
+        client.wait()
+
+
 class AppLife(E2eTest):
     server = server
 
     def test_an_ephemeral_app_dies_with_its_client(self):
-        environment = {**os.environ, **server.client_environment()}
-        with open(server.folder / "client.log", "wb") as log:
-            client = subprocess.Popen(
-                [sys.executable, "-m", "modal", "run", str(APPS / "sleeper.py")],
-                env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-            )  # fmt: skip
-        try:
-            wait_until(server.containers, 300, "the function's container has started")
-        finally:
-            client.kill()
-            client.wait()
+        run_and_kill_the_client()
         server.wait_for_zero(180)
 
     def test_an_app_that_is_just_being_made_is_not_taken_for_abandoned(self):
@@ -46,20 +51,10 @@ class AppLife(E2eTest):
         wait_until(lambda: time.monotonic() > started + 62, 70, "the server is old enough")
         until = time.monotonic() + 9
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            self.assertGreater(sum(pool.map(make_apps, [until] * 8)), 50)
+            self.assertGreater(min(pool.map(make_apps, [until] * 8)), 0)
 
     def test_a_detached_app_outlives_its_client(self):
-        environment = {**os.environ, **server.client_environment()}
-        with open(server.folder / "detached.log", "wb") as log:
-            client = subprocess.Popen(
-                [sys.executable, "-m", "modal", "run", "--detach", str(APPS / "sleeper.py")],
-                env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-            )  # fmt: skip
-        try:
-            wait_until(server.containers, 300, "the function's container has started")
-        finally:
-            client.kill()
-            client.wait()
+        run_and_kill_the_client("--detach")
         [app] = json.loads(server.modal("app", "list", "--json").stdout)[-1:]
         identity = next(value for value in app.values() if str(value).startswith("ap-"))
         self.assertIn("detached", json.dumps(app).lower())
