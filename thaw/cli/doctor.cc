@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -89,7 +90,23 @@ Finding user_namespaces() {
                "off; switch them on with `sysctl user.max_user_namespaces=15000`");
 }
 
-std::vector<Finding> examine() {
+// Without, everything works but programs that change their user, and the kernel's limits for a user
+// are shared with the machine's root.
+Finding own_ids(const std::function<std::string()>& lacks) {
+  if (::geteuid() != 0) {
+    return {"user ids of their own", Finding::State::note, "only root can tell"};
+  }
+  const std::string why = lacks();
+  if (why.empty()) {
+    return {"user ids of their own", Finding::State::good, "each container has a range of them"};
+  }
+  return {"user ids of their own", Finding::State::note,
+          "off: containers are root of this machine with few powers, and programs in them cannot "
+          "change their user; " +
+              why};
+}
+
+std::vector<Finding> examine(const std::function<std::string()>& lacks_own_ids) {
   std::vector<Finding> findings;
   findings.push_back(
       check("running as root", ::geteuid() == 0, "yes", "containers need root; run with sudo"));
@@ -99,6 +116,7 @@ std::vector<Finding> examine() {
                            "no controllers under /sys/fs/cgroup; mount cgroup2 there"));
   findings.push_back(overlayfs());
   findings.push_back(user_namespaces());
+  findings.push_back(own_ids(lacks_own_ids));
   for (const auto& [program, package] :
        {std::pair{"nft", "nftables"}, std::pair{"mmdebstrap", "mmdebstrap"},
         std::pair{"python3", "python3"}}) {
@@ -116,11 +134,11 @@ std::vector<Finding> examine() {
 
 }  // namespace
 
-int diagnose(Output output) {
+int diagnose(Output output, const std::function<std::string()>& lacks_own_ids) {
   int bad = 0;
   std::vector<TableRow> rows;
   codec::Json json = codec::Json::array();
-  for (const Finding& finding : examine()) {
+  for (const Finding& finding : examine(lacks_own_ids)) {
     const char* state = finding.state == Finding::State::good  ? "ok"
                         : finding.state == Finding::State::bad ? "MISSING"
                                                                : "-";

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 namespace thaw::cli {
@@ -35,7 +36,8 @@ struct LogOptions {
 int show_logs(const Where& where, const LogOptions& options);
 // thaw logs --starts; `app`: name or id, empty: all
 int show_starts(const Where& where, const std::string& app);
-int diagnose(Output output);  // thaw doctor
+// thaw doctor. `lacks_own_ids`: why containers cannot have user ids of their own; empty: they can.
+int diagnose(Output output, const std::function<std::string()>& lacks_own_ids);
 int show_version(Output output);
 
 }  // namespace thaw::cli

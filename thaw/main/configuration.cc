@@ -72,6 +72,15 @@ const std::map<std::string, Setter>& setters() {
          c.trusted_proxies = std::move(*parsed);
          return true;
        }},
+      {"containers.own_ids",
+       [](const toml::node& node, Configuration& c) {
+         using OwnIds = sandbox::SpawnerOptions::OwnIds;
+         const std::string value = node.value_or(std::string());
+         c.own_ids = value == "required" ? OwnIds::required
+                     : value == "off"    ? OwnIds::off
+                                         : OwnIds::where_possible;
+         return value == "auto" || value == "required" || value == "off";
+       }},
       {"images.cache",
        [](const toml::node& node, Configuration& c) {
          c.cache_folder = node.value_or(std::string());

@@ -10,6 +10,7 @@
 #include "thaw/base/result.h"
 #include "thaw/control/fleet.h"
 #include "thaw/gateway/web_origin.h"
+#include "thaw/sandbox/sandbox.h"
 #include "thaw/snapshot/snapshot_store.h"
 #include "thaw/worker/templates.h"
 
@@ -19,6 +20,7 @@ struct Configuration {
   control::FleetOptions fleet;
   worker::TemplateSettings templates;
   std::string bridge_address = "auto";                 // [network] bridge
+  sandbox::SpawnerOptions::OwnIds own_ids{};           // [containers] own_ids
   std::string cache_folder = "/var/cache/thaw";        // [images] cache; THAW_IMAGE_CACHE wins
   std::string criu = "/usr/local/lib/thaw/criu/criu";  // [cold_start] criu
   bool restores = true;                                // [cold_start] restored

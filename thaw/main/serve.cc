@@ -414,6 +414,9 @@ Result<void> serve_until_told(const ServeOptions& options) {
   spawner_options.folder = data + "/sandboxes";
   spawner_options.bridge_address = configuration.bridge_address;
   spawner_options.criu = criu_of(configuration);
+  spawner_options.own_ids = configuration.own_ids;
+  fs::create_directories(configuration.cache_folder, error);
+  spawner_options.shown_folders = {configuration.cache_folder};
   THAW_TRY(auto spawner, sandbox::Spawner::fork(spawner_options));
   Program program(std::move(spawner), configuration, data, instance);
   Result<void> outcome = program.open_stores();
@@ -446,6 +449,17 @@ int serve(const ServeOptions& options) {
     ::_exit(1);
   }
   return 0;
+}
+
+std::string lacks_own_ids() {
+  const char* named = std::getenv("THAW_IMAGE_CACHE");
+  const std::string cache =
+      named != nullptr && *named != '\0' ? named : Configuration().cache_folder;
+  std::error_code error;
+  fs::create_directories(cache, error);
+  const auto possible = sandbox::check_own_ids(cache + "/own-ids");
+  fs::remove(cache + "/own-ids", error);
+  return possible ? "" : possible.error().to_string();
 }
 
 }  // namespace thaw::main_program

@@ -16,4 +16,8 @@ struct ServeOptions {
 // Runs until SIGTERM or SIGINT; returns the exit code. Call before any thread exists.
 int serve(const ServeOptions& options);
 
+// Why this machine cannot give containers user ids of their own, tried where images are kept.
+// Empty: it can.
+std::string lacks_own_ids();
+
 }  // namespace thaw::main_program

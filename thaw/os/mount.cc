@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -116,13 +117,36 @@ Result<Fd> make_overlay_by_layers(const OverlayOptions& options) {
 
 }  // namespace
 
+namespace {
+
+// An overlay whose work folder this process's user cannot use is mounted all the same, read-only,
+// and only the kernel's log says so.
+Result<Fd> is_as_asked(const OverlayOptions& options, Fd mount) {
+  struct statvfs status {};
+  if (::fstatvfs(mount.get(), &status) != 0) {
+    return Error::from_errno(errno, "look at an overlay");
+  }
+  if (options.upper.valid() && (status.f_flag & ST_RDONLY) != 0) {
+    return Error::failed_precondition(
+        "the kernel made an overlay read-only, because its upper cannot be written by who mounts "
+        "it");
+  }
+  return mount;
+}
+
+}  // namespace
+
 Result<Fd> make_overlay(const OverlayOptions& options) {
   auto mount = make_overlay_by_layers(options);
-  if (mount || options.staging.empty()) {
+  if (!mount && !options.staging.empty()) {
+    if (auto by_path = make_overlay_by_path(options)) {
+      mount = std::move(by_path);
+    }
+  }
+  if (!mount) {
     return mount;
   }
-  auto by_path = make_overlay_by_path(options);
-  return by_path ? std::move(by_path) : std::move(mount);
+  return is_as_asked(options, std::move(*mount));
 }
 
 Result<Fd> copy_mount(int folder, const std::string& path) {
@@ -142,6 +166,21 @@ Result<void> set_mount_attributes(const Fd& mount, std::uint64_t attributes) {
     return Error::from_errno(errno, "change mount attributes");
   }
   return ok();
+}
+
+Result<void> map_ids(const Fd& mount, const Fd& user_namespace, std::uint64_t attributes) {
+  mount_attr change{};
+  change.attr_set = attributes | MOUNT_ATTR_IDMAP;
+  change.userns_fd = static_cast<std::uint64_t>(user_namespace.get());
+  if (::mount_setattr(mount.get(), "", AT_EMPTY_PATH, &change, sizeof change) == 0) {
+    return ok();
+  }
+  if (errno == EINVAL || errno == EOPNOTSUPP) {
+    return Error::failed_precondition(
+        "its file system cannot show the ids of files as another user namespace's (idmapped "
+        "mounts)");
+  }
+  return Error::from_errno(errno, "map the ids of a mount");
 }
 
 Result<void> attach_mount(const Fd& mount, const Fd& target) {

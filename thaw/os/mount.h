@@ -37,6 +37,9 @@ Result<Fd> make_overlay(const OverlayOptions& options);
 // path is `folder` itself), without the mounts below it.
 Result<Fd> copy_mount(int folder, const std::string& path);
 Result<void> set_mount_attributes(const Fd& mount, std::uint64_t attributes);
+// The same for a copy that is attached nowhere yet, and ids on disk show as `user_namespace` maps
+// them: 0 on disk is its root's. failed_precondition, saying so, where the file system cannot.
+Result<void> map_ids(const Fd& mount, const Fd& user_namespace, std::uint64_t attributes);
 // Puts a detached mount on `target`, itself opened as O_PATH.
 Result<void> attach_mount(const Fd& mount, const Fd& target);
 

@@ -247,6 +247,42 @@ TEST_CASE("ten restores of one checkpoint run beside each other") {
   }
 }
 
+TEST_CASE(
+    "what was stopped with the machine's ids goes on with ids of its own, never the reverse") {
+  if (without_criu()) return;
+  if (!with_own_ids()) {
+    std::puts("skipped: sandboxes have no ids of their own here");
+    return;
+  }
+  House own(House::Networking::off, "", criu_program());
+  House plain(House::Networking::off, "", criu_program(), House::OwnIds::off);
+  const Taken before = take(plain, "5", "named");
+  auto sandbox = restore(own, before, "ta-later");
+  CHECK(counted(ask(own, *sandbox, SIGUSR1)) == 2);
+  CHECK(has_powers_of(before, ask(own, *sandbox, SIGUSR2, "end\n")));
+  own.run(sandbox->remove());
+  const Taken after = take(own, "5");
+  SandboxSpec spec = after.spec;
+  spec.id = model::ContainerId("ta-back");
+  const auto started = plain.loop.run_task(plain.spawner->start(std::move(spec)));
+  REQUIRE(!started);
+  CHECK(started.error().code() == Code::failed_precondition);
+}
+
+TEST_CASE("a program and its child of another user come back as they were") {
+  if (without_criu()) return;
+  if (!with_own_ids()) {
+    std::puts("skipped: sandboxes have no ids of their own here");
+    return;
+  }
+  House house(House::Networking::off, "", criu_program());
+  const Taken taken = take(house, "1", "user");
+  auto sandbox = restore(house, taken, "ta-users");
+  CHECK(counted(ask(house, *sandbox, SIGUSR1)) == 2);
+  CHECK(has_powers_of(taken, ask(house, *sandbox, SIGUSR2, "end\n")));
+  house.run(sandbox->remove());
+}
+
 TEST_CASE("a damaged checkpoint is an error that leaves nothing") {
   if (without_criu()) return;
   House house(House::Networking::off, "", criu_program());

@@ -160,7 +160,14 @@ struct SpawnerOptions {
   std::string bridge_address = "172.21.0.1/16";
   enum class Networking { on, off } networking = Networking::on;
   std::string criu;  // the program of tools/criu; empty: no checkpoints
+  // Each sandbox gets a range of user ids that nobody else on the machine has; `required`: or there
+  // are no sandboxes. Where it is not to be, they are root of the machine with few powers.
+  enum class OwnIds { where_possible, required, off } own_ids = OwnIds::where_possible;
+  std::vector<std::string> shown_folders;  // of the host, from which layers and binds come
 };
+
+// Whether the machine can do so, with `folder` as SpawnerOptions::folder. Needs root.
+Result<void> check_own_ids(const std::string& folder);
 
 class Spawner {
  public:

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "thaw/sandbox/sandbox.h"
@@ -138,6 +139,11 @@ int main(int argc, char** argv) {
   options.instance = "b" + std::to_string(::getpid());
   options.folder = folder.path + "/sandboxes";
   options.bridge_address = "auto";
+  // As on a machine where sandboxes cannot have user ids of their own.
+  const char* ids = std::getenv("THAW_TEST_OWN_IDS");
+  if (ids != nullptr && std::string_view(ids) == "off") {
+    options.own_ids = SpawnerOptions::OwnIds::off;
+  }
   const auto spawner = must(Spawner::fork(options));
   async::Pool pool(1);
   async::Loop loop;

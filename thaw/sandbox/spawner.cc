@@ -13,7 +13,9 @@
 #include "thaw/os/process.h"
 #include "thaw/sandbox/detail/capabilities.h"
 #include "thaw/sandbox/detail/host_settings.h"
+#include "thaw/sandbox/detail/id_ranges.h"
 #include "thaw/sandbox/detail/leftovers.h"
+#include "thaw/sandbox/detail/own_ids.h"
 #include "thaw/sandbox/detail/running_sandbox.h"
 #include "thaw/sandbox/detail/spawner_process.h"
 #include "thaw/sandbox/detail/template.h"
@@ -143,6 +145,16 @@ async::Task<Checkpoint> Sandbox::checkpoint(std::string, std::uint64_t) {
 
 async::Task<std::unique_ptr<Template>> Spawner::start_template(SandboxSpec) {
   co_return Error::unimplemented("this spawner has no templates");
+}
+
+Result<void> check_own_ids(const std::string& folder) {
+  if (::geteuid() != 0) {
+    return Error::permission_denied("only root can tell");
+  }
+  THAW_TRY_VOID(os::make_folders(folder, 0700));
+  detail::IdRanges ranges(detail::machine_folder("ids"), detail::machine_folder("servers"), "");
+  THAW_TRY(const detail::IdRange range, ranges.take());
+  return detail::try_own_ids(folder, {}, range);
 }
 
 Result<std::unique_ptr<Spawner>> Spawner::fork(SpawnerOptions options) {

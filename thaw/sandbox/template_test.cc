@@ -170,8 +170,10 @@ TEST_CASE("a fork has a function's powers, user and descriptors, and cannot ente
   auto made = it.start_template();
   const std::string status = it.fork_to_end(*made, {"status"}).out;
   char kept[17];
-  std::snprintf(kept, sizeof kept, "%016llx",
-                static_cast<unsigned long long>(detail::kept_capabilities(Profile::function)));
+  std::snprintf(
+      kept, sizeof kept, "%016llx",
+      static_cast<unsigned long long>(detail::kept_capabilities(
+          Profile::function, with_own_ids() ? detail::Ids::own : detail::Ids::of_machine)));
   const std::string none = "0000000000000000";
   CHECK(status.find("CapPrm " + std::string(kept) + "\n") != std::string::npos);
   CHECK(status.find("CapEff " + std::string(kept) + "\n") != std::string::npos);
@@ -667,5 +669,11 @@ TEST_CASE("what may run user code is a child of PID 1 with a function's powers")
     CHECK(!detail::check_newcomer(bad, 0x2b, 0));
   }
   CHECK(!detail::check_newcomer(good, 0x2b, 1001));
+  // As this machine sees it, root of a range is another user.
+  const detail::IdRange range{524288};
+  CHECK(!detail::check_newcomer(good, 0x2b, 0, range));
+  std::string shifted = good;
+  shifted.replace(shifted.find("0\t0\t0\t0"), 7, "524288\t524288\t524288\t524288");
+  CHECK(detail::check_newcomer(shifted, 0x2b, 0, range));
   CHECK(!detail::check_newcomer("", 0x2b, 0));
 }

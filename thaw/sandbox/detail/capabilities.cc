@@ -16,29 +16,29 @@ namespace {
 constexpr std::uint64_t bit(int capability) { return std::uint64_t{1} << capability; }
 
 // Files of its own root, signals to its own processes: nothing that reaches the kernel.
-constexpr std::uint64_t function_capabilities =
+constexpr std::uint64_t file_capabilities =
     bit(CAP_CHOWN) | bit(CAP_DAC_OVERRIDE) | bit(CAP_FOWNER) | bit(CAP_KILL);
 
-// Package installation: owners, set-id bits, users that maintainer scripts switch to.
-constexpr std::uint64_t build_capabilities = function_capabilities | bit(CAP_FSETID) |
-                                             bit(CAP_SETUID) | bit(CAP_SETGID) | bit(CAP_SETFCAP) |
-                                             bit(CAP_SYS_CHROOT) | bit(CAP_NET_BIND_SERVICE);
+// Owners, set-id bits, users that services, entry points and maintainer scripts switch to.
+constexpr std::uint64_t user_capabilities = file_capabilities | bit(CAP_FSETID) | bit(CAP_SETUID) |
+                                            bit(CAP_SETGID) | bit(CAP_SETFCAP) |
+                                            bit(CAP_SYS_CHROOT) | bit(CAP_NET_BIND_SERVICE);
 
 // Over its own user namespace and what that owns: to enter namespaces, and there to give up all
 // this, the bounding set and the user.
-constexpr std::uint64_t template_capabilities = function_capabilities | bit(CAP_SYS_ADMIN) |
-                                                bit(CAP_SYS_CHROOT) | bit(CAP_SETPCAP) |
-                                                bit(CAP_SETUID) | bit(CAP_SETGID);
+constexpr std::uint64_t entering_capabilities =
+    bit(CAP_SYS_ADMIN) | bit(CAP_SYS_CHROOT) | bit(CAP_SETPCAP) | bit(CAP_SETUID) | bit(CAP_SETGID);
 
 }  // namespace
 
-std::uint64_t kept_capabilities(Profile profile) {
+std::uint64_t kept_capabilities(Profile profile, Ids ids) {
+  const std::uint64_t of_function = ids == Ids::own ? user_capabilities : file_capabilities;
   switch (profile) {
-    case Profile::build: return build_capabilities;
-    case Profile::templated: return template_capabilities;
+    case Profile::build: return user_capabilities;
+    case Profile::templated: return of_function | entering_capabilities;
     case Profile::function: break;
   }
-  return function_capabilities;
+  return of_function;
 }
 
 std::string missing_for_spawner() {

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What root inside a sandbox may still do. There is no user namespace, so a capability inside is a
-// real one; each profile lists the few it keeps (docs/concepts/sandbox.md says why each).
+// What root inside a sandbox may still do. With ids of its own a capability reaches only files and
+// processes of those ids; without, it is a real one. Each profile lists the few it keeps
+// (docs/concepts/sandbox.md says why each).
 #pragma once
 
 #include <cstdint>
 #include <string>
 
 #include "thaw/base/result.h"
+#include "thaw/sandbox/detail/id_ranges.h"
 #include "thaw/sandbox/sandbox.h"
 
 namespace thaw::sandbox::detail {
 
-std::uint64_t kept_capabilities(Profile profile);  // a bit per capability number
+std::uint64_t kept_capabilities(Profile profile, Ids ids);  // a bit per capability number
 
 // Names of the capabilities that making sandboxes needs and this process lacks.
 std::string missing_for_spawner();

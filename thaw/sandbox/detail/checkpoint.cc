@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/sandbox/detail/checkpoint.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,10 +12,12 @@
 #include <cerrno>
 #include <charconv>
 #include <map>
+#include <memory>
 #include <string_view>
 #include <vector>
 
 #include "thaw/os/files.h"
+#include "thaw/sandbox/detail/image_ids.h"
 #include "thaw/sandbox/detail/shared_files.h"
 
 namespace thaw::sandbox::detail {
@@ -89,10 +93,76 @@ Result<void> leaves_nothing_behind() {
   return ok();
 }
 
+// By descriptor, since /proc is of other processes here.
+Result<std::string> read_at(const os::Fd& folder, const std::string& name) {
+  const os::Fd file(::openat(folder.get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  struct stat status {};
+  if (!file.valid() || ::fstat(file.get(), &status) != 0) {
+    return Error::from_errno(errno, "open " + name + " of a checkpoint");
+  }
+  std::string text(static_cast<std::size_t>(status.st_size), '\0');
+  if (::pread(file.get(), text.data(), text.size(), 0) != status.st_size) {
+    return Error::from_errno(errno, "read " + name + " of a checkpoint");
+  }
+  return text;
+}
+
+Result<void> overwrite_at(const os::Fd& folder, const std::string& name, const std::string& text) {
+  const os::Fd file(
+      ::openat(folder.get(), name.c_str(), O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC));
+  if (!file.valid() ||
+      ::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    return Error::from_errno(errno, "write " + name + " of a checkpoint");
+  }
+  return ok();
+}
+
+Result<std::vector<std::string>> names_in(const os::Fd& folder) {
+  os::Fd copy(::openat(folder.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const std::unique_ptr<DIR, int (*)(DIR*)> list(::fdopendir(copy.get()), ::closedir);
+  if (!list) {
+    return Error::from_errno(errno, "list a checkpoint");
+  }
+  (void)copy.release();
+  std::vector<std::string> names;
+  while (const dirent* entry = ::readdir(list.get())) {
+    if (entry->d_name[0] != '.') {
+      names.emplace_back(entry->d_name);
+    }
+  }
+  return names;
+}
+
+// A restore finds its user namespace, with another range, as it finds its mounts. And what CRIU has
+// written belongs to whom it ran as, who is nobody there.
+Result<void> forget_user_namespace(const os::Fd& folder) {
+  const os::Fd mark(
+      ::openat(folder.get(), own_ids_mark, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!mark.valid()) {
+    return Error::from_errno(errno, "mark a checkpoint");
+  }
+  THAW_TRY(const std::string inventory, read_at(folder, "inventory.img"));
+  THAW_TRY(const std::uint64_t own, own_user_namespace(inventory));
+  THAW_TRY(const std::vector<std::string> names, names_in(folder));
+  for (const std::string& name : names) {
+    if (::fchownat(folder.get(), name.c_str(), 0, 0, AT_SYMLINK_NOFOLLOW) != 0) {
+      return Error::from_errno(errno, "take over " + name + " of a checkpoint");
+    }
+    if (name.starts_with("userns-")) {
+      ::unlinkat(folder.get(), name.c_str(), 0);
+    } else if (name.starts_with("ids-")) {
+      THAW_TRY(const std::string ids, read_at(folder, name));
+      THAW_TRY(const std::string moved, move_to_user_namespace(ids, own));
+      THAW_TRY_VOID(overwrite_at(folder, name, moved));
+    }
+  }
+  return ok();
+}
+
 }  // namespace
 
 Result<void> write_checkpoint(Criu& criu, const os::Fd& first, const std::string& images,
-                              std::uint64_t max_file_bytes) {
+                              std::uint64_t max_file_bytes, IdRange range) {
   THAW_TRY(criu.images, os::open_file(images, O_RDONLY | O_DIRECTORY));
   // The process that is in the new pid namespace is the child that run_criu makes.
   if (::setns(first.get(), CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC |
@@ -108,9 +178,13 @@ Result<void> write_checkpoint(Criu& criu, const os::Fd& first, const std::string
                    "--ghost-limit", "67108864", "--freeze-cgroup",         criu_freezer};
   run.niceness = 10;  // nobody waits for it
   run.max_file_bytes = max_file_bytes;
+  if (range.valid()) {
+    criu.powers = Criu::Powers::of_namespace;
+    criu.user = range.maker();
+  }
   const os::Fd folder(::fcntl(criu.images.get(), F_DUPFD_CLOEXEC, 0));
   THAW_TRY_VOID(run_criu(criu, std::move(run)));
-  THAW_TRY_VOID(keep_shared_files(folder, max_file_bytes));
+  THAW_TRY_VOID(keep_shared_files(folder, max_file_bytes, range));
   // Without clocks a restored program sees this host's as they are; with them, it would live in a
   // time namespace of its own, which takes the power to set clocks to make. Without cgroups CRIU
   // does not start a process to put threads into them, which it is not to do anyway.
@@ -119,7 +193,7 @@ Result<void> write_checkpoint(Criu& criu, const os::Fd& first, const std::string
       return Error::from_errno(errno, std::string("leave out ") + file + " of a checkpoint");
     }
   }
-  return ok();
+  return range.valid() ? forget_user_namespace(folder) : ok();
 }
 
 }  // namespace thaw::sandbox::detail

@@ -16,12 +16,13 @@
 #include "thaw/base/result.h"
 #include "thaw/os/fd.h"
 #include "thaw/sandbox/detail/criu.h"
+#include "thaw/sandbox/detail/id_ranges.h"
 
 namespace thaw::sandbox::detail {
 
 // `first` is the pidfd of the sandbox's PID 1; `criu.freezer` its freezer. This process stays in
 // the namespaces.
 Result<void> write_checkpoint(Criu& criu, const os::Fd& first, const std::string& images,
-                              std::uint64_t max_file_bytes);
+                              std::uint64_t max_file_bytes, IdRange range);
 
 }  // namespace thaw::sandbox::detail

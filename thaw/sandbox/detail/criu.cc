@@ -3,11 +3,13 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/securebits.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -51,6 +53,33 @@ void reset_signals() {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
+// A user who has made a user namespace has every power over its processes: limits of another user's
+// can be read without CAP_SYS_RESOURCE over the machine, which not every root has. What root may do
+// with the machine's files stays.
+bool become_maker(uid_t maker) {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct sets[2]{};
+  if (::prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) != 0 ||
+      ::setresuid(maker, maker, maker) != 0 || ::syscall(SYS_capget, &header, sets) != 0) {
+    return false;
+  }
+  // Kept by exec are those that are inheritable and ambient.
+  for (int i = 0; i < 2; ++i) {
+    sets[i].permitted &= static_cast<std::uint32_t>(criu_capabilities >> (32 * i));
+    sets[i].effective = sets[i].inheritable = sets[i].permitted;
+  }
+  if (::syscall(SYS_capset, &header, sets) != 0) {
+    return false;
+  }
+  for (int capability = 0; capability < 64; ++capability) {
+    if ((sets[capability / 32].permitted >> (capability % 32) & 1) != 0 &&
+        ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) != 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
 // In the child: descriptors get their numbers by way of free ones, since a source may stand where
 // another one goes.
 [[noreturn]] void become_criu(const Criu& criu, const CriuRun& run, int scratch, int log) {
@@ -77,9 +106,10 @@ void reset_signals() {
   }
   ::close_range(10, ~0U, 0);
   ::fcntl(9, F_SETFD, FD_CLOEXEC);
-  if (!bound_capabilities(criu_capabilities)) {
+  if (!bound_capabilities(criu_capabilities) || (criu.user != 0 && !become_maker(criu.user))) {
     ::_exit(124);
   }
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // a change of user has forgotten it
   std::vector<char*> argv;
   for (const std::string& argument : run.arguments) {
     argv.push_back(const_cast<char*>(argument.c_str()));
@@ -88,7 +118,9 @@ void reset_signals() {
   // To learn what the kernel can do it runs programs such as iptables, found by PATH, or where libc
   // looks without one: in the tenant's root. Nothing can be made here, so nothing is found.
   char path[] = "PATH=/proc/no-programs";
-  char* const environment[] = {path, nullptr};
+  // Where it looks for its facts when it has powers over a user namespace only.
+  char facts[] = "XDG_RUNTIME_DIR=/proc/self/fd/5";
+  char* const environment[] = {path, facts, nullptr};
   ::syscall(SYS_execveat, 9, "", argv.data(), environment, AT_EMPTY_PATH);
   ::_exit(125);
 }
@@ -104,9 +136,11 @@ std::string last_words(const os::Fd& log) {
   for (std::size_t start = 0; start < text.size();) {
     const std::size_t end = std::min(text.find('\n', start), text.size());
     const std::string line = text.substr(start, end - start);
-    // Two are said while it looks at what the kernel can do, and harmless.
+    // Said while it looks at what the kernel can do, or of filters that stay on, which allow what
+    // the last steps of a restore do: harmless.
     const bool harmless = line.find("RLIMIT_NOFILE") != std::string::npos ||
-                          line.find("Unable to create tun") != std::string::npos;
+                          line.find("Unable to create tun") != std::string::npos ||
+                          line.find("uspending seccomp failed") != std::string::npos;
     if (line.find("Error") != std::string::npos && !harmless) {
       errors += (errors.empty() ? "" : "; ") + line;
     }
@@ -142,20 +176,48 @@ Result<Criu> open_criu(const std::string& path) {
   // Quicker than to run it and ask.
   THAW_TRY(const std::string bytes, os::read_text(path));
   criu.maps_pages = bytes.find("map-pages") != std::string::npos;
-  THAW_TRY(criu.facts, os::make_mount("tmpfs", {{"mode", "700"}, {"size", "1m"}}, inert));
+  // Read also by those that are nobody on this machine.
+  THAW_TRY(criu.facts, os::make_mount("tmpfs", {{"mode", "755"}, {"size", "1m"}}, inert));
   return criu;
 }
 
-Result<void> leave_low_pids_free() {
-  return os::write_text("/proc/sys/kernel/ns_last_pid", std::to_string(first_pid - 1));
+void learn_facts(Criu& criu) {
+  constexpr const char* file = "criu.kdat";
+  if (!criu.facts.valid() || ::faccessat(criu.facts.get(), file, F_OK, 0) == 0) {
+    return;
+  }
+  auto images = os::make_mount("tmpfs", {{"mode", "700"}, {"size", "1m"}}, inert);
+  if (!images) {
+    return;
+  }
+  criu.images = std::move(*images);
+  CriuRun run;
+  run.arguments = {"check"};
+  // Whatever it finds missing, it has noted.
+  (void)run_criu(criu, std::move(run));
+  criu.images.reset();
+  ::fchmodat(criu.facts.get(), file, 0644, 0);
 }
 
-Result<os::Fd> open_images(const std::string& folder) {
+Result<void> leave_low_pids_free(const os::Fd& proc) {
+  const os::Fd last(::openat(proc.get(), "sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC));
+  const std::string number = std::to_string(first_pid - 1);
+  if (!last.valid() || ::write(last.get(), number.data(), number.size()) < 0) {
+    return Error::from_errno(errno, "leave low process numbers free");
+  }
+  return ok();
+}
+
+Result<os::Fd> open_images(const std::string& folder, const os::Fd& user_namespace) {
   THAW_TRY(os::Fd mount, os::copy_mount(AT_FDCWD, folder));
   // Programs may be allowed to run what they have in memory, wherever it is mapped from.
   mount_attr attributes{};
   attributes.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
   attributes.attr_clr = MOUNT_ATTR_NOEXEC;
+  if (user_namespace.valid()) {
+    attributes.attr_set |= MOUNT_ATTR_IDMAP;
+    attributes.userns_fd = static_cast<std::uint64_t>(user_namespace.get());
+  }
   if (::mount_setattr(mount.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) != 0) {
     return Error::from_errno(errno, "open the images of a checkpoint");
   }
@@ -170,6 +232,9 @@ Result<void> run_criu(const Criu& criu, CriuRun run) {
     return Error::from_errno(errno, "make a log for criu");
   }
   run.arguments.insert(run.arguments.begin(), "criu");
+  if (criu.powers == Criu::Powers::of_namespace) {
+    run.arguments.emplace_back("--unprivileged");
+  }
   // Files are the same by what a snapshot is keyed with: that they have their size is enough.
   for (const char* argument :
        {"--file-validation", "filesize", "--images-dir", criu_images, "--work-dir", criu_scratch,

@@ -10,6 +10,8 @@
 // without one suspend the filter of what it traces.
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 #include <vector>
 
@@ -23,6 +25,9 @@ struct Criu {
   os::Fd facts;    // a detached tmpfs: what CRIU learnt about this kernel, kept between runs
   os::Fd images;   // of one run
   os::Fd freezer;  // of a run that writes: the folder of the sandbox's freezer
+  // Of a run in a user namespace that is not the machine's, or as the maker of one.
+  enum class Powers { of_machine, of_namespace } powers = Powers::of_machine;
+  uid_t user = 0;           // to run as
   bool maps_pages = false;  // it has the option of tools/criu-patches/map-pages.patch
 };
 
@@ -36,11 +41,15 @@ inline constexpr const char* criu_freezer = "/proc/self/fd/8";
 // Before any namespace is entered. not_found, saying what to do, when there is no such program.
 Result<Criu> open_criu(const std::string& path);
 
+// What it asks the kernel once, before it is in any sandbox: inside it could not make the files by
+// which it asks.
+void learn_facts(Criu& criu);
+
 // The main program of a sandbox that may be checkpointed has this number in its pid namespace;
 // those of what writes or restores it are lower, or later.
 inline constexpr int first_pid = 1000;
-// In a new pid namespace, while /proc/sys can still be written.
-Result<void> leave_low_pids_free();
+// In a new pid namespace; by a /proc in which settings can be written.
+Result<void> leave_low_pids_free(const os::Fd& proc);
 
 struct CriuRun {
   std::vector<std::string> arguments;
@@ -51,7 +60,8 @@ struct CriuRun {
   int longest_ms = 120'000;
 };
 // A folder of images, as a mount of its own: what is mapped from there shows no path of the host.
-Result<os::Fd> open_images(const std::string& folder);
+// valid() `user_namespace`: with its ids.
+Result<os::Fd> open_images(const std::string& folder, const os::Fd& user_namespace);
 
 // Runs it as a child in this process's namespaces and waits. The Error has what it printed last.
 Result<void> run_criu(const Criu& criu, CriuRun run);

@@ -21,6 +21,7 @@
 #include "thaw/os/netlink.h"
 #include "thaw/os/process.h"
 #include "thaw/sandbox/detail/capabilities.h"
+#include "thaw/sandbox/detail/image_ids.h"
 #include "thaw/sandbox/detail/main_program.h"
 #include "thaw/sandbox/detail/restore.h"
 #include "thaw/sandbox/detail/wire.h"
@@ -64,10 +65,15 @@ namespace {
 Result<void> enter(FirstProcess& self) {
   THAW_TRY_VOID(die_with(self.spawner));
   if (self.spec.checkpoints == SandboxSpec::Checkpoints::possible && !self.spec.restore) {
-    THAW_TRY_VOID(leave_low_pids_free());
+    THAW_TRY(const os::Fd proc, os::open_file("/proc", O_PATH | O_DIRECTORY));
+    THAW_TRY_VOID(leave_low_pids_free(proc));
   }
   if (self.spec.restore) {
-    THAW_TRY(self.criu.images, open_images(self.spec.restore->images));
+    THAW_TRY(self.criu.images, open_images(self.spec.restore->images, os::Fd()));
+    if (::faccessat(self.criu.images.get(), own_ids_mark, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+      return Error::failed_precondition(
+          "it was stopped with user ids of its own, which this server gives to no container");
+    }
   }
   if (self.joins_cgroup) {
     THAW_TRY_VOID(self.cgroup.add(0));
@@ -92,7 +98,7 @@ Result<void> enter(FirstProcess& self) {
   // The main program and its children are killed before PID 1, which has to tell of it.
   // Without CAP_SYS_RESOURCE it is at least the smallest process of the tree.
   (void)os::write_text("/proc/self/oom_score_adj", "-1000");
-  THAW_TRY_VOID(enter_root(self.folders, self.spec));
+  THAW_TRY_VOID(enter_root(self.folders, self.spec, {}));
   return join_new_keyring();
 }
 

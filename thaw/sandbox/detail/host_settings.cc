@@ -59,6 +59,8 @@ bool remount(const Cgroup2Mount& mount, const std::string& options) {
 
 }  // namespace
 
+std::string machine_folder(const std::string& name) { return folder + "/" + name; }
+
 Result<os::Fd> lock_machine() {
   THAW_TRY_VOID(os::make_folders(servers));
   THAW_TRY(os::Fd lock, os::open_file(folder + "/lock", O_RDWR | O_CREAT, 0600));

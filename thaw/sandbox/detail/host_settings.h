@@ -16,6 +16,9 @@
 
 namespace thaw::sandbox::detail {
 
+// Where servers of this machine know of each other; `servers` has a file for each.
+std::string machine_folder(const std::string& name);
+
 // Held while several servers must not look or change at once (subnets, settings).
 Result<os::Fd> lock_machine();
 

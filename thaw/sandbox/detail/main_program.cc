@@ -40,35 +40,6 @@ Result<void> arrange_descriptors(const Surroundings& fds) {
   return ok();
 }
 
-Result<void> set_limits() {
-  struct Limit {
-    decltype(RLIMIT_CORE) what;
-    rlim_t soft, hard;
-  };
-  // A core limit of 1 also switches off core dumps that the host pipes into a program of its own.
-  const Limit limits[] = {{RLIMIT_CORE, 1, 1},
-                          {RLIMIT_NOFILE, 65536, 1048576},
-                          {RLIMIT_MEMLOCK, 64 << 20, 64 << 20},
-                          {RLIMIT_MSGQUEUE, 819200, 819200},
-                          {RLIMIT_STACK, 8 << 20, RLIM_INFINITY},
-                          {RLIMIT_NICE, 0, 0},
-                          {RLIMIT_RTPRIO, 0, 0}};
-  for (const Limit& limit : limits) {
-    rlimit values{};
-    ::getrlimit(limit.what, &values);
-    const rlimit wanted{limit.soft, limit.hard};
-    if (::setrlimit(limit.what, &wanted) == 0) {
-      continue;
-    }
-    // A server that may not raise limits can still lower them.
-    values = {std::min(limit.soft, values.rlim_max), std::min(limit.hard, values.rlim_max)};
-    if (::setrlimit(limit.what, &values) != 0) {
-      return Error::from_errno(errno, "set a resource limit");
-    }
-  }
-  return ok();
-}
-
 Result<void> enter_folder(const std::string& cwd) {
   if (::chdir(cwd.c_str()) == 0) {
     return ok();
@@ -82,8 +53,8 @@ Result<void> enter_folder(const std::string& cwd) {
   return Error::from_errno(errno, "enter the working folder " + cwd);
 }
 
-Result<void> become(const UserIds& ids, Profile profile) {
-  const std::uint64_t kept = kept_capabilities(profile);
+Result<void> become(const UserIds& ids, Profile profile, Ids whose) {
+  const std::uint64_t kept = kept_capabilities(profile, whose);
   THAW_TRY_VOID(bound_capabilities(kept));
   if (profile != Profile::build && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     return Error::from_errno(errno, "forbid new privileges");
@@ -133,6 +104,17 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
   return list;
 }
 
+// Above the server's own, so that a host short of memory takes from sandboxes first. Of a process
+// that cannot be looked into the file is the machine's root's, which in a range of ids nobody is.
+// Nothing of a stranger's runs yet.
+Result<void> be_taken_first() {
+  const bool was_dumpable = ::prctl(PR_GET_DUMPABLE) == 1;
+  ::prctl(PR_SET_DUMPABLE, 1);
+  auto written = os::write_text("/proc/self/oom_score_adj", "500");
+  ::prctl(PR_SET_DUMPABLE, was_dumpable ? 1 : 0);
+  return written;
+}
+
 struct Launch {
   const SandboxSpec& spec;
   Surroundings surroundings;
@@ -150,11 +132,10 @@ Result<void> prepare(const Launch& launch) {
   ::setpriority(PRIO_PROCESS, 0, launch.surroundings.niceness);
   THAW_TRY_VOID(arrange_descriptors(launch.surroundings));
   os::close_from(3);
-  // Above the server's own, so that a host short of memory takes from sandboxes first.
-  THAW_TRY_VOID(os::write_text("/proc/self/oom_score_adj", "500"));
+  THAW_TRY_VOID(be_taken_first());
   THAW_TRY_VOID(set_limits());
   THAW_TRY_VOID(enter_folder(launch.spec.cwd));
-  return become(launch.ids, launch.spec.profile);
+  return become(launch.ids, launch.spec.profile, launch.surroundings.ids);
 }
 
 // In the child. Returns only if it failed.
@@ -178,8 +159,37 @@ int execute(void* argument) {
 
 }  // namespace
 
+Result<void> set_limits() {
+  struct Limit {
+    decltype(RLIMIT_CORE) what;
+    rlim_t soft, hard;
+  };
+  // A core limit of 1 also switches off core dumps that the host pipes into a program of its own.
+  const Limit limits[] = {{RLIMIT_CORE, 1, 1},
+                          {RLIMIT_NOFILE, 65536, 1048576},
+                          {RLIMIT_MEMLOCK, 64 << 20, 64 << 20},
+                          {RLIMIT_MSGQUEUE, 819200, 819200},
+                          {RLIMIT_STACK, 8 << 20, RLIM_INFINITY},
+                          {RLIMIT_NICE, 0, 0},
+                          {RLIMIT_RTPRIO, 0, 0}};
+  for (const Limit& limit : limits) {
+    rlimit values{};
+    ::getrlimit(limit.what, &values);
+    const rlimit wanted{limit.soft, limit.hard};
+    if (::setrlimit(limit.what, &wanted) == 0) {
+      continue;
+    }
+    // A server that may not raise limits can still lower them.
+    values = {std::min(limit.soft, values.rlim_max), std::min(limit.hard, values.rlim_max)};
+    if (::setrlimit(limit.what, &values) != 0) {
+      return Error::from_errno(errno, "set a resource limit");
+    }
+  }
+  return ok();
+}
+
 Result<MainProgram> start_main_program(const SandboxSpec& spec, Surroundings surroundings) {
-  THAW_TRY(UserIds ids, find_user(spec.user));
+  THAW_TRY(UserIds ids, find_user(spec.user, surroundings.ids));
   std::vector<std::string> env = spec.env;
   if (value_of(env, "HOME").empty()) {
     env.push_back("HOME=" + ids.home);

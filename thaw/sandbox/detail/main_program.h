@@ -8,6 +8,7 @@
 
 #include <sys/types.h>
 
+#include "thaw/sandbox/detail/id_ranges.h"
 #include "thaw/sandbox/sandbox.h"
 
 namespace thaw::sandbox::detail {
@@ -22,9 +23,13 @@ struct Surroundings {
   int error = -1;
   int niceness = 0;  // the server's; the spawner's own is another
   int input = -1;    // -1: /dev/null
+  Ids ids = Ids::of_machine;
 };
 
 // Returns when the program has been exec'd, or could not be.
+// Before powers over the machine are given up: its limits, which could not be raised later.
+Result<void> set_limits();
+
 Result<MainProgram> start_main_program(const SandboxSpec& spec, Surroundings surroundings);
 
 }  // namespace thaw::sandbox::detail

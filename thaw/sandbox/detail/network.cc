@@ -27,7 +27,8 @@ namespace thaw::sandbox::detail {
 namespace {
 
 constexpr std::size_t ready_count = 4;  // of whoever asked last
-constexpr std::size_t max_ready = 12;   // of all
+constexpr std::size_t own_count = 8;    // with user namespaces of their own
+constexpr std::size_t max_ready = 20;   // of all
 constexpr std::uint32_t max_slots = 4000;
 
 os::MacAddress mac_of(std::uint32_t address) {
@@ -182,10 +183,15 @@ Lease Network::lease_of(std::uint32_t slot) const {
   return lease;
 }
 
-Result<Lease> Network::make(std::uint32_t slot, const os::Fd& user_namespace) const {
+Result<Lease> Network::make(std::uint32_t slot, const os::Fd& user_namespace, IdRange range) const {
   Lease lease = lease_of(slot);
+  lease.range = range;
   THAW_TRY(const os::Fd host, os::open_file("/proc/self/ns/net", O_RDONLY));
-  THAW_TRY(lease.network_namespace, make_network_namespace(user_namespace));
+  if (range.valid()) {
+    THAW_TRY(lease.user_namespace, make_user_namespace(range));
+  }
+  THAW_TRY(lease.network_namespace,
+           make_network_namespace(range.valid() ? lease.user_namespace : user_namespace));
   if (::setns(lease.network_namespace.get(), CLONE_NEWNET) != 0) {
     return Error::from_errno(errno, "enter a network namespace");
   }
@@ -261,13 +267,21 @@ void Network::run_maker(os::Fd socket) {
     if (!received || *received == os::Transfer::end) {
       ::_exit(0);
     }
-    if (message.fds.size() != 1) {
+    Reader order(message.bytes);
+    const auto slot = static_cast<std::uint32_t>(order.number());
+    const IdRange range{static_cast<std::uint32_t>(order.number())};
+    if (message.fds.size() != (range.valid() ? 0 : 1)) {
       ::_exit(1);
     }
-    const auto lease =
-        make(static_cast<std::uint32_t>(Reader(message.bytes).number()), message.fds.front());
-    const auto sent = lease ? os::send_message(socket.get(), Writer(Kind::done).bytes(),
-                                               {lease->network_namespace.get()})
+    const auto lease = make(slot, range.valid() ? os::Fd() : std::move(message.fds[0]), range);
+    std::vector<int> made;
+    if (lease) {
+      made.push_back(lease->network_namespace.get());
+      if (range.valid()) {
+        made.push_back(lease->user_namespace.get());
+      }
+    }
+    const auto sent = lease ? os::send_message(socket.get(), Writer(Kind::done).bytes(), made)
                             : os::send_message(socket.get(), encode_failure(lease.error()));
     if (!sent) {
       ::_exit(1);
@@ -277,7 +291,15 @@ void Network::run_maker(os::Fd socket) {
 
 bool Network::wants_filling() const {
   return prepared_ && !cannot_fill_ && maker_.valid() && !free_slots_.empty() &&
-         user_namespace_.valid() && ready_for(owner_) < ready_count;
+         (wants_owned() || wants_own());
+}
+
+bool Network::wants_owned() const {
+  return user_namespace_.valid() && ready_for(owner_) < ready_count;
+}
+
+bool Network::wants_own() const {
+  return ranges_ != nullptr && is_own_wanted_ && ready_for("") < own_count;
 }
 
 // Those that are being made too.
@@ -289,15 +311,35 @@ std::size_t Network::ready_for(const std::string& owner) const {
 
 void Network::fill() {
   while (wants_filling()) {
-    const auto sent = os::send_message(maker_.get(), Writer().number(free_slots_.front()).bytes(),
-                                       {user_namespace_.get()});
-    if (!sent || *sent != os::Transfer::done) {
-      maker_.reset();
+    if (wants_owned()) {
+      if (!ask_maker(owner_, {})) {
+        return;
+      }
+      continue;
+    }
+    const auto range = ranges_->take();
+    if (!range) {
+      cannot_fill_ = true;  // until somebody needs one and hears why
       return;
     }
-    asked_.push_back({free_slots_.front(), owner_});
-    free_slots_.pop_front();
+    if (!ask_maker("", *range)) {
+      ranges_->give_back(*range);
+      return;
+    }
   }
+}
+
+bool Network::ask_maker(const std::string& owner, IdRange range) {
+  const auto sent = os::send_message(
+      maker_.get(), Writer().number(free_slots_.front()).number(range.first).bytes(),
+      range.valid() ? std::vector<int>{} : std::vector<int>{user_namespace_.get()});
+  if (!sent || *sent != os::Transfer::done) {
+    maker_.reset();
+    return false;
+  }
+  asked_.push_back({free_slots_.front(), owner, range});
+  free_slots_.pop_front();
+  return true;
 }
 
 void Network::collect() {
@@ -307,24 +349,39 @@ void Network::collect() {
     maker_.reset();  // take() makes its own from now on
     for (const Asked& asked : asked_) {
       free_slots_.push_back(asked.slot);
+      if (asked.range.valid()) {
+        ranges_->give_back(asked.range);
+      }
     }
     asked_.clear();
     return;
   }
   Lease lease = lease_of(asked_.front().slot);
   lease.owner = std::move(asked_.front().owner);
+  lease.range = asked_.front().range;
   asked_.pop_front();
-  if (message.fds.size() != 1) {
+  if (message.fds.size() != (lease.range.valid() ? 2 : 1)) {
     cannot_fill_ = true;  // until somebody needs one and hears why
     free_slots_.push_back(lease.slot);
+    if (lease.range.valid()) {
+      ranges_->give_back(lease.range);
+    }
     return;
   }
-  lease.network_namespace = std::move(message.fds.front());
+  lease.network_namespace = std::move(message.fds[0]);
+  if (lease.range.valid()) {
+    lease.user_namespace = std::move(message.fds[1]);
+  }
   ready_.push_back(std::move(lease));
   // A namespace takes its links along. Nobody waits for those of who asked longest ago.
+  const auto is_owned = [](const Lease& ready) { return !ready.range.valid(); };
   while (ready_.size() > max_ready) {
-    free_slots_.push_back(ready_.front().slot);
-    ready_.pop_front();
+    const auto oldest = std::find_if(ready_.begin(), ready_.end(), is_owned);
+    if (oldest == ready_.end()) {
+      break;  // those are few by themselves
+    }
+    free_slots_.push_back(oldest->slot);
+    ready_.erase(oldest);
   }
 }
 
@@ -339,31 +396,54 @@ Result<Lease> Network::take_ready(const std::string& owner) {
   return lease;
 }
 
-Result<Lease> Network::take(const std::string& owner, const os::Fd& user_namespace) {
+Result<Lease> Network::take_or_wait(const std::string& owner) {
   if (!prepared_) {
     return Error::failed_precondition(
         "a container network was asked for, but networking is off or not prepared");
   }
   cannot_fill_ = false;
+  auto lease = take_ready(owner);
+  if (!lease) {
+    fill();
+    for (; !lease && maker_.valid() && ready_for(owner) > 0; lease = take_ready(owner)) {
+      collect();
+    }
+  }
+  if (!lease && free_slots_.empty()) {
+    return Error::resource_exhausted("every address of the container network " +
+                                     subnet_.to_string() + " is in use");
+  }
+  return lease;
+}
+
+Result<Lease> Network::take(const std::string& owner, const os::Fd& user_namespace) {
   if (owner != owner_ || !user_namespace_.valid()) {
     owner_ = owner;
     user_namespace_ = os::Fd(::fcntl(user_namespace.get(), F_DUPFD_CLOEXEC, 3));
   }
-  auto lease = take_ready(owner);
-  if (!lease) {
-    fill();
-    for (; !lease && maker_.valid() && !asked_.empty(); lease = take_ready(owner)) {
-      collect();
-    }
-  }
-  if (lease) {
+  auto lease = take_or_wait(owner);
+  if (lease || lease.error().code() != Code::not_found) {
     return lease;
   }
-  if (free_slots_.empty()) {
-    return Error::resource_exhausted("every address of the container network " +
-                                     subnet_.to_string() + " is in use");
+  THAW_TRY(Lease made, make(free_slots_.front(), user_namespace, {}));
+  made.owner = owner;
+  free_slots_.pop_front();
+  return made;
+}
+
+Result<Lease> Network::take_own() {
+  THAW_CHECK(ranges_ != nullptr);
+  is_own_wanted_ = true;
+  auto lease = take_or_wait("");
+  if (lease || lease.error().code() != Code::not_found) {
+    return lease;
   }
-  THAW_TRY(Lease made, make(free_slots_.front(), user_namespace));
+  THAW_TRY(const IdRange range, ranges_->take());
+  auto made = make(free_slots_.front(), os::Fd(), range);
+  if (!made) {
+    ranges_->give_back(range);
+    return made;
+  }
   free_slots_.pop_front();
   return made;
 }

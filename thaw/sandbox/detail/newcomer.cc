@@ -86,7 +86,8 @@ std::string_view field(std::string_view status, std::string_view name) {
 
 }  // namespace
 
-Result<void> check_newcomer(const std::string& status, std::uint64_t kept, uid_t uid) {
+Result<void> check_newcomer(const std::string& status, std::uint64_t kept, uid_t uid,
+                            IdRange range) {
   const Error refused = Error::permission_denied("what the template forked is not fit to run");
   for (const char* set : {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"}) {
     const std::string_view value = field(status, set);
@@ -97,7 +98,7 @@ Result<void> check_newcomer(const std::string& status, std::uint64_t kept, uid_t
       return Error(refused).with("because of", set);
     }
   }
-  const std::string id = std::to_string(uid);
+  const std::string id = std::to_string(range.first + uid);
   if (field(status, "Uid") != id + "\t" + id + "\t" + id + "\t" + id) {
     return Error(refused).with("because of", "Uid");
   }
@@ -163,8 +164,8 @@ Result<void> Newcomer::prepare(Instant deadline) {
 }
 
 Result<void> Newcomer::let_in(const ForkOrder& order, Instant deadline) {
-  THAW_TRY(const UserIds ids, find_user(order.spec->user));
-  const std::uint64_t kept = kept_capabilities(Profile::function);
+  THAW_TRY(const UserIds ids, find_user(order.spec->user, order.range.ids()));
+  const std::uint64_t kept = kept_capabilities(Profile::function, order.range.ids());
   Writer body;
   body.number(kept);
   body.text({reinterpret_cast<const char*>(order.filter->data()),
@@ -186,7 +187,7 @@ Result<void> Newcomer::let_in(const ForkOrder& order, Instant deadline) {
   }
   THAW_TRY_VOID(expect("fit", deadline));
   THAW_TRY(const std::string status, os::read_text("/proc/" + std::to_string(pid_) + "/status"));
-  return check_newcomer(status, kept, ids.uid);
+  return check_newcomer(status, kept, ids.uid, order.range);
 }
 
 Result<void> Newcomer::go() {

@@ -25,6 +25,7 @@ namespace thaw::sandbox::detail {
 struct ForkOrder {
   const SandboxSpec* spec = nullptr;
   const SystemCallFilter* filter = nullptr;
+  IdRange range = {};
   std::vector<int> namespaces;  // mnt, net, uts, ipc, cgroup: descriptors
   int standard_output = -1;
   int standard_error = -1;
@@ -52,7 +53,9 @@ class Newcomer {
 };
 
 // What /proc/PID/status must say of a process that may run user code: a child of PID 1 with no
-// capability outside of `kept`, no way to more, this user, and two filters.
-Result<void> check_newcomer(const std::string& status, std::uint64_t kept, uid_t uid);
+// capability outside of `kept`, no way to more, this user (of `range`, as the machine sees it), and
+// two filters.
+Result<void> check_newcomer(const std::string& status, std::uint64_t kept, uid_t uid,
+                            IdRange range = {});
 
 }  // namespace thaw::sandbox::detail

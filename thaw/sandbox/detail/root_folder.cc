@@ -16,6 +16,8 @@
 
 #include "thaw/os/files.h"
 #include "thaw/os/mount.h"
+#include "thaw/sandbox/detail/own_ids.h"
+#include "thaw/sandbox/detail/owned_folders.h"
 #include "thaw/sandbox/detail/resolver.h"
 
 namespace thaw::sandbox::detail {
@@ -50,13 +52,16 @@ std::string hosts_text(const SandboxSpec& spec, const std::string& address) {
 
 // The attributes of a merged folder are those of its topmost layer, so a folder that we put on
 // top takes them from the image. `parent` and `own` name that folder.
-void copy_attributes(const SandboxSpec& spec, const std::string& name, int parent,
-                     const char* own) {
+void copy_attributes(const SandboxSpec& spec, const std::string& name, int parent, const char* own,
+                     IdRange shown_as = {}) {
   for (auto layer = spec.layers.rbegin(); layer != spec.layers.rend(); ++layer) {
     struct stat status;
     if (::lstat((*layer + name).c_str(), &status) == 0) {
-      if (S_ISDIR(status.st_mode) &&
-          ::fchownat(parent, own, status.st_uid, status.st_gid, 0) == 0) {
+      const bool is_shown =
+          !shown_as.valid() || (status.st_uid < ids_in_range && status.st_gid < ids_in_range);
+      if (S_ISDIR(status.st_mode) && is_shown &&
+          ::fchownat(parent, own, shown_as.first + status.st_uid, shown_as.first + status.st_gid,
+                     0) == 0) {
         ::fchmodat(parent, own, status.st_mode & 07777, 0);
       }
       return;
@@ -132,7 +137,8 @@ InImage look_up(const SandboxSpec& spec, const std::string& path) {
 
 // A mount point that the image lacks is made in the skeleton, where it costs no disk. Where the
 // image has a link or a file on the way it is left to open_or_make(), which asks the overlay.
-void make_mount_point(const Fd& top, const SandboxSpec& spec, const BindMount& mount) {
+void make_mount_point(const Fd& top, const SandboxSpec& spec, const BindMount& mount,
+                      IdRange range) {
   struct stat source;
   const bool is_folder = !mount.inside.empty() ||
                          (::stat(mount.source.c_str(), &source) == 0 && S_ISDIR(source.st_mode));
@@ -153,7 +159,7 @@ void make_mount_point(const Fd& top, const SandboxSpec& spec, const BindMount& m
     if (path == mount.target && !is_folder) {
       ::mknodat(top.get(), own.c_str(), S_IFREG | 0644, 0);
     } else if (::mkdirat(top.get(), own.c_str(), 0755) == 0 && in_image == InImage::folder) {
-      copy_attributes(spec, path, top.get(), own.c_str());
+      copy_attributes(spec, path, top.get(), own.c_str(), range);
     }
   }
 }
@@ -162,7 +168,7 @@ void make_mount_point(const Fd& top, const SandboxSpec& spec, const BindMount& m
 // that differ between sandboxes. In memory, gone with the mount namespace: neither the image's
 // layers nor a build's upper get to hold them. Returns its parent, which also has "root", where the
 // overlay is put before it becomes "/".
-Result<Fd> make_skeleton(const RootFolders& folders, const SandboxSpec& spec) {
+Result<Fd> make_skeleton(const RootFolders& folders, const SandboxSpec& spec, IdRange range) {
   THAW_TRY(const Fd memory, os::make_mount("tmpfs", {{"mode", "755"}, {"size", "1m"}}, 0));
   {
     THAW_TRY(const Fd point, os::open_file(folders.folder, O_PATH | O_DIRECTORY));
@@ -174,8 +180,8 @@ Result<Fd> make_skeleton(const RootFolders& folders, const SandboxSpec& spec) {
     THAW_TRY_VOID(make_at(top, name, 0755));
   }
   THAW_TRY_VOID(make_at(top, "skeleton/tmp", 01777));
-  copy_attributes(spec, "/etc", top.get(), "skeleton/etc");
-  copy_attributes(spec, "/", top.get(), "skeleton");
+  copy_attributes(spec, "/etc", top.get(), "skeleton/etc", range);
+  copy_attributes(spec, "/", top.get(), "skeleton", range);
   const Fd etc(::openat(top.get(), "skeleton/etc", O_PATH | O_DIRECTORY | O_CLOEXEC));
   const std::string hostname = spec.hostname.empty() ? "sandbox" : spec.hostname;
   THAW_TRY_VOID(create_at(etc, "resolv.conf", resolver_text(spec.network)));
@@ -183,23 +189,25 @@ Result<Fd> make_skeleton(const RootFolders& folders, const SandboxSpec& spec) {
   THAW_TRY_VOID(create_at(etc, "hostname", hostname + "\n"));
   if (spec.upper.empty()) {
     for (const BindMount& mount : spec.binds) {
-      make_mount_point(top, spec, mount);
+      make_mount_point(top, spec, mount, range);
     }
   }
   return top;
 }
 
 // Attaches the overlay at "root" of the skeleton's parent.
-Result<Fd> make_root_overlay(const RootFolders& folders, const SandboxSpec& spec) {
+Result<Fd> make_root_overlay(const RootFolders& folders, const SandboxSpec& spec, RootOwner owner) {
   os::OverlayOptions options;
+  OwnedFolders opened(owner);
   for (const std::string& layer : spec.layers) {
-    THAW_TRY(Fd fd, os::open_file(layer, O_PATH | O_DIRECTORY));
+    THAW_TRY(Fd fd, opened.open(layer));
     options.layers.push_back(std::move(fd));
   }
-  // Before the skeleton hides them.
-  THAW_TRY(options.upper, os::open_file(folders.upper, O_PATH | O_DIRECTORY));
-  THAW_TRY(options.work, os::open_file(folders.work, O_PATH | O_DIRECTORY));
-  THAW_TRY(const Fd top, make_skeleton(folders, spec));
+  // Before the skeleton hides them; by one mount, as the kernel wants the two to be.
+  THAW_TRY(options.upper, opened.open(folders.upper));
+  THAW_TRY(options.work, opened.open(folders.work));
+  THAW_TRY(const Fd top, make_skeleton(folders, spec, owner.range));
+  THAW_TRY_VOID(opened.attach(top));
   options.layers.emplace_back(::openat(top.get(), "skeleton", O_PATH | O_DIRECTORY | O_CLOEXEC));
   const Fd point(::openat(top.get(), "root", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!options.layers.back().valid() || !point.valid()) {
@@ -227,11 +235,15 @@ Result<void> attach_inside(const Fd& root, const Fd& mount, const std::string& p
 constexpr const char* read_only_in_proc[] = {
     "/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/mtrr"};
 constexpr const char* hidden_files[] = {
-    "/proc/kcore",       "/proc/keys",       "/proc/kallsyms",      "/proc/timer_list",
-    "/proc/sched_debug", "/proc/kmsg",       "/proc/latency_stats", "/proc/kpagecount",
-    "/proc/kpageflags",  "/proc/kpagecgroup"};
-constexpr const char* hidden_folders[] = {"/proc/acpi",  "/proc/scsi",  "/sys/firmware",
-                                          "/sys/kernel", "/sys/module", "/sys/fs"};
+    "/proc/kcore",        "/proc/keys",        "/proc/kallsyms",      "/proc/timer_list",
+    "/proc/sched_debug",  "/proc/kmsg",        "/proc/latency_stats", "/proc/kpagecount",
+    "/proc/kpageflags",   "/proc/kpagecgroup", "/proc/slabinfo",      "/proc/vmallocinfo",
+    "/proc/pagetypeinfo", "/proc/interrupts",  "/proc/softirqs",      "/proc/config.gz",
+    "/proc/cmdline",      "/proc/modules",     "/proc/key-users",     "/proc/iomem",
+    "/proc/ioports"};
+constexpr const char* hidden_folders[] = {"/proc/acpi",    "/proc/scsi",  "/proc/pressure",
+                                          "/sys/firmware", "/sys/kernel", "/sys/module",
+                                          "/sys/fs"};
 
 constexpr std::uint64_t inert = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 
@@ -277,6 +289,8 @@ Result<void> hide(const Fd& root) {
   return ok();
 }
 
+constexpr std::uint32_t terminal_group = 5;
+
 struct Node {
   const char* name;
   unsigned major, minor;
@@ -289,7 +303,7 @@ constexpr std::pair<const char*, const char*> links[] = {{"fd", "/proc/self/fd"}
                                                          {"stderr", "/proc/self/fd/2"},
                                                          {"ptmx", "pts/ptmx"}};
 
-Result<void> mount_dev(const Fd& root, const SandboxSpec& spec) {
+Result<void> mount_dev(const Fd& root, const SandboxSpec& spec, IdRange range) {
   THAW_TRY(const Fd dev, os::make_mount("tmpfs", {{"mode", "755"}, {"size", "1m"}},
                                         MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
   for (const Node& node : nodes) {
@@ -309,11 +323,12 @@ Result<void> mount_dev(const Fd& root, const SandboxSpec& spec) {
     }
   }
   THAW_TRY_VOID(attach_inside(root, dev, "/dev"));
-  THAW_TRY(
-      const Fd pts,
-      os::make_mount("devpts",
-                     {{"newinstance", ""}, {"ptmxmode", "0666"}, {"mode", "0620"}, {"gid", "5"}},
-                     MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
+  THAW_TRY(const Fd pts, os::make_mount("devpts",
+                                        {{"newinstance", ""},
+                                         {"ptmxmode", "0666"},
+                                         {"mode", "0620"},
+                                         {"gid", std::to_string(range.first + terminal_group)}},
+                                        MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
   THAW_TRY_VOID(attach_inside(root, pts, "/dev/pts"));
   os::MountOptions shm_options = {{"mode", "1777"}};
   if (spec.limits.memory_bytes != 0) {
@@ -365,7 +380,24 @@ Result<Fd> open_source(const BindMount& bind) {
   return inside;
 }
 
-Result<void> bind(const Fd& root, const BindMount& bind, std::string& made) {
+// The ids on disk are those that are seen inside, so that two sandboxes with ranges of their own
+// see the same in a folder that both have.
+Result<void> show_ids_of(const Fd& mount, const BindMount& bind, RootOwner owner) {
+  const bool read_only = bind.access == BindMount::Access::read_only;
+  const std::uint64_t attributes =
+      MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (read_only ? MOUNT_ATTR_RDONLY : 0);
+  if (!owner.range.valid()) {
+    return os::set_mount_attributes(mount, attributes);
+  }
+  auto mapped = os::map_ids(mount, *owner.user_namespace, attributes);
+  // What is only read by everybody can do without owners.
+  if (!mapped && read_only && mapped.error().code() == Code::failed_precondition) {
+    return os::set_mount_attributes(mount, attributes);
+  }
+  return mapped;
+}
+
+Result<void> bind(const Fd& root, const BindMount& bind, RootOwner owner, std::string& made) {
   THAW_TRY(const Fd source, open_source(bind));
   struct stat status;
   if (::fstat(source.get(), &status) != 0 || S_ISLNK(status.st_mode)) {
@@ -373,9 +405,9 @@ Result<void> bind(const Fd& root, const BindMount& bind, std::string& made) {
                                    " is a symbolic link; give what it points to");
   }
   THAW_TRY(const Fd mount, os::copy_mount(source.get(), ""));
-  const bool read_only = bind.access == BindMount::Access::read_only;
-  THAW_TRY_VOID(os::set_mount_attributes(
-      mount, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (read_only ? MOUNT_ATTR_RDONLY : 0)));
+  if (auto shown = show_ids_of(mount, bind, owner); !shown) {
+    return std::move(shown).error().with("source", bind.source);
+  }
   THAW_TRY(const Fd target, open_or_make(root, bind.target, S_ISDIR(status.st_mode), made));
   auto attached = os::attach_mount(mount, target);
   if (!attached) {
@@ -394,21 +426,24 @@ Result<void> pivot(const Fd& root) {
 
 }  // namespace
 
-Result<void> enter_root(const RootFolders& folders, const SandboxSpec& spec) {
+Result<void> enter_root(const RootFolders& folders, const SandboxSpec& spec, RootOwner owner) {
+  // Everything that is made from here on is the sandbox's root's, and the overlay remembers who
+  // mounted it for all that it writes.
+  const MakingFilesAs making(owner.range);
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
     return Error::from_errno(errno, "make mounts private");
   }
   // While the private folder can still be seen under its name.
   THAW_TRY(const Fd own_folder, os::open_file(folders.folder, O_PATH | O_DIRECTORY));
-  THAW_TRY(const Fd overlay, make_root_overlay(folders, spec));
+  THAW_TRY(const Fd overlay, make_root_overlay(folders, spec, owner));
   // The descriptor of the mount itself is its root folder.
   THAW_TRY_VOID(mount_proc(overlay));
-  THAW_TRY_VOID(mount_dev(overlay, spec));
+  THAW_TRY_VOID(mount_dev(overlay, spec, owner.range));
   THAW_TRY_VOID(mount_sys(overlay));
   THAW_TRY_VOID(hide(overlay));
   std::string made;
   for (const BindMount& mount : spec.binds) {
-    auto bound = bind(overlay, mount, made);
+    auto bound = bind(overlay, mount, owner, made);
     if (!bound) {
       return std::move(bound).error().with("bind", mount.target);
     }

@@ -9,6 +9,7 @@
 
 #include "thaw/base/result.h"
 #include "thaw/os/fd.h"
+#include "thaw/sandbox/detail/id_ranges.h"
 #include "thaw/sandbox/sandbox.h"
 
 namespace thaw::sandbox::detail {
@@ -28,8 +29,16 @@ Result<RootFolders> make_root_folders(const std::string& folder, const SandboxSp
 // Its root folder gets the attributes of that of spec.layers, for who had none before.
 void follow_image(const RootFolders& folders, const SandboxSpec& spec);
 
-// In the sandbox's mount, pid, net namespaces; afterwards "/" is the sandbox's root.
-Result<void> enter_root(const RootFolders& folders, const SandboxSpec& spec);
+// Whose the files of a root are. Layers, upper and binds keep on disk the ids that the sandbox
+// sees; what is in memory (/dev, mount points, files of /etc) has the range's.
+struct RootOwner {
+  const os::Fd* user_namespace = nullptr;  // with a range
+  IdRange range = {};                      // none: ids are the machine's
+};
+
+// In the sandbox's mount, pid, net namespaces, with root's powers over the machine; afterwards "/"
+// is the sandbox's root.
+Result<void> enter_root(const RootFolders& folders, const SandboxSpec& spec, RootOwner owner);
 
 // After the end: what a build left in its upper that is ours (empty mount points, work folder).
 Result<void> tidy_upper(const RootFolders& folders);

@@ -46,7 +46,7 @@ Result<void> copy_bytes(const os::Fd& from, const os::Fd& to, off_t size) {
 }
 
 Result<void> copy_file(const os::Fd& from, const os::Fd& to, const std::string& name,
-                       std::uint64_t max_bytes) {
+                       std::uint64_t max_bytes, IdRange range) {
   const os::Fd source(
       ::openat(from.get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   struct stat status {};
@@ -66,7 +66,7 @@ Result<void> copy_file(const os::Fd& from, const os::Fd& to, const std::string& 
     return failed("make the shared memory " + name);
   }
   THAW_TRY_VOID(copy_bytes(source, target, status.st_size));
-  if (::fchown(target.get(), status.st_uid, status.st_gid) != 0 ||
+  if (::fchown(target.get(), status.st_uid - range.first, status.st_gid - range.first) != 0 ||
       ::fchmod(target.get(), status.st_mode & 0777) != 0) {
     return failed("keep the owner of " + name);
   }
@@ -94,10 +94,11 @@ Result<std::vector<std::string>> names_in(const os::Fd& folder) {
   return names;
 }
 
-Result<void> copy_all(const os::Fd& from, const os::Fd& to, std::uint64_t max_bytes) {
+Result<void> copy_all(const os::Fd& from, const os::Fd& to, std::uint64_t max_bytes,
+                      IdRange range) {
   THAW_TRY(const auto names, names_in(from));
   for (const std::string& name : names) {
-    THAW_TRY_VOID(copy_file(from, to, name, max_bytes));
+    THAW_TRY_VOID(copy_file(from, to, name, max_bytes, range));
   }
   return ok();
 }
@@ -116,7 +117,7 @@ Result<os::Fd> open_shared_folder() {
 
 }  // namespace
 
-Result<void> keep_shared_files(const os::Fd& images, std::uint64_t max_bytes) {
+Result<void> keep_shared_files(const os::Fd& images, std::uint64_t max_bytes, IdRange range) {
   THAW_TRY(const os::Fd shared, open_shared_folder());
   THAW_TRY(const auto names, names_in(shared));
   if (names.empty()) {
@@ -129,7 +130,7 @@ Result<void> keep_shared_files(const os::Fd& images, std::uint64_t max_bytes) {
   if (!kept.valid()) {
     return failed("open the folder for shared memory");
   }
-  return copy_all(shared, kept, max_bytes);
+  return copy_all(shared, kept, max_bytes, range);
 }
 
 Result<void> bring_back_shared_files(const os::Fd& images) {
@@ -138,7 +139,7 @@ Result<void> bring_back_shared_files(const os::Fd& images) {
     return errno == ENOENT ? ok() : Result<void>(failed("open the kept shared memory"));
   }
   THAW_TRY(const os::Fd shared, open_shared_folder());
-  return copy_all(kept, shared, 0);
+  return copy_all(kept, shared, 0, {});
 }
 
 }  // namespace thaw::sandbox::detail

@@ -10,11 +10,13 @@
 
 #include "thaw/base/result.h"
 #include "thaw/os/fd.h"
+#include "thaw/sandbox/detail/id_ranges.h"
 
 namespace thaw::sandbox::detail {
 
 // In the sandbox's mounts, while nothing runs there. `max_bytes` bounds each file.
-Result<void> keep_shared_files(const os::Fd& images, std::uint64_t max_bytes);
+// With the owners that are seen inside, where the sandbox has a range of ids.
+Result<void> keep_shared_files(const os::Fd& images, std::uint64_t max_bytes, IdRange range);
 Result<void> bring_back_shared_files(const os::Fd& images);
 
 }  // namespace thaw::sandbox::detail

@@ -16,6 +16,7 @@
 #include "thaw/os/process.h"
 #include "thaw/sandbox/detail/first_process.h"
 #include "thaw/sandbox/detail/main_program.h"
+#include "thaw/sandbox/detail/restore.h"
 #include "thaw/sandbox/detail/wire.h"
 
 namespace thaw::sandbox::detail {
@@ -71,6 +72,9 @@ Result<void> settle(Slot& slot) {
   if (::chdir("/") != 0 || ::unshare(CLONE_NEWNS | CLONE_NEWCGROUP) != 0) {
     return Error::from_errno(errno, "take over the mounts of a sandbox");
   }
+  if (slot.spec.checkpoints == SandboxSpec::Checkpoints::possible && !slot.spec.restore) {
+    THAW_TRY_VOID(leave_low_pids_free(slot.host_proc));
+  }
   THAW_TRY_VOID(send_namespaces(slot, Cradle::housed, {"mnt", "cgroup"}));
   slot.host_proc.reset();
   slot.spawner.reset();
@@ -116,6 +120,23 @@ int supervise_template(pid_t program, const sigset_t& all) {
       }
     }
   }
+}
+
+// The filter is inherited by a program that is run. A restored one brings its own, and what
+// restores it may not have any.
+Result<MainProgram> begin(const Slot& slot) {
+  const bool is_forked = !slot.spec.fork_from.str().empty();
+  const Surroundings surroundings{slot.standard_output.get(), slot.standard_error.get(),
+                                  slot.niceness, slot.control.get(), slot.ids};
+  if (slot.spec.restore && !is_forked) {
+    auto restored = restore_main_program(slot.criu, *slot.spec.restore, surroundings);
+    if (restored) {
+      THAW_TRY_VOID(apply_filter(slot.filter));
+    }
+    return restored;
+  }
+  THAW_TRY_VOID(apply_filter(slot.filter));
+  return is_forked ? adopt(slot) : start_main_program(slot.spec, surroundings);
 }
 
 }  // namespace
@@ -173,14 +194,7 @@ void run_slot(Slot& slot) {
     // The builder tells why, unless it was this side that failed.
     give_up(slot.report, settled.error());
   }
-  if (auto filtered = apply_filter(slot.filter); !filtered) {
-    give_up(slot.report, filtered.error());
-  }
-  const auto started =
-      is_template
-          ? start_main_program(slot.spec, {slot.standard_output.get(), slot.standard_error.get(),
-                                           slot.niceness, slot.control.get()})
-          : adopt(slot);
+  const auto started = begin(slot);
   if (!started) {
     give_up(slot.report, started.error());
   }

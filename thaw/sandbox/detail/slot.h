@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// PID 1 of a sandbox that lives in its workspace's user namespace: of a template, whose program it
-// starts and outlives, and of what is forked from one, whose program is given to it as a child.
-// It cannot build its own root (that takes powers over the host), so it waits in its cradle for
-// slot_builder.h to do so. The conversation over the cradle, a message pair:
+// PID 1 of a sandbox that lives in a user namespace: of one that is booted or restored, in its own;
+// of a template, whose program it starts and outlives, and of what is forked from one, whose
+// program is given to it as a child, in their workspace's. It cannot build its own root (that takes
+// powers over the host), so it waits in its cradle for slot_builder.h to do so. The conversation
+// over the cradle, a message pair:
 //   builder: begin                 slot: born + its pid, uts, ipc, net namespaces
 //   builder: rooted{host name}     slot: housed + its mnt and cgroup namespaces
 //   builder: adopt{pid}            slot: adopted            (only what is forked)
@@ -18,6 +19,8 @@
 
 #include "thaw/os/fd.h"
 #include "thaw/os/message.h"
+#include "thaw/sandbox/detail/criu.h"
+#include "thaw/sandbox/detail/id_ranges.h"
 #include "thaw/sandbox/detail/system_calls.h"
 #include "thaw/sandbox/sandbox.h"
 
@@ -38,6 +41,8 @@ struct Slot {
   os::Fd standard_output;
   os::Fd standard_error;
   int niceness = 0;
+  Ids ids = Ids::of_machine;
+  Criu criu;  // for a restore
 };
 
 [[noreturn]] void run_slot(Slot& slot);

@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #include "thaw/os/process.h"
 #include "thaw/sandbox/detail/capabilities.h"
 #include "thaw/sandbox/detail/first_process.h"
+#include "thaw/sandbox/detail/main_program.h"
 #include "thaw/sandbox/detail/newcomer.h"
 #include "thaw/sandbox/detail/slot.h"
 #include "thaw/sandbox/detail/user_namespace.h"
@@ -30,7 +32,7 @@ namespace {
 
 // A template serves one request after the other in milliseconds; one that does not is passed over.
 constexpr Duration template_patience = 3s;
-constexpr Duration own_patience = 10s;
+constexpr Duration own_patience = 60s;
 // A start is what somebody waits for: it goes before the work that is already running.
 constexpr int starters_niceness = -10;
 
@@ -83,6 +85,8 @@ Result<Cradled> give_birth_to_slot(SlotPlan& plan, os::Fd host_proc) {
   THAW_TRY(slot.spawner, copy_of(plan.spawner));
   THAW_TRY(slot.report, copy_of(plan.report));  // a spare has none yet
   THAW_TRY(slot.births, copy_of(plan.births));
+  slot.ids = plan.range.ids();
+  slot.criu = std::move(plan.criu);
   if (!is_forked(plan.spec)) {
     slot.control = std::move(plan.control);
     slot.standard_output = std::move(plan.standard_output);
@@ -90,7 +94,7 @@ Result<Cradled> give_birth_to_slot(SlotPlan& plan, os::Fd host_proc) {
   }
   slot.niceness = plan.niceness;
   std::uint64_t namespaces = CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC;
-  if (!plan.network_namespace.valid()) {
+  if (!plan.network_namespace.valid() && plan.spec.network != SandboxSpec::Network::host) {
     namespaces |= CLONE_NEWNET;
   }
   Cradled cradled;
@@ -144,7 +148,7 @@ Result<void> house(SlotPlan& plan, Cradled& cradled, std::optional<Newcomer>& ne
     THAW_TRY_VOID(join_cgroup(cradled, pid));
     THAW_TRY_VOID(wait_for_order(plan, *newcomer, pid));
   }
-  THAW_TRY_VOID(enter_root(plan.folders, plan.spec));
+  THAW_TRY_VOID(enter_root(plan.folders, plan.spec, {&plan.user_namespace, plan.range}));
   const std::string hostname = plan.spec.hostname.empty() ? "sandbox" : plan.spec.hostname;
   THAW_TRY_VOID(say(cradled.cradle, Cradle::rooted,
                     is_spare ? std::vector<int>{plan.report.get()} : std::vector<int>{}, 0,
@@ -162,7 +166,7 @@ Result<void> house(SlotPlan& plan, Cradled& cradled, std::optional<Newcomer>& ne
     THAW_TRY(pid, newcomer->arrive(deadline));
     THAW_TRY_VOID(join_cgroup(cradled, pid));
   }
-  ForkOrder order{.spec = &plan.spec, .filter = &plan.filter};
+  ForkOrder order{.spec = &plan.spec, .filter = &plan.filter, .range = plan.range};
   order.namespaces = {housed.fds[0].get(), cradled.network.get(), cradled.uts.get(),
                       cradled.ipc.get(), housed.fds[1].get()};
   order.standard_output = plan.standard_output.get();
@@ -175,8 +179,14 @@ Result<void> house(SlotPlan& plan, Cradled& cradled, std::optional<Newcomer>& ne
 
 Result<void> build(SlotPlan& plan) {
   THAW_TRY_VOID(die_with(plan.spawner));
+  ::umask(022);
+  // Inside they can be lowered, and no more.
+  THAW_TRY_VOID(set_limits());
   (void)os::write_text("/proc/self/oom_score_adj", "-1000");
   THAW_TRY(os::Fd host_proc, os::open_file("/proc", O_PATH | O_DIRECTORY));
+  if (plan.spec.restore) {
+    THAW_TRY(plan.criu.images, open_images(plan.spec.restore->images, plan.user_namespace));
+  }
   // For when no path leads to them. The builder itself stays outside: what somebody waits for does
   // not share the container's share of a busy machine.
   THAW_TRY(std::vector<os::Fd> cgroup_files, plan.cgroup.open_processes());

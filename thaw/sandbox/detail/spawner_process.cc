@@ -14,7 +14,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
-#include <set>
 
 #include "thaw/base/log.h"
 #include "thaw/os/files.h"
@@ -24,7 +23,6 @@
 #include "thaw/sandbox/detail/host_settings.h"
 #include "thaw/sandbox/detail/leftovers.h"
 #include "thaw/sandbox/detail/slot_builder.h"
-#include "thaw/sandbox/detail/user_namespace.h"
 #include "thaw/sandbox/detail/wire.h"
 
 namespace thaw::sandbox::detail {
@@ -39,8 +37,6 @@ void answer(const os::Fd& reply, const Result<void>& result) {
   (void)os::send_message(reply.get(),
                          result ? Writer(Kind::done).bytes() : encode_failure(result.error()));
 }
-
-constexpr std::size_t max_user_namespaces = 256;
 
 void pause_shortly() {
   const timespec pause{0, 2'000'000};
@@ -201,8 +197,9 @@ void SpawnerProcess::serve(os::Message message) {
 
 void SpawnerProcess::prepare(const os::Fd& reply) {
   auto prepared = [&]() -> Result<std::string> {
+    THAW_TRY_VOID(decide_ids());
     for (const Profile profile : {Profile::function, Profile::build, Profile::templated}) {
-      THAW_TRY(filters_[profile], make_filter(profile));
+      THAW_TRY(filters_[profile], make_filter(profile, has_own_ids() ? Ids::own : Ids::of_machine));
     }
     const os::Cgroup parent(layout_, cgroup_name(options_.instance));
     THAW_TRY_VOID(parent.make(os::Cgroup::Role::parent));
@@ -241,9 +238,8 @@ void SpawnerProcess::start(os::Message message) {
       return ok();
     }
     Tree& tree = trees_[id];
-    const bool is_slot = spec.profile == Profile::templated || !spec.fork_from.str().empty();
-    auto result = is_slot ? launch_slot(tree, std::move(spec), message)
-                          : launch(tree, std::move(spec), message);
+    auto result = has_own_ids() || is_workspaces(spec) ? launch_slot(tree, std::move(spec), message)
+                                                       : launch(tree, std::move(spec), message);
     if (!result) {
       remove(id, os::Fd());
     }
@@ -254,50 +250,28 @@ void SpawnerProcess::start(os::Message message) {
   }
 }
 
-Result<const os::Fd*> SpawnerProcess::user_namespace_of(const std::string& workspace) {
-  const auto found = user_namespaces_.find(workspace);
-  if (found != user_namespaces_.end()) {
-    return &found->second;
-  }
-  if (user_namespaces_.size() >= max_user_namespaces) {
-    // One that is not in use is made again when it is.
-    std::set<std::string> used;
-    for (const auto& [id, tree] : trees_) {
-      used.insert(tree.workspace);
-    }
-    std::erase_if(user_namespaces_, [&](const auto& entry) { return !used.contains(entry.first); });
-  }
-  THAW_TRY(os::Fd made, make_user_namespace());
-  return &(user_namespaces_[workspace] = std::move(made));
-}
-
-Result<os::Fd> SpawnerProcess::prepare_tree(Tree& tree, const SandboxSpec& spec) {
+Result<SpawnerProcess::Namespaces> SpawnerProcess::prepare_tree(Tree& tree,
+                                                                const SandboxSpec& spec) {
   const std::string id = spec.id.str();
-  tree.workspace = spec.workspace;
   if (spec.restore && !criu_.program.valid()) {
     return Error::failed_precondition("there is no program that restores; see `thaw doctor`");
   }
   tree.cgroup = os::Cgroup(layout_, cgroup_name(options_.instance) + "/" + id);
   tree.folders.folder = options_.folder + "/" + id;
   tree.has_own_upper = !spec.upper.empty();
-  os::Fd network_namespace;
-  if (spec.network == SandboxSpec::Network::bridge) {
-    THAW_TRY(const os::Fd* const owner, user_namespace_of(spec.workspace));
-    THAW_TRY(Lease lease, network_.take(spec.workspace, *owner));
-    tree.slot = lease.slot;
-    tree.link = lease.link;
-    tree.address = lease.address;
-    network_namespace = std::move(lease.network_namespace);
-  }
+  THAW_TRY(Namespaces namespaces, take_namespaces(tree, spec));
   THAW_TRY_VOID(tree.cgroup.make(os::Cgroup::Role::leaf));
   THAW_TRY_VOID(
       tree.cgroup.limit({spec.limits.memory_bytes, spec.limits.cpu_millis, spec.limits.pids}));
   THAW_TRY(tree.folders, make_root_folders(tree.folders.folder, spec, tree.address));
-  return network_namespace;
+  return namespaces;
 }
 
 Result<void> SpawnerProcess::launch(Tree& tree, SandboxSpec spec, os::Message& message) {
-  THAW_TRY(os::Fd network_namespace, prepare_tree(tree, spec));
+  THAW_TRY(Namespaces namespaces, prepare_tree(tree, spec));
+  if (spec.restore) {
+    learn_facts(criu_);
+  }
   THAW_TRY(const os::Fd birthplace, tree.cgroup.open_for_clone());
   os::CloneOptions options;
   options.namespaces = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC;
@@ -314,7 +288,7 @@ Result<void> SpawnerProcess::launch(Tree& tree, SandboxSpec spec, os::Message& m
     first.cgroup = tree.cgroup;
     first.joins_cgroup = !birthplace.valid();
     first.spawner = std::move(self_);
-    first.network_namespace = std::move(network_namespace);
+    first.network_namespace = std::move(namespaces.network);
     first.report = std::move(message.fds[0]);
     first.standard_output = std::move(message.fds[2]);
     first.standard_error = std::move(message.fds[3]);
@@ -346,6 +320,7 @@ void SpawnerProcess::checkpoint(Reader& reader, os::Fd reply) {
            Error::failed_precondition("there is no program that checkpoints; see `thaw doctor`"));
     return;
   }
+  learn_facts(criu_);
   const pid_t pid = ::fork();
   if (pid == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -355,7 +330,8 @@ void SpawnerProcess::checkpoint(Reader& reader, os::Fd reply) {
       ::_exit(0);
     }
     criu_.freezer = std::move(*freezer);
-    answer(reply, write_checkpoint(criu_, found->second.pidfd, images, max_file_bytes));
+    answer(reply, write_checkpoint(criu_, found->second.pidfd, images, max_file_bytes,
+                                   found->second.range));
     ::_exit(0);
   }
   if (pid < 0) {
@@ -409,6 +385,10 @@ void SpawnerProcess::end_removal(const std::string& id, const Result<void>& remo
   auto gone = trees_.extract(id);
   if (gone.mapped().slot != 0) {
     network_.give_back(gone.mapped().slot);
+  }
+  // What could not be removed may still have processes.
+  if (gone.mapped().is_range_own && removed) {
+    ranges_->give_back(gone.mapped().range);
   }
   for (const os::Fd& reply : gone.mapped().removal_replies) {
     answer(reply, removed);

@@ -8,6 +8,7 @@
 #include <poll.h>
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "thaw/os/fd.h"
 #include "thaw/os/message.h"
 #include "thaw/sandbox/detail/criu.h"
+#include "thaw/sandbox/detail/id_ranges.h"
 #include "thaw/sandbox/detail/network.h"
 #include "thaw/sandbox/detail/root_folder.h"
 #include "thaw/sandbox/detail/slot_builder.h"
@@ -24,6 +26,9 @@
 #include "thaw/sandbox/sandbox.h"
 
 namespace thaw::sandbox::detail {
+
+// Whether it lives in the user namespace of its workspace: a template, or a fork of one.
+bool is_workspaces(const SandboxSpec& spec);
 
 class SpawnerProcess {
  public:
@@ -39,6 +44,8 @@ class SpawnerProcess {
     RootFolders folders;
     bool has_own_upper = false;  // the caller's folder, to be tidied and kept
     std::uint32_t slot = 0;      // in the network; 0: none
+    IdRange range;               // its ids
+    bool is_range_own = false;   // to be given back, when it is not its workspace's
     std::string link;
     // Of a template, and of what is forked from one (slot_builder.h).
     bool is_slot = false;
@@ -63,10 +70,22 @@ class SpawnerProcess {
   void serve(os::Message message);
   void prepare(const os::Fd& reply);
   void start(os::Message message);
+  struct SharedUsers {  // of a workspace's templates and forks
+    std::string name;   // of no other user namespace
+    os::Fd user_namespace;
+    IdRange range;
+  };
+  struct Namespaces {
+    os::Fd user, network;  // network: if any
+  };
+  // Whether sandboxes have ids of their own, found out and told.
+  Result<void> decide_ids();
+  bool has_own_ids() const { return ranges_.has_value(); }
   // Of that workspace, made when it is first asked for.
-  Result<const os::Fd*> user_namespace_of(const std::string& workspace);
-  // Network, cgroup, folders; returns the network namespace, if any.
-  Result<os::Fd> prepare_tree(Tree& tree, const SandboxSpec& spec);
+  Result<const SharedUsers*> users_of(const std::string& workspace);
+  Result<Namespaces> take_namespaces(Tree& tree, const SandboxSpec& spec);
+  // Namespaces, cgroup, folders.
+  Result<Namespaces> prepare_tree(Tree& tree, const SandboxSpec& spec);
   Result<void> launch(Tree& tree, SandboxSpec spec, os::Message& message);
   void checkpoint(Reader& reader, os::Fd reply);
   Result<void> launch_slot(Tree& tree, SandboxSpec spec, os::Message& message);
@@ -99,7 +118,9 @@ class SpawnerProcess {
   Criu criu_;
   Network network_;
   std::map<Profile, SystemCallFilter> filters_;
-  std::map<std::string, os::Fd> user_namespaces_;  // by workspace; "" is nobody's
+  std::optional<IdRanges> ranges_;                   // none: ids are the machine's
+  std::map<std::string, SharedUsers> shared_users_;  // by workspace; "" is nobody's
+  std::uint64_t users_made_ = 0;
   std::map<std::string, Tree> trees_;
   std::map<std::string, std::size_t> missing_spares_;  // by template
   std::uint64_t spares_made_ = 0;

@@ -18,7 +18,9 @@ namespace thaw::sandbox::detail {
 
 namespace {
 
+// A template is a stranger; where there is none, only a busy machine makes it last.
 constexpr Duration build_patience = 15s;
+constexpr Duration own_build_patience = 120s;
 constexpr Duration let_go_patience = 2s;
 
 Result<os::Fd> copy_of(const os::Fd& fd) {
@@ -46,8 +48,9 @@ Result<void> tell_launched(const os::Fd& report, const os::Fd& pidfd, int pid,
 }  // namespace
 
 Result<void> SpawnerProcess::launch_slot(Tree& tree, SandboxSpec spec, os::Message& message) {
-  if (spec.workspace.empty() || spec.profile == Profile::build ||
-      spec.network == SandboxSpec::Network::host) {
+  const bool is_booted = spec.profile != Profile::templated && spec.fork_from.str().empty();
+  if (!is_booted && (spec.workspace.empty() || spec.profile == Profile::build ||
+                     spec.network == SandboxSpec::Network::host)) {
     return Error::invalid_argument("a template belongs to a workspace and has no host network");
   }
   SlotPlan plan;
@@ -65,7 +68,8 @@ Result<void> SpawnerProcess::launch_slot(Tree& tree, SandboxSpec spec, os::Messa
 Result<void> SpawnerProcess::start_builder(Tree& tree, SandboxSpec spec, SlotPlan plan,
                                            os::Message* message) {
   tree.is_slot = true;
-  if (spec.profile != Profile::templated) {
+  const bool is_forked = !spec.fork_from.str().empty();
+  if (is_forked) {
     const auto parent = trees_.find(spec.fork_from.str());
     if (parent == trees_.end() || parent->second.pid == 0 || parent->second.is_removing ||
         !parent->second.pid_namespace.valid()) {
@@ -78,9 +82,13 @@ Result<void> SpawnerProcess::start_builder(Tree& tree, SandboxSpec spec, SlotPla
     THAW_TRY(plan.control, copy_of(parent->second.control));
     THAW_TRY(plan.parent_pid_namespace, copy_of(parent->second.pid_namespace));
   }
-  THAW_TRY(plan.network_namespace, prepare_tree(tree, spec));
-  THAW_TRY(const os::Fd* const owner, user_namespace_of(spec.workspace));
-  THAW_TRY(plan.user_namespace, copy_of(*owner));
+  THAW_TRY(Namespaces namespaces, prepare_tree(tree, spec));
+  plan.user_namespace = std::move(namespaces.user);
+  plan.network_namespace = std::move(namespaces.network);
+  plan.range = tree.range;
+  if (spec.restore) {
+    learn_facts(criu_);
+  }
   THAW_TRY(auto births, os::make_message_pair());
   THAW_TRY(os::Cloned child, os::clone_process({}));
   if (child.pid == 0) {
@@ -95,12 +103,16 @@ Result<void> SpawnerProcess::start_builder(Tree& tree, SandboxSpec spec, SlotPla
     }
     plan.births = std::move(births.second);
     plan.niceness = niceness_;
+    if (spec.restore) {
+      plan.criu = std::move(criu_);
+      plan.criu.powers = Criu::Powers::of_namespace;
+    }
     plan.spec = std::move(spec);
     tree.orders.reset();  // a spare ends when nobody can give it an order any more
     build_slot(std::move(plan));
   }
   tree.builder = child.pid;
-  tree.build_until = monotonic_now() + build_patience;
+  tree.build_until = monotonic_now() + (is_forked ? build_patience : own_build_patience);
   tree.births = std::move(births.first);
   return ok();
 }

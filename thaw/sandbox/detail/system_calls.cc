@@ -155,7 +155,7 @@ void allow_personalities(Rules& rules) {
 
 }  // namespace
 
-Result<SystemCallFilter> make_filter(Profile profile) {
+Result<SystemCallFilter> make_filter(Profile profile, Ids ids) {
   Rules rules(SCMP_ACT_ERRNO(EPERM));
   for (const char* name : allowed) {
     rules.add(SCMP_ACT_ALLOW, name);
@@ -171,7 +171,7 @@ Result<SystemCallFilter> make_filter(Profile profile) {
   }
   allow_sockets(rules);
   allow_personalities(rules);
-  if (profile == Profile::build) {
+  if (profile == Profile::build || ids == Ids::own) {
     rules.add(SCMP_ACT_ALLOW, "chroot");
   }
   if (profile == Profile::templated) {

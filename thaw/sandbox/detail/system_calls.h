@@ -10,13 +10,14 @@
 #include <vector>
 
 #include "thaw/base/result.h"
+#include "thaw/sandbox/detail/id_ranges.h"
 #include "thaw/sandbox/sandbox.h"
 
 namespace thaw::sandbox::detail {
 
 using SystemCallFilter = std::vector<sock_filter>;
 
-Result<SystemCallFilter> make_filter(Profile profile);
+Result<SystemCallFilter> make_filter(Profile profile, Ids ids);
 
 // For this process and its children, for good. Needs no_new_privs or CAP_SYS_ADMIN.
 Result<void> apply_filter(const SystemCallFilter& filter);

@@ -149,10 +149,16 @@ Result<UserIds> find_user(std::string_view user, std::string_view passwd, std::s
   return ids;
 }
 
-Result<UserIds> find_user(std::string_view user) {
+Result<UserIds> find_user(std::string_view user, Ids whose) {
   const std::string passwd = read_bounded("/etc/passwd");
   const std::string group = read_bounded("/etc/group");
-  return find_user(user, passwd, group);
+  THAW_TRY(UserIds ids, find_user(user, passwd, group));
+  if (whose == Ids::own && (ids.uid >= ids_in_range || ids.gid >= ids_in_range)) {
+    return Error::invalid_argument("the user '" + std::string(user) +
+                                   "' has an id that no container has: they are 0 to 65535");
+  }
+  std::erase_if(ids.groups, [&](gid_t gid) { return whose == Ids::own && gid >= ids_in_range; });
+  return ids;
 }
 
 }  // namespace thaw::sandbox::detail

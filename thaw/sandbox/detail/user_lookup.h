@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "thaw/base/result.h"
+#include "thaw/sandbox/detail/id_ranges.h"
 
 namespace thaw::sandbox::detail {
 
@@ -24,7 +25,8 @@ struct UserIds {
 
 Result<UserIds> find_user(std::string_view user, std::string_view passwd, std::string_view group);
 
-// Reads the two files below "/" (call after entering the root).
-Result<UserIds> find_user(std::string_view user);
+// Reads the two files below "/" (call after entering the root). Where the sandbox has ids of its
+// own there are 65,536.
+Result<UserIds> find_user(std::string_view user, Ids whose);
 
 }  // namespace thaw::sandbox::detail

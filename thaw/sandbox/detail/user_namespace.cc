@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -42,9 +43,16 @@ struct Request {
   int failure = 0;
 };
 
+// The machine's root is nobody in a namespace with ids of its own. The calls themselves, because a
+// library's own would change the users of the threads that it knows of.
+bool become_root() {
+  return ::syscall(SYS_setgroups, 0, nullptr) == 0 && ::syscall(SYS_setresgid, 0, 0, 0) == 0 &&
+         ::syscall(SYS_setresuid, 0, 0, 0) == 0;
+}
+
 int enter_and_clone(void* given) {
   Request& request = *static_cast<Request*>(given);
-  if (::setns(request.user_namespace, CLONE_NEWUSER) != 0) {
+  if (::setns(request.user_namespace, CLONE_NEWUSER) != 0 || !become_root()) {
     request.failure = errno;
     return 1;
   }
@@ -88,12 +96,15 @@ uid_t nobody_else() {
 }
 
 // In the child: unshares as that user with root's capabilities, says so, waits to be killed.
-[[noreturn]] void hold_user_namespace(const os::Fd& tell) {
+[[noreturn]] void hold_user_namespace(const os::Fd& tell, uid_t maker) {
   constexpr unsigned long keep_capabilities = SECBIT_NO_SETUID_FIXUP;
-  const bool made =
-      ::prctl(PR_SET_SECUREBITS, keep_capabilities, 0, 0, 0) == 0 &&
-      ::setresuid(static_cast<uid_t>(-1), nobody_else(), static_cast<uid_t>(-1)) == 0 &&
-      ::unshare(CLONE_NEWUSER) == 0;
+  // Its limits are those of all that is in the namespace together.
+  constexpr rlim_t lockable = 64 << 20;
+  const rlimit locked{lockable, lockable};
+  ::setrlimit(RLIMIT_MEMLOCK, &locked);
+  const bool made = ::prctl(PR_SET_SECUREBITS, keep_capabilities, 0, 0, 0) == 0 &&
+                    ::setresuid(static_cast<uid_t>(-1), maker, static_cast<uid_t>(-1)) == 0 &&
+                    ::unshare(CLONE_NEWUSER) == 0;
   const int outcome = made ? 0 : errno;
   (void)!::write(tell.get(), &outcome, sizeof outcome);
   ::pause();
@@ -102,7 +113,7 @@ uid_t nobody_else() {
 
 }  // namespace
 
-Result<os::Fd> make_user_namespace() {
+Result<os::Fd> make_user_namespace(IdRange range) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) {
     return Error::from_errno(errno, "make a pipe");
@@ -111,17 +122,19 @@ Result<os::Fd> make_user_namespace() {
   os::Fd tell(ends[1]);
   THAW_TRY(os::Cloned child, os::clone_process({}));
   if (child.pid == 0) {
-    hold_user_namespace(tell);
+    hold_user_namespace(tell, range.valid() ? range.maker() : nobody_else());
   }
   tell.reset();
   int outcome = EIO;
   (void)!::read(told.get(), &outcome, sizeof outcome);
   const std::string folder = "/proc/" + std::to_string(child.pid);
   // All ids but the last, which means "none".
-  const std::string same = "0 0 4294967295";
-  auto mapped = outcome == 0 ? os::write_text(folder + "/uid_map", same)
+  const std::string map =
+      range.valid() ? "0 " + std::to_string(range.first) + " " + std::to_string(ids_in_range)
+                    : "0 0 4294967295";
+  auto mapped = outcome == 0 ? os::write_text(folder + "/uid_map", map)
                              : Error::from_errno(outcome, "unshare users");
-  mapped = mapped ? os::write_text(folder + "/gid_map", same) : mapped;
+  mapped = mapped ? os::write_text(folder + "/gid_map", map) : mapped;
   auto opened = os::open_file(folder + "/ns/user", O_RDONLY);
   (void)os::send_signal(child.pidfd, SIGKILL);
   int status = 0;

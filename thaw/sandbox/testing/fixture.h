@@ -31,6 +31,29 @@ inline bool skipped() {
   return true;
 }
 
+// Whether sandboxes have ids of their own. What is tested with them is tested without as well, as
+// on a machine that cannot: with THAW_TEST_OWN_IDS=off.
+inline bool with_own_ids() {
+  static const bool with = [] {
+    const char* wanted = std::getenv("THAW_TEST_OWN_IDS");
+    if (wanted != nullptr && std::string_view(wanted) == "off") {
+      return false;
+    }
+    std::string folder = "/tmp/thaw-own-ids-XXXXXX";
+    const auto possible = check_own_ids(::mkdtemp(folder.data()));
+    std::filesystem::remove_all(folder);
+    if (!possible) {
+      std::printf("without ids of their own: %s\n", possible.error().to_string().c_str());
+    }
+    return possible.has_value();
+  }();
+  return with;
+}
+
+inline SpawnerOptions::OwnIds own_ids_here() {
+  return with_own_ids() ? SpawnerOptions::OwnIds::required : SpawnerOptions::OwnIds::off;
+}
+
 inline void write_file(const std::string& path, const std::string& text) {
   std::filesystem::create_directories(std::filesystem::path(path).parent_path());
   std::ofstream(path) << text;
@@ -83,16 +106,18 @@ struct Output {
 class House {
  public:
   using Networking = SpawnerOptions::Networking;
+  using OwnIds = SpawnerOptions::OwnIds;
 
   // A `folder` of the caller's outlives the house: its parent exists.
   explicit House(Networking networking = Networking::off, const std::string& folder = "",
-                 const std::string& criu = "")
+                 const std::string& criu = "", OwnIds own_ids = own_ids_here())
       : temporary(folder.empty() ? "/tmp" : std::filesystem::path(folder).parent_path().string()) {
     options.instance = unique_name();
     options.folder = folder.empty() ? temporary.folder + "/data/sandboxes" : folder;
     options.bridge_address = "auto";
     options.networking = networking;
     options.criu = criu;
+    options.own_ids = own_ids;
     auto forked = Spawner::fork(options);
     REQUIRE_MESSAGE(forked, (forked ? "" : forked.error().to_string()));
     spawner = std::move(*forked);

@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Programs that change their user work in containers, each of which has users of its own."""
+import subprocess
+import unittest
+import urllib.request
+
+from thaw_server import BUILD_TIMEOUT, CALL_TIMEOUT, E2eTest, THAW_BIN, ThawServer, deploy, main
+
+WARNING = "containers have no user ids of their own"
+server = ThawServer.for_module()
+
+import modal  # noqa: E402
+
+
+def setUpModule():
+    deploy(server, "users.py", timeout=BUILD_TIMEOUT)
+
+
+def function(name):
+    return modal.Function.from_name("e2e-users", name)
+
+
+class Users(E2eTest):
+    def setUp(self):
+        super().setUp()
+        if WARNING in server.log_path.read_text():
+            self.skipTest("this machine cannot give containers user ids of their own")
+
+    def test_programs_change_their_user(self):
+        told = function("change_users").remote()
+        for what in ("su", "setpriv", "subprocess", "chroot"):
+            self.assertEqual(told[what], "www-data", what)
+        self.assertEqual(told["useradd"], "ann")
+        self.assertEqual(list(told["apt"]), ["www-data", "0o2755"])
+
+    def test_nginx_serves_with_its_default_configuration(self):
+        url = function("site").get_web_url()
+        with urllib.request.urlopen(url, timeout=CALL_TIMEOUT) as reply:
+            self.assertIn("nginx", reply.read().decode())
+
+    def test_ids_are_of_no_user_of_the_machine(self):
+        first, count = function("whose").remote()
+        self.assertGreaterEqual(first, 524_288)
+        self.assertEqual(count, 65_536)
+
+
+class WithoutOwnIds(unittest.TestCase):
+    def test_a_server_that_is_told_not_to_gives_none(self):
+        plain = ThawServer(config='[containers]\nown_ids = "off"\n').start()
+        try:
+            self.assertIn("ids 0 ", plain.modal("run", "users.py").stdout)
+            self.assertNotIn(WARNING, plain.log_path.read_text())
+        finally:
+            plain.close()
+
+    def test_doctor_says_whether_the_machine_can(self):
+        told = subprocess.run([str(THAW_BIN), "doctor"], capture_output=True, text=True, timeout=60)
+        self.assertRegex(told.stdout, "user ids of their own +(ok|-) ")
+
+
+if __name__ == "__main__":
+    main()
