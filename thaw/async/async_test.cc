@@ -9,6 +9,7 @@
 #include "thaw/async/channel.h"
 #include "thaw/async/completion.h"
 #include "thaw/async/event.h"
+#include "thaw/async/every.h"
 #include "thaw/async/fd_ready.h"
 #include "thaw/async/loop.h"
 #include "thaw/async/task_group.h"
@@ -219,4 +220,42 @@ TEST_CASE("a task wakes when its descriptor can be read, and is cancelled while 
   CHECK(second == "readable");
   ::close(ends[0]);
   ::close(ends[1]);
+}
+
+TEST_CASE("a round that fails does not end the loop; only cancellation does") {
+  Loop loop;
+  TaskGroup group(loop);
+  struct Rounds {
+    int done = 0;
+    Event enough;
+  } rounds;
+  const auto round = [](Rounds& all) -> Task<void> {
+    if (++all.done == 5) {
+      all.enough.notify_all();
+    }
+    // Also what looks like its own end: a thing that it waited for went away.
+    co_return all.done % 2 == 0 ? Error::cancelled("something else was")
+                                : Error::resource_exhausted("the disk is full");
+  };
+  const auto body = [&round](Loop&, TaskGroup& tasks, Rounds& all) -> Task<void> {
+    tasks.start("rounds", every(1ms, "rounds", [&] { return round(all); }));
+    while (all.done < 5) {
+      THAW_CO_TRY([[maybe_unused]] const bool notified, co_await all.enough.wait(Instant::max()));
+    }
+    CHECK(tasks.size() == 1);
+    co_return co_await tasks.stop();
+  };
+  REQUIRE(loop.run_task(body(loop, group, rounds)));
+  CHECK(group.size() == 0);
+  CHECK(rounds.done >= 5);
+}
+
+TEST_CASE("failures in a row are counted until it works again") {
+  Failures failures("test");
+  for (int i = 0; i < 5; ++i) {
+    failures.note(Error::unavailable("no"));
+  }
+  CHECK(failures.in_a_row() == 5);
+  failures.note(ok());
+  CHECK(failures.in_a_row() == 0);
 }

@@ -7,7 +7,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "thaw/cli/admin_client.h"
@@ -89,6 +91,23 @@ Finding user_namespaces() {
                "off; switch them on with `sysctl user.max_user_namespaces=15000`");
 }
 
+// What a running server could not read of what it had stored.
+std::optional<Finding> set_aside(const RunningServer& server) {
+  Where where;
+  where.data = server.data;
+  const auto counts = ask_server(where, {"GET", "/admin/aside", ""});
+  if (!counts || !counts->is_object() || counts->empty()) {
+    return std::nullopt;
+  }
+  std::string what;
+  for (const auto& [table, count] : counts->items()) {
+    what += (what.empty() ? "" : ", ") + table + ": " + count.dump();
+  }
+  return Finding{"records in " + server.data, Finding::State::note,
+                 "some could not be read and lie aside in the table set_aside (" + what +
+                     "); the log says what they were"};
+}
+
 std::vector<Finding> examine() {
   std::vector<Finding> findings;
   findings.push_back(
@@ -111,6 +130,11 @@ std::vector<Finding> examine() {
        fs::exists("/dev/nvidia0") ? "/dev/nvidia0" : "none; see [gpu] when_missing"});
   const auto servers = running_servers();
   findings.push_back({"servers running", Finding::State::note, std::to_string(servers.size())});
+  for (const RunningServer& server : servers) {
+    if (auto lost = set_aside(server)) {
+      findings.push_back(std::move(*lost));
+    }
+  }
   return findings;
 }
 

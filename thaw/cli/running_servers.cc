@@ -9,7 +9,7 @@
 #include <fstream>
 #include <iterator>
 
-#include "thaw/codec/json.h"
+#include "thaw/codec/fields.h"
 
 namespace thaw::cli {
 
@@ -57,14 +57,17 @@ std::vector<RunningServer> running_servers() {
     }
     std::ifstream in(entry.path());
     const auto json = codec::parse_json(std::string((std::istreambuf_iterator<char>(in)), {}));
-    if (!json || !json->is_object()) {
-      continue;
-    }
     RunningServer server;
-    server.pid = json->value("pid", 0);
-    server.data = json->value("data", "");
-    server.url = json->value("url", "");
-    server.started_at = json->value("started_at", 0.0);
+    if (json) {
+      codec::Fields fields(*json);
+      fields.read("pid", server.pid);
+      fields.read("data", server.data);
+      fields.read("url", server.url);
+      fields.read("started_at", server.started_at);
+      if (!fields.outcome()) {
+        server.pid = 0;
+      }
+    }
     if (lives(server.pid)) {
       found.push_back(std::move(server));
     } else {

@@ -32,6 +32,7 @@ void Fleet::start() {
   freezer_.start();
   loops_.start("scaling", evaluate_loop(*this));
   loops_.start("time limits", tick_loop(*this));
+  loops_.start("orphaned calls", orphan_loop(*this));
   loops_.start("snapshots", snapshot_loop(*this));
   loops_.start("old snapshots", collect_loop(*this));
   loops_.start("published functions", expect_loop(*this));
@@ -91,12 +92,18 @@ async::Task<void> Fleet::evaluate_loop(Fleet& fleet) {
   }
 }
 
+// An app whose record was lost counts as one that was stopped.
+bool Fleet::is_stopped(const catalog::Function& function) const {
+  const auto app = parts_.catalog.apps.find(function.app.str());
+  return !app || app->state == model::AppState::stopped;
+}
+
 void Fleet::evaluate(Pool& pool) {
   const auto function = parts_.catalog.functions.find(pool.function.str());
   const auto live = function ? function->live() : nullptr;
   policy::PoolView view;
   view.now = monotonic_now();
-  view.wanted = live != nullptr && !pool.stopped && !shutting_down_;
+  view.wanted = live != nullptr && !is_stopped(*function) && !pool.stopped && !shutting_down_;
   view.waiting = parts_.queue.demand(pool.function).ready + pool.port_waiters;
   view.waited = pool.demanded == Instant{} ? Duration::zero() : view.now - pool.demanded;
   view.call_time = pool.call_time;
@@ -228,6 +235,15 @@ void Fleet::refresh(const model::FunctionId& function) {
   pool_of(function).no_start_before = Instant{};
   dirty_.insert(function);
   dirtied_.notify_one();
+}
+
+void Fleet::forget_gone(const std::set<std::string>& versions) {
+  parts_.measurements.keep_only(versions);
+  std::erase_if(pools_, [this](const auto& entry) {
+    const auto& [function, pool] = entry;
+    return pool.use_count() == 1 && pool->containers.empty() && pool->port_waiters == 0 &&
+           !dirty_.contains(function) && !parts_.catalog.functions.find(function.str());
+  });
 }
 
 Result<void> Fleet::stop_container(const model::ContainerId& id, StopHow how) {

@@ -149,6 +149,8 @@ class Fleet {
   void refresh(const model::FunctionId& function);
   // Ends everything of these functions; resumes when their containers are gone.
   async::Task<void> stop_functions(std::vector<model::FunctionId> functions, std::string message);
+  // Drops what was learnt of functions that are gone, and of versions that are not among these.
+  void forget_gone(const std::set<std::string>& versions);
   // not_found; graceful lets running work finish.
   enum class StopHow { graceful, now };
   Result<void> stop_container(const model::ContainerId& id, StopHow how);
@@ -222,6 +224,9 @@ class Fleet {
                                       StartFailure failure);
   static async::Task<void> evaluate_loop(Fleet& fleet);
   static async::Task<void> tick_loop(Fleet& fleet);
+  static async::Task<void> end_orphans(Fleet& fleet);
+  static async::Task<void> orphan_loop(Fleet& fleet);
+  bool is_stopped(const catalog::Function& function) const;
   static async::Task<void> snapshot_loop(Fleet& fleet);
   static async::Task<void> collect_loop(Fleet& fleet);
   static async::Task<void> wait_for_quiet(Fleet& fleet);

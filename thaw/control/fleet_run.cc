@@ -4,6 +4,7 @@
 #include <csignal>
 #include <iterator>
 
+#include "thaw/async/every.h"
 #include "thaw/base/log.h"
 #include "thaw/control/fleet.h"
 #include "thaw/control/pool.h"
@@ -293,13 +294,18 @@ async::Task<void> Fleet::start_ended_badly(Pool& pool, ContainerPtr container, s
 
 async::Task<void> Fleet::stop_functions(std::vector<model::FunctionId> functions,
                                         std::string message) {
+  Result<void> outcome;
   for (const model::FunctionId& function : functions) {
     Pool& pool = pool_of(function);
     pool.stopped = true;
     pool.port_ready.notify_all();
     model::Outcome verdict{OutcomeKind::terminated,
                            parts_.runtime.outcome_payload(OutcomeKind::terminated, message)};
-    THAW_CO_TRY_VOID(co_await parts_.queue.fail_all(function, std::move(verdict)));
+    // What the disk does not take now is ended later; the containers end in any case.
+    Result<void> told = co_await parts_.queue.fail_all(function, std::move(verdict));
+    if (!told && outcome) {
+      outcome = std::move(told);
+    }
     for (const model::ContainerId& id : std::set(pool.containers)) {
       const ContainerPtr container = find(id);
       const bool working = !container->idle();
@@ -325,7 +331,38 @@ async::Task<void> Fleet::stop_functions(std::vector<model::FunctionId> functions
     parts_.measurements.forget(function);
     THAW_CO_TRY_VOID(co_await snapshots_.forget(function));
   }
-  co_return ok();
+  co_return outcome;
+}
+
+// Calls whose function is gone, or whose app was stopped, and that were not ended with it: the
+// server died in between, the disk did not take their end, or a record was lost. Nobody would ever
+// run them.
+async::Task<void> Fleet::end_orphans(Fleet& fleet) {
+  Result<void> outcome;
+  for (const model::FunctionId& id : fleet.parts_.queue.functions_with_demand()) {
+    const auto function = fleet.parts_.catalog.functions.find(id.str());
+    if (function && !fleet.is_stopped(*function)) {
+      continue;
+    }
+    const std::string message =
+        function ? "the app of this call was stopped"
+                 : "the function of this call no longer exists: it was removed, or its record was "
+                   "lost";
+    log_warning("calls are ended", {{"function", id.str()}, {"reason", message}});
+    model::Outcome verdict{OutcomeKind::terminated,
+                           fleet.parts_.runtime.outcome_payload(OutcomeKind::terminated, message)};
+    Result<void> told = co_await fleet.parts_.queue.fail_all(id, std::move(verdict));
+    if (!told && outcome) {
+      outcome = std::move(told);
+    }
+  }
+  co_return outcome;
+}
+
+async::Task<void> Fleet::orphan_loop(Fleet& fleet) {
+  (void)co_await end_orphans(fleet);
+  std::function<async::Task<void>()> round = [&fleet] { return end_orphans(fleet); };
+  co_return co_await async::every(10s, "orphaned calls", std::move(round));
 }
 
 async::Task<void> Fleet::shut_down(Instant deadline) {
@@ -348,17 +385,22 @@ async::Task<void> Fleet::shut_down(Instant deadline) {
 }
 
 async::Task<void> Fleet::tick_loop(Fleet& fleet) {
-  while (true) {
-    THAW_CO_TRY_VOID(co_await async::sleep_for(100ms));
-    THAW_CO_TRY_VOID(co_await fleet.tick());
-  }
+  return async::every(100ms, "time limits", [&fleet] { return fleet.tick(); });
 }
 
+// What fails for one container, or for the disk, does not keep the others from their time limits:
+// the first error is told.
 async::Task<void> Fleet::tick() {
+  Result<void> outcome;
+  const auto note = [&outcome](Result<void> one) {
+    if (!one && outcome) {
+      outcome = std::move(one);
+    }
+  };
   const Instant now = monotonic_now();
   if (last_sweep_ + 60s < now) {
     last_sweep_ = now;
-    THAW_CO_TRY_VOID(co_await parts_.queue.sweep());
+    note(co_await parts_.queue.sweep());
   }
   if (last_save_ + 30s < now) {
     last_save_ = now;
@@ -369,7 +411,7 @@ async::Task<void> Fleet::tick() {
     all.push_back(container);
   }
   for (const ContainerPtr& container : all) {
-    THAW_CO_TRY_VOID(co_await enforce_deadlines(container, now));
+    note(co_await enforce_deadlines(container, now));
     const bool window_over =
         container->idle() && !container->stopping() &&
         container->idle_since + container->spec->scaling.scaledown_window <= now;
@@ -397,7 +439,7 @@ async::Task<void> Fleet::tick() {
   if (!dirty_.empty()) {
     dirtied_.notify_one();
   }
-  co_return ok();
+  co_return outcome;
 }
 
 async::Task<void> Fleet::enforce_deadlines(ContainerPtr container, Instant now) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <csignal>
 
+#include "thaw/async/every.h"
 #include "thaw/base/log.h"
 #include "thaw/codec/ids.h"
 #include "thaw/control/fleet.h"
@@ -97,17 +98,13 @@ async::Task<void> Fleet::snapshot_loop(Fleet& fleet) {
 
 // What was retired while a container stood on it, and what nobody has used for long.
 async::Task<void> Fleet::collect_loop(Fleet& fleet) {
-  while (fleet.snapshots_.enabled()) {
-    THAW_CO_TRY_VOID(co_await async::sleep_for(collect_pause));
-    if (const auto collected = co_await fleet.snapshots_.store().collect(); !collected) {
-      if (collected.error().code() == Code::cancelled) {
-        co_return collected;
-      }
-      log_warning("snapshots that are not used are not removed",
-                  {{"reason", collected.error().to_string()}});
-    }
+  if (!fleet.snapshots_.enabled()) {
+    co_return ok();
   }
-  co_return ok();
+  std::function<async::Task<void>()> collect = [&fleet] {
+    return fleet.snapshots_.store().collect();
+  };
+  co_return co_await async::every(collect_pause, "old snapshots", std::move(collect));
 }
 
 async::Task<void> Fleet::take_snapshot(Fleet& fleet, ContainerPtr container) {

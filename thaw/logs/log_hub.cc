@@ -41,8 +41,31 @@ struct Stream {
   std::uint64_t dropped_bytes = 0;
   bool ended = false;
   bool waits = false;  // in the list of streams that have something to write
+  int in_batches = 0;  // that are on their way to the disk
+  int readers = 0;     // tasks that hold it across a wait
+
+  bool busy() const { return waits || in_batches > 0 || readers > 0 || written < last_number; }
   async::Event changed;
   std::list<Stream*>::iterator place;
+};
+
+// Keeps a stream where it is while a task reads it.
+class Reading {
+ public:
+  Reading(Stream& stream, std::shared_ptr<bool> alive) : stream_(stream), alive_(std::move(alive)) {
+    ++stream_.readers;
+  }
+  Reading(const Reading&) = delete;
+  Reading& operator=(const Reading&) = delete;
+  ~Reading() {
+    if (*alive_) {
+      --stream_.readers;
+    }
+  }
+
+ private:
+  Stream& stream_;
+  std::shared_ptr<bool> alive_;
 };
 
 class Hub final : public LogHub {
@@ -55,6 +78,8 @@ class Hub final : public LogHub {
   void append(const std::string& name, Line line) override;
   void end(const std::string& name) override;
   bool ended(const std::string& name) const override;
+  async::Task<void> erase(std::string name) override;
+  std::vector<std::string> streams() const override;
   async::Task<std::vector<Line>> follow(std::string name, std::uint64_t after, std::size_t max,
                                         Instant deadline) override;
   async::Task<std::vector<Line>> find(std::string name, Query query) override;
@@ -105,12 +130,15 @@ Hub::~Hub() {
 }
 
 Result<void> Hub::load() {
-  std::vector<detail::StoredStream> stored;
+  detail::StoredStreams stored;
   THAW_TRY_VOID(database_.read_now([&stored](store::Sql& sql) -> Result<void> {
     THAW_TRY(stored, detail::load_streams(sql));
     return ok();
   }));
-  for (detail::StoredStream& from : stored) {
+  for (store::Unreadable& rows : stored.bad) {
+    store::set_aside_later(database_, std::move(rows));
+  }
+  for (detail::StoredStream& from : stored.good) {
     next_id_ = from.id;
     Stream& stream = make_stream(std::move(from.name));
     stream.last_number = stream.written = from.last_number;
@@ -118,10 +146,7 @@ Result<void> Hub::load() {
     stream.ended = from.ended;
     stream.disk_bytes = from.bytes;
   }
-  next_id_ = 1;
-  for (const auto& [id, stream] : by_id_) {
-    next_id_ = std::max(next_id_, id + 1);
-  }
+  next_id_ = stored.next_id;
   return ok();
 }
 
@@ -233,6 +258,7 @@ Batch Hub::take_batch() {
       stream.waits = true;
       to_write_.push_back(&stream);
     }
+    ++stream.in_batches;
     batch.parts.push_back(std::move(part));
   }
   return batch;
@@ -241,6 +267,7 @@ Batch Hub::take_batch() {
 void Hub::written(const Batch& batch) {
   for (const Batch::Part& part : batch.parts) {
     Stream& stream = *by_id_.at(part.stream.id);
+    --stream.in_batches;
     stream.written = part.stream.last_number;
     stream.disk_bytes = part.stream.bytes;
     for (const LinePointer& line : part.lines) {
@@ -308,6 +335,42 @@ void Hub::end(const std::string& name) {
   to_write(stream);
 }
 
+std::vector<std::string> Hub::streams() const {
+  std::vector<std::string> names;
+  for (const auto& [name, stream] : streams_) {
+    names.push_back(name);
+  }
+  return names;
+}
+
+async::Task<void> Hub::erase(std::string name) {
+  const auto alive = alive_;
+  auto found = streams_.find(name);
+  if (found == streams_.end()) {
+    co_return ok();
+  }
+  if (found->second->busy()) {
+    co_return Error::failed_precondition("the log " + name + " is being written or read");
+  }
+  std::function<Result<void>(store::Sql&)> work = [id = found->second->id](store::Sql& sql) {
+    return detail::erase_stream(sql, id);
+  };
+  THAW_CO_TRY_VOID(co_await database_.write<void>(std::move(work)));
+  if (!*alive) {
+    co_return Error::cancelled("the logs are closed");
+  }
+  found = streams_.find(name);
+  if (found == streams_.end() || found->second->busy()) {
+    co_return ok();  // somebody else erased it, or it lives again
+  }
+  Stream& stream = *found->second;
+  memory_bytes_ -= stream.tail_bytes;
+  used_.erase(stream.place);
+  by_id_.erase(stream.id);
+  streams_.erase(found);
+  co_return ok();
+}
+
 bool Hub::ended(const std::string& name) const {
   const auto found = streams_.find(name);
   return found != streams_.end() && found->second->ended;
@@ -340,6 +403,7 @@ async::Task<std::vector<Line>> Hub::follow(std::string name, std::uint64_t after
                                            Instant deadline) {
   const auto alive = alive_;
   Stream& stream = stream_of(name);
+  const Reading reading(stream, alive);
   max = std::clamp<std::size_t>(max, 1, answer_lines);
   while (true) {
     if (after + 1 < stream.memory_from) {
@@ -380,6 +444,7 @@ async::Task<std::vector<Line>> Hub::find(std::string name, Query query) {
     co_return std::vector<Line>{};
   }
   Stream& stream = *found->second;
+  const Reading reading(stream, alive);
   const std::uint64_t last = stream.last_number;
   while (stream.written < last) {
     THAW_CO_TRY([[maybe_unused]] const bool notified, co_await stream.changed.wait(Instant::max()));

@@ -59,6 +59,10 @@ class LogHub {
   // Ends a stream: followers see `ended` after its last line. append() after it reopens.
   virtual void end(const std::string& stream) = 0;
   virtual bool ended(const std::string& stream) const = 0;
+  // Forgets a stream and its lines, for one that nobody can name any more. failed_precondition
+  // while it is written or read: try again later.
+  virtual async::Task<void> erase(std::string stream) = 0;
+  virtual std::vector<std::string> streams() const = 0;
 
   // Lines numbered > query.after, waiting until there is one, the stream ends, or `deadline`.
   virtual async::Task<std::vector<Line>> follow(std::string stream, std::uint64_t after,

@@ -160,6 +160,26 @@ const std::map<std::string, Setter>& setters() {
          c.snapshots.unused = days * 24h;
          return makes_sense;
        }},
+      {"catalog.objects_per_workspace",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 1, 1'000'000'000, c.catalog.objects);
+       }},
+      {"catalog.mb_per_workspace",
+       [](const toml::node& node, Configuration& c) {
+         return read_megabytes(node, c.catalog.bytes);
+       }},
+      {"catalog.object_mb",
+       [](const toml::node& node, Configuration& c) {
+         return read_megabytes(node, c.catalog.object_bytes);
+       }},
+      {"catalog.keep_stopped_s",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 0, longest_s, c.keep_stopped_s);
+       }},
+      {"catalog.keep_unused_s",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 1, longest_s, c.keep_unused_s);
+       }},
       {"server.drain_s",
        [](const toml::node& node, Configuration& c) {
          return read_number(node, 0, longest_s, c.drain_s);

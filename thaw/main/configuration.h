@@ -8,6 +8,7 @@
 #include <string>
 
 #include "thaw/base/result.h"
+#include "thaw/catalog/shares.h"
 #include "thaw/control/fleet.h"
 #include "thaw/snapshot/snapshot_store.h"
 #include "thaw/worker/templates.h"
@@ -23,6 +24,9 @@ struct Configuration {
   bool restores = true;                                // [cold_start] restored
   std::string snapshots_folder;                        // [cold_start] snapshots; empty: in DATA
   snapshot::SnapshotLimits snapshots;                  // [cold_start] snapshots_gb, …
+  catalog::CatalogLimits catalog;                      // [catalog] mb_per_workspace, …
+  int keep_stopped_s = 600;                            // [catalog] keep_stopped_s
+  int keep_unused_s = 7 * 86'400;                      // [catalog] keep_unused_s
   int ephemeral_volume_s = 900;                        // [volumes] ephemeral_timeout_s
   int drain_s = 10;                                    // [server] drain_s
 };

@@ -50,6 +50,9 @@ int main(int argc, char** argv) {
   serve->add_option("--data", serve_options.data, "data folder, made if missing")
       ->capture_default_str();
   serve->add_option("--config", serve_options.configuration, "configuration file (TOML)");
+  serve->add_flag_callback(
+      "--accept-loss", [&] { serve_options.loss = main_program::ServeOptions::Loss::accept; },
+      "start although stored commits or the key of stored secrets are gone, without them");
   serve->callback([&] { serving = true; });
 
   auto* env = app.add_subcommand("env", "shell exports for the clients: eval \"$(thaw env)\"");

@@ -11,6 +11,8 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
+#include <memory>
 
 #include "thaw/async/blocking.h"
 #include "thaw/async/loop.h"
@@ -18,18 +20,21 @@
 #include "thaw/base/log.h"
 #include "thaw/catalog/catalog.h"
 #include "thaw/cli/running_servers.h"
+#include "thaw/codec/fields.h"
 #include "thaw/codec/ids.h"
-#include "thaw/codec/json.h"
 #include "thaw/control/fleet.h"
 #include "thaw/dialect/console/console.h"
 #include "thaw/dialect/modal/client_packages.h"
 #include "thaw/dialect/modal/modal_dialect.h"
 #include "thaw/dialect/modal/secrets.h"
 #include "thaw/gateway/http_router.h"
+#include "thaw/gateway/public_error.h"
 #include "thaw/main/configuration.h"
+#include "thaw/main/stored_data.h"
 #include "thaw/snapshot/machine.h"
 #include "thaw/snapshot/snapshot_store.h"
 #include "thaw/store/data_folder.h"
+#include "thaw/store/set_aside.h"
 
 namespace thaw::main_program {
 
@@ -112,7 +117,8 @@ struct Program {
   std::unique_ptr<dialect::console::Console> console;
   std::string authority;
 
-  Result<void> open_stores();
+  Result<void> open_stores(ServeOptions::Loss loss);
+  Task<std::map<std::string, std::int64_t>> set_aside();
   Result<void> connect();
   Task<void> first_start();
   Task<codec::Json> environment_token();
@@ -122,9 +128,11 @@ struct Program {
   Task<void> end();
 };
 
-Result<void> Program::open_stores() {
+Result<void> Program::open_stores(ServeOptions::Loss loss) {
   store::DatabaseOptions options;
   options.path = data + "/thaw.db";
+  options.loss = loss == ServeOptions::Loss::accept ? store::DatabaseOptions::Loss::accept
+                                                    : store::DatabaseOptions::Loss::refuse;
   options.migrations = catalog::migrations();
   for (auto& migration : queue::migrations()) {
     options.migrations.push_back(std::move(migration));
@@ -133,19 +141,33 @@ Result<void> Program::open_stores() {
     options.migrations.push_back(std::move(migration));
   }
   THAW_TRY(database, store::Database::open(loop, std::move(options)));
-  store::DatabaseOptions log_options;
-  log_options.path = data + "/logs.db";
-  log_options.migrations = logs::migrations();
-  log_options.sync = store::DatabaseOptions::Sync::normal;
-  THAW_TRY(log_database, store::Database::open(loop, std::move(log_options)));
+  THAW_TRY(log_database, open_log_database(loop, data));
   THAW_TRY(blobs, store::BlobStore::open(pool, data + "/blobs"));
-  THAW_TRY(auto key, store::SecretBox::open(data + "/secret.key"));
+  THAW_TRY(catalog, catalog::Catalog::open(*database, configuration.catalog));
+  const std::string key_file = data + "/secret.key";
+  if (loss == ServeOptions::Loss::refuse) {
+    THAW_TRY_VOID(check_key_is_there(key_file, *catalog));
+  }
+  THAW_TRY(auto key, store::SecretBox::open(key_file));
   box.emplace(std::move(key));
-  THAW_TRY(catalog, catalog::Catalog::open(*database));
+  THAW_TRY_VOID(check_secrets(*box, *catalog, *database, loss));
   THAW_TRY(queue, queue::CallQueue::open(loop, *database, {}));
   THAW_TRY(measurements, control::Measurements::open(database.get()));
   THAW_TRY(logs, logs::LogHub::open(loop, *log_database, {}));
   return ok();
+}
+
+Task<std::map<std::string, std::int64_t>> Program::set_aside() {
+  using Counts = std::map<std::string, std::int64_t>;
+  std::function<Result<Counts>(store::Sql&)> count = [](store::Sql& sql) {
+    return store::count_set_aside(sql);
+  };
+  THAW_CO_TRY(Counts all, co_await database->read<Counts>(count));
+  THAW_CO_TRY(const Counts of_logs, co_await log_database->read<Counts>(count));
+  for (const auto& [table, rows] : of_logs) {
+    all["logs." + table] += rows;
+  }
+  co_return all;
 }
 
 Result<void> Program::connect() {
@@ -197,8 +219,12 @@ Result<void> Program::connect() {
     return spec->workspace;
   };
   console = std::make_unique<dialect::console::Console>(dialect::console::Parts{
-      *catalog, *queue, *logs, *fleet, *access, *server, [this] { return client_environment(); }});
+      *catalog, *queue, *logs, *fleet, *access, *server, [this] { return client_environment(); },
+      [this] { return set_aside(); }});
   modal->add_methods(table);
+  auto errors = std::make_shared<gateway::PublicErrors>(
+      std::vector<std::string>{data, run_folder, configuration.cache_folder});
+  table.told = [errors](const Error& error) { return errors->told(error); };
   router.add("/blobs", [this](net::HttpExchange& e) { return blob_gate->serve(e); });
   router.add("/volumes", modal->volume_handler());
   router.add("/web", modal->web_handler());
@@ -220,7 +246,10 @@ Task<void> Program::first_start() {
   }
   if (!catalog->environment(workspace, "")) {
     model::Environment environment;
-    environment.id = model::EnvironmentId(codec::random_id("en"));
+    environment.id = catalog->lost_environment(workspace);
+    if (environment.id.empty()) {
+      environment.id = model::EnvironmentId(codec::random_id("en"));
+    }
     environment.workspace = workspace;
     environment.name = "main";
     environment.created_at = wall_now();
@@ -238,11 +267,19 @@ Task<codec::Json> Program::environment_token() {
   const std::string sealed((std::istreambuf_iterator<char>(in)), {});
   const auto known = sealed.empty() ? Result<std::string>(Error::not_found("none"))
                                     : box->unseal(sealed, "env.token");
-  codec::Json pair;
-  if (known) {
-    THAW_CO_TRY(pair, codec::parse_json(*known));
+  std::string id;
+  std::string secret;
+  if (const auto json = known ? codec::parse_json(*known) : Result<codec::Json>(known.error())) {
+    codec::Fields fields(*json);
+    fields.read("token", id);
+    fields.read("secret", secret);
   }
-  if (!known || !catalog->tokens.find(pair.value("token", ""))) {
+  codec::Json pair = {{"token", id}, {"secret", secret}};
+  if (id.empty() || secret.empty() || !catalog->tokens.find(id)) {
+    if (!sealed.empty()) {
+      log_warning("the token of `thaw env` is made anew",
+                  {{"reason", known ? "it was revoked or lost" : known.error().message()}});
+    }
     THAW_CO_TRY(const gateway::NewToken made,
                 co_await access->create_token(catalog->default_workspace(), "thaw env"));
     pair = {{"token", made.id}, {"secret", made.secret}};
@@ -286,6 +323,8 @@ Task<void> Program::begin(Address listen) {
   settings.authority = authority;
   settings.container_authority = bridge + ":" + std::to_string(blob_port);
   settings.ephemeral_volume_limit = std::chrono::seconds(configuration.ephemeral_volume_s);
+  settings.keep_stopped = std::chrono::seconds(configuration.keep_stopped_s);
+  settings.keep_unused = std::chrono::seconds(configuration.keep_unused_s);
   THAW_CO_TRY_VOID(volumes->start());
   modal->start(*fleet, std::move(settings));
   fleet->start();
@@ -369,7 +408,7 @@ Result<void> serve_until_told(const ServeOptions& options) {
   spawner_options.criu = criu_of(configuration);
   THAW_TRY(auto spawner, sandbox::Spawner::fork(spawner_options));
   Program program(std::move(spawner), configuration, data, instance);
-  Result<void> outcome = program.open_stores();
+  Result<void> outcome = program.open_stores(options.loss);
   outcome = outcome ? program.connect() : outcome;
   outcome = outcome ? program.loop.run_task(program.run(listen)) : outcome;
   if (program.database) {

@@ -11,6 +11,8 @@ struct ServeOptions {
   std::string listen = "127.0.0.1:8700";
   std::string data = "thaw-data";
   std::string configuration;
+  // Go on without acknowledged commits or sealed secrets that are gone.
+  enum class Loss { refuse, accept } loss = Loss::refuse;
 };
 
 // Runs until SIGTERM or SIGINT; returns the exit code. Call before any thread exists.

@@ -113,6 +113,8 @@ class GrpcTable {
   const Method* find(const std::string& path) const;
   // The answer to a path that is not in the table; default: UNIMPLEMENTED naming the path.
   std::function<Error(const std::string& path)> unknown;
+  // What a client is told of an Error; default: its message.
+  std::function<std::string(const Error&)> told;
   // Runs before every handler (authentication, counters). An Error ends the RPC.
   std::function<async::Task<void>(GrpcCall&)> before;
 

@@ -95,8 +95,9 @@ class CallQueue {
   // release() or the container's death. A durable attempt is recorded before the next complete().
   virtual std::vector<LeasedInput> lease(const model::FunctionId& function,
                                          const model::ContainerId& container, std::size_t max) = 0;
-  // Notified whenever an input of `function` becomes ready. The reference stays valid. Call lease()
-  // first and wait only when it gave nothing.
+  // Notified whenever an input of `function` becomes ready. The reference stays valid while
+  // somebody waits on it, or until the next sweep(). Call lease() first and wait only when it gave
+  // nothing.
   virtual async::Event& ready(const model::FunctionId& function) = 0;
   // Records the outcome; decides about a retry by the call's policy; appends final_ to the log. On
   // disk (if durable) when it returns. Ignored, with ok, if the input has ended or the lease is

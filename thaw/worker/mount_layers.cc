@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/worker/mount_layers.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <system_error>
+
+#include "thaw/os/fd.h"
 
 namespace thaw::worker {
 
@@ -63,6 +67,11 @@ Result<void> build_folder(const std::string& target, const std::vector<FileCopy>
     if (::chmod(destination.c_str(), (file.mode & 0777) | 0400) != 0) {
       return Error::from_errno(errno, "cannot set the mode of mount file " + file.relative);
     }
+  }
+  // Or a power cut would leave the name with empty files behind it.
+  const os::Fd folder(::open(temporary.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder.valid() || ::syncfs(folder.get()) != 0) {
+    return Error::from_errno(errno, "cannot sync mount folder " + temporary);
   }
   fs::rename(temporary, target, error);
   if (error) {

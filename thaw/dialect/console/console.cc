@@ -218,6 +218,10 @@ Task<std::string> Console::answer_for(net::HttpExchange& exchange) {
     }
     co_return codec::dump_json(list);
   }
+  if (path == "/admin/aside") {
+    THAW_CO_TRY(const auto counts, co_await parts_.set_aside());
+    co_return codec::dump_json(counts);
+  }
   if (path == "/admin/logs") {
     co_return co_await logs(exchange);
   }
@@ -408,6 +412,16 @@ Task<void> Console::serve_metrics(net::HttpExchange& exchange) {
   text.metric("thaw_input_timeouts_total", MetricType::counter,
               "Inputs that ran past their timeout.")
       .sample(static_cast<double>(counts.input_timeouts));
+  if (const auto aside = co_await parts_.set_aside()) {
+    text.metric("thaw_records_set_aside", MetricType::gauge,
+                "Stored records that could not be read and lie aside for a person.");
+    for (const auto& [table, count] : *aside) {
+      text.sample(static_cast<double>(count), {{"table", table}});
+    }
+    if (aside->empty()) {
+      text.sample(0);
+    }
+  }
   co_return co_await exchange.answer(200, "text/plain; version=0.0.4", text.str());
 }
 

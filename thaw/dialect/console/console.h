@@ -4,6 +4,7 @@
 // the main port. Only peers of the admin socket may use /admin. Loop thread only.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <string>
@@ -26,6 +27,8 @@ struct Parts {
   net::Server& server;
   // Shell variables for the clients that this server speaks to, with a token that is good now.
   std::function<async::Task<std::map<std::string, std::string>>()> client_environment;
+  // Records that could not be read, by their table.
+  std::function<async::Task<std::map<std::string, std::int64_t>>()> set_aside;
 };
 
 class Console {

@@ -87,7 +87,9 @@ Result<std::shared_ptr<const model::Environment>> find_environment(Context& cx,
 }
 
 Instant poll_deadline(float timeout_s, Duration most) {
-  const Duration asked = from_seconds(std::clamp(static_cast<double>(timeout_s), 0.0, 3600.0));
+  // Written so that what is no number is no time at all.
+  const auto wanted = static_cast<double>(timeout_s);
+  const Duration asked = from_seconds(wanted > 0 ? std::min(wanted, 3600.0) : 0.0);
   return monotonic_now() + std::min(asked, most);
 }
 

@@ -39,6 +39,8 @@ struct Settings {
   std::string authority;            // host:port at which clients reach this server
   std::string container_authority;  // where containers reach signed blobs
   Duration ephemeral_volume_limit = std::chrono::minutes(15);  // the client beats every 5
+  Duration keep_stopped = std::chrono::minutes(10);            // apps that have ended
+  Duration keep_unused = std::chrono::hours(24 * 7);  // images and mounts that nothing uses
 };
 
 struct Parts {
@@ -67,7 +69,9 @@ struct Context {
 
   std::unordered_map<model::AppId, Instant> last_heartbeat;        // of ephemeral apps
   std::unordered_map<model::VolumeId, Instant> volume_heartbeats;  // of ephemeral volumes
-  std::set<model::AppId> left_alone;  // detached apps whose client has gone
+  std::set<model::VolumeId> volumes_in_removal;
+  std::unordered_map<std::string, Instant> unused_since;  // images, mounts, old variants
+  std::set<model::AppId> left_alone;                      // detached apps whose client has gone
   std::unordered_map<std::string, model::FunctionId> web_labels;
   std::unordered_map<model::CallId, std::shared_ptr<WebRequest>> web_requests;
   std::deque<std::pair<Instant, model::CallId>> to_forget;  // read synchronous calls

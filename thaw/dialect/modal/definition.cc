@@ -7,6 +7,7 @@
 
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/utf8.h"
+#include "thaw/dialect/modal/numbers.h"
 #include "thaw/store/blob_store.h"
 #include "thaw/worker/volume_paths.h"
 
@@ -152,6 +153,7 @@ Result<model::FunctionSpec> spec_from(const pb::Function& f) {
         "restrict_modal_access is not served by this version of Thaw: the containers of " +
         spec.name + " would reach all of the workspace");
   }
+  THAW_TRY_VOID(check_numbers(f));
   spec.image = model::ImageId(f.image_id());
   for (const std::string& id : f.mount_ids()) {
     spec.mounts.emplace_back(id);

@@ -9,6 +9,7 @@
 #include "thaw/codec/ids.h"
 #include "thaw/dialect/modal/apps.h"
 #include "thaw/dialect/modal/definition.h"
+#include "thaw/dialect/modal/numbers.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/services.h"
 #include "thaw/dialect/modal/volumes.h"
@@ -18,6 +19,8 @@ namespace thaw::dialect::modal {
 using async::Task;
 
 namespace {
+
+constexpr std::size_t most_classes = 10'000;  // of an app
 
 bool is_ephemeral(const model::App& app) {
   return app.state == model::AppState::ephemeral || app.state == model::AppState::detached;
@@ -68,6 +71,7 @@ catalog::Function record_for(Context& cx, const model::App& app, const std::stri
   catalog::Function record;
   record.id = model::FunctionId(codec::random_id("fu"));
   record.app = app.id;
+  record.workspace = app.workspace;
   record.tag = tag;
   return record;
 }
@@ -283,6 +287,10 @@ Task<pb::ClassCreateResponse> class_create(Context& cx, net::GrpcCall& call,
     reply.set_class_id(known->id.str());
     co_return reply;
   }
+  if (cx.parts.catalog.classes.find_by_key(app->id.str()).size() >= most_classes) {
+    co_return Error::resource_exhausted("the app has " + std::to_string(most_classes) +
+                                        " classes, as many as it may");
+  }
   model::Class record;
   record.id = model::ClassId(codec::random_id("cs"));
   record.app = app->id;
@@ -328,8 +336,9 @@ Task<pb::FunctionUpdateSchedulingParamsResponse> update_scheduling(
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto function, find_function(cx, who, request.function_id()));
   THAW_CO_TRY(const auto live, live_spec(*function));
-  auto spec = std::make_shared<model::FunctionSpec>(*live);
   const auto& settings = request.settings();
+  THAW_CO_TRY_VOID(check_numbers(settings));
+  auto spec = std::make_shared<model::FunctionSpec>(*live);
   model::Scaling& scaling = spec->scaling;
   if (settings.has_min_containers()) {
     scaling.min_containers = static_cast<int>(settings.min_containers());
@@ -376,6 +385,7 @@ async::Task<std::shared_ptr<const catalog::Function>> variant_of(
     pb::FunctionBindParamsRequest request, std::size_t most) {
   THAW_CO_TRY(const auto base, live_spec(*function));
   const model::FunctionId id = variant_id(*base, request);
+  cx.unused_since.erase(id.str());
   if (auto known = cx.parts.catalog.functions.find(id.str())) {
     co_return known;
   }
@@ -409,6 +419,7 @@ async::Task<std::shared_ptr<const catalog::Function>> variant_of(
   catalog::Function record;
   record.id = id;
   record.app = base->app;
+  record.workspace = base->workspace;
   record.tag = function->tag;
   record.base = base->id;
   record.live_version = spec->version;

@@ -183,6 +183,7 @@ Task<pb::ImageGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
   image.builder_version = request.builder_version();
   pb::ImageGetOrCreateResponse reply;
   reply.set_image_id(image.id.str());
+  cx.unused_since.erase(image.id.str());
   const bool use_cache = recipe.cache == image::Recipe::Cache::use;
   const auto running = cx.image_builds->find(image.id);
   if (running && running->state == ImageBuilds::State::running) {

@@ -6,6 +6,7 @@
 #include "thaw/dialect/modal/image_builds.h"
 #include "thaw/dialect/modal/runtime.h"
 #include "thaw/dialect/modal/services.h"
+#include "thaw/dialect/modal/unused.h"
 #include "thaw/dialect/modal/volume_blocks.h"
 #include "thaw/dialect/modal/volumes.h"
 #include "thaw/dialect/modal/web.h"
@@ -39,6 +40,7 @@ void ModalDialect::start(control::Fleet& fleet, Settings settings) {
   rebuild_web_labels(*cx_);
   cx_->tasks.start("apps", app_loop(*cx_));
   cx_->tasks.start("volumes", volume_loop(*cx_));
+  cx_->tasks.start("what is unused", unused_loop(*cx_));
 }
 
 async::Task<void> ModalDialect::stop() {

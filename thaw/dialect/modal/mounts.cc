@@ -120,6 +120,7 @@ Task<pb::MountGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
       "mo-" + store::sha256_hex(who.workspace.str() + mount.name + mount.checksum).substr(0, 22));
   reply.set_mount_id(mount.id.str());
   reply.mutable_handle_metadata()->set_content_checksum_sha256_hex(mount.checksum);
+  cx.unused_since.erase(mount.id.str());
   if (!cx.parts.catalog.mounts.find(mount.id.str())) {
     THAW_CO_TRY_VOID(co_await cx.parts.catalog.mounts.put(std::move(mount)));
   }

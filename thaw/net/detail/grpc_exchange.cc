@@ -218,7 +218,9 @@ async::Task<void> serve_grpc(Http2Session& session, std::shared_ptr<Http2Stream>
   if (outcome) {
     exchange.finish(Code::ok, {});
   } else {
-    exchange.finish(outcome.error().code(), outcome.error().message());
+    const GrpcTable& table = *session.service().table;
+    exchange.finish(outcome.error().code(),
+                    table.told ? table.told(outcome.error()) : outcome.error().message());
   }
   stream->linger();
   co_return ok();

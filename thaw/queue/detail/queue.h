@@ -120,7 +120,13 @@ class Queue final : public CallQueue {
   void leave_idle(Call& call);
   void enter_idle_if_unused(Call& call);
   static async::Task<Pin> find(Queue& self, CallId id);
-  Call& adopt(StoredCall stored);
+  struct Unfinished {
+    std::int64_t order = 0;
+    Input* input = nullptr;
+    bool damaged = false;
+  };
+  // What cannot be used is set aside. Adds the inputs that have not ended.
+  Call& adopt(StoredCall stored, std::vector<Unfinished>& unfinished);
 
   // --- inputs ---
   Result<void> admit(const Function& function, const std::vector<model::NewInput>& inputs) const;

@@ -38,6 +38,7 @@ Function& Queue::function_of(const FunctionId& id) {
 Call& Queue::make_call(model::NewCall call, WallTime created_at) {
   auto made = std::make_unique<Call>();
   made->function = &function_of(call.function);
+  ++made->function->calls;
   made->created_at = created_at;
   made->call = std::move(call);
   charge(cost(made->call.options));
@@ -54,6 +55,7 @@ void Queue::erase(Call& call) {
   }
   refund(call.log_bytes);
   refund(cost(call.call.options));
+  --call.function->calls;
   calls_.erase(calls_.find(call.call.id));
 }
 
@@ -105,16 +107,36 @@ async::Task<Queue::Pin> Queue::find(Queue& self, CallId id) {
   if (!stored) {
     co_return Error::not_found("there is no call " + id.str() + ", or its results have expired");
   }
-  co_return Pin(self, alive, self.adopt(std::move(*stored)));
+  std::vector<Unfinished> unfinished;
+  Call& call = self.adopt(std::move(*stored), unfinished);
+  Pin pin(self, alive, call);
+  if (!unfinished.empty()) {
+    // It was stored as finished: what says otherwise is damaged.
+    std::vector<Input*> damaged;
+    for (const Unfinished& one : unfinished) {
+      damaged.push_back(one.input);
+    }
+    self.tasks_.start("end what may not run",
+                      end_what_may_not_run(self, alive, {}, std::move(damaged)));
+  }
+  co_return std::move(pin);
 }
 
 // A finished call that comes back from disk, or an unfinished one at the start; its unfinished
 // inputs are `storing` until somebody makes them ready.
-Call& Queue::adopt(StoredCall stored) {
+Call& Queue::adopt(StoredCall stored, std::vector<Unfinished>& unfinished) {
   Call& call = make_call(std::move(stored.call), stored.created_at);
   call.cancelled = stored.cancelled;
   call.last_number = stored.last_number;
   for (StoredInput& from : stored.inputs) {
+    if (from.unreadable.empty() &&
+        (inputs_.contains(from.id) || call.inputs.contains(from.index))) {
+      from.unreadable = "another one has its id or its index";
+    }
+    if (!from.unreadable.empty()) {
+      store::set_aside_later(database_, unreadable_input(from, call.call.id));
+      continue;
+    }
     auto input = std::make_unique<Input>();
     input->id = std::move(from.id);
     input->call = &call;
@@ -126,6 +148,9 @@ Call& Queue::adopt(StoredCall stored) {
     input->enqueued_at = from.enqueued_at;
     call.unfinished += from.ended ? 0 : 1;
     charge(cost(input->payload));
+    if (!from.ended) {
+      unfinished.push_back({from.order, input.get(), from.damaged});
+    }
     inputs_.emplace(input->id, input.get());
     call.inputs.emplace(from.index, std::move(input));
   }
@@ -142,30 +167,22 @@ Result<void> Queue::load() {
   std::vector<Input*> cancelled;
   std::vector<Input*> damaged;
   for (StoredCall& stored : calls) {
-    const std::vector<StoredInput> inputs = [&stored] {
-      std::vector<StoredInput> unfinished;
-      for (const StoredInput& input : stored.inputs) {
-        if (!input.ended) {
-          StoredInput brief;
-          brief.id = input.id;
-          brief.order = input.order;
-          brief.damaged = input.damaged;
-          unfinished.push_back(std::move(brief));
-        }
-      }
-      return unfinished;
-    }();
-    const Call& call = adopt(std::move(stored));
-    for (const StoredInput& brief : inputs) {
-      Input* input = inputs_.at(brief.id);
+    if (stored.call.id.empty() || calls_.contains(stored.call.id)) {
+      store::set_aside_later(database_, unreadable_call(stored, "it has no id of its own"));
+      continue;
+    }
+    std::vector<Unfinished> unfinished;
+    Call& call = adopt(std::move(stored), unfinished);
+    for (const Unfinished& one : unfinished) {
       if (call.cancelled) {
-        cancelled.push_back(input);
-      } else if (brief.damaged) {
-        damaged.push_back(input);
+        cancelled.push_back(one.input);
+      } else if (one.damaged) {
+        damaged.push_back(one.input);
       } else {
-        runnable.emplace_back(brief.order, input);
+        runnable.emplace_back(one.order, one.input);
       }
     }
+    enter_idle_if_unused(call);
   }
   std::sort(runnable.begin(), runnable.end());
   for (const auto& [order, input] : runnable) {
@@ -175,6 +192,7 @@ Result<void> Queue::load() {
     tasks_.start("end what may not run",
                  end_what_may_not_run(*this, alive_, std::move(cancelled), std::move(damaged)));
   }
+  database_.write_later([](store::Sql& sql) { return repair(sql, wall_now()); });
   return ok();
 }
 
@@ -405,6 +423,7 @@ async::Task<void> Queue::sweep() {
          idle_durable_.front()->idle_since + durable_idle_in_memory <= now) {
     erase(*idle_durable_.front());
   }
+  std::erase_if(functions_, [](const auto& entry) { return entry.second->unused(); });
   const WallTime before =
       wall_now() - std::chrono::duration_cast<std::chrono::microseconds>(limits_.keep_results);
   while (true) {

@@ -54,6 +54,12 @@ struct Function {
   std::size_t leased = 0;
   async::Event became_ready;
   bool reported = false;  // in the list of those that control is to hear of
+  std::size_t calls = 0;  // in memory
+
+  bool unused() const {
+    return calls == 0 && ready.empty() && held.empty() && storing == 0 && leased == 0 &&
+           !reported && !became_ready.has_waiters();
+  }
 };
 
 struct Call {
