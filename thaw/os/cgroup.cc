@@ -3,14 +3,18 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
 #include <sstream>
+#include <utility>
 
 #include "thaw/os/files.h"
+#include "thaw/os/process.h"
 
 namespace thaw::os {
 
@@ -287,8 +291,24 @@ Result<void> Cgroup::reclaim(std::uint64_t bytes) const {
 }
 
 void Cgroup::kill() const {
-  for (const int pid : processes()) {
-    ::kill(pid, SIGKILL);
+  if (layout_.version == CgroupLayout::Version::v2 &&
+      write_text(path(layout_.hierarchies.front(), "cgroup.kill"), "1")) {
+    return;
+  }
+  const std::vector<int> seen = processes();
+  constexpr std::size_t at_once = 500;
+  for (std::size_t first = 0; first < seen.size(); first += at_once) {
+    // A number may be another process's by now, but not while it is held and still inside.
+    std::vector<std::pair<int, Fd>> held;
+    for (std::size_t i = first; i < std::min(seen.size(), first + at_once); ++i) {
+      held.emplace_back(seen[i], Fd(static_cast<int>(::syscall(SYS_pidfd_open, seen[i], 0))));
+    }
+    const std::vector<int> inside = processes();
+    for (const auto& [pid, process] : held) {
+      if (process.valid() && std::find(inside.begin(), inside.end(), pid) != inside.end()) {
+        (void)send_signal(process, SIGKILL);
+      }
+    }
   }
   // On v1 the signal waits until they are thawed, and then nothing of theirs runs before it.
   (void)thaw();

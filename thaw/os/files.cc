@@ -110,52 +110,6 @@ struct Folder {
   DIR* stream;
 };
 
-Result<void> remove_entry(int parent, const char* name, dev_t device, int depth);
-
-Result<void> remove_contents(int folder_fd, dev_t device, int depth) {
-  Folder folder(folder_fd);
-  if (folder.stream == nullptr) {
-    return Error::from_errno(errno, "list a folder to remove");
-  }
-  while (const char* name = folder.next()) {
-    THAW_TRY_VOID(remove_entry(::dirfd(folder.stream), name, device, depth));
-  }
-  return ok();
-}
-
-// Trees deeper than this are hostile; each level holds one descriptor.
-constexpr int max_depth = 2000;
-
-Result<void> remove_entry(int parent, const char* name, dev_t device, int depth) {
-  if (::unlinkat(parent, name, 0) == 0 || errno == ENOENT) {
-    return ok();
-  }
-  if (errno != EISDIR && errno != EPERM) {
-    return Error::from_errno(errno, std::string("remove ") + name);
-  }
-  if (::unlinkat(parent, name, AT_REMOVEDIR) == 0) {
-    return ok();
-  }
-  const int fd = ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  struct stat status;
-  if (fd < 0 && errno == ENOENT) {
-    return ok();  // somebody else removes it too
-  }
-  if (fd < 0 || ::fstat(fd, &status) != 0) {
-    return Error::from_errno(errno, std::string("open to remove ") + name);
-  }
-  if (status.st_dev != device || depth >= max_depth) {
-    ::close(fd);
-    return Error::failed_precondition(std::string("not removed: ") + name +
-                                      " is a mount point or too deep");
-  }
-  THAW_TRY_VOID(remove_contents(fd, device, depth + 1));
-  if (::unlinkat(parent, name, AT_REMOVEDIR) != 0 && errno != ENOENT) {
-    return Error::from_errno(errno, std::string("remove folder ") + name);
-  }
-  return ok();
-}
-
 }  // namespace
 
 std::vector<std::string> list_folder(const std::string& path) {
@@ -169,18 +123,6 @@ std::vector<std::string> list_folder(const std::string& path) {
     names.emplace_back(name);
   }
   return names;
-}
-
-Result<void> remove_tree(const std::string& path) {
-  struct stat status;
-  if (::lstat(path.c_str(), &status) != 0) {
-    return errno == ENOENT ? ok() : Result<void>(Error::from_errno(errno, "look at " + path));
-  }
-  auto removed = remove_entry(AT_FDCWD, path.c_str(), status.st_dev, 0);
-  if (!removed) {
-    return std::move(removed).error().with("tree", path);
-  }
-  return ok();
 }
 
 }  // namespace thaw::os
