@@ -76,7 +76,7 @@ struct BuilderOptions {
       "no_proxy",       "NPM_CONFIG_REGISTRY"};
   bool inherit_package_settings = true;  // pip.conf, apt sources and certificates of the host
   sandbox::SandboxSpec::Network network = sandbox::SandboxSpec::Network::bridge;  // for RUN
-  sandbox::Limits step_limits = {.pids = 16'384};                                 // for RUN
+  sandbox::Limits step_limits = {.pids = 4'096};                                  // for RUN
   Duration step_timeout = 2h;                                                     // for each RUN
 };
 

@@ -11,6 +11,7 @@
 
 #include "thaw/base/log.h"
 #include "thaw/codec/json.h"
+#include "thaw/dialect/modal/program_folder.h"
 
 namespace thaw::dialect::modal {
 
@@ -40,21 +41,13 @@ Result<void> write_program(const std::string& folder) {
   return ok();
 }
 
-struct Cleanup {
-  ~Cleanup() {
-    std::error_code ignored;
-    fs::remove_all(folder, ignored);
-  }
-  std::string folder;
-};
-
 // On a pool thread. The program's last line on stdout is JSON with the two folders.
 Result<ClientFolders> run_program(const std::string& folder, const std::string& version,
                                   const std::string& python) {
   // Of this run alone: another server may be writing its own at the same moment.
-  const std::string program_folder =
-      folder + "/program-" + std::to_string(::getpid()) + "-" + version + "-" + python;
-  const Cleanup cleanup{program_folder};
+  THAW_TRY(const ProgramFolder own,
+           ProgramFolder::make(folder, std::to_string(::getpid()) + "-" + version + "-" + python));
+  const std::string& program_folder = own.path();
   THAW_TRY_VOID(write_program(program_folder));
   const std::string errors = program_folder + "/log";
   // Every word is ours or was checked by plain(); the shell only redirects.

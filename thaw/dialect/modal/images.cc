@@ -17,6 +17,7 @@ using async::Task;
 namespace {
 
 constexpr std::size_t most_running = 16;
+constexpr std::size_t most_running_of_one = 6;  // workspace
 constexpr std::size_t most_ended = 200;
 
 }  // namespace
@@ -33,6 +34,13 @@ Result<void> ImageBuilds::start(model::Image image, image::Recipe recipe) {
     return Error::resource_exhausted(std::to_string(running_) +
                                      " images are being built already; try again when one is done");
   }
+  std::size_t& running_of_one = running_of_[image.workspace];
+  if (running_of_one >= most_running_of_one) {
+    return Error::resource_exhausted(std::to_string(running_of_one) +
+                                     " images of this workspace are being built already, as many "
+                                     "as one may build at once; try again when one is done");
+  }
+  ++running_of_one;
   ++running_;
   auto build = std::make_shared<Build>();
   builds_[image.id] = build;
@@ -40,8 +48,11 @@ Result<void> ImageBuilds::start(model::Image image, image::Recipe recipe) {
   return ok();
 }
 
-void ImageBuilds::remember_end(const model::ImageId& id) {
+void ImageBuilds::remember_end(const model::ImageId& id, const model::WorkspaceId& workspace) {
   --running_;
+  if (const auto of_one = running_of_.find(workspace); --of_one->second == 0) {
+    running_of_.erase(of_one);
+  }
   ended_.push_back(id);
   if (ended_.size() > most_ended) {
     const model::ImageId oldest = ended_.front();
@@ -58,6 +69,7 @@ void ImageBuilds::remember_end(const model::ImageId& id) {
 Task<void> ImageBuilds::run(ImageBuilds& self, std::shared_ptr<Build> build, model::Image image,
                             image::Recipe recipe) {
   const std::string stream = image.id.str();
+  const model::WorkspaceId workspace = image.workspace;
   logs::LogHub& hub = self.parts_.logs;
   image::BuildLog log = [&hub, stream](logs::Channel channel, std::string text) {
     logs::Line line;
@@ -83,7 +95,7 @@ Task<void> ImageBuilds::run(ImageBuilds& self, std::shared_ptr<Build> build, mod
     log_warning("image build failed", {{"image", stream}, {"error", build->failure}});
   }
   hub.end(stream);
-  self.remember_end(model::ImageId(stream));
+  self.remember_end(model::ImageId(stream), workspace);
   build->changed.notify_all();
   co_return ok();
 }
