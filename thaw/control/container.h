@@ -58,6 +58,7 @@ struct Container : std::enable_shared_from_this<Container> {
   StopReason stop_reason = StopReason::none;
   Instant kill_at = Instant::max();     // when a stopping container is ended by force
   std::vector<model::InputId> cancels;  // to tell with the next heartbeat
+  Instant cut_off_since{};              // no connection of its is open, though it has inputs
   std::string failure;                  // payload it reported for its own start
   async::Event wake;                    // inputs, a stop or a cancel may be there
   bool reached_ready = false;

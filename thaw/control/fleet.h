@@ -230,6 +230,7 @@ class Fleet {
                                                          std::string images);
   async::Task<void> tick();
   async::Task<void> enforce_deadlines(ContainerPtr container, Instant now);
+  async::Task<void> end_if_cut_off(ContainerPtr container, Instant now);
   void remember(const Container& container, std::string end);
 
   FleetParts parts_;

@@ -25,11 +25,18 @@ void append_env(std::vector<std::string>& env, const std::vector<std::string>& m
 }
 
 std::string describe(const sandbox::ExitStatus& status) {
+  if (status.ended_with_spawner) {
+    return "the container ended with the process that starts containers, which was killed";
+  }
   if (status.out_of_memory) {
     return "the container exceeded its memory limit and was killed";
   }
   if (status.signal != 0) {
     return "the container was killed by signal " + std::to_string(status.signal);
+  }
+  if (status.code == 0) {
+    return "the container's program ended by itself (exit code 0) without a result, as by a "
+           "KeyboardInterrupt, SIGINT or os._exit(0)";
   }
   return "the container exited with code " + std::to_string(status.code);
 }
@@ -237,6 +244,9 @@ async::Task<void> Fleet::ended(ContainerPtr container, Result<sandbox::ExitStatu
     model::Outcome verdict{kind, parts_.runtime.outcome_payload(kind, message)};
     THAW_CO_TRY_VOID(co_await parts_.queue.release(container->id, std::move(verdict)));
   }
+  if (status && status->ended_with_spawner) {
+    co_return ok();  // neither its start nor its snapshot is to blame
+  }
   if (container->restored_from && container->failure.empty() && !container->stopping()) {
     // Its snapshot is to blame until a boot fails too: the next start goes on without it.
     snapshots_.retire(std::exchange(container->restored_from, nullptr),
@@ -370,6 +380,7 @@ async::Task<void> Fleet::tick() {
   }
   for (const ContainerPtr& container : all) {
     THAW_CO_TRY_VOID(co_await enforce_deadlines(container, now));
+    THAW_CO_TRY_VOID(co_await end_if_cut_off(container, now));
     const bool window_over =
         container->idle() && !container->stopping() &&
         container->idle_since + container->spec->scaling.scaledown_window <= now;
