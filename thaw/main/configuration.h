@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "thaw/base/result.h"
 #include "thaw/control/fleet.h"
@@ -18,7 +19,10 @@ struct Configuration {
   control::FleetOptions fleet;
   worker::TemplateSettings templates;
   std::string bridge_address = "auto";                 // [network] bridge
+  std::vector<std::string> refused_networks;           // [network] refuse
+  std::vector<std::string> allowed_networks;           // [network] allow
   std::string cache_folder = "/var/cache/thaw";        // [images] cache; THAW_IMAGE_CACHE wins
+  std::uint64_t step_memory_bytes = 0;                 // [images] step_memory_mb; 0: half of all
   std::string criu = "/usr/local/lib/thaw/criu/criu";  // [cold_start] criu
   bool restores = true;                                // [cold_start] restored
   std::string snapshots_folder;                        // [cold_start] snapshots; empty: in DATA

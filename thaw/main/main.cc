@@ -5,6 +5,7 @@
 
 #include "thaw/cli/verbs.h"
 #include "thaw/main/serve.h"
+#include "thaw/sandbox/sandbox.h"
 
 using namespace thaw;
 
@@ -36,6 +37,9 @@ std::string unknown_verb(const CLI::App& app, int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (sandbox::is_to_be_spawner(argc, argv)) {
+    return sandbox::run_as_spawner();
+  }
   CLI::App app("Thaw: the serverless AI cloud on your own machine", "thaw");
   app.require_subcommand(1);
   app.set_version_flag("--version", "thaw " THAW_VERSION);

@@ -24,9 +24,12 @@
 #include "thaw/dialect/console/console.h"
 #include "thaw/dialect/modal/client_packages.h"
 #include "thaw/dialect/modal/modal_dialect.h"
+#include "thaw/dialect/modal/program_folder.h"
 #include "thaw/dialect/modal/secrets.h"
 #include "thaw/gateway/http_router.h"
 #include "thaw/main/configuration.h"
+#include "thaw/os/files.h"
+#include "thaw/os/reclaim.h"
 #include "thaw/snapshot/machine.h"
 #include "thaw/snapshot/snapshot_store.h"
 #include "thaw/store/data_folder.h"
@@ -67,7 +70,42 @@ std::string criu_of(const Configuration& configuration) {
   return configuration.restores && there ? configuration.criu : "";
 }
 
-std::string short_digest(const std::string& text) { return store::sha256_hex(text).substr(0, 8); }
+std::uint64_t step_memory(const Configuration& configuration) {
+  const auto memory = os::machine_memory();
+  return configuration.step_memory_bytes == 0 && memory ? memory->total_bytes / 2
+                                                        : configuration.step_memory_bytes;
+}
+
+const std::string run_root = "/run/thaw/";
+constexpr std::size_t instance_letters = 8;
+
+// Of servers that were killed or refused to start, this one's own before it among them: with their
+// containers' arguments and sockets.
+void remove_dead_run_folders(const std::string& own) {
+  std::vector<std::string> names = os::list_folder(run_root);
+  std::erase_if(names, [](const std::string& name) {
+    return name.size() != instance_letters ||
+           name.find_first_not_of("0123456789abcdef") != std::string::npos;
+  });
+  auto dead = sandbox::Spawner::dead_instances(std::move(names));
+  if (!dead) {
+    log_warning("cannot look for what killed servers left", {{"error", dead.error().to_string()}});
+    return;
+  }
+  if (os::exists(run_root + own)) {
+    dead->push_back(own);
+  }
+  for (const std::string& name : *dead) {
+    if (const auto removed = os::remove_tree(run_root + name); !removed) {
+      log_warning("a left-over cannot be removed; remove it by hand",
+                  {{"error", removed.error().to_string()}});
+    }
+  }
+}
+
+std::string short_digest(const std::string& text) {
+  return store::sha256_hex(text).substr(0, instance_letters);
+}
 
 // All parts, in the order in which they need each other; destroyed in reverse.
 struct Program {
@@ -75,7 +113,7 @@ struct Program {
       : configuration(std::move(c)),
         data(std::move(d)),
         instance(std::move(i)),
-        run_folder("/run/thaw/" + instance),
+        run_folder(run_root + instance),
         spawner(std::move(s)) {}
 
   Configuration configuration;
@@ -115,6 +153,7 @@ struct Program {
   Result<void> open_stores();
   Result<void> connect();
   Task<void> first_start();
+  std::vector<dialect::console::Parts::Count> counts_of_sandboxes() const;
   Task<codec::Json> environment_token();
   Task<std::map<std::string, std::string>> client_environment();
   Task<void> begin(Address listen);
@@ -152,6 +191,7 @@ Result<void> Program::connect() {
   image::BuilderOptions image_options;
   image_options.layers_folder = data + "/layers";
   image_options.cache_folder = configuration.cache_folder;
+  image_options.step_limits.memory_bytes = step_memory(configuration);
   THAW_TRY(images, image::Builder::open(loop, pool, *spawner, *blobs, image_options));
   access.emplace(*catalog);
   blob_gate.emplace(*blobs, *box);
@@ -164,6 +204,7 @@ Result<void> Program::connect() {
                                             run_folder);
   mounts = std::make_unique<worker::MountLayers>(pool, *blobs, data + "/mounts");
   volumes = std::make_unique<worker::Volumes>(loop, data + "/volumes");
+  dialect::modal::ProgramFolder::sweep(configuration.cache_folder + "/clients");
   client_packages = std::make_unique<dialect::modal::ClientPackages>(
       pool, configuration.cache_folder + "/clients");
   modal = std::make_unique<dialect::modal::ModalDialect>(
@@ -197,7 +238,8 @@ Result<void> Program::connect() {
     return spec->workspace;
   };
   console = std::make_unique<dialect::console::Console>(dialect::console::Parts{
-      *catalog, *queue, *logs, *fleet, *access, *server, [this] { return client_environment(); }});
+      *catalog, *queue, *logs, *fleet, *access, *server, [this] { return client_environment(); },
+      [this] { return counts_of_sandboxes(); }});
   modal->add_methods(table);
   router.add("/blobs", [this](net::HttpExchange& e) { return blob_gate->serve(e); });
   router.add("/volumes", modal->volume_handler());
@@ -210,6 +252,16 @@ Result<void> Program::connect() {
     return modal->handler_by_host(request);
   };
   return ok();
+}
+
+std::vector<dialect::console::Parts::Count> Program::counts_of_sandboxes() const {
+  using Count = dialect::console::Parts::Count;
+  const std::size_t aside = sandbox::Spawner::set_aside(data + "/sandboxes").size();
+  return {{"thaw_spawner_deaths_total",
+           "Times that the spawner process ended by itself and was brought back.",
+           Count::Kind::counter, static_cast<double>(spawner->deaths())},
+          {"thaw_set_aside", "Left-overs of sandboxes that are not removed yet, or cannot be.",
+           Count::Kind::gauge, static_cast<double>(aside)}};
 }
 
 // A new data folder gets a workspace and its environment.
@@ -319,7 +371,7 @@ Task<void> Program::end() {
   told("sandboxes", co_await spawner->shut_down());
   std::error_code error;
   fs::remove(data + "/admin.sock", error);
-  fs::remove_all(run_folder, error);
+  told("run folder", os::remove_tree(run_folder));
   co_return ok();
 }
 
@@ -359,15 +411,17 @@ Result<void> serve_until_told(const ServeOptions& options) {
   raise_file_limit();
   // One name per data folder: what a killed server left behind is found by its successor.
   const std::string instance = short_digest(data);
-  fs::remove_all("/run/thaw/" + instance, error);
-  fs::create_directories("/run/thaw/" + instance, error);
-  fs::permissions("/run/thaw/" + instance, fs::perms::owner_all, error);
   sandbox::SpawnerOptions spawner_options;
   spawner_options.instance = instance;
   spawner_options.folder = data + "/sandboxes";
   spawner_options.bridge_address = configuration.bridge_address;
   spawner_options.criu = criu_of(configuration);
+  spawner_options.refused_networks = configuration.refused_networks;
+  spawner_options.allowed_networks = configuration.allowed_networks;
   THAW_TRY(auto spawner, sandbox::Spawner::fork(spawner_options));
+  // From here on the name is this server's.
+  remove_dead_run_folders(instance);
+  THAW_TRY_VOID(os::make_folders(run_root + instance, 0700));
   Program program(std::move(spawner), configuration, data, instance);
   Result<void> outcome = program.open_stores();
   outcome = outcome ? program.connect() : outcome;

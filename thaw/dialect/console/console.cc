@@ -352,6 +352,13 @@ Task<void> Console::serve_metrics(net::HttpExchange& exchange) {
       .sample(static_cast<double>(net.http_requests));
   text.metric("thaw_connections_open", MetricType::gauge, "Open connections.")
       .sample(static_cast<double>(net.connections_open));
+  for (const Parts::Count& count :
+       parts_.more_counts ? parts_.more_counts() : std::vector<Parts::Count>()) {
+    text.metric(count.name,
+                count.kind == Parts::Count::Kind::gauge ? MetricType::gauge : MetricType::counter,
+                count.what)
+        .sample(count.value);
+  }
   text.metric("thaw_containers", MetricType::gauge, "Containers by status.");
   for (const Status status : counted_states) {
     const std::string_view name = control::status_name(status);

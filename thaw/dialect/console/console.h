@@ -26,6 +26,14 @@ struct Parts {
   net::Server& server;
   // Shell variables for the clients that this server speaks to, with a token that is good now.
   std::function<async::Task<std::map<std::string, std::string>>()> client_environment;
+  // What else this server counts: name, what it is, value. Empty: nothing.
+  struct Count {
+    std::string_view name;
+    std::string_view what;
+    enum class Kind { counter, gauge } kind = Kind::counter;
+    double value = 0;
+  };
+  std::function<std::vector<Count>()> more_counts = {};
 };
 
 class Console {
