@@ -92,6 +92,8 @@ struct ExitStatus {
   int code = 0;    // exit code, or 128 + signal
   int signal = 0;  // 0 when it exited by itself
   bool out_of_memory = false;
+  // PID 1 was killed, and the tree with it: nothing inside can do that, so it came from outside.
+  bool killed_as_a_whole = false;
   std::uint64_t peak_memory_bytes = 0;
   std::uint64_t cpu_us = 0;
 };

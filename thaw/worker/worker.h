@@ -40,6 +40,9 @@ struct Fallback {
   model::Level level;
   std::string reason;  // one of few, for counting: "no_template", "fork_failed", "restore_failed"…
   std::string detail;  // for the log
+  // What it cost, and what it says of the level: a try of this start that took its time in vain or
+  // failed; or one of before that failed.
+  enum class Tried { no, in_vain, failed, failed_before } tried = Tried::no;
 };
 
 struct LaunchPlan {

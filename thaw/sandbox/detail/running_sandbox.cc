@@ -226,6 +226,7 @@ ExitStatus RunningSandbox::collect() {
   status.peak_memory_bytes = usage.peak_memory_bytes;
   status.cpu_us = usage.cpu_us;
   // Without a report PID 1 itself was killed.
+  status.killed_as_a_whole = !wait_status_;
   const int raw = wait_status_.value_or(SIGKILL);
   status.signal = WIFSIGNALED(raw) ? WTERMSIG(raw) : 0;
   status.code = WIFSIGNALED(raw) ? 128 + WTERMSIG(raw) : WEXITSTATUS(raw);
