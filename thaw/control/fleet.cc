@@ -79,12 +79,34 @@ void Fleet::demand(const model::FunctionId& function) {
   dirtied_.notify_one();
 }
 
+namespace {
+
+// What cannot be stored now is told with a later look; only the end of the task is passed on.
+async::Task<void> tell_or_log(async::Task<void> telling) {
+  const Result<void> told = co_await std::move(telling);
+  if (!told && told.error().code() == Code::cancelled) {
+    co_return told;
+  }
+  if (!told) {
+    log_warning("a failed start was not told to those who wait",
+                {{"reason", told.error().to_string()}});
+  }
+  co_return ok();
+}
+
+}  // namespace
+
 async::Task<void> Fleet::evaluate_loop(Fleet& fleet) {
   while (true) {
     while (!fleet.dirty_.empty()) {
       const std::set<model::FunctionId> functions = std::exchange(fleet.dirty_, {});
       for (const model::FunctionId& function : functions) {
-        fleet.evaluate(fleet.pool_of(function));
+        const std::shared_ptr<Pool> pool = fleet.shared_pool(function);
+        if (fleet.is_known_to_fail(*pool)) {
+          std::string payload = pool->known_failure->payload;
+          THAW_CO_TRY_VOID(co_await tell_or_log(fleet.tell_waiting(pool, std::move(payload))));
+        }
+        fleet.evaluate(*pool);
       }
     }
     THAW_CO_TRY([[maybe_unused]] const bool notified, co_await fleet.dirtied_.wait(Instant::max()));
@@ -226,6 +248,7 @@ void Fleet::refresh(const model::FunctionId& function) {
   pool_of(function).stopped = false;
   pool_of(function).failures = 0;
   pool_of(function).no_start_before = Instant{};
+  pool_of(function).known_failure.reset();
   dirty_.insert(function);
   dirtied_.notify_one();
 }

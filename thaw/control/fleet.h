@@ -218,8 +218,10 @@ class Fleet {
   static async::Task<void> expect_loop(Fleet& fleet);
   async::Task<void> ended(ContainerPtr container, Result<sandbox::ExitStatus> status);
   enum class StartFailure { may_pass, lasting };
-  async::Task<void> start_ended_badly(Pool& pool, ContainerPtr container, std::string message,
-                                      StartFailure failure);
+  async::Task<void> start_ended_badly(std::shared_ptr<Pool> pool, ContainerPtr container,
+                                      std::string message, StartFailure failure);
+  bool is_known_to_fail(const Pool& pool) const;
+  async::Task<void> tell_waiting(std::shared_ptr<Pool> pool, std::string payload);
   static async::Task<void> evaluate_loop(Fleet& fleet);
   static async::Task<void> tick_loop(Fleet& fleet);
   static async::Task<void> snapshot_loop(Fleet& fleet);

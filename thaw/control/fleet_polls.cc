@@ -20,7 +20,8 @@ void learn(Duration& mean, Duration value) {
 // The time of such a start says nothing about the level that it ended with.
 bool tried_in_vain(const std::vector<worker::Fallback>& fallbacks) {
   return std::any_of(fallbacks.begin(), fallbacks.end(), [](const worker::Fallback& fallback) {
-    return fallback.reason.ends_with("_failed") && fallback.reason != "template_failed";
+    return fallback.tried == worker::Fallback::Tried::in_vain ||
+           fallback.tried == worker::Fallback::Tried::failed;
   });
 }
 
@@ -87,6 +88,7 @@ void Fleet::became_ready(Pool& pool, Container& container) {
   }
   pool.failures = 0;
   pool.no_start_before = Instant{};
+  pool.known_failure.reset();
   pool.port_ready.notify_all();
   // A container that starts makes room for the next start.
   for (const auto& [function, other] : pools_) {

@@ -8,6 +8,7 @@
 #include <list>
 #include <optional>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "thaw/async/event.h"
@@ -42,6 +43,12 @@ struct Fleet::Pool {
   std::size_t port_waiters = 0;
   std::uint64_t start_verdicts = 0;  // failed starts that those who wait were told of
   std::string last_verdict;          // what they were told: a payload of the dialect's
+  // Until `no_start_before` those who come are told the same, while this version is live.
+  struct KnownFailure {
+    std::string version;
+    std::string payload;
+  };
+  std::optional<KnownFailure> known_failure;
   async::Event port_ready;
   bool stopped = false;
 };
