@@ -18,6 +18,8 @@ namespace {
 
 constexpr Duration heartbeat_limit = 60s;  // the client beats every 15 s
 constexpr Duration keep_stopped_apps = std::chrono::minutes(10);
+constexpr Duration keep_stopped_results = 30s;
+constexpr Duration detached_quiet = 10s;  // without work, after the client has gone
 constexpr std::size_t history_limit = 100;
 
 pb::AppState wire_state(AppState state) {
@@ -104,6 +106,7 @@ Task<Empty> heartbeat(Context& cx, net::GrpcCall& call, pb::AppHeartbeatRequest 
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
   cx.last_heartbeat[app->id] = monotonic_now();
+  cx.left_alone.erase(app->id);
   co_return Empty();
 }
 
@@ -276,6 +279,9 @@ Task<Empty> client_disconnect(Context& cx, net::GrpcCall& call,
     // The client does not wait for this answer to see its logs end; the stop goes on behind it.
     cx.tasks.start("stop app", stop_app(cx, app->id, "the client disconnected"));
   }
+  if (app->state == AppState::detached && lives_on) {
+    cx.left_alone.emplace(app->id, monotonic_now());
+  }
   co_return Empty();
 }
 
@@ -363,10 +369,15 @@ async::Task<void> stop_app(Context& cx, model::AppId id, std::string why) {
   if (freed > 0) {
     rebuild_web_labels(cx);  // a label that was taken over goes back to who had it before
   }
+  // Who waits for a result reads how it ended; then it goes.
+  for (const model::FunctionId& function : functions) {
+    cx.stopped.emplace_back(monotonic_now() + keep_stopped_results, function);
+  }
   THAW_CO_TRY_VOID(
       co_await cx.fleet->stop_functions(std::move(functions), "the app was stopped: " + why));
   cx.parts.logs.end(id.str());
   cx.last_heartbeat.erase(id);
+  cx.left_alone.erase(id);
   co_return ok();
 }
 
@@ -453,15 +464,49 @@ void rebuild_web_labels(Context& cx) {
 
 namespace {
 
-// Nothing of this app waits or runs.
+// Nothing of this app waits or runs, and nobody can ask it for more by a web address.
 bool has_no_work(Context& cx, const model::AppId& app) {
   for (const auto& function : cx.parts.catalog.functions_of(app)) {
-    const queue::Demand demand = cx.parts.queue.demand(function->id);
-    if (demand.ready + demand.leased > 0) {
+    const auto live = function->live();
+    if (cx.parts.queue.demand(function->id).unfinished > 0 || (live && !live->web.empty())) {
       return false;
     }
   }
   return true;
+}
+
+// A generator that nobody follows any more is cancelled, and what it said goes with it.
+async::Task<void> end_unread(Context& cx) {
+  for (const model::CallId& id : cx.readers.take_left()) {
+    const auto running = co_await cx.parts.queue.cancel(id);
+    if (!running) {
+      if (running.error().code() == Code::cancelled) {
+        co_return running.error();
+      }
+      continue;  // it has ended, or the container's own end will tell
+    }
+    log_info("a generator without a reader is cancelled", {{"call", id.str()}});
+    cx.fleet->cancel_inputs(*running, control::Fleet::StopHow::graceful);
+    cx.parts.queue.forget(id);
+  }
+  co_return ok();
+}
+
+// Detached apps whose client is gone end with their last call.
+async::Task<void> end_left_alone(Context& cx, Instant now) {
+  std::vector<model::AppId> done;
+  for (auto& [id, quiet_since] : cx.left_alone) {
+    if (!has_no_work(cx, id)) {
+      quiet_since = now;
+    } else if (quiet_since + detached_quiet < now) {
+      done.push_back(id);
+    }
+  }
+  for (const model::AppId& id : done) {
+    cx.left_alone.erase(id);
+    THAW_CO_TRY_VOID(co_await stop_app(cx, id, "its client is gone and its last call has ended"));
+  }
+  co_return ok();
 }
 
 }  // namespace
@@ -481,16 +526,15 @@ async::Task<void> app_loop(Context& cx) {
       if (needs_client && last + heartbeat_limit < now) {
         abandoned.push_back(app->id);
       }
+      if (app->state == AppState::detached && last + heartbeat_limit < now) {
+        cx.left_alone.emplace(app->id, now);
+      }
       if (app->state == AppState::stopped && app->stopped_at + keep_stopped_apps < wall_now()) {
         old.push_back(app->id);
       }
     }
-    for (const model::AppId& id : std::set(cx.left_alone)) {
-      if (has_no_work(cx, id)) {
-        cx.left_alone.erase(id);
-        THAW_CO_TRY_VOID(co_await stop_app(cx, id, "its last call has ended"));
-      }
-    }
+    THAW_CO_TRY_VOID(co_await end_left_alone(cx, now));
+    THAW_CO_TRY_VOID(co_await end_unread(cx));
     for (const model::AppId& id : abandoned) {
       THAW_CO_TRY_VOID(co_await stop_app(cx, id, "its client is gone"));
     }
@@ -500,6 +544,10 @@ async::Task<void> app_loop(Context& cx) {
     while (!cx.to_forget.empty() && cx.to_forget.front().first <= now) {
       cx.parts.queue.forget(cx.to_forget.front().second);
       cx.to_forget.pop_front();
+    }
+    while (!cx.stopped.empty() && cx.stopped.front().first <= now) {
+      cx.parts.queue.forget_all(cx.stopped.front().second);
+      cx.stopped.pop_front();
     }
   }
 }

@@ -103,6 +103,9 @@ Task<pb::FunctionMapResponse> function_map(Context& cx, net::GrpcCall& call,
               co_await cx.parts.queue.create(std::move(fresh),
                                              inputs_from(request.pipelined_inputs(), invocation)));
   add_items(*reply.mutable_pipelined_inputs(), ids, request.pipelined_inputs());
+  if (invocation == pb::FUNCTION_CALL_INVOCATION_TYPE_SYNC_LEGACY) {  // of generators only
+    cx.readers.expect(model::CallId(reply.function_call_id()));
+  }
   co_return reply;
 }
 
@@ -142,6 +145,11 @@ Task<pb::FunctionGetOutputsResponse> get_outputs(Context& cx, net::GrpcCall& cal
   THAW_CO_TRY(const queue::CallInfo before,
               co_await find_call(cx, who, request.function_call_id()));
   const std::uint64_t after = entry_number(request.last_entry_id());
+  Readers::Visit visit(cx.readers, before.call.id);
+  const bool in_memory = before.call.durability == model::Durability::memory;
+  if (in_memory && after > 0 && options_of(before).type == pb::FUNCTION_CALL_TYPE_MAP) {
+    cx.parts.queue.take(before.call.id, after);  // it has them: it says so
+  }
   const int first = request.has_start_idx() ? request.start_idx() : 0;
   const int last = request.has_end_idx() ? request.end_idx() : std::numeric_limits<int>::max();
   std::function<bool(const model::LogEntry&)> wanted = [first, last](const model::LogEntry& entry) {
@@ -166,8 +174,8 @@ Task<pb::FunctionGetOutputsResponse> get_outputs(Context& cx, net::GrpcCall& cal
     }
     auto* item = reply.add_outputs();
     if (entry.payload.empty()) {
-      // The queue ended this input by itself: it was cancelled before a container had it.
-      *item->mutable_result() = platform_result(entry.outcome, "the call was cancelled");
+      // The queue ended this input by itself.
+      *item->mutable_result() = platform_result(entry.outcome, platform_text(entry.outcome));
     } else if (!item->ParseFromString(entry.payload)) {
       co_return Error::data_loss("the stored output of input " + entry.input.str() + " is damaged");
     }
@@ -181,6 +189,10 @@ Task<pb::FunctionGetOutputsResponse> get_outputs(Context& cx, net::GrpcCall& cal
   }
   THAW_CO_TRY(const queue::CallInfo info, co_await cx.parts.queue.info(before.call.id));
   reply.set_num_unfinished_inputs(info.unfinished);
+  visit.will_come_again();
+  if (info.unfinished == 0) {
+    cx.readers.forget(info.call.id);
+  }
   if (request.clear_on_success() && info.unfinished == 0 && reply.outputs_size() > 0 &&
       info.call.durability == model::Durability::memory) {
     // Not at once: an answer that is lost on the way is asked for again.
@@ -277,6 +289,20 @@ std::string result_payload(const pb::GenericResult& result, pb::DataFormat forma
   item.set_data_format(format);
   item.set_output_created_at(to_seconds(wall_now()));
   return item.SerializeAsString();
+}
+
+std::string platform_text(model::OutcomeKind kind) {
+  switch (kind) {
+    case model::OutcomeKind::terminated: return "the call was cancelled";
+    case model::OutcomeKind::internal_failure:
+      return "the stored input of the call is damaged, so it could not run; call the function "
+             "again";
+    case model::OutcomeKind::success:
+    case model::OutcomeKind::failure:
+    case model::OutcomeKind::timeout: break;
+  }
+  return "the result is not kept any more: it was read before, or nobody took the results of this "
+         "function for too long";
 }
 
 pb::GenericResult platform_result(model::OutcomeKind kind, const std::string& message) {

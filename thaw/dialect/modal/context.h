@@ -17,6 +17,8 @@
 #include "thaw/async/task_group.h"
 #include "thaw/catalog/catalog.h"
 #include "thaw/control/fleet.h"
+#include "thaw/dialect/modal/held_output.h"
+#include "thaw/dialect/modal/readers.h"
 #include "thaw/gateway/access.h"
 #include "thaw/gateway/blob_gate.h"
 #include "thaw/image/image.h"
@@ -67,10 +69,14 @@ struct Context {
 
   std::unordered_map<model::AppId, Instant> last_heartbeat;        // of ephemeral apps
   std::unordered_map<model::VolumeId, Instant> volume_heartbeats;  // of ephemeral volumes
-  std::set<model::AppId> left_alone;  // detached apps whose client has gone
+  // Detached apps whose client has gone, and since when they have nothing to do.
+  std::unordered_map<model::AppId, Instant> left_alone;
   std::unordered_map<std::string, model::FunctionId> web_labels;
   std::unordered_map<model::CallId, std::shared_ptr<WebRequest>> web_requests;
-  std::deque<std::pair<Instant, model::CallId>> to_forget;  // read synchronous calls
+  std::deque<std::pair<Instant, model::CallId>> to_forget;    // read synchronous calls
+  std::deque<std::pair<Instant, model::FunctionId>> stopped;  // whose results are to be forgotten
+  Readers readers;
+  HeldOutput held_output;
   std::unique_ptr<ImageBuilds> image_builds;
   async::TaskGroup tasks;  // declared last: joined first
 };
