@@ -165,7 +165,7 @@ Result<void> Program::connect() {
   mounts = std::make_unique<worker::MountLayers>(pool, *blobs, data + "/mounts");
   volumes = std::make_unique<worker::Volumes>(loop, data + "/volumes");
   client_packages = std::make_unique<dialect::modal::ClientPackages>(
-      pool, configuration.cache_folder + "/clients");
+      configuration.cache_folder + "/clients");
   modal = std::make_unique<dialect::modal::ModalDialect>(
       dialect::modal::Parts{loop, pool, *catalog, *queue, *logs, *blobs, *box, *images, *access,
                             *blob_gate, *http, *client_packages, *volumes});

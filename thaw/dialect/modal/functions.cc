@@ -9,6 +9,7 @@
 #include "thaw/codec/ids.h"
 #include "thaw/dialect/modal/apps.h"
 #include "thaw/dialect/modal/definition.h"
+#include "thaw/dialect/modal/image_python.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/services.h"
 #include "thaw/dialect/modal/volumes.h"
@@ -146,6 +147,19 @@ Result<void> check_references(Context& cx, const gateway::Identity& who,
   return ok();
 }
 
+// What the client's terminal is to say of the image's Python; empty: nothing.
+Result<std::string> python_warning(Context& cx, const net::GrpcCall& call,
+                                   const pb::Function& definition,
+                                   const model::FunctionSpec& spec) {
+  const auto image = cx.parts.catalog.images.find(spec.image.str());
+  const auto built = image ? cx.parts.images.find(image->key) : std::nullopt;
+  if (!built) {
+    return std::string();
+  }
+  const auto client = call.metadata().find("x-modal-python-version");
+  return check_python(definition, built->image, client.value_or(""));
+}
+
 Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
                                         pb::FunctionCreateRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
@@ -181,12 +195,18 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
   spec->web = endpoints_of(cx, definition, *app);
   THAW_CO_TRY_VOID(check_web_labels(cx, *app, *spec));
   THAW_CO_TRY_VOID(check_references(cx, who, *spec));
+  THAW_CO_TRY(const std::string warning, python_warning(cx, call, definition, *spec));
   // Drafts that were never published make room; the live version stays until the next publication.
   std::erase_if(record.versions,
                 [&](const auto& entry) { return entry.first != record.live_version; });
   record.versions[spec->version] = spec;
   pb::FunctionCreateResponse reply;
   reply.set_function_id(record.id.str());
+  if (!warning.empty()) {
+    auto* said = reply.add_server_warnings();
+    said->set_type(pb::Warning::WARNING_TYPE_FUNCTION_CONFIGURATION);
+    said->set_message(warning);
+  }
   *reply.mutable_function() = definition;
   *reply.mutable_handle_metadata() = handle_metadata(*spec, authority_for(cx, call));
   reply.mutable_function()->set_web_url(reply.handle_metadata().web_url());

@@ -2,6 +2,7 @@
 #include "thaw/dialect/modal/modal_dialect.h"
 
 #include "thaw/dialect/modal/apps.h"
+#include "thaw/dialect/modal/client_packages.h"
 #include "thaw/dialect/modal/features.h"
 #include "thaw/dialect/modal/image_builds.h"
 #include "thaw/dialect/modal/runtime.h"
@@ -42,6 +43,7 @@ void ModalDialect::start(control::Fleet& fleet, Settings settings) {
 }
 
 async::Task<void> ModalDialect::stop() {
+  cx_->parts.client_packages.stop();
   THAW_CO_TRY_VOID(co_await cx_->image_builds->stop());
   co_return co_await cx_->tasks.stop();
 }

@@ -127,7 +127,7 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
   std::vector<sandbox::BindMount> client;
   if (!version.empty()) {
     THAW_CO_TRY(const ClientFolders folders,
-                co_await cx_.parts.client_packages.folders(version, python));
+                co_await cx_.parts.client_packages.folders(spec->workspace, version, python));
     client.push_back({folders.package, "/pkg"});
     if (!folders.dependencies.empty()) {
       client.push_back({folders.dependencies, "/__modal/deps"});
