@@ -63,10 +63,12 @@ struct WebRequest {
   }
 };
 
+// The address on loopback that is this function's own host, where that is how it has one.
+std::string loopback_host(Context& cx, const std::string& label,
+                          const model::WorkspaceId& workspace);
 // Serves /web/<label>/….
 async::Task<void> serve_web(Context& cx, net::HttpExchange& exchange);
-// Serves a request whose host names the label; nullptr-like false if no such label exists.
-bool has_web_label(const Context& cx, const std::string& label);
+// Serves a request to the function of a label: 404 if there is none.
 async::Task<void> serve_web_label(Context& cx, net::HttpExchange& exchange, std::string label,
                                   std::string root_path);
 
