@@ -203,6 +203,7 @@ async::Task<void> Fleet::run(Fleet& fleet, ContainerPtr container) {
   fleet.pool_of(container->spec->id).containers.erase(container->id);
   fleet.containers_.erase(container->id);
   fleet.demand(container->spec->id);
+  fleet.look_at_who_waits();
   fleet.container_ended_.notify_all();
   co_return outcome;
 }
@@ -364,6 +365,8 @@ async::Task<void> Fleet::tick() {
     last_save_ = now;
     parts_.measurements.save();
   }
+  note_load(now);
+  share_processors(now);
   std::vector<ContainerPtr> all;
   for (const auto& [id, container] : containers_) {
     all.push_back(container);
