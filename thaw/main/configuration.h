@@ -9,6 +9,7 @@
 
 #include "thaw/base/result.h"
 #include "thaw/control/fleet.h"
+#include "thaw/net/server.h"
 #include "thaw/snapshot/snapshot_store.h"
 #include "thaw/worker/templates.h"
 
@@ -25,6 +26,7 @@ struct Configuration {
   snapshot::SnapshotLimits snapshots;                  // [cold_start] snapshots_gb, …
   int ephemeral_volume_s = 900;                        // [volumes] ephemeral_timeout_s
   int drain_s = 10;                                    // [server] drain_s
+  net::ServerLimits limits;                            // [server] buffers_mb, connections
 };
 
 // invalid_argument naming file, line and key.
