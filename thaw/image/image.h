@@ -30,7 +30,8 @@ struct ImageConfig {
   std::string user;
   std::vector<std::string> entrypoint;
   std::vector<std::string> cmd;
-  std::vector<std::string> shell;  // default: /bin/sh -c
+  std::vector<std::string> shell;    // default: /bin/sh -c
+  std::vector<std::string> onbuild;  // instructions that an image FROM this one begins with
 };
 
 struct BuiltImage {

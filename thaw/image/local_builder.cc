@@ -76,9 +76,8 @@ BaseLookup LocalBuilder::lookup(const Recipe& recipe) const {
       return BaseFacts{named->second, record->config, ""};
     }
     if (const auto derived = find_derived_recipe(reference)) {
-      THAW_TRY(const Plan plan, make_plan(*derived, lookup(*derived)));
-      return BaseFacts{plan.result().key(), plan.result().config(),
-                       "made from the package index, not pulled"};
+      THAW_TRY(const Plan plan, make_plan(derived->recipe, lookup(derived->recipe)));
+      return BaseFacts{plan.result().key(), plan.result().config(), derived->note};
     }
     THAW_TRY(BaseRecipe base, find_base_recipe(reference));
     THAW_TRY(std::string key, base_root_key(base, host_));
@@ -247,7 +246,7 @@ async::Task<ImageRecord> LocalBuilder::base(std::string reference, std::string k
     co_return found;
   }
   if (auto derived = find_derived_recipe(reference)) {
-    THAW_CO_TRY(const BuildResult made, co_await build(std::move(*derived), std::move(log)));
+    THAW_CO_TRY(const BuildResult made, co_await build(std::move(derived->recipe), std::move(log)));
     auto record = layers_->find(made.key);
     if (!record && record.error().code() != Code::not_found) {
       co_return record.error();

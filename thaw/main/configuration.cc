@@ -9,6 +9,8 @@
 #include <functional>
 #include <map>
 
+#include "thaw/gateway/function_hosts.h"
+
 namespace thaw::main_program {
 
 namespace {
@@ -50,6 +52,25 @@ const std::map<std::string, Setter>& setters() {
        [](const toml::node& node, Configuration& c) {
          c.bridge_address = node.value_or(std::string());
          return !c.bridge_address.empty();
+       }},
+      {"web.domain",
+       [](const toml::node& node, Configuration& c) {
+         c.web_domain = node.value_or(std::string());
+         return gateway::check_domain(c.web_domain).has_value();
+       }},
+      {"web.trusted_proxies",
+       [](const toml::node& node, Configuration& c) {
+         std::vector<std::string> networks;
+         const toml::array* all = node.as_array();
+         for (std::size_t i = 0; all && i < all->size(); ++i) {
+           networks.push_back((*all)[i].value_or(std::string()));
+         }
+         auto parsed = gateway::TrustedProxies::parse(networks);
+         if (!all || !parsed) {
+           return false;
+         }
+         c.trusted_proxies = std::move(*parsed);
+         return true;
        }},
       {"images.cache",
        [](const toml::node& node, Configuration& c) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/main/serve.h"
 
+#include <netdb.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -62,6 +63,36 @@ Result<Address> parse_address(const std::string& text) {
   return address;
 }
 
+bool listens_on_loopback(const Address& listen) {
+  return listen.host.starts_with("127.") || listen.host == "localhost" || listen.host == "::1";
+}
+
+// Each is a descriptor: few of a server that may have few.
+std::size_t most_loopback_hosts() {
+  rlimit limit{};
+  const bool is_known = ::getrlimit(RLIMIT_NOFILE, &limit) == 0;
+  return is_known ? std::min<std::size_t>(limit.rlim_cur / 16, 512) : 16;
+}
+
+// Whether this machine's resolver has names below "localhost" by itself, as programs of every kind
+// see it. Only then is it asked: a name server somewhere else may let one wait.
+bool knows_localhost() {
+  std::ifstream file("/etc/nsswitch.conf");
+  for (std::string line; std::getline(file, line);) {
+    const bool answers_itself =
+        line.find("myhostname") != std::string::npos || line.find("resolve") != std::string::npos;
+    if (line.starts_with("hosts:") && answers_itself) {
+      addrinfo* found = nullptr;
+      const int failure = ::getaddrinfo("thaw-function.localhost", nullptr, nullptr, &found);
+      if (failure == 0) {
+        ::freeaddrinfo(found);
+      }
+      return failure == 0;
+    }
+  }
+  return false;
+}
+
 // Empty: no memory snapshots.
 std::string criu_of(const Configuration& configuration) {
   const bool there = ::access(configuration.criu.c_str(), X_OK) == 0;
@@ -111,6 +142,7 @@ struct Program {
   std::optional<gateway::Access> access;
   std::optional<gateway::BlobGate> blob_gate;
   std::optional<net::HttpClient> http;
+  std::optional<gateway::LoopbackHosts> loopback_hosts;
   net::GrpcTable table;
   gateway::HttpRouter router;
   gateway::HttpRouter signed_only;
@@ -181,7 +213,7 @@ Result<void> Program::connect() {
   mounts = std::make_unique<worker::MountLayers>(pool, *blobs, data + "/mounts");
   volumes = std::make_unique<worker::Volumes>(loop, data + "/volumes");
   client_packages = std::make_unique<dialect::modal::ClientPackages>(
-      pool, configuration.cache_folder + "/clients");
+      configuration.cache_folder + "/clients");
   modal = std::make_unique<dialect::modal::ModalDialect>(
       dialect::modal::Parts{loop, pool, *catalog, *queue, *logs, *blobs, *box, *images, *access,
                             *blob_gate, *http, *client_packages, *volumes});
@@ -207,16 +239,18 @@ Result<void> Program::connect() {
       *measurements,
       snapshots.get()};
   fleet = std::make_unique<control::Fleet>(std::move(parts), configuration.fleet);
-  access->workspace_of_container =
-      [this](const model::ContainerId& id) -> Result<model::WorkspaceId> {
-    THAW_TRY(const auto spec, fleet->spec_of(id));
-    return spec->workspace;
+  access->function_of_container = [this](const model::ContainerId& id) {
+    return fleet->spec_of(id);
   };
   console = std::make_unique<dialect::console::Console>(dialect::console::Parts{
-      *catalog, *queue, *logs, *fleet, *access, *server, [this] { return client_environment(); }});
+      *catalog, *queue, *logs, *fleet, *access, *server, [this] { return router.prefixes(); },
+      [this] { return client_environment(); }});
   modal->add_methods(table);
-  router.add("/blobs", [this](net::HttpExchange& e) { return blob_gate->serve(e); });
-  router.add("/volumes", modal->volume_handler());
+  router.add_signed(
+      "/blobs", [this](net::HttpExchange& e) { return blob_gate->serve(e); },
+      [this](const net::HttpRequest& request) { return blob_gate->is_genuine(request); });
+  router.add_signed("/volumes", modal->volume_handler(),
+                    [this](const net::HttpRequest& request) { return modal->is_signed(request); });
   router.add("/web", modal->web_handler());
   router.add("/admin", [this](net::HttpExchange& e) { return console->serve_admin(e); });
   router.add("/apps", [this](net::HttpExchange& e) { return console->serve_app_page(e); });
@@ -301,6 +335,19 @@ Task<void> Program::begin(Address listen) {
   dialect::modal::Settings settings;
   settings.authority = authority;
   settings.container_authority = bridge + ":" + std::to_string(blob_port);
+  settings.web_domain = configuration.web_domain;
+  settings.knows_localhost = listens_on_loopback(listen) && knows_localhost();
+  settings.proxies = configuration.trusted_proxies;
+  if (listens_on_loopback(listen) && !settings.knows_localhost && settings.web_domain.empty()) {
+    const auto listen_at = [this, port](const std::string& host,
+                                        net::HttpHandler handler) -> Result<void> {
+      THAW_TRY([[maybe_unused]] const std::uint16_t bound,
+               server->listen_http_only(host, port, std::move(handler)));
+      return ok();
+    };
+    loopback_hosts.emplace(listen_at, most_loopback_hosts(), most_loopback_hosts() / 2);
+    settings.loopback_hosts = &*loopback_hosts;
+  }
   settings.ephemeral_volume_limit = std::chrono::seconds(configuration.ephemeral_volume_s);
   THAW_CO_TRY_VOID(volumes->start());
   modal->start(*fleet, std::move(settings));

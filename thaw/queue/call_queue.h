@@ -122,6 +122,8 @@ class CallQueue {
   virtual void on_demand(std::function<void(const model::FunctionId&)> notify) = 0;
   virtual std::optional<model::CallId> call_of(const model::InputId& input) const = 0;
   virtual std::vector<LeasedInput> leased_by(const model::ContainerId& container) const = 0;
+  // Whether it has the lease of an input of that call.
+  virtual bool works_on(const model::ContainerId& container, const model::CallId& call) const = 0;
   // Functions that have ready inputs (after open(): those that survived a crash).
   virtual std::vector<model::FunctionId> functions_with_demand() const = 0;
   // Forgets expired results; call every minute.

@@ -51,6 +51,8 @@ TEST_CASE("inputs are leased in the order of their arrival, up to the number ask
   CHECK(payloads(f.queue->lease(f.function, f.container("ta-2"), 2)) == "c");
   CHECK(f.queue->lease(f.function, f.container("ta-2"), 2).empty());
   CHECK(payloads(f.queue->leased_by(f.container("ta-1"))) == "ab");
+  CHECK(!f.queue->works_on(f.container("ta-2"), f.queue->leased_by(f.container("ta-1"))[0].call));
+  CHECK(f.queue->works_on(f.container("ta-1"), f.queue->leased_by(f.container("ta-1"))[0].call));
   CHECK(f.queue->lease(model::FunctionId("fu-other"), f.container("ta-1"), 1).empty());
 }
 

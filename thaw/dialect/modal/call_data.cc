@@ -25,15 +25,23 @@ Task<std::string> bytes_of(Context& cx, pb::DataChunk chunk) {
   co_return co_await cx.parts.blobs.get(std::move(sha));
 }
 
+// Only who has the lease of an input of a call speaks for it, and hears what is meant for it.
+Result<model::ContainerId> worker_on(Context& cx, const net::GrpcCall& call,
+                                     const model::CallId& id) {
+  THAW_TRY(model::ContainerId container, container_of(cx, call));
+  if (!cx.parts.queue.works_on(container, id)) {
+    return Error::not_found("this container works on no input of a function call '" + id.str() +
+                            "'; it may have been cancelled");
+  }
+  return container;
+}
+
 // The caller follows the items of a generator.
 Task<void> data_out(Context& cx, net::GrpcCall& call, pb::FunctionCallGetDataRequest request,
                     net::Sink<pb::DataChunk> sink) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
-  const model::CallId id(request.function_call_id());
-  THAW_CO_TRY(const queue::CallInfo info, co_await cx.parts.queue.info(id));
-  if (info.call.workspace != who.workspace) {
-    co_return Error::not_found("function call '" + id.str() + "' does not exist");
-  }
+  THAW_CO_TRY(const queue::CallInfo info, co_await find_call(cx, who, request.function_call_id()));
+  const model::CallId id = info.call.id;
   std::uint64_t last = request.last_index();
   std::uint64_t after = 0;
   const Instant until = monotonic_now() + stream_hold;
@@ -66,8 +74,9 @@ Task<void> data_out(Context& cx, net::GrpcCall& call, pb::FunctionCallGetDataReq
 // The container follows the events of a web request.
 Task<void> data_in(Context& cx, net::GrpcCall& call, pb::FunctionCallGetDataRequest request,
                    net::Sink<pb::DataChunk> sink) {
-  THAW_CO_TRY([[maybe_unused]] const model::ContainerId container, container_of(cx, call));
-  const auto found = cx.web_requests.find(model::CallId(request.function_call_id()));
+  const model::CallId id(request.function_call_id());
+  THAW_CO_TRY([[maybe_unused]] const model::ContainerId container, worker_on(cx, call, id));
+  const auto found = cx.web_requests.find(id);
   if (found == cx.web_requests.end()) {
     co_return Error::not_found("no web request waits for call '" + request.function_call_id() +
                                "'; its client may be gone");
@@ -87,8 +96,8 @@ Task<void> data_in(Context& cx, net::GrpcCall& call, pb::FunctionCallGetDataRequ
 }
 
 Task<Empty> put_data_out(Context& cx, net::GrpcCall& call, pb::FunctionCallPutDataRequest request) {
-  THAW_CO_TRY(const model::ContainerId container, container_of(cx, call));
   const model::CallId id(request.function_call_id());
+  THAW_CO_TRY(const model::ContainerId container, worker_on(cx, call, id));
   const auto found = cx.web_requests.find(id);
   if (found == cx.web_requests.end()) {
     for (auto& chunk : *request.mutable_data_chunks()) {

@@ -79,7 +79,7 @@ Task<pb::FunctionMapResponse> function_map(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto function, find_function(cx, who, request.function_id()));
   THAW_CO_TRY(const auto spec, live_spec(*function));
-  const auto app = cx.parts.catalog.apps.find(function->app.str());
+  const auto app = scope_of(cx, who).app(function->app.str());
   if (!app || app->state == model::AppState::stopped) {
     co_return Error::failed_precondition("app '" + function->app.str() + "' was stopped");
   }
@@ -104,16 +104,6 @@ Task<pb::FunctionMapResponse> function_map(Context& cx, net::GrpcCall& call,
                                              inputs_from(request.pipelined_inputs(), invocation)));
   add_items(*reply.mutable_pipelined_inputs(), ids, request.pipelined_inputs());
   co_return reply;
-}
-
-// A call of the asker's own workspace.
-Task<queue::CallInfo> find_call(Context& cx, gateway::Identity who, std::string id) {
-  const model::CallId call(id);
-  THAW_CO_TRY(queue::CallInfo info, co_await cx.parts.queue.info(call));
-  if (info.call.workspace != who.workspace) {
-    co_return Error::not_found("function call '" + id + "' does not exist");
-  }
-  co_return info;
 }
 
 Task<pb::FunctionPutInputsResponse> put_inputs(Context& cx, net::GrpcCall& call,
@@ -179,6 +169,7 @@ Task<pb::FunctionGetOutputsResponse> get_outputs(Context& cx, net::GrpcCall& cal
     reply.add_idxs(entry.index);
     reply.set_last_entry_id(std::to_string(entry.number) + "-0");
   }
+  // all workspaces: found above
   THAW_CO_TRY(const queue::CallInfo info, co_await cx.parts.queue.info(before.call.id));
   reply.set_num_unfinished_inputs(info.unfinished);
   if (request.clear_on_success() && info.unfinished == 0 && reply.outputs_size() > 0 &&

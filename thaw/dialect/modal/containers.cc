@@ -97,11 +97,12 @@ Task<Empty> task_result(Context& cx, net::GrpcCall& call, pb::TaskResultRequest 
 Task<pb::TaskListResponse> task_list(Context& cx, net::GrpcCall& call,
                                      pb::TaskListRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  const catalog::Scope scope = scope_of(cx, who);
   pb::TaskListResponse reply;
   for (const control::ContainerView& view : cx.fleet->containers()) {
     const bool wanted = request.app_id().empty() || request.app_id() == view.spec->app.str();
-    const auto app = cx.parts.catalog.apps.find(view.spec->app.str());
-    if (!wanted || view.spec->workspace != who.workspace || !app) {
+    const auto app = scope.app(view.spec->app.str());
+    if (!wanted || !app) {
       continue;
     }
     auto* item = reply.add_tasks();
@@ -119,10 +120,7 @@ Task<pb::ContainerStopResponse> container_stop(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   const model::ContainerId id =
       request.task_id().empty() ? who.container : model::ContainerId(request.task_id());
-  THAW_CO_TRY(const auto spec, cx.fleet->spec_of(id));
-  if (spec->workspace != who.workspace) {
-    co_return Error::not_found("container '" + id.str() + "' does not exist");
-  }
+  THAW_CO_TRY([[maybe_unused]] const auto spec, find_container(cx, who, id.str()));
   THAW_CO_TRY_VOID(cx.fleet->stop_container(
       id, request.graceful() ? control::Fleet::StopHow::graceful : control::Fleet::StopHow::now));
   co_return pb::ContainerStopResponse();
@@ -131,11 +129,13 @@ Task<pb::ContainerStopResponse> container_stop(Context& cx, net::GrpcCall& call,
 Task<pb::TaskGetInfoResponse> task_info(Context& cx, net::GrpcCall& call,
                                         pb::TaskGetInfoRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  const catalog::Scope scope = scope_of(cx, who);
   std::vector<control::ContainerView> views = cx.fleet->containers();
   const auto finished = cx.fleet->finished_starts();
   views.insert(views.end(), finished.begin(), finished.end());
   for (const control::ContainerView& view : views) {
-    if (view.id.str() == request.task_id() && view.spec->workspace == who.workspace) {
+    if (view.id.str() == request.task_id() &&
+        scope.covers(view.spec->workspace, view.spec->environment)) {
       pb::TaskGetInfoResponse reply;
       reply.set_app_id(view.spec->app.str());
       reply.mutable_info()->set_id(view.id.str());

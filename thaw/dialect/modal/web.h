@@ -25,10 +25,12 @@ struct WebRequest {
   std::uint64_t last_out = 0;  // and of the last that it sent
 };
 
+// The address on loopback that is this function's own host, where that is how it has one.
+std::string loopback_host(Context& cx, const std::string& label,
+                          const model::WorkspaceId& workspace);
 // Serves /web/<label>/….
 async::Task<void> serve_web(Context& cx, net::HttpExchange& exchange);
-// Serves a request whose host names the label; nullptr-like false if no such label exists.
-bool has_web_label(const Context& cx, const std::string& label);
+// Serves a request to the function of a label: 404 if there is none.
 async::Task<void> serve_web_label(Context& cx, net::HttpExchange& exchange, std::string label,
                                   std::string root_path);
 

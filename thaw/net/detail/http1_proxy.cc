@@ -31,6 +31,7 @@ class Proxy {
   async::Task<void> run(Endpoint endpoint, ProxyOptions options) {
     const Instant started = monotonic_now();
     deadline_ = options.deadline;
+    edit_answer_ = options.edit_answer;
     Result<void> result = co_await carry(std::move(endpoint), std::move(options), started);
     watch_alarm_.disarm();
     if (tasks_) {
@@ -142,6 +143,9 @@ class Proxy {
   async::Task<void> answer() {
     Http1Parser& parser = upstream_->parser;
     Headers headers = proxied_answer(std::move(parser.head().headers));
+    if (edit_answer_) {
+      edit_answer_(headers);
+    }
     THAW_CO_TRY_VOID(co_await exchange_.respond(parser.head().status, std::move(headers)));
     while (true) {
       THAW_CO_TRY(std::optional<std::string> piece, co_await read_body(upstream_->stream, parser));
@@ -217,6 +221,7 @@ class Proxy {
   std::shared_ptr<ClientPool> pool_;
   HttpExchange& exchange_;
   Instant deadline_ = Instant::max();
+  std::function<void(Headers&)> edit_answer_;
   ClientConnectionPtr upstream_;
   std::unique_ptr<ByteStream> client_bytes_;
   std::unique_ptr<ByteStream> server_bytes_;

@@ -44,7 +44,8 @@ Result<ProxiedHead> proxied_head(const HttpRequest& request, const ProxyOptions&
   for (const auto& [name, value] : request.headers.fields) {
     // `expect` is answered by our own side; what the caller adds replaces what the client claims.
     if (is_hop_by_hop(name) || name == "host" || name == "expect" || name == "content-length" ||
-        named_by_connection(request.headers, name) || options.add_headers.find(name)) {
+        named_by_connection(request.headers, name) || options.add_headers.find(name) ||
+        (options.withholds && options.withholds(name))) {
       continue;
     }
     head.headers.add(name, value);

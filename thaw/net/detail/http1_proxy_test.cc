@@ -49,6 +49,16 @@ TEST_CASE("headers of the caller replace those of the client") {
         "content-length: 3\r\n\r\n");
 }
 
+TEST_CASE("what is withheld of the client does not go upstream") {
+  Headers headers;
+  headers.add("x-secret", "s");
+  headers.add("x-open", "o");
+  ProxyOptions options;
+  options.withholds = [](std::string_view name) { return name == "x-secret"; };
+  CHECK(rendered(request_of("GET", headers), options) ==
+        "GET /a?b=c HTTP/1.1\r\nhost: label.example\r\nx-open: o\r\n\r\n");
+}
+
 TEST_CASE("only an upgrade to WebSocket goes upstream") {
   Headers headers;
   headers.add("connection", "Upgrade, HTTP2-Settings");

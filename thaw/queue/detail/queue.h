@@ -75,6 +75,7 @@ class Queue final : public CallQueue {
   }
   std::optional<CallId> call_of(const InputId& input) const override;
   std::vector<LeasedInput> leased_by(const ContainerId& container) const override;
+  bool works_on(const ContainerId& container, const CallId& call) const override;
   std::vector<FunctionId> functions_with_demand() const override;
   async::Task<void> sweep() override;
 
