@@ -56,6 +56,9 @@ Result<void> Fleet::outline(const model::FunctionSpec& spec, worker::LaunchPlan&
     return Error::not_found("image " + spec.image.str() + " does not exist");
   }
   const auto built = parts_.images.find(image->key);
+  if (!built && built.error().code() != Code::not_found) {
+    return built.error();
+  }
   if (!built) {
     return Error::not_found("image " + spec.image.str() +
                             " is no longer in the layer store; deploy again to rebuild it");
