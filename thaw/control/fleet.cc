@@ -74,6 +74,7 @@ void Fleet::demand(const model::FunctionId& function) {
   }
   if (now.ready > 0 && pool.demanded == Instant{}) {
     pool.demanded = monotonic_now();
+    expect_load(pool.demanded);
   }
   dirty_.insert(function);
   dirtied_.notify_one();
@@ -108,6 +109,7 @@ async::Task<void> Fleet::evaluate_loop(Fleet& fleet) {
         }
         fleet.evaluate(*pool);
       }
+      fleet.grant_wanted_starts();
     }
     THAW_CO_TRY([[maybe_unused]] const bool notified, co_await fleet.dirtied_.wait(Instant::max()));
   }
@@ -124,10 +126,6 @@ void Fleet::evaluate(Pool& pool) {
   view.call_time = pool.call_time;
   view.start_time = live ? start_time_of(pool, *live) : pool.start_time;
   view.no_start_before = pool.no_start_before;
-  std::size_t all_starting = 0;
-  for (const auto& [id, container] : containers_) {
-    all_starting += container->reached_ready || container->for_snapshot ? 0 : 1;
-  }
   std::vector<ContainerPtr> idle;
   std::vector<Duration> ages;  // of the calls that run
   for (const model::ContainerId& id : pool.containers) {
@@ -167,15 +165,15 @@ void Fleet::evaluate(Pool& pool) {
   for (const ContainerPtr& container : idle) {
     view.idle.push_back({container->idle_since});
   }
-  view.capacity =
-      std::min(options_.max_containers - std::min(options_.max_containers, containers_.size()),
-               options_.max_starting - std::min(options_.max_starting, all_starting));
+  view.capacity = options_.max_containers;  // what there is of them is granted afterwards
+  view.processor = processors_for(pool, view);
   if (view.wanted) {
     view.last = keep_last(pool, *live, view);
   }
   const policy::ScalePlan plan = policy::plan_scale(live ? live->scaling : model::Scaling{}, view);
-  for (std::size_t i = 0; i < plan.start; ++i) {
-    start_container(pool, live);
+  pool.wants_more = false;
+  if (plan.start > 0) {
+    want_starts(pool, live, plan);
   }
   for (std::size_t i = 0; i < plan.stop_idle; ++i) {
     stop(*idle[i], view.wanted ? StopReason::idle : StopReason::app_stopped, options_.stop_grace);

@@ -75,6 +75,9 @@ Result<void> Fleet::outline(const model::FunctionSpec& spec, worker::LaunchPlan&
     return Error::not_found("image " + spec.image.str() + " does not exist");
   }
   const auto built = parts_.images.find(image->key);
+  if (!built && built.error().code() != Code::not_found) {
+    return built.error();
+  }
   if (!built) {
     return Error::not_found("image " + spec.image.str() +
                             " is no longer in the layer store; deploy again to rebuild it");
@@ -223,6 +226,7 @@ async::Task<void> Fleet::run(Fleet& fleet, ContainerPtr container) {
   fleet.pool_of(container->spec->id).containers.erase(container->id);
   fleet.containers_.erase(container->id);
   fleet.demand(container->spec->id);
+  fleet.look_at_who_waits();
   fleet.container_ended_.notify_all();
   co_return outcome;
 }
@@ -405,6 +409,8 @@ async::Task<void> Fleet::tick() {
     last_save_ = now;
     parts_.measurements.save();
   }
+  note_load(now);
+  share_processors(now);
   std::vector<ContainerPtr> all;
   for (const auto& [id, container] : containers_) {
     all.push_back(container);

@@ -181,6 +181,17 @@ const std::map<std::string, Setter>& setters() {
          c.snapshots.unused = days * 24h;
          return makes_sense;
        }},
+      {"server.buffers_mb",
+       [](const toml::node& node, Configuration& c) {
+         std::uint64_t megabytes = 0;
+         const bool makes_sense = read_number(node, 4, largest_mb, megabytes);
+         c.limits.buffer_bytes = makes_sense ? megabytes << 20 : c.limits.buffer_bytes;
+         return makes_sense;
+       }},
+      {"server.connections",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 8, 100'000, c.limits.connections);
+       }},
       {"server.drain_s",
        [](const toml::node& node, Configuration& c) {
          return read_number(node, 0, longest_s, c.drain_s);

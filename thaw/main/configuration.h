@@ -10,6 +10,7 @@
 #include "thaw/base/result.h"
 #include "thaw/control/fleet.h"
 #include "thaw/gateway/web_origin.h"
+#include "thaw/net/server.h"
 #include "thaw/snapshot/snapshot_store.h"
 #include "thaw/worker/templates.h"
 
@@ -28,6 +29,7 @@ struct Configuration {
   std::string web_domain;                              // [web] domain; empty: none
   gateway::TrustedProxies trusted_proxies;             // [web] trusted_proxies
   int drain_s = 10;                                    // [server] drain_s
+  net::ServerLimits limits;                            // [server] buffers_mb, connections
 };
 
 // invalid_argument naming file, line and key.

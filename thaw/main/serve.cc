@@ -16,6 +16,7 @@
 #include "thaw/async/blocking.h"
 #include "thaw/async/loop.h"
 #include "thaw/async/signals.h"
+#include "thaw/async/task_group.h"
 #include "thaw/base/log.h"
 #include "thaw/catalog/catalog.h"
 #include "thaw/cli/running_servers.h"
@@ -28,6 +29,9 @@
 #include "thaw/dialect/modal/secrets.h"
 #include "thaw/gateway/http_router.h"
 #include "thaw/main/configuration.h"
+#include "thaw/main/memory_keeper.h"
+#include "thaw/os/cgroup.h"
+#include "thaw/os/own_memory.h"
 #include "thaw/snapshot/machine.h"
 #include "thaw/snapshot/snapshot_store.h"
 #include "thaw/store/data_folder.h"
@@ -98,6 +102,17 @@ std::string criu_of(const Configuration& configuration) {
   return configuration.restores && there ? configuration.criu : "";
 }
 
+// What is configured, as far as descriptors and memory of this process go.
+net::ServerLimits limits_of(const Configuration& configuration) {
+  rlimit descriptors{};
+  ::getrlimit(RLIMIT_NOFILE, &descriptors);
+  const auto layout = os::CgroupLayout::detect();
+  const auto memory =
+      layout ? os::own_memory_limit(*layout) : Result<std::uint64_t>(layout.error());
+  return net::within(configuration.limits, descriptors.rlim_cur,
+                     memory.value_or(configuration.limits.buffer_bytes * 8));
+}
+
 std::string short_digest(const std::string& text) { return store::sha256_hex(text).substr(0, 8); }
 
 // All parts, in the order in which they need each other; destroyed in reverse.
@@ -143,6 +158,7 @@ struct Program {
   std::unique_ptr<control::Fleet> fleet;
   std::unique_ptr<dialect::console::Console> console;
   std::string authority;
+  async::TaskGroup tasks{loop};  // last: ended first
 
   Result<void> open_stores();
   Result<void> connect();
@@ -189,7 +205,7 @@ Result<void> Program::connect() {
   blob_gate.emplace(*blobs, *box);
   http.emplace(loop);
   net::HttpHandler handler = [this](net::HttpExchange& exchange) { return router.serve(exchange); };
-  server = std::make_unique<net::Server>(loop, table, handler, net::ServerLimits{});
+  server = std::make_unique<net::Server>(loop, table, handler, limits_of(configuration));
   templates =
       std::make_unique<worker::Templates>(loop, *spawner, run_folder, configuration.templates);
   worker = std::make_unique<worker::Worker>(loop, pool, *spawner, *server, *logs, *templates,
@@ -336,6 +352,7 @@ Task<void> Program::begin(Address listen) {
   THAW_CO_TRY_VOID(volumes->start());
   modal->start(*fleet, std::move(settings));
   fleet->start();
+  tasks.start("memory", keep_memory(pool, *server));
   THAW_CO_TRY_VOID(server->listen_unix(data + "/admin.sock", "admin"));
   cli::RunningServer self;
   self.pid = ::getpid();
@@ -358,6 +375,7 @@ Task<void> Program::end() {
       log_warning("shutdown step failed", {{"step", what}, {"error", outcome.error().to_string()}});
     }
   };
+  told("memory", co_await tasks.stop());
   told("containers", co_await fleet->shut_down(monotonic_now() + grace));
   told("templates", co_await templates->shut_down());
   told("connections", co_await server->drain(monotonic_now() + 2s));
@@ -404,6 +422,7 @@ Result<void> serve_until_told(const ServeOptions& options) {
   const std::string data = fs::canonical(options.data, error).string();
   THAW_TRY(const store::DataFolder claim, store::DataFolder::claim(data));
   raise_file_limit();
+  os::steady_allocator();
   // One name per data folder: what a killed server left behind is found by its successor.
   const std::string instance = short_digest(data);
   fs::remove_all("/run/thaw/" + instance, error);

@@ -133,6 +133,10 @@ class Sandbox {
   // many bytes the tree got smaller.
   virtual async::Task<std::uint64_t> reclaim() = 0;
   virtual std::uint64_t memory_bytes() const = 0;  // of the cgroup, now
+  // Processor time that the tree has used, since it was ordered.
+  virtual Duration processor_time() const { return {}; }
+  // Its part of the processors against other sandboxes, when there are too few; 1: the usual.
+  virtual Result<void> weigh(double) { return ok(); }
   // Kills what is left, unmounts, removes cgroup, veth and private folders.
   virtual async::Task<void> remove() = 0;
 };
@@ -187,6 +191,8 @@ class Spawner {
   virtual async::Task<void> shut_down() = 0;
   // The bridge's own address, where containers reach signed blobs.
   virtual std::string bridge_host() const = 0;
+  // That all its sandboxes have used, those that are gone too.
+  virtual Duration processor_time() const { return {}; }
 };
 
 }  // namespace thaw::sandbox

@@ -86,6 +86,11 @@ class SpawnerHandle : public Spawner {
 
   std::string bridge_host() const override { return bridge_host_; }
 
+  Duration processor_time() const override {
+    return std::chrono::microseconds(
+        os::Cgroup(layout_, detail::cgroup_name(options_.instance)).cpu_us());
+  }
+
  private:
   SpawnerOptions options_;
   os::CgroupLayout layout_;

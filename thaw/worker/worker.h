@@ -122,6 +122,8 @@ class Worker {
   async::Task<std::unique_ptr<RunningContainer>> launch(LaunchPlan plan);
   // Such a container may be launched some time: what its start needs is made in the background.
   void expect(const LaunchPlan& plan);
+  // Processor time that all containers have used, those that have ended too.
+  Duration processor_time() const { return spawner_.processor_time(); }
 
  private:
   async::Task<void> fork(LocalContainer& container, const LaunchPlan& plan,

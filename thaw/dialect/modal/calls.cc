@@ -129,6 +129,43 @@ Task<Empty> finish_inputs(Context& cx, net::GrpcCall& call,
   co_return Empty();
 }
 
+// Outputs of a map that come one after another travel together: each answer costs the caller more
+// than all of the call. Not the first, and not the last ones: nobody waits for what will not come.
+constexpr Duration outputs_linger = 10ms;
+constexpr int last_outputs = 8;
+constexpr std::size_t outputs_bytes_to_send = 1u << 20;
+
+Task<void> gather_outputs(Context& cx, queue::CallInfo call,
+                          std::function<bool(const model::LogEntry&)> wanted, Instant until,
+                          std::vector<model::LogEntry>& entries) {
+  std::size_t bytes = 0;
+  for (const model::LogEntry& entry : entries) {
+    bytes += entry.payload.size();
+  }
+  while (entries.size() < outputs_per_answer && bytes < outputs_bytes_to_send &&
+         monotonic_now() < until) {
+    THAW_CO_TRY(const queue::CallInfo now, co_await cx.parts.queue.info(call.call.id));
+    const std::size_t running = cx.parts.queue.demand(call.call.function).leased;
+    const Duration each = cx.fleet->call_time_of(call.call.function);
+    if (now.unfinished < last_outputs || running == 0 || each == Duration::zero() ||
+        each / static_cast<std::int64_t>(running) > outputs_linger / 2) {
+      co_return ok();
+    }
+    THAW_CO_TRY(std::vector<model::LogEntry> more,
+                co_await cx.parts.queue.read(call.call.id, entries.back().number,
+                                             outputs_per_answer - entries.size(), until, wanted,
+                                             queue::WhenIdle::returns));
+    if (more.empty()) {
+      co_return ok();
+    }
+    for (model::LogEntry& entry : more) {
+      bytes += entry.payload.size();
+      entries.push_back(std::move(entry));
+    }
+  }
+  co_return ok();
+}
+
 Task<pb::FunctionGetOutputsResponse> get_outputs(Context& cx, net::GrpcCall& call,
                                                  pb::FunctionGetOutputsRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
@@ -148,12 +185,15 @@ Task<pb::FunctionGetOutputsResponse> get_outputs(Context& cx, net::GrpcCall& cal
   };
   const Instant deadline = poll_deadline(request.timeout(), 55s);
   // The caller of a map knows when it has sent its last input; until then a pause is no end.
-  const auto when_idle = options_of(before).type == pb::FUNCTION_CALL_TYPE_MAP
-                             ? queue::WhenIdle::waits
-                             : queue::WhenIdle::returns;
+  const bool is_map = options_of(before).type == pb::FUNCTION_CALL_TYPE_MAP;
+  const auto when_idle = is_map ? queue::WhenIdle::waits : queue::WhenIdle::returns;
   THAW_CO_TRY(std::vector<model::LogEntry> entries,
               co_await cx.parts.queue.read(before.call.id, after, outputs_per_answer, deadline,
-                                           std::move(wanted), when_idle));
+                                           wanted, when_idle));
+  if (is_map && after > 0 && !entries.empty()) {
+    const Instant until = std::min(deadline, monotonic_now() + outputs_linger);
+    THAW_CO_TRY_VOID(co_await gather_outputs(cx, before, std::move(wanted), until, entries));
+  }
   pb::FunctionGetOutputsResponse reply;
   reply.set_last_entry_id(request.last_entry_id().empty() ? "0-0" : request.last_entry_id());
   std::size_t bytes = 0;

@@ -91,6 +91,8 @@ struct Context {
 
 // Who calls: by token on TCP, by socket in a container.
 Result<gateway::Identity> identify(Context& cx, const net::GrpcCall& call);
+// The same by the head of a request, for the server to know whose bytes follow.
+Result<net::Admission> admit(Context& cx, const net::HttpRequest& head, const net::Peer& peer);
 // The container that calls; permission_denied for anybody else.
 Result<model::ContainerId> container_of(Context& cx, const net::GrpcCall& call);
 // host:port for URLs that the caller is to use.

@@ -11,6 +11,7 @@
 #include "thaw/dialect/modal/definition.h"
 #include "thaw/dialect/modal/image_python.h"
 #include "thaw/dialect/modal/rpc.h"
+#include "thaw/dialect/modal/scaling_limits.h"
 #include "thaw/dialect/modal/services.h"
 #include "thaw/dialect/modal/volumes.h"
 
@@ -200,6 +201,8 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
   spec->workspace = app->workspace;
   spec->environment = app->environment;
   THAW_CO_TRY(spec->web, endpoints_of(cx, definition, *app));
+  THAW_CO_TRY_VOID(
+      bound_scaling(*spec, cx.fleet->most_of_one_function(), cx.fleet->most_containers()));
   THAW_CO_TRY_VOID(check_web_labels(cx, *app, *spec));
   THAW_CO_TRY_VOID(check_references(cx, who, *spec));
   THAW_CO_TRY(const std::string warning, python_warning(cx, call, definition, *spec));
@@ -359,18 +362,20 @@ Task<pb::FunctionUpdateSchedulingParamsResponse> update_scheduling(
   const auto& settings = request.settings();
   model::Scaling& scaling = spec->scaling;
   if (settings.has_min_containers()) {
-    scaling.min_containers = static_cast<int>(settings.min_containers());
+    scaling.min_containers = container_count(settings.min_containers());
   }
   if (settings.has_max_containers()) {
-    scaling.max_containers = static_cast<int>(settings.max_containers());
+    scaling.max_containers = container_count(settings.max_containers());
   }
   if (settings.has_buffer_containers()) {
-    scaling.buffer_containers = static_cast<int>(settings.buffer_containers());
+    scaling.buffer_containers = container_count(settings.buffer_containers());
   }
   if (settings.has_scaledown_window()) {
     scaling.scaledown_window = std::chrono::seconds(settings.scaledown_window());
     scaling.window_by = model::Scaling::WindowBy::user;
   }
+  THAW_CO_TRY_VOID(
+      bound_scaling(*spec, cx.fleet->most_of_one_function(), cx.fleet->most_containers()));
   pb::FunctionUpdateSchedulingParamsResponse reply;
   auto* current = reply.mutable_current_settings();
   current->set_min_containers(static_cast<std::uint32_t>(scaling.min_containers));
@@ -434,6 +439,8 @@ async::Task<std::shared_ptr<const catalog::Function>> variant_of(
     // Keeping warm what was never asked for would multiply with every set of parameters.
     spec->scaling.min_containers = 0;
   }
+  THAW_CO_TRY_VOID(
+      bound_scaling(*spec, cx.fleet->most_of_one_function(), cx.fleet->most_containers()));
   THAW_CO_TRY_VOID(check_references(cx, who, *spec));
   catalog::Function record;
   record.id = id;

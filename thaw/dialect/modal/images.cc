@@ -191,7 +191,11 @@ Task<pb::ImageGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
   if (running && running->state == ImageBuilds::State::running) {
     co_return reply;  // ImageJoinStreaming tells the rest
   }
-  if (use_cache && cx.parts.images.find(key)) {
+  const auto known = cx.parts.images.find(key);
+  if (!known && known.error().code() != Code::not_found) {
+    co_return known.error();
+  }
+  if (use_cache && known) {
     if (!scope_of(cx, who).image(image.id.str())) {
       THAW_CO_TRY_VOID(co_await cx.parts.catalog.images.put(image));
     }

@@ -269,6 +269,12 @@ async::Task<Checkpoint> RunningSandbox::checkpoint(std::string images,
 
 std::uint64_t RunningSandbox::memory_bytes() const { return cgroup_.usage().memory_bytes; }
 
+Duration RunningSandbox::processor_time() const {
+  return std::chrono::microseconds(cgroup_.cpu_us());
+}
+
+Result<void> RunningSandbox::weigh(double weight) { return cgroup_.weigh(weight); }
+
 async::Task<void> RunningSandbox::remove() {
   if (is_removed_) {
     co_return ok();
