@@ -13,6 +13,7 @@
 #include "thaw/model/call.h"
 #include "thaw/model/function.h"
 #include "thaw/model/level.h"
+#include "thaw/policy/pool_load.h"
 #include "thaw/queue/call_queue.h"
 #include "thaw/worker/worker.h"
 
@@ -38,7 +39,17 @@ struct RunningInput {
   model::Level level = model::Level::warm;  // what the container was when it got the input
 };
 
-enum class StopReason { none, idle, replaced, app_stopped, single_use, timeout, user, shutdown };
+enum class StopReason {
+  none,
+  idle,
+  made_room,  // idle, and a call of another function had none
+  replaced,
+  app_stopped,
+  single_use,
+  timeout,
+  user,
+  shutdown,
+};
 std::string_view stop_reason_name(StopReason reason);
 
 struct Container : std::enable_shared_from_this<Container> {
@@ -66,6 +77,8 @@ struct Container : std::enable_shared_from_this<Container> {
   StateClock clock;
   std::size_t parked_polls = 0;  // for inputs
   Instant memory_seen{};         // when its memory was last measured
+  policy::ContainerLoad load;
+  double weight = 1;  // of its cgroup, as last set
 
   // --- the Freezer's ---
   enum class Frozen { no, freezing, yes } frozen = Frozen::no;

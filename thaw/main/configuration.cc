@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 
+#include "thaw/gateway/function_hosts.h"
 #include "thaw/os/netlink.h"
 
 namespace thaw::main_program {
@@ -77,6 +78,25 @@ const std::map<std::string, Setter>& setters() {
                             Configuration& c) { return read_networks(node, c.refused_networks); }},
       {"network.allow", [](const toml::node& node,
                            Configuration& c) { return read_networks(node, c.allowed_networks); }},
+      {"web.domain",
+       [](const toml::node& node, Configuration& c) {
+         c.web_domain = node.value_or(std::string());
+         return gateway::check_domain(c.web_domain).has_value();
+       }},
+      {"web.trusted_proxies",
+       [](const toml::node& node, Configuration& c) {
+         std::vector<std::string> networks;
+         const toml::array* all = node.as_array();
+         for (std::size_t i = 0; all && i < all->size(); ++i) {
+           networks.push_back((*all)[i].value_or(std::string()));
+         }
+         auto parsed = gateway::TrustedProxies::parse(networks);
+         if (!all || !parsed) {
+           return false;
+         }
+         c.trusted_proxies = std::move(*parsed);
+         return true;
+       }},
       {"images.cache",
        [](const toml::node& node, Configuration& c) {
          c.cache_folder = node.value_or(std::string());
@@ -189,6 +209,17 @@ const std::map<std::string, Setter>& setters() {
          const bool makes_sense = read_number(node, 1, 9'999, days);
          c.snapshots.unused = days * 24h;
          return makes_sense;
+       }},
+      {"server.buffers_mb",
+       [](const toml::node& node, Configuration& c) {
+         std::uint64_t megabytes = 0;
+         const bool makes_sense = read_number(node, 4, largest_mb, megabytes);
+         c.limits.buffer_bytes = makes_sense ? megabytes << 20 : c.limits.buffer_bytes;
+         return makes_sense;
+       }},
+      {"server.connections",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 8, 100'000, c.limits.connections);
        }},
       {"server.drain_s",
        [](const toml::node& node, Configuration& c) {

@@ -10,6 +10,8 @@
 
 #include "thaw/base/result.h"
 #include "thaw/control/fleet.h"
+#include "thaw/gateway/web_origin.h"
+#include "thaw/net/server.h"
 #include "thaw/snapshot/snapshot_store.h"
 #include "thaw/worker/templates.h"
 
@@ -28,7 +30,10 @@ struct Configuration {
   std::string snapshots_folder;                        // [cold_start] snapshots; empty: in DATA
   snapshot::SnapshotLimits snapshots;                  // [cold_start] snapshots_gb, …
   int ephemeral_volume_s = 900;                        // [volumes] ephemeral_timeout_s
+  std::string web_domain;                              // [web] domain; empty: none
+  gateway::TrustedProxies trusted_proxies;             // [web] trusted_proxies
   int drain_s = 10;                                    // [server] drain_s
+  net::ServerLimits limits;                            // [server] buffers_mb, connections
 };
 
 // invalid_argument naming file, line and key.

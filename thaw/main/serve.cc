@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/main/serve.h"
 
+#include <netdb.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include "thaw/async/blocking.h"
 #include "thaw/async/loop.h"
 #include "thaw/async/signals.h"
+#include "thaw/async/task_group.h"
 #include "thaw/base/log.h"
 #include "thaw/catalog/catalog.h"
 #include "thaw/cli/running_servers.h"
@@ -28,7 +30,10 @@
 #include "thaw/dialect/modal/secrets.h"
 #include "thaw/gateway/http_router.h"
 #include "thaw/main/configuration.h"
+#include "thaw/main/memory_keeper.h"
+#include "thaw/os/cgroup.h"
 #include "thaw/os/files.h"
+#include "thaw/os/own_memory.h"
 #include "thaw/os/reclaim.h"
 #include "thaw/snapshot/machine.h"
 #include "thaw/snapshot/snapshot_store.h"
@@ -59,6 +64,36 @@ Result<Address> parse_address(const std::string& text) {
                                    text + "'");
   }
   return address;
+}
+
+bool listens_on_loopback(const Address& listen) {
+  return listen.host.starts_with("127.") || listen.host == "localhost" || listen.host == "::1";
+}
+
+// Each is a descriptor: few of a server that may have few.
+std::size_t most_loopback_hosts() {
+  rlimit limit{};
+  const bool is_known = ::getrlimit(RLIMIT_NOFILE, &limit) == 0;
+  return is_known ? std::min<std::size_t>(limit.rlim_cur / 16, 512) : 16;
+}
+
+// Whether this machine's resolver has names below "localhost" by itself, as programs of every kind
+// see it. Only then is it asked: a name server somewhere else may let one wait.
+bool knows_localhost() {
+  std::ifstream file("/etc/nsswitch.conf");
+  for (std::string line; std::getline(file, line);) {
+    const bool answers_itself =
+        line.find("myhostname") != std::string::npos || line.find("resolve") != std::string::npos;
+    if (line.starts_with("hosts:") && answers_itself) {
+      addrinfo* found = nullptr;
+      const int failure = ::getaddrinfo("thaw-function.localhost", nullptr, nullptr, &found);
+      if (failure == 0) {
+        ::freeaddrinfo(found);
+      }
+      return failure == 0;
+    }
+  }
+  return false;
 }
 
 // Empty: no memory snapshots.
@@ -103,6 +138,17 @@ void remove_dead_run_folders(const std::string& own) {
   }
 }
 
+// What is configured, as far as descriptors and memory of this process go.
+net::ServerLimits limits_of(const Configuration& configuration) {
+  rlimit descriptors{};
+  ::getrlimit(RLIMIT_NOFILE, &descriptors);
+  const auto layout = os::CgroupLayout::detect();
+  const auto memory =
+      layout ? os::own_memory_limit(*layout) : Result<std::uint64_t>(layout.error());
+  return net::within(configuration.limits, descriptors.rlim_cur,
+                     memory.value_or(configuration.limits.buffer_bytes * 8));
+}
+
 std::string short_digest(const std::string& text) {
   return store::sha256_hex(text).substr(0, instance_letters);
 }
@@ -134,6 +180,7 @@ struct Program {
   std::optional<gateway::Access> access;
   std::optional<gateway::BlobGate> blob_gate;
   std::optional<net::HttpClient> http;
+  std::optional<gateway::LoopbackHosts> loopback_hosts;
   net::GrpcTable table;
   gateway::HttpRouter router;
   gateway::HttpRouter signed_only;
@@ -149,6 +196,7 @@ struct Program {
   std::unique_ptr<control::Fleet> fleet;
   std::unique_ptr<dialect::console::Console> console;
   std::string authority;
+  async::TaskGroup tasks{loop};  // last: ended first
 
   Result<void> open_stores();
   Result<void> connect();
@@ -197,7 +245,7 @@ Result<void> Program::connect() {
   blob_gate.emplace(*blobs, *box);
   http.emplace(loop);
   net::HttpHandler handler = [this](net::HttpExchange& exchange) { return router.serve(exchange); };
-  server = std::make_unique<net::Server>(loop, table, handler, net::ServerLimits{});
+  server = std::make_unique<net::Server>(loop, table, handler, limits_of(configuration));
   templates =
       std::make_unique<worker::Templates>(loop, *spawner, run_folder, configuration.templates);
   worker = std::make_unique<worker::Worker>(loop, pool, *spawner, *server, *logs, *templates,
@@ -205,8 +253,8 @@ Result<void> Program::connect() {
   mounts = std::make_unique<worker::MountLayers>(pool, *blobs, data + "/mounts");
   volumes = std::make_unique<worker::Volumes>(loop, data + "/volumes");
   dialect::modal::ProgramFolder::sweep(configuration.cache_folder + "/clients");
-  client_packages = std::make_unique<dialect::modal::ClientPackages>(
-      pool, configuration.cache_folder + "/clients");
+  client_packages =
+      std::make_unique<dialect::modal::ClientPackages>(configuration.cache_folder + "/clients");
   modal = std::make_unique<dialect::modal::ModalDialect>(
       dialect::modal::Parts{loop, pool, *catalog, *queue, *logs, *blobs, *box, *images, *access,
                             *blob_gate, *http, *client_packages, *volumes});
@@ -232,17 +280,18 @@ Result<void> Program::connect() {
       *measurements,
       snapshots.get()};
   fleet = std::make_unique<control::Fleet>(std::move(parts), configuration.fleet);
-  access->workspace_of_container =
-      [this](const model::ContainerId& id) -> Result<model::WorkspaceId> {
-    THAW_TRY(const auto spec, fleet->spec_of(id));
-    return spec->workspace;
+  access->function_of_container = [this](const model::ContainerId& id) {
+    return fleet->spec_of(id);
   };
   console = std::make_unique<dialect::console::Console>(dialect::console::Parts{
-      *catalog, *queue, *logs, *fleet, *access, *server, [this] { return client_environment(); },
-      [this] { return counts_of_sandboxes(); }});
+      *catalog, *queue, *logs, *fleet, *access, *server, [this] { return router.prefixes(); },
+      [this] { return client_environment(); }, [this] { return counts_of_sandboxes(); }});
   modal->add_methods(table);
-  router.add("/blobs", [this](net::HttpExchange& e) { return blob_gate->serve(e); });
-  router.add("/volumes", modal->volume_handler());
+  router.add_signed(
+      "/blobs", [this](net::HttpExchange& e) { return blob_gate->serve(e); },
+      [this](const net::HttpRequest& request) { return blob_gate->is_genuine(request); });
+  router.add_signed("/volumes", modal->volume_handler(),
+                    [this](const net::HttpRequest& request) { return modal->is_signed(request); });
   router.add("/web", modal->web_handler());
   router.add("/admin", [this](net::HttpExchange& e) { return console->serve_admin(e); });
   router.add("/apps", [this](net::HttpExchange& e) { return console->serve_app_page(e); });
@@ -337,10 +386,24 @@ Task<void> Program::begin(Address listen) {
   dialect::modal::Settings settings;
   settings.authority = authority;
   settings.container_authority = bridge + ":" + std::to_string(blob_port);
+  settings.web_domain = configuration.web_domain;
+  settings.knows_localhost = listens_on_loopback(listen) && knows_localhost();
+  settings.proxies = configuration.trusted_proxies;
+  if (listens_on_loopback(listen) && !settings.knows_localhost && settings.web_domain.empty()) {
+    const auto listen_at = [this, port](const std::string& host,
+                                        net::HttpHandler handler) -> Result<void> {
+      THAW_TRY([[maybe_unused]] const std::uint16_t bound,
+               server->listen_http_only(host, port, std::move(handler)));
+      return ok();
+    };
+    loopback_hosts.emplace(listen_at, most_loopback_hosts(), most_loopback_hosts() / 2);
+    settings.loopback_hosts = &*loopback_hosts;
+  }
   settings.ephemeral_volume_limit = std::chrono::seconds(configuration.ephemeral_volume_s);
   THAW_CO_TRY_VOID(volumes->start());
   modal->start(*fleet, std::move(settings));
   fleet->start();
+  tasks.start("memory", keep_memory(pool, *server));
   THAW_CO_TRY_VOID(server->listen_unix(data + "/admin.sock", "admin"));
   cli::RunningServer self;
   self.pid = ::getpid();
@@ -363,6 +426,7 @@ Task<void> Program::end() {
       log_warning("shutdown step failed", {{"step", what}, {"error", outcome.error().to_string()}});
     }
   };
+  told("memory", co_await tasks.stop());
   told("containers", co_await fleet->shut_down(monotonic_now() + grace));
   told("templates", co_await templates->shut_down());
   told("connections", co_await server->drain(monotonic_now() + 2s));
@@ -409,6 +473,7 @@ Result<void> serve_until_told(const ServeOptions& options) {
   const std::string data = fs::canonical(options.data, error).string();
   THAW_TRY(const store::DataFolder claim, store::DataFolder::claim(data));
   raise_file_limit();
+  os::steady_allocator();
   // One name per data folder: what a killed server left behind is found by its successor.
   const std::string instance = short_digest(data);
   sandbox::SpawnerOptions spawner_options;

@@ -218,16 +218,29 @@ CgroupUsage Cgroup::usage() const {
     usage.memory_bytes = read_number(path(layout_.memory, "memory.usage_in_bytes"));
     usage.peak_memory_bytes = read_number(path(layout_.memory, "memory.max_usage_in_bytes"));
     usage.out_of_memory_kills = read_keyed(path(layout_.memory, "memory.oom_control"), "oom_kill");
-    if (!layout_.cpuacct.empty()) {
-      usage.cpu_us = read_number(path(layout_.cpuacct, "cpuacct.usage")) / 1000;
-    }
   } else {
     usage.memory_bytes = read_number(path(layout_.memory, "memory.current"));
     usage.peak_memory_bytes = read_number(path(layout_.memory, "memory.peak"));
     usage.out_of_memory_kills = read_keyed(path(layout_.memory, "memory.events"), "oom_kill");
-    usage.cpu_us = read_keyed(path(layout_.cpu, "cpu.stat"), "usage_usec");
   }
+  usage.cpu_us = cpu_us();
   return usage;
+}
+
+std::uint64_t Cgroup::cpu_us() const {
+  if (layout_.version == CgroupLayout::Version::v2) {
+    return read_keyed(path(layout_.cpu, "cpu.stat"), "usage_usec");
+  }
+  return layout_.cpuacct.empty() ? 0 : read_number(path(layout_.cpuacct, "cpuacct.usage")) / 1000;
+}
+
+Result<void> Cgroup::weigh(double weight) const {
+  const bool v1 = layout_.version == CgroupLayout::Version::v1;
+  const double usual = v1 ? 1024 : 100;
+  const double least = v1 ? 2 : 1;
+  const double most = v1 ? 262'144 : 10'000;
+  const auto number = static_cast<std::uint64_t>(std::clamp(weight * usual, least, most));
+  return write_text(path(layout_.cpu, v1 ? "cpu.shares" : "cpu.weight"), std::to_string(number));
 }
 
 std::vector<int> Cgroup::processes() const {

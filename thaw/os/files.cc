@@ -4,10 +4,53 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <mutex>
 
 namespace thaw::os {
+
+namespace {
+
+// One descriptor that is given up when there is no other, so that what is read or written in one
+// go (a knob of the kernel, a record) works while peers hold all that a process may have.
+class Spare {
+ public:
+  Spare() : fd_(::open("/dev/null", O_RDONLY | O_CLOEXEC)) {}
+
+  template <class Work>
+  auto lend(Work work) {
+    const std::lock_guard lock(mutex_);
+    if (::getpid() != owner_) {
+      return work();  // a forked child: the number may be of something else by now
+    }
+    fd_.reset();
+    auto outcome = work();
+    fd_ = Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    return outcome;
+  }
+
+ private:
+  const pid_t owner_ = ::getpid();
+  std::mutex mutex_;
+  Fd fd_;
+};
+
+Spare& spare() {
+  static Spare one;
+  return one;
+}
+
+// Made before it is needed.
+[[maybe_unused]] const Spare& made_at_start = spare();
+
+bool is_out_of_descriptors(const Error& error) { return error.code() == Code::unavailable; }
+
+Result<std::string> read_all(const std::string& path);
+Result<void> write_once(const std::string& path, std::string_view text);
+
+}  // namespace
 
 Result<Fd> open_file(const std::string& path, int flags, unsigned mode) {
   Fd fd(::open(path.c_str(), flags | O_CLOEXEC, mode));
@@ -18,6 +61,24 @@ Result<Fd> open_file(const std::string& path, int flags, unsigned mode) {
 }
 
 Result<std::string> read_text(const std::string& path) {
+  auto text = read_all(path);
+  if (!text && is_out_of_descriptors(text.error())) {
+    text = spare().lend([&] { return read_all(path); });
+  }
+  return text;
+}
+
+Result<void> write_text(const std::string& path, std::string_view text) {
+  auto written = write_once(path, text);
+  if (!written && is_out_of_descriptors(written.error())) {
+    written = spare().lend([&] { return write_once(path, text); });
+  }
+  return written;
+}
+
+namespace {
+
+Result<std::string> read_all(const std::string& path) {
   THAW_TRY(const Fd fd, open_file(path, O_RDONLY));
   std::string text;
   char piece[4096];
@@ -36,13 +97,15 @@ Result<std::string> read_text(const std::string& path) {
   }
 }
 
-Result<void> write_text(const std::string& path, std::string_view text) {
+Result<void> write_once(const std::string& path, std::string_view text) {
   THAW_TRY(const Fd fd, open_file(path, O_WRONLY));
   if (::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     return Error::from_errno(errno, "write '" + std::string(text) + "' to " + path);
   }
   return ok();
 }
+
+}  // namespace
 
 Result<void> create_text(const std::string& path, std::string_view text, unsigned mode) {
   THAW_TRY(const Fd fd, open_file(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode));

@@ -94,6 +94,8 @@ struct ExitStatus {
   int signal = 0;  // 0 when it exited by itself
   bool out_of_memory = false;
   bool ended_with_spawner = false;  // nothing that it did: what had started it was killed
+  // PID 1 was killed, and the tree with it: nothing inside can do that, so it came from outside.
+  bool killed_as_a_whole = false;
   std::uint64_t peak_memory_bytes = 0;
   std::uint64_t cpu_us = 0;
 };
@@ -135,6 +137,10 @@ class Sandbox {
   // many bytes the tree got smaller.
   virtual async::Task<std::uint64_t> reclaim() = 0;
   virtual std::uint64_t memory_bytes() const = 0;  // of the cgroup, now
+  // Processor time that the tree has used, since it was ordered.
+  virtual Duration processor_time() const { return {}; }
+  // Its part of the processors against other sandboxes, when there are too few; 1: the usual.
+  virtual Result<void> weigh(double) { return ok(); }
   // Kills what is left, unmounts, removes cgroup, veth and private folders.
   virtual async::Task<void> remove() = 0;
 };
@@ -206,6 +212,8 @@ class Spawner {
   virtual std::string bridge_host() const = 0;
   // How many times its process has ended without being asked to.
   virtual std::uint64_t deaths() const { return 0; }
+  // That all its sandboxes have used, those that are gone too.
+  virtual Duration processor_time() const { return {}; }
 };
 
 }  // namespace thaw::sandbox

@@ -128,6 +128,11 @@ class SpawnerHandle : public Spawner {
   std::string bridge_host() const override { return bridge_host_; }
   std::uint64_t deaths() const override { return deaths_; }
 
+  Duration processor_time() const override {
+    return std::chrono::microseconds(
+        os::Cgroup(layout_, detail::cgroup_name(options_.instance)).cpu_us());
+  }
+
  private:
   os::Cgroup cgroup_of(const SandboxSpec& spec) const {
     return {layout_, detail::cgroup_name(options_.instance, spec.workspace, spec.id.str())};

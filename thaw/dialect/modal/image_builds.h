@@ -25,6 +25,7 @@ class ImageBuilds {
  public:
   enum class State { running, done, failed };
   struct Build {
+    model::WorkspaceId workspace;
     State state = State::running;
     std::string failure;
     async::Event changed;
@@ -32,7 +33,8 @@ class ImageBuilds {
 
   explicit ImageBuilds(Parts& parts);
 
-  std::shared_ptr<Build> find(const model::ImageId& id) const;
+  // nullptr for another workspace's too.
+  std::shared_ptr<Build> find(const model::WorkspaceId& workspace, const model::ImageId& id) const;
   // resource_exhausted: too many run.
   Result<void> start(model::Image image, image::Recipe recipe);
   async::Task<void> stop() { return tasks_.stop(); }

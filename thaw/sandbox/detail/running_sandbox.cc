@@ -172,6 +172,7 @@ ExitStatus RunningSandbox::collect() {
   status.peak_memory_bytes = usage.peak_memory_bytes;
   status.cpu_us = usage.cpu_us;
   // Without a report PID 1 itself was killed.
+  status.killed_as_a_whole = !wait_status_;
   const int raw = wait_status_.value_or(SIGKILL);
   status.ended_with_spawner = !wait_status_ && ended_with_spawner();
   status.signal = WIFSIGNALED(raw) ? WTERMSIG(raw) : 0;
@@ -216,6 +217,12 @@ async::Task<Checkpoint> RunningSandbox::checkpoint(std::string images,
 }
 
 std::uint64_t RunningSandbox::memory_bytes() const { return cgroup_.usage().memory_bytes; }
+
+Duration RunningSandbox::processor_time() const {
+  return std::chrono::microseconds(cgroup_.cpu_us());
+}
+
+Result<void> RunningSandbox::weigh(double weight) { return cgroup_.weigh(weight); }
 
 async::Task<void> RunningSandbox::remove() {
   if (is_removed_) {

@@ -46,6 +46,8 @@ class RunningSandbox : public Sandbox {
   Result<void> thaw() override;
   async::Task<std::uint64_t> reclaim() override;
   std::uint64_t memory_bytes() const override;
+  Duration processor_time() const override;
+  Result<void> weigh(double weight) override;
   async::Task<void> remove() override;
 
  private:
