@@ -194,6 +194,7 @@ Task<void> cancel_unheeding(Context& cx, model::CallId id, std::shared_ptr<WebRe
 // Pieces of a call's output: answered when its reader has taken enough.
 Task<Empty> put_items(Context& cx, model::ContainerId container, model::CallId id,
                       pb::FunctionCallPutDataRequest request) {
+  // all workspaces: the container works on it
   THAW_CO_TRY(const queue::CallInfo info, co_await cx.parts.queue.info(id));
   if (info.call.options.empty()) {
     co_return Empty();  // a web request that is over: nobody hears it

@@ -144,6 +144,7 @@ Task<void> gather_outputs(Context& cx, queue::CallInfo call,
   }
   while (entries.size() < outputs_per_answer && bytes < outputs_bytes_to_send &&
          monotonic_now() < until) {
+    // all workspaces: found by its caller
     THAW_CO_TRY(const queue::CallInfo now, co_await cx.parts.queue.info(call.call.id));
     const std::size_t running = cx.parts.queue.demand(call.call.function).leased;
     const Duration each = cx.fleet->call_time_of(call.call.function);

@@ -159,7 +159,7 @@ Result<void> check_references(Context& cx, const gateway::Identity& who,
 Result<std::string> python_warning(Context& cx, const net::GrpcCall& call,
                                    const pb::Function& definition,
                                    const model::FunctionSpec& spec) {
-  const auto image = cx.parts.catalog.images.find(spec.image.str());
+  const auto image = scope_of(cx, spec).image(spec.image.str());
   const auto built = image ? cx.parts.images.find(image->key) : std::nullopt;
   if (!built) {
     return std::string();
