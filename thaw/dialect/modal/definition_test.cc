@@ -134,6 +134,24 @@ TEST_CASE("a label of the user's own that cannot be one part of a host name is r
   }
 }
 
+TEST_CASE("the printed address is a host where there are names or addresses for one") {
+  model::FunctionSpec spec;
+  WebAddresses addresses;
+  addresses.authority = "thaw.example.com:8700";
+  addresses.port = ":8700";
+  CHECK(web_url(addresses, spec, "").empty());
+  CHECK(web_url(addresses, spec, "a-f") == "http://thaw.example.com:8700/web/a-f");
+  addresses.host_of = [](const std::string& label, const model::WorkspaceId&) {
+    return label == "a-f" ? std::string("127.64.0.1") : std::string();
+  };
+  CHECK(web_url(addresses, spec, "a-f") == "http://127.64.0.1:8700");
+  CHECK(web_url(addresses, spec, "a-g") == "http://thaw.example.com:8700/web/a-g");
+  addresses.domain = "localhost";
+  CHECK(web_url(addresses, spec, "a-f") == "http://a-f.localhost:8700");
+  addresses = {.scheme = "https", .authority = "x", .domain = "fn.example.com"};
+  CHECK(web_url(addresses, spec, "a-f") == "https://a-f.fn.example.com");
+}
+
 TEST_CASE("no label of one workspace is another's") {
   pb::WebhookConfig config;
   config.set_type(pb::WEBHOOK_TYPE_FUNCTION);
