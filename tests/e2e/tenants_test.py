@@ -349,6 +349,16 @@ class Reach(E2eTest):
         ])  # fmt: skip
         self.assertEqual([one[0] for one in made], ["PERMISSION_DENIED", "NOT_FOUND", "OK"])
 
+    def test_a_container_makes_no_function_that_has_more_than_itself(self):
+        definition = pb.Function(
+            function_name="f", image_id=self.names.image,
+            experimental_options={"thaw_reach": "workspace"},
+        )  # fmt: skip
+        request = pb.FunctionCreateRequest(app_id=self.names.app, function=definition)
+        asked = [("FunctionCreate", request.SerializeToString())]
+        for name, status in (("ask", "PERMISSION_DENIED"), ("ask_far", "OK")):
+            self.assertEqual(self.of(name).remote(asked)[0][0], status)
+
     def test_a_function_may_ask_for_all_of_its_workspace(self):
         ((status, _, reply),) = self.of("ask_far").remote([self.FAR])
         self.assertEqual(status, "OK")

@@ -189,6 +189,12 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
   if (!parsed) {
     co_return parsed.error();
   }
+  if (parsed->reach == model::Reach::workspace && !who.environment.empty()) {
+    co_return Error::permission_denied(
+        "function '" + definition.function_name() +
+        "' asks for all of the workspace, and this container acts in its own environment only: "
+        "deploy it from outside, or from a function that has as much");
+  }
   // `modal run` runs a function by hand, whatever its schedule: only a deployment promises one.
   if (!is_ephemeral(*app) &&
       (has_schedule(definition.schedule()) || has_schedule(request.function_data().schedule()))) {
