@@ -80,8 +80,8 @@ class NextStart(E2eTest):
         with self.assertRaisesRegex(Exception, "retry_policy.backoff_coefficient is inf"):
             server.rpc("FunctionCreate", pb.FunctionCreateRequest(
                 app_id=app.app_id, function=function))  # fmt: skip
-        settings = pb.AutoscalerSettings(max_containers=4294967295)
-        with self.assertRaisesRegex(Exception, "autoscaler_settings.max_containers is 4294967295"):
+        settings = pb.AutoscalerSettings(scaledown_window=4294967295)
+        with self.assertRaisesRegex(Exception, "scaledown_window is 4294967295"):
             server.rpc("FunctionUpdateSchedulingParams", pb.FunctionUpdateSchedulingParamsRequest(
                 function_id=square().hydrate().object_id, settings=settings))  # fmt: skip
 

@@ -100,6 +100,7 @@ Json spec_json(const model::FunctionSpec& f) {
           {"retry_max_ns", nanos(f.retry.max_delay)},
           {"retry_backoff", f.retry.backoff},
           {"network", static_cast<int>(f.network)},
+          {"reach", static_cast<int>(f.reach)},
           {"web", web},
           {"parameters", codec::base64_encode(f.parameters)},
           {"definition_bytes", f.definition.size()}};
@@ -159,6 +160,7 @@ model::FunctionSpec spec_from(const Json& json, const Function& function, std::s
   fields.read_duration("retry_max_ns", f.retry.max_delay);
   fields.read("retry_backoff", f.retry.backoff);
   fields.read_enum("network", f.network, model::NetworkAccess::blocked);
+  fields.read_enum("reach", f.reach, model::Reach::inputs);
   for (const Json& item : fields.items("web")) {
     f.web.push_back(web_from(item, fields));
   }

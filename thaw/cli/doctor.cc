@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <utility>
@@ -108,6 +109,17 @@ std::optional<Finding> set_aside(const RunningServer& server) {
                      "); the log says what they were"};
 }
 
+// What a start could not remove is tried again at each start.
+Finding left_overs(const RunningServer& server) {
+  const std::string folder = server.data + "/sandboxes/set-aside";
+  std::error_code error;
+  const auto count = std::distance(fs::directory_iterator(folder, error), fs::directory_iterator());
+  return check("left-overs of " + server.data, error || count == 0, "none",
+               std::to_string(count) + " in " + folder +
+                   " are being removed or cannot be (the server's log says why); look for mounts "
+                   "and immutable files, and remove them by hand");
+}
+
 std::vector<Finding> examine() {
   std::vector<Finding> findings;
   findings.push_back(
@@ -134,6 +146,7 @@ std::vector<Finding> examine() {
     if (auto lost = set_aside(server)) {
       findings.push_back(std::move(*lost));
     }
+    findings.push_back(left_overs(server));
   }
   return findings;
 }

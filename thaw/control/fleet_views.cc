@@ -23,6 +23,7 @@ std::string_view stop_reason_name(StopReason reason) {
   switch (reason) {
     case StopReason::none: return "";
     case StopReason::idle: return "idle";
+    case StopReason::made_room: return "made room for another function";
     case StopReason::replaced: return "replaced by a new version";
     case StopReason::app_stopped: return "app stopped";
     case StopReason::single_use: return "single use";
@@ -36,6 +37,11 @@ std::string_view stop_reason_name(StopReason reason) {
 std::size_t Fleet::running_count(const model::FunctionId& function) const {
   const auto found = pools_.find(function);
   return found == pools_.end() ? 0 : found->second->containers.size();
+}
+
+Duration Fleet::call_time_of(const model::FunctionId& function) const {
+  const auto found = pools_.find(function);
+  return found == pools_.end() ? Duration::zero() : found->second->call_time;
 }
 
 std::vector<ContainerView> Fleet::containers() const {

@@ -64,6 +64,18 @@ std::string BlobGate::download_url(const std::string& authority,
   return url(authority, "get", sha256_hex, "");
 }
 
+bool BlobGate::is_genuine(const net::HttpRequest& request) const {
+  const std::string_view path = request.path();
+  const std::string sha256_hex(
+      path.substr(std::min(path.size(), std::string_view("/blobs/").size())));
+  const std::string signature = codec::query_value(request.query(), "sig");
+  const std::string expected = signature_of(codec::query_value(request.query(), "op"), sha256_hex,
+                                            codec::query_value(request.query(), "size"),
+                                            codec::query_value(request.query(), "until"));
+  return is_sha256_hex(sha256_hex) && signature.size() == expected.size() &&
+         CRYPTO_memcmp(signature.data(), expected.data(), expected.size()) == 0;
+}
+
 async::Task<void> BlobGate::serve(net::HttpExchange& exchange) {
   const net::HttpRequest& request = exchange.request();
   const std::string_view path = request.path();
@@ -71,14 +83,10 @@ async::Task<void> BlobGate::serve(net::HttpExchange& exchange) {
       path.substr(std::min(path.size(), std::string_view("/blobs/").size())));
   const std::string operation = codec::query_value(request.query(), "op");
   const std::string expiry = codec::query_value(request.query(), "until");
-  const std::string signature = codec::query_value(request.query(), "sig");
   std::int64_t until = 0;
   std::from_chars(expiry.data(), expiry.data() + expiry.size(), until);
   const std::string size = codec::query_value(request.query(), "size");
-  const std::string expected = signature_of(operation, sha256_hex, size, expiry);
-  const bool genuine = signature.size() == expected.size() &&
-                       CRYPTO_memcmp(signature.data(), expected.data(), expected.size()) == 0;
-  if (!is_sha256_hex(sha256_hex) || !genuine) {
+  if (!is_genuine(request)) {
     co_return co_await exchange.answer(403, "text/plain", "the URL's signature is not valid\n");
   }
   if (until < unix_seconds()) {

@@ -32,6 +32,8 @@ class BlobGate {
                          std::uint64_t size) const;
   std::string download_url(const std::string& authority, const std::string& sha256_hex) const;
 
+  // Whether this server has signed the address.
+  bool is_genuine(const net::HttpRequest& request) const;
   // Serves /blobs/….
   async::Task<void> serve(net::HttpExchange& exchange);
 

@@ -15,7 +15,7 @@ struct ServeOptions {
   enum class Loss { refuse, accept } loss = Loss::refuse;
 };
 
-// Runs until SIGTERM or SIGINT; returns the exit code. Call before any thread exists.
+// Runs until SIGTERM or SIGINT; returns the exit code.
 int serve(const ServeOptions& options);
 
 }  // namespace thaw::main_program

@@ -23,9 +23,10 @@ class ModalDialect {
   async::Task<void> stop();
 
   void add_methods(net::GrpcTable& table);
-  net::HttpHandler web_handler();     // for /web/…
-  net::HttpHandler volume_handler();  // for /volumes/…, signed
-  // The handler of a request whose Host is <label>.<anything>, or nullptr.
+  net::HttpHandler web_handler();                         // for /web/…
+  net::HttpHandler volume_handler();                      // for /volumes/…, signed
+  bool is_signed(const net::HttpRequest& request) const;  // a /volumes/… address of this server's
+  // The handler of a request to a function's own host, or nullptr.
   const net::HttpHandler* handler_by_host(const net::HttpRequest& request);
 
  private:

@@ -74,7 +74,8 @@ Task<pb::MountGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
   if (request.deployment_name().starts_with(client_mount_prefix)) {
     // The client's own package is laid into containers by the runtime, for the version named here.
     const std::string version = request.deployment_name().substr(client_mount_prefix.size());
-    THAW_CO_TRY_VOID(co_await cx.parts.client_packages.ensure(version));
+    THAW_CO_TRY_VOID(co_await cx.parts.client_packages.ensure(who.workspace, version));
+    // all workspaces: what the server gives to everybody
     const auto known = cx.parts.catalog.named_mount(request.deployment_name());
     model::Mount mount;
     mount.id = known ? known->id : model::MountId(codec::random_id("mo"));
@@ -89,6 +90,7 @@ Task<pb::MountGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
     co_return reply;
   }
   if (request.object_creation_type() == pb::OBJECT_CREATION_TYPE_UNSPECIFIED) {
+    // all workspaces: what the server gives to everybody
     const auto known = cx.parts.catalog.named_mount(request.deployment_name());
     if (!known && request.deployment_name().starts_with(python_mount_prefix)) {
       co_return Error::unimplemented(
@@ -121,7 +123,7 @@ Task<pb::MountGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
   reply.set_mount_id(mount.id.str());
   reply.mutable_handle_metadata()->set_content_checksum_sha256_hex(mount.checksum);
   cx.unused_since.erase(mount.id.str());
-  if (!cx.parts.catalog.mounts.find(mount.id.str())) {
+  if (!scope_of(cx, who).mount(mount.id.str())) {
     THAW_CO_TRY_VOID(co_await cx.parts.catalog.mounts.put(std::move(mount)));
   }
   co_return reply;

@@ -15,7 +15,7 @@ namespace pb = ::modal::client;
 
 namespace {
 
-constexpr std::uint64_t most_containers = 100'000;
+constexpr std::uint64_t most_inputs = 100'000;  // of a container
 constexpr std::uint64_t longest_s = 366ull * 24 * 3600;
 constexpr std::uint64_t longest_window_s = 100'000;
 constexpr std::uint64_t longest_linger_ms = 24ull * 3600 * 1000;
@@ -94,10 +94,7 @@ Result<void> check_finite(const google::protobuf::Message& message) {
 Result<void> check_numbers(const pb::AutoscalerSettings& settings) {
   THAW_TRY_VOID(check_finite(settings, "autoscaler_settings."));
   return check(
-      {{"autoscaler_settings.min_containers", settings.min_containers(), most_containers},
-       {"autoscaler_settings.max_containers", settings.max_containers(), most_containers},
-       {"autoscaler_settings.buffer_containers", settings.buffer_containers(), most_containers},
-       {"autoscaler_settings.scaledown_window", settings.scaledown_window(), longest_window_s}});
+      {{"autoscaler_settings.scaledown_window", settings.scaledown_window(), longest_window_s}});
 }
 
 Result<void> check_numbers(const pb::Function& f) {
@@ -114,13 +111,10 @@ Result<void> check_numbers(const pb::Function& f) {
   }
   const auto& resources = f.resources();
   return check(
-      {{"warm_pool_size", f.warm_pool_size(), most_containers},
-       {"concurrency_limit", f.concurrency_limit(), most_containers},
-       {"_experimental_buffer_containers", f._experimental_buffer_containers(), most_containers},
-       {"task_idle_timeout_secs", f.task_idle_timeout_secs(), longest_window_s},
-       {"max_concurrent_inputs", f.max_concurrent_inputs(), most_containers},
-       {"target_concurrent_inputs", f.target_concurrent_inputs(), most_containers},
-       {"batch_max_size", f.batch_max_size(), most_containers},
+      {{"task_idle_timeout_secs", f.task_idle_timeout_secs(), longest_window_s},
+       {"max_concurrent_inputs", f.max_concurrent_inputs(), most_inputs},
+       {"target_concurrent_inputs", f.target_concurrent_inputs(), most_inputs},
+       {"batch_max_size", f.batch_max_size(), most_inputs},
        {"batch_linger_ms", f.batch_linger_ms(), longest_linger_ms},
        {"timeout_secs", f.timeout_secs(), longest_s},
        {"startup_timeout_secs", f.startup_timeout_secs(), longest_s},

@@ -2,6 +2,7 @@
 //
 // The numbers that a client gives a function: what is no number, or more than any machine has, is
 // refused by the name of its field before anything is kept of it.
+// Numbers of containers are scaling_limits.h's.
 #pragma once
 
 #include <google/protobuf/message.h>

@@ -22,6 +22,7 @@ struct Used {
 
 Used used_by_functions(const catalog::Catalog& catalog) {
   Used used;
+  // all workspaces: what is used anywhere
   for (const auto& [id, function] : catalog.functions.all()) {
     for (const auto& [version, spec] : function->versions) {
       used.versions.insert(version);
@@ -53,10 +54,12 @@ std::vector<std::string> long_unused(Context& cx, const Objects& all,
 // as long, it goes.
 std::vector<model::FunctionId> old_variants(Context& cx, Instant now) {
   std::vector<model::FunctionId> old;
+  // all workspaces: what nothing uses anywhere
   for (const auto& [id, function] : cx.parts.catalog.functions.all()) {
     if (function->base.empty()) {
       continue;
     }
+    // all workspaces: the base is the variant's own
     const auto base = cx.parts.catalog.functions.find(function->base.str());
     const queue::Demand demand = cx.parts.queue.demand(function->id);
     const bool is_used = (base && base->live_version == function->live_version) ||
@@ -72,10 +75,12 @@ std::vector<model::FunctionId> old_variants(Context& cx, Instant now) {
 }
 
 bool is_nameless(Context& cx, const std::string& stream) {
+  // all workspaces: a log's name is its app's or its image's, whoever has it
   if (stream.starts_with("ap-")) {
     return !cx.parts.catalog.apps.find(stream);
   }
   const model::ImageId image(stream);
+  // all workspaces: as above
   return !cx.parts.catalog.images.find(stream) && !cx.image_builds->find(image);
 }
 
@@ -89,6 +94,7 @@ Task<void> forget_unused(Context& cx) {
   const Instant now = monotonic_now();
   const Used used = used_by_functions(cx.parts.catalog);
   cx.fleet->forget_gone(used.versions);
+  // all workspaces: what nothing uses anywhere
   const auto images = long_unused(cx, cx.parts.catalog.images.all(), used.images, now);
   const auto mounts = long_unused(cx, cx.parts.catalog.mounts.all(), used.mounts, now);
   const std::vector<model::FunctionId> variants = old_variants(cx, now);
@@ -115,6 +121,7 @@ Task<void> forget_unused(Context& cx) {
   }
   std::erase_if(cx.unused_since, [&cx](const auto& entry) {
     const std::string& id = entry.first;
+    // all workspaces: what is gone anywhere
     return !cx.parts.catalog.images.find(id) && !cx.parts.catalog.mounts.find(id) &&
            !cx.parts.catalog.functions.find(id);
   });
