@@ -2,8 +2,11 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <condition_variable>
+#include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "thaw/async/blocking.h"
 #include "thaw/async/channel.h"
@@ -219,4 +222,92 @@ TEST_CASE("a task wakes when its descriptor can be read, and is cancelled while 
   CHECK(second == "readable");
   ::close(ends[0]);
   ::close(ends[1]);
+}
+
+namespace {
+
+// Work that ends when the test says so.
+struct Gate {
+  std::mutex mutex;
+  std::condition_variable changed;
+  int entered = 0;
+  bool open = false;
+
+  Result<void> pass() {
+    std::unique_lock held(mutex);
+    ++entered;
+    changed.notify_all();
+    changed.wait(held, [this] { return open; });
+    return ok();
+  }
+  void wait_for(int count) {
+    std::unique_lock held(mutex);
+    changed.wait(held, [&] { return entered >= count; });
+  }
+  void release() {
+    const std::lock_guard held(mutex);
+    open = true;
+    changed.notify_all();
+  }
+};
+
+Task<void> passes(Pool& pool, std::string share, Gate& gate) {
+  PoolShare at{pool, std::move(share)};
+  co_return co_await blocking(std::move(at), [&gate] { return gate.pass(); });
+}
+
+Task<int> counts(Pool& pool, std::string share) {
+  PoolShare at{pool, std::move(share)};
+  co_return co_await blocking(std::move(at), [] { return Result<int>(1); });
+}
+
+}  // namespace
+
+TEST_CASE("one share's work never holds all threads of a pool, whatever waits") {
+  Pool pool(6);
+  CHECK(pool.for_shares() == 4);
+  CHECK(pool.for_one_share() == 2);
+  Loop loop;
+  Gate gate;
+  TaskGroup tasks(loop);
+  for (int i = 0; i < 100; ++i) {
+    tasks.start("hold", passes(pool, "greedy", gate));
+  }
+  gate.wait_for(2);
+  CHECK(*loop.run_task(counts(pool, "other")) == 1);
+  for (int i = 0; i < 100; ++i) {
+    tasks.start("hold", passes(pool, "greedy too", gate));
+  }
+  gate.wait_for(4);
+  // All that shares may have is taken; the server's own work goes on.
+  CHECK(*loop.run_task(counts(pool, "")) == 1);
+  CHECK(gate.entered == 4);
+  gate.release();
+  CHECK(*loop.run_task(counts(pool, "third")) == 1);
+  CHECK(*loop.run_task(tasks.join(Instant::max())));
+  CHECK(gate.entered == 200);
+}
+
+TEST_CASE("shares take turns, however much one of them has waiting") {
+  Pool pool(1);
+  Loop loop;
+  Gate gate;
+  TaskGroup tasks(loop);
+  tasks.start("hold", passes(pool, "greedy", gate));
+  gate.wait_for(1);
+  std::vector<std::string> order;
+  const auto note = [](Pool& of, std::string share, std::vector<std::string>& out) -> Task<void> {
+    PoolShare at{of, share};
+    co_return co_await blocking(std::move(at), [share, &out]() -> Result<void> {
+      out.push_back(share);
+      return ok();
+    });
+  };
+  for (int i = 0; i < 3; ++i) {
+    tasks.start("wait", note(pool, "greedy", order));
+  }
+  tasks.start("wait", note(pool, "other", order));
+  gate.release();
+  CHECK(*loop.run_task(tasks.join(Instant::max())));
+  CHECK(order == std::vector<std::string>{"greedy", "other", "greedy", "greedy"});
 }

@@ -163,7 +163,11 @@ Result<void> Program::connect() {
   worker = std::make_unique<worker::Worker>(loop, pool, *spawner, *server, *logs, *templates,
                                             run_folder);
   mounts = std::make_unique<worker::MountLayers>(pool, *blobs, data + "/mounts");
-  volumes = std::make_unique<worker::Volumes>(loop, data + "/volumes");
+  volumes =
+      std::make_unique<worker::Volumes>(loop, data + "/volumes", [this](const model::VolumeId& id) {
+        const auto volume = catalog->volumes.find(id.str());
+        return volume ? volume->workspace.str() : std::string("of nobody");
+      });
   client_packages = std::make_unique<dialect::modal::ClientPackages>(
       pool, configuration.cache_folder + "/clients");
   modal = std::make_unique<dialect::modal::ModalDialect>(

@@ -75,8 +75,8 @@ Result<void> sync_file_system(const std::string& folder) {
 
 }  // namespace
 
-Volumes::Volumes(async::Loop& loop, std::string folder)
-    : folder_(std::move(folder)), tasks_(loop) {}
+Volumes::Volumes(async::Loop& loop, std::string folder, ShareOf share_of)
+    : folder_(std::move(folder)), share_of_(std::move(share_of)), tasks_(loop) {}
 
 Result<void> Volumes::start() {
   THAW_TRY_VOID(os::make_folders(folder_, 0700));

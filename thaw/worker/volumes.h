@@ -3,11 +3,13 @@
 // Volumes: the volumes of this machine, one host folder each. All containers that mount a volume
 // have the very same files, so a file that many of them map is in memory once; what one writes the
 // others see at once, and flush() is what makes it last (docs/decisions/0007). Calls that block
-// run on threads of its own, so that a long copy does not hold up the start of containers.
+// run on threads of its own, so that a long copy does not hold up the start of containers; whoever
+// owns a volume has a share of them (async/pool.h).
 // Loop thread only.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -17,13 +19,16 @@
 #include "thaw/async/task_group.h"
 #include "thaw/model/function.h"
 #include "thaw/sandbox/sandbox.h"
+#include "thaw/worker/byte_copy.h"
 #include "thaw/worker/volume_paths.h"
 
 namespace thaw::worker {
 
 class Volumes {
  public:
-  Volumes(async::Loop& loop, std::string folder);
+  // Whose share of the threads a volume's work takes; without it each volume has its own.
+  using ShareOf = std::function<std::string(const model::VolumeId&)>;
+  Volumes(async::Loop& loop, std::string folder, ShareOf share_of = {});
 
   // Makes the folder and removes, behind the start, what a killed server left half done.
   Result<void> start();
@@ -50,19 +55,42 @@ class Volumes {
       THAW_TRY(const VolumeFolder volume, open_volume(folder));
       return work(volume);
     };
-    co_return co_await async::blocking(pool_, std::move(inside));
+    co_return co_await async::blocking(share_of(id), std::move(inside));
   }
-  // The same without a volume.
+  // The same for a volume whose folder is not needed.
   template <class F, class R = std::invoke_result_t<F>>
-  async::Task<typename R::value_type> run_apart(F work) {
-    co_return co_await async::blocking(pool_, std::move(work));
+  async::Task<typename R::value_type> run_apart(model::VolumeId id, F work) {
+    co_return co_await async::blocking(share_of(id), std::move(work));
+  }
+  // Runs `step`, a Result<ByteCopy::Progress>(), again and again until it is done, with others'
+  // work between two steps. Ends before the next one if the task is cancelled, or if there would
+  // be no room for what a step may write.
+  template <class F>
+  async::Task<void> run_steps(model::VolumeId id, F step) {
+    while (true) {
+      THAW_CO_TRY_VOID(check_space(copy_step_bytes));
+      const Result<ByteCopy::Progress> done = co_await async::blocking(share_of(id), step);
+      if (!done) {
+        co_return done.error();
+      }
+      if (*done == ByteCopy::Progress::done) {
+        co_return ok();
+      }
+      if (co_await async::is_cancelled()) {
+        co_return Error::cancelled("the caller has gone");
+      }
+    }
   }
 
  private:
   std::string folder_of(const model::VolumeId& id) const { return folder_ + "/" + id.str(); }
+  async::PoolShare share_of(const model::VolumeId& id) {
+    return {pool_, share_of_ ? share_of_(id) : id.str()};
+  }
   static async::Task<void> sweep_loop(Volumes& self);
 
   std::string folder_;
+  ShareOf share_of_;
   async::Pool pool_{4};
   std::uint64_t syncs_begun_ = 0;
   std::uint64_t syncs_ended_ = 0;

@@ -48,7 +48,7 @@ bool is_genuine(Context& cx, const std::string& target) {
          CRYPTO_memcmp(given.data(), expected.data(), expected.size()) == 0;
 }
 
-Task<void> receive(Context& cx, net::HttpExchange& exchange,
+Task<void> receive(Context& cx, net::HttpExchange& exchange, model::VolumeId id,
                    std::shared_ptr<worker::BlockWriter> writer) {
   while (true) {
     std::string held;
@@ -62,7 +62,7 @@ Task<void> receive(Context& cx, net::HttpExchange& exchange,
       THAW_TRY_VOID(writer->append(held));
       return ended ? writer->finish() : ok();
     };
-    THAW_CO_TRY_VOID(co_await cx.parts.volumes.run_apart(std::move(work)));
+    THAW_CO_TRY_VOID(co_await cx.parts.volumes.run_apart(id, std::move(work)));
     if (ended) {
       co_return ok();
     }
@@ -94,7 +94,7 @@ Task<void> put(Context& cx, net::HttpExchange& exchange, model::VolumeId id) {
     co_return co_await exchange.answer(status_of(writer.error()), "text/plain",
                                        writer.error().to_string() + "\n");
   }
-  if (const Result<void> stored = co_await receive(cx, exchange, std::move(*writer)); !stored) {
+  if (const Result<void> stored = co_await receive(cx, exchange, id, std::move(*writer)); !stored) {
     co_return co_await exchange.answer(status_of(stored.error()), "text/plain",
                                        stored.error().to_string() + "\n");
   }
@@ -136,7 +136,7 @@ Task<void> get(Context& cx, net::HttpExchange& exchange, model::VolumeId id) {
       piece.resize(static_cast<std::size_t>(n));
       return piece;
     };
-    THAW_CO_TRY(std::string piece, co_await cx.parts.volumes.run_apart(std::move(read)));
+    THAW_CO_TRY(std::string piece, co_await cx.parts.volumes.run_apart(id, std::move(read)));
     sent += piece.size();
     THAW_CO_TRY_VOID(co_await exchange.write(std::move(piece)));
   }
