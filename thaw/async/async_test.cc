@@ -15,6 +15,7 @@
 #include "thaw/async/fd_ready.h"
 #include "thaw/async/loop.h"
 #include "thaw/async/task_group.h"
+#include "thaw/async/within.h"
 
 using namespace thaw;
 using namespace thaw::async;
@@ -310,4 +311,42 @@ TEST_CASE("shares take turns, however much one of them has waiting") {
   gate.release();
   CHECK(*loop.run_task(tasks.join(Instant::max())));
   CHECK(order == std::vector<std::string>{"greedy", "other", "greedy", "greedy"});
+}
+
+TEST_CASE("a wait that takes too long is ended, and one that does not gives its result") {
+  Loop loop;
+  Event event;
+  TaskGroup tasks(loop);
+  std::string seen;
+  const auto waits = [](Event& e, std::string& out) -> Task<bool> {
+    const auto result = co_await e.wait(Instant::max());
+    out = result ? "notified" : std::string(code_name(result.error().code()));
+    co_return result;
+  };
+  const auto late = loop.run_task(within(1ms, waits(event, seen)));
+  REQUIRE_FALSE(late);
+  CHECK(late.error().code() == Code::deadline_exceeded);
+  CHECK(seen == "cancelled");
+  tasks.start("notify", notifies(event));
+  CHECK(*loop.run_task(within(1h, waits(event, seen))));
+  // Whoever waits for it may be cancelled itself.
+  const auto outer = [](Event& e, std::string& out, std::string& outcome) -> Task<void> {
+    const auto inner = [](Event& of, std::string& word) -> Task<bool> {
+      const auto result = co_await of.wait(Instant::max());
+      word = result ? "notified" : std::string(code_name(result.error().code()));
+      co_return result;
+    };
+    const auto result = co_await within(1h, inner(e, out));
+    outcome = result ? "" : std::string(code_name(result.error().code()));
+    co_return ok();
+  };
+  std::string outcome;
+  tasks.start("outer", outer(event, seen, outcome));
+  const auto stop = [](TaskGroup& group) -> Task<void> {
+    THAW_CO_TRY_VOID(co_await yield());
+    co_return co_await group.stop();
+  };
+  CHECK(loop.run_task(stop(tasks)));
+  CHECK(seen == "cancelled");
+  CHECK(outcome == "cancelled");
 }

@@ -98,6 +98,7 @@ Json spec_json(const model::FunctionSpec& f) {
           {"memory_limit", f.resources.memory_limit_bytes},
           {"cpu", f.resources.cpu_millis},
           {"cpu_limit", f.resources.cpu_limit_millis},
+          {"disk", f.resources.disk_bytes},
           {"gpu", f.resources.gpu},
           {"scaling", scaling_json(f.scaling)},
           {"timeout_ns", nanos(f.timeout)},
@@ -136,6 +137,7 @@ model::FunctionSpec spec_from(const Json& json, const Function& function, std::s
   read(json, "memory_limit", f.resources.memory_limit_bytes);
   read(json, "cpu", f.resources.cpu_millis);
   read(json, "cpu_limit", f.resources.cpu_limit_millis);
+  read(json, "disk", f.resources.disk_bytes);
   read(json, "gpu", f.resources.gpu);
   read_scaling(json.value("scaling", Json::object()), f.scaling);
   read_duration(json, "timeout_ns", f.timeout);
@@ -325,6 +327,7 @@ StoredRecord to_record(const model::Mount& m) {
                             {"workspace", m.workspace},
                             {"name", m.name},
                             {"checksum", m.checksum},
+                            {"used_us", micros(m.used_at)},
                             {"files", files}}),
           {}};
 }
@@ -335,6 +338,7 @@ Result<model::Mount> from_record(const StoredRecord& record) {
     read(json, "workspace", m.workspace);
     read(json, "name", m.name);
     read(json, "checksum", m.checksum);
+    read_time(json, "used_us", m.used_at);
     for (const Json& item : json.value("files", Json::array())) {
       m.files.push_back({item.at(0).get<std::string>(), item.at(1).get<std::string>(),
                          item.at(2).get<std::uint32_t>()});

@@ -38,7 +38,17 @@ struct RunningInput {
   model::Level level = model::Level::warm;  // what the container was when it got the input
 };
 
-enum class StopReason { none, idle, replaced, app_stopped, single_use, timeout, user, shutdown };
+enum class StopReason {
+  none,
+  idle,
+  replaced,
+  app_stopped,
+  single_use,
+  timeout,
+  user,
+  shutdown,
+  limit
+};
 std::string_view stop_reason_name(StopReason reason);
 
 struct Container : std::enable_shared_from_this<Container> {
@@ -56,6 +66,8 @@ struct Container : std::enable_shared_from_this<Container> {
   std::size_t calls_served = 0;
   Instant idle_since{};
   StopReason stop_reason = StopReason::none;
+  bool volumes_are_full = false;        // when it was started: it cannot write to them
+  std::string ended_for;                // with StopReason::limit: which, as users are told
   Instant kill_at = Instant::max();     // when a stopping container is ended by force
   std::vector<model::InputId> cancels;  // to tell with the next heartbeat
   std::string failure;                  // payload it reported for its own start

@@ -8,8 +8,11 @@
 #include <string>
 
 #include "thaw/base/result.h"
+#include "thaw/control/disk_watch.h"
 #include "thaw/control/fleet.h"
+#include "thaw/control/storage_loop.h"
 #include "thaw/snapshot/snapshot_store.h"
+#include "thaw/store/disk_shares.h"
 #include "thaw/worker/templates.h"
 
 namespace thaw::main_program {
@@ -23,6 +26,10 @@ struct Configuration {
   bool restores = true;                                // [cold_start] restored
   std::string snapshots_folder;                        // [cold_start] snapshots; empty: in DATA
   snapshot::SnapshotLimits snapshots;                  // [cold_start] snapshots_gb, …
+  store::DiskLimits disk;                              // [limits] workspace_disk_gb, …
+  control::DiskWatchOptions disk_watch;                // [limits] container_disk_gb, …
+  control::StorageOptions storage;                     // [storage] sweep_every_s, …
+  int keep_unused_s = 600;                             // [storage] keep_unused_s
   int ephemeral_volume_s = 900;                        // [volumes] ephemeral_timeout_s
   int drain_s = 10;                                    // [server] drain_s
 };

@@ -20,10 +20,13 @@
 #include "thaw/cli/running_servers.h"
 #include "thaw/codec/ids.h"
 #include "thaw/codec/json.h"
+#include "thaw/control/disk_watch.h"
 #include "thaw/control/fleet.h"
+#include "thaw/control/storage_loop.h"
 #include "thaw/dialect/console/console.h"
 #include "thaw/dialect/modal/client_packages.h"
 #include "thaw/dialect/modal/modal_dialect.h"
+#include "thaw/dialect/modal/mounts.h"
 #include "thaw/dialect/modal/secrets.h"
 #include "thaw/gateway/http_router.h"
 #include "thaw/main/configuration.h"
@@ -87,6 +90,7 @@ struct Program {
   std::unique_ptr<sandbox::Spawner> spawner;
   std::unique_ptr<store::Database> database;
   std::unique_ptr<store::Database> log_database;
+  std::optional<store::DiskShares> disk;
   std::unique_ptr<store::BlobStore> blobs;
   std::optional<store::SecretBox> box;
   std::unique_ptr<catalog::Catalog> catalog;
@@ -109,11 +113,14 @@ struct Program {
   std::unique_ptr<control::Measurements> measurements;
   std::unique_ptr<snapshot::SnapshotStore> snapshots;  // null: level restored is off
   std::unique_ptr<control::Fleet> fleet;
+  std::unique_ptr<control::StorageLoop> storage;
+  std::unique_ptr<control::DiskWatch> disk_watch;
   std::unique_ptr<dialect::console::Console> console;
   std::string authority;
 
   Result<void> open_stores();
   Result<void> connect();
+  std::string owner_of_log(const std::string& stream) const;
   Task<void> first_start();
   Task<codec::Json> environment_token();
   Task<std::map<std::string, std::string>> client_environment();
@@ -129,6 +136,9 @@ Result<void> Program::open_stores() {
   for (auto& migration : queue::migrations()) {
     options.migrations.push_back(std::move(migration));
   }
+  for (auto& migration : store::blob_migrations()) {
+    options.migrations.push_back(std::move(migration));
+  }
   for (auto& migration : control::measurement_migrations()) {
     options.migrations.push_back(std::move(migration));
   }
@@ -138,14 +148,27 @@ Result<void> Program::open_stores() {
   log_options.migrations = logs::migrations();
   log_options.sync = store::DatabaseOptions::Sync::normal;
   THAW_TRY(log_database, store::Database::open(loop, std::move(log_options)));
-  THAW_TRY(blobs, store::BlobStore::open(pool, data + "/blobs"));
   THAW_TRY(auto key, store::SecretBox::open(data + "/secret.key"));
   box.emplace(std::move(key));
   THAW_TRY(catalog, catalog::Catalog::open(*database));
+  disk.emplace(data, configuration.disk);
+  store::BlobOptions blob_options;
+  blob_options.folder = data + "/blobs";
+  blob_options.keep_unused = std::chrono::seconds(configuration.keep_unused_s);
+  blob_options.first_owner = catalog->default_workspace().str();
+  THAW_TRY(blobs, store::BlobStore::open(pool, *database, *disk, blob_options));
   THAW_TRY(queue, queue::CallQueue::open(loop, *database, {}));
   THAW_TRY(measurements, control::Measurements::open(database.get()));
   THAW_TRY(logs, logs::LogHub::open(loop, *log_database, {}));
   return ok();
+}
+
+std::string Program::owner_of_log(const std::string& stream) const {
+  if (const auto app = catalog->apps.find(stream)) {
+    return app->workspace.str();
+  }
+  const auto image = catalog->images.find(stream);
+  return image ? image->workspace.str() : modal->builder_of(model::ImageId(stream)).str();
 }
 
 Result<void> Program::connect() {
@@ -163,16 +186,16 @@ Result<void> Program::connect() {
   worker = std::make_unique<worker::Worker>(loop, pool, *spawner, *server, *logs, *templates,
                                             run_folder);
   mounts = std::make_unique<worker::MountLayers>(pool, *blobs, data + "/mounts");
-  volumes =
-      std::make_unique<worker::Volumes>(loop, data + "/volumes", [this](const model::VolumeId& id) {
+  volumes = std::make_unique<worker::Volumes>(
+      loop, data + "/volumes", *disk, [this](const model::VolumeId& id) {
         const auto volume = catalog->volumes.find(id.str());
         return volume ? volume->workspace.str() : std::string("of nobody");
       });
   client_packages = std::make_unique<dialect::modal::ClientPackages>(
       pool, configuration.cache_folder + "/clients");
   modal = std::make_unique<dialect::modal::ModalDialect>(
-      dialect::modal::Parts{loop, pool, *catalog, *queue, *logs, *blobs, *box, *images, *access,
-                            *blob_gate, *http, *client_packages, *volumes});
+      dialect::modal::Parts{loop, pool, *catalog, *queue, *logs, *blobs, *disk, *box, *images,
+                            *access, *blob_gate, *http, *client_packages, *volumes});
   if (const std::string criu = criu_of(configuration); !criu.empty()) {
     const std::string folder = configuration.snapshots_folder.empty()
                                    ? data + "/snapshots"
@@ -195,13 +218,26 @@ Result<void> Program::connect() {
       *measurements,
       snapshots.get()};
   fleet = std::make_unique<control::Fleet>(std::move(parts), configuration.fleet);
+  storage = std::make_unique<control::StorageLoop>(
+      control::StorageParts{loop, *catalog, *queue, *blobs, *mounts, *logs,
+                            [this](const std::string& stream) { return owner_of_log(stream); },
+                            [this] { return fleet->mounts_in_use(); },
+                            [this] { return modal->builders(); }, dialect::modal::find_blobs},
+      configuration.storage);
+  disk_watch = std::make_unique<control::DiskWatch>(
+      control::DiskWatchParts{loop, pool, *disk, *volumes, [this] { return fleet->disk_users(); },
+                              [this](const model::ContainerId& id, const std::string& why) {
+                                fleet->end_for(id, why);
+                              }},
+      configuration.disk_watch);
   access->workspace_of_container =
       [this](const model::ContainerId& id) -> Result<model::WorkspaceId> {
     THAW_TRY(const auto spec, fleet->spec_of(id));
     return spec->workspace;
   };
-  console = std::make_unique<dialect::console::Console>(dialect::console::Parts{
-      *catalog, *queue, *logs, *fleet, *access, *server, [this] { return client_environment(); }});
+  console = std::make_unique<dialect::console::Console>(
+      dialect::console::Parts{*catalog, *queue, *logs, *fleet, *access, *server, *disk, *storage,
+                              *disk_watch, [this] { return client_environment(); }});
   modal->add_methods(table);
   router.add("/blobs", [this](net::HttpExchange& e) { return blob_gate->serve(e); });
   router.add("/volumes", modal->volume_handler());
@@ -293,6 +329,8 @@ Task<void> Program::begin(Address listen) {
   THAW_CO_TRY_VOID(volumes->start());
   modal->start(*fleet, std::move(settings));
   fleet->start();
+  storage->start();
+  disk_watch->start();
   THAW_CO_TRY_VOID(server->listen_unix(data + "/admin.sock", "admin"));
   cli::RunningServer self;
   self.pid = ::getpid();
@@ -316,6 +354,8 @@ Task<void> Program::end() {
     }
   };
   told("containers", co_await fleet->shut_down(monotonic_now() + grace));
+  told("disk watch", co_await disk_watch->stop());
+  told("storage", co_await storage->stop());
   told("templates", co_await templates->shut_down());
   told("connections", co_await server->drain(monotonic_now() + 2s));
   told("dialect", co_await modal->stop());

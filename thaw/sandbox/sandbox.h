@@ -131,6 +131,8 @@ class Sandbox {
   // many bytes the tree got smaller.
   virtual async::Task<std::uint64_t> reclaim() = 0;
   virtual std::uint64_t memory_bytes() const = 0;  // of the cgroup, now
+  // The host folder that holds what it wrote into its root; empty if nobody knows.
+  virtual std::string root_writes() const { return {}; }
   // Kills what is left, unmounts, removes cgroup, veth and private folders.
   virtual async::Task<void> remove() = 0;
 };

@@ -19,6 +19,7 @@
 #include "thaw/async/task_group.h"
 #include "thaw/model/function.h"
 #include "thaw/sandbox/sandbox.h"
+#include "thaw/store/disk_shares.h"
 #include "thaw/worker/byte_copy.h"
 #include "thaw/worker/volume_paths.h"
 
@@ -26,9 +27,9 @@ namespace thaw::worker {
 
 class Volumes {
  public:
-  // Whose share of the threads a volume's work takes; without it each volume has its own.
-  using ShareOf = std::function<std::string(const model::VolumeId&)>;
-  Volumes(async::Loop& loop, std::string folder, ShareOf share_of = {});
+  // Whose share of the threads and of the disk a volume takes; without it each has its own.
+  using OwnerOf = std::function<std::string(const model::VolumeId&)>;
+  Volumes(async::Loop& loop, std::string folder, store::DiskShares& disk, OwnerOf owner_of = {});
 
   // Makes the folder and removes, behind the start, what a killed server left half done.
   Result<void> start();
@@ -38,15 +39,20 @@ class Volumes {
   // Removes the volume with all its files; one that is not there is fine. Containers that have it
   // mounted see an empty folder.
   async::Task<void> erase(model::VolumeId id);
-  // What a container gets for its mounts, outer paths first.
+  // What a container gets for its mounts, outer paths first. All of them are read-only while their
+  // owner, or the disk, has no room: what is there can still be read and removed.
   async::Task<std::vector<sandbox::BindMount>> binds(std::vector<model::VolumeMount> mounts);
   // The files on the host.
   std::string files_of(const model::VolumeId& id) const { return folder_of(id) + "/files"; }
   // Returns when all that was written to any volume before the call is on disk. Calls at one time
   // share one sync.
   async::Task<void> flush();
-  // resource_exhausted, saying what is there, if so much more would not leave room to work.
-  Result<void> check_space(std::uint64_t bytes) const;
+  // resource_exhausted, saying what is there, if its owner is not to write so much more.
+  Result<void> check_space(const model::VolumeId& id, std::uint64_t bytes) const {
+    return disk_.check(owner_of(id), bytes);
+  }
+  // Looks how much disk each owner's volumes take, uploads that are not finished included.
+  async::Task<void> measure();
 
   // Runs `work`, a Result<T>(const VolumeFolder&), on a thread of the volumes' own.
   template <class F, class R = std::invoke_result_t<F, const VolumeFolder&>>
@@ -68,7 +74,7 @@ class Volumes {
   template <class F>
   async::Task<void> run_steps(model::VolumeId id, F step) {
     while (true) {
-      THAW_CO_TRY_VOID(check_space(copy_step_bytes));
+      THAW_CO_TRY_VOID(check_space(id, copy_step_bytes));
       const Result<ByteCopy::Progress> done = co_await async::blocking(share_of(id), step);
       if (!done) {
         co_return done.error();
@@ -84,13 +90,15 @@ class Volumes {
 
  private:
   std::string folder_of(const model::VolumeId& id) const { return folder_ + "/" + id.str(); }
-  async::PoolShare share_of(const model::VolumeId& id) {
-    return {pool_, share_of_ ? share_of_(id) : id.str()};
+  std::string owner_of(const model::VolumeId& id) const {
+    return owner_of_ ? owner_of_(id) : id.str();
   }
+  async::PoolShare share_of(const model::VolumeId& id) { return {pool_, owner_of(id)}; }
   static async::Task<void> sweep_loop(Volumes& self);
 
   std::string folder_;
-  ShareOf share_of_;
+  store::DiskShares& disk_;
+  OwnerOf owner_of_;
   async::Pool pool_{4};
   std::uint64_t syncs_begun_ = 0;
   std::uint64_t syncs_ended_ = 0;

@@ -377,7 +377,8 @@ TEST_CASE("removal takes files, and folders only when told; never the root") {
 TEST_CASE("a volume is made, mounted by parts, and gone with its files") {
   store::TempFolder temporary;
   async::Loop loop;
-  Volumes volumes(loop, temporary / "volumes");
+  store::DiskShares disk(temporary.path(), {.bytes_per_owner = 1u << 30, .reserve_bytes = 0});
+  Volumes volumes(loop, temporary / "volumes", disk);
   REQUIRE(volumes.start());
   const model::VolumeId id("vo-1");
   REQUIRE(loop.run_task(volumes.create(id)));
@@ -398,7 +399,33 @@ TEST_CASE("a volume is made, mounted by parts, and gone with its files") {
   REQUIRE(loop.run_task(volumes.erase(id)));
   const auto after = loop.run_task(volumes.binds(mounts));
   CHECK(after.error().code() == Code::not_found);
-  CHECK(volumes.check_space(0));
-  CHECK(volumes.check_space(std::uint64_t{1} << 60).error().code() == Code::resource_exhausted);
+  CHECK(volumes.check_space(id, 0));
+  CHECK(volumes.check_space(id, std::uint64_t{1} << 60).error().code() == Code::resource_exhausted);
+  REQUIRE(loop.run_task(volumes.stop()));
+}
+
+TEST_CASE("a volume past its owner's quota is read-only until it holds less") {
+  store::TempFolder temporary;
+  async::Loop loop;
+  store::DiskShares disk(temporary.path(), {.bytes_per_owner = 1u << 20, .reserve_bytes = 0});
+  Volumes volumes(loop, temporary / "volumes", disk,
+                  [](const model::VolumeId&) { return std::string("ac-ann"); });
+  REQUIRE(volumes.start());
+  const model::VolumeId id("vo-1");
+  REQUIRE(loop.run_task(volumes.create(id)));
+  using Access = sandbox::BindMount::Access;
+  const std::vector<model::VolumeMount> mounts = {
+      {id, "/data", model::VolumeMount::Access::read_write, ""}};
+  std::ofstream(volumes.files_of(id) + "/file") << std::string(2 << 20, 'x');
+  REQUIRE(loop.run_task(volumes.measure()));
+  CHECK(disk.used("ac-ann", store::DiskShares::Kind::volumes) >= 2u << 20);
+  CHECK((*loop.run_task(volumes.binds(mounts)))[0].access == Access::read_only);
+  CHECK(volumes.check_space(id, 1).error().message().find("workspace_disk_gb") !=
+        std::string::npos);
+  const auto step = [] { return Result<ByteCopy::Progress>(ByteCopy::Progress::done); };
+  CHECK(loop.run_task(volumes.run_steps(id, step)).error().code() == Code::resource_exhausted);
+  fs::remove(volumes.files_of(id) + "/file");
+  REQUIRE(loop.run_task(volumes.measure()));
+  CHECK((*loop.run_task(volumes.binds(mounts)))[0].access == Access::read_write);
   REQUIRE(loop.run_task(volumes.stop()));
 }

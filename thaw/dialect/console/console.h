@@ -9,11 +9,15 @@
 #include <string>
 
 #include "thaw/catalog/catalog.h"
+#include "thaw/codec/prometheus.h"
+#include "thaw/control/disk_watch.h"
 #include "thaw/control/fleet.h"
+#include "thaw/control/storage_loop.h"
 #include "thaw/gateway/access.h"
 #include "thaw/logs/log_hub.h"
 #include "thaw/net/server.h"
 #include "thaw/queue/call_queue.h"
+#include "thaw/store/disk_shares.h"
 
 namespace thaw::dialect::console {
 
@@ -24,6 +28,9 @@ struct Parts {
   control::Fleet& fleet;
   gateway::Access& access;
   net::Server& server;
+  const store::DiskShares& disk;
+  const control::StorageLoop& storage;
+  const control::DiskWatch& disk_watch;
   // Shell variables for the clients that this server speaks to, with a token that is good now.
   std::function<async::Task<std::map<std::string, std::string>>()> client_environment;
 };
@@ -38,6 +45,7 @@ class Console {
   async::Task<void> serve_metrics(net::HttpExchange& exchange);   // /metrics
 
  private:
+  void add_storage(codec::PrometheusText& text) const;
   async::Task<std::string> answer_for(net::HttpExchange& exchange);
   async::Task<std::string> logs(net::HttpExchange& exchange);
   async::Task<std::string> call(net::HttpExchange& exchange, std::string id);

@@ -152,6 +152,8 @@ Result<catalog::Function> published(Context& cx, const std::string& id, std::str
                                       definition + "'");
   }
   record.live_version = definition;
+  // Containers that run on another one hold it; nothing starts it any more.
+  std::erase_if(record.versions, [&](const auto& entry) { return entry.first != definition; });
   return record;
 }
 

@@ -16,13 +16,13 @@ namespace {
 
 constexpr Duration stream_hold = 55s;
 
-Task<std::string> bytes_of(Context& cx, pb::DataChunk chunk) {
+Task<std::string> bytes_of(Context& cx, model::WorkspaceId owner, pb::DataChunk chunk) {
   if (chunk.data_oneof_case() != pb::DataChunk::kDataBlobId) {
     co_return std::move(*chunk.mutable_data());
   }
   constexpr std::size_t prefix = 3;  // "bl-"
   std::string sha = chunk.data_blob_id().substr(std::min(prefix, chunk.data_blob_id().size()));
-  co_return co_await cx.parts.blobs.get(std::move(sha));
+  co_return co_await cx.parts.blobs.get(owner.str(), std::move(sha));
 }
 
 // The caller follows the items of a generator.
@@ -88,6 +88,7 @@ Task<void> data_in(Context& cx, net::GrpcCall& call, pb::FunctionCallGetDataRequ
 
 Task<Empty> put_data_out(Context& cx, net::GrpcCall& call, pb::FunctionCallPutDataRequest request) {
   THAW_CO_TRY(const model::ContainerId container, container_of(cx, call));
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   const model::CallId id(request.function_call_id());
   const auto found = cx.web_requests.find(id);
   if (found == cx.web_requests.end()) {
@@ -109,7 +110,7 @@ Task<Empty> put_data_out(Context& cx, net::GrpcCall& call, pb::FunctionCallPutDa
       continue;  // this RPC was repeated
     }
     web->last_out = chunk.index();
-    THAW_CO_TRY(const std::string bytes, co_await bytes_of(cx, std::move(chunk)));
+    THAW_CO_TRY(const std::string bytes, co_await bytes_of(cx, who.workspace, std::move(chunk)));
     pb::Asgi event;
     if (!event.ParseFromString(bytes)) {
       co_return Error::invalid_argument("a web event is not valid");

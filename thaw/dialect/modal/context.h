@@ -48,6 +48,7 @@ struct Parts {
   queue::CallQueue& queue;
   logs::LogHub& logs;
   store::BlobStore& blobs;
+  store::DiskShares& disk;
   const store::SecretBox& secrets;
   image::Builder& images;
   gateway::Access& access;

@@ -9,6 +9,7 @@
 #include "thaw/codec/ids.h"
 #include "thaw/dialect/modal/apps.h"
 #include "thaw/dialect/modal/definition.h"
+#include "thaw/dialect/modal/mounts.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/services.h"
 #include "thaw/dialect/modal/volumes.h"
@@ -129,10 +130,7 @@ Result<void> check_references(Context& cx, const gateway::Identity& who,
     return Error::not_found("image '" + spec.image.str() + "' does not exist");
   }
   for (const auto& id : spec.mounts) {
-    const auto mount = cx.parts.catalog.mounts.find(id.str());
-    if (!mount || (mount->workspace != who.workspace && mount->name.empty())) {
-      return Error::not_found("mount '" + id.str() + "' does not exist");
-    }
+    THAW_TRY([[maybe_unused]] const auto mount, find_mount(cx, who, id.str()));
   }
   for (const auto& id : spec.secrets) {
     const auto secret = cx.parts.catalog.secrets.find(id.str());

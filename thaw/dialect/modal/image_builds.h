@@ -9,6 +9,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "thaw/async/event.h"
@@ -25,6 +26,7 @@ class ImageBuilds {
   enum class State { running, done, failed };
   struct Build {
     State state = State::running;
+    model::WorkspaceId workspace;  // whose image it is
     std::string failure;
     async::Event changed;
   };
@@ -34,6 +36,8 @@ class ImageBuilds {
   std::shared_ptr<Build> find(const model::ImageId& id) const;
   // resource_exhausted: too many run.
   Result<void> start(model::Image image, image::Recipe recipe);
+  // Whose builds are running.
+  std::set<model::WorkspaceId> builders() const;
   async::Task<void> stop() { return tasks_.stop(); }
 
  private:

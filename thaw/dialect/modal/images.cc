@@ -6,6 +6,7 @@
 #include "thaw/base/log.h"
 #include "thaw/codec/utf8.h"
 #include "thaw/dialect/modal/image_builds.h"
+#include "thaw/dialect/modal/mounts.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/secrets.h"
 #include "thaw/dialect/modal/services.h"
@@ -18,6 +19,10 @@ namespace {
 
 constexpr std::size_t most_running = 16;
 constexpr std::size_t most_ended = 200;
+constexpr std::size_t most_dockerfile_bytes = 1u << 20;
+constexpr std::size_t most_looks = 5'000'000;
+// A COPY may come behind steps that take hours.
+constexpr Duration longest_build = 6h;
 
 }  // namespace
 
@@ -28,6 +33,16 @@ std::shared_ptr<ImageBuilds::Build> ImageBuilds::find(const model::ImageId& id) 
   return found == builds_.end() ? nullptr : found->second;
 }
 
+std::set<model::WorkspaceId> ImageBuilds::builders() const {
+  std::set<model::WorkspaceId> found;
+  for (const auto& [id, build] : builds_) {
+    if (build->state == State::running) {
+      found.insert(build->workspace);
+    }
+  }
+  return found;
+}
+
 Result<void> ImageBuilds::start(model::Image image, image::Recipe recipe) {
   if (running_ >= most_running) {
     return Error::resource_exhausted(std::to_string(running_) +
@@ -35,6 +50,7 @@ Result<void> ImageBuilds::start(model::Image image, image::Recipe recipe) {
   }
   ++running_;
   auto build = std::make_shared<Build>();
+  build->workspace = image.workspace;
   builds_[image.id] = build;
   tasks_.start("image build", run(*this, build, std::move(image), std::move(recipe)));
   return ok();
@@ -96,6 +112,27 @@ void fill_context(const model::Mount& mount, image::Recipe& recipe) {
   }
 }
 
+// A plan is made on the loop, and takes a look at all files of the context for each COPY.
+Result<void> check_size(const image::Recipe& recipe) {
+  std::size_t bytes = 0;
+  for (const std::string& line : recipe.dockerfile) {
+    bytes += line.size();
+  }
+  if (bytes > most_dockerfile_bytes) {
+    return Error::invalid_argument("the commands of an image have at most " +
+                                   std::to_string(most_dockerfile_bytes >> 10) + " KiB, not " +
+                                   std::to_string(bytes >> 10) +
+                                   "; put what is long into a file and add that");
+  }
+  if (recipe.dockerfile.size() * recipe.context.size() > most_looks) {
+    return Error::invalid_argument(
+        std::to_string(recipe.dockerfile.size()) + " commands over a context of " +
+        std::to_string(recipe.context.size()) +
+        " files are too many for one image; add fewer files, or build it in several images");
+  }
+  return ok();
+}
+
 Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
                                   const pb::ImageGetOrCreateRequest& request) {
   const pb::Image& image = request.image();
@@ -111,6 +148,7 @@ Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
     return Error::unimplemented("private registries are not served by this version of Thaw");
   }
   image::Recipe recipe;
+  recipe.workspace = who.workspace.str();
   recipe.dockerfile.assign(image.dockerfile_commands().begin(), image.dockerfile_commands().end());
   for (const auto& base : image.base_images()) {
     const auto parent = cx.parts.catalog.images.find(base.image_id());
@@ -126,12 +164,10 @@ Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
     recipe.build_args[name] = value;
   }
   if (!image.context_mount_id().empty()) {
-    const auto mount = cx.parts.catalog.mounts.find(image.context_mount_id());
-    if (!mount) {
-      return Error::not_found("context mount '" + image.context_mount_id() + "' does not exist");
-    }
+    THAW_TRY(const auto mount, find_mount(cx, who, image.context_mount_id()));
     fill_context(*mount, recipe);
   }
+  THAW_TRY_VOID(check_size(recipe));
   for (const std::string& id : image.secret_ids()) {
     const auto secret = cx.parts.catalog.secrets.find(id);
     if (!secret || secret->workspace != who.workspace) {
@@ -196,6 +232,9 @@ Task<pb::ImageGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
     set_metadata(cx, image.id.str(), request.builder_version(), *reply.mutable_metadata());
     co_return reply;
   }
+  for (const auto& [path, file] : recipe.context) {
+    cx.parts.blobs.keep(recipe.workspace, file.sha256_hex, longest_build);
+  }
   THAW_CO_TRY_VOID(cx.image_builds->start(std::move(image), std::move(recipe)));
   co_return reply;
 }
@@ -211,11 +250,13 @@ pb::TaskLogs item_of(const logs::Line& line) {
 
 Task<void> join(Context& cx, net::GrpcCall& call, pb::ImageJoinStreamingRequest request,
                 net::Sink<pb::ImageJoinStreamingResponse> sink) {
-  THAW_CO_TRY([[maybe_unused]] const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   const model::ImageId id(request.image_id());
   const auto build = cx.image_builds->find(id);
   const auto image = cx.parts.catalog.images.find(id.str());
-  if (!build && !image) {
+  const bool is_own =
+      build ? build->workspace == who.workspace : image && image->workspace == who.workspace;
+  if (!is_own) {
     co_return Error::not_found("image '" + id.str() + "' does not exist");
   }
   const Instant until = poll_deadline(std::max(request.timeout(), 1.0f), 55s);

@@ -63,6 +63,15 @@ void ModalDialect::add_methods(net::GrpcTable& table) {
   table.unknown = not_served;
 }
 
+std::set<model::WorkspaceId> ModalDialect::builders() const {
+  return cx_->image_builds->builders();
+}
+
+model::WorkspaceId ModalDialect::builder_of(const model::ImageId& image) const {
+  const auto build = cx_->image_builds->find(image);
+  return build ? build->workspace : model::WorkspaceId();
+}
+
 net::HttpHandler ModalDialect::web_handler() {
   Context& cx = *cx_;
   return [&cx](net::HttpExchange& exchange) { return serve_web(cx, exchange); };

@@ -211,7 +211,7 @@ Task<pb::VolumePutFiles2Response> put_files(Context& cx, net::GrpcCall& call,
                request = std::move(request)] { return read_upload(cx, authority, id, request); };
   THAW_CO_TRY(Upload upload, co_await cx.parts.volumes.run_apart(volume->id, std::move(read)));
   // What cannot work is said before the bytes travel, and before they are put together.
-  THAW_CO_TRY_VOID(cx.parts.volumes.check_space(upload.all_bytes));
+  THAW_CO_TRY_VOID(cx.parts.volumes.check_space(volume->id, upload.all_bytes));
   auto files = std::make_shared<std::vector<UploadedFile>>(std::move(upload.files));
   THAW_CO_TRY_VOID(co_await check_targets(cx, volume->id, files, existing));
   if (upload.reply.missing_blocks_size() == 0) {
@@ -233,10 +233,11 @@ Task<Empty> put_files_v1(Context& cx, net::GrpcCall& call, pb::VolumePutFilesReq
   for (const auto& file : request.files()) {
     UploadedFile uploaded;
     THAW_CO_TRY(uploaded.path, worker::volume_path(file.filename()));
-    if (!cx.parts.blobs.contains(file.sha256_hex())) {
+    if (!cx.parts.blobs.contains(who.workspace.str(), file.sha256_hex())) {
       co_return Error::failed_precondition("file '" + file.filename() + "' was not uploaded");
     }
-    THAW_CO_TRY(uploaded.host_file, cx.parts.blobs.path(file.sha256_hex()));
+    cx.parts.blobs.keep(who.workspace.str(), file.sha256_hex(), 1h);
+    THAW_CO_TRY(uploaded.host_file, cx.parts.blobs.path(who.workspace.str(), file.sha256_hex()));
     uploaded.mode = file.has_mode() ? file.mode() : 0644;
     files->push_back(std::move(uploaded));
     if (files->size() % files_at_once == 0) {

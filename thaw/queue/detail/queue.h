@@ -76,6 +76,7 @@ class Queue final : public CallQueue {
   std::optional<CallId> call_of(const InputId& input) const override;
   std::vector<LeasedInput> leased_by(const ContainerId& container) const override;
   std::vector<FunctionId> functions_with_demand() const override;
+  async::Task<void> visit_references(FindReferences find, NoteReference note) override;
   async::Task<void> sweep() override;
 
  private:
