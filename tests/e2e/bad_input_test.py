@@ -61,8 +61,9 @@ class Callers(E2eTest):
 
     def test_what_is_not_served_is_named_and_not_passed_over(self):
         app = modal.App("e2e-not-served")
-        app.function(serialized=True, name="f", restrict_modal_access=True)(lambda: 1)
-        with self.assertRaisesRegex(Exception, "restrict_modal_access"):
+        buckets = {"/bucket": modal.CloudBucketMount("bucket")}
+        app.function(serialized=True, name="f", volumes=buckets)(lambda: 1)
+        with self.assertRaisesRegex(Exception, "cloud bucket mounts"):
             app.deploy()
 
     def test_wrong_arguments_are_the_functions_own_type_error(self):

@@ -47,10 +47,11 @@ class Caller:
     """A connection that has asked and waits."""
 
     def __init__(self, url):
-        self.socket = socket.create_connection(("127.0.0.1", server.port))
+        parts = urllib.parse.urlsplit(url)
+        self.socket = socket.create_connection((parts.hostname, parts.port))
         callers.append(self)
-        path = urllib.parse.urlparse(url).path
-        self.socket.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+        head = f"GET {parts.path or '/'} HTTP/1.1\r\nhost: {parts.netloc}\r\n\r\n"
+        self.socket.sendall(head.encode())
 
     def status(self, timeout):
         """None while there is no answer."""

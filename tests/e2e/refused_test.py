@@ -113,7 +113,8 @@ class Labels(E2eTest):
         modal_with("deploy", LONG, name=name)
         for function in ("first", "second"):
             url = modal.Function.from_name(name, function).get_web_url()
-            self.assertEqual(fetch(url[len(server.url) + 1 :]), function)
+            with urllib.request.urlopen(url, timeout=CALL_TIMEOUT) as answer:
+                self.assertEqual(json.loads(answer.read()), function)
 
 
 class Rpcs(E2eTest):

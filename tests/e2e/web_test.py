@@ -65,7 +65,9 @@ class Functions(E2eTest):
             wait_until(lambda: status_of("one_at_a_time") == "busy", CALL_TIMEOUT, "it runs")
             for _ in range(5):
                 with socket.create_connection((url.hostname, url.port)) as leaves:
-                    leaves.sendall(f"GET {url.path}?name=left HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                    target = f"{url.path or '/'}?name=left"
+                    head = f"GET {target} HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n"
+                    leaves.sendall(head.encode())
             self.assertEqual(first.result()["seen"], ["first"])
         self.assertEqual(fetch_json(url.geturl() + "?name=last")["seen"], ["first", "last"])
 

@@ -77,6 +77,16 @@ class TidyTest(unittest.TestCase):
         self.write("thaw/dialect/modal/app.cc", SPDX + '#include "thaw/dialect/lambda/event.h"\n')
         self.assert_error("dialect/modal (layer 8) includes dialect/lambda (layer 8)")
 
+    def test_a_dialect_looks_things_up_in_the_scope_of_who_asks(self):
+        raw = "auto app = cx.parts.catalog.apps.find(id);\n"
+        self.module("dialect/modal", "")
+        self.write("thaw/dialect/modal/x.cc", SPDX + raw)
+        self.assert_error("thaw/dialect/modal/x.cc:2: look it up through catalog::Scope")
+        self.write("thaw/dialect/modal/x.cc", SPDX + "// all workspaces: made above\n" + raw)
+        self.write("thaw/dialect/console/x.cc", SPDX + raw)
+        self.module("dialect/console", "")
+        self.assertEqual(self.errors(), "")
+
     def test_the_private_folder_of_a_module_is_private(self):
         self.write("thaw/queue/lease.h", HEADER + '#include "thaw/model/detail/call.h"\n')
         self.assert_error("private to model")

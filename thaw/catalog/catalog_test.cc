@@ -44,6 +44,7 @@ catalog::Function example_function() {
   spec->scaling.scaledown_window = 7s;
   spec->scaling.min_containers = 2;
   spec->timeout = 11s;
+  spec->reach = model::Reach::inputs;
   spec->retry.max_retries = 3;
   spec->web = {{"label", "method", model::WebEndpoint::Kind::server_port, 8000,
                 model::WebEndpoint::Callers::token_holders}};

@@ -108,6 +108,7 @@ Json spec_json(const model::FunctionSpec& f) {
           {"retry_max_ns", nanos(f.retry.max_delay)},
           {"retry_backoff", f.retry.backoff},
           {"network", static_cast<int>(f.network)},
+          {"reach", static_cast<int>(f.reach)},
           {"web", web},
           {"parameters", codec::base64_encode(f.parameters)},
           {"definition_bytes", f.definition.size()}};
@@ -147,6 +148,7 @@ model::FunctionSpec spec_from(const Json& json, const Function& function, std::s
   read_duration(json, "retry_max_ns", f.retry.max_delay);
   read(json, "retry_backoff", f.retry.backoff);
   read_enum(json, "network", f.network);
+  read_enum(json, "reach", f.reach);
   for (const Json& item : json.value("web", Json::array())) {
     model::WebEndpoint web;
     read(item, "label", web.label);

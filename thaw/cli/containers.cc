@@ -37,6 +37,7 @@ int show_containers(const Where& where) {
   std::vector<TableRow> rows;
   for (const auto& view : *views) {
     TableRow row = {view.value("container", ""),
+                    view.value("workspace", ""),
                     view.value("app", ""),
                     view.value("function", ""),
                     view.value("status", ""),
@@ -49,12 +50,12 @@ int show_containers(const Where& where) {
     row.insert(row.end(), cells.begin(), cells.end() - 2);
     rows.push_back(std::move(row));
   }
-  std::fputs(
-      aligned_table({"CONTAINER", "APP", "FUNCTION", "STATUS", "LEVEL", "AGE", "INPUTS", "CALLS",
-                     "MEMORY", "QUEUE", "SANDBOX", "INTERPRETER", "IMPORTS", "USER CODE"},
-                    rows)
-          .c_str(),
-      stdout);
+  std::fputs(aligned_table(
+                 {"CONTAINER", "WORKSPACE", "APP", "FUNCTION", "STATUS", "LEVEL", "AGE", "INPUTS",
+                  "CALLS", "MEMORY", "QUEUE", "SANDBOX", "INTERPRETER", "IMPORTS", "USER CODE"},
+                 rows)
+                 .c_str(),
+             stdout);
   return 0;
 }
 
@@ -75,14 +76,14 @@ int show_functions(const Where& where) {
       levels += (levels.empty() ? "" : " ") + level.get<std::string>();
     }
     const double ahead = view.value("ahead_in_s", 0.0);
-    rows.push_back({view.value("app", ""), view.value("function", ""),
+    rows.push_back({view.value("workspace", ""), view.value("app", ""), view.value("function", ""),
                     std::to_string(view.value("containers", 0)),
                     ms(view.value("idle_s", 0.0) * 1000), ms(view.value("window_s", 0.0) * 1000),
                     ms(ahead * 1000), view.value("because", ""), ms(view.value("start_ms", 0.0)),
                     ms(view.value("call_ms", 0.0)), levels});
   }
-  std::fputs(aligned_table({"APP", "FUNCTION", "CONTAINERS", "IDLE", "WINDOW", "AHEAD IN",
-                            "BECAUSE", "START", "CALL", "TRIES"},
+  std::fputs(aligned_table({"WORKSPACE", "APP", "FUNCTION", "CONTAINERS", "IDLE", "WINDOW",
+                            "AHEAD IN", "BECAUSE", "START", "CALL", "TRIES"},
                            rows)
                  .c_str(),
              stdout);
@@ -111,8 +112,8 @@ int show_starts(const Where& where, const std::string& app) {
   }
   std::vector<TableRow> rows;
   for (const auto& view : chosen) {
-    TableRow row = {view.value("container", ""), view.value("app", ""), view.value("function", ""),
-                    view.value("level_name", "")};
+    TableRow row = {view.value("container", ""), view.value("workspace", ""), view.value("app", ""),
+                    view.value("function", ""), view.value("level_name", "")};
     const TableRow cells = stage_cells(view);
     row.insert(row.end(), cells.begin(), cells.end());
     row.push_back(std::to_string(view.value("calls", 0)));
@@ -125,12 +126,12 @@ int show_starts(const Where& where, const std::string& app) {
     row.push_back(view.value("end", "").empty() ? view.value("status", "") : view.value("end", ""));
     rows.push_back(std::move(row));
   }
-  std::fputs(
-      aligned_table({"CONTAINER", "APP", "FUNCTION", "LEVEL", "QUEUE", "SANDBOX", "INTERPRETER",
-                     "IMPORTS", "USER CODE", "CALL", "TOTAL", "CALLS", "FELL FROM", "END"},
-                    rows)
-          .c_str(),
-      stdout);
+  std::fputs(aligned_table({"CONTAINER", "WORKSPACE", "APP", "FUNCTION", "LEVEL", "QUEUE",
+                            "SANDBOX", "INTERPRETER", "IMPORTS", "USER CODE", "CALL", "TOTAL",
+                            "CALLS", "FELL FROM", "END"},
+                           rows)
+                 .c_str(),
+             stdout);
   return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -89,6 +90,17 @@ Finding user_namespaces() {
                "off; switch them on with `sysctl user.max_user_namespaces=15000`");
 }
 
+// What a start could not remove is tried again at each start.
+Finding left_overs(const RunningServer& server) {
+  const std::string folder = server.data + "/sandboxes/set-aside";
+  std::error_code error;
+  const auto count = std::distance(fs::directory_iterator(folder, error), fs::directory_iterator());
+  return check("left-overs of " + server.data, error || count == 0, "none",
+               std::to_string(count) + " in " + folder +
+                   " are being removed or cannot be (the server's log says why); look for mounts "
+                   "and immutable files, and remove them by hand");
+}
+
 std::vector<Finding> examine() {
   std::vector<Finding> findings;
   findings.push_back(
@@ -111,6 +123,9 @@ std::vector<Finding> examine() {
        fs::exists("/dev/nvidia0") ? "/dev/nvidia0" : "none; see [gpu] when_missing"});
   const auto servers = running_servers();
   findings.push_back({"servers running", Finding::State::note, std::to_string(servers.size())});
+  for (const RunningServer& server : servers) {
+    findings.push_back(left_overs(server));
+  }
   return findings;
 }
 

@@ -26,6 +26,7 @@ int show_logs(const Where& where, const LogOptions& options) {
   const bool follow = options.follow == LogOptions::Follow::yes;
   while (true) {
     const std::string target = "/admin/logs?app=" + percent_encoded(app) +
+                               "&workspace=" + percent_encoded(options.workspace) +
                                "&after=" + std::to_string(after) + (follow ? "&follow=1" : "");
     const auto answer = ask_server(where, {"GET", target, ""});
     if (!answer) {

@@ -8,8 +8,8 @@
 
 namespace thaw::cli {
 
-int create_token(const Where& where, const std::string& name) {
-  const codec::Json request = {{"name", name}};
+int create_token(const Where& where, const std::string& name, const std::string& workspace) {
+  const codec::Json request = {{"name", name}, {"workspace", workspace}};
   const auto made = ask_server(where, {"POST", "/admin/tokens", codec::dump_json(request)});
   if (!made) {
     return fail(made.error());
@@ -18,8 +18,11 @@ int create_token(const Where& where, const std::string& name) {
     std::printf("%s\n", made->dump(2).c_str());
     return 0;
   }
-  std::printf("token   %s\nsecret  %s\nThe secret is shown this once; Thaw keeps only its hash.\n",
-              made->value("token", "").c_str(), made->value("secret", "").c_str());
+  std::printf(
+      "workspace  %s\ntoken      %s\nsecret     %s\nThe secret is shown this once; Thaw keeps only "
+      "its hash.\n",
+      made->value("workspace", "").c_str(), made->value("token", "").c_str(),
+      made->value("secret", "").c_str());
   return 0;
 }
 
@@ -38,9 +41,10 @@ int list_tokens(const Where& where) {
     char when[32] = "";
     std::tm parts{};
     std::strftime(when, sizeof when, "%F %T", ::localtime_r(&created, &parts));
-    rows.push_back({token.value("token", ""), token.value("name", ""), when});
+    rows.push_back(
+        {token.value("token", ""), token.value("name", ""), token.value("workspace", ""), when});
   }
-  std::fputs(aligned_table({"TOKEN", "NAME", "CREATED"}, rows).c_str(), stdout);
+  std::fputs(aligned_table({"TOKEN", "NAME", "WORKSPACE", "CREATED"}, rows).c_str(), stdout);
   return 0;
 }
 

@@ -17,7 +17,10 @@ struct Where {
 };
 
 int show_environment(const Where& where);
-int create_token(const Where& where, const std::string& name);
+// `workspace`: its name; empty: the default one
+int create_token(const Where& where, const std::string& name, const std::string& workspace);
+int create_workspace(const Where& where, const std::string& name);
+int list_workspaces(const Where& where);
 int list_tokens(const Where& where);
 int revoke_token(const Where& where, const std::string& token);
 int show_containers(const Where& where);  // thaw ps
@@ -25,7 +28,8 @@ int show_functions(const Where& where);   // thaw functions
 int show_call(const Where& where, const std::string& call);
 
 struct LogOptions {
-  std::string app;  // name or id; empty: the newest
+  std::string app;        // name or id; empty: the newest
+  std::string workspace;  // where a name is looked for; empty: in all
   enum class Follow { no, yes } follow = Follow::no;
 };
 int show_logs(const Where& where, const LogOptions& options);

@@ -2,7 +2,6 @@
 // Taking memory snapshots: a container in the background, stopped at its snapshot point and
 // written to disk. It belongs to no pool, gets no inputs, and nobody waits for it.
 #include <algorithm>
-#include <csignal>
 
 #include "thaw/base/log.h"
 #include "thaw/codec/ids.h"
@@ -161,7 +160,7 @@ async::Task<sandbox::Checkpoint> Fleet::write_snapshot(Fleet& fleet, ContainerPt
     if (!container->failure.empty()) {
       co_return Error::failed_precondition("its start failed");
     }
-    if (::kill(container->running->sandbox().pid(), 0) != 0) {
+    if (container->running->sandbox().has_ended()) {
       co_return Error::failed_precondition("its container ended before its snapshot point");
     }
     if (monotonic_now() > give_up || container->stopping()) {

@@ -73,16 +73,20 @@ BlobGate::Ticket BlobGate::ticket_of(const net::HttpRequest& request) {
           codec::query_value(request.query(), "until")};
 }
 
+bool BlobGate::is_genuine(const net::HttpRequest& request) const {
+  const Ticket ticket = ticket_of(request);
+  const std::string signature = codec::query_value(request.query(), "sig");
+  const std::string expected = signature_of(ticket);
+  return is_sha256_hex(ticket.sha256_hex) && signature.size() == expected.size() &&
+         CRYPTO_memcmp(signature.data(), expected.data(), expected.size()) == 0;
+}
+
 async::Task<void> BlobGate::serve(net::HttpExchange& exchange) {
   const net::HttpRequest& request = exchange.request();
   const Ticket ticket = ticket_of(request);
-  const std::string signature = codec::query_value(request.query(), "sig");
   std::int64_t until = 0;
   std::from_chars(ticket.until.data(), ticket.until.data() + ticket.until.size(), until);
-  const std::string expected = signature_of(ticket);
-  const bool genuine = signature.size() == expected.size() &&
-                       CRYPTO_memcmp(signature.data(), expected.data(), expected.size()) == 0;
-  if (!is_sha256_hex(ticket.sha256_hex) || !genuine) {
+  if (!is_genuine(request)) {
     co_return co_await exchange.answer(403, "text/plain", "the URL's signature is not valid\n");
   }
   if (until < unix_seconds()) {

@@ -34,6 +34,8 @@ class BlobGate {
   std::string download_url(const std::string& authority, const std::string& owner,
                            const std::string& sha256_hex) const;
 
+  // Whether this server has signed the address.
+  bool is_genuine(const net::HttpRequest& request) const;
   // Serves /blobs/….
   async::Task<void> serve(net::HttpExchange& exchange);
 

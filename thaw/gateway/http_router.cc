@@ -6,28 +6,48 @@
 namespace thaw::gateway {
 
 void HttpRouter::add(std::string prefix, net::HttpHandler handler) {
-  routes_.push_back({std::move(prefix), std::move(handler)});
+  add_signed(std::move(prefix), std::move(handler), nullptr);
+}
+
+void HttpRouter::add_signed(std::string prefix, net::HttpHandler handler, Check is_genuine) {
+  routes_.push_back({std::move(prefix), std::move(handler), std::move(is_genuine)});
   std::sort(routes_.begin(), routes_.end(),
             [](const Route& a, const Route& b) { return a.prefix.size() > b.prefix.size(); });
 }
 
-async::Task<void> HttpRouter::serve(net::HttpExchange& exchange) const {
-  if (by_host) {
-    if (const net::HttpHandler* handler = by_host(exchange.request())) {
-      co_return co_await (*handler)(exchange);
-    }
-  }
-  const std::string_view path = exchange.request().path();
+const HttpRouter::Route* HttpRouter::route_of(std::string_view path) const {
   for (const Route& route : routes_) {
     const bool matches = path.starts_with(route.prefix) &&
                          (path.size() == route.prefix.size() || route.prefix.ends_with('/') ||
                           path[route.prefix.size()] == '/');
     if (matches) {
-      co_return co_await route.handler(exchange);
+      return &route;
     }
+  }
+  return nullptr;
+}
+
+async::Task<void> HttpRouter::serve(net::HttpExchange& exchange) const {
+  const net::HttpRequest& request = exchange.request();
+  const Route* route = route_of(request.path());
+  const net::HttpHandler* function = by_host ? by_host(request) : nullptr;
+  const bool is_ours = function && route && route->is_genuine && route->is_genuine(request);
+  if (function && !is_ours) {
+    co_return co_await (*function)(exchange);
+  }
+  if (route) {
+    co_return co_await route->handler(exchange);
   }
   co_return co_await exchange.answer(404, "application/json",
                                      "{\"error\":\"nothing is served at this path\"}\n");
+}
+
+std::vector<std::string> HttpRouter::prefixes() const {
+  std::vector<std::string> all;
+  for (const Route& route : routes_) {
+    all.push_back(route.prefix);
+  }
+  return all;
 }
 
 }  // namespace thaw::gateway

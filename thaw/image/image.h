@@ -30,7 +30,8 @@ struct ImageConfig {
   std::string user;
   std::vector<std::string> entrypoint;
   std::vector<std::string> cmd;
-  std::vector<std::string> shell;  // default: /bin/sh -c
+  std::vector<std::string> shell;    // default: /bin/sh -c
+  std::vector<std::string> onbuild;  // instructions that an image FROM this one begins with
 };
 
 struct BuiltImage {
@@ -77,7 +78,7 @@ struct BuilderOptions {
       "no_proxy",       "NPM_CONFIG_REGISTRY"};
   bool inherit_package_settings = true;  // pip.conf, apt sources and certificates of the host
   sandbox::SandboxSpec::Network network = sandbox::SandboxSpec::Network::bridge;  // for RUN
-  sandbox::Limits step_limits = {.pids = 16'384};                                 // for RUN
+  sandbox::Limits step_limits = {.pids = 4'096};                                  // for RUN
   Duration step_timeout = 2h;                                                     // for each RUN
 };
 
@@ -92,7 +93,7 @@ class Builder {
   // a recipe that cannot be parsed.
   virtual Result<std::string> key_of(const Recipe& recipe) const = 0;
   // From the layer cache, if every layer is there.
-  virtual std::optional<BuildResult> find(const std::string& key) const = 0;
+  virtual Result<BuildResult> find(const std::string& key) const = 0;
   // Builds what is missing (two builds of one key share the work), telling every step and its
   // output to `log`. A failing step is failed_precondition with the step, its exit code and the
   // tail of its output. An unknown base is not_found and names what can be had.

@@ -161,6 +161,7 @@ class FakeSpawner : public sandbox::Spawner {
     }
     const model::ContainerId& id() const override { return id_; }
     int pid() const override { return 1; }
+    bool has_ended() const override { return false; }
     const std::string& address() const override { return id_.str(); }
     const sandbox::StartTimes& times() const override { return times_; }
     std::uint64_t memory_bytes() const override { return 0; }

@@ -19,11 +19,16 @@ using detail::LinePointer;
 
 namespace {
 
-constexpr std::size_t unwritten_per_stream = 4u << 20;
-constexpr std::size_t unwritten_in_all = 64u << 20;
+// With so much that is not on disk yet, writers wait; with three times as much, lines are dropped.
+constexpr std::size_t unwritten_per_stream = 2u << 20;
+constexpr std::size_t unwritten_in_all = 32u << 20;
+constexpr std::size_t dropped_from = 3;
+// Who has less than this never waits for others.
+constexpr std::size_t small_share = 64u << 10;
 constexpr std::size_t memory_per_stream = 4u << 20;
 constexpr std::size_t memory_in_all = 256u << 20;
 constexpr std::size_t batch_bytes = 4u << 20;
+constexpr std::size_t turn_bytes = 256u << 10;  // at least, of one stream
 constexpr std::size_t answer_bytes = 8u << 20;
 constexpr std::size_t answer_lines = 20'000;
 
@@ -53,6 +58,7 @@ class Hub final : public LogHub {
   Result<void> load();
 
   void append(const std::string& name, Line line) override;
+  async::Task<void> wait_for_room(std::string name, Duration patience) override;
   void end(const std::string& name) override;
   bool ended(const std::string& name) const override;
   async::Task<std::vector<Line>> follow(std::string name, std::uint64_t after, std::size_t max,
@@ -75,7 +81,12 @@ class Hub final : public LogHub {
   static async::Task<void> write_all(Hub& self, std::shared_ptr<bool> alive);
   static async::Task<void> trim_one(Hub& self, std::shared_ptr<bool> alive);
   void begin_writing();
+  bool has_room(const Stream& stream) const {
+    return stream.unwritten_bytes <= small_share ||
+           (stream.unwritten_bytes <= unwritten_per_stream && unwritten_bytes_ <= unwritten_in_all);
+  }
   static std::vector<Line> from_memory(const Stream& stream, std::uint64_t after, std::size_t max);
+  static void tell_gap(std::vector<Line>& lines, std::uint64_t after, std::size_t max);
 
   store::Database& database_;
   HubLimits limits_;
@@ -89,6 +100,8 @@ class Hub final : public LogHub {
   std::deque<Stream*> to_write_;
   std::deque<std::pair<std::int64_t, std::uint64_t>> to_trim_;  // stream, and what it may take
   bool writing_ = false;
+  std::uint64_t batches_ = 0;  // that were written
+  async::Event room_;
   async::TaskGroup tasks_;
 };
 
@@ -107,6 +120,7 @@ Hub::~Hub() {
   for (auto& [name, stream] : streams_) {
     stream->changed.notify_all();
   }
+  room_.notify_all();
 }
 
 Result<void> Hub::load() {
@@ -151,7 +165,9 @@ Stream& Hub::stream_of(const std::string& name) {
 void Hub::append(const std::string& name, Line line) {
   Stream& stream = stream_of(name);
   stream.ended = false;
-  if (stream.unwritten_bytes > unwritten_per_stream || unwritten_bytes_ > unwritten_in_all) {
+  const bool is_full = stream.unwritten_bytes > dropped_from * unwritten_per_stream ||
+                       unwritten_bytes_ > dropped_from * unwritten_in_all;
+  if (is_full && stream.unwritten_bytes > small_share) {
     ++stream.dropped_lines;
     stream.dropped_bytes += line.text.size();
     return;
@@ -169,6 +185,25 @@ void Hub::append(const std::string& name, Line line) {
   }
   line.text = first == 0 ? std::move(text) : text.substr(first);
   push(stream, std::move(line));
+}
+
+async::Task<void> Hub::wait_for_room(std::string name, Duration patience) {
+  const auto alive = alive_;
+  const Stream& stream = stream_of(name);
+  std::uint64_t seen = batches_;
+  Instant despair = monotonic_now() + patience;
+  while (!has_room(stream)) {
+    THAW_CO_TRY(const bool notified, co_await room_.wait(despair));
+    if (!*alive) {
+      co_return Error::cancelled("the logs are closed");
+    }
+    if (!notified && batches_ == seen) {
+      co_return ok();
+    }
+    seen = batches_;
+    despair = monotonic_now() + patience;
+  }
+  co_return ok();
 }
 
 void Hub::report_dropped(Stream& stream) {
@@ -213,7 +248,6 @@ void Hub::begin_writing() {
     tasks_.start("write logs", write_all(*this, alive_));
   }
 }
-
 std::vector<StreamUse> Hub::uses() const {
   std::vector<StreamUse> uses;
   uses.reserve(streams_.size());
@@ -251,10 +285,14 @@ async::Task<void> Hub::trim_one(Hub& self, std::shared_ptr<bool> alive) {
   co_return left ? Result<void>() : left.error();
 }
 
-// The streams take turns, each with at most `batch_bytes`: a loud one delays the others by little.
+// Every stream has one turn in a batch, with its part of what fits: a loud one delays the others by
+// little.
 Batch Hub::take_batch() {
   Batch batch;
   std::size_t bytes = 0;
+  std::vector<Stream*> again;
+  const std::size_t most =
+      std::max(turn_bytes, batch_bytes / std::max<std::size_t>(to_write_.size(), 1));
   while (!to_write_.empty() && bytes < batch_bytes) {
     Stream& stream = *to_write_.front();
     to_write_.pop_front();
@@ -268,19 +306,22 @@ Batch Hub::take_batch() {
       return number < line->number;
     };
     auto line = std::upper_bound(stream.tail.begin(), stream.tail.end(), stream.written, after);
-    for (; line != stream.tail.end() && bytes < batch_bytes; ++line) {
-      bytes += detail::cost(**line);
+    std::size_t turn = 0;
+    for (; line != stream.tail.end() && turn < most; ++line) {
+      turn += detail::cost(**line);
       part.stream.last_number = (*line)->number;
       part.lines.push_back(*line);
     }
+    bytes += turn;
     const bool all = part.stream.last_number == stream.last_number;
     part.stream.ended = stream.ended && all;
     if (!all) {
       stream.waits = true;
-      to_write_.push_back(&stream);
+      again.push_back(&stream);
     }
     batch.parts.push_back(std::move(part));
   }
+  to_write_.insert(to_write_.end(), again.begin(), again.end());
   return batch;
 }
 
@@ -298,6 +339,8 @@ void Hub::written(const Batch& batch) {
     stream.changed.notify_all();
   }
   trim_all();
+  ++batches_;
+  room_.notify_all();
 }
 
 async::Task<void> Hub::write_all(Hub& self, std::shared_ptr<bool> alive) {
@@ -388,6 +431,25 @@ std::vector<Line> Hub::from_memory(const Stream& stream, std::uint64_t after, st
   return lines;
 }
 
+// What is between `after` and the first of these is not kept any more: a line in its place says so.
+void Hub::tell_gap(std::vector<Line>& lines, std::uint64_t after, std::size_t max) {
+  const std::uint64_t missing = lines.front().number - after - 1;
+  if (missing == 0) {
+    return;
+  }
+  Line line;
+  line.number = lines.front().number - 1;
+  line.time = lines.front().time;
+  line.channel = Channel::info;
+  line.text =
+      "thaw: " + std::to_string(missing) +
+      " pieces of output before this are not kept any more (of each app the newest ones are)\n";
+  if (lines.size() >= max) {
+    lines.pop_back();
+  }
+  lines.insert(lines.begin(), std::move(line));
+}
+
 async::Task<std::vector<Line>> Hub::follow(std::string name, std::uint64_t after, std::size_t max,
                                            Instant deadline) {
   const auto alive = alive_;
@@ -408,6 +470,7 @@ async::Task<std::vector<Line>> Hub::follow(std::string name, std::uint64_t after
         co_return Error::cancelled("the logs are closed");
       }
       if (!lines.empty()) {
+        tell_gap(lines, after, max);
         co_return lines;
       }
     }

@@ -60,12 +60,18 @@ class LogHub {
                                               HubLimits limits);
   virtual ~LogHub() = default;
 
+  // Never waits. Far past the bound of what is not stored yet, a line is dropped, and a line says
+  // so: who prints much calls wait_for_room() before each.
   virtual void append(const std::string& stream, Line line) = 0;
+  // While the stream, or all together, are ahead of the disk. Of a disk that stores nothing it
+  // despairs after `patience`: what prints must not hang with it.
+  virtual async::Task<void> wait_for_room(std::string stream, Duration patience) = 0;
   // Ends a stream: followers see `ended` after its last line. append() after it reopens.
   virtual void end(const std::string& stream) = 0;
   virtual bool ended(const std::string& stream) const = 0;
 
-  // Lines numbered > query.after, waiting until there is one, the stream ends, or `deadline`.
+  // Lines numbered > query.after, waiting until there is one, the stream ends, or `deadline`. Where
+  // the next ones are not kept any more, the first line says how many.
   virtual async::Task<std::vector<Line>> follow(std::string stream, std::uint64_t after,
                                                 std::size_t max, Instant deadline) = 0;
   virtual async::Task<std::vector<Line>> find(std::string stream, Query query) = 0;

@@ -9,6 +9,9 @@
 #include <functional>
 #include <map>
 
+#include "thaw/gateway/function_hosts.h"
+#include "thaw/os/netlink.h"
+
 namespace thaw::main_program {
 
 namespace {
@@ -35,12 +38,31 @@ bool read_megabytes(const toml::node& node, std::uint64_t& bytes) {
   bytes = makes_sense ? megabytes << 20 : bytes;
   return makes_sense;
 }
-
 bool read_gigabytes(const toml::node& node, std::uint64_t& bytes) {
   const double gigabytes = node.value_or(-1.0);
   const bool makes_sense = gigabytes >= 0 && gigabytes <= 1e6;
   bytes = makes_sense ? static_cast<std::uint64_t>(gigabytes * double{1 << 30}) : bytes;
   return makes_sense;
+}
+
+// A list of "10.0.0.0/8" and the like; an address alone is a network of one.
+bool read_networks(const toml::node& node, std::vector<std::string>& out) {
+  const toml::array* list = node.as_array();
+  if (list == nullptr || list->size() > 1000) {
+    return false;
+  }
+  std::vector<std::string> networks;
+  for (const toml::node& element : *list) {
+    std::string text = element.value_or(std::string());
+    text += text.find('/') == std::string::npos ? "/32" : "";
+    const auto network = os::Subnet::parse(text);
+    if (!network) {
+      return false;
+    }
+    networks.push_back(os::Subnet{network->address & network->mask(), network->prefix}.to_string());
+  }
+  out = std::move(networks);
+  return true;
 }
 
 // Each key, where it goes, and (by returning false) whether its value makes sense.
@@ -58,10 +80,37 @@ const std::map<std::string, Setter>& setters() {
          c.bridge_address = node.value_or(std::string());
          return !c.bridge_address.empty();
        }},
+      {"network.refuse", [](const toml::node& node,
+                            Configuration& c) { return read_networks(node, c.refused_networks); }},
+      {"network.allow", [](const toml::node& node,
+                           Configuration& c) { return read_networks(node, c.allowed_networks); }},
+      {"web.domain",
+       [](const toml::node& node, Configuration& c) {
+         c.web_domain = node.value_or(std::string());
+         return gateway::check_domain(c.web_domain).has_value();
+       }},
+      {"web.trusted_proxies",
+       [](const toml::node& node, Configuration& c) {
+         std::vector<std::string> networks;
+         const toml::array* all = node.as_array();
+         for (std::size_t i = 0; all && i < all->size(); ++i) {
+           networks.push_back((*all)[i].value_or(std::string()));
+         }
+         auto parsed = gateway::TrustedProxies::parse(networks);
+         if (!all || !parsed) {
+           return false;
+         }
+         c.trusted_proxies = std::move(*parsed);
+         return true;
+       }},
       {"images.cache",
        [](const toml::node& node, Configuration& c) {
          c.cache_folder = node.value_or(std::string());
          return c.cache_folder.starts_with("/");
+       }},
+      {"images.step_memory_mb",
+       [](const toml::node& node, Configuration& c) {
+         return read_megabytes(node, c.step_memory_bytes);
        }},
       {"containers.max",
        [](const toml::node& node, Configuration& c) {
@@ -208,6 +257,17 @@ const std::map<std::string, Setter>& setters() {
          const bool makes_sense = read_number(node, 1, 9'999, days);
          c.snapshots.unused = days * 24h;
          return makes_sense;
+       }},
+      {"server.buffers_mb",
+       [](const toml::node& node, Configuration& c) {
+         std::uint64_t megabytes = 0;
+         const bool makes_sense = read_number(node, 4, largest_mb, megabytes);
+         c.limits.buffer_bytes = makes_sense ? megabytes << 20 : c.limits.buffer_bytes;
+         return makes_sense;
+       }},
+      {"server.connections",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 8, 100'000, c.limits.connections);
        }},
       {"server.drain_s",
        [](const toml::node& node, Configuration& c) {

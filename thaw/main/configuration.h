@@ -6,11 +6,14 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "thaw/base/result.h"
 #include "thaw/control/disk_watch.h"
 #include "thaw/control/fleet.h"
 #include "thaw/control/storage_loop.h"
+#include "thaw/gateway/web_origin.h"
+#include "thaw/net/server.h"
 #include "thaw/snapshot/snapshot_store.h"
 #include "thaw/store/disk_shares.h"
 #include "thaw/worker/templates.h"
@@ -21,7 +24,10 @@ struct Configuration {
   control::FleetOptions fleet;
   worker::TemplateSettings templates;
   std::string bridge_address = "auto";                 // [network] bridge
+  std::vector<std::string> refused_networks;           // [network] refuse
+  std::vector<std::string> allowed_networks;           // [network] allow
   std::string cache_folder = "/var/cache/thaw";        // [images] cache; THAW_IMAGE_CACHE wins
+  std::uint64_t step_memory_bytes = 0;                 // [images] step_memory_mb; 0: half of all
   std::string criu = "/usr/local/lib/thaw/criu/criu";  // [cold_start] criu
   bool restores = true;                                // [cold_start] restored
   std::string snapshots_folder;                        // [cold_start] snapshots; empty: in DATA
@@ -31,7 +37,10 @@ struct Configuration {
   control::StorageOptions storage;                     // [storage] sweep_every_s, …
   int keep_unused_s = 600;                             // [storage] keep_unused_s
   int ephemeral_volume_s = 900;                        // [volumes] ephemeral_timeout_s
+  std::string web_domain;                              // [web] domain; empty: none
+  gateway::TrustedProxies trusted_proxies;             // [web] trusted_proxies
   int drain_s = 10;                                    // [server] drain_s
+  net::ServerLimits limits;                            // [server] buffers_mb, connections
 };
 
 // invalid_argument naming file, line and key.

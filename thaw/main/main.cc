@@ -5,6 +5,7 @@
 
 #include "thaw/cli/verbs.h"
 #include "thaw/main/serve.h"
+#include "thaw/sandbox/sandbox.h"
 
 using namespace thaw;
 
@@ -36,6 +37,9 @@ std::string unknown_verb(const CLI::App& app, int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (sandbox::is_to_be_spawner(argc, argv)) {
+    return sandbox::run_as_spawner();
+  }
   CLI::App app("Thaw: the serverless AI cloud on your own machine", "thaw");
   app.require_subcommand(1);
   app.set_version_flag("--version", "thaw " THAW_VERSION);
@@ -61,8 +65,10 @@ int main(int argc, char** argv) {
   std::string token_text;
   auto* create = token->add_subcommand("create", "make a token; its secret is shown once");
   create->add_option("name", token_text, "a name for people");
+  std::string workspace_name;
+  create->add_option("--workspace", workspace_name, "whose (default: the server's first)");
   add_where(*create, where);
-  create->callback([&] { exit_code = cli::create_token(where, token_text); });
+  create->callback([&] { exit_code = cli::create_token(where, token_text, workspace_name); });
   auto* list = token->add_subcommand("list", "all tokens, without their secrets");
   add_where(*list, where);
   list->callback([&] { exit_code = cli::list_tokens(where); });
@@ -70,6 +76,17 @@ int main(int argc, char** argv) {
   revoke->add_option("token", token_text, "its id, ak-…")->required();
   add_where(*revoke, where);
   revoke->callback([&] { exit_code = cli::revoke_token(where, token_text); });
+
+  auto* workspace = app.add_subcommand("workspace", "create and list workspaces");
+  workspace->require_subcommand(1);
+  auto* create_workspace =
+      workspace->add_subcommand("create", "make one, which sees nothing of the others");
+  create_workspace->add_option("name", workspace_name, "letters, digits and dashes")->required();
+  add_where(*create_workspace, where);
+  create_workspace->callback([&] { exit_code = cli::create_workspace(where, workspace_name); });
+  auto* list_workspaces = workspace->add_subcommand("list", "all workspaces");
+  add_where(*list_workspaces, where);
+  list_workspaces->callback([&] { exit_code = cli::list_workspaces(where); });
 
   std::string call;
   auto* ps = app.add_subcommand("ps", "containers, with the stages of their start");
@@ -89,6 +106,7 @@ int main(int argc, char** argv) {
   bool starts = false;
   auto* logs = app.add_subcommand("logs", "what an app's containers printed");
   logs->add_option("app", log_options.app, "name or id of the app (default: the newest)");
+  logs->add_option("--workspace", log_options.workspace, "where the app is looked for");
   logs->add_flag_callback(
       "-f,--follow", [&] { log_options.follow = cli::LogOptions::Follow::yes; },
       "go on until the app ends");

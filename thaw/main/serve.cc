@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/main/serve.h"
 
+#include <netdb.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include "thaw/async/blocking.h"
 #include "thaw/async/loop.h"
 #include "thaw/async/signals.h"
+#include "thaw/async/task_group.h"
 #include "thaw/base/log.h"
 #include "thaw/catalog/catalog.h"
 #include "thaw/cli/running_servers.h"
@@ -27,9 +29,15 @@
 #include "thaw/dialect/modal/client_packages.h"
 #include "thaw/dialect/modal/modal_dialect.h"
 #include "thaw/dialect/modal/mounts.h"
+#include "thaw/dialect/modal/program_folder.h"
 #include "thaw/dialect/modal/secrets.h"
 #include "thaw/gateway/http_router.h"
 #include "thaw/main/configuration.h"
+#include "thaw/main/memory_keeper.h"
+#include "thaw/os/cgroup.h"
+#include "thaw/os/files.h"
+#include "thaw/os/own_memory.h"
+#include "thaw/os/reclaim.h"
 #include "thaw/snapshot/machine.h"
 #include "thaw/snapshot/snapshot_store.h"
 #include "thaw/store/data_folder.h"
@@ -61,6 +69,36 @@ Result<Address> parse_address(const std::string& text) {
   return address;
 }
 
+bool listens_on_loopback(const Address& listen) {
+  return listen.host.starts_with("127.") || listen.host == "localhost" || listen.host == "::1";
+}
+
+// Each is a descriptor: few of a server that may have few.
+std::size_t most_loopback_hosts() {
+  rlimit limit{};
+  const bool is_known = ::getrlimit(RLIMIT_NOFILE, &limit) == 0;
+  return is_known ? std::min<std::size_t>(limit.rlim_cur / 16, 512) : 16;
+}
+
+// Whether this machine's resolver has names below "localhost" by itself, as programs of every kind
+// see it. Only then is it asked: a name server somewhere else may let one wait.
+bool knows_localhost() {
+  std::ifstream file("/etc/nsswitch.conf");
+  for (std::string line; std::getline(file, line);) {
+    const bool answers_itself =
+        line.find("myhostname") != std::string::npos || line.find("resolve") != std::string::npos;
+    if (line.starts_with("hosts:") && answers_itself) {
+      addrinfo* found = nullptr;
+      const int failure = ::getaddrinfo("thaw-function.localhost", nullptr, nullptr, &found);
+      if (failure == 0) {
+        ::freeaddrinfo(found);
+      }
+      return failure == 0;
+    }
+  }
+  return false;
+}
+
 // Empty: no memory snapshots.
 std::string criu_of(const Configuration& configuration) {
   const bool there = ::access(configuration.criu.c_str(), X_OK) == 0;
@@ -70,7 +108,53 @@ std::string criu_of(const Configuration& configuration) {
   return configuration.restores && there ? configuration.criu : "";
 }
 
-std::string short_digest(const std::string& text) { return store::sha256_hex(text).substr(0, 8); }
+std::uint64_t step_memory(const Configuration& configuration) {
+  const auto memory = os::machine_memory();
+  return configuration.step_memory_bytes == 0 && memory ? memory->total_bytes / 2
+                                                        : configuration.step_memory_bytes;
+}
+
+const std::string run_root = "/run/thaw/";
+constexpr std::size_t instance_letters = 8;
+
+// Of servers that were killed or refused to start, this one's own before it among them: with their
+// containers' arguments and sockets.
+void remove_dead_run_folders(const std::string& own) {
+  std::vector<std::string> names = os::list_folder(run_root);
+  std::erase_if(names, [](const std::string& name) {
+    return name.size() != instance_letters ||
+           name.find_first_not_of("0123456789abcdef") != std::string::npos;
+  });
+  auto dead = sandbox::Spawner::dead_instances(std::move(names));
+  if (!dead) {
+    log_warning("cannot look for what killed servers left", {{"error", dead.error().to_string()}});
+    return;
+  }
+  if (os::exists(run_root + own)) {
+    dead->push_back(own);
+  }
+  for (const std::string& name : *dead) {
+    if (const auto removed = os::remove_tree(run_root + name); !removed) {
+      log_warning("a left-over cannot be removed; remove it by hand",
+                  {{"error", removed.error().to_string()}});
+    }
+  }
+}
+
+// What is configured, as far as descriptors and memory of this process go.
+net::ServerLimits limits_of(const Configuration& configuration) {
+  rlimit descriptors{};
+  ::getrlimit(RLIMIT_NOFILE, &descriptors);
+  const auto layout = os::CgroupLayout::detect();
+  const auto memory =
+      layout ? os::own_memory_limit(*layout) : Result<std::uint64_t>(layout.error());
+  return net::within(configuration.limits, descriptors.rlim_cur,
+                     memory.value_or(configuration.limits.buffer_bytes * 8));
+}
+
+std::string short_digest(const std::string& text) {
+  return store::sha256_hex(text).substr(0, instance_letters);
+}
 
 // All parts, in the order in which they need each other; destroyed in reverse.
 struct Program {
@@ -78,7 +162,7 @@ struct Program {
       : configuration(std::move(c)),
         data(std::move(d)),
         instance(std::move(i)),
-        run_folder("/run/thaw/" + instance),
+        run_folder(run_root + instance),
         spawner(std::move(s)) {}
 
   Configuration configuration;
@@ -100,6 +184,7 @@ struct Program {
   std::optional<gateway::Access> access;
   std::optional<gateway::BlobGate> blob_gate;
   std::optional<net::HttpClient> http;
+  std::optional<gateway::LoopbackHosts> loopback_hosts;
   net::GrpcTable table;
   gateway::HttpRouter router;
   gateway::HttpRouter signed_only;
@@ -117,11 +202,13 @@ struct Program {
   std::unique_ptr<control::DiskWatch> disk_watch;
   std::unique_ptr<dialect::console::Console> console;
   std::string authority;
+  async::TaskGroup tasks{loop};  // last: ended first
 
   Result<void> open_stores();
   Result<void> connect();
   std::string owner_of_log(const std::string& stream) const;
   Task<void> first_start();
+  std::vector<dialect::console::Parts::Count> counts_of_sandboxes() const;
   Task<codec::Json> environment_token();
   Task<std::map<std::string, std::string>> client_environment();
   Task<void> begin(Address listen);
@@ -175,12 +262,13 @@ Result<void> Program::connect() {
   image::BuilderOptions image_options;
   image_options.layers_folder = data + "/layers";
   image_options.cache_folder = configuration.cache_folder;
+  image_options.step_limits.memory_bytes = step_memory(configuration);
   THAW_TRY(images, image::Builder::open(loop, pool, *spawner, *blobs, image_options));
   access.emplace(*catalog);
   blob_gate.emplace(*blobs, *box);
   http.emplace(loop);
   net::HttpHandler handler = [this](net::HttpExchange& exchange) { return router.serve(exchange); };
-  server = std::make_unique<net::Server>(loop, table, handler, net::ServerLimits{});
+  server = std::make_unique<net::Server>(loop, table, handler, limits_of(configuration));
   templates =
       std::make_unique<worker::Templates>(loop, *spawner, run_folder, configuration.templates);
   worker = std::make_unique<worker::Worker>(loop, pool, *spawner, *server, *logs, *templates,
@@ -191,8 +279,9 @@ Result<void> Program::connect() {
         const auto volume = catalog->volumes.find(id.str());
         return volume ? volume->workspace.str() : std::string("of nobody");
       });
-  client_packages = std::make_unique<dialect::modal::ClientPackages>(
-      pool, configuration.cache_folder + "/clients");
+  dialect::modal::ProgramFolder::sweep(configuration.cache_folder + "/clients");
+  client_packages =
+      std::make_unique<dialect::modal::ClientPackages>(configuration.cache_folder + "/clients");
   modal = std::make_unique<dialect::modal::ModalDialect>(
       dialect::modal::Parts{loop, pool, *catalog, *queue, *logs, *blobs, *disk, *box, *images,
                             *access, *blob_gate, *http, *client_packages, *volumes});
@@ -230,17 +319,19 @@ Result<void> Program::connect() {
                                 fleet->end_for(id, why);
                               }},
       configuration.disk_watch);
-  access->workspace_of_container =
-      [this](const model::ContainerId& id) -> Result<model::WorkspaceId> {
-    THAW_TRY(const auto spec, fleet->spec_of(id));
-    return spec->workspace;
+  access->function_of_container = [this](const model::ContainerId& id) {
+    return fleet->spec_of(id);
   };
-  console = std::make_unique<dialect::console::Console>(
-      dialect::console::Parts{*catalog, *queue, *logs, *fleet, *access, *server, *disk, *storage,
-                              *disk_watch, [this] { return client_environment(); }});
+  console = std::make_unique<dialect::console::Console>(dialect::console::Parts{
+      *catalog, *queue, *logs, *fleet, *access, *server, *disk, *storage, *disk_watch,
+      [this] { return router.prefixes(); }, [this] { return client_environment(); },
+      [this] { return counts_of_sandboxes(); }});
   modal->add_methods(table);
-  router.add("/blobs", [this](net::HttpExchange& e) { return blob_gate->serve(e); });
-  router.add("/volumes", modal->volume_handler());
+  router.add_signed(
+      "/blobs", [this](net::HttpExchange& e) { return blob_gate->serve(e); },
+      [this](const net::HttpRequest& request) { return blob_gate->is_genuine(request); });
+  router.add_signed("/volumes", modal->volume_handler(),
+                    [this](const net::HttpRequest& request) { return modal->is_signed(request); });
   router.add("/web", modal->web_handler());
   router.add("/admin", [this](net::HttpExchange& e) { return console->serve_admin(e); });
   router.add("/apps", [this](net::HttpExchange& e) { return console->serve_app_page(e); });
@@ -250,6 +341,16 @@ Result<void> Program::connect() {
     return modal->handler_by_host(request);
   };
   return ok();
+}
+
+std::vector<dialect::console::Parts::Count> Program::counts_of_sandboxes() const {
+  using Count = dialect::console::Parts::Count;
+  const std::size_t aside = sandbox::Spawner::set_aside(data + "/sandboxes").size();
+  return {{"thaw_spawner_deaths_total",
+           "Times that the spawner process ended by itself and was brought back.",
+           Count::Kind::counter, static_cast<double>(spawner->deaths())},
+          {"thaw_set_aside", "Left-overs of sandboxes that are not removed yet, or cannot be.",
+           Count::Kind::gauge, static_cast<double>(aside)}};
 }
 
 // A new data folder gets a workspace and its environment.
@@ -325,12 +426,26 @@ Task<void> Program::begin(Address listen) {
   dialect::modal::Settings settings;
   settings.authority = authority;
   settings.container_authority = bridge + ":" + std::to_string(blob_port);
+  settings.web_domain = configuration.web_domain;
+  settings.knows_localhost = listens_on_loopback(listen) && knows_localhost();
+  settings.proxies = configuration.trusted_proxies;
+  if (listens_on_loopback(listen) && !settings.knows_localhost && settings.web_domain.empty()) {
+    const auto listen_at = [this, port](const std::string& host,
+                                        net::HttpHandler handler) -> Result<void> {
+      THAW_TRY([[maybe_unused]] const std::uint16_t bound,
+               server->listen_http_only(host, port, std::move(handler)));
+      return ok();
+    };
+    loopback_hosts.emplace(listen_at, most_loopback_hosts(), most_loopback_hosts() / 2);
+    settings.loopback_hosts = &*loopback_hosts;
+  }
   settings.ephemeral_volume_limit = std::chrono::seconds(configuration.ephemeral_volume_s);
   THAW_CO_TRY_VOID(volumes->start());
   modal->start(*fleet, std::move(settings));
   fleet->start();
   storage->start();
   disk_watch->start();
+  tasks.start("memory", keep_memory(pool, *server));
   THAW_CO_TRY_VOID(server->listen_unix(data + "/admin.sock", "admin"));
   cli::RunningServer self;
   self.pid = ::getpid();
@@ -353,6 +468,7 @@ Task<void> Program::end() {
       log_warning("shutdown step failed", {{"step", what}, {"error", outcome.error().to_string()}});
     }
   };
+  told("memory", co_await tasks.stop());
   told("containers", co_await fleet->shut_down(monotonic_now() + grace));
   told("disk watch", co_await disk_watch->stop());
   told("storage", co_await storage->stop());
@@ -363,7 +479,7 @@ Task<void> Program::end() {
   told("sandboxes", co_await spawner->shut_down());
   std::error_code error;
   fs::remove(data + "/admin.sock", error);
-  fs::remove_all(run_folder, error);
+  told("run folder", os::remove_tree(run_folder));
   co_return ok();
 }
 
@@ -401,17 +517,20 @@ Result<void> serve_until_told(const ServeOptions& options) {
   const std::string data = fs::canonical(options.data, error).string();
   THAW_TRY(const store::DataFolder claim, store::DataFolder::claim(data));
   raise_file_limit();
+  os::steady_allocator();
   // One name per data folder: what a killed server left behind is found by its successor.
   const std::string instance = short_digest(data);
-  fs::remove_all("/run/thaw/" + instance, error);
-  fs::create_directories("/run/thaw/" + instance, error);
-  fs::permissions("/run/thaw/" + instance, fs::perms::owner_all, error);
   sandbox::SpawnerOptions spawner_options;
   spawner_options.instance = instance;
   spawner_options.folder = data + "/sandboxes";
   spawner_options.bridge_address = configuration.bridge_address;
   spawner_options.criu = criu_of(configuration);
+  spawner_options.refused_networks = configuration.refused_networks;
+  spawner_options.allowed_networks = configuration.allowed_networks;
   THAW_TRY(auto spawner, sandbox::Spawner::fork(spawner_options));
+  // From here on the name is this server's.
+  remove_dead_run_folders(instance);
+  THAW_TRY_VOID(os::make_folders(run_root + instance, 0700));
   Program program(std::move(spawner), configuration, data, instance);
   Result<void> outcome = program.open_stores();
   outcome = outcome ? program.connect() : outcome;

@@ -13,7 +13,7 @@ struct ServeOptions {
   std::string configuration;
 };
 
-// Runs until SIGTERM or SIGINT; returns the exit code. Call before any thread exists.
+// Runs until SIGTERM or SIGINT; returns the exit code.
 int serve(const ServeOptions& options);
 
 }  // namespace thaw::main_program

@@ -56,6 +56,10 @@ struct WebEndpoint {
 
 enum class NetworkAccess { open, blocked };
 
+// What a function's containers may do by this server: whatever their environment, or all of their
+// workspace, allows; or only what their own inputs need.
+enum class Reach { environment, workspace, inputs };
+
 struct FunctionSpec {
   FunctionId id;
   std::string version;  // its definition's id
@@ -73,6 +77,7 @@ struct FunctionSpec {
   Duration startup_timeout = std::chrono::minutes(5);
   RetryPolicy retry;
   NetworkAccess network = NetworkAccess::open;
+  Reach reach = Reach::environment;
   std::vector<WebEndpoint> web;
   FunctionId base;         // of a bound variant: the function it was made from
   std::string parameters;  // of a bound variant: the dialect's serialised arguments

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -39,7 +40,10 @@ struct ClientRequest {
 };
 
 struct ProxyOptions {
-  Headers add_headers;                // such as x-forwarded-for
+  Headers add_headers;  // such as x-forwarded-for
+  // Headers of the client, by their names, that do not go upstream; may be empty.
+  std::function<bool(std::string_view)> withholds;
+  std::function<void(Headers&)> edit_answer;  // before the client gets them; may be empty
   std::string target;                 // the target to use upstream; empty: the request's own
   Instant deadline = Instant::max();  // for the whole exchange
 };

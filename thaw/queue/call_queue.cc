@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/queue/call_queue.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "thaw/queue/detail/queue.h"
@@ -38,6 +39,7 @@ Demand Queue::demand(const FunctionId& id) const {
     const Function& function = *found->second;
     demand.ready = function.ready.size();
     demand.leased = function.leased;
+    demand.unfinished = function.share.unfinished;
     if (!function.ready.empty()) {
       demand.oldest_ready = function.ready.front()->ready_since;
     }
@@ -58,6 +60,13 @@ std::vector<LeasedInput> Queue::leased_by(const ContainerId& container) const {
     }
   }
   return leases;
+}
+
+bool Queue::works_on(const ContainerId& container, const CallId& call) const {
+  const auto found = containers_.find(container);
+  return found != containers_.end() &&
+         std::any_of(found->second.begin(), found->second.end(),
+                     [&](const Input* input) { return input->call->call.id == call; });
 }
 
 std::vector<FunctionId> Queue::functions_with_demand() const {

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "thaw/base/log.h"
 #include "thaw/codec/ids.h"
 #include "thaw/os/files.h"
 
@@ -67,7 +68,13 @@ Result<void> remove_entry(const VolumeFolder& volume, const std::string& path, S
   if (::renameat(place.parent.get(), place.name.c_str(), volume.staging.get(), name.c_str()) != 0) {
     return system_failure("remove", path);
   }
-  return os::remove_tree("/proc/self/fd/" + std::to_string(volume.staging.get()) + "/" + name);
+  // Gone for who looks; if some of it stays, sweeps try again.
+  const std::string staged = "/proc/self/fd/" + std::to_string(volume.staging.get()) + "/" + name;
+  if (const Result<void> removed = os::remove_tree(staged); !removed) {
+    log_warning("removed files of a volume are still on the disk",
+                {{"path", path.substr(0, 200)}, {"error", removed.error().to_string()}});
+  }
+  return ok();
 }
 
 std::string staged_name(std::string_view suffix) {

@@ -48,17 +48,25 @@ bool is_stale(const std::string& staging, const std::string& name, std::int64_t 
              : changed < server_began_s;
 }
 
+// What stays is told, and keeps nothing else from going.
+void remove_or_tell(const std::string& path) {
+  if (const Result<void> removed = os::remove_tree(path); !removed) {
+    log_warning("a left-over of a volume cannot be removed; remove it by hand",
+                {{"error", removed.error().to_string()}});
+  }
+}
+
 Result<void> sweep_folders(const std::string& folder, std::int64_t server_began_s) {
   for (const std::string& name : os::list_folder(folder)) {
     const std::string path = folder + "/" + name;
     if (name.starts_with(doomed_prefix)) {
-      THAW_TRY_VOID(os::remove_tree(path));
+      remove_or_tell(path);
       continue;
     }
     const std::string staging = path + "/staging";
     for (const std::string& staged : os::list_folder(staging)) {
       if (is_stale(staging, staged, server_began_s)) {
-        THAW_TRY_VOID(os::remove_tree(staging + "/" + staged));
+        remove_or_tell(staging + "/" + staged);
       }
     }
   }
@@ -117,7 +125,8 @@ async::Task<void> Volumes::erase(model::VolumeId id) {
     if (::rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT) {
       return Error::from_errno(errno, "cannot remove the volume at " + from);
     }
-    return os::remove_tree(to);
+    remove_or_tell(to);
+    return ok();
   };
   co_return co_await async::blocking(pool_, std::move(work));
 }

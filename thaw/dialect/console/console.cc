@@ -52,6 +52,11 @@ Json seconds_of(const control::StateTimes& times) {
   return seconds;
 }
 
+std::string workspace_name(const catalog::Catalog& catalog, const model::WorkspaceId& id) {
+  const auto workspace = catalog.workspaces.find(id.str());
+  return workspace ? workspace->name : id.str();
+}
+
 Json json_of(const catalog::Catalog& catalog, const control::ContainerView& view) {
   const auto app = catalog.apps.find(view.spec->app.str());
   const bool is_frozen = view.status == control::Status::frozen;
@@ -63,6 +68,7 @@ Json json_of(const catalog::Catalog& catalog, const control::ContainerView& view
                          {"detail", fallback.detail}});
   }
   return {{"container", view.id},
+          {"workspace", workspace_name(catalog, view.spec->workspace)},
           {"app", app ? (app->name.empty() ? app->description : app->name) : ""},
           {"app_id", view.spec->app},
           {"function", view.spec->name},
@@ -99,6 +105,7 @@ Json json_of(const catalog::Catalog& catalog, const control::FunctionView& view)
   const auto app = catalog.apps.find(view.spec->app.str());
   Json out = {{"function", view.spec->name},
               {"id", view.spec->id},
+              {"workspace", workspace_name(catalog, view.spec->workspace)},
               {"app", app ? (app->name.empty() ? app->description : app->name) : ""},
               {"version", view.spec->version},
               {"containers", view.containers},
@@ -143,15 +150,18 @@ std::string_view outcome_name(model::OutcomeKind kind) {
   return "failure";
 }
 
-// By id, by deployed name, or by the description of the newest app that has it.
-std::shared_ptr<const model::App> find_app(const catalog::Catalog& catalog,
-                                           const std::string& name) {
+// By id, by deployed name, or by the description of the newest app that has it; of one workspace,
+// if one is named.
+std::shared_ptr<const model::App> find_app(const catalog::Catalog& catalog, const std::string& name,
+                                           const std::string& workspace) {
   if (auto by_id = catalog.apps.find(name)) {
     return by_id;
   }
   std::shared_ptr<const model::App> best;
   for (const auto& [id, app] : catalog.apps.all()) {
-    const bool matches = name.empty() || app->name == name || app->description == name;
+    const bool matches =
+        (name.empty() || app->name == name || app->description == name) &&
+        (workspace.empty() || workspace_name(catalog, app->workspace) == workspace);
     if (matches && (!best || best->created_at < app->created_at)) {
       best = app;
     }
@@ -225,14 +235,29 @@ Task<std::string> Console::answer_for(net::HttpExchange& exchange) {
     co_return co_await call(
         exchange, codec::percent_decode(path.substr(std::string_view("/admin/calls/").size())));
   }
+  if (path == "/admin/workspaces" && method == "POST") {
+    co_return co_await create_workspace(exchange);
+  }
+  if (path == "/admin/workspaces") {
+    Json list = Json::array();
+    for (const auto& [id, workspace] : parts_.catalog.workspaces.all()) {
+      list.push_back({{"workspace", id}, {"name", workspace->name}});
+    }
+    co_return codec::dump_json(list);
+  }
+  if (path == "/admin/routes") {
+    co_return codec::dump_json(Json(parts_.routes()));
+  }
   if (path == "/admin/tokens" && method == "POST") {
     co_return co_await create_token(exchange);
   }
   if (path == "/admin/tokens") {
     Json list = Json::array();
     for (const auto& [id, token] : parts_.catalog.tokens.all()) {
-      list.push_back(
-          {{"token", id}, {"name", token->name}, {"created_at", to_seconds(token->created_at)}});
+      list.push_back({{"token", id},
+                      {"name", token->name},
+                      {"workspace", workspace_name(parts_.catalog, token->workspace)},
+                      {"created_at", to_seconds(token->created_at)}});
     }
     co_return codec::dump_json(list);
   }
@@ -249,7 +274,7 @@ Task<std::string> Console::answer_for(net::HttpExchange& exchange) {
 Task<std::string> Console::logs(net::HttpExchange& exchange) {
   const std::string query(exchange.request().query());
   const std::string name = codec::query_value(query, "app");
-  const auto app = find_app(parts_.catalog, name);
+  const auto app = find_app(parts_.catalog, name, codec::query_value(query, "workspace"));
   if (!app) {
     co_return Error::not_found(name.empty() ? "no app exists yet"
                                             : "no app is called '" + name + "'");
@@ -262,7 +287,9 @@ Task<std::string> Console::logs(net::HttpExchange& exchange) {
   const Instant until = monotonic_now() + (follow ? Duration(20s) : Duration::zero());
   THAW_CO_TRY(const std::vector<logs::Line> lines,
               co_await parts_.logs.follow(stream, after, 1000, until));
-  Json out = {{"app", app->id}, {"lines", Json::array()}};
+  Json out = {{"app", app->id},
+              {"workspace", workspace_name(parts_.catalog, app->workspace)},
+              {"lines", Json::array()}};
   for (const logs::Line& line : lines) {
     out["lines"].push_back(json_of(line));
     after = line.number;
@@ -297,15 +324,38 @@ Task<std::string> Console::call(net::HttpExchange&, std::string id) {
   co_return codec::dump_json(out);
 }
 
+namespace {
+
+// Text of a field of a request; empty if it has none.
+std::string text_of(const Json& request, const char* field) {
+  const auto found = request.find(field);
+  return found != request.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+}  // namespace
+
 Task<std::string> Console::create_token(net::HttpExchange& exchange) {
   THAW_CO_TRY(const std::string body, co_await exchange.read_all(64 << 10));
   THAW_CO_TRY(const Json request, codec::parse_json(body.empty() ? "{}" : body));
-  const auto name = request.find("name");
-  std::string text = name != request.end() && name->is_string() ? name->get<std::string>() : "";
-  THAW_CO_TRY(
-      const gateway::NewToken made,
-      co_await parts_.access.create_token(parts_.catalog.default_workspace(), std::move(text)));
-  co_return codec::dump_json({{"token", made.id}, {"secret", made.secret}});
+  const std::string asked = text_of(request, "workspace");
+  model::WorkspaceId workspace = parts_.catalog.default_workspace();
+  if (!asked.empty()) {
+    THAW_CO_TRY(const auto found, parts_.access.workspace_named(asked));
+    workspace = found->id;
+  }
+  THAW_CO_TRY(const gateway::NewToken made,
+              co_await parts_.access.create_token(workspace, text_of(request, "name")));
+  co_return codec::dump_json({{"token", made.id},
+                              {"secret", made.secret},
+                              {"workspace", workspace_name(parts_.catalog, workspace)}});
+}
+
+Task<std::string> Console::create_workspace(net::HttpExchange& exchange) {
+  THAW_CO_TRY(const std::string body, co_await exchange.read_all(64 << 10));
+  THAW_CO_TRY(const Json request, codec::parse_json(body.empty() ? "{}" : body));
+  THAW_CO_TRY(const model::Workspace made,
+              co_await parts_.access.create_workspace(text_of(request, "name")));
+  co_return codec::dump_json({{"workspace", made.id}, {"name", made.name}});
 }
 
 // Clients print this address after a deployment. Anyone may read it, so it says no more than the
@@ -334,7 +384,6 @@ Task<void> Console::serve_health(net::HttpExchange& exchange) {
                         {"uptime_s", to_seconds(monotonic_now() - began_)}}) +
           "\n");
 }
-
 void Console::add_storage(codec::PrometheusText& text) const {
   using codec::MetricType;
   text.metric("thaw_disk_bytes", MetricType::gauge,
@@ -360,7 +409,59 @@ void Console::add_storage(codec::PrometheusText& text) const {
       .sample(static_cast<double>(parts_.disk_watch.counters().ended));
 }
 
+namespace {
+
+// Basic credentials: the id and the secret of a token.
+std::pair<std::string, std::string> basic_credentials(const net::HttpRequest& request) {
+  constexpr std::string_view scheme = "basic ";
+  const std::string_view value = request.headers.find("authorization").value_or("");
+  std::string start(value.substr(0, scheme.size()));
+  std::transform(start.begin(), start.end(), start.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const auto text = start == scheme ? codec::base64_decode(value.substr(scheme.size()))
+                                    : Result<std::string>(std::string());
+  const std::string pair = text ? *text : std::string();
+  const std::size_t colon = pair.find(':');
+  return colon == std::string::npos ? std::pair<std::string, std::string>()
+                                    : std::pair(pair.substr(0, colon), pair.substr(colon + 1));
+}
+
+// A peer on this machine's own loopback that speaks for itself. A proxy there speaks for others,
+// and says so.
+bool is_local(const net::HttpRequest& request) {
+  const bool is_loopback =
+      request.peer.transport == net::Peer::Transport::tcp &&
+      (request.peer.address.starts_with("127.") || request.peer.address.starts_with("[::1]:") ||
+       request.peer.address.starts_with("::1:"));
+  return is_loopback && !request.headers.find("x-forwarded-for") &&
+         !request.headers.find("x-forwarded-host") && !request.headers.find("forwarded") &&
+         !request.headers.find("via");
+}
+
+}  // namespace
+
+// The numbers are those of all workspaces: for whoever runs the server.
+bool Console::may_read_metrics(const net::HttpRequest& request) const {
+  if (is_local(request)) {
+    return true;
+  }
+  const auto peer = parts_.access.from_socket(request.peer);
+  if (peer && peer->kind == gateway::Identity::Kind::admin) {
+    return true;
+  }
+  const auto [id, secret] = basic_credentials(request);
+  const auto who = parts_.access.from_token(id, secret);
+  return who && who->workspace == parts_.catalog.default_workspace();
+}
+
 Task<void> Console::serve_metrics(net::HttpExchange& exchange) {
+  if (!may_read_metrics(exchange.request())) {
+    net::Headers headers;
+    headers.add("www-authenticate", "Basic realm=\"thaw\"");
+    headers.add("content-length", "0");
+    THAW_CO_TRY_VOID(co_await exchange.respond(401, std::move(headers)));
+    co_return co_await exchange.finish();
+  }
   using codec::MetricType;
   codec::PrometheusText text;
   const net::Server::Stats net = parts_.server.stats();
@@ -377,6 +478,13 @@ Task<void> Console::serve_metrics(net::HttpExchange& exchange) {
       .sample(static_cast<double>(net.http_requests));
   text.metric("thaw_connections_open", MetricType::gauge, "Open connections.")
       .sample(static_cast<double>(net.connections_open));
+  for (const Parts::Count& count :
+       parts_.more_counts ? parts_.more_counts() : std::vector<Parts::Count>()) {
+    text.metric(count.name,
+                count.kind == Parts::Count::Kind::gauge ? MetricType::gauge : MetricType::counter,
+                count.what)
+        .sample(count.value);
+  }
   text.metric("thaw_containers", MetricType::gauge, "Containers by status.");
   for (const Status status : counted_states) {
     const std::string_view name = control::status_name(status);

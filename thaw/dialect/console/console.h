@@ -31,8 +31,18 @@ struct Parts {
   const store::DiskShares& disk;
   const control::StorageLoop& storage;
   const control::DiskWatch& disk_watch;
+  // Prefixes of the paths that the server answers at.
+  std::function<std::vector<std::string>()> routes;
   // Shell variables for the clients that this server speaks to, with a token that is good now.
   std::function<async::Task<std::map<std::string, std::string>>()> client_environment;
+  // What else this server counts: name, what it is, value. Empty: nothing.
+  struct Count {
+    std::string_view name;
+    std::string_view what;
+    enum class Kind { counter, gauge } kind = Kind::counter;
+    double value = 0;
+  };
+  std::function<std::vector<Count>()> more_counts = {};
 };
 
 class Console {
@@ -50,6 +60,8 @@ class Console {
   async::Task<std::string> logs(net::HttpExchange& exchange);
   async::Task<std::string> call(net::HttpExchange& exchange, std::string id);
   async::Task<std::string> create_token(net::HttpExchange& exchange);
+  async::Task<std::string> create_workspace(net::HttpExchange& exchange);
+  bool may_read_metrics(const net::HttpRequest& request) const;
 
   Parts parts_;
   Instant began_;

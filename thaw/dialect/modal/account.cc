@@ -43,7 +43,7 @@ Task<pb::ClientHelloResponse> client_hello(Context& cx, net::GrpcCall& call, Emp
 Task<pb::WorkspaceNameLookupResponse> workspace_name(Context& cx, net::GrpcCall& call, Empty) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   pb::WorkspaceNameLookupResponse reply;
-  const auto workspace = cx.parts.catalog.workspaces.find(who.workspace.str());
+  const auto workspace = scope_of(cx, who).workspace();
   reply.set_username(workspace ? workspace->name : "thaw");
   co_return reply;
 }
@@ -67,8 +67,8 @@ Task<pb::AuthTokenGetResponse> auth_token(Context& cx, net::GrpcCall& call,
 Task<pb::TokenInfoGetResponse> token_info(Context& cx, net::GrpcCall& call,
                                           pb::TokenInfoGetRequest) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
-  const auto token = cx.parts.catalog.tokens.find(who.token.str());
-  const auto workspace = cx.parts.catalog.workspaces.find(who.workspace.str());
+  const auto token = cx.parts.access.token_of(who);
+  const auto workspace = scope_of(cx, who).workspace();
   pb::TokenInfoGetResponse reply;
   reply.set_token_id(who.token.str());
   reply.set_workspace_id(who.workspace.str());
@@ -83,11 +83,22 @@ Task<pb::TokenInfoGetResponse> token_info(Context& cx, net::GrpcCall& call,
   co_return reply;
 }
 
+// Who acts in one environment does not make others.
+Result<void> may_make_environments(const gateway::Identity& who) {
+  if (who.environment.empty()) {
+    return ok();
+  }
+  return Error::permission_denied(
+      "a container acts in its own environment only and cannot make another; SECURITY.md says how "
+      "a function asks for more");
+}
+
 Task<pb::EnvironmentGetOrCreateResponse> environment_get(
     Context& cx, net::GrpcCall& call, pb::EnvironmentGetOrCreateRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   auto found = find_environment(cx, who, request.deployment_name());
   if (!found && request.object_creation_type() == pb::OBJECT_CREATION_TYPE_CREATE_IF_MISSING) {
+    THAW_CO_TRY_VOID(may_make_environments(who));
     model::Environment made;
     made.id = model::EnvironmentId(codec::random_id("en"));
     made.workspace = who.workspace;
@@ -110,14 +121,12 @@ Task<pb::EnvironmentGetOrCreateResponse> environment_get(
 Task<pb::EnvironmentListResponse> environment_list(Context& cx, net::GrpcCall& call, Empty) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   pb::EnvironmentListResponse reply;
-  for (const auto& [id, environment] : cx.parts.catalog.environments.all()) {
-    if (environment->workspace == who.workspace) {
-      auto* item = reply.add_items();
-      item->set_name(environment->name);
-      item->set_environment_id(id);
-      item->set_default_(environment->name == "main");
-      item->set_created_at(unix_seconds(environment->created_at));
-    }
+  for (const auto& environment : scope_of(cx, who).environments()) {
+    auto* item = reply.add_items();
+    item->set_name(environment->name);
+    item->set_environment_id(environment->id.str());
+    item->set_default_(environment->name == "main");
+    item->set_created_at(unix_seconds(environment->created_at));
   }
   co_return reply;
 }
@@ -128,7 +137,8 @@ Task<Empty> environment_create(Context& cx, net::GrpcCall& call,
   if (request.name().empty()) {
     co_return Error::invalid_argument("an environment needs a name");
   }
-  if (cx.parts.catalog.environment(who.workspace, request.name())) {
+  THAW_CO_TRY_VOID(may_make_environments(who));
+  if (scope_of(cx, who).environment_named(request.name())) {
     co_return Error::already_exists("environment '" + request.name() + "' exists already");
   }
   model::Environment made;

@@ -8,6 +8,7 @@
 #include "thaw/dialect/modal/definition.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/services.h"
+#include "thaw/dialect/modal/web.h"
 
 namespace thaw::dialect::modal {
 
@@ -18,6 +19,8 @@ namespace {
 
 constexpr Duration heartbeat_limit = 60s;  // the client beats every 15 s
 constexpr Duration keep_stopped_apps = std::chrono::minutes(10);
+constexpr Duration keep_stopped_results = 30s;
+constexpr Duration detached_quiet = 10s;  // without work, after the client has gone
 constexpr std::size_t history_limit = 100;
 
 pb::AppState wire_state(AppState state) {
@@ -85,7 +88,7 @@ Task<pb::AppGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY(const auto environment, find_environment(cx, who, request.environment_name()));
   pb::AppGetOrCreateResponse reply;
   reply.mutable_handle_metadata();
-  if (const auto app = cx.parts.catalog.deployed_app(environment->id, request.app_name())) {
+  if (const auto app = scope_of(cx, who).deployed_app(environment->id, request.app_name())) {
     reply.set_app_id(app->id.str());
     co_return reply;
   }
@@ -104,6 +107,7 @@ Task<Empty> heartbeat(Context& cx, net::GrpcCall& call, pb::AppHeartbeatRequest 
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
   cx.last_heartbeat[app->id] = monotonic_now();
+  cx.left_alone.erase(app->id);
   co_return Empty();
 }
 
@@ -113,7 +117,7 @@ Task<pb::AppGetByDeploymentNameResponse> get_by_name(Context& cx, net::GrpcCall&
   THAW_CO_TRY(const auto environment, find_environment(cx, who, request.environment_name()));
   pb::AppGetByDeploymentNameResponse reply;
   reply.set_environment_name(environment->name);
-  if (const auto app = cx.parts.catalog.deployed_app(environment->id, request.name())) {
+  if (const auto app = scope_of(cx, who).deployed_app(environment->id, request.name())) {
     reply.set_app_id(app->id.str());
     *reply.mutable_lifecycle() = lifecycle_of(*app);
   }
@@ -125,7 +129,7 @@ Task<pb::AppGetLayoutResponse> get_layout(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
   pb::AppGetLayoutResponse reply;
-  *reply.mutable_app_layout() = layout_of(cx, *app, authority_for(cx, call));
+  *reply.mutable_app_layout() = layout_of(cx, *app, addresses_for(cx, call));
   co_return reply;
 }
 
@@ -135,10 +139,11 @@ bool serves_label(const model::FunctionSpec& spec, const std::string& label) {
 }
 
 // The function at the version that this publication names, newest draft otherwise.
-Result<catalog::Function> published(Context& cx, const std::string& id, std::string definition) {
-  const auto function = cx.parts.catalog.functions.find(id);
-  if (!function) {
-    return Error::not_found("function '" + id + "' does not exist");
+Result<catalog::Function> published(const catalog::Scope& scope, const model::App& app,
+                                    const std::string& id, std::string definition) {
+  const auto function = scope.function(id);
+  if (!function || function->app != app.id) {
+    return Error::not_found("function '" + id + "' does not exist in app '" + app.id.str() + "'");
   }
   catalog::Function record = *function;
   if (definition.empty()) {
@@ -158,8 +163,16 @@ Result<catalog::Function> published(Context& cx, const std::string& id, std::str
 }
 
 // All of a publication, or an error before anything has changed.
-Result<std::vector<catalog::Function>> functions_to_publish(Context& cx, const model::App& app,
+Result<std::vector<catalog::Function>> functions_to_publish(Context& cx,
+                                                            const catalog::Scope& scope,
+                                                            const model::App& app,
                                                             const pb::AppPublishRequest& request) {
+  for (const auto& [tag, id] : request.class_ids()) {
+    const auto known = scope.app_class(id);
+    if (!known || known->app != app.id) {
+      return Error::not_found("class '" + id + "' does not exist in app '" + app.id.str() + "'");
+    }
+  }
   std::vector<catalog::Function> functions;
   std::map<std::string, std::string> tags_of_labels;
   std::set<std::string> seen;
@@ -169,7 +182,7 @@ Result<std::vector<catalog::Function>> functions_to_publish(Context& cx, const m
     }
     const auto definition = request.definition_ids().find(id);
     THAW_TRY(catalog::Function function,
-             published(cx, id,
+             published(scope, app, id,
                        definition == request.definition_ids().end() ? std::string()
                                                                     : definition->second));
     const auto live = function.live();
@@ -203,7 +216,7 @@ Task<pb::AppPublishResponse> publish(Context& cx, net::GrpcCall& call,
     co_return Error::failed_precondition("app '" + request.app_id() + "' was stopped");
   }
   THAW_CO_TRY(std::vector<catalog::Function> functions,
-              functions_to_publish(cx, *current, request));
+              functions_to_publish(cx, scope_of(cx, who), *current, request));
   for (const catalog::Function& function : functions) {
     take_web_labels(cx, function);
   }
@@ -217,7 +230,8 @@ Task<pb::AppPublishResponse> publish(Context& cx, net::GrpcCall& call,
       dropped.push_back(id);
     }
   }
-  model::App app = *cx.parts.catalog.apps.find(request.app_id());
+  THAW_CO_TRY(const auto now, find_app(cx, who, request.app_id()));
+  model::App app = *now;
   app.functions.clear();
   for (const auto& [tag, id] : request.function_ids()) {
     app.functions[tag] = model::FunctionId(id);
@@ -234,7 +248,7 @@ Task<pb::AppPublishResponse> publish(Context& cx, net::GrpcCall& call,
   }
   if (app.state == AppState::deployed) {
     // One deployment per name: an earlier app of that name gives way.
-    const auto earlier = cx.parts.catalog.deployed_app(app.environment, request.name());
+    const auto earlier = scope_of(cx, who).deployed_app(app.environment, request.name());
     if (earlier && earlier->id != app.id) {
       THAW_CO_TRY_VOID(co_await stop_app(cx, earlier->id, "replaced by another app of its name"));
     }
@@ -278,6 +292,9 @@ Task<Empty> client_disconnect(Context& cx, net::GrpcCall& call,
     // The client does not wait for this answer to see its logs end; the stop goes on behind it.
     cx.tasks.start("stop app", stop_app(cx, app->id, "the client disconnected"));
   }
+  if (app->state == AppState::detached && lives_on) {
+    cx.left_alone.emplace(app->id, monotonic_now());
+  }
   co_return Empty();
 }
 
@@ -300,12 +317,8 @@ Task<pb::AppGetLifecycleResponse> get_lifecycle(Context& cx, net::GrpcCall& call
 Task<pb::AppListResponse> list(Context& cx, net::GrpcCall& call, pb::AppListRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto environment, find_environment(cx, who, request.environment_name()));
-  std::vector<std::shared_ptr<const model::App>> apps;
-  for (const auto& [id, app] : cx.parts.catalog.apps.all()) {
-    if (app->environment == environment->id) {
-      apps.push_back(app);
-    }
-  }
+  const catalog::Scope scope = scope_of(cx, who);
+  std::vector<std::shared_ptr<const model::App>> apps = scope.apps_in(environment->id);
   std::sort(apps.begin(), apps.end(),
             [](const auto& a, const auto& b) { return a->created_at > b->created_at; });
   pb::AppListResponse reply;
@@ -318,7 +331,7 @@ Task<pb::AppListResponse> list(Context& cx, net::GrpcCall& call, pb::AppListRequ
     item->set_created_at(unix_seconds(app->created_at));
     item->set_stopped_at(unix_seconds(app->stopped_at));
     std::size_t running = 0;
-    for (const auto& function : cx.parts.catalog.functions_of(app->id)) {
+    for (const auto& function : scope.functions_of(app->id)) {
       running += cx.fleet->running_count(function->id);
     }
     item->set_n_running_tasks(static_cast<std::int32_t>(running));
@@ -346,7 +359,7 @@ Task<pb::AppDeploymentHistoryResponse> history(Context& cx, net::GrpcCall& call,
 }  // namespace
 
 async::Task<void> stop_app(Context& cx, model::AppId id, std::string why) {
-  const auto found = cx.parts.catalog.apps.find(id.str());
+  const auto found = cx.parts.catalog.apps.find(id.str());  // all workspaces: found by its caller
   if (!found || found->state == AppState::stopped) {
     co_return ok();
   }
@@ -356,7 +369,8 @@ async::Task<void> stop_app(Context& cx, model::AppId id, std::string why) {
   THAW_CO_TRY_VOID(co_await cx.parts.catalog.apps.put(app));
   log_info("app stopped", {{"app", id.str()}, {"name", app.name}, {"reason", why}});
   std::vector<model::FunctionId> functions;
-  for (const auto& function : cx.parts.catalog.functions_of(id)) {
+  const catalog::Scope scope(cx.parts.catalog, app.workspace);
+  for (const auto& function : scope.functions_of(id)) {
     functions.push_back(function->id);
   }
   const std::size_t freed = std::erase_if(cx.web_labels, [&](const auto& entry) {
@@ -365,30 +379,36 @@ async::Task<void> stop_app(Context& cx, model::AppId id, std::string why) {
   if (freed > 0) {
     rebuild_web_labels(cx);  // a label that was taken over goes back to who had it before
   }
+  // Who waits for a result reads how it ended; then it goes.
+  for (const model::FunctionId& function : functions) {
+    cx.stopped.emplace_back(monotonic_now() + keep_stopped_results, function);
+  }
   THAW_CO_TRY_VOID(
       co_await cx.fleet->stop_functions(std::move(functions), "the app was stopped: " + why));
   cx.parts.logs.end(id.str());
   cx.last_heartbeat.erase(id);
+  cx.left_alone.erase(id);
   co_return ok();
 }
 
-pb::AppLayout layout_of(Context& cx, const model::App& app, const std::string& authority) {
+pb::AppLayout layout_of(Context& cx, const model::App& app, const WebAddresses& addresses) {
   pb::AppLayout layout;
+  const catalog::Scope scope(cx.parts.catalog, app.workspace);
   std::map<std::string, model::FunctionId> functions = app.functions;
-  for (const auto& function : cx.parts.catalog.functions_of(app.id)) {
+  for (const auto& function : scope.functions_of(app.id)) {
     if (function->base.empty()) {
       functions.emplace(function->tag, function->id);  // not published yet
     }
   }
   for (const auto& [tag, id] : functions) {
-    const auto function = cx.parts.catalog.functions.find(id.str());
+    const auto function = scope.function(id.str());
     if (!function || !function->live()) {
       continue;
     }
     (*layout.mutable_function_ids())[tag] = id.str();
     auto* object = layout.add_objects();
     object->set_object_id(id.str());
-    *object->mutable_function_handle_metadata() = handle_metadata(*function->live(), authority);
+    *object->mutable_function_handle_metadata() = handle_metadata(*function->live(), addresses);
   }
   for (const auto& [tag, id] : app.classes) {
     (*layout.mutable_class_ids())[tag] = id.str();
@@ -401,10 +421,25 @@ pb::AppLayout layout_of(Context& cx, const model::App& app, const std::string& a
 
 namespace {
 
+// Labels are of all workspaces: who has one is found by it.
+struct LabelHolder {
+  std::shared_ptr<const catalog::Function> function;
+  std::shared_ptr<const model::App> app;
+};
+
+LabelHolder holder_of(Context& cx, const model::FunctionId& id) {
+  LabelHolder holder;
+  holder.function = cx.parts.catalog.functions.find(id.str());  // all workspaces: see above
+  if (holder.function) {
+    holder.app =
+        cx.parts.catalog.apps.find(holder.function->app.str());  // all workspaces: as above
+  }
+  return holder;
+}
+
 WallTime deployed_at(Context& cx, const model::FunctionId& id) {
-  const auto function = cx.parts.catalog.functions.find(id.str());
-  const auto app = function ? cx.parts.catalog.apps.find(function->app.str()) : nullptr;
-  return app ? app->deployed_at : WallTime{};
+  const LabelHolder holder = holder_of(cx, id);
+  return holder.app ? holder.app->deployed_at : WallTime{};
 }
 
 }  // namespace
@@ -412,11 +447,10 @@ WallTime deployed_at(Context& cx, const model::FunctionId& id) {
 Result<void> check_web_labels(Context& cx, const model::App& app, const model::FunctionSpec& spec) {
   for (const model::WebEndpoint& web : spec.web) {
     const auto entry = cx.web_labels.find(web.label);
-    const auto holder = entry == cx.web_labels.end()
-                            ? nullptr
-                            : cx.parts.catalog.functions.find(entry->second.str());
-    const auto other = holder ? cx.parts.catalog.apps.find(holder->app.str()) : nullptr;
-    const auto live = holder ? holder->live() : nullptr;
+    const LabelHolder holder =
+        entry == cx.web_labels.end() ? LabelHolder{} : holder_of(cx, entry->second);
+    const auto& other = holder.app;
+    const auto live = holder.function ? holder.function->live() : nullptr;
     if (!other || !live || other->id == app.id || other->state == AppState::stopped ||
         !serves_label(*live, web.label)) {
       continue;
@@ -439,11 +473,13 @@ Result<void> check_web_labels(Context& cx, const model::App& app, const model::F
 
 // Of several apps that want a label, the one deployed last has it.
 void rebuild_web_labels(Context& cx) {
+  // all workspaces: the labels of this server
   for (const auto& [id, function] : cx.parts.catalog.functions.all()) {
     const auto live = function->live();
-    const auto app = cx.parts.catalog.apps.find(function->app.str());
+    const auto app = holder_of(cx, function->id).app;
     if (live && function->base.empty() && app && app->state != AppState::stopped) {
       for (const auto& web : live->web) {
+        (void)loopback_host(cx, web.label, live->workspace);
         const auto [entry, fresh] = cx.web_labels.emplace(web.label, function->id);
         if (!fresh && deployed_at(cx, entry->second) < app->deployed_at) {
           entry->second = function->id;
@@ -455,15 +491,50 @@ void rebuild_web_labels(Context& cx) {
 
 namespace {
 
-// Nothing of this app waits or runs.
+// Nothing of this app waits or runs, and nobody can ask it for more by a web address.
 bool has_no_work(Context& cx, const model::AppId& app) {
+  // all workspaces: the app is one that this server ends by itself
   for (const auto& function : cx.parts.catalog.functions_of(app)) {
-    const queue::Demand demand = cx.parts.queue.demand(function->id);
-    if (demand.ready + demand.leased > 0) {
+    const auto live = function->live();
+    if (cx.parts.queue.demand(function->id).unfinished > 0 || (live && !live->web.empty())) {
       return false;
     }
   }
   return true;
+}
+
+// A generator that nobody follows any more is cancelled, and what it said goes with it.
+async::Task<void> end_unread(Context& cx) {
+  for (const model::CallId& id : cx.readers.take_left()) {
+    const auto running = co_await cx.parts.queue.cancel(id);
+    if (!running) {
+      if (running.error().code() == Code::cancelled) {
+        co_return running.error();
+      }
+      continue;  // it has ended, or the container's own end will tell
+    }
+    log_info("a generator without a reader is cancelled", {{"call", id.str()}});
+    cx.fleet->cancel_inputs(*running, control::Fleet::StopHow::graceful);
+    cx.parts.queue.forget(id);
+  }
+  co_return ok();
+}
+
+// Detached apps whose client is gone end with their last call.
+async::Task<void> end_left_alone(Context& cx, Instant now) {
+  std::vector<model::AppId> done;
+  for (auto& [id, quiet_since] : cx.left_alone) {
+    if (!has_no_work(cx, id)) {
+      quiet_since = now;
+    } else if (quiet_since + detached_quiet < now) {
+      done.push_back(id);
+    }
+  }
+  for (const model::AppId& id : done) {
+    cx.left_alone.erase(id);
+    THAW_CO_TRY_VOID(co_await stop_app(cx, id, "its client is gone and its last call has ended"));
+  }
+  co_return ok();
 }
 
 }  // namespace
@@ -475,6 +546,7 @@ async::Task<void> app_loop(Context& cx) {
     const Instant now = monotonic_now();
     std::vector<model::AppId> abandoned;
     std::vector<model::AppId> old;
+    // all workspaces: what has ended anywhere
     for (const auto& [id, app] : cx.parts.catalog.apps.all()) {
       const auto beat = cx.last_heartbeat.find(app->id);
       const Instant last = beat == cx.last_heartbeat.end() ? began : beat->second;
@@ -483,16 +555,15 @@ async::Task<void> app_loop(Context& cx) {
       if (needs_client && last + heartbeat_limit < now) {
         abandoned.push_back(app->id);
       }
+      if (app->state == AppState::detached && last + heartbeat_limit < now) {
+        cx.left_alone.emplace(app->id, now);
+      }
       if (app->state == AppState::stopped && app->stopped_at + keep_stopped_apps < wall_now()) {
         old.push_back(app->id);
       }
     }
-    for (const model::AppId& id : std::set(cx.left_alone)) {
-      if (has_no_work(cx, id)) {
-        cx.left_alone.erase(id);
-        THAW_CO_TRY_VOID(co_await stop_app(cx, id, "its last call has ended"));
-      }
-    }
+    THAW_CO_TRY_VOID(co_await end_left_alone(cx, now));
+    THAW_CO_TRY_VOID(co_await end_unread(cx));
     for (const model::AppId& id : abandoned) {
       THAW_CO_TRY_VOID(co_await stop_app(cx, id, "its client is gone"));
     }
@@ -502,6 +573,10 @@ async::Task<void> app_loop(Context& cx) {
     while (!cx.to_forget.empty() && cx.to_forget.front().first <= now) {
       cx.parts.queue.forget(cx.to_forget.front().second);
       cx.to_forget.pop_front();
+    }
+    while (!cx.stopped.empty() && cx.stopped.front().first <= now) {
+      cx.parts.queue.forget_all(cx.stopped.front().second);
+      cx.stopped.pop_front();
     }
   }
 }

@@ -14,7 +14,7 @@ namespace pb = ::modal::client;
 // Stops functions and containers, ends the log, keeps the record (as stopped) for readers of logs.
 async::Task<void> stop_app(Context& cx, model::AppId app, std::string why);
 // What a container or a redeploying client must know of an app.
-pb::AppLayout layout_of(Context& cx, const model::App& app, const std::string& authority);
+pb::AppLayout layout_of(Context& cx, const model::App& app, const WebAddresses& addresses);
 // Every few seconds: reaps ephemeral apps whose client is gone, erases what ended long ago.
 async::Task<void> app_loop(Context& cx);
 // already_exists names the app that holds a web label of this version; the app's own functions, and

@@ -15,6 +15,9 @@ using async::Task;
 
 namespace {
 
+// A container whose results nobody takes waits so long with each before it is dropped.
+constexpr Duration room_wait = 20s;
+
 Task<Empty> hello(Context& cx, net::GrpcCall& call, Empty) {
   THAW_CO_TRY(const model::ContainerId id, container_of(cx, call));
   cx.fleet->said_hello(id);
@@ -68,7 +71,17 @@ Task<Empty> put_outputs(Context& cx, net::GrpcCall& call, pb::FunctionPutOutputs
   THAW_CO_TRY(const model::ContainerId id, container_of(cx, call));
   for (const auto& item : request.outputs()) {
     const model::InputId input(item.input_id());
-    THAW_CO_TRY_VOID(co_await cx.fleet->finish(id, input, outcome_of(item, id)));
+    model::Outcome outcome = outcome_of(item, id);
+    const Result<void> room = co_await cx.parts.queue.wait_for_room(input, outcome.payload.size(),
+                                                                    monotonic_now() + room_wait);
+    if (!room && room.error().code() == Code::resource_exhausted) {
+      outcome.kind = model::OutcomeKind::failure;
+      outcome.payload = result_payload(platform_result(outcome.kind, room.error().message()),
+                                       pb::DATA_FORMAT_UNSPECIFIED);
+    } else if (!room) {
+      co_return room.error();
+    }
+    THAW_CO_TRY_VOID(co_await cx.fleet->finish(id, input, std::move(outcome)));
   }
   co_return Empty();
 }
@@ -97,11 +110,12 @@ Task<Empty> task_result(Context& cx, net::GrpcCall& call, pb::TaskResultRequest 
 Task<pb::TaskListResponse> task_list(Context& cx, net::GrpcCall& call,
                                      pb::TaskListRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  const catalog::Scope scope = scope_of(cx, who);
   pb::TaskListResponse reply;
   for (const control::ContainerView& view : cx.fleet->containers()) {
     const bool wanted = request.app_id().empty() || request.app_id() == view.spec->app.str();
-    const auto app = cx.parts.catalog.apps.find(view.spec->app.str());
-    if (!wanted || view.spec->workspace != who.workspace || !app) {
+    const auto app = scope.app(view.spec->app.str());
+    if (!wanted || !app) {
       continue;
     }
     auto* item = reply.add_tasks();
@@ -119,10 +133,7 @@ Task<pb::ContainerStopResponse> container_stop(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   const model::ContainerId id =
       request.task_id().empty() ? who.container : model::ContainerId(request.task_id());
-  THAW_CO_TRY(const auto spec, cx.fleet->spec_of(id));
-  if (spec->workspace != who.workspace) {
-    co_return Error::not_found("container '" + id.str() + "' does not exist");
-  }
+  THAW_CO_TRY([[maybe_unused]] const auto spec, find_container(cx, who, id.str()));
   THAW_CO_TRY_VOID(cx.fleet->stop_container(
       id, request.graceful() ? control::Fleet::StopHow::graceful : control::Fleet::StopHow::now));
   co_return pb::ContainerStopResponse();
@@ -131,11 +142,13 @@ Task<pb::ContainerStopResponse> container_stop(Context& cx, net::GrpcCall& call,
 Task<pb::TaskGetInfoResponse> task_info(Context& cx, net::GrpcCall& call,
                                         pb::TaskGetInfoRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  const catalog::Scope scope = scope_of(cx, who);
   std::vector<control::ContainerView> views = cx.fleet->containers();
   const auto finished = cx.fleet->finished_starts();
   views.insert(views.end(), finished.begin(), finished.end());
   for (const control::ContainerView& view : views) {
-    if (view.id.str() == request.task_id() && view.spec->workspace == who.workspace) {
+    if (view.id.str() == request.task_id() &&
+        scope.covers(view.spec->workspace, view.spec->environment)) {
       pb::TaskGetInfoResponse reply;
       reply.set_app_id(view.spec->app.str());
       reply.mutable_info()->set_id(view.id.str());

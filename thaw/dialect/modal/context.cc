@@ -2,6 +2,7 @@
 #include "thaw/dialect/modal/context.h"
 
 #include <algorithm>
+#include <array>
 
 #include "thaw/dialect/modal/image_builds.h"
 #include "thaw/dialect/modal/web.h"
@@ -13,12 +14,44 @@ Context::Context(Parts p)
 
 Context::~Context() = default;
 
-Result<gateway::Identity> identify(Context& cx, const net::GrpcCall& call) {
-  if (call.peer().transport == net::Peer::Transport::unix_socket) {
-    return cx.parts.access.from_socket(call.peer());
+namespace {
+
+// All that a container may do whose function has no access to this server but for its own inputs.
+constexpr std::array<std::string_view, 14> for_own_inputs = {
+    "BlobCreate",
+    "BlobGet",
+    "ClientHello",
+    "ContainerCheckpoint",
+    "ContainerHeartbeat",
+    "ContainerHello",
+    "FunctionCallGetDataIn",
+    "FunctionCallPutDataOut",
+    "FunctionGetDynamicConcurrency",
+    "FunctionGetInputs",
+    "FunctionPutOutputs",
+    "TaskResult",
+    "VolumeCommit",
+    "VolumeReload",
+};
+
+Result<void> check_reach(const gateway::Identity& who, const net::GrpcCall& call) {
+  const std::string_view path = call.path();
+  const std::string_view name = path.substr(path.rfind('/') + 1);
+  if (who.reach != model::Reach::inputs ||
+      std::find(for_own_inputs.begin(), for_own_inputs.end(), name) != for_own_inputs.end()) {
+    return ok();
   }
-  const auto id = call.metadata().find("x-modal-token-id");
-  const auto secret = call.metadata().find("x-modal-token-secret");
+  return Error::permission_denied(std::string(name) +
+                                  " is refused: this function was made with "
+                                  "restrict_modal_access=True");
+}
+
+Result<gateway::Identity> identify(Context& cx, const net::Headers& head, const net::Peer& peer) {
+  if (peer.transport == net::Peer::Transport::unix_socket) {
+    return cx.parts.access.from_socket(peer);
+  }
+  const auto id = head.find("x-modal-token-id");
+  const auto secret = head.find("x-modal-token-secret");
   if (!id || !secret) {
     return Error::unauthenticated(
         "Token missing. Set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET; `thaw env` prints them");
@@ -29,6 +62,19 @@ Result<gateway::Identity> identify(Context& cx, const net::GrpcCall& call) {
                                   who.error().message());
   }
   return who;
+}
+
+}  // namespace
+
+Result<gateway::Identity> identify(Context& cx, const net::GrpcCall& call) {
+  THAW_TRY(gateway::Identity who, identify(cx, call.metadata(), call.peer()));
+  THAW_TRY_VOID(check_reach(who, call));
+  return who;
+}
+
+Result<net::Admission> admit(Context& cx, const net::HttpRequest& head, const net::Peer& peer) {
+  THAW_TRY(const gateway::Identity who, identify(cx, head.headers, peer));
+  return gateway::admission_of(who);
 }
 
 Result<model::ContainerId> container_of(Context& cx, const net::GrpcCall& call) {
@@ -46,24 +92,94 @@ std::string authority_for(const Context& cx, const net::GrpcCall& call) {
   return call.authority().empty() ? cx.settings.authority : call.authority();
 }
 
+namespace {
+
+WebAddresses addresses_at(Context& cx, std::string scheme, std::string authority) {
+  WebAddresses addresses;
+  const std::size_t colon = authority.rfind(':');
+  if (colon != std::string::npos && !authority.ends_with(']')) {
+    addresses.port = authority.substr(colon);
+  }
+  addresses.scheme = std::move(scheme);
+  addresses.authority = std::move(authority);
+  if (!cx.settings.web_domain.empty()) {
+    addresses.domain = cx.settings.web_domain;
+  } else if (cx.settings.knows_localhost) {
+    addresses.domain = "localhost";
+  }
+  addresses.host_of = [&cx](const std::string& label, const model::WorkspaceId& workspace) {
+    return loopback_host(cx, label, workspace);
+  };
+  return addresses;
+}
+
+}  // namespace
+
+WebAddresses own_addresses(Context& cx) { return addresses_at(cx, "http", cx.settings.authority); }
+
+WebAddresses addresses_for(Context& cx, const net::GrpcCall& call) {
+  if (call.peer().transport == net::Peer::Transport::unix_socket) {
+    return own_addresses(cx);
+  }
+  gateway::WebOrigin plain{"http", authority_for(cx, call), call.peer().address};
+  gateway::WebOrigin origin =
+      cx.settings.proxies.origin_of(call.peer(), std::move(plain), call.metadata());
+  return addresses_at(cx, std::move(origin.scheme), std::move(origin.authority));
+}
+
+catalog::Scope scope_of(const Context& cx, const gateway::Identity& who) {
+  return gateway::scope_of(cx.parts.catalog, who);
+}
+
+catalog::Scope scope_of(const Context& cx, const model::FunctionSpec& spec) {
+  return {cx.parts.catalog, spec.workspace};
+}
+
 Result<std::shared_ptr<const model::App>> find_app(Context& cx, const gateway::Identity& who,
                                                    const std::string& id) {
-  auto app = cx.parts.catalog.apps.find(id);
-  if (!app || app->workspace != who.workspace) {
-    return Error::not_found("app '" + id + "' does not exist");
+  if (auto app = scope_of(cx, who).app(id)) {
+    return app;
   }
-  return app;
+  return Error::not_found("app '" + id + "' does not exist");
 }
 
 Result<std::shared_ptr<const catalog::Function>> find_function(Context& cx,
                                                                const gateway::Identity& who,
                                                                const std::string& id) {
-  auto function = cx.parts.catalog.functions.find(id);
-  if (!function) {
-    return Error::not_found("function '" + id + "' does not exist, or its app was stopped");
+  if (auto function = scope_of(cx, who).function(id)) {
+    return function;
   }
-  THAW_TRY([[maybe_unused]] const auto app, find_app(cx, who, function->app.str()));
-  return function;
+  return Error::not_found("function '" + id + "' does not exist, or its app was stopped");
+}
+
+async::Task<queue::CallInfo> find_call(Context& cx, gateway::Identity who, std::string id) {
+  const model::CallId call(id);
+  auto info = co_await cx.parts.queue.info(call);  // all workspaces: it is looked at here
+  if (!info && info.error().code() != Code::not_found) {
+    co_return info.error();
+  }
+  const bool is_own = info && info->call.workspace == who.workspace;
+  // A call outlives its app; of a container's own app none is ever another's.
+  bool is_inside = is_own && who.environment.empty();
+  if (is_own && !is_inside) {
+    const auto runs = cx.fleet->spec_of(who.container);
+    is_inside = scope_of(cx, who).app(info->call.app.str()) != nullptr ||
+                (runs && (*runs)->app == info->call.app);
+  }
+  if (!is_inside) {
+    co_return Error::not_found("function call '" + id + "' does not exist");
+  }
+  co_return info;
+}
+
+Result<std::shared_ptr<const model::FunctionSpec>> find_container(Context& cx,
+                                                                  const gateway::Identity& who,
+                                                                  const std::string& id) {
+  const auto spec = cx.fleet->spec_of(model::ContainerId(id));
+  if (!spec || !scope_of(cx, who).covers((*spec)->workspace, (*spec)->environment)) {
+    return Error::not_found("container '" + id + "' does not exist");
+  }
+  return spec;
 }
 
 Result<std::shared_ptr<const model::FunctionSpec>> live_spec(const catalog::Function& function) {
@@ -79,11 +195,11 @@ Result<std::shared_ptr<const model::Environment>> find_environment(Context& cx,
                                                                    const std::string& name) {
   if (name.empty() && who.kind == gateway::Identity::Kind::container) {
     THAW_TRY(const auto spec, cx.fleet->spec_of(who.container));
-    if (auto own = cx.parts.catalog.environments.find(spec->environment.str())) {
+    if (auto own = scope_of(cx, who).environment(spec->environment)) {
       return own;
     }
   }
-  return cx.parts.catalog.environment(who.workspace, name);
+  return scope_of(cx, who).environment_named(name);
 }
 
 Instant poll_deadline(float timeout_s, Duration most) {

@@ -17,8 +17,13 @@
 #include "thaw/async/task_group.h"
 #include "thaw/catalog/catalog.h"
 #include "thaw/control/fleet.h"
+#include "thaw/dialect/modal/held_output.h"
+#include "thaw/dialect/modal/readers.h"
 #include "thaw/gateway/access.h"
 #include "thaw/gateway/blob_gate.h"
+#include "thaw/gateway/function_hosts.h"
+#include "thaw/gateway/loopback_hosts.h"
+#include "thaw/gateway/web_origin.h"
 #include "thaw/image/image.h"
 #include "thaw/logs/log_hub.h"
 #include "thaw/net/grpc.h"
@@ -38,6 +43,10 @@ class ClientPackages;  // client_packages.h
 struct Settings {
   std::string authority;            // host:port at which clients reach this server
   std::string container_authority;  // where containers reach signed blobs
+  std::string web_domain;           // functions are reached at LABEL.<this>; empty: none
+  bool knows_localhost = false;     // this machine's clients find LABEL.localhost
+  gateway::LoopbackHosts* loopback_hosts = nullptr;  // for a server on loopback without any names
+  gateway::TrustedProxies proxies;
   Duration ephemeral_volume_limit = std::chrono::minutes(15);  // the client beats every 5
 };
 
@@ -64,31 +73,61 @@ struct Context {
 
   Parts parts;
   Settings settings;
+  gateway::FunctionHosts hosts;
   control::Fleet* fleet = nullptr;  // set once; the fleet needs the dialect's runtime first
 
   std::unordered_map<model::AppId, Instant> last_heartbeat;        // of ephemeral apps
   std::unordered_map<model::VolumeId, Instant> volume_heartbeats;  // of ephemeral volumes
-  std::set<model::AppId> left_alone;  // detached apps whose client has gone
+  // Detached apps whose client has gone, and since when they have nothing to do.
+  std::unordered_map<model::AppId, Instant> left_alone;
   std::unordered_map<std::string, model::FunctionId> web_labels;
   std::unordered_map<model::CallId, std::shared_ptr<WebRequest>> web_requests;
-  std::deque<std::pair<Instant, model::CallId>> to_forget;  // read synchronous calls
+  std::deque<std::pair<Instant, model::CallId>> to_forget;    // read synchronous calls
+  std::deque<std::pair<Instant, model::FunctionId>> stopped;  // whose results are to be forgotten
+  Readers readers;
+  HeldOutput held_output;
   std::unique_ptr<ImageBuilds> image_builds;
   async::TaskGroup tasks;  // declared last: joined first
 };
 
 // Who calls: by token on TCP, by socket in a container.
 Result<gateway::Identity> identify(Context& cx, const net::GrpcCall& call);
+// The same by the head of a request, for the server to know whose bytes follow.
+Result<net::Admission> admit(Context& cx, const net::HttpRequest& head, const net::Peer& peer);
 // The container that calls; permission_denied for anybody else.
 Result<model::ContainerId> container_of(Context& cx, const net::GrpcCall& call);
 // host:port for URLs that the caller is to use.
 std::string authority_for(const Context& cx, const net::GrpcCall& call);
 
-// Objects by id, only inside the caller's workspace; not_found names the thing.
+// How functions' addresses are written for somebody.
+struct WebAddresses {
+  std::string scheme = "http";
+  std::string authority;  // of the server, for the second address: below a path
+  std::string port;       // ":8700", or empty
+  std::string domain;     // empty: names do not lead to a function's own host
+  // The address of a label's own host; it may have none.
+  std::function<std::string(const std::string& label, const model::WorkspaceId& workspace)> host_of;
+};
+WebAddresses addresses_for(Context& cx, const net::GrpcCall& call);
+// For who reaches the server as it knows itself, such as containers.
+WebAddresses own_addresses(Context& cx);
+
+// What the caller may see of the catalog; what it names is looked up here and nowhere else.
+catalog::Scope scope_of(const Context& cx, const gateway::Identity& who);
+// What a stored thing's own workspace has, for what it refers to.
+catalog::Scope scope_of(const Context& cx, const model::FunctionSpec& spec);
+
+// Objects by id, only inside the caller's scope; not_found names the thing.
 Result<std::shared_ptr<const model::App>> find_app(Context& cx, const gateway::Identity& who,
                                                    const std::string& id);
 Result<std::shared_ptr<const catalog::Function>> find_function(Context& cx,
                                                                const gateway::Identity& who,
                                                                const std::string& id);
+async::Task<queue::CallInfo> find_call(Context& cx, gateway::Identity who, std::string id);
+// What a container runs, of one inside the caller's scope that lives.
+Result<std::shared_ptr<const model::FunctionSpec>> find_container(Context& cx,
+                                                                  const gateway::Identity& who,
+                                                                  const std::string& id);
 // The published version; failed_precondition while there is none.
 Result<std::shared_ptr<const model::FunctionSpec>> live_spec(const catalog::Function& function);
 // "" is the default environment, or the container's own.

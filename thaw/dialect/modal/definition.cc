@@ -7,6 +7,7 @@
 
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/utf8.h"
+#include "thaw/gateway/function_hosts.h"
 #include "thaw/store/blob_store.h"
 #include "thaw/worker/volume_paths.h"
 
@@ -20,13 +21,22 @@ constexpr std::uint64_t inline_object_bytes = 16u << 20;
 // The same for calls that are kept on disk until their result is fetched.
 constexpr std::uint64_t inline_durable_bytes = 1u << 20;
 
+// A part of a host name: letters, digits and single dashes between them. What has none of these
+// gets a digest, since it still must be told from another.
 std::string slug(std::string_view text) {
   std::string out;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    out += std::isalnum(byte) != 0 ? static_cast<char>(std::tolower(byte)) : '-';
+    if (std::isalnum(byte) != 0) {
+      out += static_cast<char>(std::tolower(byte));
+    } else if (!out.empty() && out.back() != '-') {
+      out += '-';
+    }
   }
-  return out;
+  if (out.ends_with('-')) {
+    out.pop_back();
+  }
+  return out.empty() ? "x" + store::sha256_hex(std::string(text)).substr(0, 10) : out;
 }
 
 // The client sends every experimental option as a string: "off", or False as Python prints it.
@@ -102,7 +112,7 @@ Result<model::VolumeMount> volume_mount_from(const pb::VolumeMount& mount) {
 pb::FunctionHandleMetadata method_metadata(const pb::Function& f, const model::FunctionSpec& spec,
                                            const std::string& method,
                                            const pb::MethodDefinition& definition,
-                                           const std::string& authority) {
+                                           const WebAddresses& addresses) {
   pb::FunctionHandleMetadata out;
   out.set_function_name(definition.function_name());
   out.set_function_type(definition.function_type());
@@ -117,10 +127,27 @@ pb::FunctionHandleMetadata method_metadata(const pb::Function& f, const model::F
   out.set_max_async_object_size_bytes(inline_durable_bytes);
   for (const auto& web : spec.web) {
     if (web.method == method) {
-      out.set_web_url(web_url(authority, web.label));
+      out.set_web_url(web_url(addresses, spec, web.label));
     }
   }
   return out;
+}
+
+// How far a container acts: in its environment, unless the function asks for more or for less.
+Result<model::Reach> reach_from(const pb::Function& f) {
+  if (f.untrusted()) {
+    return model::Reach::inputs;
+  }
+  const auto asked = f.experimental_options().find("thaw_reach");
+  if (asked == f.experimental_options().end() || asked->second == "environment") {
+    return model::Reach::environment;
+  }
+  if (asked->second == "workspace") {
+    return model::Reach::workspace;
+  }
+  return Error::invalid_argument("experimental_options thaw_reach of " + f.function_name() +
+                                 " is 'environment' (the default) or 'workspace', not '" +
+                                 asked->second.substr(0, 80) + "'");
 }
 
 }  // namespace
@@ -148,11 +175,7 @@ Result<model::FunctionSpec> spec_from(const pb::Function& f) {
   if (f.cloud_bucket_mounts_size() > 0) {
     return Error::unimplemented("cloud bucket mounts are not served by this version of Thaw");
   }
-  if (f.untrusted()) {
-    return Error::unimplemented(
-        "restrict_modal_access is not served by this version of Thaw: the containers of " +
-        spec.name + " would reach all of the workspace");
-  }
+  THAW_TRY(spec.reach, reach_from(f));
   spec.image = model::ImageId(f.image_id());
   for (const std::string& id : f.mount_ids()) {
     spec.mounts.emplace_back(id);
@@ -248,19 +271,29 @@ pb::Function with_options(pb::Function f, const pb::FunctionOptions& o) {
   return f;
 }
 
-std::string web_label(const std::string& app_name, const std::string& function_name,
-                      const pb::WebhookConfig& config, bool ephemeral,
-                      const std::string& environment) {
+Result<std::string> web_label(const std::string& app_name, const std::string& function_name,
+                              const pb::WebhookConfig& config, bool ephemeral,
+                              const LabelPlace& place) {
   if (config.type() == pb::WEBHOOK_TYPE_UNSPECIFIED) {
-    return {};
+    return std::string();
   }
-  std::string label = config.requested_suffix().empty() ? slug(app_name) + "-" + slug(function_name)
-                                                        : slug(config.requested_suffix());
+  const std::string own = gateway::lower_case(config.requested_suffix());
+  if (!own.empty()) {
+    if (const Result<void> checked = gateway::check_label(own); !checked) {
+      return Error::invalid_argument("label= of " + function_name + ": " +
+                                     checked.error().message());
+    }
+  }
+  std::string label = own.empty() ? slug(app_name) + "-" + slug(function_name) : own;
   if (ephemeral) {
     label += config.ephemeral_suffix().empty() ? "-dev" : "-" + slug(config.ephemeral_suffix());
   }
-  if (!environment.empty()) {
-    label = slug(environment) + "--" + label;
+  // Two dashes only ever stand between these parts: whose a label is can be read from it.
+  if (!place.workspace.empty()) {
+    const std::string environment = place.environment.empty() ? "main" : slug(place.environment);
+    label = place.workspace + "--" + environment + "--" + label;
+  } else if (!place.environment.empty()) {
+    label = slug(place.environment) + "--" + label;
   }
   // A label is one DNS label, so that it can be the first part of a host name. What is too long
   // ends with a digest of the whole: names that begin alike keep addresses of their own.
@@ -269,8 +302,9 @@ std::string web_label(const std::string& app_name, const std::string& function_n
   if (label.size() <= longest) {
     return label;
   }
-  return label.substr(0, longest - digest_size - 1) + "-" +
-         store::sha256_hex(label).substr(0, digest_size);
+  std::string shortened = label.substr(0, longest - digest_size - 1);
+  shortened.erase(shortened.find_last_not_of('-') + 1);
+  return shortened + "-" + store::sha256_hex(label).substr(0, digest_size);
 }
 
 namespace {
@@ -365,12 +399,22 @@ Result<std::optional<std::string>> parameters_in_query(const pb::Function& defin
   return named ? std::optional(set.SerializeAsString()) : std::nullopt;
 }
 
-std::string web_url(const std::string& authority, const std::string& label) {
-  return label.empty() ? "" : "http://" + authority + "/web/" + label;
+std::string web_url(const WebAddresses& addresses, const model::FunctionSpec& spec,
+                    const std::string& label) {
+  if (label.empty()) {
+    return {};
+  }
+  if (!addresses.domain.empty()) {
+    return addresses.scheme + "://" + label + "." + addresses.domain + addresses.port;
+  }
+  const std::string host =
+      addresses.host_of ? addresses.host_of(label, spec.workspace) : std::string();
+  return addresses.scheme + "://" +
+         (host.empty() ? addresses.authority + "/web/" + label : host + addresses.port);
 }
 
 pb::FunctionHandleMetadata handle_metadata(const model::FunctionSpec& spec,
-                                           const std::string& authority) {
+                                           const WebAddresses& addresses) {
   pb::FunctionHandleMetadata out;
   const auto parsed = parse_definition(spec);
   const pb::Function& f = parsed ? *parsed : pb::Function::default_instance();
@@ -388,11 +432,11 @@ pb::FunctionHandleMetadata handle_metadata(const model::FunctionSpec& spec,
   out.set_max_async_object_size_bytes(inline_durable_bytes);
   for (const auto& [method, definition] : f.method_definitions()) {
     (*out.mutable_method_handle_metadata())[method] =
-        method_metadata(f, spec, method, definition, authority);
+        method_metadata(f, spec, method, definition, addresses);
   }
   for (const auto& web : spec.web) {
     if (web.method.empty()) {
-      out.set_web_url(web_url(authority, web.label));
+      out.set_web_url(web_url(addresses, spec, web.label));
     }
   }
   return out;

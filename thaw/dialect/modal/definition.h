@@ -23,20 +23,27 @@ Error schedule_not_served(const std::string& function);
 // Lays a variant's options over the base's definition.
 pb::Function with_options(pb::Function definition, const pb::FunctionOptions& options);
 
-// The label under which a function or method is on the web; empty if it is not. `environment` is
-// empty for the default one: an app that is deployed in two has two addresses.
-std::string web_label(const std::string& app_name, const std::string& function_name,
-                      const pb::WebhookConfig& config, bool ephemeral,
-                      const std::string& environment);
+// Where an app is, as far as its labels tell: empty for the default workspace and environment.
+struct LabelPlace {
+  std::string workspace;
+  std::string environment;
+};
+// The label under which a function or method is on the web; empty if it is not. An app that is
+// deployed in two environments has two, and no label of one workspace can be another's.
+// invalid_argument says what a user's own label may not be.
+Result<std::string> web_label(const std::string& app_name, const std::string& function_name,
+                              const pb::WebhookConfig& config, bool ephemeral,
+                              const LabelPlace& place);
 // The class's parameters that a web request's query names, serialised as the client would; nullopt
 // if it names none. invalid_argument names one that is missing or no value of its type.
 Result<std::optional<std::string>> parameters_in_query(const pb::Function& definition,
                                                        std::string_view query);
-std::string web_url(const std::string& authority, const std::string& label);
+std::string web_url(const WebAddresses& addresses, const model::FunctionSpec& spec,
+                    const std::string& label);
 
 // What clients learn of a function: from its stored definition, with URLs for this asker.
 pb::FunctionHandleMetadata handle_metadata(const model::FunctionSpec& spec,
-                                           const std::string& authority);
+                                           const WebAddresses& addresses);
 Result<pb::Function> parse_definition(const model::FunctionSpec& spec);
 
 }  // namespace thaw::dialect::modal

@@ -64,7 +64,7 @@ TEST_CASE("what is not served is refused with its name") {
   CHECK(spec_from(f).error().message().find("bucket") != std::string::npos);
   f = named("f");
   f.set_untrusted(true);
-  CHECK(spec_from(f).error().message().find("restrict_modal_access") != std::string::npos);
+  CHECK(spec_from(f)->reach == model::Reach::inputs);
   CHECK_FALSE(spec_from(pb::Function()));
   const Error error = not_served("/modal.client.ModalClient/DictGet");
   CHECK(error.code() == Code::unimplemented);
@@ -114,28 +114,69 @@ TEST_CASE("options replace or add, as the variant asks") {
 
 TEST_CASE("a web label is one DNS label, and says when it is not deployed") {
   pb::WebhookConfig config;
-  CHECK(web_label("my app", "Cls.run", config, false, "").empty());
+  CHECK(web_label("my app", "Cls.run", config, false, {})->empty());
   config.set_type(pb::WEBHOOK_TYPE_FUNCTION);
-  CHECK(web_label("my app", "Cls.run", config, false, "") == "my-app-cls-run");
-  CHECK(web_label("my app", "f", config, true, "") == "my-app-f-dev");
-  CHECK(web_label("my app", "f", config, false, "Dev") == "dev--my-app-f");
-  config.set_requested_suffix("Custom_Label");
-  CHECK(web_label("a", "f", config, false, "") == "custom-label");
-  CHECK(web_label("a", "f", config, false, "dev") == "dev--custom-label");
-  CHECK(web_label(std::string(200, 'x'), "f", {}, false, "").empty());
+  CHECK(*web_label("my app", "Cls.run", config, false, {}) == "my-app-cls-run");
+  CHECK(*web_label("my app", "f", config, true, {}) == "my-app-f-dev");
+  CHECK(*web_label("my__app_", "f", config, false, {}) == "my-app-f");
+  CHECK(*web_label("my app", "f", config, false, {.environment = "Dev"}) == "dev--my-app-f");
+  config.set_requested_suffix("Custom-Label");
+  CHECK(*web_label("a", "f", config, false, {}) == "custom-label");
+  CHECK(*web_label("a", "f", config, false, {.environment = "dev"}) == "dev--custom-label");
+}
+
+TEST_CASE("a label of the user's own that cannot be one part of a host name is refused") {
+  pb::WebhookConfig config;
+  config.set_type(pb::WEBHOOK_TYPE_WEB_SERVER);
+  for (const char* bad : {"127", "thaw", "LOCALHOST", "a_b", "a.b", "beta--main--x", "-"}) {
+    config.set_requested_suffix(bad);
+    CHECK_MESSAGE(!web_label("a", "f", config, false, {}), bad);
+  }
+}
+
+TEST_CASE("the printed address is a host where there are names or addresses for one") {
+  model::FunctionSpec spec;
+  WebAddresses addresses;
+  addresses.authority = "thaw.example.com:8700";
+  addresses.port = ":8700";
+  CHECK(web_url(addresses, spec, "").empty());
+  CHECK(web_url(addresses, spec, "a-f") == "http://thaw.example.com:8700/web/a-f");
+  addresses.host_of = [](const std::string& label, const model::WorkspaceId&) {
+    return label == "a-f" ? std::string("127.64.0.1") : std::string();
+  };
+  CHECK(web_url(addresses, spec, "a-f") == "http://127.64.0.1:8700");
+  CHECK(web_url(addresses, spec, "a-g") == "http://thaw.example.com:8700/web/a-g");
+  addresses.domain = "localhost";
+  CHECK(web_url(addresses, spec, "a-f") == "http://a-f.localhost:8700");
+  addresses = {.scheme = "https", .authority = "x", .domain = "fn.example.com"};
+  CHECK(web_url(addresses, spec, "a-f") == "https://a-f.fn.example.com");
+}
+
+TEST_CASE("no label of one workspace is another's") {
+  pb::WebhookConfig config;
+  config.set_type(pb::WEBHOOK_TYPE_FUNCTION);
+  CHECK(*web_label("a", "f", config, false, {.workspace = "beta"}) == "beta--main--a-f");
+  // Of the default workspace, with names that look like the other's.
+  CHECK(*web_label("beta--main--a", "f", config, false, {}) == "beta-main-a-f");
+  CHECK(*web_label("main--a", "f", config, false, {.environment = "beta"}) == "beta--main-a-f");
+  CHECK(*web_label("a", "f", config, false, {.environment = "beta--main"}) == "beta-main--a-f");
+  // What is shortened does not end in a dash before its digest.
+  const auto shortened = web_label(std::string(46, 'x') + "-yyyyyyyyyyyyyyyy", "f", config, false,
+                                   {.environment = "beta"});
+  CHECK(shortened->find("--", 6) == std::string::npos);
 }
 
 TEST_CASE("a web label that must be shortened stays its function's own, at every deployment") {
   pb::WebhookConfig config;
   config.set_type(pb::WEBHOOK_TYPE_FUNCTION);
   const std::string app(70, 'a');
-  const std::string first = web_label(app, "first", config, false, "");
+  const std::string first = *web_label(app, "first", config, false, {});
   CHECK(first.size() == 63);
-  CHECK(first == web_label(app, "first", config, false, ""));
-  CHECK(first != web_label(app, "second", config, false, ""));
-  CHECK(first != web_label(app, "first", config, true, ""));
+  CHECK(first == *web_label(app, "first", config, false, {}));
+  CHECK(first != *web_label(app, "second", config, false, {}));
+  CHECK(first != *web_label(app, "first", config, true, {}));
   CHECK(first.starts_with("aaaa"));
-  CHECK(web_label(std::string(61, 'a'), "f", config, false, "") == std::string(61, 'a') + "-f");
+  CHECK(*web_label(std::string(61, 'a'), "f", config, false, {}) == std::string(61, 'a') + "-f");
 }
 
 TEST_CASE("a schedule is one only if it says when") {

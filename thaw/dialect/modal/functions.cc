@@ -9,8 +9,9 @@
 #include "thaw/codec/ids.h"
 #include "thaw/dialect/modal/apps.h"
 #include "thaw/dialect/modal/definition.h"
-#include "thaw/dialect/modal/mounts.h"
+#include "thaw/dialect/modal/image_python.h"
 #include "thaw/dialect/modal/rpc.h"
+#include "thaw/dialect/modal/scaling_limits.h"
 #include "thaw/dialect/modal/services.h"
 #include "thaw/dialect/modal/volumes.h"
 
@@ -24,23 +25,31 @@ bool is_ephemeral(const model::App& app) {
   return app.state == model::AppState::ephemeral || app.state == model::AppState::detached;
 }
 
-// Empty for the default one.
-std::string environment_in_labels(Context& cx, const model::App& app) {
-  const auto usual = cx.parts.catalog.environment(app.workspace, "");
-  const auto own = cx.parts.catalog.environments.find(app.environment.str());
-  return !own || (usual && (*usual)->id == own->id) ? std::string() : own->name;
+LabelPlace place_of(Context& cx, const model::App& app) {
+  LabelPlace place;
+  const catalog::Scope scope(cx.parts.catalog, app.workspace);
+  const auto workspace = scope.workspace();
+  if (workspace && app.workspace != cx.parts.catalog.default_workspace()) {
+    place.workspace = workspace->name;
+  }
+  const auto usual = scope.environment_named("");
+  const auto own = scope.environment(app.environment);
+  if (own && !(usual && (*usual)->id == own->id)) {
+    place.environment = own->name;
+  }
+  return place;
 }
 
 // Web endpoints of a definition: its own, or those of its class's methods.
-std::vector<model::WebEndpoint> endpoints_of(Context& cx, const pb::Function& f,
-                                             const model::App& app) {
-  const std::string environment = environment_in_labels(cx, app);
+Result<std::vector<model::WebEndpoint>> endpoints_of(Context& cx, const pb::Function& f,
+                                                     const model::App& app) {
+  const LabelPlace place = place_of(cx, app);
   std::vector<model::WebEndpoint> endpoints;
   const std::string& app_name = app.name.empty() ? app.description : app.name;
   const auto add = [&](const std::string& method, const std::string& name,
-                       const pb::WebhookConfig& config) {
+                       const pb::WebhookConfig& config) -> Result<void> {
     model::WebEndpoint web;
-    web.label = web_label(app_name, name, config, is_ephemeral(app), environment);
+    THAW_TRY(web.label, web_label(app_name, name, config, is_ephemeral(app), place));
     web.method = method;
     web.callers = config.requires_proxy_auth() ? model::WebEndpoint::Callers::token_holders
                                                : model::WebEndpoint::Callers::anyone;
@@ -51,19 +60,19 @@ std::vector<model::WebEndpoint> endpoints_of(Context& cx, const pb::Function& f,
     if (!web.label.empty()) {
       endpoints.push_back(std::move(web));
     }
+    return ok();
   };
-  add("", f.function_name(), f.webhook_config());
+  THAW_TRY_VOID(add("", f.function_name(), f.webhook_config()));
   for (const auto& [method, definition] : f.method_definitions()) {
-    add(method, definition.function_name(), definition.webhook_config());
+    THAW_TRY_VOID(add(method, definition.function_name(), definition.webhook_config()));
   }
   return endpoints;
 }
 
 // A function that exists under its name but has no version yet, with its versions kept otherwise.
-catalog::Function record_for(Context& cx, const model::App& app, const std::string& existing_id,
-                             const std::string& tag) {
-  if (const auto known = cx.parts.catalog.functions.find(existing_id);
-      known && known->app == app.id) {
+catalog::Function record_for(const catalog::Scope& scope, const model::App& app,
+                             const std::string& existing_id, const std::string& tag) {
+  if (const auto known = scope.function(existing_id); known && known->app == app.id) {
     return *known;
   }
   catalog::Function record;
@@ -100,7 +109,7 @@ Task<pb::FunctionPrecreateResponse> precreate(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
   catalog::Function record =
-      record_for(cx, *app, request.existing_function_id(), request.function_name());
+      record_for(scope_of(cx, who), *app, request.existing_function_id(), request.function_name());
   pb::Function sketch;
   sketch.set_function_name(request.function_name());
   sketch.set_function_type(request.function_type());
@@ -112,12 +121,13 @@ Task<pb::FunctionPrecreateResponse> precreate(Context& cx, net::GrpcCall& call,
   model::FunctionSpec spec;
   spec.id = record.id;
   spec.app = app->id;
+  spec.workspace = app->workspace;
   spec.name = request.function_name();
-  spec.web = endpoints_of(cx, sketch, *app);
+  THAW_CO_TRY(spec.web, endpoints_of(cx, sketch, *app));
   sketch.SerializeToString(&spec.definition);
   pb::FunctionPrecreateResponse reply;
   reply.set_function_id(record.id.str());
-  *reply.mutable_handle_metadata() = handle_metadata(spec, authority_for(cx, call));
+  *reply.mutable_handle_metadata() = handle_metadata(spec, addresses_for(cx, call));
   THAW_CO_TRY_VOID(co_await cx.parts.catalog.functions.put(std::move(record)));
   co_return reply;
 }
@@ -125,16 +135,17 @@ Task<pb::FunctionPrecreateResponse> precreate(Context& cx, net::GrpcCall& call,
 // Every object a version refers to must exist now, not when the first container starts.
 Result<void> check_references(Context& cx, const gateway::Identity& who,
                               const model::FunctionSpec& spec) {
-  const auto image = cx.parts.catalog.images.find(spec.image.str());
-  if (!image || image->workspace != who.workspace) {
+  const catalog::Scope scope = scope_of(cx, who);
+  if (!scope.image(spec.image.str())) {
     return Error::not_found("image '" + spec.image.str() + "' does not exist");
   }
   for (const auto& id : spec.mounts) {
-    THAW_TRY([[maybe_unused]] const auto mount, find_mount(cx, who, id.str()));
+    if (!scope.mount(id.str())) {
+      return Error::not_found("mount '" + id.str() + "' does not exist");
+    }
   }
   for (const auto& id : spec.secrets) {
-    const auto secret = cx.parts.catalog.secrets.find(id.str());
-    if (!secret || secret->workspace != who.workspace) {
+    if (!scope.secret(id.str())) {
       return Error::not_found("secret '" + id.str() + "' does not exist");
     }
   }
@@ -142,6 +153,19 @@ Result<void> check_references(Context& cx, const gateway::Identity& who,
     THAW_TRY([[maybe_unused]] const auto volume, find_volume(cx, who, mount.volume.str()));
   }
   return ok();
+}
+
+// What the client's terminal is to say of the image's Python; empty: nothing.
+Result<std::string> python_warning(Context& cx, const net::GrpcCall& call,
+                                   const pb::Function& definition,
+                                   const model::FunctionSpec& spec) {
+  const auto image = scope_of(cx, spec).image(spec.image.str());
+  const auto built = image ? cx.parts.images.find(image->key) : std::nullopt;
+  if (!built) {
+    return std::string();
+  }
+  const auto client = call.metadata().find("x-modal-python-version");
+  return check_python(definition, built->image, client.value_or(""));
 }
 
 Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
@@ -159,11 +183,17 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
         "Image.run_function is not served by this version of Thaw; use run_commands or "
         "pip_install");
   }
-  catalog::Function record =
-      record_for(cx, *app, request.existing_function_id(), definition.function_name());
+  catalog::Function record = record_for(scope_of(cx, who), *app, request.existing_function_id(),
+                                        definition.function_name());
   auto parsed = spec_from(definition);
   if (!parsed) {
     co_return parsed.error();
+  }
+  if (parsed->reach == model::Reach::workspace && !who.environment.empty()) {
+    co_return Error::permission_denied(
+        "function '" + definition.function_name() +
+        "' asks for all of the workspace, and this container acts in its own environment only: "
+        "deploy it from outside, or from a function that has as much");
   }
   // `modal run` runs a function by hand, whatever its schedule: only a deployment promises one.
   if (!is_ephemeral(*app) &&
@@ -176,17 +206,25 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
   spec->app = app->id;
   spec->workspace = app->workspace;
   spec->environment = app->environment;
-  spec->web = endpoints_of(cx, definition, *app);
+  THAW_CO_TRY(spec->web, endpoints_of(cx, definition, *app));
+  THAW_CO_TRY_VOID(
+      bound_scaling(*spec, cx.fleet->most_of_one_function(), cx.fleet->most_containers()));
   THAW_CO_TRY_VOID(check_web_labels(cx, *app, *spec));
   THAW_CO_TRY_VOID(check_references(cx, who, *spec));
+  THAW_CO_TRY(const std::string warning, python_warning(cx, call, definition, *spec));
   // Drafts that were never published make room; the live version stays until the next publication.
   std::erase_if(record.versions,
                 [&](const auto& entry) { return entry.first != record.live_version; });
   record.versions[spec->version] = spec;
   pb::FunctionCreateResponse reply;
   reply.set_function_id(record.id.str());
+  if (!warning.empty()) {
+    auto* said = reply.add_server_warnings();
+    said->set_type(pb::Warning::WARNING_TYPE_FUNCTION_CONFIGURATION);
+    said->set_message(warning);
+  }
   *reply.mutable_function() = definition;
-  *reply.mutable_handle_metadata() = handle_metadata(*spec, authority_for(cx, call));
+  *reply.mutable_handle_metadata() = handle_metadata(*spec, addresses_for(cx, call));
   reply.mutable_function()->set_web_url(reply.handle_metadata().web_url());
   for (auto& [method, method_definition] :
        *reply.mutable_function()->mutable_method_definitions()) {
@@ -207,15 +245,15 @@ Result<std::shared_ptr<const catalog::Function>> by_name(Context& cx, const gate
                                                          const std::string& app_name,
                                                          const std::string& tag) {
   THAW_TRY(const auto env, find_environment(cx, who, environment));
-  const auto app = cx.parts.catalog.deployed_app(env->id, app_name);
+  const catalog::Scope scope = scope_of(cx, who);
+  const auto app = scope.deployed_app(env->id, app_name);
   if (!app) {
     return Error::not_found("app '" + app_name + "' is not deployed in environment '" + env->name +
                             "'; `modal deploy` it first");
   }
   const auto found = app->functions.find(tag);
-  const auto function = found == app->functions.end()
-                            ? nullptr
-                            : cx.parts.catalog.functions.find(found->second.str());
+  const auto function =
+      found == app->functions.end() ? nullptr : scope.function(found->second.str());
   if (!function) {
     return Error::not_found("app '" + app_name + "' has no function '" + tag + "'");
   }
@@ -230,7 +268,7 @@ Task<pb::FunctionGetResponse> get(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY(const auto spec, live_spec(*function));
   pb::FunctionGetResponse reply;
   reply.set_function_id(function->id.str());
-  *reply.mutable_handle_metadata() = handle_metadata(*spec, authority_for(cx, call));
+  *reply.mutable_handle_metadata() = handle_metadata(*spec, addresses_for(cx, call));
   fill_data(*spec, *reply.mutable_function());
   co_return reply;
 }
@@ -241,7 +279,7 @@ Task<pb::FunctionGetByIdResponse> get_by_id(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY(const auto function, find_function(cx, who, request.function_id()));
   THAW_CO_TRY(const auto spec, live_spec(*function));
   pb::FunctionGetByIdResponse reply;
-  *reply.mutable_handle_metadata() = handle_metadata(*spec, authority_for(cx, call));
+  *reply.mutable_handle_metadata() = handle_metadata(*spec, addresses_for(cx, call));
   fill_data(*spec, *reply.mutable_function());
   co_return reply;
 }
@@ -266,7 +304,7 @@ Task<pb::FunctionBindParamsResponse> bind_params(Context& cx, net::GrpcCall& cal
                                   std::numeric_limits<std::size_t>::max()));
   pb::FunctionBindParamsResponse reply;
   reply.set_bound_function_id(variant->id.str());
-  *reply.mutable_handle_metadata() = handle_metadata(*variant->live(), authority_for(cx, call));
+  *reply.mutable_handle_metadata() = handle_metadata(*variant->live(), addresses_for(cx, call));
   co_return reply;
 }
 
@@ -276,7 +314,7 @@ Task<pb::ClassCreateResponse> class_create(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
   pb::ClassCreateResponse reply;
   reply.mutable_handle_metadata();
-  const auto known = cx.parts.catalog.classes.find(request.existing_class_id());
+  const auto known = scope_of(cx, who).app_class(request.existing_class_id());
   if (known && known->app == app->id) {
     reply.set_class_id(known->id.str());
     co_return reply;
@@ -293,7 +331,7 @@ Task<pb::ClassGetResponse> class_get(Context& cx, net::GrpcCall& call,
                                      pb::ClassGetRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto env, find_environment(cx, who, request.environment_name()));
-  const auto app = cx.parts.catalog.deployed_app(env->id, request.app_name());
+  const auto app = scope_of(cx, who).deployed_app(env->id, request.app_name());
   if (!app) {
     co_return Error::not_found("app '" + request.app_name() + "' is not deployed in environment '" +
                                env->name + "'; `modal deploy` it first");
@@ -330,18 +368,20 @@ Task<pb::FunctionUpdateSchedulingParamsResponse> update_scheduling(
   const auto& settings = request.settings();
   model::Scaling& scaling = spec->scaling;
   if (settings.has_min_containers()) {
-    scaling.min_containers = static_cast<int>(settings.min_containers());
+    scaling.min_containers = container_count(settings.min_containers());
   }
   if (settings.has_max_containers()) {
-    scaling.max_containers = static_cast<int>(settings.max_containers());
+    scaling.max_containers = container_count(settings.max_containers());
   }
   if (settings.has_buffer_containers()) {
-    scaling.buffer_containers = static_cast<int>(settings.buffer_containers());
+    scaling.buffer_containers = container_count(settings.buffer_containers());
   }
   if (settings.has_scaledown_window()) {
     scaling.scaledown_window = std::chrono::seconds(settings.scaledown_window());
     scaling.window_by = model::Scaling::WindowBy::user;
   }
+  THAW_CO_TRY_VOID(
+      bound_scaling(*spec, cx.fleet->most_of_one_function(), cx.fleet->most_containers()));
   pb::FunctionUpdateSchedulingParamsResponse reply;
   auto* current = reply.mutable_current_settings();
   current->set_min_containers(static_cast<std::uint32_t>(scaling.min_containers));
@@ -358,9 +398,10 @@ Task<pb::FunctionUpdateSchedulingParamsResponse> update_scheduling(
 
 Task<pb::FunctionGetDynamicConcurrencyResponse> dynamic_concurrency(
     Context& cx, net::GrpcCall& call, pb::FunctionGetDynamicConcurrencyRequest request) {
-  THAW_CO_TRY([[maybe_unused]] const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto function, find_function(cx, who, request.function_id()));
   // A container takes its target, and up to its maximum while more waits than new containers help.
-  const queue::Demand demand = cx.parts.queue.demand(model::FunctionId(request.function_id()));
+  const queue::Demand demand = cx.parts.queue.demand(function->id);
   pb::FunctionGetDynamicConcurrencyResponse reply;
   reply.set_concurrency(demand.ready > 0 ? request.max_concurrency()
                                          : request.target_concurrency());
@@ -374,10 +415,11 @@ async::Task<std::shared_ptr<const catalog::Function>> variant_of(
     pb::FunctionBindParamsRequest request, std::size_t most) {
   THAW_CO_TRY(const auto base, live_spec(*function));
   const model::FunctionId id = variant_id(*base, request);
-  if (auto known = cx.parts.catalog.functions.find(id.str())) {
+  const catalog::Scope scope = scope_of(cx, who);
+  if (auto known = scope.function(id.str())) {
     co_return known;
   }
-  const auto all = cx.parts.catalog.functions_of(base->app);
+  const auto all = scope.functions_of(base->app);
   const auto variants =
       std::count_if(all.begin(), all.end(), [](const auto& one) { return !one->base.empty(); });
   if (static_cast<std::size_t>(variants) >= most) {
@@ -403,6 +445,8 @@ async::Task<std::shared_ptr<const catalog::Function>> variant_of(
     // Keeping warm what was never asked for would multiply with every set of parameters.
     spec->scaling.min_containers = 0;
   }
+  THAW_CO_TRY_VOID(
+      bound_scaling(*spec, cx.fleet->most_of_one_function(), cx.fleet->most_containers()));
   THAW_CO_TRY_VOID(check_references(cx, who, *spec));
   catalog::Function record;
   record.id = id;
@@ -413,7 +457,7 @@ async::Task<std::shared_ptr<const catalog::Function>> variant_of(
   record.versions[spec->version] = spec;
   THAW_CO_TRY_VOID(co_await cx.parts.catalog.functions.put(std::move(record)));
   cx.fleet->refresh(id);
-  co_return cx.parts.catalog.functions.find(id.str());
+  co_return scope.function(id.str());
 }
 
 void add_function_rpcs(net::GrpcTable& table, Context& cx) {

@@ -6,7 +6,6 @@
 #include "thaw/base/log.h"
 #include "thaw/codec/utf8.h"
 #include "thaw/dialect/modal/image_builds.h"
-#include "thaw/dialect/modal/mounts.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/secrets.h"
 #include "thaw/dialect/modal/services.h"
@@ -18,6 +17,7 @@ using async::Task;
 namespace {
 
 constexpr std::size_t most_running = 16;
+constexpr std::size_t most_running_of_one = 6;  // workspace
 constexpr std::size_t most_ended = 200;
 constexpr std::size_t most_dockerfile_bytes = 1u << 20;
 constexpr std::size_t most_looks = 5'000'000;
@@ -28,19 +28,23 @@ constexpr Duration longest_build = 6h;
 
 ImageBuilds::ImageBuilds(Parts& parts) : parts_(parts), tasks_(parts.loop) {}
 
-std::shared_ptr<ImageBuilds::Build> ImageBuilds::find(const model::ImageId& id) const {
+std::shared_ptr<ImageBuilds::Build> ImageBuilds::find(const model::WorkspaceId& workspace,
+                                                      const model::ImageId& id) const {
   const auto found = builds_.find(id);
-  return found == builds_.end() ? nullptr : found->second;
+  return found == builds_.end() || found->second->workspace != workspace ? nullptr : found->second;
 }
 
 std::set<model::WorkspaceId> ImageBuilds::builders() const {
   std::set<model::WorkspaceId> found;
-  for (const auto& [id, build] : builds_) {
-    if (build->state == State::running) {
-      found.insert(build->workspace);
-    }
+  for (const auto& [workspace, count] : running_of_) {
+    found.insert(workspace);
   }
   return found;
+}
+
+model::WorkspaceId ImageBuilds::builder_of(const model::ImageId& id) const {
+  const auto found = builds_.find(id);
+  return found == builds_.end() ? model::WorkspaceId() : found->second->workspace;
 }
 
 Result<void> ImageBuilds::start(model::Image image, image::Recipe recipe) {
@@ -48,6 +52,13 @@ Result<void> ImageBuilds::start(model::Image image, image::Recipe recipe) {
     return Error::resource_exhausted(std::to_string(running_) +
                                      " images are being built already; try again when one is done");
   }
+  std::size_t& running_of_one = running_of_[image.workspace];
+  if (running_of_one >= most_running_of_one) {
+    return Error::resource_exhausted(std::to_string(running_of_one) +
+                                     " images of this workspace are being built already, as many "
+                                     "as one may build at once; try again when one is done");
+  }
+  ++running_of_one;
   ++running_;
   auto build = std::make_shared<Build>();
   build->workspace = image.workspace;
@@ -56,8 +67,11 @@ Result<void> ImageBuilds::start(model::Image image, image::Recipe recipe) {
   return ok();
 }
 
-void ImageBuilds::remember_end(const model::ImageId& id) {
+void ImageBuilds::remember_end(const model::ImageId& id, const model::WorkspaceId& workspace) {
   --running_;
+  if (const auto of_one = running_of_.find(workspace); --of_one->second == 0) {
+    running_of_.erase(of_one);
+  }
   ended_.push_back(id);
   if (ended_.size() > most_ended) {
     const model::ImageId oldest = ended_.front();
@@ -74,6 +88,7 @@ void ImageBuilds::remember_end(const model::ImageId& id) {
 Task<void> ImageBuilds::run(ImageBuilds& self, std::shared_ptr<Build> build, model::Image image,
                             image::Recipe recipe) {
   const std::string stream = image.id.str();
+  const model::WorkspaceId workspace = image.workspace;
   logs::LogHub& hub = self.parts_.logs;
   image::BuildLog log = [&hub, stream](logs::Channel channel, std::string text) {
     logs::Line line;
@@ -99,7 +114,7 @@ Task<void> ImageBuilds::run(ImageBuilds& self, std::shared_ptr<Build> build, mod
     log_warning("image build failed", {{"image", stream}, {"error", build->failure}});
   }
   hub.end(stream);
-  self.remember_end(model::ImageId(stream));
+  self.remember_end(model::ImageId(stream), workspace);
   build->changed.notify_all();
   co_return ok();
 }
@@ -147,12 +162,13 @@ Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
   if (!image.image_registry_config().secret_id().empty()) {
     return Error::unimplemented("private registries are not served by this version of Thaw");
   }
+  const catalog::Scope scope = scope_of(cx, who);
   image::Recipe recipe;
   recipe.workspace = who.workspace.str();
   recipe.dockerfile.assign(image.dockerfile_commands().begin(), image.dockerfile_commands().end());
   for (const auto& base : image.base_images()) {
-    const auto parent = cx.parts.catalog.images.find(base.image_id());
-    if (!parent || parent->workspace != who.workspace) {
+    const auto parent = scope.image(base.image_id());
+    if (!parent) {
       return Error::not_found("base image '" + base.image_id() + "' does not exist");
     }
     recipe.bases[base.docker_tag()] = parent->key;
@@ -164,13 +180,16 @@ Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
     recipe.build_args[name] = value;
   }
   if (!image.context_mount_id().empty()) {
-    THAW_TRY(const auto mount, find_mount(cx, who, image.context_mount_id()));
+    const auto mount = scope.mount(image.context_mount_id());
+    if (!mount) {
+      return Error::not_found("context mount '" + image.context_mount_id() + "' does not exist");
+    }
     fill_context(*mount, recipe);
   }
   THAW_TRY_VOID(check_size(recipe));
   for (const std::string& id : image.secret_ids()) {
-    const auto secret = cx.parts.catalog.secrets.find(id);
-    if (!secret || secret->workspace != who.workspace) {
+    const auto secret = scope.secret(id);
+    if (!secret) {
       return Error::not_found("secret '" + id + "' does not exist");
     }
     THAW_TRY(const std::vector<std::string> env, secret_env(cx.parts.secrets, *secret));
@@ -191,10 +210,10 @@ void set_result(const ImageBuilds::Build& build, pb::GenericResult& result) {
   }
 }
 
-void set_metadata(Context& cx, const std::string& id, const std::string& builder_version,
-                  pb::ImageMetadata& metadata) {
+void set_metadata(Context& cx, const catalog::Scope& scope, const std::string& id,
+                  const std::string& builder_version, pb::ImageMetadata& metadata) {
   metadata.set_image_builder_version(builder_version);
-  if (const auto image = cx.parts.catalog.images.find(id)) {
+  if (const auto image = scope.image(id)) {
     if (const auto built = cx.parts.images.find(image->key)) {
       metadata.set_workdir(built->image.config.workdir);
       if (!built->image.python.empty()) {
@@ -220,16 +239,21 @@ Task<pb::ImageGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
   pb::ImageGetOrCreateResponse reply;
   reply.set_image_id(image.id.str());
   const bool use_cache = recipe.cache == image::Recipe::Cache::use;
-  const auto running = cx.image_builds->find(image.id);
+  const auto running = cx.image_builds->find(who.workspace, image.id);
   if (running && running->state == ImageBuilds::State::running) {
     co_return reply;  // ImageJoinStreaming tells the rest
   }
-  if (use_cache && cx.parts.images.find(key)) {
-    if (!cx.parts.catalog.images.find(image.id.str())) {
+  const auto known = cx.parts.images.find(key);
+  if (!known && known.error().code() != Code::not_found) {
+    co_return known.error();
+  }
+  if (use_cache && known) {
+    if (!scope_of(cx, who).image(image.id.str())) {
       THAW_CO_TRY_VOID(co_await cx.parts.catalog.images.put(image));
     }
     reply.mutable_result()->set_status(pb::GenericResult::GENERIC_STATUS_SUCCESS);
-    set_metadata(cx, image.id.str(), request.builder_version(), *reply.mutable_metadata());
+    set_metadata(cx, scope_of(cx, who), image.id.str(), request.builder_version(),
+                 *reply.mutable_metadata());
     co_return reply;
   }
   for (const auto& [path, file] : recipe.context) {
@@ -251,12 +275,11 @@ pb::TaskLogs item_of(const logs::Line& line) {
 Task<void> join(Context& cx, net::GrpcCall& call, pb::ImageJoinStreamingRequest request,
                 net::Sink<pb::ImageJoinStreamingResponse> sink) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  const catalog::Scope scope = scope_of(cx, who);
   const model::ImageId id(request.image_id());
-  const auto build = cx.image_builds->find(id);
-  const auto image = cx.parts.catalog.images.find(id.str());
-  const bool is_own =
-      build ? build->workspace == who.workspace : image && image->workspace == who.workspace;
-  if (!is_own) {
+  const auto build = cx.image_builds->find(who.workspace, id);
+  const auto image = scope.image(id.str());
+  if (!build && !image) {
     co_return Error::not_found("image '" + id.str() + "' does not exist");
   }
   const Instant until = poll_deadline(std::max(request.timeout(), 1.0f), 55s);
@@ -289,8 +312,9 @@ Task<void> join(Context& cx, net::GrpcCall& call, pb::ImageJoinStreamingRequest 
       }
       last.set_entry_id(std::to_string(after));
       last.set_eof(true);
-      set_metadata(cx, id.str(), image ? image->builder_version : "", *last.mutable_metadata());
-      if (const auto stored = cx.parts.catalog.images.find(id.str())) {
+      set_metadata(cx, scope, id.str(), image ? image->builder_version : "",
+                   *last.mutable_metadata());
+      if (const auto stored = scope.image(id.str())) {
         last.mutable_metadata()->set_image_builder_version(stored->builder_version);
       }
       co_return co_await sink.write(last);
@@ -304,13 +328,14 @@ Task<void> join(Context& cx, net::GrpcCall& call, pb::ImageJoinStreamingRequest 
 Task<pb::ImageFromIdResponse> from_id(Context& cx, net::GrpcCall& call,
                                       pb::ImageFromIdRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
-  const auto image = cx.parts.catalog.images.find(request.image_id());
-  if (!image || image->workspace != who.workspace) {
+  const auto image = scope_of(cx, who).image(request.image_id());
+  if (!image) {
     co_return Error::not_found("image '" + request.image_id() + "' does not exist");
   }
   pb::ImageFromIdResponse reply;
   reply.set_image_id(image->id.str());
-  set_metadata(cx, image->id.str(), image->builder_version, *reply.mutable_metadata());
+  set_metadata(cx, scope_of(cx, who), image->id.str(), image->builder_version,
+               *reply.mutable_metadata());
   co_return reply;
 }
 

@@ -2,6 +2,7 @@
 #include "thaw/dialect/modal/modal_dialect.h"
 
 #include "thaw/dialect/modal/apps.h"
+#include "thaw/dialect/modal/client_packages.h"
 #include "thaw/dialect/modal/features.h"
 #include "thaw/dialect/modal/image_builds.h"
 #include "thaw/dialect/modal/runtime.h"
@@ -14,8 +15,8 @@ namespace thaw::dialect::modal {
 
 namespace {
 
-std::string label_of_host(const net::HttpRequest& request) {
-  return request.authority.substr(0, request.authority.find('.'));
+std::string label_of_host(const Context& cx, const net::HttpRequest& request) {
+  return cx.hosts.label_of(cx.settings.proxies.origin_of(request).authority).value_or("");
 }
 
 }  // namespace
@@ -25,7 +26,7 @@ ModalDialect::ModalDialect(Parts parts)
       runtime_(std::make_unique<ModalRuntime>(*cx_)) {
   Context& cx = *cx_;
   host_handler_ = [&cx](net::HttpExchange& exchange) {
-    return serve_web_label(cx, exchange, label_of_host(exchange.request()), "");
+    return serve_web_label(cx, exchange, label_of_host(cx, exchange.request()), "");
   };
 }
 
@@ -36,12 +37,14 @@ control::Runtime& ModalDialect::runtime() { return *runtime_; }
 void ModalDialect::start(control::Fleet& fleet, Settings settings) {
   cx_->fleet = &fleet;
   cx_->settings = std::move(settings);
+  cx_->hosts = gateway::FunctionHosts(cx_->settings.authority, cx_->settings.web_domain);
   rebuild_web_labels(*cx_);
   cx_->tasks.start("apps", app_loop(*cx_));
   cx_->tasks.start("volumes", volume_loop(*cx_));
 }
 
 async::Task<void> ModalDialect::stop() {
+  cx_->parts.client_packages.stop();
   THAW_CO_TRY_VOID(co_await cx_->image_builds->stop());
   co_return co_await cx_->tasks.stop();
 }
@@ -61,6 +64,9 @@ void ModalDialect::add_methods(net::GrpcTable& table) {
   add_volume_rpcs(table, cx);
   add_volume_file_rpcs(table, cx);
   table.unknown = not_served;
+  table.admit = [&cx](const net::HttpRequest& head, const net::Peer& peer) {
+    return admit(cx, head, peer);
+  };
 }
 
 std::set<model::WorkspaceId> ModalDialect::builders() const {
@@ -68,8 +74,7 @@ std::set<model::WorkspaceId> ModalDialect::builders() const {
 }
 
 model::WorkspaceId ModalDialect::builder_of(const model::ImageId& image) const {
-  const auto build = cx_->image_builds->find(image);
-  return build ? build->workspace : model::WorkspaceId();
+  return cx_->image_builds->builder_of(image);
 }
 
 net::HttpHandler ModalDialect::web_handler() {
@@ -82,11 +87,12 @@ net::HttpHandler ModalDialect::volume_handler() {
   return [&cx](net::HttpExchange& exchange) { return serve_volume_block(cx, exchange); };
 }
 
+bool ModalDialect::is_signed(const net::HttpRequest& request) const {
+  return is_signed_block_url(*cx_, request.target);
+}
+
 const net::HttpHandler* ModalDialect::handler_by_host(const net::HttpRequest& request) {
-  if (request.authority.find('.') == std::string::npos) {
-    return nullptr;
-  }
-  return has_web_label(*cx_, label_of_host(request)) ? &host_handler_ : nullptr;
+  return label_of_host(*cx_, request).empty() ? nullptr : &host_handler_;
 }
 
 }  // namespace thaw::dialect::modal

@@ -28,9 +28,10 @@ class ModalDialect {
   std::set<model::WorkspaceId> builders() const;
   // Whose the build of an image is, while that is remembered; else empty.
   model::WorkspaceId builder_of(const model::ImageId& image) const;
-  net::HttpHandler web_handler();     // for /web/…
-  net::HttpHandler volume_handler();  // for /volumes/…, signed
-  // The handler of a request whose Host is <label>.<anything>, or nullptr.
+  net::HttpHandler web_handler();                         // for /web/…
+  net::HttpHandler volume_handler();                      // for /volumes/…, signed
+  bool is_signed(const net::HttpRequest& request) const;  // a /volumes/… address of this server's
+  // The handler of a request to a function's own host, or nullptr.
   const net::HttpHandler* handler_by_host(const net::HttpRequest& request);
 
  private:

@@ -102,7 +102,8 @@ Task<pb::MountGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
   if (request.deployment_name().starts_with(client_mount_prefix)) {
     // The client's own package is laid into containers by the runtime, for the version named here.
     const std::string version = request.deployment_name().substr(client_mount_prefix.size());
-    THAW_CO_TRY_VOID(co_await cx.parts.client_packages.ensure(version));
+    THAW_CO_TRY_VOID(co_await cx.parts.client_packages.ensure(who.workspace, version));
+    // What the server gives to everybody.
     const auto known = cx.parts.catalog.named_mount(cx.parts.catalog.default_workspace(),
                                                     request.deployment_name());
     model::Mount mount;
@@ -157,7 +158,7 @@ Task<pb::MountGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
   reply.set_mount_id(mount.id.str());
   reply.mutable_handle_metadata()->set_content_checksum_sha256_hex(mount.checksum);
   mount.used_at = wall_now();
-  const auto known = cx.parts.catalog.mounts.find(mount.id.str());
+  const auto known = scope_of(cx, who).mount(mount.id.str());
   if (!known || known->used_at + mount_touch_period < mount.used_at) {
     THAW_CO_TRY_VOID(co_await cx.parts.catalog.mounts.put(std::move(mount)));
   }
@@ -205,16 +206,6 @@ Task<pb::BlobGetResponse> blob_get(Context& cx, net::GrpcCall& call, pb::BlobGet
 }
 
 }  // namespace
-
-Result<std::shared_ptr<const model::Mount>> find_mount(Context& cx, const gateway::Identity& who,
-                                                       const std::string& id) {
-  auto mount = cx.parts.catalog.mounts.find(id);
-  if (!mount ||
-      (mount->workspace != who.workspace && !mount->name.starts_with(client_mount_prefix))) {
-    return Error::not_found("mount '" + id.substr(0, 80) + "' does not exist");
-  }
-  return mount;
-}
 
 void find_blobs(std::string_view payload, std::vector<std::string>& sha256_hex) {
   constexpr std::size_t digits = 64;

@@ -2,7 +2,8 @@
 //
 // Binds a coroutine `Task<Reply> f(Context&, GrpcCall&, Request)` to its method path. Clients
 // repeat unary RPCs after lost connections with the same x-idempotency-key; `add_once` remembers
-// replies by that key for a while, so that a repeated FunctionMap does not run a call twice.
+// replies by that key for a while, so that a repeated FunctionMap does not run a call twice. Each
+// asker has keys of its own, and each workspace a share of what is remembered.
 #pragma once
 
 #include <google/protobuf/empty.pb.h>
@@ -40,7 +41,7 @@ void add_stream(net::GrpcTable& table, Context& cx, std::string_view name,
       });
 }
 
-// Replies of one method by idempotency key, kept two minutes and at most 10,000.
+// Replies of one method to one workspace by idempotency key, kept two minutes and at most 10,000.
 template <class Reply>
 class RememberedReplies {
  public:
@@ -71,15 +72,23 @@ class RememberedReplies {
   std::deque<std::pair<Instant, std::string>> order_;
 };
 
+template <class Reply>
+using RememberedByWorkspace =
+    std::unordered_map<model::WorkspaceId, std::shared_ptr<RememberedReplies<Reply>>>;
+
 template <class Request, class Reply>
-async::Task<Reply> run_once(std::shared_ptr<RememberedReplies<Reply>> memory, Context& cx,
+async::Task<Reply> run_once(std::shared_ptr<RememberedByWorkspace<Reply>> workspaces, Context& cx,
                             net::GrpcCall& call, Request request,
                             async::Task<Reply> (*function)(Context&, net::GrpcCall&, Request)) {
   const auto key = call.metadata().find("x-idempotency-key");
   if (!key) {
     co_return co_await function(cx, call, std::move(request));
   }
-  const std::string name(*key);
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  auto& own = (*workspaces)[who.workspace];
+  own = own ? own : std::make_shared<RememberedReplies<Reply>>();
+  const std::shared_ptr<RememberedReplies<Reply>> memory = own;
+  const std::string name = who.container.str() + " " + std::string(*key);
   if (const auto known = memory->find(name)) {
     while (!known->reply) {
       THAW_CO_TRY([[maybe_unused]] const bool notified, co_await known->done.wait(Instant::max()));
@@ -98,7 +107,7 @@ async::Task<Reply> run_once(std::shared_ptr<RememberedReplies<Reply>> memory, Co
 template <class Request, class Reply>
 void add_once(net::GrpcTable& table, Context& cx, std::string_view name,
               async::Task<Reply> (*function)(Context&, net::GrpcCall&, Request)) {
-  auto memory = std::make_shared<RememberedReplies<Reply>>();
+  auto memory = std::make_shared<RememberedByWorkspace<Reply>>();
   table.unary<Request, Reply>(method_path(name),
                               [&cx, function, memory](net::GrpcCall& call, Request r) {
                                 return run_once(memory, cx, call, std::move(r), function);

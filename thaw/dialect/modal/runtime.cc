@@ -23,7 +23,7 @@ constexpr std::string_view client_mount_prefix = "modal-client-mount-";
 // The version whose client mount the function was created with.
 std::string client_version_of(Context& cx, const model::FunctionSpec& spec) {
   for (const model::MountId& id : spec.mounts) {
-    const auto mount = cx.parts.catalog.mounts.find(id.str());
+    const auto mount = scope_of(cx, spec).mount(id.str());
     if (mount && mount->name.starts_with(client_mount_prefix)) {
       return mount->name.substr(client_mount_prefix.size());
     }
@@ -38,12 +38,12 @@ pb::ContainerArguments arguments_for(Context& cx, const model::FunctionSpec& spe
   arguments.set_function_id(spec.id.str());
   arguments.set_app_id(spec.app.str());
   arguments.set_serialized_params(spec.parameters);
-  if (const auto environment = cx.parts.catalog.environments.find(spec.environment.str())) {
+  if (const auto environment = scope_of(cx, spec).environment(spec.environment)) {
     arguments.set_environment_name(environment->name);
   }
   pb::AppLayout& layout = *arguments.mutable_app_layout();
-  if (const auto app = cx.parts.catalog.apps.find(spec.app.str())) {
-    layout = layout_of(cx, *app, cx.settings.authority);
+  if (const auto app = scope_of(cx, spec).app(spec.app.str())) {
+    layout = layout_of(cx, *app, own_addresses(cx));
   }
   // The container looks its own service function up by name, and every dependency by id.
   std::set<std::string> present;
@@ -53,14 +53,14 @@ pb::ContainerArguments arguments_for(Context& cx, const model::FunctionSpec& spe
   if (present.insert(spec.id.str()).second) {
     auto* object = layout.add_objects();
     object->set_object_id(spec.id.str());
-    *object->mutable_function_handle_metadata() = handle_metadata(spec, cx.settings.authority);
+    *object->mutable_function_handle_metadata() = handle_metadata(spec, own_addresses(cx));
   }
   (*layout.mutable_function_ids())[spec.name] = spec.id.str();
   for (const auto& dependency : definition.object_dependencies()) {
     if (present.insert(dependency.object_id()).second) {
       auto* object = layout.add_objects();
       object->set_object_id(dependency.object_id());
-      if (const auto volume = cx.parts.catalog.volumes.find(dependency.object_id())) {
+      if (const auto volume = scope_of(cx, spec).volume(dependency.object_id())) {
         *object->mutable_volume_metadata() = volume_metadata(*volume);
       }
     }
@@ -115,9 +115,12 @@ std::string python_path(const std::vector<std::string>& env) {
 async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::FunctionSpec> spec,
                                               worker::LaunchPlan& plan) {
   THAW_CO_TRY(pb::Function definition, parse_definition(*spec));
-  const auto image = cx_.parts.catalog.images.find(spec->image.str());
-  const auto built = image ? cx_.parts.images.find(image->key) : std::nullopt;
-  const std::string python = built ? built->image.python : "";
+  const auto image = scope_of(cx_, *spec).image(spec->image.str());
+  std::string python;
+  if (image) {
+    THAW_CO_TRY(const auto built, cx_.parts.images.find(image->key));
+    python = built.image.python;
+  }
   if (python.empty()) {
     co_return Error::failed_precondition(
         "the image of " + spec->name +
@@ -127,7 +130,7 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
   std::vector<sandbox::BindMount> client;
   if (!version.empty()) {
     THAW_CO_TRY(const ClientFolders folders,
-                co_await cx_.parts.client_packages.folders(version, python));
+                co_await cx_.parts.client_packages.folders(spec->workspace, version, python));
     client.push_back({folders.package, "/pkg"});
     if (!folders.dependencies.empty()) {
       client.push_back({folders.dependencies, "/__modal/deps"});
@@ -146,7 +149,7 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
   }
   const std::string path = python_path(plan.env);
   std::erase_if(plan.env, [](const std::string& e) { return e.starts_with("PYTHONPATH="); });
-  const auto environment = cx_.parts.catalog.environments.find(spec->environment.str());
+  const auto environment = scope_of(cx_, *spec).environment(spec->environment);
   plan.env.push_back("PYTHONPATH=" + path);
   plan.env.push_back("PYTHONUNBUFFERED=1");
   plan.env.push_back("MODAL_IS_REMOTE=1");

@@ -68,7 +68,7 @@ Task<pb::SecretGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& ca
   const auto type = request.object_creation_type();
   const bool named = !request.deployment_name().empty();
   const auto known =
-      named ? cx.parts.catalog.named_secret(environment->id, request.deployment_name()) : nullptr;
+      named ? scope_of(cx, who).named_secret(environment->id, request.deployment_name()) : nullptr;
   if (named && known && type == pb::OBJECT_CREATION_TYPE_CREATE_FAIL_IF_EXISTS) {
     co_return Error::already_exists("secret '" + request.deployment_name() + "' exists already");
   }
@@ -83,6 +83,9 @@ Task<pb::SecretGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& ca
     reply.set_secret_id(known->id.str());
     *reply.mutable_metadata() = metadata_of(*known);
     co_return reply;
+  }
+  if (!request.app_id().empty()) {
+    THAW_CO_TRY([[maybe_unused]] const auto owner, find_app(cx, who, request.app_id()));
   }
   model::Secret secret;
   secret.id = known ? known->id : model::SecretId(codec::random_id("st"));
@@ -107,9 +110,9 @@ Task<pb::SecretListResponse> list(Context& cx, net::GrpcCall& call, pb::SecretLi
   THAW_CO_TRY(const auto environment, find_environment(cx, who, request.environment_name()));
   std::vector<std::shared_ptr<const model::Secret>> secrets;
   const double before = request.pagination().created_before();
-  for (const auto& [id, secret] : cx.parts.catalog.secrets.all()) {
+  for (const auto& secret : scope_of(cx, who).secrets_in(environment->id)) {
     const bool on_page = before <= 0 || unix_seconds(secret->created_at) < before;
-    if (secret->environment == environment->id && !secret->name.empty() && on_page) {
+    if (!secret->name.empty() && on_page) {
       secrets.push_back(secret);
     }
   }
@@ -134,8 +137,8 @@ Task<pb::SecretListResponse> list(Context& cx, net::GrpcCall& call, pb::SecretLi
 
 Result<std::shared_ptr<const model::Secret>> find_secret(Context& cx, const gateway::Identity& who,
                                                          const std::string& id) {
-  auto secret = cx.parts.catalog.secrets.find(id);
-  if (!secret || secret->workspace != who.workspace) {
+  auto secret = scope_of(cx, who).secret(id);
+  if (!secret) {
     return Error::not_found("secret '" + id + "' does not exist");
   }
   return secret;

@@ -38,7 +38,8 @@ Task<void> remove_volume(Context& cx, model::VolumeId id) {
 
 // Nobody finds it from here on; its files go behind the answer.
 Task<void> doom(Context& cx, model::VolumeId id) {
-  const auto known = cx.parts.catalog.volumes.find(id.str());
+  const auto known =
+      cx.parts.catalog.volumes.find(id.str());  // all workspaces: found by its caller
   if (!known || known->life == Volume::Life::doomed) {
     co_return ok();
   }
@@ -66,7 +67,7 @@ Task<pb::VolumeGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& ca
   const bool is_ephemeral = type == pb::OBJECT_CREATION_TYPE_EPHEMERAL;
   if (!is_ephemeral) {
     THAW_CO_TRY_VOID(check_name(request.deployment_name()));
-    const auto known = cx.parts.catalog.named_volume(environment->id, request.deployment_name());
+    const auto known = scope_of(cx, who).named_volume(environment->id, request.deployment_name());
     if (known && type == pb::OBJECT_CREATION_TYPE_CREATE_FAIL_IF_EXISTS) {
       co_return Error::already_exists("volume '" + known->name + "' exists already");
     }
@@ -93,7 +94,7 @@ Task<pb::VolumeGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& ca
   volume.created_at = wall_now();
   THAW_CO_TRY_VOID(co_await cx.parts.volumes.create(volume.id));
   // Another request may have made it while the folder was made.
-  if (const auto known = cx.parts.catalog.named_volume(environment->id, volume.name)) {
+  if (const auto known = scope_of(cx, who).named_volume(environment->id, volume.name)) {
     THAW_CO_TRY_VOID(co_await cx.parts.volumes.erase(volume.id));
     co_return type == pb::OBJECT_CREATION_TYPE_CREATE_FAIL_IF_EXISTS
         ? Result<pb::VolumeGetOrCreateResponse>(
@@ -132,9 +133,9 @@ Task<pb::VolumeListResponse> list(Context& cx, net::GrpcCall& call, pb::VolumeLi
   THAW_CO_TRY(const auto environment, find_environment(cx, who, request.environment_name()));
   std::vector<std::shared_ptr<const Volume>> volumes;
   const double before = request.pagination().created_before();
-  for (const auto& [id, volume] : cx.parts.catalog.volumes.all()) {
+  for (const auto& volume : scope_of(cx, who).volumes_in(environment->id)) {
     const bool on_page = before <= 0 || unix_seconds(volume->created_at) < before;
-    if (volume->environment == environment->id && volume->life == Volume::Life::named && on_page) {
+    if (volume->life == Volume::Life::named && on_page) {
       volumes.push_back(volume);
     }
   }
@@ -170,7 +171,7 @@ Task<Empty> rename(Context& cx, net::GrpcCall& call, pb::VolumeRenameRequest req
   if (known->life != Volume::Life::named) {
     co_return Error::failed_precondition("an ephemeral volume takes no name");
   }
-  const auto other = cx.parts.catalog.named_volume(known->environment, request.name());
+  const auto other = scope_of(cx, who).named_volume(known->environment, request.name());
   if (other && other->id != known->id) {
     co_return Error::already_exists("volume '" + request.name() + "' exists already");
   }
@@ -234,8 +235,16 @@ Task<Empty> reload(Context& cx, net::GrpcCall& call, pb::VolumeReloadRequest req
 
 Result<std::shared_ptr<const Volume>> find_volume(Context& cx, const gateway::Identity& who,
                                                   const std::string& id) {
-  auto volume = cx.parts.catalog.volumes.find(id);
-  if (!volume || volume->workspace != who.workspace || volume->life == Volume::Life::doomed) {
+  auto volume = scope_of(cx, who).volume(id);
+  if (!volume && who.kind == gateway::Identity::Kind::container) {
+    // What its function mounts is a container's to use, whichever environment it is of.
+    THAW_TRY(const auto spec, cx.fleet->spec_of(who.container));
+    const bool is_mounted =
+        std::any_of(spec->volumes.begin(), spec->volumes.end(),
+                    [&](const model::VolumeMount& mount) { return mount.volume.str() == id; });
+    volume = is_mounted ? scope_of(cx, *spec).volume(id) : nullptr;
+  }
+  if (!volume || volume->life == Volume::Life::doomed) {
     return Error::not_found("volume '" + id.substr(0, 80) + "' does not exist");
   }
   return volume;
@@ -250,6 +259,7 @@ pb::VolumeMetadata volume_metadata(const Volume& volume) {
 }
 
 async::Task<void> volume_loop(Context& cx) {
+  // all workspaces: what has ended anywhere
   for (const auto& [id, volume] : cx.parts.catalog.volumes.all()) {
     if (volume->life == Volume::Life::ephemeral) {
       cx.volume_heartbeats[volume->id] = monotonic_now();

@@ -27,9 +27,8 @@ bool is_credential(std::string_view header) {
   return header == key_header || header == secret_header;
 }
 
-void pickle_address(codec::PickleWriter& out, const std::string& address) {
+void pickle_address(codec::PickleWriter& out, const std::string& address, int port) {
   const std::size_t colon = address.rfind(':');
-  int port = 0;
   if (colon != std::string::npos) {
     std::from_chars(address.data() + colon + 1, address.data() + address.size(), port);
   }
@@ -37,10 +36,13 @@ void pickle_address(codec::PickleWriter& out, const std::string& address) {
 }
 
 // ((scope,), {}) as the container's client unpickles it. Keys: the ASGI specification, HTTP and
-// WebSocket connection scopes, version 2.4.
+// WebSocket connection scopes. Of version 2.4 on, sending to a client that is gone would have to
+// raise an error in an HTTP application, which the container's client does not: it is to wait for
+// the disconnect event instead.
 // As these say, `path` begins with `root_path`: what an application mounts looks for it there.
-std::string pickled_scope(const net::HttpRequest& request, const std::string& path,
-                          const std::string& root_path, bool websocket) {
+std::string pickled_scope(const net::HttpRequest& request, const gateway::WebOrigin& origin,
+                          const std::string& path, const std::string& root_path, bool websocket) {
+  const bool is_secure = origin.scheme == "https";
   codec::PickleWriter out;
   out.begin_tuple().begin_tuple().begin_dict();
   out.text("type").text(websocket ? "websocket" : "http");
@@ -49,10 +51,10 @@ std::string pickled_scope(const net::HttpRequest& request, const std::string& pa
       .text("version")
       .text("3.0")
       .text("spec_version")
-      .text("2.4")
+      .text(websocket ? "2.4" : "2.3")
       .end_dict();
   out.text("http_version").text(request.version);
-  out.text("scheme").text(websocket ? "ws" : request.scheme);
+  out.text("scheme").text(websocket ? (is_secure ? "wss" : "ws") : origin.scheme);
   if (!websocket) {
     out.text("method").text(request.method);
   }
@@ -62,19 +64,22 @@ std::string pickled_scope(const net::HttpRequest& request, const std::string& pa
   out.text("query_string").bytes(request.query());
   out.text("headers").begin_list();
   for (const auto& [name, value] : request.headers.fields) {
-    if (is_credential(name)) {
+    if (is_credential(name) || name == "host" || gateway::is_forwarded_header(name)) {
       continue;
     }
     out.begin_tuple().bytes(name).bytes(value).end_tuple();
   }
-  if (!request.headers.find("host") && !request.authority.empty()) {
-    out.begin_tuple().bytes("host").bytes(request.authority).end_tuple();
+  if (!origin.authority.empty()) {
+    out.begin_tuple().bytes("host").bytes(origin.authority).end_tuple();
+  }
+  for (const auto& [name, value] : gateway::forwarded_headers(origin).fields) {
+    out.begin_tuple().bytes(name).bytes(value).end_tuple();
   }
   out.end_list();
   out.text("client");
-  pickle_address(out, request.peer.address);
+  pickle_address(out, origin.client, 0);
   out.text("server");
-  pickle_address(out, request.authority);
+  pickle_address(out, origin.authority, is_secure ? 443 : 80);
   if (websocket) {
     out.text("subprotocols").begin_list();
     const auto offered = request.headers.find("sec-websocket-protocol");
@@ -94,6 +99,17 @@ std::string pickled_scope(const net::HttpRequest& request, const std::string& pa
   return out.finish();
 }
 
+std::string ended_text(const std::vector<model::LogEntry>& entries) {
+  return entries.empty() ? "the call has ended" : platform_text(entries.front().outcome);
+}
+
+// If no container has the call yet, none needs to; one that has it is told.
+Task<void> client_left(Context& cx, model::CallId id, std::shared_ptr<WebRequest> web) {
+  web->leave();
+  (void)co_await cx.parts.queue.cancel(std::move(id));
+  co_return ok();
+}
+
 // The request's body as events. A body of known length ends with its last byte, so that a small one
 // is a single event; the end of another is an empty event.
 Task<void> pump_body(Context& cx, model::CallId id, net::HttpExchange& exchange,
@@ -107,24 +123,20 @@ Task<void> pump_body(Context& cx, model::CallId id, net::HttpExchange& exchange,
   std::uint64_t received = 0;
   bool more = true;
   while (more) {
-    THAW_CO_TRY(std::optional<std::string> piece, co_await exchange.read());
+    auto piece = co_await exchange.read();
+    if (!piece) {
+      co_return co_await client_left(cx, std::move(id), std::move(web));
+    }
     pb::Asgi event;
-    received += piece ? piece->size() : 0;
-    more = piece.has_value() && !(known && received >= expected);
-    event.mutable_http_request()->set_body(piece ? std::move(*piece) : std::string());
+    received += *piece ? (*piece)->size() : 0;
+    more = piece->has_value() && !(known && received >= expected);
+    event.mutable_http_request()->set_body(*piece ? std::move(**piece) : std::string());
     event.mutable_http_request()->set_more_body(more);
     THAW_CO_TRY_VOID(co_await web->to_container.send(std::move(event)));
   }
   // The application may wait for this to stop early.
-  const Result<void> gone = co_await exchange.until_gone();
-  if (gone) {
-    // If no container has it yet, none needs to.
-    (void)co_await cx.parts.queue.cancel(id);
-    pb::Asgi event;
-    event.mutable_http_disconnect();
-    THAW_CO_TRY_VOID(co_await web->to_container.send(std::move(event)));
-  }
-  co_return ok();
+  THAW_CO_TRY_VOID(co_await exchange.until_gone());
+  co_return co_await client_left(cx, std::move(id), std::move(web));
 }
 
 Task<void> pump_socket(net::WebSocket& socket, std::shared_ptr<WebRequest> web) {
@@ -132,9 +144,8 @@ Task<void> pump_socket(net::WebSocket& socket, std::shared_ptr<WebRequest> web) 
     auto message = co_await socket.receive();
     pb::Asgi event;
     if (!message || !*message) {
-      event.mutable_websocket_disconnect()->set_code(
-          static_cast<std::uint32_t>(std::max(socket.close_code(), 1000)));
-      (void)co_await web->to_container.send(std::move(event));
+      web->close_code = std::max(socket.close_code(), 1000);
+      web->leave();
       co_return ok();
     }
     if ((*message)->kind == net::WebSocketMessage::Kind::text) {
@@ -146,18 +157,27 @@ Task<void> pump_socket(net::WebSocket& socket, std::shared_ptr<WebRequest> web) 
   }
 }
 
-// Closes the channel of answers when the call has ended, however it ended.
-Task<void> watch_end(Context& cx, model::CallId id, std::shared_ptr<WebRequest> web,
-                     pb::FunctionGetOutputsItem& last) {
+// Lives as long as the call, however the exchange ended: the container goes on speaking of it.
+Task<void> watch_end(Context& cx, model::CallId id, std::shared_ptr<WebRequest> web) {
   std::function<bool(const model::LogEntry&)> final_only = [](const model::LogEntry& entry) {
     return entry.kind == model::LogEntry::Kind::final_;
   };
-  THAW_CO_TRY(const std::vector<model::LogEntry> entries,
-              co_await cx.parts.queue.read(id, 0, 1, Instant::max(), std::move(final_only)));
-  if (!entries.empty() && !last.ParseFromString(entries.front().payload)) {
-    last.mutable_result()->set_exception("the stored output is damaged");
+  const auto entries =
+      co_await cx.parts.queue.read(id, 0, 1, Instant::max(), std::move(final_only));
+  auto& result = *web->last.mutable_result();
+  if (!entries) {
+    result.set_exception("the end of the call is not known: " + entries.error().to_string());
+  } else if (entries->empty() || entries->front().payload.empty()) {
+    result = platform_result(model::OutcomeKind::terminated, ended_text(*entries));
+  } else if (!web->last.ParseFromString(entries->front().payload)) {
+    result.set_exception("the stored output is damaged");
   }
-  web->from_container.close();
+  web->is_over = true;
+  web->over.notify_all();
+  web->to_container.close();
+  web->close_answers();
+  cx.web_requests.erase(id);
+  cx.to_forget.emplace_back(monotonic_now() + 5s, id);
   co_return ok();
 }
 
@@ -172,19 +192,8 @@ net::Headers headers_from(const google::protobuf::RepeatedPtrField<std::string>&
   return headers;
 }
 
-// An application believes that it has a host of its own: where it sends its caller to is below its
-// root path, unless it says otherwise.
-void keep_below(const std::string& root_path, net::Headers& headers) {
-  for (auto& [name, value] : headers.fields) {
-    const bool own_path = value.starts_with('/') && !value.starts_with("//");
-    if (name == "location" && own_path && !value.starts_with(web_prefix) && !root_path.empty()) {
-      value.insert(0, root_path);
-    }
-  }
-}
-
 Task<void> answer_http(net::HttpExchange& exchange, std::shared_ptr<WebRequest> web,
-                       std::string root_path, const pb::FunctionGetOutputsItem& last) {
+                       gateway::WebOrigin origin, std::string root_path) {
   while (true) {
     THAW_CO_TRY(std::optional<pb::Asgi> event,
                 co_await web->from_container.receive(Instant::max()));
@@ -194,20 +203,24 @@ Task<void> answer_http(net::HttpExchange& exchange, std::shared_ptr<WebRequest> 
     if (event->has_http_response_start()) {
       const auto& start = event->http_response_start();
       net::Headers headers = headers_from(start.headers());
-      keep_below(root_path, headers);
+      gateway::keep_below(origin, root_path, headers);
       THAW_CO_TRY_VOID(
           co_await exchange.respond(static_cast<int>(start.status()), std::move(headers)));
     } else if (event->has_http_response_body()) {
       auto& body = *event->mutable_http_response_body();
       const bool more = body.more_body();
       if (!body.body().empty()) {
+        const std::size_t size = body.body().size();
         THAW_CO_TRY_VOID(co_await exchange.write(std::move(*body.mutable_body())));
+        web->unsent_bytes -= size;
+        web->taken.notify_all();
       }
       if (!more) {
         co_return co_await exchange.finish();
       }
     }
   }
+  const pb::FunctionGetOutputsItem& last = web->last;
   if (exchange.responded()) {
     co_return Error::unavailable("the call ended before its answer was complete: " +
                                  last.result().exception());
@@ -218,8 +231,8 @@ Task<void> answer_http(net::HttpExchange& exchange, std::shared_ptr<WebRequest> 
                                      error_body(text));
 }
 
-Task<void> answer_socket(Context& cx, net::HttpExchange& exchange, std::shared_ptr<WebRequest> web,
-                         const pb::FunctionGetOutputsItem& last) {
+Task<void> answer_socket(Context& cx, net::HttpExchange& exchange,
+                         std::shared_ptr<WebRequest> web) {
   pb::Asgi connect;
   connect.mutable_websocket_connect();
   THAW_CO_TRY_VOID(co_await web->to_container.send(std::move(connect)));
@@ -244,6 +257,7 @@ Task<void> answer_socket(Context& cx, net::HttpExchange& exchange, std::shared_p
     } else if (asgi.has_websocket_send() && socket) {
       net::WebSocketMessage message;
       auto& send = *asgi.mutable_websocket_send();
+      const std::size_t size = send.text().size() + send.bytes().size();
       message.kind = send.content_case() == pb::Asgi::WebsocketSend::kText
                          ? net::WebSocketMessage::Kind::text
                          : net::WebSocketMessage::Kind::binary;
@@ -251,6 +265,8 @@ Task<void> answer_socket(Context& cx, net::HttpExchange& exchange, std::shared_p
                          ? std::move(*send.mutable_text())
                          : std::move(*send.mutable_bytes());
       outcome = co_await socket->send(std::move(message));
+      web->unsent_bytes -= size;
+      web->taken.notify_all();
     } else if (asgi.has_websocket_close()) {
       const auto& close = asgi.websocket_close();
       if (!socket) {
@@ -263,6 +279,7 @@ Task<void> answer_socket(Context& cx, net::HttpExchange& exchange, std::shared_p
       break;
     }
   }
+  const pb::FunctionGetOutputsItem& last = web->last;
   if (!socket && !exchange.responded() && outcome) {
     outcome = co_await exchange.answer(status_of(last.result()), "application/json",
                                        error_body(last.result().exception()));
@@ -277,8 +294,9 @@ Task<void> serve_events(Context& cx, net::HttpExchange& exchange,
                         std::shared_ptr<const model::FunctionSpec> spec, model::WebEndpoint web,
                         std::string path, std::string root_path) {
   const bool websocket = exchange.is_websocket_upgrade();
+  gateway::WebOrigin origin = cx.settings.proxies.origin_of(exchange.request());
   pb::FunctionInput input;
-  input.set_args(pickled_scope(exchange.request(), root_path + path, root_path, websocket));
+  input.set_args(pickled_scope(exchange.request(), origin, root_path + path, root_path, websocket));
   input.set_data_format(pb::DATA_FORMAT_PICKLE);
   input.set_method_name(web.method);
   model::NewCall call;
@@ -288,6 +306,7 @@ Task<void> serve_events(Context& cx, net::HttpExchange& exchange,
   call.function = spec->id;
   const model::CallId id = call.id;
   auto request = std::make_shared<WebRequest>();
+  request->is_websocket = websocket;
   cx.web_requests[id] = request;
   std::vector<model::NewInput> inputs;
   inputs.push_back({0, input_payload(input, pb::FUNCTION_CALL_INVOCATION_TYPE_SYNC)});
@@ -296,29 +315,22 @@ Task<void> serve_events(Context& cx, net::HttpExchange& exchange,
     cx.web_requests.erase(id);
     co_return created.error();
   }
-  pb::FunctionGetOutputsItem last;
+  cx.tasks.start("web call's end", watch_end(cx, id, request));
   async::TaskGroup tasks(cx.parts.loop);
-  tasks.start("web call's end", watch_end(cx, id, request, last));
   Result<void> outcome;
   if (websocket) {
-    outcome = co_await answer_socket(cx, exchange, request, last);
+    outcome = co_await answer_socket(cx, exchange, request);
   } else {
     tasks.start("web request's body", pump_body(cx, id, exchange, request));
-    outcome = co_await answer_http(exchange, request, std::move(root_path), last);
+    outcome = co_await answer_http(exchange, request, std::move(origin), std::move(root_path));
   }
   co_await async::forget_cancellation();
-  request->to_container.close();
-  request->from_container.close();
-  (void)co_await tasks.stop();
-  cx.web_requests.erase(id);
-  const auto info = co_await cx.parts.queue.info(id);
-  if (!outcome && info && info->unfinished > 0) {
-    // The client went away: the call is of no use to anyone.
-    if (const auto running = co_await cx.parts.queue.cancel(id)) {
-      cx.fleet->cancel_inputs(*running, control::Fleet::StopHow::graceful);
-    }
+  request->close_answers();
+  if (!outcome && !request->is_over) {
+    (void)co_await client_left(cx, id, request);
   }
-  cx.to_forget.emplace_back(monotonic_now() + 5s, id);
+  request->to_container.close();
+  (void)co_await tasks.stop();
   co_return outcome;
 }
 
@@ -370,15 +382,46 @@ Task<std::shared_ptr<const model::FunctionSpec>> answering(
   co_return spec;
 }
 
-}  // namespace
-
-bool has_web_label(const Context& cx, const std::string& label) {
-  return cx.web_labels.contains(label);
+// One function behind one address, which serves no pages of its own.
+bool is_one_function(const model::FunctionSpec& spec, const model::WebEndpoint& web) {
+  const auto definition = parse_definition(spec);
+  if (!definition) {
+    return false;
+  }
+  const auto method = definition->method_definitions().find(web.method);
+  const pb::WebhookConfig& config = method == definition->method_definitions().end()
+                                        ? definition->webhook_config()
+                                        : method->second.webhook_config();
+  return config.type() == pb::WEBHOOK_TYPE_FUNCTION;
 }
+
+// A page's relative links begin behind the slash at the end of its address. What has no pages
+// answers without: not every client follows where it is sent to.
+bool needs_slash(const model::FunctionSpec& spec, const model::WebEndpoint& web,
+                 const net::HttpExchange& exchange) {
+  const net::HttpRequest& request = exchange.request();
+  const bool reads = request.method == "GET" || request.method == "HEAD";
+  const std::string_view accept = request.headers.find("accept").value_or("");
+  return reads && !exchange.is_websocket_upgrade() &&
+         (accept.find("text/html") != std::string_view::npos || !is_one_function(spec, web));
+}
+
+Task<void> send_to_slash(net::HttpExchange& exchange) {
+  const std::string_view query = exchange.request().query();
+  net::Headers headers;
+  headers.add("location", std::string(exchange.request().path()) + "/" +
+                              (query.empty() ? "" : "?" + std::string(query)));
+  headers.add("content-length", "0");
+  THAW_CO_TRY_VOID(co_await exchange.respond(307, std::move(headers)));
+  co_return co_await exchange.finish();
+}
+
+}  // namespace
 
 async::Task<void> serve_web_label(Context& cx, net::HttpExchange& exchange, std::string label,
                                   std::string root_path) {
   const auto found = cx.web_labels.find(label);
+  // all workspaces: a label is everybody's to ask
   const auto function =
       found == cx.web_labels.end() ? nullptr : cx.parts.catalog.functions.find(found->second.str());
   const auto spec = function ? function->live() : nullptr;
@@ -388,6 +431,7 @@ async::Task<void> serve_web_label(Context& cx, net::HttpExchange& exchange, std:
         error_body("no web endpoint '" + label.substr(0, 63) + "' is deployed here"));
   }
   std::string path(exchange.request().path().substr(root_path.size()));
+  const bool is_bare = path.empty() && !root_path.empty();
   path = path.empty() ? "/" : path;
   for (const model::WebEndpoint& web : spec->web) {
     if (web.label != label) {
@@ -397,6 +441,9 @@ async::Task<void> serve_web_label(Context& cx, net::HttpExchange& exchange, std:
     if (const Result<void> admitted = admit(cx, *spec, endpoint, exchange.request()); !admitted) {
       co_return co_await exchange.answer(401, "application/json",
                                          error_body(admitted.error().message()));
+    }
+    if (is_bare && needs_slash(*spec, endpoint, exchange)) {
+      co_return co_await send_to_slash(exchange);
     }
     const auto answers =
         co_await answering(cx, function, endpoint, std::string(exchange.request().query()));
@@ -408,7 +455,7 @@ async::Task<void> serve_web_label(Context& cx, net::HttpExchange& exchange, std:
     if (!answers) {
       outcome = answers.error();
     } else if (endpoint.kind == model::WebEndpoint::Kind::server_port) {
-      outcome = co_await serve_port(cx, exchange, *answers, endpoint, path);
+      outcome = co_await serve_port(cx, exchange, *answers, endpoint, path, root_path);
     } else {
       outcome = co_await serve_events(cx, exchange, *answers, endpoint, path, root_path);
     }
@@ -427,12 +474,25 @@ async::Task<void> serve_web_label(Context& cx, net::HttpExchange& exchange, std:
   co_return Error::not_found("the endpoint was replaced meanwhile; try again");
 }
 
+std::string loopback_host(Context& cx, const std::string& label,
+                          const model::WorkspaceId& workspace) {
+  if (cx.settings.loopback_hosts == nullptr) {
+    return {};
+  }
+  return cx.settings.loopback_hosts->address_of(label, workspace, [&cx, &label] {
+    return [&cx, label](net::HttpExchange& exchange) {
+      return serve_web_label(cx, exchange, label, "");
+    };
+  });
+}
+
 async::Task<void> serve_web(Context& cx, net::HttpExchange& exchange) {
   const std::string_view path = exchange.request().path();
   const std::string_view rest = path.substr(std::min(path.size(), web_prefix.size()));
-  std::string label(rest.substr(0, rest.find('/')));
-  std::string root_path = std::string(web_prefix) + label;
-  co_return co_await serve_web_label(cx, exchange, std::move(label), std::move(root_path));
+  const std::string asked(rest.substr(0, rest.find('/')));
+  std::string root_path = std::string(web_prefix) + asked;
+  co_return co_await serve_web_label(cx, exchange, gateway::lower_case(asked),
+                                     std::move(root_path));
 }
 
 }  // namespace thaw::dialect::modal

@@ -83,7 +83,7 @@ Task<void> answer_failed_start(net::HttpExchange& exchange, const std::string& p
 
 Task<void> serve_port(Context& cx, net::HttpExchange& exchange,
                       std::shared_ptr<const model::FunctionSpec> spec, model::WebEndpoint web,
-                      std::string path) {
+                      std::string path, std::string root_path) {
   PortWait wait(cx, exchange, *spec);
   auto leased = co_await wait.lease();
   if (!leased && leased.error().code() == Code::failed_precondition) {
@@ -95,14 +95,14 @@ Task<void> serve_port(Context& cx, net::HttpExchange& exchange,
   const std::string_view query = exchange.request().query();
   options.target = query.empty() ? path : path + "?" + std::string(query);
   options.deadline = monotonic_now() + spec->timeout;
-  options.add_headers.add("x-forwarded-for", exchange.request().peer.address.substr(
-                                                 0, exchange.request().peer.address.rfind(':')));
-  options.add_headers.add("x-forwarded-proto", exchange.request().scheme);
-  for (const std::string_view name : {key_header, secret_header}) {
-    if (exchange.request().headers.find(name)) {
-      options.add_headers.add(std::string(name), "");  // in the place of the caller's own
-    }
-  }
+  const gateway::WebOrigin origin = cx.settings.proxies.origin_of(exchange.request());
+  options.add_headers = gateway::forwarded_headers(origin);
+  options.withholds = [](std::string_view name) {
+    return name == key_header || name == secret_header || gateway::is_forwarded_header(name);
+  };
+  options.edit_answer = [origin, root_path = std::move(root_path)](net::Headers& headers) {
+    gateway::keep_below(origin, root_path, headers);
+  };
   net::Endpoint endpoint{lease.address, web.port, ""};
   if (lease.level == model::Level::frozen) {
     // The server inside finds that its kept connections are over their time, and closes them.

@@ -29,11 +29,12 @@ inline int status_of(const pb::GenericResult& result) {
   return result.status() == pb::GenericResult::GENERIC_STATUS_TIMEOUT ? 504 : 500;
 }
 
-// `path` as the server inside is to see it, without the query. Errors are the caller's to answer:
-// resource_exhausted (too many wait), unavailable, deadline_exceeded (a start or the function's own
-// timeout), cancelled (nobody is there any more).
+// `path` as the server inside is to see it, without the query; `root_path`: what stands before it
+// at this address. Errors are the caller's to answer: resource_exhausted (too many wait),
+// unavailable, deadline_exceeded (a start or the function's own timeout), cancelled (nobody is
+// there any more).
 async::Task<void> serve_port(Context& cx, net::HttpExchange& exchange,
                              std::shared_ptr<const model::FunctionSpec> spec,
-                             model::WebEndpoint web, std::string path);
+                             model::WebEndpoint web, std::string path, std::string root_path);
 
 }  // namespace thaw::dialect::modal

@@ -31,6 +31,7 @@ class Proxy {
   async::Task<void> run(Endpoint endpoint, ProxyOptions options) {
     const Instant started = monotonic_now();
     deadline_ = options.deadline;
+    edit_answer_ = options.edit_answer;
     Result<void> result = co_await carry(std::move(endpoint), std::move(options), started);
     watch_alarm_.disarm();
     if (tasks_) {
@@ -67,7 +68,8 @@ class Proxy {
     co_return co_await answer();
   }
 
-  // Retries once on a fresh connection if a kept one turns out to have been closed meanwhile.
+  // Retries once on a fresh connection if a kept one turns out to have been closed meanwhile, and
+  // the request may safely run twice.
   async::Task<void> send_until_answered(Endpoint endpoint, Instant deadline, ProxiedHead head,
                                         std::string text, std::optional<std::string> first) {
     ClientPool::Source source = ClientPool::Source::any;
@@ -90,7 +92,8 @@ class Proxy {
       if (answered) {
         co_return ok();
       }
-      if (!upstream_->reused || head.body != Body::none) {
+      if (!upstream_->reused || head.body != Body::none ||
+          !is_idempotent(exchange_.request().method)) {
         co_return Error::unavailable("the server closed the connection without an answer");
       }
       source = ClientPool::Source::fresh;
@@ -120,7 +123,7 @@ class Proxy {
       }
     }
     if (framing == Body::chunked) {
-      stream.queue("0\r\n\r\n");
+      stream.queue(last_chunk(exchange_.trailers()));
     }
     body_sent_ = true;
     (void)co_await stream.flush();
@@ -140,6 +143,9 @@ class Proxy {
   async::Task<void> answer() {
     Http1Parser& parser = upstream_->parser;
     Headers headers = proxied_answer(std::move(parser.head().headers));
+    if (edit_answer_) {
+      edit_answer_(headers);
+    }
     THAW_CO_TRY_VOID(co_await exchange_.respond(parser.head().status, std::move(headers)));
     while (true) {
       THAW_CO_TRY(std::optional<std::string> piece, co_await read_body(upstream_->stream, parser));
@@ -215,6 +221,7 @@ class Proxy {
   std::shared_ptr<ClientPool> pool_;
   HttpExchange& exchange_;
   Instant deadline_ = Instant::max();
+  std::function<void(Headers&)> edit_answer_;
   ClientConnectionPtr upstream_;
   std::unique_ptr<ByteStream> client_bytes_;
   std::unique_ptr<ByteStream> server_bytes_;

@@ -49,6 +49,16 @@ TEST_CASE("headers of the caller replace those of the client") {
         "content-length: 3\r\n\r\n");
 }
 
+TEST_CASE("what is withheld of the client does not go upstream") {
+  Headers headers;
+  headers.add("x-secret", "s");
+  headers.add("x-open", "o");
+  ProxyOptions options;
+  options.withholds = [](std::string_view name) { return name == "x-secret"; };
+  CHECK(rendered(request_of("GET", headers), options) ==
+        "GET /a?b=c HTTP/1.1\r\nhost: label.example\r\nx-open: o\r\n\r\n");
+}
+
 TEST_CASE("only an upgrade to WebSocket goes upstream") {
   Headers headers;
   headers.add("connection", "Upgrade, HTTP2-Settings");
@@ -92,6 +102,18 @@ TEST_CASE("an answer keeps repeated headers and their order") {
   headers.add("keep-alive", "timeout=5");
   CHECK(proxied_answer(headers).fields ==
         std::vector<std::pair<std::string, std::string>>{{"set-cookie", "a"}, {"set-cookie", "b"}});
+}
+
+TEST_CASE("fields behind a body go on, but not those that decide what it is") {
+  Headers trailers;
+  trailers.add("x-sum", "1");
+  trailers.add("content-length", "5");
+  trailers.add("transfer-encoding", "chunked");
+  trailers.add("host", "other");
+  trailers.add("authorization", "x");
+  trailers.add("x-forwarded-for", "1.2.3.4");
+  CHECK(last_chunk(trailers) == "0\r\nx-sum: 1\r\n\r\n");
+  CHECK(last_chunk(Headers()) == "0\r\n\r\n");
 }
 
 }  // namespace

@@ -3,10 +3,12 @@
 // The part of the spawner process that deals with templates and what is forked from them.
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <iterator>
 
 #include "thaw/base/log.h"
 #include "thaw/os/process.h"
@@ -203,6 +205,18 @@ void SpawnerProcess::make_spares() {
   }
 }
 
+// The builder that waits for an order and the fork are the least important processes of the machine
+// until somebody waits for them; they cannot say so before they get a processor.
+void SpawnerProcess::hurry(Tree& tree) const {
+  const int priorities[] = {::getpriority(PRIO_PROCESS, 0), niceness_};
+  for (std::size_t i = 0; i < tree.waiting.size() && i < std::size(priorities); ++i) {
+    if (const auto pid = os::pid_of(tree.waiting[i])) {
+      ::setpriority(PRIO_PROCESS, static_cast<id_t>(*pid), priorities[i]);
+    }
+  }
+  tree.waiting.clear();
+}
+
 // Whether there was one, that is now the sandbox of this name and does the rest itself.
 bool SpawnerProcess::take_spare(const SandboxSpec& spec, os::Message& message) {
   if (spec.fork_from.str().empty() || spec.profile != Profile::function || spec.restore ||
@@ -224,9 +238,11 @@ bool SpawnerProcess::take_spare(const SandboxSpec& spec, os::Message& message) {
   Tree& tree = node.mapped();
   auto taken = [&]() -> Result<void> {
     // From here on it is counted, limited and found as what it becomes.
-    THAW_TRY_VOID(tree.cgroup.become(cgroup_name(options_.instance) + "/" + spec.id.str()));
+    THAW_TRY_VOID(
+        tree.cgroup.become(cgroup_name(options_.instance, spec.workspace, spec.id.str())));
     THAW_TRY_VOID(
         tree.cgroup.limit({spec.limits.memory_bytes, spec.limits.cpu_millis, spec.limits.pids}));
+    hurry(tree);
     THAW_TRY(const os::Transfer sent,
              os::send_message(tree.orders.get(), "order",
                               {message.fds[0].get(), message.fds[1].get(), message.fds[2].get(),
@@ -238,7 +254,7 @@ bool SpawnerProcess::take_spare(const SandboxSpec& spec, os::Message& message) {
   }();
   if (!taken) {
     log_warning("a spare fork is of no use", {{"error", taken.error().to_string()}});
-    (void)tree.cgroup.become(cgroup_name(options_.instance) + "/" + own_name);
+    (void)tree.cgroup.become(cgroup_name(options_.instance, spec.workspace, own_name));
     trees_.insert(std::move(node));
     remove(own_name, os::Fd());
     return false;
@@ -257,6 +273,7 @@ void SpawnerProcess::heard_of_spare(const std::string& id, Tree& tree) {
   const auto received = os::receive_message(tree.orders.get(), message);
   if (received && *received == os::Transfer::done && message.bytes == "ready") {
     tree.spare = Tree::Spare::ready;
+    tree.waiting = std::move(message.fds);
     tree.build_until = Instant::max();
     return;
   }

@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every RPC that is served, with another's things in it.
+
+NAMES has the RPCs whose request names something: each is made twice, once with what another tenant
+has and once with what never existed, and nobody can tell the two apart. OWN has those that name
+nothing of others. Whatever is in neither must not be served: a new RPC needs an entry here.
+"""
+import secrets
+import types
+
+from modal_proto import api_pb2 as pb
+
+ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def never_existed(thing):
+    """A name of the same shape: `fu-x7…` for a function's id, hex for a digest."""
+    head, dash, tail = thing.rpartition("-")
+    if not dash and len(thing) == 64:
+        return secrets.token_hex(32)
+    letters = "0123456789abcdef" if head == "bl" else ALPHABET
+    text = "".join(secrets.choice(letters) for _ in tail)
+    return head + dash + (text.upper() if tail.isupper() else text)
+
+
+def strangers_to(world):
+    return types.SimpleNamespace(**{n: never_existed(v) for n, v in vars(world).items()})
+
+
+def kinds_named_by(entry, names, own):
+    """Which of another's things a request names."""
+    used = set()
+
+    class Recorder:
+        def __getattr__(self, kind):
+            used.add(kind)
+            return getattr(names, kind)
+
+    entry(Recorder(), own)
+    return used
+
+
+def _items(x):
+    return [pb.FunctionPutInputsItem(idx=0, input=pb.FunctionInput(args=b"x", data_format=1))]
+
+
+def _chunks(x):
+    body = pb.Asgi(http_response_body=pb.Asgi.HttpResponseBody(body=b"forged"))
+    chunk = pb.DataChunk(index=1, data_format=pb.DATA_FORMAT_ASGI, data=body.SerializeToString())
+    return [chunk]
+
+
+def _function(own, **fields):
+    """A definition of the asker's own app that refers to something of another."""
+    values = {"function_name": "f", "image_id": own.image, **fields}
+    return pb.FunctionCreateRequest(app_id=own.app, function=pb.Function(**values))
+
+
+def _image(**fields):
+    return pb.ImageGetOrCreateRequest(
+        image=pb.Image(dockerfile_commands=["FROM base"], **fields), builder_version="2025.06"
+    )
+
+
+def _publish(own, **fields):
+    return pb.AppPublishRequest(
+        app_id=own.app, name="stolen", app_state=pb.APP_STATE_INITIALIZING, **fields
+    )
+
+
+# RPC: requests from (x: what is named, own: what the asker has).
+NAMES = {
+    "AppClientDisconnect": [lambda x, own: pb.AppClientDisconnectRequest(app_id=x.app)],
+    "AppCountLogs": [lambda x, own: pb.AppCountLogsRequest(app_id=x.app, bucket_secs=60)],
+    "AppCreate": [
+        lambda x, own: pb.AppCreateRequest(description="d", environment_name=x.environment)
+    ],
+    "AppDeploymentHistory": [lambda x, own: pb.AppDeploymentHistoryRequest(app_id=x.app)],
+    "AppFetchLogs": [
+        lambda x, own: pb.AppFetchLogsRequest(app_id=x.app, limit=10),
+        lambda x, own: pb.AppFetchLogsRequest(app_id=own.app, limit=10, function_id=x.function),
+        lambda x, own: pb.AppFetchLogsRequest(app_id=own.app, limit=10, task_id=x.container),
+    ],
+    "AppGetByDeploymentName": [
+        lambda x, own: pb.AppGetByDeploymentNameRequest(name=x.app_name, environment_name="main"),
+        lambda x, own: pb.AppGetByDeploymentNameRequest(
+            name=x.app_name, environment_name=x.environment
+        ),
+    ],
+    "AppGetLayout": [lambda x, own: pb.AppGetLayoutRequest(app_id=x.app)],
+    "AppGetLifecycle": [lambda x, own: pb.AppGetLifecycleRequest(app_id=x.app)],
+    "AppGetLogs": [lambda x, own: pb.AppGetLogsRequest(app_id=x.app, timeout=1)],
+    "AppGetOrCreate": [
+        lambda x, own: pb.AppGetOrCreateRequest(app_name=x.app_name, environment_name="main"),
+        lambda x, own: pb.AppGetOrCreateRequest(app_name="a", environment_name=x.environment),
+    ],
+    "AppHeartbeat": [lambda x, own: pb.AppHeartbeatRequest(app_id=x.app)],
+    "AppList": [lambda x, own: pb.AppListRequest(environment_name=x.environment)],
+    "AppPublish": [
+        lambda x, own: pb.AppPublishRequest(app_id=x.app, name="stolen"),
+        lambda x, own: _publish(own, function_ids={"f": x.function}),
+        lambda x, own: _publish(own, class_ids={"c": x.cls}),
+    ],
+    "AppStop": [lambda x, own: pb.AppStopRequest(app_id=x.app)],
+    "BlobGet": [lambda x, own: pb.BlobGetRequest(blob_id=x.blob)],
+    "ClassCreate": [lambda x, own: pb.ClassCreateRequest(app_id=x.app)],
+    "ClassGet": [
+        lambda x, own: pb.ClassGetRequest(
+            app_name=x.app_name, object_tag="Counter", environment_name="main"
+        )
+    ],
+    "ContainerStop": [lambda x, own: pb.ContainerStopRequest(task_id=x.container)],
+    "EnvironmentGetOrCreate": [
+        lambda x, own: pb.EnvironmentGetOrCreateRequest(deployment_name=x.environment)
+    ],
+    "FunctionBindParams": [
+        lambda x, own: pb.FunctionBindParamsRequest(function_id=x.function),
+        lambda x, own: pb.FunctionBindParamsRequest(
+            function_id=own.function,
+            function_options=pb.FunctionOptions(replace_secret_ids=True, secret_ids=[x.secret]),
+        ),
+    ],
+    "FunctionCallCancel": [
+        lambda x, own: pb.FunctionCallCancelRequest(function_call_id=x.call),
+        lambda x, own: pb.FunctionCallCancelRequest(
+            function_call_id=x.call, terminate_containers=True
+        ),
+    ],
+    "FunctionCallFromId": [lambda x, own: pb.FunctionCallFromIdRequest(function_call_id=x.call)],
+    "FunctionCallGetDataIn": [
+        lambda x, own: pb.FunctionCallGetDataRequest(function_call_id=x.call)
+    ],
+    "FunctionCallGetDataOut": [
+        lambda x, own: pb.FunctionCallGetDataRequest(function_call_id=x.call)
+    ],
+    "FunctionCallGetInfo": [lambda x, own: pb.FunctionCallGetInfoRequest(function_call_id=x.call)],
+    "FunctionCallPutDataOut": [
+        lambda x, own: pb.FunctionCallPutDataRequest(
+            function_call_id=x.call, data_chunks=_chunks(x)
+        )
+    ],
+    "FunctionCreate": [
+        lambda x, own: pb.FunctionCreateRequest(
+            app_id=x.app, function=pb.Function(function_name="f", image_id=own.image)
+        ),
+        lambda x, own: _function(own, image_id=x.image),
+        lambda x, own: _function(own, secret_ids=[x.secret]),
+        lambda x, own: _function(own, mount_ids=[x.mount]),
+        lambda x, own: _function(
+            own, volume_mounts=[pb.VolumeMount(volume_id=x.volume, mount_path="/data")]
+        ),
+    ],
+    "FunctionFinishInputs": [
+        lambda x, own: pb.FunctionFinishInputsRequest(function_call_id=x.call)
+    ],
+    "FunctionGet": [
+        lambda x, own: pb.FunctionGetRequest(
+            app_name=x.app_name, object_tag="hold", environment_name="main"
+        ),
+        lambda x, own: pb.FunctionGetRequest(
+            app_name=x.app_name, object_tag="hold", environment_name=x.environment
+        ),
+    ],
+    "FunctionGetById": [lambda x, own: pb.FunctionGetByIdRequest(function_id=x.function)],
+    "FunctionGetCurrentStats": [
+        lambda x, own: pb.FunctionGetCurrentStatsRequest(function_id=x.function)
+    ],
+    "FunctionGetDynamicConcurrency": [
+        lambda x, own: pb.FunctionGetDynamicConcurrencyRequest(
+            function_id=x.function, target_concurrency=1, max_concurrency=2
+        )
+    ],
+    "FunctionGetOutputs": [
+        lambda x, own: pb.FunctionGetOutputsRequest(function_call_id=x.call, timeout=0),
+        lambda x, own: pb.FunctionGetOutputsRequest(function_call_id=x.done_call, timeout=0),
+    ],
+    "FunctionMap": [
+        lambda x, own: pb.FunctionMapRequest(function_id=x.function, pipelined_inputs=_items(x))
+    ],
+    "FunctionPrecreate": [
+        lambda x, own: pb.FunctionPrecreateRequest(app_id=x.app, function_name="f")
+    ],
+    "FunctionPutInputs": [
+        lambda x, own: pb.FunctionPutInputsRequest(function_call_id=x.call, inputs=_items(x))
+    ],
+    "FunctionPutOutputs": [
+        lambda x, own: pb.FunctionPutOutputsRequest(
+            outputs=[
+                pb.FunctionPutOutputsItem(
+                    input_id=x.input, result=pb.GenericResult(status=1, data=b"forged")
+                )
+            ]
+        )
+    ],
+    "FunctionUpdateSchedulingParams": [
+        lambda x, own: pb.FunctionUpdateSchedulingParamsRequest(
+            function_id=x.function, settings=pb.AutoscalerSettings(max_containers=1)
+        )
+    ],
+    "ImageFromId": [lambda x, own: pb.ImageFromIdRequest(image_id=x.image)],
+    "ImageGetOrCreate": [
+        lambda x, own: _image(base_images=[pb.BaseImage(docker_tag="base", image_id=x.image)]),
+        lambda x, own: _image(
+            base_images=[pb.BaseImage(docker_tag="base", image_id=own.image)],
+            context_mount_id=x.mount,
+        ),
+        lambda x, own: _image(
+            base_images=[pb.BaseImage(docker_tag="base", image_id=own.image)],
+            secret_ids=[x.secret],
+        ),
+    ],
+    "ImageJoinStreaming": [
+        lambda x, own: pb.ImageJoinStreamingRequest(
+            image_id=x.image, timeout=1, include_logs_for_finished=True
+        )
+    ],
+    "MountBatchedCheckExistence": [
+        lambda x, own: pb.MountBatchedCheckExistenceRequest(sha256_hex_hashes=[x.file])
+    ],
+    "MountGetOrCreate": [
+        lambda x, own: pb.MountGetOrCreateRequest(
+            files=[pb.MountFile(filename="/f", sha256_hex=x.file)], object_creation_type=4
+        ),
+        lambda x, own: pb.MountGetOrCreateRequest(
+            deployment_name=x.mount_name, environment_name="main"
+        ),
+    ],
+    "MountPutFile": [
+        lambda x, own: pb.MountPutFileRequest(sha256_hex=x.file),
+        lambda x, own: pb.MountPutFileRequest(sha256_hex=x.file, data_blob_id="bl-" + x.file),
+    ],
+    "SecretDelete": [lambda x, own: pb.SecretDeleteRequest(secret_id=x.secret)],
+    "SecretGetOrCreate": [
+        lambda x, own: pb.SecretGetOrCreateRequest(
+            deployment_name=x.secret_name, environment_name="main"
+        ),
+        lambda x, own: pb.SecretGetOrCreateRequest(
+            env_dict={"A": "b"}, app_id=x.app, object_creation_type=4
+        ),
+    ],
+    "SecretList": [lambda x, own: pb.SecretListRequest(environment_name=x.environment)],
+    "SecretUpdate": [
+        lambda x, own: pb.SecretUpdateRequest(
+            secret_id=x.secret,
+            updates=[pb.SecretUpdateRequest.Update(key="PASSWORD", value="stolen")],
+        )
+    ],
+    "TaskGetInfo": [lambda x, own: pb.TaskGetInfoRequest(task_id=x.container)],
+    "TaskList": [lambda x, own: pb.TaskListRequest(app_id=x.app)],
+    "VolumeCommit": [lambda x, own: pb.VolumeCommitRequest(volume_id=x.volume)],
+    "VolumeCopyFiles": [
+        lambda x, own: pb.VolumeCopyFilesRequest(
+            volume_id=x.volume, src_paths=["private.txt"], dst_path="copy"
+        )
+    ],
+    "VolumeCopyFiles2": [
+        lambda x, own: pb.VolumeCopyFiles2Request(
+            volume_id=x.volume, src_paths=["private.txt"], dst_path="copy"
+        )
+    ],
+    "VolumeDelete": [lambda x, own: pb.VolumeDeleteRequest(volume_id=x.volume)],
+    "VolumeGetById": [lambda x, own: pb.VolumeGetByIdRequest(volume_id=x.volume)],
+    "VolumeGetFile2": [
+        lambda x, own: pb.VolumeGetFile2Request(volume_id=x.volume, path="private.txt")
+    ],
+    "VolumeGetOrCreate": [
+        lambda x, own: pb.VolumeGetOrCreateRequest(
+            deployment_name=x.volume_name, environment_name="main"
+        ),
+        lambda x, own: pb.VolumeGetOrCreateRequest(
+            deployment_name="v", environment_name=x.environment
+        ),
+    ],
+    "VolumeHeartbeat": [lambda x, own: pb.VolumeHeartbeatRequest(volume_id=x.volume)],
+    "VolumeList": [lambda x, own: pb.VolumeListRequest(environment_name=x.environment)],
+    "VolumeListFiles": [
+        lambda x, own: pb.VolumeListFilesRequest(volume_id=x.volume, path="", recursive=True)
+    ],
+    "VolumeListFiles2": [
+        lambda x, own: pb.VolumeListFiles2Request(volume_id=x.volume, path="", recursive=True)
+    ],
+    "VolumePutFiles": [
+        lambda x, own: pb.VolumePutFilesRequest(volume_id=x.volume),
+        lambda x, own: pb.VolumePutFilesRequest(
+            volume_id=own.volume, files=[pb.MountFile(filename="f", sha256_hex=x.file)]
+        ),
+    ],
+    "VolumePutFiles2": [lambda x, own: pb.VolumePutFiles2Request(volume_id=x.volume)],
+    "VolumeReload": [lambda x, own: pb.VolumeReloadRequest(volume_id=x.volume)],
+    "VolumeRemoveFile": [
+        lambda x, own: pb.VolumeRemoveFileRequest(volume_id=x.volume, path="private.txt")
+    ],
+    "VolumeRemoveFile2": [
+        lambda x, own: pb.VolumeRemoveFile2Request(volume_id=x.volume, path="private.txt")
+    ],
+    "VolumeRename": [lambda x, own: pb.VolumeRenameRequest(volume_id=x.volume, name="stolen")],
+}
+
+# Contents that are found by their digest: whose they are is not asked yet.
+OF_NOBODY = ("blob", "file", "mount_name")
+
+# They name nothing of others; what they answer tells nothing of others either.
+OWN = {
+    "AuthTokenGet", "BlobCreate", "ClientHello", "ContainerCheckpoint", "ContainerHeartbeat",
+    "ContainerHello", "EnvironmentCreate", "EnvironmentList", "FunctionGetInputs",
+    "FunctionRetryInputs", "TaskResult", "TokenInfoGet", "WorkspaceNameLookup",
+}  # fmt: skip
+# Lists of the asker's own, for the same.
+LISTS = {
+    "AppList": pb.AppListRequest(),
+    "EnvironmentList": None,
+    "SecretList": pb.SecretListRequest(),
+    "TaskList": pb.TaskListRequest(),
+    "TokenInfoGet": None,
+    "VolumeList": pb.VolumeListRequest(),
+    "WorkspaceNameLookup": None,
+}

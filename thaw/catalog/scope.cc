@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/catalog/scope.h"
+
+namespace thaw::catalog {
+
+Scope::Scope(const Catalog& catalog, model::WorkspaceId workspace)
+    : catalog_(catalog), workspace_(std::move(workspace)) {}
+
+Scope::Scope(const Catalog& catalog, model::WorkspaceId workspace, model::EnvironmentId environment)
+    : catalog_(catalog), workspace_(std::move(workspace)), environment_(std::move(environment)) {}
+
+bool Scope::covers(const model::WorkspaceId& workspace,
+                   const model::EnvironmentId& environment) const {
+  return workspace == workspace_ && (environment_.empty() || environment == environment_);
+}
+
+template <class T>
+Found<T> Scope::inside(Found<T> object) const {
+  return object && covers(object->workspace, object->environment) ? object : nullptr;
+}
+
+template <class T>
+std::vector<Found<T>> Scope::in(const ObjectTable<T>& table,
+                                const model::EnvironmentId& environment) const {
+  std::vector<Found<T>> found;
+  for (const auto& [id, object] : table.all()) {
+    if (object->environment == environment && inside(object)) {
+      found.push_back(object);
+    }
+  }
+  return found;
+}
+
+Found<model::App> Scope::app(const std::string& id) const { return inside(catalog_.apps.find(id)); }
+
+Found<Function> Scope::function(const std::string& id) const {
+  auto function = catalog_.functions.find(id);
+  return function && app(function->app.str()) ? function : nullptr;
+}
+
+Found<model::Class> Scope::app_class(const std::string& id) const {
+  auto found = catalog_.classes.find(id);
+  return found && app(found->app.str()) ? found : nullptr;
+}
+
+Found<model::Secret> Scope::secret(const std::string& id) const {
+  return inside(catalog_.secrets.find(id));
+}
+
+Found<model::Volume> Scope::volume(const std::string& id) const {
+  return inside(catalog_.volumes.find(id));
+}
+
+Found<model::Image> Scope::image(const std::string& id) const {
+  auto image = catalog_.images.find(id);
+  return image && image->workspace == workspace_ ? image : nullptr;
+}
+
+Found<model::Mount> Scope::mount(const std::string& id) const {
+  auto mount = catalog_.mounts.find(id);
+  const bool is_given = mount && !mount->name.empty() && mount->files.empty();
+  return mount && (is_given || mount->workspace == workspace_) ? mount : nullptr;
+}
+
+Found<model::Environment> Scope::environment(const model::EnvironmentId& id) const {
+  auto found = catalog_.environments.find(id.str());
+  return found && covers(found->workspace, found->id) ? found : nullptr;
+}
+
+Found<model::Workspace> Scope::workspace() const {
+  return catalog_.workspaces.find(workspace_.str());
+}
+
+Result<Found<model::Environment>> Scope::environment_named(const std::string& name) const {
+  if (environment_.empty()) {
+    return catalog_.environment(workspace_, name);
+  }
+  auto own = environment(environment_);
+  if (own && (name.empty() || own->name == name)) {
+    return own;
+  }
+  return Error::not_found("environment '" + name.substr(0, 80) +
+                          "' does not exist for this container, which acts in its own environment"
+                          " only; SECURITY.md says how a function asks for more");
+}
+
+Found<model::App> Scope::deployed_app(const model::EnvironmentId& environment,
+                                      const std::string& name) const {
+  return inside(catalog_.deployed_app(environment, name));
+}
+
+Found<model::Secret> Scope::named_secret(const model::EnvironmentId& environment,
+                                         const std::string& name) const {
+  return inside(catalog_.named_secret(environment, name));
+}
+
+Found<model::Volume> Scope::named_volume(const model::EnvironmentId& environment,
+                                         const std::string& name) const {
+  return inside(catalog_.named_volume(environment, name));
+}
+
+std::vector<Found<model::Environment>> Scope::environments() const {
+  std::vector<Found<model::Environment>> found;
+  for (const auto& [id, environment] : catalog_.environments.all()) {
+    if (covers(environment->workspace, environment->id)) {
+      found.push_back(environment);
+    }
+  }
+  return found;
+}
+
+std::vector<Found<model::App>> Scope::apps_in(const model::EnvironmentId& environment) const {
+  return in(catalog_.apps, environment);
+}
+
+std::vector<Found<model::Secret>> Scope::secrets_in(const model::EnvironmentId& environment) const {
+  return in(catalog_.secrets, environment);
+}
+
+std::vector<Found<model::Volume>> Scope::volumes_in(const model::EnvironmentId& environment) const {
+  return in(catalog_.volumes, environment);
+}
+
+std::vector<Found<Function>> Scope::functions_of(const model::AppId& id) const {
+  return app(id.str()) ? catalog_.functions_of(id) : std::vector<Found<Function>>();
+}
+
+}  // namespace thaw::catalog

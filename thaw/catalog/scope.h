@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Scope: what one asker may see of the catalog: a workspace, or one environment of it. Whatever
+// somebody outside has named, by id or by name, is looked up here and nowhere else, so that a thing
+// of another workspace and one that never existed are the same: nothing. A value with a reference;
+// lives no longer than the catalog. Loop thread only.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "thaw/catalog/catalog.h"
+
+namespace thaw::catalog {
+
+template <class T>
+using Found = std::shared_ptr<const T>;  // nullptr: there is none in this scope
+
+class Scope {
+ public:
+  Scope(const Catalog& catalog, model::WorkspaceId workspace);
+  // Images and mounts have no environment: they are seen in all of their workspace.
+  Scope(const Catalog& catalog, model::WorkspaceId workspace, model::EnvironmentId environment);
+
+  bool covers(const model::WorkspaceId& workspace, const model::EnvironmentId& environment) const;
+
+  Found<model::App> app(const std::string& id) const;
+  Found<Function> function(const std::string& id) const;
+  Found<model::Class> app_class(const std::string& id) const;
+  Found<model::Secret> secret(const std::string& id) const;
+  Found<model::Volume> volume(const std::string& id) const;
+  Found<model::Image> image(const std::string& id) const;
+  // Also those that the server gives to all workspaces.
+  Found<model::Mount> mount(const std::string& id) const;
+  Found<model::Environment> environment(const model::EnvironmentId& id) const;
+  Found<model::Workspace> workspace() const;
+
+  // "" is the environment of this scope, or the workspace's default one. not_found names it.
+  Result<Found<model::Environment>> environment_named(const std::string& name) const;
+  Found<model::App> deployed_app(const model::EnvironmentId& environment,
+                                 const std::string& name) const;
+  Found<model::Secret> named_secret(const model::EnvironmentId& environment,
+                                    const std::string& name) const;
+  Found<model::Volume> named_volume(const model::EnvironmentId& environment,
+                                    const std::string& name) const;
+
+  std::vector<Found<model::Environment>> environments() const;
+  std::vector<Found<model::App>> apps_in(const model::EnvironmentId& environment) const;
+  std::vector<Found<model::Secret>> secrets_in(const model::EnvironmentId& environment) const;
+  std::vector<Found<model::Volume>> volumes_in(const model::EnvironmentId& environment) const;
+  std::vector<Found<Function>> functions_of(const model::AppId& app) const;
+
+ private:
+  template <class T>
+  Found<T> inside(Found<T> object) const;
+  template <class T>
+  std::vector<Found<T>> in(const ObjectTable<T>& table,
+                           const model::EnvironmentId& environment) const;
+
+  const Catalog& catalog_;
+  model::WorkspaceId workspace_;
+  model::EnvironmentId environment_;  // empty: all of the workspace
+};
+
+}  // namespace thaw::catalog
