@@ -91,8 +91,7 @@ class NextStart(E2eTest):
         apps = {id for kind, id, _ in objects if kind == "app"}
         functions = " ".join(record for kind, _, record in objects if kind == "function")
         names = apps | {id for kind, id, _ in objects if kind == "image"}
-        left = [id for kind, id, _ in objects if kind in ("image", "mount")
-                and id not in functions]  # fmt: skip
+        left = [id for kind, id, _ in objects if kind == "image" and id not in functions]
         left += [id for kind, id, record in objects if kind in ("function", "class")
                  and not any(app in record for app in apps)]  # fmt: skip
         left += [name for (name,) in rows("logs.db", "SELECT name FROM streams")

@@ -78,9 +78,14 @@ std::shared_ptr<const model::App> Catalog::deployed_app(const model::Environment
   return nullptr;
 }
 
-std::shared_ptr<const model::Mount> Catalog::named_mount(const std::string& name) const {
-  const auto found = mounts.find_by_key(name);
-  return found.empty() ? nullptr : found.front();
+std::shared_ptr<const model::Mount> Catalog::named_mount(const model::WorkspaceId& workspace,
+                                                         const std::string& name) const {
+  for (const auto& mount : mounts.find_by_key(name)) {
+    if (mount->workspace == workspace) {
+      return mount;
+    }
+  }
+  return nullptr;
 }
 
 std::shared_ptr<const model::Secret> Catalog::named_secret(const model::EnvironmentId& environment,

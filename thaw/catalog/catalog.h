@@ -65,7 +65,8 @@ class Catalog {
                                                                 const std::string& name) const;
   std::shared_ptr<const model::App> deployed_app(const model::EnvironmentId& environment,
                                                  const std::string& name) const;
-  std::shared_ptr<const model::Mount> named_mount(const std::string& name) const;
+  std::shared_ptr<const model::Mount> named_mount(const model::WorkspaceId& workspace,
+                                                  const std::string& name) const;
   std::shared_ptr<const model::Secret> named_secret(const model::EnvironmentId& environment,
                                                     const std::string& name) const;
   std::shared_ptr<const model::Volume> named_volume(const model::EnvironmentId& environment,

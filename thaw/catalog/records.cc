@@ -91,6 +91,7 @@ Json spec_json(const model::FunctionSpec& f) {
           {"memory_limit", f.resources.memory_limit_bytes},
           {"cpu", f.resources.cpu_millis},
           {"cpu_limit", f.resources.cpu_limit_millis},
+          {"disk", f.resources.disk_bytes},
           {"gpu", f.resources.gpu},
           {"scaling", scaling_json(f.scaling)},
           {"timeout_ns", nanos(f.timeout)},
@@ -151,6 +152,7 @@ model::FunctionSpec spec_from(const Json& json, const Function& function, std::s
   fields.read("memory_limit", f.resources.memory_limit_bytes);
   fields.read("cpu", f.resources.cpu_millis);
   fields.read("cpu_limit", f.resources.cpu_limit_millis);
+  fields.read("disk", f.resources.disk_bytes);
   fields.read("gpu", f.resources.gpu);
   read_scaling(fields.object("scaling"), fields, f.scaling);
   fields.read_duration("timeout_ns", f.timeout);
@@ -347,6 +349,7 @@ StoredRecord to_record(const model::Mount& m) {
                             {"workspace", m.workspace},
                             {"name", m.name},
                             {"checksum", m.checksum},
+                            {"used_us", micros(m.used_at)},
                             {"files", files}}),
           {}};
 }
@@ -357,6 +360,7 @@ Result<model::Mount> from_record(const StoredRecord& record) {
     fields.read("workspace", m.workspace);
     fields.read("name", m.name);
     fields.read("checksum", m.checksum);
+    fields.read_time("used_us", m.used_at);
     for (const Json& item : fields.items("files")) {
       if (!item.is_array() || item.size() != 3 || !item[0].is_string() || !item[1].is_string() ||
           !item[2].is_number_unsigned() ||

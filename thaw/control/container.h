@@ -49,6 +49,7 @@ enum class StopReason {
   timeout,
   user,
   shutdown,
+  limit
 };
 std::string_view stop_reason_name(StopReason reason);
 
@@ -67,6 +68,8 @@ struct Container : std::enable_shared_from_this<Container> {
   std::size_t calls_served = 0;
   Instant idle_since{};
   StopReason stop_reason = StopReason::none;
+  bool volumes_are_full = false;        // when it was started: it cannot write to them
+  std::string ended_for;                // with StopReason::limit: which, as users are told
   Instant kill_at = Instant::max();     // when a stopping container is ended by force
   std::vector<model::InputId> cancels;  // to tell with the next heartbeat
   Instant cut_off_since{};              // no connection of its is open, though it has inputs

@@ -36,6 +36,8 @@
 
 namespace thaw::control {
 
+struct DiskUser;  // disk_watch.h
+
 struct FleetOptions {
   std::size_t max_containers = 200;
   std::size_t max_starting = 0;  // 0: four for each processor, at least eight
@@ -179,6 +181,11 @@ class Fleet {
   std::vector<ContainerView> containers() const;
   std::vector<ContainerView> finished_starts() const;  // oldest first
   std::vector<FunctionView> functions() const;         // that were in use since the server started
+  std::vector<DiskUser> disk_users() const;
+  // Ends it at once; its log and those who wait for its inputs are told why.
+  void end_for(const model::ContainerId& id, const std::string& why);
+  // Of all containers that live or are being started.
+  std::vector<model::MountId> mounts_in_use() const;
   std::size_t running_count(const model::FunctionId& function) const;
   // The most containers that a function can have, as others find some too.
   std::size_t most_of_one_function() const;

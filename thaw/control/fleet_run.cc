@@ -47,6 +47,9 @@ std::string describe(const sandbox::ExitStatus& status) {
 // has killed the program alone is not known: where there are retries it counts as one, and where
 // there are none it is delivered again, so that nothing is lost by a kill from outside.
 OutcomeKind fault_of(const Container& container, const Result<sandbox::ExitStatus>& status) {
+  if (!container.ended_for.empty()) {
+    return OutcomeKind::failure;
+  }
   const StopReason reason = container.stop_reason;
   const bool is_interrupted = reason == StopReason::app_stopped || reason == StopReason::user ||
                               reason == StopReason::timeout || reason == StopReason::shutdown;
@@ -133,6 +136,20 @@ async::Task<worker::LaunchPlan> Fleet::plan_for(ContainerPtr container) {
   THAW_CO_TRY(std::vector<sandbox::BindMount> volumes,
               co_await parts_.volumes.binds(spec->volumes));
   std::move(volumes.begin(), volumes.end(), std::back_inserter(plan.binds));
+  for (const model::VolumeMount& mount : spec->volumes) {
+    const Result<void> room = parts_.volumes.check_space(mount.volume, 0);
+    if (!room && mount.access == model::VolumeMount::Access::read_write) {
+      container->volumes_are_full = true;
+      logs::Line line;
+      line.time = wall_now();
+      line.channel = logs::Channel::info;
+      line.container = container->id.str();
+      line.function = spec->id.str();
+      line.text = "thaw: the volume at " + mount.path +
+                  " is mounted read-only: " + room.error().message() + "\n";
+      parts_.logs.append(plan.log_stream, std::move(line));
+    }
+  }
   plan.limits.memory_bytes = spec->resources.memory_limit_bytes != 0
                                  ? spec->resources.memory_limit_bytes
                                  : options_.default_memory_bytes;
@@ -247,9 +264,13 @@ async::Task<void> Fleet::ended(ContainerPtr container, Result<sandbox::ExitStatu
   const std::shared_ptr<Pool> pool = shared_pool(container->spec->id);
   pool->parked.remove(container.get());
   container->wake.notify_all();
-  const std::string how = status ? describe(*status) : status.error().to_string();
-  const std::string end =
-      container->stopping() ? std::string(stop_reason_name(container->stop_reason)) : how;
+  const bool past_limit = !container->ended_for.empty();
+  const std::string how = past_limit ? container->ended_for
+                          : status   ? describe(*status)
+                                     : status.error().to_string();
+  const std::string end = container->stopping() && !past_limit
+                              ? std::string(stop_reason_name(container->stop_reason))
+                              : how;
   remember(*container, end);
   log_info("container ended", {{"container", container->id.str()},
                                {"function", container->spec->name},
@@ -272,7 +293,7 @@ async::Task<void> Fleet::ended(ContainerPtr container, Result<sandbox::ExitStatu
                       "a restored container was not ready when it ended: " + how);
     co_return ok();
   }
-  if (!container->reached_ready && !container->stopping()) {
+  if (!container->reached_ready && (!container->stopping() || past_limit)) {
     const bool may_pass = container->failure.empty() && (status || passes(status.error().code()));
     co_return co_await start_ended_badly(pool, container, how,
                                          may_pass ? StartFailure::may_pass : StartFailure::lasting);

@@ -48,6 +48,7 @@ struct ContextFile {  // of the mount that COPY reads from, by its path in it ("
 struct Recipe {
   std::vector<std::string> dockerfile;         // lines of the Dockerfile dialect
   std::map<std::string, std::string> bases;    // tag named in FROM -> key of a built image
+  std::string workspace;                       // whose blobs the context is; part of no key
   std::map<std::string, ContextFile> context;  // from the blob store
   std::map<std::string, std::string> files;    // context_files: "/modal_requirements.txt" -> bytes
   std::map<std::string, std::string> build_args;

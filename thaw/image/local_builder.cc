@@ -179,6 +179,7 @@ async::Task<BuildResult> LocalBuilder::build(Recipe recipe, BuildLog log) {
       job.label = "step " + where + " (" + current.text + ")";
       job.parent = record;
       job.secret_env = recipe.secret_env;
+      job.workspace = recipe.workspace;
       job.cache = recipe.cache;
       if (current.kind == Step::Kind::copy && current.copy.items.empty()) {
         THAW_CO_TRY(const ImageRecord origin,

@@ -34,6 +34,7 @@ class LocalBuilder : public Builder {
     ImageRecord parent;
     std::vector<std::string> source_layers;  // of COPY --from, host folders
     std::vector<std::string> secret_env;
+    std::string workspace;
     Recipe::Cache cache = Recipe::Cache::use;
   };
 

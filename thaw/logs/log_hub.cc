@@ -90,6 +90,8 @@ class Hub final : public LogHub {
                                         Instant deadline) override;
   async::Task<std::vector<Line>> find(std::string name, Query query) override;
   std::uint64_t last_number(const std::string& name) const override;
+  std::vector<StreamUse> uses() const override;
+  void trim(const std::string& name, std::uint64_t bytes) override;
 
  private:
   Stream& stream_of(const std::string& name);
@@ -102,6 +104,8 @@ class Hub final : public LogHub {
   Batch take_batch();
   void written(const Batch& batch);
   static async::Task<void> write_all(Hub& self, std::shared_ptr<bool> alive);
+  static async::Task<void> trim_one(Hub& self, std::shared_ptr<bool> alive);
+  void begin_writing();
   bool has_room(const Stream& stream) const {
     return stream.unwritten_bytes <= small_share ||
            (stream.unwritten_bytes <= unwritten_per_stream && unwritten_bytes_ <= unwritten_in_all);
@@ -119,6 +123,7 @@ class Hub final : public LogHub {
   std::size_t memory_bytes_ = 0;
   std::size_t unwritten_bytes_ = 0;
   std::deque<Stream*> to_write_;
+  std::deque<std::pair<std::int64_t, std::uint64_t>> to_trim_;  // stream, and what it may take
   bool writing_ = false;
   std::uint64_t batches_ = 0;  // that were written
   async::Event room_;
@@ -259,10 +264,50 @@ void Hub::to_write(Stream& stream) {
     stream.waits = true;
     to_write_.push_back(&stream);
   }
+  begin_writing();
+}
+
+void Hub::begin_writing() {
   if (!writing_) {
     writing_ = true;
     tasks_.start("write logs", write_all(*this, alive_));
   }
+}
+std::vector<StreamUse> Hub::uses() const {
+  std::vector<StreamUse> uses;
+  uses.reserve(streams_.size());
+  for (const auto& [name, stream] : streams_) {
+    uses.push_back({name, stream->disk_bytes});
+  }
+  return uses;
+}
+
+void Hub::trim(const std::string& name, std::uint64_t bytes) {
+  if (const auto found = streams_.find(name); found != streams_.end()) {
+    to_trim_.emplace_back(found->second->id, bytes);
+    begin_writing();
+  }
+}
+
+// Between two batches: what a stream takes is known exactly then.
+async::Task<void> Hub::trim_one(Hub& self, std::shared_ptr<bool> alive) {
+  const auto [id, most] = self.to_trim_.front();
+  self.to_trim_.pop_front();
+  const auto stream = self.by_id_.find(id);
+  if (stream == self.by_id_.end()) {
+    co_return ok();
+  }
+  std::function<Result<std::uint64_t>(store::Sql&)> work =
+      [id = id, bytes = stream->second->disk_bytes, most = most](store::Sql& sql) {
+        return detail::trim_stream(sql, id, bytes, most);
+      };
+  const Result<std::uint64_t> left = co_await self.database_.write<std::uint64_t>(std::move(work));
+  if (*alive && left) {
+    if (const auto trimmed = self.by_id_.find(id); trimmed != self.by_id_.end()) {
+      trimmed->second->disk_bytes = *left;
+    }
+  }
+  co_return left ? Result<void>() : left.error();
 }
 
 // Every stream has one turn in a batch, with its part of what fits: a loud one delays the others by
@@ -326,7 +371,13 @@ void Hub::written(const Batch& batch) {
 }
 
 async::Task<void> Hub::write_all(Hub& self, std::shared_ptr<bool> alive) {
-  while (*alive && !self.to_write_.empty()) {
+  while (*alive && (!self.to_write_.empty() || !self.to_trim_.empty())) {
+    if (!self.to_trim_.empty()) {
+      if (const Result<void> trimmed = co_await trim_one(self, alive); !trimmed) {
+        log_warning("log lines were not removed", {{"error", trimmed.error().to_string()}});
+      }
+      continue;
+    }
     auto batch = std::make_shared<Batch>(self.take_batch());
     std::function<Result<void>(store::Sql&)> work =
         [batch, most = self.limits_.stream_bytes](store::Sql& sql) {

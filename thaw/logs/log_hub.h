@@ -47,6 +47,11 @@ struct HubLimits {
   std::size_t line_bytes = 64u << 10;    // longer ones are split
 };
 
+struct StreamUse {
+  std::string stream;
+  std::uint64_t bytes = 0;
+};
+
 std::vector<store::Migration> migrations();
 
 class LogHub {
@@ -75,6 +80,11 @@ class LogHub {
                                                 std::size_t max, Instant deadline) = 0;
   virtual async::Task<std::vector<Line>> find(std::string stream, Query query) = 0;
   virtual std::uint64_t last_number(const std::string& stream) const = 0;
+
+  // What each stream takes on disk.
+  virtual std::vector<StreamUse> uses() const = 0;
+  // Its oldest lines go soon, until the others take so much at most.
+  virtual void trim(const std::string& stream, std::uint64_t bytes) = 0;
 };
 
 }  // namespace thaw::logs

@@ -38,6 +38,12 @@ bool read_megabytes(const toml::node& node, std::uint64_t& bytes) {
   bytes = makes_sense ? megabytes << 20 : bytes;
   return makes_sense;
 }
+bool read_gigabytes(const toml::node& node, std::uint64_t& bytes) {
+  const double gigabytes = node.value_or(-1.0);
+  const bool makes_sense = gigabytes >= 0 && gigabytes <= 1e6;
+  bytes = makes_sense ? static_cast<std::uint64_t>(gigabytes * double{1 << 30}) : bytes;
+  return makes_sense;
+}
 
 // A list of "10.0.0.0/8" and the like; an address alone is a network of one.
 bool read_networks(const toml::node& node, std::vector<std::string>& out) {
@@ -159,6 +165,48 @@ const std::map<std::string, Setter>& setters() {
              std::chrono::microseconds(makes_sense ? static_cast<std::int64_t>(value * 1e6) : 0);
          return makes_sense;
        }},
+      {"limits.workspace_disk_gb",
+       [](const toml::node& node, Configuration& c) {
+         return read_gigabytes(node, c.disk.bytes_per_owner);
+       }},
+      {"limits.workspace_log_mb",
+       [](const toml::node& node, Configuration& c) {
+         return read_megabytes(node, c.storage.log_bytes_per_workspace);
+       }},
+      {"limits.container_disk_gb",
+       [](const toml::node& node, Configuration& c) {
+         return read_gigabytes(node, c.disk_watch.root_bytes);
+       }},
+      {"storage.look_every_s",
+       [](const toml::node& node, Configuration& c) {
+         int seconds = 0;
+         const bool makes_sense = read_number(node, 1, 3'600, seconds);
+         c.disk_watch.period = std::chrono::seconds(seconds);
+         c.disk_watch.volumes_period = c.disk_watch.period;
+         return makes_sense;
+       }},
+      {"limits.reserve_disk_mb",
+       [](const toml::node& node, Configuration& c) {
+         return read_megabytes(node, c.disk.reserve_bytes);
+       }},
+      {"storage.keep_unused_s",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 0, longest_s, c.keep_unused_s);
+       }},
+      {"storage.keep_unused_mounts_s",
+       [](const toml::node& node, Configuration& c) {
+         int seconds = 0;
+         const bool makes_sense = read_number(node, 0, longest_s, seconds);
+         c.storage.keep_unused_mounts = std::chrono::seconds(seconds);
+         return makes_sense;
+       }},
+      {"storage.sweep_every_s",
+       [](const toml::node& node, Configuration& c) {
+         int seconds = 0;
+         const bool makes_sense = read_number(node, 1, 86'400, seconds);
+         c.storage.period = std::chrono::seconds(seconds);
+         return makes_sense;
+       }},
       {"volumes.ephemeral_timeout_s",
        [](const toml::node& node, Configuration& c) {
          return read_number(node, 1, longest_s, c.ephemeral_volume_s);
@@ -228,7 +276,7 @@ const std::map<std::string, Setter>& setters() {
        }},
       {"catalog.keep_unused_s",
        [](const toml::node& node, Configuration& c) {
-         return read_number(node, 1, longest_s, c.keep_unused_s);
+         return read_number(node, 1, longest_s, c.forget_unused_s);
        }},
       {"server.buffers_mb",
        [](const toml::node& node, Configuration& c) {

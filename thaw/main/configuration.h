@@ -10,10 +10,13 @@
 
 #include "thaw/base/result.h"
 #include "thaw/catalog/shares.h"
+#include "thaw/control/disk_watch.h"
 #include "thaw/control/fleet.h"
+#include "thaw/control/storage_loop.h"
 #include "thaw/gateway/web_origin.h"
 #include "thaw/net/server.h"
 #include "thaw/snapshot/snapshot_store.h"
+#include "thaw/store/disk_shares.h"
 #include "thaw/worker/templates.h"
 
 namespace thaw::main_program {
@@ -32,7 +35,11 @@ struct Configuration {
   snapshot::SnapshotLimits snapshots;                  // [cold_start] snapshots_gb, …
   catalog::CatalogLimits catalog;                      // [catalog] mb_per_workspace, …
   int keep_stopped_s = 600;                            // [catalog] keep_stopped_s
-  int keep_unused_s = 7 * 86'400;                      // [catalog] keep_unused_s
+  int forget_unused_s = 7 * 86'400;                    // [catalog] keep_unused_s
+  store::DiskLimits disk;                              // [limits] workspace_disk_gb, …
+  control::DiskWatchOptions disk_watch;                // [limits] container_disk_gb, …
+  control::StorageOptions storage;                     // [storage] sweep_every_s, …
+  int keep_unused_s = 600;                             // [storage] keep_unused_s
   int ephemeral_volume_s = 900;                        // [volumes] ephemeral_timeout_s
   std::string web_domain;                              // [web] domain; empty: none
   gateway::TrustedProxies trusted_proxies;             // [web] trusted_proxies

@@ -24,10 +24,13 @@
 #include "thaw/cli/running_servers.h"
 #include "thaw/codec/fields.h"
 #include "thaw/codec/ids.h"
+#include "thaw/control/disk_watch.h"
 #include "thaw/control/fleet.h"
+#include "thaw/control/storage_loop.h"
 #include "thaw/dialect/console/console.h"
 #include "thaw/dialect/modal/client_packages.h"
 #include "thaw/dialect/modal/modal_dialect.h"
+#include "thaw/dialect/modal/mounts.h"
 #include "thaw/dialect/modal/program_folder.h"
 #include "thaw/dialect/modal/secrets.h"
 #include "thaw/gateway/http_router.h"
@@ -176,6 +179,7 @@ struct Program {
   std::unique_ptr<sandbox::Spawner> spawner;
   std::unique_ptr<store::Database> database;
   std::unique_ptr<store::Database> log_database;
+  std::optional<store::DiskShares> disk;
   std::unique_ptr<store::BlobStore> blobs;
   std::optional<store::SecretBox> box;
   std::unique_ptr<catalog::Catalog> catalog;
@@ -199,6 +203,8 @@ struct Program {
   std::unique_ptr<control::Measurements> measurements;
   std::unique_ptr<snapshot::SnapshotStore> snapshots;  // null: level restored is off
   std::unique_ptr<control::Fleet> fleet;
+  std::unique_ptr<control::StorageLoop> storage;
+  std::unique_ptr<control::DiskWatch> disk_watch;
   std::unique_ptr<dialect::console::Console> console;
   std::string authority;
   async::TaskGroup tasks{loop};  // last: ended first
@@ -206,6 +212,7 @@ struct Program {
   Result<void> open_stores(ServeOptions::Loss loss);
   Task<std::map<std::string, std::int64_t>> set_aside();
   Result<void> connect();
+  std::string owner_of_log(const std::string& stream) const;
   Task<void> first_start();
   std::vector<dialect::console::Parts::Count> counts_of_sandboxes() const;
   Task<codec::Json> environment_token();
@@ -224,12 +231,14 @@ Result<void> Program::open_stores(ServeOptions::Loss loss) {
   for (auto& migration : queue::migrations()) {
     options.migrations.push_back(std::move(migration));
   }
+  for (auto& migration : store::blob_migrations()) {
+    options.migrations.push_back(std::move(migration));
+  }
   for (auto& migration : control::measurement_migrations()) {
     options.migrations.push_back(std::move(migration));
   }
   THAW_TRY(database, store::Database::open(loop, std::move(options)));
   THAW_TRY(log_database, open_log_database(loop, data));
-  THAW_TRY(blobs, store::BlobStore::open(pool, data + "/blobs"));
   THAW_TRY(catalog, catalog::Catalog::open(*database, configuration.catalog));
   const std::string key_file = data + "/secret.key";
   if (loss == ServeOptions::Loss::refuse) {
@@ -238,6 +247,12 @@ Result<void> Program::open_stores(ServeOptions::Loss loss) {
   THAW_TRY(auto key, store::SecretBox::open(key_file));
   box.emplace(std::move(key));
   THAW_TRY_VOID(check_secrets(*box, *catalog, *database, loss));
+  disk.emplace(data, configuration.disk);
+  store::BlobOptions blob_options;
+  blob_options.folder = data + "/blobs";
+  blob_options.keep_unused = std::chrono::seconds(configuration.keep_unused_s);
+  blob_options.first_owner = catalog->default_workspace().str();
+  THAW_TRY(blobs, store::BlobStore::open(pool, *database, *disk, blob_options));
   THAW_TRY(queue, queue::CallQueue::open(loop, *database, {}));
   THAW_TRY(measurements, control::Measurements::open(database.get()));
   THAW_TRY(logs, logs::LogHub::open(loop, *log_database, {}));
@@ -257,6 +272,14 @@ Task<std::map<std::string, std::int64_t>> Program::set_aside() {
   co_return all;
 }
 
+std::string Program::owner_of_log(const std::string& stream) const {
+  if (const auto app = catalog->apps.find(stream)) {
+    return app->workspace.str();
+  }
+  const auto image = catalog->images.find(stream);
+  return image ? image->workspace.str() : modal->builder_of(model::ImageId(stream)).str();
+}
+
 Result<void> Program::connect() {
   image::BuilderOptions image_options;
   image_options.layers_folder = data + "/layers";
@@ -273,13 +296,17 @@ Result<void> Program::connect() {
   worker = std::make_unique<worker::Worker>(loop, pool, *spawner, *server, *logs, *templates,
                                             run_folder);
   mounts = std::make_unique<worker::MountLayers>(pool, *blobs, data + "/mounts");
-  volumes = std::make_unique<worker::Volumes>(loop, data + "/volumes");
+  volumes = std::make_unique<worker::Volumes>(
+      loop, data + "/volumes", *disk, [this](const model::VolumeId& id) {
+        const auto volume = catalog->volumes.find(id.str());
+        return volume ? volume->workspace.str() : std::string("of nobody");
+      });
   dialect::modal::ProgramFolder::sweep(configuration.cache_folder + "/clients");
   client_packages =
       std::make_unique<dialect::modal::ClientPackages>(configuration.cache_folder + "/clients");
   modal = std::make_unique<dialect::modal::ModalDialect>(
-      dialect::modal::Parts{loop, pool, *catalog, *queue, *logs, *blobs, *box, *images, *access,
-                            *blob_gate, *http, *client_packages, *volumes});
+      dialect::modal::Parts{loop, pool, *catalog, *queue, *logs, *blobs, *disk, *box, *images,
+                            *access, *blob_gate, *http, *client_packages, *volumes});
   if (const std::string criu = criu_of(configuration); !criu.empty()) {
     const std::string folder = configuration.snapshots_folder.empty()
                                    ? data + "/snapshots"
@@ -302,13 +329,25 @@ Result<void> Program::connect() {
       *measurements,
       snapshots.get()};
   fleet = std::make_unique<control::Fleet>(std::move(parts), configuration.fleet);
+  storage = std::make_unique<control::StorageLoop>(
+      control::StorageParts{loop, *catalog, *queue, *blobs, *mounts, *logs,
+                            [this](const std::string& stream) { return owner_of_log(stream); },
+                            [this] { return fleet->mounts_in_use(); },
+                            [this] { return modal->builders(); }, dialect::modal::find_blobs},
+      configuration.storage);
+  disk_watch = std::make_unique<control::DiskWatch>(
+      control::DiskWatchParts{loop, pool, *disk, *volumes, [this] { return fleet->disk_users(); },
+                              [this](const model::ContainerId& id, const std::string& why) {
+                                fleet->end_for(id, why);
+                              }},
+      configuration.disk_watch);
   access->function_of_container = [this](const model::ContainerId& id) {
     return fleet->spec_of(id);
   };
   console = std::make_unique<dialect::console::Console>(dialect::console::Parts{
-      *catalog, *queue, *logs, *fleet, *access, *server, [this] { return router.prefixes(); },
-      [this] { return client_environment(); }, [this] { return set_aside(); },
-      [this] { return counts_of_sandboxes(); }});
+      *catalog, *queue, *logs, *fleet, *access, *server, *disk, *storage, *disk_watch,
+      [this] { return router.prefixes(); }, [this] { return client_environment(); },
+      [this] { return set_aside(); }, [this] { return counts_of_sandboxes(); }});
   modal->add_methods(table);
   auto errors = std::make_shared<gateway::PublicErrors>(
       std::vector<std::string>{data, run_folder, configuration.cache_folder});
@@ -438,10 +477,12 @@ Task<void> Program::begin(Address listen) {
   }
   settings.ephemeral_volume_limit = std::chrono::seconds(configuration.ephemeral_volume_s);
   settings.keep_stopped = std::chrono::seconds(configuration.keep_stopped_s);
-  settings.keep_unused = std::chrono::seconds(configuration.keep_unused_s);
+  settings.keep_unused = std::chrono::seconds(configuration.forget_unused_s);
   THAW_CO_TRY_VOID(volumes->start());
   modal->start(*fleet, std::move(settings));
   fleet->start();
+  storage->start();
+  disk_watch->start();
   tasks.start("memory", keep_memory(pool, *server));
   THAW_CO_TRY_VOID(server->listen_unix(data + "/admin.sock", "admin"));
   cli::RunningServer self;
@@ -467,6 +508,8 @@ Task<void> Program::end() {
   };
   told("memory", co_await tasks.stop());
   told("containers", co_await fleet->shut_down(monotonic_now() + grace));
+  told("disk watch", co_await disk_watch->stop());
+  told("storage", co_await storage->stop());
   told("templates", co_await templates->shut_down());
   told("connections", co_await server->drain(monotonic_now() + 2s));
   told("dialect", co_await modal->stop());

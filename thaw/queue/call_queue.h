@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "thaw/async/event.h"
@@ -73,6 +74,11 @@ struct Demand {
 // What read() does at the end of a call without unfinished inputs: a map whose caller still sends
 // inputs waits, everybody else is done.
 enum class WhenIdle { returns, waits };
+
+// Takes the names of what a payload refers to out of it; any thread.
+using FindReferences = std::function<void(std::string_view payload, std::vector<std::string>&)>;
+using NoteReference =
+    std::function<void(const model::WorkspaceId& workspace, const std::string& name)>;
 
 std::vector<store::Migration> migrations();
 
@@ -158,6 +164,9 @@ class CallQueue {
   virtual bool works_on(const model::ContainerId& container, const model::CallId& call) const = 0;
   // Functions that have ready inputs (after open(): those that survived a crash).
   virtual std::vector<model::FunctionId> functions_with_demand() const = 0;
+  // What the payloads of all calls that were there when it began refer to, with the workspaces of
+  // the calls. In pieces, between which others have their turn.
+  virtual async::Task<void> visit_references(FindReferences find, NoteReference note) = 0;
   // Forgets expired results; call every minute.
   virtual async::Task<void> sweep() = 0;
 };

@@ -137,6 +137,8 @@ class Sandbox {
   // many bytes the tree got smaller.
   virtual async::Task<std::uint64_t> reclaim() = 0;
   virtual std::uint64_t memory_bytes() const = 0;  // of the cgroup, now
+  // The host folder that holds what it wrote into its root; empty if nobody knows.
+  virtual std::string root_writes() const { return {}; }
   // Processor time that the tree has used, since it was ordered.
   virtual Duration processor_time() const { return {}; }
   // Its part of the processors against other sandboxes, when there are too few; 1: the usual.

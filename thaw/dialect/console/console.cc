@@ -388,6 +388,30 @@ Task<void> Console::serve_health(net::HttpExchange& exchange) {
                         {"uptime_s", to_seconds(monotonic_now() - began_)}}) +
           "\n");
 }
+void Console::add_storage(codec::PrometheusText& text) const {
+  using codec::MetricType;
+  text.metric("thaw_disk_bytes", MetricType::gauge,
+              "Disk of the data folder by whose it is and what for; volumes and containers as last "
+              "looked at.");
+  for (const auto& [owner, use] : parts_.disk.all()) {
+    for (std::size_t i = 0; i < store::DiskShares::kinds; ++i) {
+      text.sample(static_cast<double>(use[i]),
+                  {{"workspace", owner}, {"kind", store::DiskShares::kind_names[i]}});
+    }
+  }
+  text.metric("thaw_disk_limit_bytes", MetricType::gauge,
+              "What one workspace may have of the disk; 0: no limit.")
+      .sample(static_cast<double>(parts_.disk.limits().bytes_per_owner));
+  const control::StorageCounters& storage = parts_.storage.counters();
+  text.metric("thaw_storage_sweeps_total", MetricType::counter, "Walks for what nothing needs.")
+      .sample(static_cast<double>(storage.rounds));
+  text.metric("thaw_storage_removed_bytes_total", MetricType::counter,
+              "Bytes of blobs that nothing needed any more.")
+      .sample(static_cast<double>(storage.bytes_removed));
+  text.metric("thaw_containers_past_disk_total", MetricType::counter,
+              "Containers that were ended for the disk they took.")
+      .sample(static_cast<double>(parts_.disk_watch.counters().ended));
+}
 
 namespace {
 
@@ -470,6 +494,7 @@ Task<void> Console::serve_metrics(net::HttpExchange& exchange) {
     const std::string_view name = control::status_name(status);
     text.sample(by_status[name], {{"status", name}});
   }
+  add_storage(text);
   text.metric("thaw_container_seconds_total", MetricType::counter,
               "Seconds that containers spent in each state.");
   const control::StateTimes times = parts_.fleet.container_times();

@@ -10,11 +10,15 @@
 #include <string>
 
 #include "thaw/catalog/catalog.h"
+#include "thaw/codec/prometheus.h"
+#include "thaw/control/disk_watch.h"
 #include "thaw/control/fleet.h"
+#include "thaw/control/storage_loop.h"
 #include "thaw/gateway/access.h"
 #include "thaw/logs/log_hub.h"
 #include "thaw/net/server.h"
 #include "thaw/queue/call_queue.h"
+#include "thaw/store/disk_shares.h"
 
 namespace thaw::dialect::console {
 
@@ -25,6 +29,9 @@ struct Parts {
   control::Fleet& fleet;
   gateway::Access& access;
   net::Server& server;
+  const store::DiskShares& disk;
+  const control::StorageLoop& storage;
+  const control::DiskWatch& disk_watch;
   // Prefixes of the paths that the server answers at.
   std::function<std::vector<std::string>()> routes;
   // Shell variables for the clients that this server speaks to, with a token that is good now.
@@ -51,6 +58,7 @@ class Console {
   async::Task<void> serve_metrics(net::HttpExchange& exchange);   // /metrics
 
  private:
+  void add_storage(codec::PrometheusText& text) const;
   async::Task<std::string> answer_for(net::HttpExchange& exchange);
   async::Task<std::string> logs(net::HttpExchange& exchange);
   async::Task<std::string> call(net::HttpExchange& exchange, std::string id);

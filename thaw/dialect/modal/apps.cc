@@ -161,6 +161,8 @@ Result<catalog::Function> published(const catalog::Scope& scope, const model::Ap
     record.versions.erase(record.live_version);  // who runs it holds it
   }
   record.live_version = definition;
+  // Containers that run on another one hold it; nothing starts it any more.
+  std::erase_if(record.versions, [&](const auto& entry) { return entry.first != definition; });
   return record;
 }
 

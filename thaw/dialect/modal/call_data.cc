@@ -22,13 +22,13 @@ constexpr std::size_t most_unsent_bytes = 1u << 20;  // of an answer whose clien
 constexpr std::size_t most_waiting_events = 4;
 constexpr Duration time_to_heed = 1s;  // after its client has left
 
-Task<std::string> bytes_of(Context& cx, pb::DataChunk chunk) {
+Task<std::string> bytes_of(Context& cx, model::WorkspaceId owner, pb::DataChunk chunk) {
   if (chunk.data_oneof_case() != pb::DataChunk::kDataBlobId) {
     co_return std::move(*chunk.mutable_data());
   }
   constexpr std::size_t prefix = 3;  // "bl-"
   std::string sha = chunk.data_blob_id().substr(std::min(prefix, chunk.data_blob_id().size()));
-  co_return co_await cx.parts.blobs.get(std::move(sha));
+  co_return co_await cx.parts.blobs.get(owner.str(), std::move(sha));
 }
 
 // Only who has the lease of an input of a call speaks for it, and hears what is meant for it.
@@ -232,7 +232,7 @@ Task<Empty> put_data_out(Context& cx, net::GrpcCall& call, pb::FunctionCallPutDa
       continue;  // this RPC was repeated
     }
     web->last_out = chunk.index();
-    THAW_CO_TRY(const std::string bytes, co_await bytes_of(cx, std::move(chunk)));
+    THAW_CO_TRY(const std::string bytes, co_await bytes_of(cx, spec->workspace, std::move(chunk)));
     pb::Asgi event;
     if (!event.ParseFromString(bytes)) {
       co_return Error::invalid_argument("a web event is not valid");

@@ -49,7 +49,7 @@ struct Settings {
   gateway::TrustedProxies proxies;
   Duration ephemeral_volume_limit = std::chrono::minutes(15);  // the client beats every 5
   Duration keep_stopped = std::chrono::minutes(10);            // apps that have ended
-  Duration keep_unused = std::chrono::hours(24 * 7);  // images and mounts that nothing uses
+  Duration keep_unused = std::chrono::hours(24 * 7);           // images that nothing uses
 };
 
 struct Parts {
@@ -59,6 +59,7 @@ struct Parts {
   queue::CallQueue& queue;
   logs::LogHub& logs;
   store::BlobStore& blobs;
+  store::DiskShares& disk;
   const store::SecretBox& secrets;
   image::Builder& images;
   gateway::Access& access;
@@ -80,7 +81,7 @@ struct Context {
   std::unordered_map<model::AppId, Instant> last_heartbeat;        // of ephemeral apps
   std::unordered_map<model::VolumeId, Instant> volume_heartbeats;  // of ephemeral volumes
   std::set<model::VolumeId> volumes_in_removal;
-  std::unordered_map<std::string, Instant> unused_since;  // images, mounts, old variants
+  std::unordered_map<std::string, Instant> unused_since;  // images, old variants
   // Detached apps whose client has gone, and since when they have nothing to do.
   std::unordered_map<model::AppId, Instant> left_alone;
   std::unordered_map<std::string, model::FunctionId> web_labels;

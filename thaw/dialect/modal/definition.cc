@@ -80,6 +80,7 @@ void read_resources(const pb::Resources& r, model::Resources& out) {
   out.memory_limit_bytes = r.memory_mb_max() * mebibyte;
   out.cpu_millis = r.milli_cpu();
   out.cpu_limit_millis = r.milli_cpu_max();
+  out.disk_bytes = r.ephemeral_disk_mb() * mebibyte;
   if (r.has_gpu_config() && (!r.gpu_config().gpu_type().empty() || r.gpu_config().count() > 0)) {
     const auto& gpu = r.gpu_config();
     const std::string name = gpu.gpu_type().empty() ? "any" : gpu.gpu_type();

@@ -10,6 +10,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "thaw/async/event.h"
@@ -37,6 +38,10 @@ class ImageBuilds {
   std::shared_ptr<Build> find(const model::WorkspaceId& workspace, const model::ImageId& id) const;
   // resource_exhausted: too many run.
   Result<void> start(model::Image image, image::Recipe recipe);
+  // Whose builds are running.
+  std::set<model::WorkspaceId> builders() const;
+  // Whose build it is or was; empty if that is not remembered.
+  model::WorkspaceId builder_of(const model::ImageId& id) const;
   async::Task<void> stop() { return tasks_.stop(); }
 
  private:

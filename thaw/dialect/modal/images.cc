@@ -19,6 +19,10 @@ namespace {
 constexpr std::size_t most_running = 16;
 constexpr std::size_t most_running_of_one = 6;  // workspace
 constexpr std::size_t most_ended = 200;
+constexpr std::size_t most_dockerfile_bytes = 1u << 20;
+constexpr std::size_t most_looks = 5'000'000;
+// A COPY may come behind steps that take hours.
+constexpr Duration longest_build = 6h;
 
 }  // namespace
 
@@ -28,6 +32,19 @@ std::shared_ptr<ImageBuilds::Build> ImageBuilds::find(const model::WorkspaceId& 
                                                       const model::ImageId& id) const {
   const auto found = builds_.find(id);
   return found == builds_.end() || found->second->workspace != workspace ? nullptr : found->second;
+}
+
+std::set<model::WorkspaceId> ImageBuilds::builders() const {
+  std::set<model::WorkspaceId> found;
+  for (const auto& [workspace, count] : running_of_) {
+    found.insert(workspace);
+  }
+  return found;
+}
+
+model::WorkspaceId ImageBuilds::builder_of(const model::ImageId& id) const {
+  const auto found = builds_.find(id);
+  return found == builds_.end() ? model::WorkspaceId() : found->second->workspace;
 }
 
 Result<void> ImageBuilds::start(model::Image image, image::Recipe recipe) {
@@ -110,6 +127,27 @@ void fill_context(const model::Mount& mount, image::Recipe& recipe) {
   }
 }
 
+// A plan is made on the loop, and takes a look at all files of the context for each COPY.
+Result<void> check_size(const image::Recipe& recipe) {
+  std::size_t bytes = 0;
+  for (const std::string& line : recipe.dockerfile) {
+    bytes += line.size();
+  }
+  if (bytes > most_dockerfile_bytes) {
+    return Error::invalid_argument("the commands of an image have at most " +
+                                   std::to_string(most_dockerfile_bytes >> 10) + " KiB, not " +
+                                   std::to_string(bytes >> 10) +
+                                   "; put what is long into a file and add that");
+  }
+  if (recipe.dockerfile.size() * recipe.context.size() > most_looks) {
+    return Error::invalid_argument(
+        std::to_string(recipe.dockerfile.size()) + " commands over a context of " +
+        std::to_string(recipe.context.size()) +
+        " files are too many for one image; add fewer files, or build it in several images");
+  }
+  return ok();
+}
+
 Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
                                   const pb::ImageGetOrCreateRequest& request) {
   const pb::Image& image = request.image();
@@ -126,6 +164,7 @@ Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
   }
   const catalog::Scope scope = scope_of(cx, who);
   image::Recipe recipe;
+  recipe.workspace = who.workspace.str();
   recipe.dockerfile.assign(image.dockerfile_commands().begin(), image.dockerfile_commands().end());
   for (const auto& base : image.base_images()) {
     const auto parent = scope.image(base.image_id());
@@ -147,6 +186,7 @@ Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
     }
     fill_context(*mount, recipe);
   }
+  THAW_TRY_VOID(check_size(recipe));
   for (const std::string& id : image.secret_ids()) {
     const auto secret = scope.secret(id);
     if (!secret) {
@@ -216,6 +256,9 @@ Task<pb::ImageGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
     set_metadata(cx, scope_of(cx, who), image.id.str(), request.builder_version(),
                  *reply.mutable_metadata());
     co_return reply;
+  }
+  for (const auto& [path, file] : recipe.context) {
+    cx.parts.blobs.keep(recipe.workspace, file.sha256_hex, longest_build);
   }
   THAW_CO_TRY_VOID(cx.image_builds->start(std::move(image), std::move(recipe)));
   co_return reply;

@@ -71,6 +71,14 @@ void ModalDialect::add_methods(net::GrpcTable& table) {
   };
 }
 
+std::set<model::WorkspaceId> ModalDialect::builders() const {
+  return cx_->image_builds->builders();
+}
+
+model::WorkspaceId ModalDialect::builder_of(const model::ImageId& image) const {
+  return cx_->image_builds->builder_of(image);
+}
+
 net::HttpHandler ModalDialect::web_handler() {
   Context& cx = *cx_;
   return [&cx](net::HttpExchange& exchange) { return serve_web(cx, exchange); };

@@ -16,7 +16,6 @@ namespace {
 
 struct Used {
   std::set<std::string> images;
-  std::set<std::string> mounts;
   std::set<std::string> versions;
 };
 
@@ -27,20 +26,17 @@ Used used_by_functions(const catalog::Catalog& catalog) {
     for (const auto& [version, spec] : function->versions) {
       used.versions.insert(version);
       used.images.insert(spec->image.str());
-      for (const model::MountId& mount : spec->mounts) {
-        used.mounts.insert(mount.str());
-      }
     }
   }
   return used;
 }
 
-// The ids in `all` that have not been in `used` for as long as unused things are kept.
-template <class Objects>
-std::vector<std::string> long_unused(Context& cx, const Objects& all,
-                                     const std::set<std::string>& used, Instant now) {
+// Images that have not been in `used` for as long as unused things are kept.
+std::vector<std::string> long_unused_images(Context& cx, const std::set<std::string>& used,
+                                            Instant now) {
   std::vector<std::string> unused;
-  for (const auto& [id, object] : all) {
+  // all workspaces: what nothing uses anywhere
+  for (const auto& [id, image] : cx.parts.catalog.images.all()) {
     if (used.contains(id)) {
       cx.unused_since.erase(id);
     } else if (cx.unused_since.emplace(id, now).first->second + cx.settings.keep_unused <= now) {
@@ -94,21 +90,16 @@ Task<void> forget_unused(Context& cx) {
   const Instant now = monotonic_now();
   const Used used = used_by_functions(cx.parts.catalog);
   cx.fleet->forget_gone(used.versions);
-  // all workspaces: what nothing uses anywhere
-  const auto images = long_unused(cx, cx.parts.catalog.images.all(), used.images, now);
-  const auto mounts = long_unused(cx, cx.parts.catalog.mounts.all(), used.mounts, now);
+  const auto images = long_unused_images(cx, used.images, now);
   const std::vector<model::FunctionId> variants = old_variants(cx, now);
   catalog::Change change;
   for (const std::string& id : images) {
     change.erase(cx.parts.catalog.images, id);
   }
-  for (const std::string& id : mounts) {
-    change.erase(cx.parts.catalog.mounts, id);
-  }
   for (const model::FunctionId& id : variants) {
     change.erase(cx.parts.catalog.functions, id.str());
   }
-  if (!images.empty() || !mounts.empty() || !variants.empty()) {
+  if (!images.empty() || !variants.empty()) {
     note(co_await cx.parts.catalog.apply(std::move(change)));
   }
   if (!variants.empty()) {
@@ -122,8 +113,7 @@ Task<void> forget_unused(Context& cx) {
   std::erase_if(cx.unused_since, [&cx](const auto& entry) {
     const std::string& id = entry.first;
     // all workspaces: what is gone anywhere
-    return !cx.parts.catalog.images.find(id) && !cx.parts.catalog.mounts.find(id) &&
-           !cx.parts.catalog.functions.find(id);
+    return !cx.parts.catalog.images.find(id) && !cx.parts.catalog.functions.find(id);
   });
   co_return outcome;
 }

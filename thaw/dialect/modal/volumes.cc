@@ -231,7 +231,8 @@ Task<Empty> reload(Context& cx, net::GrpcCall& call, pb::VolumeReloadRequest req
                         mount.path, std::string(volume_folder) + volume->id.str()}]() {
     return Result<std::string>(worker::describe_open_file(pid, folders));
   };
-  THAW_CO_TRY(const std::string open_file, co_await cx.parts.volumes.run_apart(std::move(look)));
+  THAW_CO_TRY(const std::string open_file,
+              co_await cx.parts.volumes.run_apart(volume->id, std::move(look)));
   if (!open_file.empty()) {
     co_return Error::failed_precondition("there are open files preventing the operation: " +
                                          codec::valid_utf8(open_file));

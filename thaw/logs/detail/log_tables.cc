@@ -150,6 +150,19 @@ Result<void> store_batch(Sql& sql, Batch& batch, std::size_t stream_bytes) {
   return ok();
 }
 
+Result<std::uint64_t> trim_stream(Sql& sql, std::int64_t stream, std::uint64_t bytes,
+                                  std::uint64_t most) {
+  StoredStream stored;
+  stored.id = stream;
+  stored.bytes = bytes;
+  if (bytes > most) {
+    THAW_TRY_VOID(drop_oldest(sql, stored, most));
+    THAW_TRY_VOID(sql.run("UPDATE streams SET bytes = ? WHERE id = ?",
+                          {static_cast<std::int64_t>(stored.bytes), stream}));
+  }
+  return stored.bytes;
+}
+
 Result<std::vector<Line>> select_lines(Sql& sql, std::int64_t stream, const Query& query,
                                        std::size_t most_bytes) {
   std::string text =

@@ -51,6 +51,9 @@ Result<void> erase_stream(store::Sql& sql, std::int64_t stream);
 // Stores the lines and drops the oldest ones of streams past `stream_bytes`; `bytes` of each part
 // is brought up to date.
 Result<void> store_batch(store::Sql& sql, Batch& batch, std::size_t stream_bytes);
+// The stream's oldest lines go until the others take at most so much; what they take then.
+Result<std::uint64_t> trim_stream(store::Sql& sql, std::int64_t stream, std::uint64_t bytes,
+                                  std::uint64_t most);
 Result<std::vector<Line>> select_lines(store::Sql& sql, std::int64_t stream, const Query& query,
                                        std::size_t most_bytes);
 

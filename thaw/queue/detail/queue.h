@@ -81,6 +81,7 @@ class Queue final : public CallQueue {
   std::vector<LeasedInput> leased_by(const ContainerId& container) const override;
   bool works_on(const ContainerId& container, const CallId& call) const override;
   std::vector<FunctionId> functions_with_demand() const override;
+  async::Task<void> visit_references(FindReferences find, NoteReference note) override;
   async::Task<void> sweep() override;
 
  private:

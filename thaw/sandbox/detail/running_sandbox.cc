@@ -92,6 +92,7 @@ Result<os::Transfer> RunningSandbox::take_report() {
     case Kind::launched:
       pid_ = static_cast<int>(reader.number());
       address_ = reader.text();
+      root_writes_ = reader.text();
       if (message.fds.size() == 1) {
         pidfd_ = std::move(message.fds[0]);
         THAW_TRY(ended_, async::FdWatch::make(line_->loop(), pidfd_.get()));

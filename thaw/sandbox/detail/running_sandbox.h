@@ -35,6 +35,7 @@ class RunningSandbox : public Sandbox {
   const model::ContainerId& id() const override { return id_; }
   int pid() const override { return pid_; }
   const std::string& address() const override { return address_; }
+  std::string root_writes() const override { return root_writes_; }
   const StartTimes& times() const override { return times_; }
   async::Task<std::optional<std::string>> read_stdout() override;
   async::Task<std::optional<std::string>> read_stderr() override;
@@ -73,6 +74,7 @@ class RunningSandbox : public Sandbox {
   model::ContainerId id_;
   int pid_ = 0;
   std::string address_;
+  std::string root_writes_;
   StartTimes times_;
   os::Fd pidfd_;
   async::FdWatch ended_;

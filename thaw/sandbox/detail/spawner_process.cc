@@ -390,7 +390,9 @@ Result<void> SpawnerProcess::launch(Tree& tree, SandboxSpec spec, os::Message& m
   tree.pid = child.pid;
   tree.pidfd = std::move(child.pidfd);
   Writer launched(Kind::launched);
-  launched.number(static_cast<std::uint64_t>(child.pid)).text(tree.address);
+  launched.number(static_cast<std::uint64_t>(child.pid))
+      .text(tree.address)
+      .text(tree.folders.upper);
   THAW_TRY([[maybe_unused]] const os::Transfer sent,
            os::send_message(message.fds[0].get(), launched.bytes(), {tree.pidfd.get()}));
   return ok();

@@ -37,9 +37,9 @@ bool is_readable(const os::Fd& fd) {
 }
 
 Result<void> tell_launched(const os::Fd& report, const os::Fd& pidfd, int pid,
-                           const std::string& address) {
+                           const std::string& address, const std::string& upper) {
   Writer launched(Kind::launched);
-  launched.number(static_cast<std::uint64_t>(pid)).text(address);
+  launched.number(static_cast<std::uint64_t>(pid)).text(address).text(upper);
   THAW_TRY([[maybe_unused]] const os::Transfer sent,
            os::send_message(report.get(), launched.bytes(), {pidfd.get()}));
   return ok();
@@ -132,7 +132,9 @@ Result<void> SpawnerProcess::born(Tree& tree) {
   if (tree.is_removing) {
     return os::send_signal(tree.pidfd, SIGKILL);
   }
-  return report.valid() ? tell_launched(report, tree.pidfd, tree.pid, tree.address) : ok();
+  return report.valid()
+             ? tell_launched(report, tree.pidfd, tree.pid, tree.address, tree.folders.upper)
+             : ok();
 }
 
 void SpawnerProcess::keep_spares(const std::string& template_id, std::size_t count) {
@@ -248,7 +250,7 @@ bool SpawnerProcess::take_spare(const SandboxSpec& spec, os::Message& message) {
     if (sent != os::Transfer::done) {
       return Error::unavailable("a spare fork has ended");
     }
-    return tell_launched(message.fds[0], tree.pidfd, tree.pid, tree.address);
+    return tell_launched(message.fds[0], tree.pidfd, tree.pid, tree.address, tree.folders.upper);
   }();
   if (!taken) {
     log_warning("a spare fork is of no use", {{"error", taken.error().to_string()}});
