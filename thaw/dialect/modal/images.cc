@@ -134,10 +134,9 @@ Result<void> check_size(const image::Recipe& recipe) {
     bytes += line.size();
   }
   if (bytes > most_dockerfile_bytes) {
-    return Error::invalid_argument("the commands of an image have at most " +
-                                   std::to_string(most_dockerfile_bytes >> 10) + " KiB, not " +
-                                   std::to_string(bytes >> 10) +
-                                   "; put what is long into a file and add that");
+    return Error::invalid_argument(
+        "the commands of an image have at most " + std::to_string(most_dockerfile_bytes >> 10) +
+        " KiB, not " + std::to_string(bytes >> 10) + "; put what is long into a file and add that");
   }
   if (recipe.dockerfile.size() * recipe.context.size() > most_looks) {
     return Error::invalid_argument(
