@@ -123,6 +123,8 @@ class UserCode(E2eTest):
         self.assertIn(task, private_folders())
         dead = pathlib.Path("/run/thaw/0ddba11f")
         (dead / "ta-1").mkdir(parents=True, exist_ok=True)
+        odd = pathlib.Path("/run/thaw/ready/7.json")
+        odd.write_text('{"pid": "7", "data": 7}')
         pid = spawner()
         server.kill()
         kill(pid)  # nobody is left to tidy up
@@ -130,6 +132,7 @@ class UserCode(E2eTest):
         self.assertEqual(function("wait_a_moment").remote(1, 0), 1)
         wait_until(lambda: not private_folders() & {task, "set-aside"}, 60, "the folders are gone")
         self.assertFalse(dead.exists(), "the run folder of a dead server")
+        self.assertFalse(odd.exists(), "the file of no server")
         self.assertTrue(pathlib.Path(f"/run/thaw/{instance()}").exists(), "its own")
 
     def test_2_deep_folders_of_a_volume_are_removed(self):
