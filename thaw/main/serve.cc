@@ -266,8 +266,8 @@ Task<std::map<std::string, std::int64_t>> Program::set_aside() {
   };
   THAW_CO_TRY(Counts all, co_await database->read<Counts>(count));
   THAW_CO_TRY(const Counts of_logs, co_await log_database->read<Counts>(count));
-  for (const auto& [table, rows] : of_logs) {
-    all["logs." + table] += rows;
+  for (const auto& [name, rows] : of_logs) {
+    all["logs." + name] += rows;
   }
   co_return all;
 }

@@ -164,7 +164,8 @@ Result<std::string> python_warning(Context& cx, const net::GrpcCall& call,
                                    const pb::Function& definition,
                                    const model::FunctionSpec& spec) {
   const auto image = scope_of(cx, spec).image(spec.image.str());
-  const auto built = image ? cx.parts.images.find(image->key) : std::nullopt;
+  const auto built = image ? cx.parts.images.find(image->key)
+                           : Result<image::BuildResult>(Error::not_found("no image"));
   if (!built) {
     return std::string();
   }
