@@ -58,6 +58,7 @@ void Fleet::note_load(Instant now) {
     return entry.second->demanded != Instant{};
   });
   if (!somebody_waits) {
+    busy_pools_.clear();
     return;
   }
   note_machine(now);

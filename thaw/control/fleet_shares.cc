@@ -5,6 +5,7 @@
 #include <cmath>
 #include <map>
 #include <thread>
+#include <utility>
 
 #include "thaw/base/log.h"
 #include "thaw/control/fleet.h"
@@ -47,6 +48,11 @@ void Fleet::want_starts(Pool& pool, std::shared_ptr<const model::FunctionSpec> s
 
 void Fleet::grant_wanted_starts() {
   std::vector<WantedStart> wanted = std::exchange(wanted_starts_, {});
+  // Between evaluate() and now a function may have been stopped.
+  std::erase_if(wanted, [this](const WantedStart& want) {
+    const auto pool = pools_.find(want.function);
+    return pool == pools_.end() || pool->second->stopped || shutting_down_;
+  });
   if (wanted.empty()) {
     return;
   }
