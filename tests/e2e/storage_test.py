@@ -8,9 +8,7 @@ import io
 import json
 import os
 import pathlib
-import secrets
 import shutil
-import sqlite3
 import tempfile
 import threading
 import time
@@ -38,31 +36,17 @@ import modal  # noqa: E402
 from modal_proto import api_pb2  # noqa: E402
 
 PARCEL = pathlib.Path(tempfile.mkdtemp(prefix="thaw-e2e-parcel-"))
-SECRET = "as-" + secrets.token_urlsafe(32)
-OTHER = {"MODAL_TOKEN_ID": "ak-other", "MODAL_TOKEN_SECRET": SECRET}
+OTHER = {}  # the token of a second workspace
 
 
 def add_workspace():
-    """A second tenant, as its records are."""
-    server.stop()
-    rows = {
-        "workspace": {"id": "ac-other", "name": "other"},
-        "environment": {
-            "id": "en-other", "workspace": "ac-other", "name": "main", "created_us": 1,
-        },
-        "token": {
-            "id": "ak-other", "workspace": "ac-other", "name": "other", "created_us": 1,
-            "secret_sha256": hashlib.sha256(SECRET.encode()).hexdigest(),
-        },
-    }  # fmt: skip
-    with sqlite3.connect(server.data / "thaw.db") as database:
-        for kind, row in rows.items():
-            database.execute(
-                "INSERT INTO catalog_objects VALUES (?, ?, ?, ?, 0)",
-                (kind, row["id"], json.dumps(row), b""),
-            )
-    database.close()
-    server.start().use()
+    def ask(*arguments):
+        done = server.thaw(*arguments, "--json", "--data", str(server.data))
+        return json.loads(done.stdout)
+
+    ask("workspace", "create", "other")
+    made = ask("token", "create", "other", "--workspace", "other")
+    OTHER.update(MODAL_TOKEN_ID=made["token"], MODAL_TOKEN_SECRET=made["secret"])
 
 
 def function(name):
@@ -171,7 +155,7 @@ class Owners(E2eTest):
         blob = upload(b"signed" * 1000, server.rpc)
         url = server.rpc("BlobGet", api_pb2.BlobGetRequest(blob_id=blob)).download_url
         self.assertIn("for=ac-default", url)
-        turned = url.replace("for=ac-default", "for=ac-other")
+        turned = url.replace("for=ac-default", "for=ac-somebody")
         with self.assertRaises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(turned, timeout=CALL_TIMEOUT)
         self.assertEqual(refused.exception.code, 403)

@@ -103,7 +103,7 @@ Task<pb::MountGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
     // The client's own package is laid into containers by the runtime, for the version named here.
     const std::string version = request.deployment_name().substr(client_mount_prefix.size());
     THAW_CO_TRY_VOID(co_await cx.parts.client_packages.ensure(who.workspace, version));
-    // What the server gives to everybody.
+    // all workspaces: what the server gives to everybody
     const auto known = cx.parts.catalog.named_mount(cx.parts.catalog.default_workspace(),
                                                     request.deployment_name());
     model::Mount mount;
@@ -119,6 +119,7 @@ Task<pb::MountGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
     co_return reply;
   }
   if (request.object_creation_type() == pb::OBJECT_CREATION_TYPE_UNSPECIFIED) {
+    // all workspaces: share the index of names, and this one looks at its own
     const auto known = cx.parts.catalog.named_mount(who.workspace, request.deployment_name());
     if (!known && request.deployment_name().starts_with(python_mount_prefix)) {
       co_return Error::unimplemented(
