@@ -212,9 +212,8 @@ class Walk(E2eTest):
         self.assertEqual(served, [], "served, but with no entry in tenants_walk.py")
         self.assertEqual(listed - {method.name for method in SERVICE.methods}, set())
 
-    def walk(self, victim, attacker, ask, shared=tenants_walk.OF_NOBODY):
-        """Some kinds of things are `shared`: they can be seen."""
-        print(f"not walked yet: requests that name a {', '.join(shared)}", flush=True)
+    def walk(self, victim, attacker, ask, shared=()):
+        """Inside of a workspace some kinds of things are `shared` by its environments."""
         before = victim.state()
         strangers = tenants_walk.strangers_to(victim.names)
         asked = []
