@@ -106,6 +106,11 @@ async::Task<void> DiskWatch::look() {
     parts_.disk.set(owner, Kind::containers, sum);
   }
   end_over_quota(users);
+  for (const DiskUser& user : users) {
+    if (user.found_no_room && parts_.disk.check(user.workspace.str(), 0)) {
+      parts_.retire(user.container);
+    }
+  }
   co_return ok();
 }
 

@@ -4,9 +4,9 @@
 // at the root folder of each container and now and then at the volumes. A container whose root
 // holds more than it may is ended and told why; a workspace past its quota gets its volumes
 // read-only (its running containers that can write to them are ended), so that files can still be
-// read and removed. When the disk itself runs low, the largest writers go first, before the
-// server's own database has no room. Walks take a small part of the time, whatever their number.
-// Loop thread only.
+// read and removed; once there is room again, containers that were started without it give way.
+// When the disk itself runs low, the largest writers go first, before the server's own database has
+// no room. Walks take a small part of the time, whatever their number. Loop thread only.
 #pragma once
 
 #include <functional>
@@ -34,6 +34,7 @@ struct DiskUser {
   std::string root_writes;        // host folder
   std::uint64_t asked_bytes = 0;  // of disk for itself; 0: nothing
   bool writes_volumes = false;
+  bool found_no_room = false;  // when it was started: its volumes are read-only
 };
 
 struct DiskWatchParts {
@@ -44,6 +45,8 @@ struct DiskWatchParts {
   std::function<std::vector<DiskUser>()> users;
   // Ends it at once; `why` is told to who waits for it and to its log.
   std::function<void(const model::ContainerId&, const std::string& why)> end;
+  // Lets it finish its work and gives it no more.
+  std::function<void(const model::ContainerId&)> retire;
 };
 
 struct DiskWatchCounters {

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "thaw/store/temp_folder_test.h"
 
@@ -26,6 +27,7 @@ struct Fixture {
   worker::Volumes volumes;
   std::vector<DiskUser> users;
   std::map<std::string, std::string> ended;  // and why
+  std::set<std::string> retired;
   std::optional<DiskWatch> watch;
 
   explicit Fixture(std::uint64_t quota, std::uint64_t root_bytes)
@@ -33,11 +35,12 @@ struct Fixture {
         volumes(loop, folder / "volumes", disk) {
     DiskWatchOptions options;
     options.root_bytes = root_bytes;
-    watch.emplace(DiskWatchParts{loop, pool, disk, volumes, [this] { return users; },
-                                 [this](const model::ContainerId& id, const std::string& why) {
-                                   ended[id.str()] = why;
-                                 }},
-                  options);
+    watch.emplace(
+        DiskWatchParts{
+            loop, pool, disk, volumes, [this] { return users; },
+            [this](const model::ContainerId& id, const std::string& why) { ended[id.str()] = why; },
+            [this](const model::ContainerId& id) { retired.insert(id.str()); }},
+        options);
   }
   DiskUser& add(const std::string& id, const std::string& workspace, std::size_t megabytes) {
     fs::create_directories(folder / id);
@@ -86,6 +89,15 @@ TEST_CASE("past a workspace's quota those end that can write to its volumes, in 
   CHECK(f.ended.size() == 1);
   CHECK(f.ended["ta-writer"].find("workspace_disk_gb") != std::string::npos);
   CHECK(f.ended["ta-writer"].find("volumes 20 MiB") != std::string::npos);
+  // The next one finds its volumes read-only, and gives way once there is room.
+  f.users[0].writes_volumes = false;
+  f.users[0].found_no_room = true;
+  f.look();
+  CHECK(f.ended.empty());
+  CHECK(f.retired.empty());
+  f.disk.set("ac-ann", Kind::volumes, 0);
+  f.look();
+  CHECK(f.retired == std::set<std::string>{"ta-writer"});
 }
 
 TEST_CASE("past a quota that is taken by roots the largest one ends") {

@@ -19,6 +19,7 @@ std::vector<DiskUser> Fleet::disk_users() const {
     user.workspace = container->spec->workspace;
     user.root_writes = container->running->sandbox().root_writes();
     user.asked_bytes = container->spec->resources.disk_bytes;
+    user.found_no_room = container->volumes_are_full;
     user.writes_volumes =
         !container->volumes_are_full &&
         std::any_of(container->spec->volumes.begin(), container->spec->volumes.end(),

@@ -336,10 +336,12 @@ Result<void> Program::connect() {
                             [this] { return modal->builders(); }, dialect::modal::find_blobs},
       configuration.storage);
   disk_watch = std::make_unique<control::DiskWatch>(
-      control::DiskWatchParts{loop, pool, *disk, *volumes, [this] { return fleet->disk_users(); },
-                              [this](const model::ContainerId& id, const std::string& why) {
-                                fleet->end_for(id, why);
-                              }},
+      control::DiskWatchParts{
+          loop, pool, *disk, *volumes, [this] { return fleet->disk_users(); },
+          [this](const model::ContainerId& id, const std::string& why) { fleet->end_for(id, why); },
+          [this](const model::ContainerId& id) {
+            (void)fleet->stop_container(id, control::Fleet::StopHow::graceful);
+          }},
       configuration.disk_watch);
   access->function_of_container = [this](const model::ContainerId& id) {
     return fleet->spec_of(id);
