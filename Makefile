@@ -8,7 +8,7 @@ tests_of = ninja -C build/$(1) -t targets all | sed -n '/^cmake_/d;s/^\([a-z0-9_
 threaded := $(foreach m,async store queue,$(if $(wildcard thaw/$(m)/*_test.cc),$(m)_test))
 
 .PHONY: build setup test check check-v2 fix bench bench-arrivals bench-cold bench-peers demo
-.PHONY: clean help
+.PHONY: clean help soak
 build: build/release/build.ninja  ## Build build/release/thaw (and the unit tests)
 	ninja -C build/release
 
@@ -51,6 +51,9 @@ bench-cold: build  ## Measure starts from zero at every level of the ladder (man
 bench-peers: setup build  ## Measure beside Ray Serve, BentoML and others (downloads 1.7 GB once)
 	bench/peers/install
 	python3 bench/peers/measure.py
+
+soak: build  ## A mixed load, then rest: what has grown? make soak MINUTES=30
+	python3 tests/soak/soak.py --minutes $(or $(MINUTES),30)
 
 demo: setup  ## Show it: a function and a real language model, by the real client
 	$(MAKE) build

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """How many containers there are: from zero, back to zero, kept warm, capped, shared."""
+import os
 import time
 
 from thaw_server import E2eTest, ThawServer, deploy, main, wait_until
@@ -48,6 +49,16 @@ class Scaling(E2eTest):
         tasks = {call.get(timeout=120) for call in calls}
         self.assertLessEqual(len(tasks), 3)
         self.assertGreater(len(tasks), 1)
+
+    def test_a_map_of_what_computes_has_about_as_many_containers_as_there_are_processors(self):
+        tasks = set(function("costly").map(range(60)))
+        print(f"{len(tasks)} containers on {os.cpu_count()} processors", flush=True)
+        self.assertLessEqual(len(tasks), 2 * os.cpu_count())
+
+    def test_a_map_of_what_waits_has_many_though_it_was_never_called(self):
+        tasks = set(function("waits").map(range(80)))
+        print(f"{len(tasks)} containers for what waits", flush=True)
+        self.assertGreater(len(tasks), 16)
 
     def test_inputs_share_a_container_when_told_to(self):
         function("together").remote(0)

@@ -212,9 +212,8 @@ class Walk(E2eTest):
         self.assertEqual(served, [], "served, but with no entry in tenants_walk.py")
         self.assertEqual(listed - {method.name for method in SERVICE.methods}, set())
 
-    def walk(self, victim, attacker, ask, shared=tenants_walk.OF_NOBODY):
-        """Some kinds of things are `shared`: they can be seen."""
-        print(f"not walked yet: requests that name a {', '.join(shared)}", flush=True)
+    def walk(self, victim, attacker, ask, shared=()):
+        """Inside of a workspace some kinds of things are `shared` by its environments."""
         before = victim.state()
         strangers = tenants_walk.strangers_to(victim.names)
         asked = []
@@ -348,6 +347,16 @@ class Reach(E2eTest):
             ("SecretList", pb.SecretListRequest().SerializeToString()),
         ])  # fmt: skip
         self.assertEqual([one[0] for one in made], ["PERMISSION_DENIED", "NOT_FOUND", "OK"])
+
+    def test_a_container_makes_no_function_that_has_more_than_itself(self):
+        definition = pb.Function(
+            function_name="f", image_id=self.names.image,
+            experimental_options={"thaw_reach": "workspace"},
+        )  # fmt: skip
+        request = pb.FunctionCreateRequest(app_id=self.names.app, function=definition)
+        asked = [("FunctionCreate", request.SerializeToString())]
+        for name, status in (("ask", "PERMISSION_DENIED"), ("ask_far", "OK")):
+            self.assertEqual(self.of(name).remote(asked)[0][0], status)
 
     def test_a_function_may_ask_for_all_of_its_workspace(self):
         ((status, _, reply),) = self.of("ask_far").remote([self.FAR])

@@ -296,9 +296,6 @@ NAMES = {
     "VolumeRename": [lambda x, own: pb.VolumeRenameRequest(volume_id=x.volume, name="stolen")],
 }
 
-# Contents that are found by their digest: whose they are is not asked yet.
-OF_NOBODY = ("blob", "file", "mount_name")
-
 # They name nothing of others; what they answer tells nothing of others either.
 OWN = {
     "AuthTokenGet", "BlobCreate", "ClientHello", "ContainerCheckpoint", "ContainerHeartbeat",

@@ -74,7 +74,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   net::Peer peer;
   peer.transport = net::Peer::Transport::unix_socket;
   {
-    net::detail::Http2Session session(std::move(socket), std::move(peer), service, core);
+    net::detail::Http2Session session(
+        std::move(socket), std::move(peer), service, core,
+        core->shares->account(net::detail::Shares::Kind::peer, "the fuzzer"));
     [[maybe_unused]] const auto ended = loop.run_task(session.run(bytes.substr(0, half)));
   }
   ::close(ends[1]);

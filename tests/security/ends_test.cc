@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What is left after every kind of end, looked at from the kernel's side.
+#include <linux/fs.h>
 #include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <csignal>
 #include <sstream>
 
@@ -80,6 +84,13 @@ struct Server {
   os::Fd spawner;
 };
 
+bool is_gone_soon(const std::string& path) {
+  for (int i = 0; i < 2'000 && os::exists(path); ++i) {
+    ::usleep(10'000);
+  }
+  return !os::exists(path);
+}
+
 void check_nothing_left(const std::string& instance, const std::string& folder) {
   const auto layout = os::CgroupLayout::detect();
   REQUIRE(layout);
@@ -87,8 +98,11 @@ void check_nothing_left(const std::string& instance, const std::string& folder) 
   CHECK(os::link_index("tw-" + instance) == 0);
   CHECK(read_file("/proc/self/mountinfo").find(folder) == std::string::npos);
   CHECK(!os::exists("/run/thaw/servers/" + instance));
+  const auto stays = [](const std::string& name) { return name == "lock" || name == "instances"; };
   for (const std::string& name : os::list_folder(folder)) {
-    CHECK((name == "lock" || name == "instances"));
+    // What a start has set aside it removes behind the scenes.
+    CHECK_MESSAGE((stays(name) || (name == "set-aside" && is_gone_soon(folder + "/" + name))),
+                  name);
   }
 }
 
@@ -148,20 +162,179 @@ TEST_CASE("two servers cannot use one folder") {
   CHECK(second.error().code() == Code::failed_precondition);
 }
 
-TEST_CASE("a spawner that is killed ends its sandboxes and is told as unavailable") {
+TEST_CASE("a spawner that is killed is brought back, and nothing of its sandboxes stays") {
   if (skipped()) return;
-  auto house = std::make_unique<House>();
-  auto sandbox = house->start(house->spec({"sleep", "100"}));
-  CHECK(house->first_output(*sandbox) == "sleeping\n");
-  const os::Fd spawner = open_process(parent_of(sandbox->pid()));
-  REQUIRE(os::send_signal(spawner, SIGKILL));
-  const ExitStatus status = house->run(sandbox->wait());
-  CHECK(status.signal == SIGKILL);
-  const auto started = house->loop.run_task(house->spawner->start(house->spec({"exit", "0"})));
-  REQUIRE(!started);
-  CHECK(started.error().code() == Code::unavailable);
-  sandbox.reset();
-  house->spawner.reset();
+  House house(House::Networking::on);
+  const std::string bridge = house.spawner->bridge_host();
+  auto sandbox = house.start(house.spec({"sleep", "100"}));
+  auto frozen = house.start(house.spec({"spin", "1000"}));
+  CHECK(house.first_output(*sandbox) == "sleeping\n");
+  house.run(frozen->freeze());
+  const std::string folder = house.options.folder + "/" + sandbox->id().str();
+  CHECK(os::exists(folder));
+  REQUIRE(os::send_signal(open_process(parent_of(sandbox->pid())), SIGKILL));
+  for (const auto& one : {sandbox.get(), frozen.get()}) {
+    const ExitStatus status = house.run(one->wait());
+    CHECK(status.signal == SIGKILL);
+    CHECK(status.ended_with_spawner);
+    house.run(one->remove());
+  }
+  CHECK(house.out_of({"print", "alive"}) == "alive\n");
+  CHECK(house.spawner->deaths() == 1);
+  CHECK(house.spawner->bridge_host() == bridge);
+  CHECK(!os::exists(folder));
+  const auto layout = os::CgroupLayout::detect();
+  REQUIRE(layout);
+  const std::string group = layout->pids + "/thaw-" + house.options.instance + "/nobody";
+  CHECK(!os::exists(group + "/" + sandbox->id().str()));
+  CHECK(!os::exists(group + "/" + frozen->id().str()));
+}
+
+namespace {
+
+// This process's own.
+int find_spawner() {
+  for (const std::string& name : os::list_folder("/proc")) {
+    if (name[0] >= '1' && name[0] <= '9' && parent_of(std::stoi(name)) == ::getpid() &&
+        read_file("/proc/" + name + "/comm") == "thaw-spawner\n") {
+      return std::stoi(name);
+    }
+  }
+  return 0;
+}
+
+struct Tally {
+  int whole = 0;
+  int cut_off = 0;
+};
+
+async::Task<void> live_once(Spawner& spawner, SandboxSpec spec, Tally& tally) {
+  Result<std::unique_ptr<Sandbox>> sandbox = co_await spawner.start(std::move(spec));
+  if (!sandbox) {
+    CHECK_MESSAGE(sandbox.error().code() == Code::unavailable, sandbox.error().to_string());
+    ++tally.cut_off;
+    co_return ok();
+  }
+  THAW_CO_TRY(const ExitStatus status, co_await (*sandbox)->wait());
+  ++(status.ended_with_spawner ? tally.cut_off : tally.whole);
+  co_return co_await (*sandbox)->remove();
+}
+
+}  // namespace
+
+TEST_CASE("whatever goes on when spawners are killed ends, and the next one works") {
+  if (skipped()) return;
+  House house(House::Networking::on);
+  Tally tally;
+  constexpr int rounds = 12, at_once = 6;
+  for (int round = 0; round < rounds; ++round) {
+    async::TaskGroup tasks(house.loop);
+    for (int i = 0; i < at_once; ++i) {
+      tasks.start("one", live_once(*house.spawner, house.spec({"print", "x"}), tally));
+    }
+    // Any moment will do.
+    house.run(async::sleep_for(std::chrono::milliseconds(round * 4)));
+    if (const int spawner = find_spawner(); spawner != 0) {
+      ::kill(spawner, SIGKILL);
+    }
+    CHECK(house.run(tasks.join(monotonic_now() + 60s)));
+  }
+  CHECK(tally.whole + tally.cut_off == rounds * at_once);
+  CHECK(house.out_of({"print", "alive"}) == "alive\n");
+  const std::string instance = house.options.instance, folder = house.options.folder;
+  house.run(house.spawner->shut_down());
+  house.spawner.reset();
+  check_nothing_left(instance, folder);
+}
+
+namespace {
+
+// As user code can, in the private folder of its sandbox.
+void leave_deep_tree(const std::string& folder) {
+  REQUIRE(os::make_folders(folder));
+  os::Fd at(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  for (int i = 0; i < 3'000; ++i) {
+    REQUIRE(::mkdirat(at.get(), "d", 0000) == 0);
+    at = os::Fd(::openat(at.get(), "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  }
+}
+
+bool set_immutable(const std::string& path, int flag) {
+  const os::Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  return ::ioctl(fd.get(), FS_IOC_SETFLAGS, &flag) == 0;
+}
+
+// What is set aside in the folder of sandboxes, once all is removed that can be.
+bool become_soon(const std::vector<std::string>& names, const std::string& folder) {
+  for (int i = 0; i < 2'000; ++i) {
+    std::vector<std::string> found = Spawner::set_aside(folder);
+    std::sort(found.begin(), found.end());
+    if (found == names) {
+      return true;
+    }
+    ::usleep(10'000);
+  }
+  return false;
+}
+
+}  // namespace
+
+TEST_CASE("no left-over keeps the next start from running, and what can go goes") {
+  if (skipped()) return;
+  Temporary temporary;
+  const std::string folder = temporary.folder + "/sandboxes", aside = folder + "/set-aside";
+  const Server server(folder);
+  leave_deep_tree(folder + "/ta-deep/upper");
+  REQUIRE(os::make_folders(folder + "/ta-mount/upper/here"));
+  REQUIRE(::mount(temporary.root.c_str(), (folder + "/ta-mount/upper/here").c_str(), nullptr,
+                  MS_BIND, nullptr) == 0);
+  write_file(folder + "/ta-immutable/file", "x");
+  const bool has_flags = set_immutable(folder + "/ta-immutable/file", FS_IMMUTABLE_FL);
+  write_file(folder + "/a file where none belongs", "x");
+  std::filesystem::create_symlink("/", folder + "/link");
+  write_file("/run/thaw/servers/" + server.instance + "x", "of nobody");
+  write_file(folder + "/instances", "../../etc\n\n" + server.instance + "\n; delete all\n");
+  REQUIRE(os::send_signal(server.spawner, SIGKILL));
+  ::kill(server.pid, SIGKILL);
+  ::waitpid(server.pid, nullptr, 0);
+  CHECK(ends(server.sandbox));
+  {
+    House next(House::Networking::on, folder);
+    CHECK(next.out_of({"print", "alive"}) == "alive\n");
+    std::vector<std::string> stay = {"ta-mount"};
+    if (has_flags) {
+      stay.insert(stay.begin(), "ta-immutable");
+    }
+    CHECK(become_soon(stay, folder));
+    CHECK(os::link_index("tw-" + server.instance) == 0);
+    CHECK(!os::exists("/run/thaw/servers/" + server.instance + "x"));
+  }
+  // Told, and left alone.
+  CHECK(os::exists(aside + "/ta-mount/upper/here/bin/probe"));
+  REQUIRE(::umount2((aside + "/ta-mount/upper/here").c_str(), MNT_DETACH) == 0);
+  set_immutable(aside + "/ta-immutable/file", 0);
+  House last(House::Networking::off, folder);
+  CHECK(is_gone_soon(aside));
+  CHECK(os::exists(temporary.root + "/bin/probe"));
+}
+
+TEST_CASE("a sandbox whose folder cannot be removed is set aside, and its name is free again") {
+  if (skipped()) return;
+  House house;
+  SandboxSpec spec = house.spec({"sleep", "100"});
+  auto sandbox = house.start(spec);
+  CHECK(house.first_output(*sandbox) == "sleeping\n");
+  const std::string folder = house.options.folder + "/" + spec.id.str();
+  REQUIRE(os::make_folders(folder + "/here"));
+  REQUIRE(::mount(house.temporary.root.c_str(), (folder + "/here").c_str(), nullptr, MS_BIND,
+                  nullptr) == 0);
+  CHECK(!house.loop.run_task(sandbox->remove()));
+  CHECK(Spawner::set_aside(house.options.folder) == std::vector{spec.id.str()});
+  CHECK(house.out_of({"print", "alive"}) == "alive\n");
+  spec.argv = {"probe", "exit", "0"};
+  CHECK(house.run_to_end(spec).status.code == 0);
+  REQUIRE(::umount2((house.options.folder + "/set-aside/" + spec.id.str() + "/here").c_str(),
+                    MNT_DETACH) == 0);
 }
 
 TEST_CASE("a sandbox whose handle is dropped ends") {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <csignal>
 
+#include "thaw/os/cgroup.h"
 #include "thaw/sandbox/testing/fixture.h"
 
 using namespace thaw;
@@ -16,6 +17,31 @@ TEST_CASE("a fork bomb ends at its limit, and the next sandbox starts as ever") 
   spec.limits.pids = 64;
   CHECK(house.run_to_end(std::move(spec)).out == "62 EAGAIN\n");
   CHECK(house.out_of({"print", "alive"}) == "alive\n");
+}
+
+TEST_CASE(
+    "all sandboxes of a workspace share a number of processes, and all of the server another") {
+  if (skipped()) return;
+  House house;
+  const auto of_workspace = [&house](const char* workspace, std::vector<std::string> argv) {
+    SandboxSpec spec = house.spec(std::move(argv));
+    spec.workspace = workspace;
+    return spec;
+  };
+  auto first = house.start(of_workspace("greedy", {"sleep", "100"}));
+  CHECK(house.first_output(*first) == "sleeping\n");
+  const auto layout = os::CgroupLayout::detect();
+  REQUIRE(layout);
+  const std::string all = layout->pids + "/thaw-" + house.options.instance;
+  const int most = std::stoi(read_file("/proc/sys/kernel/pid_max"));
+  const int of_all = std::stoi(read_file(all + "/pids.max"));
+  const int of_one = std::stoi(read_file(all + "/greedy/pids.max"));
+  CHECK(of_all <= most - most / 4);
+  CHECK(of_one <= of_all / 2);
+  // A smaller share is reached sooner: there are two processes of the first, and two of the next.
+  REQUIRE(os::write_text(all + "/greedy/pids.max", "40"));
+  CHECK(house.run_to_end(of_workspace("greedy", {"forks", "100000"})).out == "36 EAGAIN\n");
+  CHECK(house.run_to_end(of_workspace("other", {"forks", "60"})).out == "60 ok\n");
 }
 
 TEST_CASE("a kill for memory anywhere inside counts for the whole sandbox") {

@@ -9,6 +9,7 @@
 
 #include <cstdio>
 #include <iostream>
+#include <optional>
 #include <string>
 
 #include "thaw/async/blocking.h"
@@ -53,6 +54,9 @@ struct Stores {
     DatabaseOptions options;
     options.path = data + "/thaw.db";
     options.migrations = queue::migrations();
+    for (auto& migration : blob_migrations()) {
+      options.migrations.push_back(std::move(migration));
+    }
     options.migrations.push_back(
         {"tool", 1, "CREATE TABLE facts (name TEXT PRIMARY KEY, ballast BLOB NOT NULL)"});
     database = must(Database::open(loop, options));
@@ -61,7 +65,10 @@ struct Stores {
     log_options.sync = DatabaseOptions::Sync::normal;
     log_options.migrations = logs::migrations();
     log_database = must(Database::open(loop, log_options));
-    blobs = must(BlobStore::open(pool, data + "/blobs"));
+    shares.emplace(data, DiskLimits{.bytes_per_owner = 0, .reserve_bytes = 0});
+    BlobOptions blob_options;
+    blob_options.folder = data + "/blobs";
+    blobs = must(BlobStore::open(pool, *database, *shares, blob_options));
     calls = must(queue::CallQueue::open(loop, *database, queue::QueueLimits{}));
     hub = must(logs::LogHub::open(loop, *log_database, logs::HubLimits{}));
   }
@@ -71,12 +78,14 @@ struct Stores {
   async::Pool pool{2};
   std::unique_ptr<Database> database;
   std::unique_ptr<Database> log_database;
+  std::optional<DiskShares> shares;
   std::unique_ptr<BlobStore> blobs;
   std::unique_ptr<queue::CallQueue> calls;
   std::unique_ptr<logs::LogHub> hub;
 };
 
 const model::FunctionId function("fu-1");
+const std::string owner = "ac-1";
 
 Work insert(std::string name, std::size_t ballast) {
   return [name = std::move(name), ballast](Sql& sql) -> Result<void> {
@@ -100,7 +109,7 @@ async::Task<void> write_rows(Stores& s, std::string prefix) {
 async::Task<void> write_blobs(Stores& s, std::string prefix) {
   for (int i = 0;; ++i) {
     std::string bytes = prefix + " " + std::to_string(i) + std::string(20'000, 'x');
-    THAW_CO_TRY(const StoredBlob blob, co_await s.blobs->put(std::move(bytes)));
+    THAW_CO_TRY(const StoredBlob blob, co_await s.blobs->put(owner, std::move(bytes)));
     say("blob " + blob.sha256_hex);
   }
 }
@@ -208,7 +217,7 @@ async::Task<void> check_fact(Stores& s, std::string kind, std::string name, std:
     co_return co_await check_row(s, name);
   }
   if (kind == "blob") {
-    THAW_CO_TRY_VOID(co_await s.blobs->get(name));
+    THAW_CO_TRY_VOID(co_await s.blobs->get(owner, name));
   } else if (kind == "call") {
     THAW_CO_TRY(const queue::CallInfo info, co_await s.calls->info(model::CallId(name)));
     if (info.inputs != 2) {
@@ -290,7 +299,7 @@ int fill(const std::string& data) {
     return code_of(s.loop.run_task(s.calls->create(durable_call("fc-full"), inputs)));
   };
   const auto put = [&s] {
-    return code_of(s.loop.run_task(s.blobs->put(std::string(1 << 20, 'p'))));
+    return code_of(s.loop.run_task(s.blobs->put(owner, std::string(1 << 20, 'p'))));
   };
   Code code = Code::ok;
   for (std::size_t ballast = 100'000; ballast > 0; ballast /= 10) {

@@ -2,16 +2,21 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <condition_variable>
+#include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "thaw/async/blocking.h"
 #include "thaw/async/channel.h"
 #include "thaw/async/completion.h"
 #include "thaw/async/event.h"
+#include "thaw/async/every.h"
 #include "thaw/async/fd_ready.h"
 #include "thaw/async/loop.h"
 #include "thaw/async/task_group.h"
+#include "thaw/async/within.h"
 
 using namespace thaw;
 using namespace thaw::async;
@@ -219,4 +224,168 @@ TEST_CASE("a task wakes when its descriptor can be read, and is cancelled while 
   CHECK(second == "readable");
   ::close(ends[0]);
   ::close(ends[1]);
+}
+
+TEST_CASE("a round that fails does not end the loop; only cancellation does") {
+  Loop loop;
+  TaskGroup group(loop);
+  struct Rounds {
+    int done = 0;
+    Event enough;
+  } rounds;
+  const auto round = [](Rounds& all) -> Task<void> {
+    if (++all.done == 5) {
+      all.enough.notify_all();
+    }
+    // Also what looks like its own end: a thing that it waited for went away.
+    co_return all.done % 2 == 0 ? Error::cancelled("something else was")
+                                : Error::resource_exhausted("the disk is full");
+  };
+  const auto body = [&round](Loop&, TaskGroup& tasks, Rounds& all) -> Task<void> {
+    tasks.start("rounds", every(1ms, "rounds", [&] { return round(all); }));
+    while (all.done < 5) {
+      THAW_CO_TRY([[maybe_unused]] const bool notified, co_await all.enough.wait(Instant::max()));
+    }
+    CHECK(tasks.size() == 1);
+    co_return co_await tasks.stop();
+  };
+  REQUIRE(loop.run_task(body(loop, group, rounds)));
+  CHECK(group.size() == 0);
+  CHECK(rounds.done >= 5);
+}
+
+TEST_CASE("failures in a row are counted until it works again") {
+  Failures failures("test");
+  for (int i = 0; i < 5; ++i) {
+    failures.note(Error::unavailable("no"));
+  }
+  CHECK(failures.in_a_row() == 5);
+  failures.note(ok());
+  CHECK(failures.in_a_row() == 0);
+}
+
+namespace {
+
+// Work that ends when the test says so.
+struct Gate {
+  std::mutex mutex;
+  std::condition_variable changed;
+  int entered = 0;
+  bool open = false;
+
+  Result<void> pass() {
+    std::unique_lock held(mutex);
+    ++entered;
+    changed.notify_all();
+    changed.wait(held, [this] { return open; });
+    return ok();
+  }
+  void wait_for(int count) {
+    std::unique_lock held(mutex);
+    changed.wait(held, [&] { return entered >= count; });
+  }
+  void release() {
+    const std::lock_guard held(mutex);
+    open = true;
+    changed.notify_all();
+  }
+};
+
+Task<void> passes(Pool& pool, std::string share, Gate& gate) {
+  PoolShare at{pool, std::move(share)};
+  co_return co_await blocking(std::move(at), [&gate] { return gate.pass(); });
+}
+
+Task<int> counts(Pool& pool, std::string share) {
+  PoolShare at{pool, std::move(share)};
+  co_return co_await blocking(std::move(at), [] { return Result<int>(1); });
+}
+
+}  // namespace
+
+TEST_CASE("one share's work never holds all threads of a pool, whatever waits") {
+  Pool pool(6);
+  CHECK(pool.for_shares() == 4);
+  CHECK(pool.for_one_share() == 2);
+  Loop loop;
+  Gate gate;
+  TaskGroup tasks(loop);
+  for (int i = 0; i < 100; ++i) {
+    tasks.start("hold", passes(pool, "greedy", gate));
+  }
+  gate.wait_for(2);
+  CHECK(*loop.run_task(counts(pool, "other")) == 1);
+  for (int i = 0; i < 100; ++i) {
+    tasks.start("hold", passes(pool, "greedy too", gate));
+  }
+  gate.wait_for(4);
+  // All that shares may have is taken; the server's own work goes on.
+  CHECK(*loop.run_task(counts(pool, "")) == 1);
+  CHECK(gate.entered == 4);
+  gate.release();
+  CHECK(*loop.run_task(counts(pool, "third")) == 1);
+  CHECK(*loop.run_task(tasks.join(Instant::max())));
+  CHECK(gate.entered == 200);
+}
+
+TEST_CASE("shares take turns, however much one of them has waiting") {
+  Pool pool(1);
+  Loop loop;
+  Gate gate;
+  TaskGroup tasks(loop);
+  tasks.start("hold", passes(pool, "greedy", gate));
+  gate.wait_for(1);
+  std::vector<std::string> order;
+  const auto note = [](Pool& of, std::string share, std::vector<std::string>& out) -> Task<void> {
+    PoolShare at{of, share};
+    co_return co_await blocking(std::move(at), [share, &out]() -> Result<void> {
+      out.push_back(share);
+      return ok();
+    });
+  };
+  for (int i = 0; i < 3; ++i) {
+    tasks.start("wait", note(pool, "greedy", order));
+  }
+  tasks.start("wait", note(pool, "other", order));
+  gate.release();
+  CHECK(*loop.run_task(tasks.join(Instant::max())));
+  CHECK(order == std::vector<std::string>{"greedy", "other", "greedy", "greedy"});
+}
+
+TEST_CASE("a wait that takes too long is ended, and one that does not gives its result") {
+  Loop loop;
+  Event event;
+  TaskGroup tasks(loop);
+  std::string seen;
+  const auto waits = [](Event& e, std::string& out) -> Task<bool> {
+    const auto result = co_await e.wait(Instant::max());
+    out = result ? "notified" : std::string(code_name(result.error().code()));
+    co_return result;
+  };
+  const auto late = loop.run_task(within(1ms, waits(event, seen)));
+  REQUIRE_FALSE(late);
+  CHECK(late.error().code() == Code::deadline_exceeded);
+  CHECK(seen == "cancelled");
+  tasks.start("notify", notifies(event));
+  CHECK(*loop.run_task(within(1h, waits(event, seen))));
+  // Whoever waits for it may be cancelled itself.
+  const auto outer = [](Event& e, std::string& out, std::string& outcome) -> Task<void> {
+    const auto inner = [](Event& of, std::string& word) -> Task<bool> {
+      const auto result = co_await of.wait(Instant::max());
+      word = result ? "notified" : std::string(code_name(result.error().code()));
+      co_return result;
+    };
+    const auto result = co_await within(1h, inner(e, out));
+    outcome = result ? "" : std::string(code_name(result.error().code()));
+    co_return ok();
+  };
+  std::string outcome;
+  tasks.start("outer", outer(event, seen, outcome));
+  const auto stop = [](TaskGroup& group) -> Task<void> {
+    THAW_CO_TRY_VOID(co_await yield());
+    co_return co_await group.stop();
+  };
+  CHECK(loop.run_task(stop(tasks)));
+  CHECK(seen == "cancelled");
+  CHECK(outcome == "cancelled");
 }

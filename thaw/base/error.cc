@@ -40,9 +40,7 @@ Code code_of_errno(int error_number) {
     case EPERM: return Code::permission_denied;
     case ENOSPC:
     case EDQUOT:
-    case ENOMEM:
-    case EMFILE:
-    case ENFILE: return Code::resource_exhausted;
+    case ENOMEM: return Code::resource_exhausted;
     case EINVAL:
     case ENAMETOOLONG: return Code::invalid_argument;
     case EBUSY:
@@ -52,6 +50,8 @@ Code code_of_errno(int error_number) {
     case EPIPE:
     case ECONNREFUSED:
     case ECONNRESET:
+    case EMFILE:  // of this process or machine, for now: whoever asks again may find some free
+    case ENFILE:
     case EAGAIN: return Code::unavailable;
     case ECANCELED: return Code::cancelled;
     case EIO: return Code::data_loss;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/catalog/catalog.h"
 
+#include <algorithm>
+#include <map>
+
 #include "thaw/codec/ids.h"
 
 namespace thaw::catalog {
@@ -15,23 +18,28 @@ std::vector<store::Migration> migrations() {
   return {{"catalog", 1,
            "CREATE TABLE catalog_objects(kind TEXT NOT NULL, id TEXT NOT NULL, json TEXT NOT NULL, "
            "bytes BLOB NOT NULL, updated_us INTEGER NOT NULL, PRIMARY KEY(kind, id)) "
-           "WITHOUT ROWID;"}};
+           "WITHOUT ROWID;"},
+          {"catalog", 2,
+           "CREATE TABLE secret_key(one INTEGER PRIMARY KEY CHECK (one = 1), "
+           "fingerprint TEXT NOT NULL);"}};
 }
 
 Catalog::Catalog(store::Database& database)
-    : workspaces(database, "workspace"),
-      environments(database, "environment"),
-      tokens(database, "token"),
-      apps(database, "app"),
-      functions(database, "function"),
-      classes(database, "class"),
-      mounts(database, "mount"),
-      secrets(database, "secret"),
-      images(database, "image"),
-      volumes(database, "volume") {}
+    : workspaces(database, shares, "workspace"),
+      environments(database, shares, "environment"),
+      tokens(database, shares, "token"),
+      apps(database, shares, "app"),
+      functions(database, shares, "function"),
+      classes(database, shares, "class"),
+      mounts(database, shares, "mount"),
+      secrets(database, shares, "secret"),
+      images(database, shares, "image"),
+      volumes(database, shares, "volume"),
+      database_(database) {}
 
-Result<std::unique_ptr<Catalog>> Catalog::open(store::Database& database) {
+Result<std::unique_ptr<Catalog>> Catalog::open(store::Database& database, CatalogLimits limits) {
   std::unique_ptr<Catalog> catalog(new Catalog(database));
+  catalog->shares.limits = limits;
   THAW_TRY_VOID(catalog->workspaces.load());
   THAW_TRY_VOID(catalog->environments.load());
   THAW_TRY_VOID(catalog->tokens.load());
@@ -70,9 +78,14 @@ std::shared_ptr<const model::App> Catalog::deployed_app(const model::Environment
   return nullptr;
 }
 
-std::shared_ptr<const model::Mount> Catalog::named_mount(const std::string& name) const {
-  const auto found = mounts.find_by_key(name);
-  return found.empty() ? nullptr : found.front();
+std::shared_ptr<const model::Mount> Catalog::named_mount(const model::WorkspaceId& workspace,
+                                                         const std::string& name) const {
+  for (const auto& mount : mounts.find_by_key(name)) {
+    if (mount->workspace == workspace) {
+      return mount;
+    }
+  }
+  return nullptr;
 }
 
 std::shared_ptr<const model::Secret> Catalog::named_secret(const model::EnvironmentId& environment,
@@ -85,14 +98,41 @@ std::vector<std::shared_ptr<const Function>> Catalog::functions_of(const model::
   return functions.find_by_key(app.str());
 }
 
+model::EnvironmentId Catalog::lost_environment(const model::WorkspaceId& workspace) const {
+  std::map<model::EnvironmentId, std::size_t> uses;
+  const auto count = [&](const auto& table) {
+    for (const auto& [id, object] : table.all()) {
+      if (object->workspace == workspace && !object->environment.empty() &&
+          !environments.find(object->environment.str())) {
+        ++uses[object->environment];
+      }
+    }
+  };
+  count(apps);
+  count(secrets);
+  count(volumes);
+  const auto most = std::max_element(
+      uses.begin(), uses.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  return most == uses.end() ? model::EnvironmentId() : most->first;
+}
+
+async::Task<void> Catalog::apply(Change change) {
+  co_return co_await apply_steps(database_, std::move(change.steps_));
+}
+
 async::Task<void> Catalog::erase_app(model::AppId app) {
+  Change change;
   for (const auto& function : functions_of(app)) {
-    THAW_CO_TRY_VOID(co_await functions.erase(function->id.str()));
+    change.erase(functions, function->id.str());
   }
   for (const auto& secret : secrets.find_by_key(owned_key(app))) {
-    THAW_CO_TRY_VOID(co_await secrets.erase(secret->id.str()));
+    change.erase(secrets, secret->id.str());
   }
-  co_return co_await apps.erase(app.str());
+  for (const auto& one : classes.find_by_key(app.str())) {
+    change.erase(classes, one->id.str());
+  }
+  change.erase(apps, app.str());
+  co_return co_await apply(std::move(change));
 }
 
 }  // namespace thaw::catalog

@@ -22,12 +22,32 @@ namespace thaw::catalog {
 
 std::vector<store::Migration> migrations();
 
+// Several changes that are made together or not at all: catalog.apply(std::move(change)).
+class Change {
+ public:
+  template <class T>
+  Change& put(ObjectTable<T>& table, T value) {
+    steps_.push_back(table.step_to_put(std::move(value)));
+    return *this;
+  }
+  template <class T>
+  Change& erase(ObjectTable<T>& table, const std::string& id) {
+    steps_.push_back(table.step_to_erase(id));
+    return *this;
+  }
+
+ private:
+  friend class Catalog;
+  std::vector<Step> steps_;
+};
+
 class Catalog {
  public:
-  // Loads everything; makes the default workspace and its environment "main" in a new data folder
-  // (their rows are written with the first change that awaits).
-  static Result<std::unique_ptr<Catalog>> open(store::Database& database);
+  // Loads everything that can be read; the rest is set aside.
+  static Result<std::unique_ptr<Catalog>> open(store::Database& database,
+                                               CatalogLimits limits = {});
 
+  Shares shares;
   ObjectTable<model::Workspace> workspaces;
   ObjectTable<model::Environment> environments;
   ObjectTable<model::Token> tokens;
@@ -45,7 +65,8 @@ class Catalog {
                                                                 const std::string& name) const;
   std::shared_ptr<const model::App> deployed_app(const model::EnvironmentId& environment,
                                                  const std::string& name) const;
-  std::shared_ptr<const model::Mount> named_mount(const std::string& name) const;
+  std::shared_ptr<const model::Mount> named_mount(const model::WorkspaceId& workspace,
+                                                  const std::string& name) const;
   std::shared_ptr<const model::Secret> named_secret(const model::EnvironmentId& environment,
                                                     const std::string& name) const;
   std::shared_ptr<const model::Volume> named_volume(const model::EnvironmentId& environment,
@@ -53,11 +74,19 @@ class Catalog {
   // Live functions of an app, bound variants included.
   std::vector<std::shared_ptr<const Function>> functions_of(const model::AppId& app) const;
 
+  // In one transaction; seen in memory at once, and undone there if the disk does not take it.
+  async::Task<void> apply(Change change);
   // Removes an app that has ended for good with all it owns.
   async::Task<void> erase_app(model::AppId app);
 
+  // An environment of the workspace that is not there though objects are in it: its record was
+  // lost, and one that is made anew takes its id, so that they are found again. Empty: none.
+  model::EnvironmentId lost_environment(const model::WorkspaceId& workspace) const;
+
  private:
   explicit Catalog(store::Database& database);
+
+  store::Database& database_;
 };
 
 }  // namespace thaw::catalog

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/catalog/records.h"
 
+#include <limits>
+
 #include "thaw/codec/encoding.h"
-#include "thaw/codec/json.h"
+#include "thaw/codec/fields.h"
 
 namespace thaw::catalog {
 
+using codec::Fields;
 using codec::Json;
 
 namespace {
@@ -13,34 +16,22 @@ namespace {
 std::int64_t micros(WallTime time) { return time.time_since_epoch().count(); }
 std::int64_t nanos(Duration duration) { return duration.count(); }
 
-template <class T>
-void read(const Json& json, const char* name, T& out) {
-  if (const auto found = json.find(name); found != json.end()) {
-    out = found->template get<T>();
-  }
-}
-void read_time(const Json& json, const char* name, WallTime& out) {
-  out = WallTime(std::chrono::microseconds(json.value(name, std::int64_t{0})));
-}
-void read_duration(const Json& json, const char* name, Duration& out) {
-  out = Duration(json.value(name, std::int64_t{out.count()}));
-}
-template <class E>
-void read_enum(const Json& json, const char* name, E& out) {
-  out = static_cast<E>(json.value(name, static_cast<int>(out)));
-}
-
-// The seam for the JSON library's exceptions: a damaged record is data loss, never a crash.
+// A damaged record is data loss, never a crash.
 template <class T, class F>
 Result<T> decode(const StoredRecord& record, F fill) {
-  try {
-    T value;
-    fill(Json::parse(record.json), value);
-    return value;
-  } catch (const Json::exception& failure) {
-    return Error::data_loss(std::string("a catalog record cannot be read: ") + failure.what());
+  const auto json = codec::parse_json(record.json);
+  if (!json) {
+    return Error::data_loss("the record cannot be read: it is " + json.error().message());
   }
+  T value;
+  Fields fields(*json);
+  fill(fields, value);
+  THAW_TRY_VOID(fields.outcome());
+  return value;
 }
+
+// No machine has more; beyond it sums of them would not fit.
+constexpr int most = 1'000'000'000;
 
 Json scaling_json(const model::Scaling& s) {
   return {{"min", s.min_containers},
@@ -56,18 +47,20 @@ Json scaling_json(const model::Scaling& s) {
           {"window_by", static_cast<int>(s.window_by)}};
 }
 
-void read_scaling(const Json& json, model::Scaling& s) {
-  read(json, "min", s.min_containers);
-  read(json, "max", s.max_containers);
-  read(json, "buffer", s.buffer_containers);
-  read_duration(json, "window_ns", s.scaledown_window);
-  read(json, "inputs", s.max_concurrent_inputs);
-  read(json, "target_inputs", s.target_concurrent_inputs);
-  read(json, "batch", s.batch_max_size);
-  read_duration(json, "linger_ns", s.batch_linger);
-  read_enum(json, "use", s.use);
-  read_enum(json, "freezing", s.freezing);
-  read_enum(json, "window_by", s.window_by);
+void read_scaling(const Json& json, Fields& all, model::Scaling& s) {
+  Fields fields(json);
+  fields.read_within("min", s.min_containers, 0, most);
+  fields.read_within("max", s.max_containers, 0, most);
+  fields.read_within("buffer", s.buffer_containers, 0, most);
+  fields.read_duration("window_ns", s.scaledown_window);
+  fields.read_within("inputs", s.max_concurrent_inputs, 1, most);
+  fields.read_within("target_inputs", s.target_concurrent_inputs, 0, most);
+  fields.read_within("batch", s.batch_max_size, 0, most);
+  fields.read_duration("linger_ns", s.batch_linger);
+  fields.read_enum("use", s.use, model::Scaling::Use::single);
+  fields.read_enum("freezing", s.freezing, model::Scaling::Freezing::never);
+  fields.read_enum("window_by", s.window_by, model::Scaling::WindowBy::policy);
+  all.include(fields);
 }
 
 Json spec_json(const model::FunctionSpec& f) {
@@ -98,6 +91,7 @@ Json spec_json(const model::FunctionSpec& f) {
           {"memory_limit", f.resources.memory_limit_bytes},
           {"cpu", f.resources.cpu_millis},
           {"cpu_limit", f.resources.cpu_limit_millis},
+          {"disk", f.resources.disk_bytes},
           {"gpu", f.resources.gpu},
           {"scaling", scaling_json(f.scaling)},
           {"timeout_ns", nanos(f.timeout)},
@@ -113,55 +107,81 @@ Json spec_json(const model::FunctionSpec& f) {
           {"definition_bytes", f.definition.size()}};
 }
 
-model::FunctionSpec spec_from(const Json& json, const Function& function, std::string_view& bytes) {
+model::VolumeMount volume_from(const Json& json, Fields& all) {
+  model::VolumeMount mount;
+  Fields fields(json);
+  fields.read("volume", mount.volume);
+  fields.read("path", mount.path);
+  fields.read_enum("access", mount.access, model::VolumeMount::Access::read_only);
+  fields.read("sub_path", mount.sub_path);
+  all.include(fields);
+  return mount;
+}
+
+model::WebEndpoint web_from(const Json& json, Fields& all) {
+  model::WebEndpoint web;
+  Fields fields(json);
+  fields.read("label", web.label);
+  fields.read("method", web.method);
+  fields.read_enum("kind", web.kind, model::WebEndpoint::Kind::server_port);
+  fields.read("port", web.port);
+  fields.read_enum("callers", web.callers, model::WebEndpoint::Callers::token_holders);
+  all.include(fields);
+  return web;
+}
+
+// Takes its definition from the front of `bytes`.
+model::FunctionSpec spec_from(const Json& json, const Function& function, std::string_view& bytes,
+                              Fields& all) {
   model::FunctionSpec f;
   f.id = function.id;
   f.app = function.app;
   f.base = function.base;
-  read(json, "version", f.version);
-  read(json, "workspace", f.workspace);
-  read(json, "environment", f.environment);
-  read(json, "name", f.name);
-  read(json, "image", f.image);
-  read(json, "mounts", f.mounts);
-  read(json, "secrets", f.secrets);
-  for (const Json& item : json.value("volumes", Json::array())) {
-    model::VolumeMount mount;
-    read(item, "volume", mount.volume);
-    read(item, "path", mount.path);
-    read_enum(item, "access", mount.access);
-    read(item, "sub_path", mount.sub_path);
-    f.volumes.push_back(std::move(mount));
+  Fields fields(json);
+  fields.read("version", f.version);
+  fields.read("workspace", f.workspace);
+  fields.read("environment", f.environment);
+  fields.read("name", f.name);
+  fields.read("image", f.image);
+  fields.read("mounts", f.mounts);
+  fields.read("secrets", f.secrets);
+  for (const Json& item : fields.items("volumes")) {
+    f.volumes.push_back(volume_from(item, fields));
   }
-  read(json, "memory", f.resources.memory_bytes);
-  read(json, "memory_limit", f.resources.memory_limit_bytes);
-  read(json, "cpu", f.resources.cpu_millis);
-  read(json, "cpu_limit", f.resources.cpu_limit_millis);
-  read(json, "gpu", f.resources.gpu);
-  read_scaling(json.value("scaling", Json::object()), f.scaling);
-  read_duration(json, "timeout_ns", f.timeout);
-  read_duration(json, "startup_ns", f.startup_timeout);
-  read(json, "retries", f.retry.max_retries);
-  read_duration(json, "retry_initial_ns", f.retry.initial_delay);
-  read_duration(json, "retry_max_ns", f.retry.max_delay);
-  read(json, "retry_backoff", f.retry.backoff);
-  read_enum(json, "network", f.network);
-  read_enum(json, "reach", f.reach);
-  for (const Json& item : json.value("web", Json::array())) {
-    model::WebEndpoint web;
-    read(item, "label", web.label);
-    read(item, "method", web.method);
-    read_enum(item, "kind", web.kind);
-    read(item, "port", web.port);
-    read_enum(item, "callers", web.callers);
-    f.web.push_back(std::move(web));
+  fields.read("memory", f.resources.memory_bytes);
+  fields.read("memory_limit", f.resources.memory_limit_bytes);
+  fields.read("cpu", f.resources.cpu_millis);
+  fields.read("cpu_limit", f.resources.cpu_limit_millis);
+  fields.read("disk", f.resources.disk_bytes);
+  fields.read("gpu", f.resources.gpu);
+  read_scaling(fields.object("scaling"), fields, f.scaling);
+  fields.read_duration("timeout_ns", f.timeout);
+  fields.read_duration("startup_ns", f.startup_timeout);
+  fields.read_within("retries", f.retry.max_retries, 0, most);
+  fields.read_duration("retry_initial_ns", f.retry.initial_delay);
+  fields.read_duration("retry_max_ns", f.retry.max_delay);
+  fields.read("retry_backoff", f.retry.backoff);
+  fields.read_enum("network", f.network, model::NetworkAccess::blocked);
+  fields.read_enum("reach", f.reach, model::Reach::inputs);
+  for (const Json& item : fields.items("web")) {
+    f.web.push_back(web_from(item, fields));
   }
-  if (auto parameters = codec::base64_decode(json.value("parameters", std::string()))) {
-    f.parameters = std::move(*parameters);
+  std::string parameters;
+  fields.read("parameters", parameters);
+  if (auto decoded = codec::base64_decode(parameters)) {
+    f.parameters = std::move(*decoded);
+  } else {
+    fields.wrong("parameters", "is no base64");
   }
-  const std::size_t size = std::min(json.value("definition_bytes", std::size_t{0}), bytes.size());
+  std::size_t size = 0;
+  fields.read("definition_bytes", size);
+  if (size > bytes.size()) {
+    fields.wrong("definition_bytes", "is more than there is");
+    size = bytes.size();
+  }
   f.definition = std::string(bytes.substr(0, size));
   bytes.remove_prefix(size);
+  all.include(fields);
   return f;
 }
 
@@ -169,53 +189,51 @@ model::FunctionSpec spec_from(const Json& json, const Function& function, std::s
 
 template <>
 StoredRecord to_record(const model::Environment& e) {
-  return {Json{{"id", e.id},
-               {"workspace", e.workspace},
-               {"name", e.name},
-               {"created_us", micros(e.created_at)}}
-              .dump(),
+  return {codec::dump_json({{"id", e.id},
+                            {"workspace", e.workspace},
+                            {"name", e.name},
+                            {"created_us", micros(e.created_at)}}),
           {}};
 }
 template <>
 Result<model::Environment> from_record(const StoredRecord& record) {
-  return decode<model::Environment>(record, [](const Json& json, model::Environment& e) {
-    read(json, "id", e.id);
-    read(json, "workspace", e.workspace);
-    read(json, "name", e.name);
-    read_time(json, "created_us", e.created_at);
+  return decode<model::Environment>(record, [](Fields& fields, model::Environment& e) {
+    fields.read("id", e.id);
+    fields.read("workspace", e.workspace);
+    fields.read("name", e.name);
+    fields.read_time("created_us", e.created_at);
   });
 }
 
 template <>
 StoredRecord to_record(const model::Workspace& w) {
-  return {Json{{"id", w.id}, {"name", w.name}}.dump(), {}};
+  return {codec::dump_json({{"id", w.id}, {"name", w.name}}), {}};
 }
 template <>
 Result<model::Workspace> from_record(const StoredRecord& record) {
-  return decode<model::Workspace>(record, [](const Json& json, model::Workspace& w) {
-    read(json, "id", w.id);
-    read(json, "name", w.name);
+  return decode<model::Workspace>(record, [](Fields& fields, model::Workspace& w) {
+    fields.read("id", w.id);
+    fields.read("name", w.name);
   });
 }
 
 template <>
 StoredRecord to_record(const model::Token& t) {
-  return {Json{{"id", t.id},
-               {"workspace", t.workspace},
-               {"name", t.name},
-               {"secret_sha256", t.secret_sha256_hex},
-               {"created_us", micros(t.created_at)}}
-              .dump(),
+  return {codec::dump_json({{"id", t.id},
+                            {"workspace", t.workspace},
+                            {"name", t.name},
+                            {"secret_sha256", t.secret_sha256_hex},
+                            {"created_us", micros(t.created_at)}}),
           {}};
 }
 template <>
 Result<model::Token> from_record(const StoredRecord& record) {
-  return decode<model::Token>(record, [](const Json& json, model::Token& t) {
-    read(json, "id", t.id);
-    read(json, "workspace", t.workspace);
-    read(json, "name", t.name);
-    read(json, "secret_sha256", t.secret_sha256_hex);
-    read_time(json, "created_us", t.created_at);
+  return decode<model::Token>(record, [](Fields& fields, model::Token& t) {
+    fields.read("id", t.id);
+    fields.read("workspace", t.workspace);
+    fields.read("name", t.name);
+    fields.read("secret_sha256", t.secret_sha256_hex);
+    fields.read_time("created_us", t.created_at);
   });
 }
 
@@ -246,26 +264,28 @@ StoredRecord to_record(const model::App& a) {
 }
 template <>
 Result<model::App> from_record(const StoredRecord& record) {
-  return decode<model::App>(record, [](const Json& json, model::App& a) {
-    read(json, "id", a.id);
-    read(json, "workspace", a.workspace);
-    read(json, "environment", a.environment);
-    read(json, "name", a.name);
-    read(json, "description", a.description);
-    read_enum(json, "state", a.state);
-    read_time(json, "created_us", a.created_at);
-    read_time(json, "deployed_us", a.deployed_at);
-    read_time(json, "stopped_us", a.stopped_at);
-    read(json, "version", a.version);
-    read(json, "functions", a.functions);
-    read(json, "classes", a.classes);
-    read(json, "tags", a.tags);
-    for (const Json& item : json.value("history", Json::array())) {
+  return decode<model::App>(record, [](Fields& fields, model::App& a) {
+    fields.read("id", a.id);
+    fields.read("workspace", a.workspace);
+    fields.read("environment", a.environment);
+    fields.read("name", a.name);
+    fields.read("description", a.description);
+    fields.read_enum("state", a.state, model::AppState::stopped);
+    fields.read_time("created_us", a.created_at);
+    fields.read_time("deployed_us", a.deployed_at);
+    fields.read_time("stopped_us", a.stopped_at);
+    fields.read_within("version", a.version, 0, most);
+    fields.read("functions", a.functions);
+    fields.read("classes", a.classes);
+    fields.read("tags", a.tags);
+    for (const Json& item : fields.items("history")) {
       model::Deployment d;
-      read(item, "version", d.version);
-      read_time(item, "at_us", d.at);
-      read(item, "tag", d.tag);
-      read(item, "client", d.client_version);
+      Fields part(item);
+      part.read("version", d.version);
+      part.read_time("at_us", d.at);
+      part.read("tag", d.tag);
+      part.read("client", d.client_version);
+      fields.include(part);
       a.history.push_back(std::move(d));
     }
   });
@@ -273,14 +293,14 @@ Result<model::App> from_record(const StoredRecord& record) {
 
 template <>
 StoredRecord to_record(const model::Class& c) {
-  return {Json{{"id", c.id}, {"app", c.app}, {"tag", c.tag}}.dump(), {}};
+  return {codec::dump_json({{"id", c.id}, {"app", c.app}, {"tag", c.tag}}), {}};
 }
 template <>
 Result<model::Class> from_record(const StoredRecord& record) {
-  return decode<model::Class>(record, [](const Json& json, model::Class& c) {
-    read(json, "id", c.id);
-    read(json, "app", c.app);
-    read(json, "tag", c.tag);
+  return decode<model::Class>(record, [](Fields& fields, model::Class& c) {
+    fields.read("id", c.id);
+    fields.read("app", c.app);
+    fields.read("tag", c.tag);
   });
 }
 
@@ -294,6 +314,7 @@ StoredRecord to_record(const Function& f) {
   }
   return {codec::dump_json({{"id", f.id},
                             {"app", f.app},
+                            {"workspace", f.workspace},
                             {"tag", f.tag},
                             {"base", f.base},
                             {"live", f.live_version},
@@ -302,15 +323,16 @@ StoredRecord to_record(const Function& f) {
 }
 template <>
 Result<Function> from_record(const StoredRecord& record) {
-  return decode<Function>(record, [&](const Json& json, Function& f) {
-    read(json, "id", f.id);
-    read(json, "app", f.app);
-    read(json, "tag", f.tag);
-    read(json, "base", f.base);
-    read(json, "live", f.live_version);
+  return decode<Function>(record, [&](Fields& fields, Function& f) {
+    fields.read("id", f.id);
+    fields.read("app", f.app);
+    fields.read("workspace", f.workspace);
+    fields.read("tag", f.tag);
+    fields.read("base", f.base);
+    fields.read("live", f.live_version);
     std::string_view bytes = record.bytes;
-    for (const Json& item : json.value("versions", Json::array())) {
-      auto spec = std::make_shared<model::FunctionSpec>(spec_from(item, f, bytes));
+    for (const Json& item : fields.items("versions")) {
+      auto spec = std::make_shared<model::FunctionSpec>(spec_from(item, f, bytes, fields));
       const std::string version = spec->version;
       f.versions[version] = std::move(spec);
     }
@@ -327,19 +349,27 @@ StoredRecord to_record(const model::Mount& m) {
                             {"workspace", m.workspace},
                             {"name", m.name},
                             {"checksum", m.checksum},
+                            {"used_us", micros(m.used_at)},
                             {"files", files}}),
           {}};
 }
 template <>
 Result<model::Mount> from_record(const StoredRecord& record) {
-  return decode<model::Mount>(record, [](const Json& json, model::Mount& m) {
-    read(json, "id", m.id);
-    read(json, "workspace", m.workspace);
-    read(json, "name", m.name);
-    read(json, "checksum", m.checksum);
-    for (const Json& item : json.value("files", Json::array())) {
-      m.files.push_back({item.at(0).get<std::string>(), item.at(1).get<std::string>(),
-                         item.at(2).get<std::uint32_t>()});
+  return decode<model::Mount>(record, [](Fields& fields, model::Mount& m) {
+    fields.read("id", m.id);
+    fields.read("workspace", m.workspace);
+    fields.read("name", m.name);
+    fields.read("checksum", m.checksum);
+    fields.read_time("used_us", m.used_at);
+    for (const Json& item : fields.items("files")) {
+      if (!item.is_array() || item.size() != 3 || !item[0].is_string() || !item[1].is_string() ||
+          !item[2].is_number_unsigned() ||
+          item[2].get<std::uint64_t>() > std::numeric_limits<std::uint32_t>::max()) {
+        fields.wrong("files", "holds something that is no file");
+        return;
+      }
+      m.files.push_back(
+          {item[0].get<std::string>(), item[1].get<std::string>(), item[2].get<std::uint32_t>()});
     }
   });
 }
@@ -357,14 +387,14 @@ StoredRecord to_record(const model::Secret& s) {
 }
 template <>
 Result<model::Secret> from_record(const StoredRecord& record) {
-  return decode<model::Secret>(record, [&](const Json& json, model::Secret& s) {
-    read(json, "id", s.id);
-    read(json, "workspace", s.workspace);
-    read(json, "environment", s.environment);
-    read(json, "name", s.name);
-    read(json, "owner", s.owner);
-    read_time(json, "created_us", s.created_at);
-    read(json, "keys", s.keys);
+  return decode<model::Secret>(record, [&](Fields& fields, model::Secret& s) {
+    fields.read("id", s.id);
+    fields.read("workspace", s.workspace);
+    fields.read("environment", s.environment);
+    fields.read("name", s.name);
+    fields.read("owner", s.owner);
+    fields.read_time("created_us", s.created_at);
+    fields.read("keys", s.keys);
     s.sealed = record.bytes;
   });
 }
@@ -379,13 +409,67 @@ StoredRecord to_record(const model::Image& i) {
 }
 template <>
 Result<model::Image> from_record(const StoredRecord& record) {
-  return decode<model::Image>(record, [&](const Json& json, model::Image& i) {
-    read(json, "id", i.id);
-    read(json, "workspace", i.workspace);
-    read(json, "key", i.key);
-    read(json, "builder", i.builder_version);
+  return decode<model::Image>(record, [&](Fields& fields, model::Image& i) {
+    fields.read("id", i.id);
+    fields.read("workspace", i.workspace);
+    fields.read("key", i.key);
+    fields.read("builder", i.builder_version);
     i.recipe = record.bytes;
   });
+}
+
+template <>
+Weight weight_of(const model::Workspace&) {
+  return {};
+}
+template <>
+Weight weight_of(const model::Environment& e) {
+  return {e.workspace.str(), 0};
+}
+template <>
+Weight weight_of(const model::Token& t) {
+  return {t.workspace.str(), 0};
+}
+// An app that stops must never be in the way of its own end: what grows with it counts elsewhere.
+template <>
+Weight weight_of(const model::App& a) {
+  std::size_t bytes = 0;
+  for (const auto& [key, value] : a.tags) {
+    bytes += key.size() + value.size();
+  }
+  return {a.workspace.str(), bytes};
+}
+template <>
+Weight weight_of(const Function& f) {
+  Weight weight{f.workspace.str(), 0};
+  for (const auto& [version, spec] : f.versions) {
+    weight.bytes += spec->definition.size() + spec->parameters.size();
+    if (weight.workspace.empty()) {
+      weight.workspace = spec->workspace.str();  // of an older record
+    }
+  }
+  return weight;
+}
+// Bounded for each app.
+template <>
+Weight weight_of(const model::Class&) {
+  return {};
+}
+template <>
+Weight weight_of(const model::Mount& m) {
+  std::size_t bytes = 0;
+  for (const auto& file : m.files) {
+    bytes += file.path.size() + file.sha256_hex.size();
+  }
+  return {m.workspace.str(), bytes};
+}
+template <>
+Weight weight_of(const model::Secret& s) {
+  return {s.workspace.str(), s.sealed.size()};
+}
+template <>
+Weight weight_of(const model::Image& i) {
+  return {i.workspace.str(), i.recipe.size()};
 }
 
 // Ids have no slash, so two pairs never give one key.

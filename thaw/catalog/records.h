@@ -20,6 +20,7 @@ namespace thaw::catalog {
 struct Function {
   model::FunctionId id;
   model::AppId app;
+  model::WorkspaceId workspace;
   std::string tag;
   model::FunctionId base;    // of a bound variant
   std::string live_version;  // empty until published
@@ -39,6 +40,10 @@ std::string owned_key(const model::AppId& app);
 template <>
 inline std::string index_key(const Function& function) {
   return function.app.str();
+}
+template <>
+inline std::string index_key(const model::Class& one) {
+  return one.app.str();
 }
 template <>
 inline std::string index_key(const model::App& app) {

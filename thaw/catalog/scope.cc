@@ -58,7 +58,8 @@ Found<model::Image> Scope::image(const std::string& id) const {
 
 Found<model::Mount> Scope::mount(const std::string& id) const {
   auto mount = catalog_.mounts.find(id);
-  const bool is_given = mount && !mount->name.empty() && mount->files.empty();
+  const bool is_given = mount && mount->workspace == catalog_.default_workspace() &&
+                        !mount->name.empty() && mount->files.empty();
   return mount && (is_given || mount->workspace == workspace_) ? mount : nullptr;
 }
 

@@ -123,6 +123,27 @@ TEST_CASE("a workspace sees all of its own and nothing of another") {
   CHECK(scope.workspace()->name == "a");
 }
 
+TEST_CASE("a mount is its workspace's own, but for what the server gives to all") {
+  TwoTenants tenants;
+  const auto put = [&](const std::string& id, const model::WorkspaceId& owner,
+                       const std::string& name) {
+    model::Mount mount;
+    mount.id = model::MountId(id);
+    mount.workspace = owner;
+    mount.name = name;
+    tenants.put(tenants.catalog->mounts, std::move(mount));
+  };
+  put("mo-a", model::WorkspaceId("ac-a"), "");
+  put("mo-b", model::WorkspaceId("ac-b"), "");
+  put("mo-bnamed", model::WorkspaceId("ac-b"), "tools");
+  put("mo-given", tenants.catalog->default_workspace(), "given");
+  const Scope scope(*tenants.catalog, model::WorkspaceId("ac-a"));
+  CHECK(scope.mount("mo-a"));
+  CHECK(!scope.mount("mo-b"));
+  CHECK(!scope.mount("mo-bnamed"));
+  CHECK(scope.mount("mo-given"));
+}
+
 TEST_CASE("who acts in one environment sees that one only") {
   TwoTenants tenants;
   const Scope scope(*tenants.catalog, model::WorkspaceId("ac-a"), model::EnvironmentId("en-adev"));

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The stored form of volumes, and how they are found by name.
 #include "thaw/catalog/catalog.h"
-#include "thaw/codec/json.h"
+#include "thaw/codec/fields.h"
 
 namespace thaw::catalog {
 
-using codec::Json;
 using model::Volume;
 
 template <>
@@ -22,20 +21,26 @@ StoredRecord to_record(const Volume& v) {
 
 template <>
 Result<Volume> from_record(const StoredRecord& record) {
-  try {
-    const Json json = Json::parse(record.json);
-    Volume v;
-    v.id = json.at("id").get<model::VolumeId>();
-    v.workspace = json.at("workspace").get<model::WorkspaceId>();
-    v.environment = json.at("environment").get<model::EnvironmentId>();
-    v.name = json.value("name", std::string());
-    v.life = static_cast<Volume::Life>(json.value("life", 0));
-    v.format = json.value("format", 2);
-    v.created_at = WallTime(std::chrono::microseconds(json.value("created_us", std::int64_t{0})));
-    return v;
-  } catch (const Json::exception& failure) {
-    return Error::data_loss(std::string("a catalog record cannot be read: ") + failure.what());
+  const auto json = codec::parse_json(record.json);
+  if (!json) {
+    return Error::data_loss("the record cannot be read: it is " + json.error().message());
   }
+  Volume v;
+  codec::Fields fields(*json);
+  fields.read("id", v.id);
+  fields.read("workspace", v.workspace);
+  fields.read("environment", v.environment);
+  fields.read("name", v.name);
+  fields.read_enum("life", v.life, Volume::Life::doomed);
+  fields.read_within("format", v.format, 1, 2);
+  fields.read_time("created_us", v.created_at);
+  THAW_TRY_VOID(fields.outcome());
+  return v;
+}
+
+template <>
+Weight weight_of(const Volume& v) {
+  return {v.workspace.str(), 0};
 }
 
 std::shared_ptr<const Volume> Catalog::named_volume(const model::EnvironmentId& environment,

@@ -8,7 +8,10 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <iterator>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "thaw/cli/admin_client.h"
@@ -106,6 +109,34 @@ Finding own_ids(const std::function<std::string()>& lacks) {
               why};
 }
 
+// What a running server could not read of what it had stored.
+std::optional<Finding> set_aside(const RunningServer& server) {
+  Where where;
+  where.data = server.data;
+  const auto counts = ask_server(where, {"GET", "/admin/aside", ""});
+  if (!counts || !counts->is_object() || counts->empty()) {
+    return std::nullopt;
+  }
+  std::string what;
+  for (const auto& [table, count] : counts->items()) {
+    what += (what.empty() ? "" : ", ") + table + ": " + count.dump();
+  }
+  return Finding{"records in " + server.data, Finding::State::note,
+                 "some could not be read and lie aside in the table set_aside (" + what +
+                     "); the log says what they were"};
+}
+
+// What a start could not remove is tried again at each start.
+Finding left_overs(const RunningServer& server) {
+  const std::string folder = server.data + "/sandboxes/set-aside";
+  std::error_code error;
+  const auto count = std::distance(fs::directory_iterator(folder, error), fs::directory_iterator());
+  return check("left-overs of " + server.data, error || count == 0, "none",
+               std::to_string(count) + " in " + folder +
+                   " are being removed or cannot be (the server's log says why); look for mounts "
+                   "and immutable files, and remove them by hand");
+}
+
 std::vector<Finding> examine(const std::function<std::string()>& lacks_own_ids) {
   std::vector<Finding> findings;
   findings.push_back(
@@ -129,6 +160,12 @@ std::vector<Finding> examine(const std::function<std::string()>& lacks_own_ids) 
        fs::exists("/dev/nvidia0") ? "/dev/nvidia0" : "none; see [gpu] when_missing"});
   const auto servers = running_servers();
   findings.push_back({"servers running", Finding::State::note, std::to_string(servers.size())});
+  for (const RunningServer& server : servers) {
+    if (auto lost = set_aside(server)) {
+      findings.push_back(std::move(*lost));
+    }
+    findings.push_back(left_overs(server));
+  }
   return findings;
 }
 

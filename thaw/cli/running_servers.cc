@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/cli/running_servers.h"
 
-#include <signal.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 
 #include "thaw/codec/json.h"
 
@@ -21,7 +19,48 @@ constexpr const char* folder = "/run/thaw/ready";
 
 std::string file_of(int pid) { return std::string(folder) + "/" + std::to_string(pid) + ".json"; }
 
-bool lives(int pid) { return pid > 0 && (::kill(pid, 0) == 0 || errno == EPERM); }
+// When the kernel started the process, in its own units; empty: there is none. With its number it
+// names a process for as long as the machine runs, which the number alone does not.
+std::string birth_of(int pid) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
+  const std::string text((std::istreambuf_iterator<char>(in)), {});
+  // The second field is in brackets and may hold anything; this is the 22nd.
+  const std::size_t bracket = text.rfind(')');
+  if (bracket == std::string::npos) {
+    return {};
+  }
+  std::istringstream fields(text.substr(bracket + 1));
+  std::string field;
+  for (int number = 3; number <= 22; ++number) {
+    fields >> field;
+  }
+  return field;
+}
+
+// Nothing if it is no such file, or of a server that has ended.
+std::optional<RunningServer> read_server(const fs::path& path) {
+  std::ifstream in(path);
+  const auto json = codec::parse_json(std::string((std::istreambuf_iterator<char>(in)), {}));
+  const auto has = [&json](const char* key, codec::Json::value_t type) {
+    return json->contains(key) && (*json)[key].type() == type;
+  };
+  using Type = codec::Json::value_t;
+  if (!json || !json->is_object() || !has("pid", Type::number_unsigned) ||
+      !has("data", Type::string) || !has("url", Type::string) || !json->contains("started_at") ||
+      !(*json)["started_at"].is_number()) {
+    return std::nullopt;
+  }
+  RunningServer server;
+  server.pid = (*json)["pid"].get<int>();
+  server.data = (*json)["data"].get<std::string>();
+  server.url = (*json)["url"].get<std::string>();
+  server.started_at = (*json)["started_at"].get<double>();
+  const std::string birth = birth_of(server.pid);
+  // A server of an older version does not tell.
+  const bool lives = !birth.empty() &&
+                     (!has("birth", Type::string) || (*json)["birth"].get<std::string>() == birth);
+  return lives ? std::optional(std::move(server)) : std::nullopt;
+}
 
 }  // namespace
 
@@ -34,6 +73,7 @@ Result<void> announce_server(const RunningServer& server) {
   out << codec::dump_json({{"pid", server.pid},
                            {"data", server.data},
                            {"url", server.url},
+                           {"birth", birth_of(server.pid)},
                            {"started_at", server.started_at}});
   out.close();
   fs::rename(path + ".tmp", path, error);
@@ -55,20 +95,11 @@ std::vector<RunningServer> running_servers() {
     if (entry.path().extension() != ".json") {
       continue;
     }
-    std::ifstream in(entry.path());
-    const auto json = codec::parse_json(std::string((std::istreambuf_iterator<char>(in)), {}));
-    if (!json || !json->is_object()) {
-      continue;
-    }
-    RunningServer server;
-    server.pid = json->value("pid", 0);
-    server.data = json->value("data", "");
-    server.url = json->value("url", "");
-    server.started_at = json->value("started_at", 0.0);
-    if (lives(server.pid)) {
-      found.push_back(std::move(server));
+    if (auto server = read_server(entry.path())) {
+      found.push_back(std::move(*server));
     } else {
-      fs::remove(entry.path(), error);
+      std::error_code ignored;
+      fs::remove(entry.path(), ignored);
     }
   }
   std::sort(found.begin(), found.end(),

@@ -2,6 +2,9 @@
 #include "thaw/codec/ids.h"
 
 #include <openssl/rand.h>
+#include <sys/mman.h>
+
+#include <utility>
 
 #include "thaw/base/check.h"
 
@@ -14,17 +17,48 @@ constexpr std::string_view base62 =
 constexpr std::string_view upper36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 constexpr std::string_view lower36 = "0123456789abcdefghijklmnopqrstuvwxyz";
 
+// Random bytes drawn a page at a time. The page is zero in a forked child, which so draws its own.
+class RandomPage {
+ public:
+  RandomPage() {
+    void* page =
+        ::mmap(nullptr, sizeof(Page), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    THAW_CHECK(page != MAP_FAILED);
+    THAW_CHECK(::madvise(page, sizeof(Page), MADV_WIPEONFORK) == 0);
+    page_ = static_cast<Page*>(page);
+  }
+  ~RandomPage() { ::munmap(page_, sizeof(Page)); }
+  RandomPage(const RandomPage&) = delete;
+  RandomPage& operator=(const RandomPage&) = delete;
+
+  unsigned char next() {
+    if (page_->left == 0) {
+      THAW_CHECK(RAND_bytes(page_->bytes, sizeof page_->bytes) == 1);
+      page_->left = sizeof page_->bytes;
+    }
+    // No byte is kept once it is used.
+    return std::exchange(page_->bytes[--page_->left], 0);
+  }
+
+ private:
+  struct Page {
+    std::size_t left;
+    unsigned char bytes[4096 - sizeof(std::size_t)];
+  };
+  static_assert(sizeof(Page) == 4096);
+  Page* page_;
+};
+
 std::string random_letters(std::string_view alphabet, std::size_t count) {
+  thread_local RandomPage random;
   std::string text;
+  text.reserve(count);
+  // Rejection keeps every letter equally likely.
+  const std::size_t limit = 256 - 256 % alphabet.size();
   while (text.size() < count) {
-    unsigned char bytes[64];
-    THAW_CHECK(RAND_bytes(bytes, sizeof bytes) == 1);
-    for (const unsigned char byte : bytes) {
-      // Rejection keeps every letter equally likely.
-      const std::size_t limit = 256 - 256 % alphabet.size();
-      if (byte < limit && text.size() < count) {
-        text += alphabet[byte % alphabet.size()];
-      }
+    const unsigned char byte = random.next();
+    if (byte < limit) {
+      text += alphabet[byte % alphabet.size()];
     }
   }
   return text;

@@ -13,6 +13,7 @@
 #include "thaw/model/call.h"
 #include "thaw/model/function.h"
 #include "thaw/model/level.h"
+#include "thaw/policy/pool_load.h"
 #include "thaw/queue/call_queue.h"
 #include "thaw/worker/worker.h"
 
@@ -38,7 +39,18 @@ struct RunningInput {
   model::Level level = model::Level::warm;  // what the container was when it got the input
 };
 
-enum class StopReason { none, idle, replaced, app_stopped, single_use, timeout, user, shutdown };
+enum class StopReason {
+  none,
+  idle,
+  made_room,  // idle, and a call of another function had none
+  replaced,
+  app_stopped,
+  single_use,
+  timeout,
+  user,
+  shutdown,
+  limit
+};
 std::string_view stop_reason_name(StopReason reason);
 
 struct Container : std::enable_shared_from_this<Container> {
@@ -56,8 +68,11 @@ struct Container : std::enable_shared_from_this<Container> {
   std::size_t calls_served = 0;
   Instant idle_since{};
   StopReason stop_reason = StopReason::none;
+  bool volumes_are_full = false;        // when it was started: it cannot write to them
+  std::string ended_for;                // with StopReason::limit: which, as users are told
   Instant kill_at = Instant::max();     // when a stopping container is ended by force
   std::vector<model::InputId> cancels;  // to tell with the next heartbeat
+  Instant cut_off_since{};              // no connection of its is open, though it has inputs
   std::string failure;                  // payload it reported for its own start
   async::Event wake;                    // inputs, a stop or a cancel may be there
   bool reached_ready = false;
@@ -65,6 +80,8 @@ struct Container : std::enable_shared_from_this<Container> {
   StateClock clock;
   std::size_t parked_polls = 0;  // for inputs
   Instant memory_seen{};         // when its memory was last measured
+  policy::ContainerLoad load;
+  double weight = 1;  // of its cgroup, as last set
 
   // --- the Freezer's ---
   enum class Frozen { no, freezing, yes } frozen = Frozen::no;

@@ -32,6 +32,7 @@ void Fleet::start() {
   freezer_.start();
   loops_.start("scaling", evaluate_loop(*this));
   loops_.start("time limits", tick_loop(*this));
+  loops_.start("orphaned calls", orphan_loop(*this));
   loops_.start("snapshots", snapshot_loop(*this));
   loops_.start("old snapshots", collect_loop(*this));
   loops_.start("published functions", expect_loop(*this));
@@ -74,21 +75,51 @@ void Fleet::demand(const model::FunctionId& function) {
   }
   if (now.ready > 0 && pool.demanded == Instant{}) {
     pool.demanded = monotonic_now();
+    expect_load(pool.demanded);
   }
   dirty_.insert(function);
   dirtied_.notify_one();
 }
+
+namespace {
+
+// What cannot be stored now is told with a later look; only the end of the task is passed on.
+async::Task<void> tell_or_log(async::Task<void> telling) {
+  const Result<void> told = co_await std::move(telling);
+  if (!told && told.error().code() == Code::cancelled) {
+    co_return told;
+  }
+  if (!told) {
+    log_warning("a failed start was not told to those who wait",
+                {{"reason", told.error().to_string()}});
+  }
+  co_return ok();
+}
+
+}  // namespace
 
 async::Task<void> Fleet::evaluate_loop(Fleet& fleet) {
   while (true) {
     while (!fleet.dirty_.empty()) {
       const std::set<model::FunctionId> functions = std::exchange(fleet.dirty_, {});
       for (const model::FunctionId& function : functions) {
-        fleet.evaluate(fleet.pool_of(function));
+        const std::shared_ptr<Pool> pool = fleet.shared_pool(function);
+        if (fleet.is_known_to_fail(*pool)) {
+          std::string payload = pool->known_failure->payload;
+          THAW_CO_TRY_VOID(co_await tell_or_log(fleet.tell_waiting(pool, std::move(payload))));
+        }
+        fleet.evaluate(*pool);
       }
+      fleet.grant_wanted_starts();
     }
     THAW_CO_TRY([[maybe_unused]] const bool notified, co_await fleet.dirtied_.wait(Instant::max()));
   }
+}
+
+// An app whose record was lost counts as one that was stopped.
+bool Fleet::is_stopped(const catalog::Function& function) const {
+  const auto app = parts_.catalog.apps.find(function.app.str());
+  return !app || app->state == model::AppState::stopped;
 }
 
 void Fleet::evaluate(Pool& pool) {
@@ -96,16 +127,12 @@ void Fleet::evaluate(Pool& pool) {
   const auto live = function ? function->live() : nullptr;
   policy::PoolView view;
   view.now = monotonic_now();
-  view.wanted = live != nullptr && !pool.stopped && !shutting_down_;
+  view.wanted = live != nullptr && !is_stopped(*function) && !pool.stopped && !shutting_down_;
   view.waiting = parts_.queue.demand(pool.function).ready + pool.port_waiters;
   view.waited = pool.demanded == Instant{} ? Duration::zero() : view.now - pool.demanded;
   view.call_time = pool.call_time;
   view.start_time = live ? start_time_of(pool, *live) : pool.start_time;
   view.no_start_before = pool.no_start_before;
-  std::size_t all_starting = 0;
-  for (const auto& [id, container] : containers_) {
-    all_starting += container->reached_ready || container->for_snapshot ? 0 : 1;
-  }
   std::vector<ContainerPtr> idle;
   std::vector<Duration> ages;  // of the calls that run
   for (const model::ContainerId& id : pool.containers) {
@@ -145,15 +172,15 @@ void Fleet::evaluate(Pool& pool) {
   for (const ContainerPtr& container : idle) {
     view.idle.push_back({container->idle_since});
   }
-  view.capacity =
-      std::min(options_.max_containers - std::min(options_.max_containers, containers_.size()),
-               options_.max_starting - std::min(options_.max_starting, all_starting));
+  view.capacity = options_.max_containers;  // what there is of them is granted afterwards
+  view.processor = processors_for(pool, view);
   if (view.wanted) {
     view.last = keep_last(pool, *live, view);
   }
   const policy::ScalePlan plan = policy::plan_scale(live ? live->scaling : model::Scaling{}, view);
-  for (std::size_t i = 0; i < plan.start; ++i) {
-    start_container(pool, live);
+  pool.wants_more = false;
+  if (plan.start > 0) {
+    want_starts(pool, live, plan);
   }
   for (std::size_t i = 0; i < plan.stop_idle; ++i) {
     stop(*idle[i], view.wanted ? StopReason::idle : StopReason::app_stopped, options_.stop_grace);
@@ -226,8 +253,18 @@ void Fleet::refresh(const model::FunctionId& function) {
   pool_of(function).stopped = false;
   pool_of(function).failures = 0;
   pool_of(function).no_start_before = Instant{};
+  pool_of(function).known_failure.reset();
   dirty_.insert(function);
   dirtied_.notify_one();
+}
+
+void Fleet::forget_gone(const std::set<std::string>& versions) {
+  parts_.measurements.keep_only(versions);
+  std::erase_if(pools_, [this](const auto& entry) {
+    const auto& [function, pool] = entry;
+    return pool.use_count() == 1 && pool->containers.empty() && pool->port_waiters == 0 &&
+           !dirty_.contains(function) && !parts_.catalog.functions.find(function.str());
+  });
 }
 
 Result<void> Fleet::stop_container(const model::ContainerId& id, StopHow how) {

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -25,7 +26,9 @@
 #include "thaw/image/image.h"
 #include "thaw/logs/log_hub.h"
 #include "thaw/policy/keep_alive.h"
+#include "thaw/policy/machine_load.h"
 #include "thaw/policy/scale.h"
+#include "thaw/policy/share.h"
 #include "thaw/queue/call_queue.h"
 #include "thaw/worker/mount_layers.h"
 #include "thaw/worker/volumes.h"
@@ -33,9 +36,11 @@
 
 namespace thaw::control {
 
+struct DiskUser;  // disk_watch.h
+
 struct FleetOptions {
   std::size_t max_containers = 200;
-  std::size_t max_starting = 8;
+  std::size_t max_starting = 0;  // 0: four for each processor, at least eight
   enum class MissingGpu { error, cpu } missing_gpu = MissingGpu::error;
   std::uint64_t default_memory_bytes = 0;  // limit for functions that ask for none; 0: none
   Duration stop_grace = 30s;               // exit hooks of a container that ends by itself
@@ -149,6 +154,8 @@ class Fleet {
   void refresh(const model::FunctionId& function);
   // Ends everything of these functions; resumes when their containers are gone.
   async::Task<void> stop_functions(std::vector<model::FunctionId> functions, std::string message);
+  // Drops what was learnt of functions that are gone, and of versions that are not among these.
+  void forget_gone(const std::set<std::string>& versions);
   // not_found; graceful lets running work finish.
   enum class StopHow { graceful, now };
   Result<void> stop_container(const model::ContainerId& id, StopHow how);
@@ -174,7 +181,17 @@ class Fleet {
   std::vector<ContainerView> containers() const;
   std::vector<ContainerView> finished_starts() const;  // oldest first
   std::vector<FunctionView> functions() const;         // that were in use since the server started
+  std::vector<DiskUser> disk_users() const;
+  // Ends it at once; its log and those who wait for its inputs are told why.
+  void end_for(const model::ContainerId& id, const std::string& why);
+  // Of all containers that live or are being started.
+  std::vector<model::MountId> mounts_in_use() const;
   std::size_t running_count(const model::FunctionId& function) const;
+  // The most containers that a function can have, as others find some too.
+  std::size_t most_of_one_function() const;
+  std::size_t most_containers() const { return options_.max_containers; }
+  // Typical, of those that ended; 0: none has.
+  Duration call_time_of(const model::FunctionId& function) const;
   const FleetCounters& counters() const { return counters_; }
   const FreezerCounters& freezing() const { return freezer_.counters(); }
   // Of all containers since the server started.
@@ -190,6 +207,18 @@ class Fleet {
   ContainerPtr find(const model::ContainerId& id) const;
   void demand(const model::FunctionId& function);
   void evaluate(Pool& pool);
+  // What evaluate() found, and what all of it together may have.
+  struct WantedStart {
+    model::FunctionId function;
+    std::shared_ptr<const model::FunctionSpec> spec;
+    policy::StartRequest request;
+  };
+  void want_starts(Pool& pool, std::shared_ptr<const model::FunctionSpec> spec,
+                   const policy::ScalePlan& plan);
+  void grant_wanted_starts();
+  void make_room_for(Pool& pool, std::size_t count);
+  void look_at_who_waits();
+  void share_processors(Instant now);
   void start_container(Pool& pool, std::shared_ptr<const model::FunctionSpec> spec);
   void stop(Container& container, StopReason reason, Duration grace);
   void became_ready(Pool& pool, Container& container);
@@ -200,6 +229,14 @@ class Fleet {
   std::optional<PortLease> free_port(Pool& pool);
   std::vector<queue::LeasedInput> lease(Container& container, std::size_t most);
   async::Task<void> park(Pool& pool, ContainerPtr container, Instant until);
+
+  void note_machine(Instant now);
+  void expect_load(Instant now);
+  void note_load(Instant now);
+  void note_ready_load(Pool& pool, Container& container);
+  static void note_first_answer(Pool& pool, Container& container);
+  policy::MachineView machine_view(Instant now) const;
+  policy::ProcessorView processors_for(Pool& pool, const policy::PoolView& view);
 
   void note_arrival(Pool& pool);
   void note_end(Pool& pool);
@@ -218,10 +255,15 @@ class Fleet {
   static async::Task<void> expect_loop(Fleet& fleet);
   async::Task<void> ended(ContainerPtr container, Result<sandbox::ExitStatus> status);
   enum class StartFailure { may_pass, lasting };
-  async::Task<void> start_ended_badly(Pool& pool, ContainerPtr container, std::string message,
-                                      StartFailure failure);
+  async::Task<void> start_ended_badly(std::shared_ptr<Pool> pool, ContainerPtr container,
+                                      std::string message, StartFailure failure);
+  bool is_known_to_fail(const Pool& pool) const;
+  async::Task<void> tell_waiting(std::shared_ptr<Pool> pool, std::string payload);
   static async::Task<void> evaluate_loop(Fleet& fleet);
   static async::Task<void> tick_loop(Fleet& fleet);
+  static async::Task<void> end_orphans(Fleet& fleet);
+  static async::Task<void> orphan_loop(Fleet& fleet);
+  bool is_stopped(const catalog::Function& function) const;
   static async::Task<void> snapshot_loop(Fleet& fleet);
   static async::Task<void> collect_loop(Fleet& fleet);
   static async::Task<void> wait_for_quiet(Fleet& fleet);
@@ -230,6 +272,7 @@ class Fleet {
                                                          std::string images);
   async::Task<void> tick();
   async::Task<void> enforce_deadlines(ContainerPtr container, Instant now);
+  async::Task<void> end_if_cut_off(ContainerPtr container, Instant now);
   void remember(const Container& container, std::string end);
 
   FleetParts parts_;
@@ -242,12 +285,17 @@ class Fleet {
   async::Event publishing_;
   std::set<model::FunctionId> dirty_;
   async::Event dirtied_;
+  std::vector<WantedStart> wanted_starts_;
   async::Event container_ended_;
   std::deque<ContainerView> finished_;
   FleetCounters counters_;
   StateTimes ended_times_;  // of containers that have ended
   bool shutting_down_ = false;
   Instant last_sweep_ = monotonic_now();
+  std::optional<policy::MachineLoad> machine_load_;
+  Instant machine_noted_{};
+  // Functions that use, or want, a good part of a processor, and how much.
+  std::unordered_map<model::FunctionId, double> busy_pools_;
   Freezer freezer_;
   Instant last_save_ = monotonic_now();
   async::TaskGroup loops_;

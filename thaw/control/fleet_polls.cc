@@ -20,7 +20,8 @@ void learn(Duration& mean, Duration value) {
 // The time of such a start says nothing about the level that it ended with.
 bool tried_in_vain(const std::vector<worker::Fallback>& fallbacks) {
   return std::any_of(fallbacks.begin(), fallbacks.end(), [](const worker::Fallback& fallback) {
-    return fallback.reason.ends_with("_failed") && fallback.reason != "template_failed";
+    return fallback.tried == worker::Fallback::Tried::in_vain ||
+           fallback.tried == worker::Fallback::Tried::failed;
   });
 }
 
@@ -75,6 +76,7 @@ void Fleet::became_ready(Pool& pool, Container& container) {
   container.reached_ready = true;
   container.moments.ready = monotonic_now();
   container.idle_since = container.moments.ready;
+  note_ready_load(pool, container);
   const Duration start = container.moments.ready - container.moments.launching;
   learn(pool.start_time, start);
   if (!in_a_crowd && container.running && !tried_in_vain(container.running->fallbacks())) {
@@ -87,14 +89,9 @@ void Fleet::became_ready(Pool& pool, Container& container) {
   }
   pool.failures = 0;
   pool.no_start_before = Instant{};
+  pool.known_failure.reset();
   pool.port_ready.notify_all();
-  // A container that starts makes room for the next start.
-  for (const auto& [function, other] : pools_) {
-    if (other->demanded != Instant{}) {
-      dirty_.insert(function);
-    }
-  }
-  dirtied_.notify_one();
+  look_at_who_waits();  // a container that has started makes room for the next start
   update_status(container);
 }
 
@@ -209,8 +206,10 @@ async::Task<void> Fleet::finish(model::ContainerId id, model::InputId input,
   note_end(pool);
   container->inputs.erase(found);
   ++container->calls_served;
+  pool.load.note_end();
   if (container->moments.first_output == Instant{}) {
     container->moments.first_output = monotonic_now();
+    note_first_answer(pool, *container);
   }
   container->idle_since = monotonic_now();
   if (container->inputs.empty()) {
@@ -326,8 +325,10 @@ void Fleet::return_port(const PortLease& lease) {
     container->moments.first_output = container->idle_since;
   }
   update_status(*container);
-  note_end(pool_of(container->spec->id));
-  pool_of(container->spec->id).port_ready.notify_one();
+  Pool& pool = pool_of(container->spec->id);
+  pool.load.note_end();
+  note_end(pool);
+  pool.port_ready.notify_one();
 }
 
 }  // namespace thaw::control

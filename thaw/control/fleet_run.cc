@@ -4,6 +4,7 @@
 #include <csignal>
 #include <iterator>
 
+#include "thaw/async/every.h"
 #include "thaw/base/log.h"
 #include "thaw/control/fleet.h"
 #include "thaw/control/pool.h"
@@ -25,13 +26,42 @@ void append_env(std::vector<std::string>& env, const std::vector<std::string>& m
 }
 
 std::string describe(const sandbox::ExitStatus& status) {
+  if (status.ended_with_spawner) {
+    return "the container ended with the process that starts containers, which was killed";
+  }
   if (status.out_of_memory) {
     return "the container exceeded its memory limit and was killed";
   }
   if (status.signal != 0) {
     return "the container was killed by signal " + std::to_string(status.signal);
   }
+  if (status.code == 0) {
+    return "the container's program ended by itself (exit code 0) without a result, as by a "
+           "KeyboardInterrupt, SIGINT or os._exit(0)";
+  }
   return "the container exited with code " + std::to_string(status.code);
+}
+
+// Whose fault it is that a container ended while it worked. What the platform did, or was done to
+// it, is delivered again; a program that ends itself, or eats its memory, uses up its retries. Who
+// has killed the program alone is not known: where there are retries it counts as one, and where
+// there are none it is delivered again, so that nothing is lost by a kill from outside.
+OutcomeKind fault_of(const Container& container, const Result<sandbox::ExitStatus>& status) {
+  if (!container.ended_for.empty()) {
+    return OutcomeKind::failure;
+  }
+  const StopReason reason = container.stop_reason;
+  const bool is_interrupted = reason == StopReason::app_stopped || reason == StopReason::user ||
+                              reason == StopReason::timeout || reason == StopReason::shutdown;
+  if (!status || is_interrupted) {
+    return OutcomeKind::internal_failure;
+  }
+  if (status->signal != SIGKILL || status->out_of_memory) {
+    return OutcomeKind::failure;
+  }
+  return status->killed_as_a_whole || container.spec->retry.max_retries == 0
+             ? OutcomeKind::internal_failure
+             : OutcomeKind::failure;
 }
 
 // Whether what could not be started may be started a moment later.
@@ -56,6 +86,9 @@ Result<void> Fleet::outline(const model::FunctionSpec& spec, worker::LaunchPlan&
     return Error::not_found("image " + spec.image.str() + " does not exist");
   }
   const auto built = parts_.images.find(image->key);
+  if (!built && built.error().code() != Code::not_found) {
+    return built.error();
+  }
   if (!built) {
     return Error::not_found("image " + spec.image.str() +
                             " is no longer in the layer store; deploy again to rebuild it");
@@ -103,6 +136,20 @@ async::Task<worker::LaunchPlan> Fleet::plan_for(ContainerPtr container) {
   THAW_CO_TRY(std::vector<sandbox::BindMount> volumes,
               co_await parts_.volumes.binds(spec->volumes));
   std::move(volumes.begin(), volumes.end(), std::back_inserter(plan.binds));
+  for (const model::VolumeMount& mount : spec->volumes) {
+    const Result<void> room = parts_.volumes.check_space(mount.volume, 0);
+    if (!room && mount.access == model::VolumeMount::Access::read_write) {
+      container->volumes_are_full = true;
+      logs::Line line;
+      line.time = wall_now();
+      line.channel = logs::Channel::info;
+      line.container = container->id.str();
+      line.function = spec->id.str();
+      line.text = "thaw: the volume at " + mount.path +
+                  " is mounted read-only: " + room.error().message() + "\n";
+      parts_.logs.append(plan.log_stream, std::move(line));
+    }
+  }
   plan.limits.memory_bytes = spec->resources.memory_limit_bytes != 0
                                  ? spec->resources.memory_limit_bytes
                                  : options_.default_memory_bytes;
@@ -157,7 +204,8 @@ void Fleet::note_launch(Container& container, const snapshot::SnapshotPtr& offer
   ++counters_.starts[container.level];
   for (const worker::Fallback& fallback : container.running->fallbacks()) {
     ++counters_.fallbacks[{fallback.level, fallback.reason}];
-    if (fallback.reason.ends_with("_failed")) {
+    if (fallback.tried == worker::Fallback::Tried::failed ||
+        fallback.tried == worker::Fallback::Tried::failed_before) {
       parts_.measurements.failed(container.spec->version, fallback.level, monotonic_now());
     }
     if (fallback.level == model::Level::restored) {
@@ -203,6 +251,7 @@ async::Task<void> Fleet::run(Fleet& fleet, ContainerPtr container) {
   fleet.pool_of(container->spec->id).containers.erase(container->id);
   fleet.containers_.erase(container->id);
   fleet.demand(container->spec->id);
+  fleet.look_at_who_waits();
   fleet.container_ended_.notify_all();
   co_return outcome;
 }
@@ -212,30 +261,31 @@ async::Task<void> Fleet::ended(ContainerPtr container, Result<sandbox::ExitStatu
   container->status = Status::stopped;
   freezer_.forget(*container);
   container->clock.enter(Status::stopped, monotonic_now());
-  Pool& pool = pool_of(container->spec->id);
-  pool.parked.remove(container.get());
+  const std::shared_ptr<Pool> pool = shared_pool(container->spec->id);
+  pool->parked.remove(container.get());
   container->wake.notify_all();
-  const std::string how = status ? describe(*status) : status.error().to_string();
-  const std::string end =
-      container->stopping() ? std::string(stop_reason_name(container->stop_reason)) : how;
+  const bool past_limit = !container->ended_for.empty();
+  const std::string how = past_limit ? container->ended_for
+                          : status   ? describe(*status)
+                                     : status.error().to_string();
+  const std::string end = container->stopping() && !past_limit
+                              ? std::string(stop_reason_name(container->stop_reason))
+                              : how;
   remember(*container, end);
   log_info("container ended", {{"container", container->id.str()},
                                {"function", container->spec->name},
                                {"reason", end},
                                {"calls", std::to_string(container->calls_served)}});
   if (!container->inputs.empty()) {
-    // A kill from outside is the platform's fault and is delivered again; a program that ends
-    // itself, or eats its memory, would only do so again.
-    OutcomeKind kind = OutcomeKind::failure;
-    if (!status || (status->signal == SIGKILL && !status->out_of_memory) ||
-        container->stop_reason == StopReason::shutdown) {
-      kind = OutcomeKind::internal_failure;
-    }
+    const OutcomeKind kind = fault_of(*container, status);
     counters_.crashes += 1;
     counters_.out_of_memory += status && status->out_of_memory ? 1 : 0;
     const std::string message = how + " while it ran this input";
     model::Outcome verdict{kind, parts_.runtime.outcome_payload(kind, message)};
     THAW_CO_TRY_VOID(co_await parts_.queue.release(container->id, std::move(verdict)));
+  }
+  if (status && status->ended_with_spawner) {
+    co_return ok();  // neither its start nor its snapshot is to blame
   }
   if (container->restored_from && container->failure.empty() && !container->stopping()) {
     // Its snapshot is to blame until a boot fails too: the next start goes on without it.
@@ -243,7 +293,7 @@ async::Task<void> Fleet::ended(ContainerPtr container, Result<sandbox::ExitStatu
                       "a restored container was not ready when it ended: " + how);
     co_return ok();
   }
-  if (!container->reached_ready && !container->stopping()) {
+  if (!container->reached_ready && (!container->stopping() || past_limit)) {
     const bool may_pass = container->failure.empty() && (status || passes(status.error().code()));
     co_return co_await start_ended_badly(pool, container, how,
                                          may_pass ? StartFailure::may_pass : StartFailure::lasting);
@@ -253,8 +303,9 @@ async::Task<void> Fleet::ended(ContainerPtr container, Result<sandbox::ExitStatu
 
 // A start that failed is told to those who wait, and not tried again at once: a function that
 // cannot start must not turn into a loop of crashes.
-async::Task<void> Fleet::start_ended_badly(Pool& pool, ContainerPtr container, std::string message,
-                                           StartFailure failure) {
+async::Task<void> Fleet::start_ended_badly(std::shared_ptr<Pool> shared, ContainerPtr container,
+                                           std::string message, StartFailure failure) {
+  Pool& pool = *shared;
   // Of starts that went on side by side, those that failed together are one try.
   const Instant now = monotonic_now();
   if (pool.failures == 0 || container->moments.launching >= pool.last_failure) {
@@ -282,26 +333,57 @@ async::Task<void> Fleet::start_ended_badly(Pool& pool, ContainerPtr container, s
                              " could not start: " + message + "; `thaw logs` shows what it printed";
     payload = parts_.runtime.outcome_payload(OutcomeKind::failure, text);
   }
-  // Those who wait are told; nobody retries what fails before the first line of their function.
-  pool.last_verdict = payload;
-  const Result<void> told = co_await parts_.queue.fail_all(
-      container->spec->id, {OutcomeKind::terminated, std::move(payload)});
-  ++pool.start_verdicts;
-  pool.port_ready.notify_all();
+  pool.known_failure = {container->spec->version, payload};
+  co_return co_await tell_waiting(std::move(shared), std::move(payload));
+}
+
+// Those who wait are told; nobody retries what fails before the first line of their function.
+async::Task<void> Fleet::tell_waiting(std::shared_ptr<Pool> pool, std::string payload) {
+  pool->last_verdict = payload;
+  model::Outcome verdict{OutcomeKind::terminated, std::move(payload)};
+  const Result<void> told = co_await parts_.queue.fail_all(pool->function, std::move(verdict),
+                                                           queue::CallQueue::Which::waiting);
+  ++pool->start_verdicts;
+  pool->port_ready.notify_all();
   co_return told;
+}
+
+// Somebody waits for a function whose next start is not due yet, and whose last one told why it
+// failed: the wait would end with the same words.
+bool Fleet::is_known_to_fail(const Pool& pool) const {
+  if (!pool.known_failure || pool.no_start_before <= monotonic_now() ||
+      (pool.port_waiters == 0 && parts_.queue.demand(pool.function).ready == 0)) {
+    return false;
+  }
+  const auto function = parts_.catalog.functions.find(pool.function.str());
+  const auto live = function ? function->live() : nullptr;
+  return live && live->version == pool.known_failure->version &&
+         std::none_of(pool.containers.begin(), pool.containers.end(), [&](const auto& id) {
+           const ContainerPtr container = find(id);
+           return container && !container->stopping() &&
+                  container->spec->version == live->version && container->status != Status::stopped;
+         });
 }
 
 async::Task<void> Fleet::stop_functions(std::vector<model::FunctionId> functions,
                                         std::string message) {
+  Result<void> outcome;
   for (const model::FunctionId& function : functions) {
-    Pool& pool = pool_of(function);
-    pool.stopped = true;
-    pool.port_ready.notify_all();
+    const std::shared_ptr<Pool> pool = shared_pool(function);
+    pool->stopped = true;
+    pool->port_ready.notify_all();
     model::Outcome verdict{OutcomeKind::terminated,
                            parts_.runtime.outcome_payload(OutcomeKind::terminated, message)};
-    THAW_CO_TRY_VOID(co_await parts_.queue.fail_all(function, std::move(verdict)));
-    for (const model::ContainerId& id : std::set(pool.containers)) {
+    // What the disk does not take now is ended later; the containers end in any case.
+    Result<void> told = co_await parts_.queue.fail_all(function, std::move(verdict));
+    if (!told && outcome) {
+      outcome = std::move(told);
+    }
+    for (const model::ContainerId& id : std::set(pool->containers)) {
       const ContainerPtr container = find(id);
+      if (!container) {
+        continue;
+      }
       const bool working = !container->idle();
       stop(*container, StopReason::app_stopped, options_.interrupt_grace);
       if (working && container->running && container->reached_ready) {
@@ -325,7 +407,38 @@ async::Task<void> Fleet::stop_functions(std::vector<model::FunctionId> functions
     parts_.measurements.forget(function);
     THAW_CO_TRY_VOID(co_await snapshots_.forget(function));
   }
-  co_return ok();
+  co_return outcome;
+}
+
+// Calls whose function is gone, or whose app was stopped, and that were not ended with it: the
+// server died in between, the disk did not take their end, or a record was lost. Nobody would ever
+// run them.
+async::Task<void> Fleet::end_orphans(Fleet& fleet) {
+  Result<void> outcome;
+  for (const model::FunctionId& id : fleet.parts_.queue.functions_with_demand()) {
+    const auto function = fleet.parts_.catalog.functions.find(id.str());
+    if (function && !fleet.is_stopped(*function)) {
+      continue;
+    }
+    const std::string message =
+        function ? "the app of this call was stopped"
+                 : "the function of this call no longer exists: it was removed, or its record was "
+                   "lost";
+    log_warning("calls are ended", {{"function", id.str()}, {"reason", message}});
+    model::Outcome verdict{OutcomeKind::terminated,
+                           fleet.parts_.runtime.outcome_payload(OutcomeKind::terminated, message)};
+    Result<void> told = co_await fleet.parts_.queue.fail_all(id, std::move(verdict));
+    if (!told && outcome) {
+      outcome = std::move(told);
+    }
+  }
+  co_return outcome;
+}
+
+async::Task<void> Fleet::orphan_loop(Fleet& fleet) {
+  (void)co_await end_orphans(fleet);
+  std::function<async::Task<void>()> round = [&fleet] { return end_orphans(fleet); };
+  co_return co_await async::every(10s, "orphaned calls", std::move(round));
 }
 
 async::Task<void> Fleet::shut_down(Instant deadline) {
@@ -348,28 +461,36 @@ async::Task<void> Fleet::shut_down(Instant deadline) {
 }
 
 async::Task<void> Fleet::tick_loop(Fleet& fleet) {
-  while (true) {
-    THAW_CO_TRY_VOID(co_await async::sleep_for(100ms));
-    THAW_CO_TRY_VOID(co_await fleet.tick());
-  }
+  return async::every(100ms, "time limits", [&fleet] { return fleet.tick(); });
 }
 
+// What fails for one container, or for the disk, does not keep the others from their time limits:
+// the first error is told.
 async::Task<void> Fleet::tick() {
+  Result<void> outcome;
+  const auto note = [&outcome](Result<void> one) {
+    if (!one && outcome) {
+      outcome = std::move(one);
+    }
+  };
   const Instant now = monotonic_now();
   if (last_sweep_ + 60s < now) {
     last_sweep_ = now;
-    THAW_CO_TRY_VOID(co_await parts_.queue.sweep());
+    note(co_await parts_.queue.sweep());
   }
   if (last_save_ + 30s < now) {
     last_save_ = now;
     parts_.measurements.save();
   }
+  note_load(now);
+  share_processors(now);
   std::vector<ContainerPtr> all;
   for (const auto& [id, container] : containers_) {
     all.push_back(container);
   }
   for (const ContainerPtr& container : all) {
-    THAW_CO_TRY_VOID(co_await enforce_deadlines(container, now));
+    note(co_await enforce_deadlines(container, now));
+    note(co_await end_if_cut_off(container, now));
     const bool window_over =
         container->idle() && !container->stopping() &&
         container->idle_since + container->spec->scaling.scaledown_window <= now;
@@ -397,7 +518,7 @@ async::Task<void> Fleet::tick() {
   if (!dirty_.empty()) {
     dirtied_.notify_one();
   }
-  co_return ok();
+  co_return outcome;
 }
 
 async::Task<void> Fleet::enforce_deadlines(ContainerPtr container, Instant now) {
@@ -428,7 +549,6 @@ async::Task<void> Fleet::enforce_deadlines(ContainerPtr container, Instant now) 
     }
   }
   for (const model::InputId& input : late) {
-    ++counters_.input_timeouts;
     const std::string message =
         container->spec->name + " ran past its timeout of " +
         std::to_string(
@@ -436,8 +556,26 @@ async::Task<void> Fleet::enforce_deadlines(ContainerPtr container, Instant now) 
         " s";
     model::Outcome verdict{OutcomeKind::timeout,
                            parts_.runtime.outcome_payload(OutcomeKind::timeout, message)};
-    container->inputs.erase(input);
-    THAW_CO_TRY_VOID(co_await parts_.queue.complete(input, container->id, std::move(verdict)));
+    const Result<void> told =
+        co_await parts_.queue.complete(input, container->id, std::move(verdict));
+    if (!told) {
+      // It is the container's still, and is looked at again: a disk may have room by then.
+      if (const auto work = container->inputs.find(input); work != container->inputs.end()) {
+        work->second.deadline = monotonic_now() + 1s;
+      }
+      if (told.error().code() == Code::cancelled) {
+        co_return told;
+      }
+      log_warning("an input that ran past its timeout is not ended yet",
+                  {{"input", input.str()}, {"reason", told.error().to_string()}});
+      continue;
+    }
+    ++counters_.input_timeouts;
+    // Unless it was delivered here again meanwhile, and has its time before it.
+    if (const auto work = container->inputs.find(input);
+        work != container->inputs.end() && work->second.deadline <= now) {
+      container->inputs.erase(work);
+    }
     // Alone in its container a hung call is ended with it; beside others it is cancelled first.
     const bool alone = container->inputs.empty() && container->proxied == 0;
     container->cancels.push_back(input);

@@ -2,8 +2,8 @@
 // Taking memory snapshots: a container in the background, stopped at its snapshot point and
 // written to disk. It belongs to no pool, gets no inputs, and nobody waits for it.
 #include <algorithm>
-#include <csignal>
 
+#include "thaw/async/every.h"
 #include "thaw/base/log.h"
 #include "thaw/codec/ids.h"
 #include "thaw/control/fleet.h"
@@ -97,17 +97,13 @@ async::Task<void> Fleet::snapshot_loop(Fleet& fleet) {
 
 // What was retired while a container stood on it, and what nobody has used for long.
 async::Task<void> Fleet::collect_loop(Fleet& fleet) {
-  while (fleet.snapshots_.enabled()) {
-    THAW_CO_TRY_VOID(co_await async::sleep_for(collect_pause));
-    if (const auto collected = co_await fleet.snapshots_.store().collect(); !collected) {
-      if (collected.error().code() == Code::cancelled) {
-        co_return collected;
-      }
-      log_warning("snapshots that are not used are not removed",
-                  {{"reason", collected.error().to_string()}});
-    }
+  if (!fleet.snapshots_.enabled()) {
+    co_return ok();
   }
-  co_return ok();
+  std::function<async::Task<void>()> collect = [&fleet] {
+    return fleet.snapshots_.store().collect();
+  };
+  co_return co_await async::every(collect_pause, "old snapshots", std::move(collect));
 }
 
 async::Task<void> Fleet::take_snapshot(Fleet& fleet, ContainerPtr container) {
@@ -161,7 +157,7 @@ async::Task<sandbox::Checkpoint> Fleet::write_snapshot(Fleet& fleet, ContainerPt
     if (!container->failure.empty()) {
       co_return Error::failed_precondition("its start failed");
     }
-    if (::kill(container->running->sandbox().pid(), 0) != 0) {
+    if (container->running->sandbox().has_ended()) {
       co_return Error::failed_precondition("its container ended before its snapshot point");
     }
     if (monotonic_now() > give_up || container->stopping()) {

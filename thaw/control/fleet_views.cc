@@ -23,12 +23,14 @@ std::string_view stop_reason_name(StopReason reason) {
   switch (reason) {
     case StopReason::none: return "";
     case StopReason::idle: return "idle";
+    case StopReason::made_room: return "made room for another function";
     case StopReason::replaced: return "replaced by a new version";
     case StopReason::app_stopped: return "app stopped";
     case StopReason::single_use: return "single use";
     case StopReason::timeout: return "an input ran past its timeout";
     case StopReason::user: return "stopped by request";
     case StopReason::shutdown: return "server stopped";
+    case StopReason::limit: return "it went past a limit";
   }
   return "";
 }
@@ -36,6 +38,19 @@ std::string_view stop_reason_name(StopReason reason) {
 std::size_t Fleet::running_count(const model::FunctionId& function) const {
   const auto found = pools_.find(function);
   return found == pools_.end() ? 0 : found->second->containers.size();
+}
+std::vector<model::MountId> Fleet::mounts_in_use() const {
+  std::vector<model::MountId> mounts;
+  for (const auto& [id, container] : containers_) {
+    const auto& own = container->spec->mounts;
+    mounts.insert(mounts.end(), own.begin(), own.end());
+  }
+  return mounts;
+}
+
+Duration Fleet::call_time_of(const model::FunctionId& function) const {
+  const auto found = pools_.find(function);
+  return found == pools_.end() ? Duration::zero() : found->second->call_time;
 }
 
 std::vector<ContainerView> Fleet::containers() const {

@@ -2,10 +2,12 @@
 #include "thaw/control/measurements.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "thaw/base/log.h"
-#include "thaw/codec/json.h"
+#include "thaw/codec/fields.h"
+#include "thaw/store/set_aside.h"
 
 namespace thaw::control {
 
@@ -32,17 +34,19 @@ Json json_of(const policy::LevelRecords& levels) {
   return out;
 }
 
-policy::LevelRecords levels_from(const Json& json) {
+Result<policy::LevelRecords> levels_from(const Json& json) {
   policy::LevelRecords levels;
+  codec::Fields all(json);
   for (std::size_t i = 0; i < levels.all.size(); ++i) {
-    const auto found = json.find(std::to_string(i));
-    if (found != json.end()) {
-      policy::LevelRecord& record = levels.all[i];
-      record.starts = found->at("starts").get<std::uint64_t>();
-      record.time = Duration(std::max<std::int64_t>(0, found->at("time_ns").get<std::int64_t>()));
-      record.memory_bytes = found->at("memory").get<std::uint64_t>();
-    }
+    const std::string level = std::to_string(i);
+    codec::Fields fields(all.object(level.c_str()));
+    policy::LevelRecord& record = levels.all[i];
+    fields.read("starts", record.starts);
+    fields.read_duration("time_ns", record.time);
+    fields.read("memory", record.memory_bytes);
+    all.include(fields);
   }
+  THAW_TRY_VOID(all.outcome());
   return levels;
 }
 
@@ -54,14 +58,38 @@ Json json_of(const FunctionUse& use) {
           {"last", use.last_active.time_since_epoch().count()}};
 }
 
-FunctionUse use_from(const Json& json) {
+std::vector<std::pair<std::uint16_t, float>> bins_from(codec::Fields& fields, const char* name) {
+  std::vector<std::pair<std::uint16_t, float>> bins;
+  for (const Json& item : fields.items(name)) {
+    const bool whole = item.is_array() && item.size() == 2 && item[0].is_number_unsigned() &&
+                       item[0].get<std::uint64_t>() <= 0xffff && item[1].is_number() &&
+                       std::abs(item[1].get<double>()) < 1e30;
+    if (!whole) {
+      fields.wrong(name, "holds something that is no bin");
+      break;
+    }
+    bins.emplace_back(item[0].get<std::uint16_t>(), item[1].get<float>());
+  }
+  return bins;
+}
+
+Result<FunctionUse> use_from(const Json& json) {
   policy::IdleHistory::Kept kept;
-  json.at("came").get_to(kept.came);
-  json.at("explained").get_to(kept.explained);
-  json.at("moments").get_to(kept.moments_us);
+  codec::Fields fields(json);
+  kept.came = bins_from(fields, "came");
+  kept.explained = bins_from(fields, "explained");
+  for (const Json& item : fields.items("moments")) {
+    // Before the year 10000.
+    if (!item.is_number_unsigned() || item.get<std::uint64_t>() > 253'402'300'800'000'000) {
+      fields.wrong("moments", "holds something that is no time");
+      break;
+    }
+    kept.moments_us.push_back(item.get<std::int64_t>());
+  }
   FunctionUse use;
+  fields.read_time("last", use.last_active);
+  THAW_TRY_VOID(fields.outcome());
   use.idle = policy::IdleHistory::restore(kept);
-  use.last_active = WallTime(std::chrono::microseconds(json.at("last").get<std::int64_t>()));
   return use;
 }
 
@@ -108,27 +136,49 @@ Result<std::unique_ptr<Measurements>> Measurements::open(store::Database* databa
   return self;
 }
 
+Result<void> Measurements::read_record(const std::string& kind, const std::string& id,
+                                       const std::string& text) {
+  THAW_TRY(const Json json, codec::parse_json(text));
+  if (kind == "version") {
+    THAW_TRY(policy::LevelRecords levels, levels_from(json));
+    if (versions_.size() < most_versions) {
+      versions_[id] = {std::move(levels), ++clock_};
+    }
+    return ok();
+  }
+  if (kind == "function") {
+    THAW_TRY(FunctionUse use, use_from(json));
+    if (functions_.size() < most_functions) {
+      auto function = std::make_unique<Function>();
+      function->use = std::move(use);
+      function->used = ++clock_;
+      functions_[model::FunctionId(id)] = std::move(function);
+    }
+    return ok();
+  }
+  return Error::data_loss("its kind is none");
+}
+
 Result<void> Measurements::load() {
-  return database_->read_now([this](store::Sql& sql) -> Result<void> {
-    return sql.each("SELECT kind, id, record FROM measurement", {}, [this](const store::Row& row) {
+  std::vector<store::Unreadable> unreadable;
+  THAW_TRY_VOID(database_->read_now([&](store::Sql& sql) -> Result<void> {
+    return sql.each("SELECT kind, id, record FROM measurement", {}, [&](const store::Row& row) {
       const std::string kind = row.text(0);
       const std::string id = row.text(1);
-      const auto json = codec::parse_json(row.text(2));
-      // What was measured is only advice: a record that makes no sense is forgotten.
-      try {
-        if (json && kind == "version" && versions_.size() < most_versions) {
-          versions_[id] = {levels_from(*json), ++clock_};
-        } else if (json && kind == "function" && functions_.size() < most_functions) {
-          auto function = std::make_unique<Function>();
-          function->use = use_from(*json);
-          function->used = ++clock_;
-          functions_[model::FunctionId(id)] = std::move(function);
-        }
-      } catch (const Json::exception& failure) {
-        log_warning("a measurement cannot be read", {{"id", id}, {"error", failure.what()}});
+      if (const auto read = read_record(kind, id, row.text(2)); !read) {
+        unreadable.push_back({"measurement",
+                              {"kind", "id", "record"},
+                              "CAST(kind AS TEXT) = ? AND CAST(id AS TEXT) = ?",
+                              {kind, id},
+                              "measurement of " + kind + " " + id,
+                              read.error().message()});
       }
     });
-  });
+  }));
+  for (store::Unreadable& rows : unreadable) {
+    store::set_aside_later(*database_, std::move(rows));
+  }
+  return ok();
 }
 
 Measurements::Version& Measurements::version_of(const std::string& version) {
@@ -196,6 +246,16 @@ void Measurements::forget(const model::FunctionId& function) {
   if (functions_.erase(function) > 0) {
     dropped_functions_.push_back(function.str());
   }
+}
+
+void Measurements::keep_only(const std::set<std::string>& versions) {
+  std::erase_if(versions_, [&](const auto& entry) {
+    const bool gone = !versions.contains(entry.first);
+    if (gone) {
+      dropped_versions_.push_back(entry.first);
+    }
+    return gone;
+  });
 }
 
 std::vector<std::pair<model::FunctionId, WallTime>> Measurements::known_functions() const {

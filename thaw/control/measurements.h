@@ -48,6 +48,8 @@ class Measurements {
 
   FunctionUse& use_of(const model::FunctionId& function);
   void forget(const model::FunctionId& function);
+  // Versions that are not among these are gone.
+  void keep_only(const std::set<std::string>& versions);
   void changed(const model::FunctionId& function) { dirty_functions_.insert(function); }
   std::vector<std::pair<model::FunctionId, WallTime>> known_functions() const;
 
@@ -57,6 +59,7 @@ class Measurements {
  private:
   explicit Measurements(store::Database* database) : database_(database) {}
   Result<void> load();
+  Result<void> read_record(const std::string& kind, const std::string& id, const std::string& text);
   struct Version {
     policy::LevelRecords levels;
     std::uint64_t used = 0;  // a counter; larger is later

@@ -8,11 +8,13 @@
 #include <list>
 #include <optional>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "thaw/async/event.h"
 #include "thaw/control/fleet.h"
 #include "thaw/policy/keep_alive.h"
+#include "thaw/policy/pool_load.h"
 
 namespace thaw::control {
 
@@ -27,6 +29,7 @@ struct Fleet::Pool {
   model::FunctionId function;
   std::set<model::ContainerId> containers;
   std::list<Container*> parked;  // waiting for inputs, most recently used at the back
+  policy::PoolLoad load;         // what its containers do with the processors
   Duration call_time{};
   Duration start_time{};
   int failures = 0;  // starts in a row that failed
@@ -38,10 +41,17 @@ struct Fleet::Pool {
   Instant planned_for{};
   std::optional<policy::KeepAlivePlan> plan;
   Instant look_at = Instant::max();
-  Instant demanded{};  // since when demand is unmet
+  Instant demanded{};       // since when demand is unmet
+  bool wants_more = false;  // than it was granted to start
   std::size_t port_waiters = 0;
   std::uint64_t start_verdicts = 0;  // failed starts that those who wait were told of
   std::string last_verdict;          // what they were told: a payload of the dialect's
+  // Until `no_start_before` those who come are told the same, while this version is live.
+  struct KnownFailure {
+    std::string version;
+    std::string payload;
+  };
+  std::optional<KnownFailure> known_failure;
   async::Event port_ready;
   bool stopped = false;
 };

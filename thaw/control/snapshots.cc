@@ -66,7 +66,7 @@ async::Task<std::string> Snapshots::offer(Spec spec, worker::LaunchPlan& plan) {
                                        code == Code::not_found             ? "no_snapshot"
                                        : code == Code::failed_precondition ? "key_changed"
                                                                            : "snapshot_damaged",
-                                       found.error().to_string()};
+                                       found.error().to_string(), worker::Fallback::Tried::no};
   co_return digest;
 }
 

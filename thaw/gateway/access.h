@@ -8,9 +8,11 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "thaw/catalog/scope.h"
+#include "thaw/net/grpc.h"
 #include "thaw/net/http.h"
 
 namespace thaw::gateway {
@@ -24,6 +26,8 @@ struct Identity {
   model::Reach reach = model::Reach::workspace;
 };
 
+// Whose share of the server's memory and connections a request of `who` uses.
+net::Admission admission_of(const Identity& who);
 // What the asker may see.
 catalog::Scope scope_of(const catalog::Catalog& catalog, const Identity& who);
 
@@ -40,7 +44,8 @@ class Access {
   std::function<Result<std::shared_ptr<const model::FunctionSpec>>(const model::ContainerId&)>
       function_of_container;
 
-  // unauthenticated when the pair is unknown (in the time that a right one takes).
+  // unauthenticated when the pair is unknown; how long that takes tells nothing about what is
+  // wrong.
   Result<Identity> from_token(const std::string& id, const std::string& secret) const;
   // For peers on Unix sockets.
   Result<Identity> from_socket(const net::Peer& peer) const;
@@ -59,7 +64,16 @@ class Access {
   async::Task<void> revoke_token(model::TokenId id);
 
  private:
+  bool is_right(const model::Token& token, const std::string& secret) const;
+
   catalog::Catalog& catalog_;
+  // What was found right lately, so that a client's every request need not be hashed. It proves
+  // nothing by itself: the token must still be there, with the digest that it had.
+  struct Proven {
+    std::string secret;
+    std::string sha256_hex;
+  };
+  mutable std::unordered_map<std::string, Proven> proven_;
 };
 
 }  // namespace thaw::gateway

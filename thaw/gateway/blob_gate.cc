@@ -6,6 +6,7 @@
 
 #include <charconv>
 
+#include "thaw/async/within.h"
 #include "thaw/base/time.h"
 #include "thaw/codec/encoding.h"
 
@@ -15,6 +16,7 @@ namespace {
 
 constexpr std::size_t open_uploads_limit = 10'000;
 constexpr std::int64_t url_lifetime_s = 3600;
+constexpr Duration longest_pause = 2min;  // of a sender, in the middle of an upload
 
 std::int64_t unix_seconds() {
   return std::chrono::duration_cast<std::chrono::seconds>(wall_now().time_since_epoch()).count();
@@ -40,52 +42,50 @@ std::string too_long(std::uint64_t size) {
 
 }  // namespace
 
-std::string BlobGate::signature_of(const std::string& operation, const std::string& sha256_hex,
-                                   const std::string& size, const std::string& expiry) const {
-  return box_.sign("blob-url", operation + " " + sha256_hex + " " + size + " " + expiry);
+std::string BlobGate::signature_of(const Ticket& ticket) const {
+  return box_.sign("blob-url", ticket.operation + " " + ticket.owner + " " + ticket.sha256_hex +
+                                   " " + ticket.size + " " + ticket.until);
 }
 
-std::string BlobGate::url(const std::string& authority, const std::string& operation,
-                          const std::string& sha256_hex, const std::string& size) const {
-  const std::string expiry = std::to_string(unix_seconds() + url_lifetime_s);
-  return "http://" + authority + "/blobs/" + sha256_hex + "?op=" + operation +
-         (size.empty() ? "" : "&size=" + size) + "&until=" + expiry +
-         "&sig=" + signature_of(operation, sha256_hex, size, expiry);
+std::string BlobGate::url(const std::string& authority, Ticket ticket) const {
+  ticket.until = std::to_string(unix_seconds() + url_lifetime_s);
+  return "http://" + authority + "/blobs/" + ticket.sha256_hex + "?op=" + ticket.operation +
+         "&for=" + ticket.owner + (ticket.size.empty() ? "" : "&size=" + ticket.size) +
+         "&until=" + ticket.until + "&sig=" + signature_of(ticket);
 }
 
-UploadUrls BlobGate::upload_urls(const std::string& authority, const std::string& sha256_hex,
-                                 std::uint64_t size) const {
-  return {url(authority, "put", sha256_hex, std::to_string(size)),
-          url(authority, "complete", sha256_hex, "")};
+UploadUrls BlobGate::upload_urls(const std::string& authority, const std::string& owner,
+                                 const std::string& sha256_hex, std::uint64_t size) const {
+  return {url(authority, {"put", owner, sha256_hex, std::to_string(size), ""}),
+          url(authority, {"complete", owner, sha256_hex, "", ""})};
 }
 
-std::string BlobGate::download_url(const std::string& authority,
+std::string BlobGate::download_url(const std::string& authority, const std::string& owner,
                                    const std::string& sha256_hex) const {
-  return url(authority, "get", sha256_hex, "");
+  return url(authority, {"get", owner, sha256_hex, "", ""});
+}
+
+BlobGate::Ticket BlobGate::ticket_of(const net::HttpRequest& request) {
+  const std::string_view path = request.path();
+  return {codec::query_value(request.query(), "op"), codec::query_value(request.query(), "for"),
+          std::string(path.substr(std::min(path.size(), std::string_view("/blobs/").size()))),
+          codec::query_value(request.query(), "size"),
+          codec::query_value(request.query(), "until")};
 }
 
 bool BlobGate::is_genuine(const net::HttpRequest& request) const {
-  const std::string_view path = request.path();
-  const std::string sha256_hex(
-      path.substr(std::min(path.size(), std::string_view("/blobs/").size())));
+  const Ticket ticket = ticket_of(request);
   const std::string signature = codec::query_value(request.query(), "sig");
-  const std::string expected = signature_of(codec::query_value(request.query(), "op"), sha256_hex,
-                                            codec::query_value(request.query(), "size"),
-                                            codec::query_value(request.query(), "until"));
-  return is_sha256_hex(sha256_hex) && signature.size() == expected.size() &&
+  const std::string expected = signature_of(ticket);
+  return is_sha256_hex(ticket.sha256_hex) && signature.size() == expected.size() &&
          CRYPTO_memcmp(signature.data(), expected.data(), expected.size()) == 0;
 }
 
 async::Task<void> BlobGate::serve(net::HttpExchange& exchange) {
   const net::HttpRequest& request = exchange.request();
-  const std::string_view path = request.path();
-  const std::string sha256_hex(
-      path.substr(std::min(path.size(), std::string_view("/blobs/").size())));
-  const std::string operation = codec::query_value(request.query(), "op");
-  const std::string expiry = codec::query_value(request.query(), "until");
+  const Ticket ticket = ticket_of(request);
   std::int64_t until = 0;
-  std::from_chars(expiry.data(), expiry.data() + expiry.size(), until);
-  const std::string size = codec::query_value(request.query(), "size");
+  std::from_chars(ticket.until.data(), ticket.until.data() + ticket.until.size(), until);
   if (!is_genuine(request)) {
     co_return co_await exchange.answer(403, "text/plain", "the URL's signature is not valid\n");
   }
@@ -93,22 +93,29 @@ async::Task<void> BlobGate::serve(net::HttpExchange& exchange) {
     co_return co_await exchange.answer(403, "text/plain",
                                        "the URL has expired; ask for a new one\n");
   }
-  if (operation == "put" && request.method == "PUT") {
-    std::uint64_t promised = 0;  // signed: it is a number as url() wrote it
-    std::from_chars(size.data(), size.data() + size.size(), promised);
-    co_return co_await put(exchange, sha256_hex, promised);
+  if (ticket.operation == "put" && request.method == "PUT") {
+    co_return co_await put(exchange, ticket);
   }
-  if (operation == "complete" && request.method == "POST") {
-    co_return co_await complete(exchange, sha256_hex);
+  if (ticket.operation == "complete" && request.method == "POST") {
+    co_return co_await complete(exchange, ticket);
   }
-  if (operation == "get" && (request.method == "GET" || request.method == "HEAD")) {
-    co_return co_await get(exchange, sha256_hex);
+  if (ticket.operation == "get" && (request.method == "GET" || request.method == "HEAD")) {
+    co_return co_await get(exchange, ticket);
   }
   co_return co_await exchange.answer(405, "text/plain", "the URL is for another method\n");
 }
 
-async::Task<void> BlobGate::put(net::HttpExchange& exchange, std::string sha256_hex,
-                                std::uint64_t size) {
+namespace {
+
+int status_of(const Error& error) {
+  return error.code() == Code::resource_exhausted ? 507 : net::http_status(error.code());
+}
+
+}  // namespace
+
+async::Task<void> BlobGate::put(net::HttpExchange& exchange, Ticket ticket) {
+  std::uint64_t size = 0;  // signed: it is a number as url() wrote it
+  std::from_chars(ticket.size.data(), ticket.size.data() + ticket.size.size(), size);
   std::uint64_t received = 0;
   if (const auto length = exchange.request().headers.find("content-length")) {
     std::from_chars(length->data(), length->data() + length->size(), received);
@@ -117,9 +124,10 @@ async::Task<void> BlobGate::put(net::HttpExchange& exchange, std::string sha256_
     }
     received = 0;
   }
-  THAW_CO_TRY(const std::unique_ptr<store::BlobStore::Writer> writer, blobs_.create());
+  THAW_CO_TRY(const std::unique_ptr<store::BlobStore::Writer> writer, blobs_.create(ticket.owner));
   while (true) {
-    THAW_CO_TRY(std::optional<std::string> piece, co_await exchange.read());
+    THAW_CO_TRY(std::optional<std::string> piece,
+                co_await async::within(longest_pause, exchange.read()));
     if (!piece) {
       break;
     }
@@ -127,16 +135,20 @@ async::Task<void> BlobGate::put(net::HttpExchange& exchange, std::string sha256_
     if (received > size) {
       co_return co_await exchange.answer(413, "text/plain", too_long(size));
     }
-    THAW_CO_TRY_VOID(co_await writer->write(std::move(*piece)));
+    if (const Result<void> kept = co_await writer->write(std::move(*piece)); !kept) {
+      co_return co_await exchange.answer(status_of(kept.error()), "text/plain",
+                                         kept.error().message() + "\n");
+    }
   }
-  const auto stored = co_await writer->finish(sha256_hex);
+  const auto stored = co_await writer->finish(ticket.sha256_hex);
   if (!stored) {
-    co_return co_await exchange.answer(400, "text/plain", stored.error().to_string() + "\n");
+    co_return co_await exchange.answer(status_of(stored.error()), "text/plain",
+                                       stored.error().message() + "\n");
   }
   if (part_md5_.size() >= open_uploads_limit) {
     part_md5_.clear();  // completions then recompute the digest
   }
-  part_md5_[sha256_hex] = stored->md5_hex;
+  part_md5_[ticket.owner + " " + ticket.sha256_hex] = stored->md5_hex;
   net::Headers headers;
   headers.add("etag", "\"" + stored->md5_hex + "\"");
   headers.add("content-length", "0");
@@ -144,26 +156,29 @@ async::Task<void> BlobGate::put(net::HttpExchange& exchange, std::string sha256_
   co_return co_await exchange.finish();
 }
 
-async::Task<void> BlobGate::complete(net::HttpExchange& exchange, std::string sha256_hex) {
+async::Task<void> BlobGate::complete(net::HttpExchange& exchange, Ticket ticket) {
   THAW_CO_TRY([[maybe_unused]] const std::string parts, co_await exchange.read_all(1 << 20));
-  const auto found = part_md5_.find(sha256_hex);
-  if (found == part_md5_.end()) {
-    if (!blobs_.contains(sha256_hex)) {
+  const auto found = part_md5_.find(ticket.owner + " " + ticket.sha256_hex);
+  std::string md5_hex;
+  if (found != part_md5_.end()) {
+    md5_hex = std::move(found->second);
+    part_md5_.erase(found);
+  } else {
+    if (!blobs_.contains(ticket.owner, ticket.sha256_hex)) {
       co_return co_await exchange.answer(404, "text/plain", "no part was uploaded\n");
     }
-    THAW_CO_TRY(std::string bytes, co_await blobs_.get(sha256_hex));
-    THAW_CO_TRY(const store::StoredBlob again, co_await blobs_.put(std::move(bytes)));
-    part_md5_[sha256_hex] = again.md5_hex;
+    THAW_CO_TRY(std::string bytes, co_await blobs_.get(ticket.owner, ticket.sha256_hex));
+    THAW_CO_TRY(const store::StoredBlob again, co_await blobs_.put(ticket.owner, std::move(bytes)));
+    md5_hex = again.md5_hex;
   }
-  const std::string etag = multipart_etag(part_md5_[sha256_hex]);
-  part_md5_.erase(sha256_hex);
+  const std::string etag = multipart_etag(md5_hex);
   co_return co_await exchange.answer(200, "application/xml",
                                      "<CompleteMultipartUploadResult><ETag>\"" + etag +
                                          "\"</ETag></CompleteMultipartUploadResult>");
 }
 
-async::Task<void> BlobGate::get(net::HttpExchange& exchange, std::string sha256_hex) {
-  auto reader = blobs_.open_reader(sha256_hex);
+async::Task<void> BlobGate::get(net::HttpExchange& exchange, Ticket ticket) {
+  auto reader = blobs_.open_reader(ticket.owner, ticket.sha256_hex);
   if (!reader) {
     co_return co_await exchange.answer(404, "text/plain", reader.error().to_string() + "\n");
   }

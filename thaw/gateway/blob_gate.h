@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// BlobGate: large payloads by HTTP. A URL is signed for one operation on one content until a time;
-// whoever holds it needs nothing else (the clients send no credentials there). An upload's URL is
-// also for one size: more than that is not read. Uploads follow the multipart shape of object
-// stores: PUT a part (answer: ETag = quoted MD5 of the body), POST the completion (answer contains
-// the MD5 of the part digests). Contents are named by their SHA-256, which is checked before
-// anything is kept.
+// BlobGate: large payloads by HTTP. A URL is signed for one operation on one content of one owner
+// (a workspace) until a time; whoever holds it needs nothing else (the clients send no credentials
+// there). An upload's URL is also for one size: more than that is not read, and its owner has the
+// content once all of it was sent. An upload that pauses too long has ended. Uploads follow the
+// multipart shape of object stores: PUT a part (answer: ETag = quoted MD5 of the body), POST the
+// completion (answer contains the MD5 of the part digests). Contents are named by their SHA-256,
+// which is checked before anything is kept.
 #pragma once
 
 #include <string>
@@ -28,9 +29,10 @@ class BlobGate {
 
   // `authority`: host:port at which the asker reaches this server.
   // `size`: what the uploader promised; its address takes no byte more.
-  UploadUrls upload_urls(const std::string& authority, const std::string& sha256_hex,
-                         std::uint64_t size) const;
-  std::string download_url(const std::string& authority, const std::string& sha256_hex) const;
+  UploadUrls upload_urls(const std::string& authority, const std::string& owner,
+                         const std::string& sha256_hex, std::uint64_t size) const;
+  std::string download_url(const std::string& authority, const std::string& owner,
+                           const std::string& sha256_hex) const;
 
   // Whether this server has signed the address.
   bool is_genuine(const net::HttpRequest& request) const;
@@ -38,17 +40,25 @@ class BlobGate {
   async::Task<void> serve(net::HttpExchange& exchange);
 
  private:
-  async::Task<void> put(net::HttpExchange& exchange, std::string sha256_hex, std::uint64_t size);
-  async::Task<void> complete(net::HttpExchange& exchange, std::string sha256_hex);
-  async::Task<void> get(net::HttpExchange& exchange, std::string sha256_hex);
-  std::string url(const std::string& authority, const std::string& operation,
-                  const std::string& sha256_hex, const std::string& size) const;
-  std::string signature_of(const std::string& operation, const std::string& sha256_hex,
-                           const std::string& size, const std::string& expiry) const;
+  // What an address is for, as its query says.
+  struct Ticket {
+    std::string operation;
+    std::string owner;
+    std::string sha256_hex;
+    std::string size;
+    std::string until;
+  };
+  async::Task<void> put(net::HttpExchange& exchange, Ticket ticket);
+  async::Task<void> complete(net::HttpExchange& exchange, Ticket ticket);
+  async::Task<void> get(net::HttpExchange& exchange, Ticket ticket);
+  std::string url(const std::string& authority, Ticket ticket) const;
+  std::string signature_of(const Ticket& ticket) const;
+  static Ticket ticket_of(const net::HttpRequest& request);
 
   store::BlobStore& blobs_;
   const store::SecretBox& box_;
-  std::unordered_map<std::string, std::string> part_md5_;  // of uploads not yet completed; bounded
+  // Of uploads not yet completed, by owner and content; bounded.
+  std::unordered_map<std::string, std::string> part_md5_;
 };
 
 }  // namespace thaw::gateway

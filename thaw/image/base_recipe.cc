@@ -246,7 +246,9 @@ std::string BaseRecipe::name() const {
   return python.empty() ? "debian-" + suite : "python-" + python + "-" + suite;
 }
 
-std::optional<Recipe> find_derived_recipe(std::string_view reference) {
+namespace {
+
+std::optional<DerivedRecipe> uv_recipe(std::string_view reference) {
   constexpr std::string_view uv = "ghcr.io/astral-sh/uv";
   if (!reference.starts_with(uv)) {
     return std::nullopt;
@@ -263,14 +265,69 @@ std::optional<Recipe> find_derived_recipe(std::string_view reference) {
   } else if (!tag.empty() && tag != "latest") {
     return std::nullopt;
   }
-  Recipe recipe;
-  recipe.dockerfile = {
+  DerivedRecipe made;
+  made.note = "made from the package index, not pulled";
+  made.recipe.dockerfile = {
       "FROM python:3.11-slim-bookworm AS index",
       "RUN [\"pip\", \"install\", \"--no-cache-dir\", \"--no-deps\", \"--prefix\", "
       "\"/uv\", \"" +
           package + "\"]",
       "FROM scratch", "COPY --from=index /uv/bin/uv /uv/bin/uvx /"};
-  return recipe;
+  return made;
+}
+
+// "3.12" of python:3.12-slim-bookworm, python:3.12.10 and the like; 0: another reference.
+int minor_of_python(std::string_view reference) {
+  for (const std::string_view prefix : {"docker.io/library/", "docker.io/", "library/"}) {
+    if (reference.starts_with(prefix)) {
+      reference.remove_prefix(prefix.size());
+      break;
+    }
+  }
+  if (!reference.starts_with("python:3.")) {
+    return 0;
+  }
+  reference.remove_prefix(std::string_view("python:3.").size());
+  const std::string digits(reference.substr(0, reference.find_first_not_of("0123456789")));
+  return digits.empty() || digits.size() > 2 ? 0 : std::stoi(digits);
+}
+
+std::optional<DerivedRecipe> nearest_python_recipe(std::string_view reference) {
+  // Versions that people use; of others nobody knows what they would be near to.
+  constexpr int oldest = 8;
+  constexpr int newest = 15;
+  const int wanted = minor_of_python(reference);
+  if (wanted < oldest || wanted > newest || reference.find("-alpine") != std::string_view::npos ||
+      reference.find('@') != std::string_view::npos ||
+      reference.find("windows") != std::string_view::npos) {
+    return std::nullopt;
+  }
+  // What was written for a Python runs in the next later one more often than in an earlier one.
+  const Suite* chosen = nullptr;
+  for (const Suite& suite : suites) {  // newest first
+    const int minor = std::stoi(std::string(suite.python.substr(2)));
+    if (minor == wanted) {
+      return std::nullopt;
+    }
+    if (chosen == nullptr || minor > wanted) {
+      chosen = &suite;
+    }
+  }
+  const std::string version = "3." + std::to_string(wanted);
+  const std::string python(chosen->python);
+  DerivedRecipe made;
+  made.note = "Python " + version + " is not to be had without a registry: this is Python " +
+              python + ", the nearest that is";
+  made.recipe.dockerfile = {"FROM python:" + python + "-slim-" + std::string(chosen->name),
+                            "ENV " + std::string(wanted_python) + "=" + version};
+  return made;
+}
+
+}  // namespace
+
+std::optional<DerivedRecipe> find_derived_recipe(std::string_view reference) {
+  auto made = uv_recipe(reference);
+  return made ? made : nearest_python_recipe(reference);
 }
 
 Result<BaseRecipe> find_base_recipe(std::string_view reference) {

@@ -23,9 +23,19 @@ struct BaseRecipe {
   std::string name() const;  // "python-3.11-bookworm": for people and folder names
 };
 
-// Images that ordinary steps make of what package indexes have, in place of a pull: uv's, which
-// `COPY --from=ghcr.io/astral-sh/uv:…` wants. nullopt for every other reference.
-std::optional<Recipe> find_derived_recipe(std::string_view reference);
+// An image that is made by a recipe on a base of ours, in place of a pull.
+struct DerivedRecipe {
+  Recipe recipe;
+  std::string note;  // how it comes about, for the build's log
+};
+
+// uv's image, of what package indexes have (`COPY --from=ghcr.io/astral-sh/uv:…` wants it), and
+// python:3.N of a minor version that no suite ships: the nearest one, later ones first, which says
+// so in the variable wanted_python. nullopt for every other reference.
+std::optional<DerivedRecipe> find_derived_recipe(std::string_view reference);
+
+// Set in images whose Python is not of the minor version that was asked for, to that version.
+inline constexpr std::string_view wanted_python = "THAW_WANTED_PYTHON";
 
 // not_found for a tag that no recipe makes; the message names what can be had.
 Result<BaseRecipe> find_base_recipe(std::string_view reference);

@@ -50,7 +50,7 @@ TEST_CASE("tags of Debian are suites, numbers, dates") {
 
 TEST_CASE("another base is not found, and the error names what can be had") {
   for (const char* reference :
-       {"python:3.12-slim", "python:3.11-alpine", "python:2.7", "python:3.", "debian:buster",
+       {"python:3.99-slim", "python:3.11-alpine", "python:2.7", "python:3.", "debian:buster",
         "ubuntu:24.04", "ghcr.io/x/y:latest", "python@sha256:00", "", ":", "python:", "python:-",
         "debian:-slim"}) {
     CAPTURE(reference);
@@ -64,8 +64,8 @@ TEST_CASE("another base is not found, and the error names what can be had") {
 
 TEST_CASE("the image of uv is made from the package index") {
   const auto package = [](std::string_view reference) {
-    const auto recipe = find_derived_recipe(reference);
-    return recipe ? recipe->dockerfile[1] : "none";
+    const auto made = find_derived_recipe(reference);
+    return made ? made->recipe.dockerfile[1] : "none";
   };
   CHECK(package("ghcr.io/astral-sh/uv:latest").ends_with("\"/uv\", \"uv\"]"));
   CHECK(package("ghcr.io/astral-sh/uv:0.5.4").ends_with("\"uv==0.5.4\"]"));
@@ -73,6 +73,28 @@ TEST_CASE("the image of uv is made from the package index") {
   CHECK(package("ghcr.io/astral-sh/uv:debian") == "none");
   CHECK(package("ghcr.io/other/uv") == "none");
   CHECK(package("ghcr.io/astral-sh/uvx:1\" x") == "none");
+}
+
+TEST_CASE("a Python that no suite ships is the nearest one, and says so in the image") {
+  const auto instead = [](std::string_view reference) {
+    const auto made = find_derived_recipe(reference);
+    return made ? made->recipe.dockerfile[0] + "; " + made->recipe.dockerfile[1] : "itself";
+  };
+  CHECK(instead("python:3.12.10-slim-bookworm") ==
+        "FROM python:3.13-slim-trixie; ENV THAW_WANTED_PYTHON=3.12");
+  CHECK(instead("docker.io/library/python:3.10") ==
+        "FROM python:3.11-slim-bookworm; ENV THAW_WANTED_PYTHON=3.10");
+  CHECK(instead("python:3.9-slim") == "FROM python:3.11-slim-bookworm; ENV THAW_WANTED_PYTHON=3.9");
+  CHECK(instead("python:3.14.2-slim-bookworm") ==
+        "FROM python:3.13-slim-trixie; ENV THAW_WANTED_PYTHON=3.14");
+  CHECK(find_derived_recipe("python:3.12-slim")->note.find("Python 3.12 is not to be had") == 0);
+  for (const char* reference :
+       {"python:3.11-slim-bookworm", "python:3.13", "python", "python:3", "python:3.", "python:2.7",
+        "python:3.7", "python:3.99", "python:3.123456789012", "python:3.12-alpine",
+        "python:3.12@sha256:00", "ghcr.io/x/python:3.12", "mypython:3.12", "debian:12"}) {
+    CAPTURE(reference);
+    CHECK(instead(reference) == "itself");
+  }
 }
 
 TEST_CASE("the host's own sources move to another suite") {

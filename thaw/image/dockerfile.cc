@@ -44,6 +44,12 @@ std::vector<std::string_view> split_lines(std::string_view text) {
   return lines;
 }
 
+// Editors of some systems begin a file with one; it means nothing in UTF-8.
+std::string_view without_byte_order_mark(std::string_view text) {
+  constexpr std::string_view mark = "\xEF\xBB\xBF";
+  return text.starts_with(mark) ? text.substr(mark.size()) : text;
+}
+
 // Removes a trailing, unescaped escape character (blanks may follow it); true if there was one.
 bool strip_continuation(std::string_view& line, char escape) {
   std::string_view probe = line;
@@ -118,7 +124,7 @@ std::optional<Opening> heredoc_opening(std::string_view word) {
 class Parser {
  public:
   explicit Parser(std::string_view text)
-      : lines_(split_lines(text)), escape_(find_escape(lines_)) {}
+      : lines_(split_lines(without_byte_order_mark(text))), escape_(find_escape(lines_)) {}
 
   Result<Dockerfile> run() {
     Dockerfile out;

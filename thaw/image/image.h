@@ -30,7 +30,8 @@ struct ImageConfig {
   std::string user;
   std::vector<std::string> entrypoint;
   std::vector<std::string> cmd;
-  std::vector<std::string> shell;  // default: /bin/sh -c
+  std::vector<std::string> shell;    // default: /bin/sh -c
+  std::vector<std::string> onbuild;  // instructions that an image FROM this one begins with
 };
 
 struct BuiltImage {
@@ -47,6 +48,7 @@ struct ContextFile {  // of the mount that COPY reads from, by its path in it ("
 struct Recipe {
   std::vector<std::string> dockerfile;         // lines of the Dockerfile dialect
   std::map<std::string, std::string> bases;    // tag named in FROM -> key of a built image
+  std::string workspace;                       // whose blobs the context is; part of no key
   std::map<std::string, ContextFile> context;  // from the blob store
   std::map<std::string, std::string> files;    // context_files: "/modal_requirements.txt" -> bytes
   std::map<std::string, std::string> build_args;
@@ -76,7 +78,7 @@ struct BuilderOptions {
       "no_proxy",       "NPM_CONFIG_REGISTRY"};
   bool inherit_package_settings = true;  // pip.conf, apt sources and certificates of the host
   sandbox::SandboxSpec::Network network = sandbox::SandboxSpec::Network::bridge;  // for RUN
-  sandbox::Limits step_limits = {.pids = 16'384};                                 // for RUN
+  sandbox::Limits step_limits = {.pids = 4'096};                                  // for RUN
   Duration step_timeout = 2h;                                                     // for each RUN
 };
 
@@ -91,7 +93,7 @@ class Builder {
   // a recipe that cannot be parsed.
   virtual Result<std::string> key_of(const Recipe& recipe) const = 0;
   // From the layer cache, if every layer is there.
-  virtual std::optional<BuildResult> find(const std::string& key) const = 0;
+  virtual Result<BuildResult> find(const std::string& key) const = 0;
   // Builds what is missing (two builds of one key share the work), telling every step and its
   // output to `log`. A failing step is failed_precondition with the step, its exit code and the
   // tail of its output. An unknown base is not_found and names what can be had.

@@ -77,21 +77,37 @@ class FakeBlobs : public store::BlobStore {
     write_file(folder_ + "/" + name, bytes);
     return name;
   }
-  Result<std::string> path(const std::string& name) const override {
-    if (!contains(name)) {
+  Result<std::string> path(const std::string& owner, const std::string& name) const override {
+    if (!contains(owner, name)) {
       return Error::not_found("no blob " + name);
     }
     return folder_ + "/" + name;
   }
-  bool contains(const std::string& name) const override { return os::exists(folder_ + "/" + name); }
-  Result<std::unique_ptr<Writer>> create() override { return Error::unimplemented("fake"); }
-  Result<std::unique_ptr<Reader>> open_reader(const std::string&) override {
+  bool contains(const std::string&, const std::string& name) const override {
+    return os::exists(folder_ + "/" + name);
+  }
+  Result<std::unique_ptr<Writer>> create(const std::string&) override {
     return Error::unimplemented("fake");
   }
-  async::Task<store::StoredBlob> put(std::string) override {
+  Result<std::unique_ptr<Reader>> open_reader(const std::string&, const std::string&) override {
+    return Error::unimplemented("fake");
+  }
+  async::Task<store::StoredBlob> put(std::string, std::string) override {
     co_return Error::unimplemented("fake");
   }
-  async::Task<std::string> get(std::string) override { co_return Error::unimplemented("fake"); }
+  async::Task<std::string> get(std::string, std::string) override {
+    co_return Error::unimplemented("fake");
+  }
+  async::Task<std::vector<std::string>> missing(std::string, std::vector<std::string>,
+                                                Duration) override {
+    co_return Error::unimplemented("fake");
+  }
+  void keep(const std::string&, const std::string&, Duration) override {}
+  async::Task<void> remove(std::string, std::string) override { co_return ok(); }
+  void begin_marks() override {}
+  void mark(const std::string&, std::string_view) override {}
+  async::Task<Swept> sweep() override { co_return Swept{}; }
+  async::Task<void> remove_strays() override { co_return ok(); }
 
  private:
   std::string folder_;
@@ -145,6 +161,7 @@ class FakeSpawner : public sandbox::Spawner {
     }
     const model::ContainerId& id() const override { return id_; }
     int pid() const override { return 1; }
+    bool has_ended() const override { return false; }
     const std::string& address() const override { return id_.str(); }
     const sandbox::StartTimes& times() const override { return times_; }
     std::uint64_t memory_bytes() const override { return 0; }

@@ -39,9 +39,10 @@ bool read_text(const json& object, const char* name, std::string& out) {
 }  // namespace
 
 std::string write_record(const ImageRecord& record) {
-  const json config = {{"env", record.config.env},   {"workdir", record.config.workdir},
-                       {"user", record.config.user}, {"entrypoint", record.config.entrypoint},
-                       {"cmd", record.config.cmd},   {"shell", record.config.shell}};
+  const json config = {{"env", record.config.env},        {"workdir", record.config.workdir},
+                       {"user", record.config.user},      {"entrypoint", record.config.entrypoint},
+                       {"cmd", record.config.cmd},        {"shell", record.config.shell},
+                       {"onbuild", record.config.onbuild}};
   return text(
       {{"format", 1}, {"layers", record.layers}, {"python", record.python}, {"config", config}});
 }
@@ -61,6 +62,9 @@ std::optional<ImageRecord> read_record(std::string_view bytes) {
       !read_list(*config, "entrypoint", record.config.entrypoint) ||
       !read_list(*config, "cmd", record.config.cmd) ||
       !read_list(*config, "shell", record.config.shell)) {
+    return std::nullopt;
+  }
+  if (config->contains("onbuild") && !read_list(*config, "onbuild", record.config.onbuild)) {
     return std::nullopt;
   }
   return record;

@@ -124,24 +124,23 @@ Result<std::unique_ptr<LayerStore>> LayerStore::open(std::string layers_folder,
       new LayerStore(std::move(layers_folder), std::move(bases_folder), session, std::move(lock)));
 }
 
-std::optional<ImageRecord> LayerStore::find(const std::string& key) const {
+Result<ImageRecord> LayerStore::find(const std::string& key) const {
+  const auto missing = [&key] { return Error::not_found("no image has the key " + key); };
   if (!is_plain_name(key)) {
-    return std::nullopt;
+    return missing();
   }
-  const auto text = os::read_text(layers_ + "/images/" + key + ".json");
-  if (!text) {
-    return std::nullopt;
-  }
-  auto record = read_record(*text);
+  // Not to be able to look (no descriptor is left, for one) is not the same as not to find.
+  THAW_TRY(const std::string text, os::read_text(layers_ + "/images/" + key + ".json"));
+  auto record = read_record(text);
   if (!record || record->layers.empty()) {
-    return std::nullopt;
+    return missing();
   }
   for (const std::string& layer : record->layers) {
     if (folder_of(layer).empty() || !os::exists(folder_of(layer))) {
-      return std::nullopt;
+      return missing();
     }
   }
-  return record;
+  return std::move(*record);
 }
 
 Result<void> LayerStore::put(const std::string& key, const ImageRecord& record) {

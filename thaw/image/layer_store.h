@@ -54,7 +54,7 @@ class LayerStore {
   ~LayerStore();
 
   // The image of that key, if its record and all its layers are there.
-  std::optional<ImageRecord> find(const std::string& key) const;
+  Result<ImageRecord> find(const std::string& key) const;
   Result<void> put(const std::string& key, const ImageRecord& record);
 
   Result<Draft> draft() const;

@@ -65,6 +65,9 @@ BaseLookup LocalBuilder::lookup(const Recipe& recipe) const {
   return [this, &recipe](const std::string& reference) -> Result<BaseFacts> {
     if (const auto named = recipe.bases.find(reference); named != recipe.bases.end()) {
       const auto record = layers_->find(named->second);
+      if (!record && record.error().code() != Code::not_found) {
+        return record.error();
+      }
       if (!record) {
         return Error::not_found("the image that \"" + reference +
                                 "\" stands for is not built (any more); build it again")
@@ -73,9 +76,8 @@ BaseLookup LocalBuilder::lookup(const Recipe& recipe) const {
       return BaseFacts{named->second, record->config, ""};
     }
     if (const auto derived = find_derived_recipe(reference)) {
-      THAW_TRY(const Plan plan, make_plan(*derived, lookup(*derived)));
-      return BaseFacts{plan.result().key(), plan.result().config(),
-                       "made from the package index, not pulled"};
+      THAW_TRY(const Plan plan, make_plan(derived->recipe, lookup(derived->recipe)));
+      return BaseFacts{plan.result().key(), plan.result().config(), derived->note};
     }
     THAW_TRY(BaseRecipe base, find_base_recipe(reference));
     THAW_TRY(std::string key, base_root_key(base, host_));
@@ -100,12 +102,9 @@ BuiltImage LocalBuilder::built(const ImageRecord& record) const {
   return BuiltImage{folders(record), record.config, record.python};
 }
 
-std::optional<BuildResult> LocalBuilder::find(const std::string& key) const {
-  const auto record = layers_->find(key);
-  if (!record) {
-    return std::nullopt;
-  }
-  return BuildResult{key, built(*record), 0};
+Result<BuildResult> LocalBuilder::find(const std::string& key) const {
+  THAW_TRY(const ImageRecord record, layers_->find(key));
+  return BuildResult{key, built(record), 0};
 }
 
 async::Task<BuildResult> LocalBuilder::build(Recipe recipe, BuildLog log) {
@@ -124,7 +123,11 @@ async::Task<BuildResult> LocalBuilder::build(Recipe recipe, BuildLog log) {
     std::size_t done = 0;
     ImageRecord record;
     for (std::size_t k = stage.steps.size(); use_cache && k > 0 && done == 0; --k) {
-      if (auto found = layers_->find(stage.steps[k - 1].key)) {
+      auto found = layers_->find(stage.steps[k - 1].key);
+      if (!found && found.error().code() != Code::not_found) {
+        co_return found.error();
+      }
+      if (found) {
         record = std::move(*found);
         record.config = stage.steps[k - 1].config;
         done = k;
@@ -139,6 +142,9 @@ async::Task<BuildResult> LocalBuilder::build(Recipe recipe, BuildLog log) {
     } else if (done == 0) {
       if (const auto named = recipe.bases.find(stage.base); named != recipe.bases.end()) {
         const auto found = layers_->find(named->second);
+        if (!found && found.error().code() != Code::not_found) {
+          co_return found.error();
+        }
         if (!found) {
           co_return Error::not_found("the base image has been removed; build it again");
         }
@@ -173,6 +179,7 @@ async::Task<BuildResult> LocalBuilder::build(Recipe recipe, BuildLog log) {
       job.label = "step " + where + " (" + current.text + ")";
       job.parent = record;
       job.secret_env = recipe.secret_env;
+      job.workspace = recipe.workspace;
       job.cache = recipe.cache;
       if (current.kind == Step::Kind::copy && current.copy.items.empty()) {
         THAW_CO_TRY(const ImageRecord origin,
@@ -200,6 +207,9 @@ async::Task<ImageRecord> LocalBuilder::copy_origin(const Step* step,
   THAW_CO_TRY(const BaseFacts facts, lookup (*recipe)(copy.from_reference));
   if (recipe->bases.contains(copy.from_reference)) {
     const auto found = layers_->find(facts.key);
+    if (!found && found.error().code() != Code::not_found) {
+      co_return found.error();
+    }
     if (!found) {
       co_return Error::not_found("the image of COPY --from has been removed; build it again");
     }
@@ -233,12 +243,15 @@ async::Task<KeyLock> LocalBuilder::lock(std::string key, BuildLog say) {
 }
 
 async::Task<ImageRecord> LocalBuilder::base(std::string reference, std::string key, BuildLog log) {
-  if (auto found = layers_->find(key)) {
-    co_return std::move(*found);
+  if (auto found = layers_->find(key); found || found.error().code() != Code::not_found) {
+    co_return found;
   }
   if (auto derived = find_derived_recipe(reference)) {
-    THAW_CO_TRY(const BuildResult made, co_await build(std::move(*derived), std::move(log)));
+    THAW_CO_TRY(const BuildResult made, co_await build(std::move(derived->recipe), std::move(log)));
     auto record = layers_->find(made.key);
+    if (!record && record.error().code() != Code::not_found) {
+      co_return record.error();
+    }
     if (!record) {
       co_return Error::not_found("the image " + reference + " has been removed; build again");
     }
@@ -254,8 +267,8 @@ async::Task<ImageRecord> LocalBuilder::base(std::string reference, std::string k
 async::Task<ImageRecord> LocalBuilder::make_base(BaseRecipe recipe, std::string key, BuildLog say,
                                                  StopFlag stop) {
   THAW_CO_TRY(const KeyLock held, co_await lock(key, say));
-  if (auto found = layers_->find(key)) {
-    co_return std::move(*found);
+  if (auto found = layers_->find(key); found || found.error().code() != Code::not_found) {
+    co_return found;
   }
   const Instant begun = monotonic_now();
   if (!recipe.suite.empty()) {

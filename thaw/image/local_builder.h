@@ -23,7 +23,7 @@ class LocalBuilder : public Builder {
                std::unique_ptr<LayerStore> layers, Draft settings_folder);
 
   Result<std::string> key_of(const Recipe& recipe) const override;
-  std::optional<BuildResult> find(const std::string& key) const override;
+  Result<BuildResult> find(const std::string& key) const override;
   async::Task<BuildResult> build(Recipe recipe, BuildLog log) override;
 
  private:
@@ -34,6 +34,7 @@ class LocalBuilder : public Builder {
     ImageRecord parent;
     std::vector<std::string> source_layers;  // of COPY --from, host folders
     std::vector<std::string> secret_env;
+    std::string workspace;
     Recipe::Cache cache = Recipe::Cache::use;
   };
 

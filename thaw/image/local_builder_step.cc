@@ -63,7 +63,13 @@ async::Task<ImageRecord> LocalBuilder::make_step(Job job, BuildLog say) {
     }
   }
   THAW_CO_TRY(const Draft draft, layers_->draft());
-  THAW_CO_TRY_VOID(co_await fill_draft(&job, draft.folder(), say));
+  const async::PoolShare share{pool_, job.workspace};
+  if (const Result<void> filled = co_await fill_draft(&job, draft.folder(), say); !filled) {
+    // It may be much that a failed step has written: it goes on another thread.
+    auto clear = [folder = draft.folder()] { return os::remove_tree(folder); };
+    (void)co_await async::blocking(share, std::move(clear));
+    co_return filled.error();
+  }
 
   auto commit = [this, &job, &draft]() -> Result<ImageRecord> {
     ImageRecord record = job.parent;
@@ -82,7 +88,7 @@ async::Task<ImageRecord> LocalBuilder::make_step(Job job, BuildLog say) {
     THAW_TRY_VOID(layers_->put(job.step.key, record));
     return record;
   };
-  co_return co_await async::blocking(pool_, std::move(commit));
+  co_return co_await async::blocking(share, std::move(commit));
 }
 
 async::Task<std::string> LocalBuilder::look_for_python(ImageRecord record) {
@@ -131,7 +137,7 @@ async::Task<void> LocalBuilder::copy_into(const Job* job, std::string draft) {
   for (const CopyItem& item : job->step.copy.items) {
     for (const CopyEntry& entry : item.entries) {
       if (!entry.sha256_hex.empty() && !blobs.contains(entry.sha256_hex)) {
-        THAW_CO_TRY(blobs[entry.sha256_hex], blobs_.path(entry.sha256_hex));
+        THAW_CO_TRY(blobs[entry.sha256_hex], blobs_.path(job->workspace, entry.sha256_hex));
       }
     }
   }
@@ -144,7 +150,8 @@ async::Task<void> LocalBuilder::copy_into(const Job* job, std::string draft) {
     THAW_TRY(const RootTree source, RootTree::open_read_only(source_layers, draft + "/source"));
     return copy_from_tree(target, *copy_step, source);
   };
-  co_return co_await async::blocking(pool_, std::move(copy));
+  async::PoolShare share{pool_, job->workspace};
+  co_return co_await async::blocking(std::move(share), std::move(copy));
 }
 
 }  // namespace thaw::image

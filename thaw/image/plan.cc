@@ -162,12 +162,18 @@ Result<Plan> make_plan(const Recipe& recipe, const BaseLookup& lookup) {
     StagePlanner planner(recipe, file.escape, global_args, stage);
     planner.find_source = [&](const std::string& from) -> Result<CopyOrigin> {
       const int origin = copy_from_stage(drafts, static_cast<std::size_t>(i), from);
+      if (origin >= 0 && !place.contains(origin)) {  // asked for by an ONBUILD of the base
+        return Error::failed_precondition("that stage is needed by nothing else and is not built");
+      }
       if (origin >= 0) {
         return CopyOrigin{place[origin], "", plan.stages[place[origin]].key()};
       }
       THAW_TRY(const BaseFacts facts, lookup(from));
       return CopyOrigin{-1, from, facts.key};
     };
+    if (auto done = planner.add_triggers(); !done) {
+      return at_line(draft.from->line, done.error().code(), done.error().message());
+    }
     for (const Instruction* instruction : draft.body) {
       THAW_TRY_VOID(planner.add(*instruction));
     }

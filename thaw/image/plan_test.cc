@@ -269,3 +269,39 @@ TEST_CASE("paths are normal and wildcards match as in Go") {
   CHECK(!matches("/[a", "/a"));
   CHECK(!matches("/" + std::string(60, '*') + "b", "/" + std::string(5000, 'a')));
 }
+
+TEST_CASE("ONBUILD runs first in the stage that is FROM it, and only there") {
+  const Plan plan = planned({"FROM debian AS p", "ONBUILD RUN echo one > /ob", "ONBUILD ENV A=b",
+                             "RUN here", "FROM p", "RUN cat /ob", "FROM p AS other"});
+  const Stage& last = plan.result();
+  REQUIRE(last.steps.size() == 2);
+  CHECK(last.steps[0].run.argv.back() == "echo one > /ob");
+  CHECK(env_value(last.config().env, "A") == "b");
+  CHECK(last.config().onbuild.empty());
+  CHECK(plan.stages[0].config().onbuild.size() == 2);
+
+  const Plan middle = planned({"FROM debian AS p", "ONBUILD RUN echo one > /ob", "FROM p AS q",
+                               "RUN x", "FROM q", "RUN y"});
+  REQUIRE(middle.stages.size() == 3);
+  CHECK(middle.stages[1].steps.size() == 2);
+  CHECK(middle.stages[2].steps.size() == 1);
+  CHECK(planned({"FROM debian AS p", "ONBUILD RUN a", "FROM p"}).result().key() !=
+        planned({"FROM debian AS p", "ONBUILD RUN b", "FROM p"}).result().key());
+}
+
+TEST_CASE("what ONBUILD cannot be is refused") {
+  for (const char* line :
+       {"ONBUILD ONBUILD RUN x", "ONBUILD FROM debian", "ONBUILD NONSENSE", "ONBUILD RUN <<EOF"}) {
+    CAPTURE(line);
+    CHECK(refused(recipe_of({"FROM debian", line})).message().find("line 2: ") == 0);
+  }
+  CHECK(refused(recipe_of({"FROM debian AS s", "RUN x", "FROM debian AS p",
+                           "ONBUILD COPY --from=s /a /b", "FROM p"}))
+            .message()
+            .find("not built") != std::string::npos);
+}
+
+TEST_CASE("a byte order mark before the first line means nothing") {
+  CHECK(planned({"\xEF\xBB\xBF# words", "FROM debian", "RUN x"}).result().key() ==
+        planned({"FROM debian", "RUN x"}).result().key());
+}

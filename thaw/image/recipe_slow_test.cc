@@ -31,7 +31,14 @@ struct RealHouse {
     pool = std::make_unique<async::Pool>(2);
     REQUIRE(spawner->attach(loop, *pool));
     run(spawner->prepare());
-    auto opened = store::BlobStore::open(*pool, folder + "/blobs");
+    store::DatabaseOptions database_options;
+    database_options.path = folder + "/thaw.db";
+    database_options.migrations = store::blob_migrations();
+    database = std::move(*store::Database::open(loop, std::move(database_options)));
+    shares.emplace(folder, store::DiskLimits{});
+    store::BlobOptions blob_options;
+    blob_options.folder = folder + "/blobs";
+    auto opened = store::BlobStore::open(*pool, *database, *shares, blob_options);
     REQUIRE(opened);
     blobs = std::move(*opened);
     BuilderOptions options;
@@ -74,6 +81,8 @@ struct RealHouse {
   async::Loop loop;
   std::unique_ptr<async::Pool> pool;
   std::unique_ptr<sandbox::Spawner> spawner;
+  std::unique_ptr<store::Database> database;
+  std::optional<store::DiskShares> shares;
   std::unique_ptr<store::BlobStore> blobs;
   std::unique_ptr<Builder> builder;
 };

@@ -105,7 +105,11 @@ Error failure(const RunRequest& request, const sandbox::ExitStatus& status, bool
     why = "did not end within " + std::to_string(static_cast<long>(to_seconds(request.timeout))) +
           " s and was stopped";
   } else if (status.out_of_memory) {
-    why = "needed more memory than the limit for build steps and was killed";
+    why = "needed more memory than a build step may have (" +
+          std::to_string(request.limits.memory_bytes >> 20) +
+          " MiB, [images] step_memory_mb) and was killed";
+  } else if (status.ended_with_spawner) {
+    why = "was ended because the process that starts containers was killed; build again";
   } else if (status.signal != 0) {
     why = "was ended by signal " + std::to_string(status.signal);
   }

@@ -2,6 +2,7 @@
 #include "thaw/image/stage_planner.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "thaw/image/context_paths.h"
 #include "thaw/image/digest.h"
@@ -31,12 +32,16 @@ std::string config_key(const std::string& parent, const ImageConfig& config) {
   add_list(key, config.entrypoint);
   add_list(key, config.cmd);
   add_list(key, config.shell);
+  if (!config.onbuild.empty()) {  // images without any keep the keys that they had
+    add_list(key, config.onbuild);
+  }
   return key.key();
 }
 
 bool same(const ImageConfig& a, const ImageConfig& b) {
   return a.env == b.env && a.workdir == b.workdir && a.user == b.user &&
-         a.entrypoint == b.entrypoint && a.cmd == b.cmd && a.shell == b.shell;
+         a.entrypoint == b.entrypoint && a.cmd == b.cmd && a.shell == b.shell &&
+         a.onbuild == b.onbuild;
 }
 
 Result<void> check_run_mount(const Instruction& instruction, const std::string& value,
@@ -155,6 +160,41 @@ void StagePlanner::finish_config(const Instruction& instruction, std::string not
   finish(std::move(step), std::move(key));
 }
 
+Result<void> StagePlanner::add_triggers() {
+  // They run once: what is FROM this stage does not run them again.
+  const std::vector<std::string> triggers = std::exchange(config_.onbuild, {});
+  for (const std::string& trigger : triggers) {
+    auto parsed = parse_dockerfile(trigger);
+    auto added = parsed ? add(parsed->instructions.front()) : Result<void>(parsed.error());
+    if (!added) {
+      return Error(added.error().code(), "ONBUILD " + trigger.substr(0, 200) +
+                                             " of the base image: " + added.error().message());
+    }
+  }
+  return ok();
+}
+
+Result<void> StagePlanner::add_onbuild(const Instruction& instruction) {
+  auto parsed = parse_dockerfile(instruction.rest);
+  if (!parsed) {
+    return at_line(instruction.line, parsed.error().code(), "ONBUILD " + parsed.error().message());
+  }
+  const std::string& verb = parsed->instructions.front().verb;
+  if (parsed->instructions.size() != 1 || !parsed->instructions.front().heredocs.empty()) {
+    return at_line(instruction.line, "ONBUILD takes one instruction, on one line");
+  }
+  if (verb == "ONBUILD" || verb == "FROM" || verb == "MAINTAINER") {
+    return at_line(instruction.line, "ONBUILD " + verb + " is not allowed");
+  }
+  constexpr std::size_t most = 200;
+  if (config_.onbuild.size() >= most) {
+    return at_line(instruction.line, "more than 200 ONBUILD instructions");
+  }
+  config_.onbuild.push_back(instruction.rest);
+  finish_config(instruction, "");
+  return ok();
+}
+
 Result<void> StagePlanner::add(const Instruction& instruction) {
   const std::string& verb = instruction.verb;
   if (verb == "RUN") {
@@ -171,6 +211,9 @@ Result<void> StagePlanner::add(const Instruction& instruction) {
   }
   if (verb == "ARG") {
     return add_arg(instruction);
+  }
+  if (verb == "ONBUILD") {
+    return add_onbuild(instruction);
   }
   std::string note;
   if (verb == "CMD") {

@@ -35,9 +35,12 @@ class StagePlanner {
   // Where COPY --from=… leads.
   std::function<Result<CopyOrigin>(const std::string& from)> find_source;
 
+  // What the base image wants to be done first in an image FROM it.
+  Result<void> add_triggers();
   Result<void> add(const Instruction& instruction);
 
  private:
+  Result<void> add_onbuild(const Instruction& instruction);
   Result<void> add_env(const Instruction& instruction);
   Result<void> add_arg(const Instruction& instruction);
   Result<void> add_run(const Instruction& instruction);

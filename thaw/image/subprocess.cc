@@ -83,12 +83,16 @@ Result<int> run_program(const Program& program,
     return Error::from_errno(failed, "start " + program.argv[0] + " by setpriv (util-linux)");
   }
   writer.reset();
+  const Instant end =
+      program.time_limit > Duration::zero() ? monotonic_now() + program.time_limit : Instant::max();
   char piece[8192];
   while (true) {
-    if (stop) {
+    const bool late = monotonic_now() >= end;
+    if (stop || late) {
       ::kill(-pid, SIGKILL);
       wait_for(pid);
-      return Error::cancelled(program.argv[0] + " was stopped");
+      return late ? Error::deadline_exceeded(program.argv[0] + " was ended at its time limit")
+                  : Error::cancelled(program.argv[0] + " was stopped");
     }
     pollfd ready{reader.get(), POLLIN, 0};
     const int n_ready = ::poll(&ready, 1, 100);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "thaw/base/result.h"
+#include "thaw/base/time.h"
 
 namespace thaw::image {
 
@@ -20,6 +21,7 @@ struct Program {
   // own_tree: in its own pid and mount namespaces (needs root), so that no process and no mount
   // outlives it, however it ends.
   enum class Isolation { none, own_tree } isolation = Isolation::none;
+  Duration time_limit{};  // 0: none; past it the program is killed: deadline_exceeded
 };
 
 // The exit code (128 + signal). `on_output` gets stdout and stderr as they come. Setting `stop`

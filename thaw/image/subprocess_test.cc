@@ -49,3 +49,12 @@ TEST_CASE("stopping ends the program and all that it started") {
   REQUIRE(!code);
   CHECK(code.error().code() == Code::cancelled);
 }
+
+TEST_CASE("a program is ended at its time limit, though it says something all the time") {
+  Program program = shell("while :; do echo still here; done");
+  program.time_limit = std::chrono::milliseconds(50);
+  const auto code = run_program(
+      program, [](std::string_view) {}, never);
+  REQUIRE(!code);
+  CHECK(code.error().code() == Code::deadline_exceeded);
+}

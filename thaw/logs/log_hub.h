@@ -47,6 +47,11 @@ struct HubLimits {
   std::size_t line_bytes = 64u << 10;    // longer ones are split
 };
 
+struct StreamUse {
+  std::string stream;
+  std::uint64_t bytes = 0;
+};
+
 std::vector<store::Migration> migrations();
 
 class LogHub {
@@ -55,16 +60,31 @@ class LogHub {
                                               HubLimits limits);
   virtual ~LogHub() = default;
 
+  // Never waits. Far past the bound of what is not stored yet, a line is dropped, and a line says
+  // so: who prints much calls wait_for_room() before each.
   virtual void append(const std::string& stream, Line line) = 0;
+  // While the stream, or all together, are ahead of the disk. Of a disk that stores nothing it
+  // despairs after `patience`: what prints must not hang with it.
+  virtual async::Task<void> wait_for_room(std::string stream, Duration patience) = 0;
   // Ends a stream: followers see `ended` after its last line. append() after it reopens.
   virtual void end(const std::string& stream) = 0;
   virtual bool ended(const std::string& stream) const = 0;
+  // Forgets a stream and its lines, for one that nobody can name any more. failed_precondition
+  // while it is written or read: try again later.
+  virtual async::Task<void> erase(std::string stream) = 0;
+  virtual std::vector<std::string> streams() const = 0;
 
-  // Lines numbered > query.after, waiting until there is one, the stream ends, or `deadline`.
+  // Lines numbered > query.after, waiting until there is one, the stream ends, or `deadline`. Where
+  // the next ones are not kept any more, the first line says how many.
   virtual async::Task<std::vector<Line>> follow(std::string stream, std::uint64_t after,
                                                 std::size_t max, Instant deadline) = 0;
   virtual async::Task<std::vector<Line>> find(std::string stream, Query query) = 0;
   virtual std::uint64_t last_number(const std::string& stream) const = 0;
+
+  // What each stream takes on disk.
+  virtual std::vector<StreamUse> uses() const = 0;
+  // Its oldest lines go soon, until the others take so much at most.
+  virtual void trim(const std::string& stream, std::uint64_t bytes) = 0;
 };
 
 }  // namespace thaw::logs

@@ -234,8 +234,12 @@ TEST_CASE("a stream keeps its newest lines within its bytes on disk") {
   CHECK(lines.size() * 164 <= 100'000);
   CHECK(lines.size() * 164 >= 80'000);
   CHECK(lines.back().number == 10'000);
-  // A reader from the beginning gets what is left.
-  CHECK(f.follow("ap-1", 0).front().number == lines.front().number);
+  // A reader from the beginning gets what is left, and is told so.
+  const auto left = f.follow("ap-1", 0);
+  REQUIRE(left.size() > 1);
+  CHECK(left[0].channel == Channel::info);
+  CHECK(left[0].text.starts_with("thaw: " + std::to_string(lines.front().number - 1) + " pieces"));
+  CHECK(left[1].number == lines.front().number);
   f.reopen();
   f.append("ap-1", "after");
   CHECK(f.follow("ap-1", 10'000).size() == 1);
@@ -257,6 +261,63 @@ TEST_CASE("a container that prints faster than the disk takes it loses lines, an
   CHECK(last.channel == Channel::info);
   const std::string count = std::to_string(1'000'000 - (lines->size() - 1));
   CHECK(last.text.starts_with(count + " pieces of output ("));
+}
+
+namespace {
+
+async::Task<void> print(LogHub& hub, std::string stream, int pieces) {
+  for (int i = 0; i < pieces; ++i) {
+    THAW_CO_TRY_VOID(co_await hub.wait_for_room(stream, 20s));
+    Line line;
+    line.text = std::string(60'000, 'x');
+    hub.append(stream, std::move(line));
+  }
+  hub.end(stream);
+  co_return ok();
+}
+
+async::Task<void> count(LogHub& hub, std::string stream, std::size_t& bytes) {
+  THAW_CO_TRY(const std::vector<Line> lines, co_await follow_to_end(hub, std::move(stream)));
+  for (const Line& line : lines) {
+    bytes += line.text.size();
+  }
+  co_return ok();
+}
+
+}  // namespace
+
+TEST_CASE("who waits for room loses nothing, however many print at once") {
+  Fixture f;
+  std::vector<std::size_t> seen(12);
+  for (std::size_t i = 0; i < seen.size(); ++i) {
+    const std::string stream = "ap-" + std::to_string(i);
+    f.tasks.start("print", print(*f.hub, stream, 100));
+    f.tasks.start("count", count(*f.hub, stream, seen[i]));
+  }
+  REQUIRE(*f.loop.run_task(f.tasks.join(monotonic_now() + 60s)));
+  for (const std::size_t bytes : seen) {
+    CHECK(bytes == 100u * 60'000u);
+  }
+}
+
+TEST_CASE("a stream with little to store does not wait for those with much") {
+  Fixture f;
+  for (int i = 0; i < 40; ++i) {
+    for (int n = 0; n < 25; ++n) {
+      f.append("ap-loud-" + std::to_string(i), std::string(60'000, 'x'));
+    }
+  }
+  f.append("ap-quiet", "a\n");
+  // Nothing has been stored yet: the loop has not turned.
+  const auto before = monotonic_now();
+  CHECK(f.loop.run_task(f.hub->wait_for_room("ap-quiet", 1h)));
+  f.append("ap-quiet", "b\n");
+  CHECK(monotonic_now() - before < 1h);
+  CHECK(f.loop.run_task(f.hub->wait_for_room("ap-loud-1", 1h)));
+  f.hub->end("ap-quiet");
+  const auto lines = f.loop.run_task(follow_to_end(*f.hub, "ap-quiet"));
+  REQUIRE(lines);
+  CHECK(texts(*lines) == "a\nb\n");
 }
 
 TEST_CASE("the hub may go away while somebody follows") {

@@ -10,6 +10,7 @@
 #include <map>
 
 #include "thaw/gateway/function_hosts.h"
+#include "thaw/os/netlink.h"
 
 namespace thaw::main_program {
 
@@ -37,6 +38,32 @@ bool read_megabytes(const toml::node& node, std::uint64_t& bytes) {
   bytes = makes_sense ? megabytes << 20 : bytes;
   return makes_sense;
 }
+bool read_gigabytes(const toml::node& node, std::uint64_t& bytes) {
+  const double gigabytes = node.value_or(-1.0);
+  const bool makes_sense = gigabytes >= 0 && gigabytes <= 1e6;
+  bytes = makes_sense ? static_cast<std::uint64_t>(gigabytes * double{1 << 30}) : bytes;
+  return makes_sense;
+}
+
+// A list of "10.0.0.0/8" and the like; an address alone is a network of one.
+bool read_networks(const toml::node& node, std::vector<std::string>& out) {
+  const toml::array* list = node.as_array();
+  if (list == nullptr || list->size() > 1000) {
+    return false;
+  }
+  std::vector<std::string> networks;
+  for (const toml::node& element : *list) {
+    std::string text = element.value_or(std::string());
+    text += text.find('/') == std::string::npos ? "/32" : "";
+    const auto network = os::Subnet::parse(text);
+    if (!network) {
+      return false;
+    }
+    networks.push_back(os::Subnet{network->address & network->mask(), network->prefix}.to_string());
+  }
+  out = std::move(networks);
+  return true;
+}
 
 // Each key, where it goes, and (by returning false) whether its value makes sense.
 const std::map<std::string, Setter>& setters() {
@@ -53,6 +80,10 @@ const std::map<std::string, Setter>& setters() {
          c.bridge_address = node.value_or(std::string());
          return !c.bridge_address.empty();
        }},
+      {"network.refuse", [](const toml::node& node,
+                            Configuration& c) { return read_networks(node, c.refused_networks); }},
+      {"network.allow", [](const toml::node& node,
+                           Configuration& c) { return read_networks(node, c.allowed_networks); }},
       {"web.domain",
        [](const toml::node& node, Configuration& c) {
          c.web_domain = node.value_or(std::string());
@@ -85,6 +116,10 @@ const std::map<std::string, Setter>& setters() {
        [](const toml::node& node, Configuration& c) {
          c.cache_folder = node.value_or(std::string());
          return c.cache_folder.starts_with("/");
+       }},
+      {"images.step_memory_mb",
+       [](const toml::node& node, Configuration& c) {
+         return read_megabytes(node, c.step_memory_bytes);
        }},
       {"containers.max",
        [](const toml::node& node, Configuration& c) {
@@ -139,6 +174,48 @@ const std::map<std::string, Setter>& setters() {
              std::chrono::microseconds(makes_sense ? static_cast<std::int64_t>(value * 1e6) : 0);
          return makes_sense;
        }},
+      {"limits.workspace_disk_gb",
+       [](const toml::node& node, Configuration& c) {
+         return read_gigabytes(node, c.disk.bytes_per_owner);
+       }},
+      {"limits.workspace_log_mb",
+       [](const toml::node& node, Configuration& c) {
+         return read_megabytes(node, c.storage.log_bytes_per_workspace);
+       }},
+      {"limits.container_disk_gb",
+       [](const toml::node& node, Configuration& c) {
+         return read_gigabytes(node, c.disk_watch.root_bytes);
+       }},
+      {"storage.look_every_s",
+       [](const toml::node& node, Configuration& c) {
+         int seconds = 0;
+         const bool makes_sense = read_number(node, 1, 3'600, seconds);
+         c.disk_watch.period = std::chrono::seconds(seconds);
+         c.disk_watch.volumes_period = c.disk_watch.period;
+         return makes_sense;
+       }},
+      {"limits.reserve_disk_mb",
+       [](const toml::node& node, Configuration& c) {
+         return read_megabytes(node, c.disk.reserve_bytes);
+       }},
+      {"storage.keep_unused_s",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 0, longest_s, c.keep_unused_s);
+       }},
+      {"storage.keep_unused_mounts_s",
+       [](const toml::node& node, Configuration& c) {
+         int seconds = 0;
+         const bool makes_sense = read_number(node, 0, longest_s, seconds);
+         c.storage.keep_unused_mounts = std::chrono::seconds(seconds);
+         return makes_sense;
+       }},
+      {"storage.sweep_every_s",
+       [](const toml::node& node, Configuration& c) {
+         int seconds = 0;
+         const bool makes_sense = read_number(node, 1, 86'400, seconds);
+         c.storage.period = std::chrono::seconds(seconds);
+         return makes_sense;
+       }},
       {"volumes.ephemeral_timeout_s",
        [](const toml::node& node, Configuration& c) {
          return read_number(node, 1, longest_s, c.ephemeral_volume_s);
@@ -189,6 +266,37 @@ const std::map<std::string, Setter>& setters() {
          const bool makes_sense = read_number(node, 1, 9'999, days);
          c.snapshots.unused = days * 24h;
          return makes_sense;
+       }},
+      {"catalog.objects_per_workspace",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 1, 1'000'000'000, c.catalog.objects);
+       }},
+      {"catalog.mb_per_workspace",
+       [](const toml::node& node, Configuration& c) {
+         return read_megabytes(node, c.catalog.bytes);
+       }},
+      {"catalog.object_mb",
+       [](const toml::node& node, Configuration& c) {
+         return read_megabytes(node, c.catalog.object_bytes);
+       }},
+      {"catalog.keep_stopped_s",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 0, longest_s, c.keep_stopped_s);
+       }},
+      {"catalog.keep_unused_s",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 1, longest_s, c.forget_unused_s);
+       }},
+      {"server.buffers_mb",
+       [](const toml::node& node, Configuration& c) {
+         std::uint64_t megabytes = 0;
+         const bool makes_sense = read_number(node, 4, largest_mb, megabytes);
+         c.limits.buffer_bytes = makes_sense ? megabytes << 20 : c.limits.buffer_bytes;
+         return makes_sense;
+       }},
+      {"server.connections",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 8, 100'000, c.limits.connections);
        }},
       {"server.drain_s",
        [](const toml::node& node, Configuration& c) {

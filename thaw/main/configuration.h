@@ -6,12 +6,18 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "thaw/base/result.h"
+#include "thaw/catalog/shares.h"
+#include "thaw/control/disk_watch.h"
 #include "thaw/control/fleet.h"
+#include "thaw/control/storage_loop.h"
 #include "thaw/gateway/web_origin.h"
+#include "thaw/net/server.h"
 #include "thaw/sandbox/sandbox.h"
 #include "thaw/snapshot/snapshot_store.h"
+#include "thaw/store/disk_shares.h"
 #include "thaw/worker/templates.h"
 
 namespace thaw::main_program {
@@ -21,15 +27,26 @@ struct Configuration {
   worker::TemplateSettings templates;
   std::string bridge_address = "auto";                 // [network] bridge
   sandbox::SpawnerOptions::OwnIds own_ids{};           // [containers] own_ids
+  std::vector<std::string> refused_networks;           // [network] refuse
+  std::vector<std::string> allowed_networks;           // [network] allow
   std::string cache_folder = "/var/cache/thaw";        // [images] cache; THAW_IMAGE_CACHE wins
+  std::uint64_t step_memory_bytes = 0;                 // [images] step_memory_mb; 0: half of all
   std::string criu = "/usr/local/lib/thaw/criu/criu";  // [cold_start] criu
   bool restores = true;                                // [cold_start] restored
   std::string snapshots_folder;                        // [cold_start] snapshots; empty: in DATA
   snapshot::SnapshotLimits snapshots;                  // [cold_start] snapshots_gb, …
+  catalog::CatalogLimits catalog;                      // [catalog] mb_per_workspace, …
+  int keep_stopped_s = 600;                            // [catalog] keep_stopped_s
+  int forget_unused_s = 7 * 86'400;                    // [catalog] keep_unused_s
+  store::DiskLimits disk;                              // [limits] workspace_disk_gb, …
+  control::DiskWatchOptions disk_watch;                // [limits] container_disk_gb, …
+  control::StorageOptions storage;                     // [storage] sweep_every_s, …
+  int keep_unused_s = 600;                             // [storage] keep_unused_s
   int ephemeral_volume_s = 900;                        // [volumes] ephemeral_timeout_s
   std::string web_domain;                              // [web] domain; empty: none
   gateway::TrustedProxies trusted_proxies;             // [web] trusted_proxies
   int drain_s = 10;                                    // [server] drain_s
+  net::ServerLimits limits;                            // [server] buffers_mb, connections
 };
 
 // invalid_argument naming file, line and key.

@@ -5,6 +5,7 @@
 
 #include "thaw/cli/verbs.h"
 #include "thaw/main/serve.h"
+#include "thaw/sandbox/sandbox.h"
 
 using namespace thaw;
 
@@ -36,6 +37,9 @@ std::string unknown_verb(const CLI::App& app, int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (sandbox::is_to_be_spawner(argc, argv)) {
+    return sandbox::run_as_spawner();
+  }
   CLI::App app("Thaw: the serverless AI cloud on your own machine", "thaw");
   app.require_subcommand(1);
   app.set_version_flag("--version", "thaw " THAW_VERSION);
@@ -50,6 +54,9 @@ int main(int argc, char** argv) {
   serve->add_option("--data", serve_options.data, "data folder, made if missing")
       ->capture_default_str();
   serve->add_option("--config", serve_options.configuration, "configuration file (TOML)");
+  serve->add_flag_callback(
+      "--accept-loss", [&] { serve_options.loss = main_program::ServeOptions::Loss::accept; },
+      "start although stored commits or the key of stored secrets are gone, without them");
   serve->callback([&] { serving = true; });
 
   auto* env = app.add_subcommand("env", "shell exports for the clients: eval \"$(thaw env)\"");

@@ -12,25 +12,40 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
+#include <memory>
 
 #include "thaw/async/blocking.h"
 #include "thaw/async/loop.h"
 #include "thaw/async/signals.h"
+#include "thaw/async/task_group.h"
 #include "thaw/base/log.h"
 #include "thaw/catalog/catalog.h"
 #include "thaw/cli/running_servers.h"
+#include "thaw/codec/fields.h"
 #include "thaw/codec/ids.h"
-#include "thaw/codec/json.h"
+#include "thaw/control/disk_watch.h"
 #include "thaw/control/fleet.h"
+#include "thaw/control/storage_loop.h"
 #include "thaw/dialect/console/console.h"
 #include "thaw/dialect/modal/client_packages.h"
 #include "thaw/dialect/modal/modal_dialect.h"
+#include "thaw/dialect/modal/mounts.h"
+#include "thaw/dialect/modal/program_folder.h"
 #include "thaw/dialect/modal/secrets.h"
 #include "thaw/gateway/http_router.h"
+#include "thaw/gateway/public_error.h"
 #include "thaw/main/configuration.h"
+#include "thaw/main/memory_keeper.h"
+#include "thaw/main/stored_data.h"
+#include "thaw/os/cgroup.h"
+#include "thaw/os/files.h"
+#include "thaw/os/own_memory.h"
+#include "thaw/os/reclaim.h"
 #include "thaw/snapshot/machine.h"
 #include "thaw/snapshot/snapshot_store.h"
 #include "thaw/store/data_folder.h"
+#include "thaw/store/set_aside.h"
 
 namespace thaw::main_program {
 
@@ -98,7 +113,53 @@ std::string criu_of(const Configuration& configuration) {
   return configuration.restores && there ? configuration.criu : "";
 }
 
-std::string short_digest(const std::string& text) { return store::sha256_hex(text).substr(0, 8); }
+std::uint64_t step_memory(const Configuration& configuration) {
+  const auto memory = os::machine_memory();
+  return configuration.step_memory_bytes == 0 && memory ? memory->total_bytes / 2
+                                                        : configuration.step_memory_bytes;
+}
+
+const std::string run_root = "/run/thaw/";
+constexpr std::size_t instance_letters = 8;
+
+// Of servers that were killed or refused to start, this one's own before it among them: with their
+// containers' arguments and sockets.
+void remove_dead_run_folders(const std::string& own) {
+  std::vector<std::string> names = os::list_folder(run_root);
+  std::erase_if(names, [](const std::string& name) {
+    return name.size() != instance_letters ||
+           name.find_first_not_of("0123456789abcdef") != std::string::npos;
+  });
+  auto dead = sandbox::Spawner::dead_instances(std::move(names));
+  if (!dead) {
+    log_warning("cannot look for what killed servers left", {{"error", dead.error().to_string()}});
+    return;
+  }
+  if (os::exists(run_root + own)) {
+    dead->push_back(own);
+  }
+  for (const std::string& name : *dead) {
+    if (const auto removed = os::remove_tree(run_root + name); !removed) {
+      log_warning("a left-over cannot be removed; remove it by hand",
+                  {{"error", removed.error().to_string()}});
+    }
+  }
+}
+
+// What is configured, as far as descriptors and memory of this process go.
+net::ServerLimits limits_of(const Configuration& configuration) {
+  rlimit descriptors{};
+  ::getrlimit(RLIMIT_NOFILE, &descriptors);
+  const auto layout = os::CgroupLayout::detect();
+  const auto memory =
+      layout ? os::own_memory_limit(*layout) : Result<std::uint64_t>(layout.error());
+  return net::within(configuration.limits, descriptors.rlim_cur,
+                     memory.value_or(configuration.limits.buffer_bytes * 8));
+}
+
+std::string short_digest(const std::string& text) {
+  return store::sha256_hex(text).substr(0, instance_letters);
+}
 
 // All parts, in the order in which they need each other; destroyed in reverse.
 struct Program {
@@ -106,7 +167,7 @@ struct Program {
       : configuration(std::move(c)),
         data(std::move(d)),
         instance(std::move(i)),
-        run_folder("/run/thaw/" + instance),
+        run_folder(run_root + instance),
         spawner(std::move(s)) {}
 
   Configuration configuration;
@@ -118,6 +179,7 @@ struct Program {
   std::unique_ptr<sandbox::Spawner> spawner;
   std::unique_ptr<store::Database> database;
   std::unique_ptr<store::Database> log_database;
+  std::optional<store::DiskShares> disk;
   std::unique_ptr<store::BlobStore> blobs;
   std::optional<store::SecretBox> box;
   std::unique_ptr<catalog::Catalog> catalog;
@@ -141,12 +203,18 @@ struct Program {
   std::unique_ptr<control::Measurements> measurements;
   std::unique_ptr<snapshot::SnapshotStore> snapshots;  // null: level restored is off
   std::unique_ptr<control::Fleet> fleet;
+  std::unique_ptr<control::StorageLoop> storage;
+  std::unique_ptr<control::DiskWatch> disk_watch;
   std::unique_ptr<dialect::console::Console> console;
   std::string authority;
+  async::TaskGroup tasks{loop};  // last: ended first
 
-  Result<void> open_stores();
+  Result<void> open_stores(ServeOptions::Loss loss);
+  Task<std::map<std::string, std::int64_t>> set_aside();
   Result<void> connect();
+  std::string owner_of_log(const std::string& stream) const;
   Task<void> first_start();
+  std::vector<dialect::console::Parts::Count> counts_of_sandboxes() const;
   Task<codec::Json> environment_token();
   Task<std::map<std::string, std::string>> client_environment();
   Task<void> begin(Address listen);
@@ -154,53 +222,91 @@ struct Program {
   Task<void> end();
 };
 
-Result<void> Program::open_stores() {
+Result<void> Program::open_stores(ServeOptions::Loss loss) {
   store::DatabaseOptions options;
   options.path = data + "/thaw.db";
+  options.loss = loss == ServeOptions::Loss::accept ? store::DatabaseOptions::Loss::accept
+                                                    : store::DatabaseOptions::Loss::refuse;
   options.migrations = catalog::migrations();
   for (auto& migration : queue::migrations()) {
+    options.migrations.push_back(std::move(migration));
+  }
+  for (auto& migration : store::blob_migrations()) {
     options.migrations.push_back(std::move(migration));
   }
   for (auto& migration : control::measurement_migrations()) {
     options.migrations.push_back(std::move(migration));
   }
   THAW_TRY(database, store::Database::open(loop, std::move(options)));
-  store::DatabaseOptions log_options;
-  log_options.path = data + "/logs.db";
-  log_options.migrations = logs::migrations();
-  log_options.sync = store::DatabaseOptions::Sync::normal;
-  THAW_TRY(log_database, store::Database::open(loop, std::move(log_options)));
-  THAW_TRY(blobs, store::BlobStore::open(pool, data + "/blobs"));
-  THAW_TRY(auto key, store::SecretBox::open(data + "/secret.key"));
+  THAW_TRY(log_database, open_log_database(loop, data));
+  THAW_TRY(catalog, catalog::Catalog::open(*database, configuration.catalog));
+  const std::string key_file = data + "/secret.key";
+  if (loss == ServeOptions::Loss::refuse) {
+    THAW_TRY_VOID(check_key_is_there(key_file, *catalog));
+  }
+  THAW_TRY(auto key, store::SecretBox::open(key_file));
   box.emplace(std::move(key));
-  THAW_TRY(catalog, catalog::Catalog::open(*database));
+  THAW_TRY_VOID(check_secrets(*box, *catalog, *database, loss));
+  disk.emplace(data, configuration.disk);
+  store::BlobOptions blob_options;
+  blob_options.folder = data + "/blobs";
+  blob_options.keep_unused = std::chrono::seconds(configuration.keep_unused_s);
+  blob_options.first_owner = catalog->default_workspace().str();
+  THAW_TRY(blobs, store::BlobStore::open(pool, *database, *disk, blob_options));
   THAW_TRY(queue, queue::CallQueue::open(loop, *database, {}));
   THAW_TRY(measurements, control::Measurements::open(database.get()));
   THAW_TRY(logs, logs::LogHub::open(loop, *log_database, {}));
   return ok();
 }
 
+Task<std::map<std::string, std::int64_t>> Program::set_aside() {
+  using Counts = std::map<std::string, std::int64_t>;
+  std::function<Result<Counts>(store::Sql&)> count = [](store::Sql& sql) {
+    return store::count_set_aside(sql);
+  };
+  THAW_CO_TRY(Counts all, co_await database->read<Counts>(count));
+  THAW_CO_TRY(const Counts of_logs, co_await log_database->read<Counts>(count));
+  for (const auto& [name, rows] : of_logs) {
+    all["logs." + name] += rows;
+  }
+  co_return all;
+}
+
+std::string Program::owner_of_log(const std::string& stream) const {
+  if (const auto app = catalog->apps.find(stream)) {
+    return app->workspace.str();
+  }
+  const auto image = catalog->images.find(stream);
+  return image ? image->workspace.str() : modal->builder_of(model::ImageId(stream)).str();
+}
+
 Result<void> Program::connect() {
   image::BuilderOptions image_options;
   image_options.layers_folder = data + "/layers";
   image_options.cache_folder = configuration.cache_folder;
+  image_options.step_limits.memory_bytes = step_memory(configuration);
   THAW_TRY(images, image::Builder::open(loop, pool, *spawner, *blobs, image_options));
   access.emplace(*catalog);
   blob_gate.emplace(*blobs, *box);
   http.emplace(loop);
   net::HttpHandler handler = [this](net::HttpExchange& exchange) { return router.serve(exchange); };
-  server = std::make_unique<net::Server>(loop, table, handler, net::ServerLimits{});
+  server = std::make_unique<net::Server>(loop, table, handler, limits_of(configuration));
   templates =
       std::make_unique<worker::Templates>(loop, *spawner, run_folder, configuration.templates);
   worker = std::make_unique<worker::Worker>(loop, pool, *spawner, *server, *logs, *templates,
                                             run_folder);
   mounts = std::make_unique<worker::MountLayers>(pool, *blobs, data + "/mounts");
-  volumes = std::make_unique<worker::Volumes>(loop, data + "/volumes");
-  client_packages = std::make_unique<dialect::modal::ClientPackages>(
-      pool, configuration.cache_folder + "/clients");
+  volumes = std::make_unique<worker::Volumes>(
+      loop, data + "/volumes", *disk, [this](const model::VolumeId& id) {
+        const auto volume = catalog->volumes.find(id.str());
+        return volume ? volume->workspace.str() : std::string("of nobody");
+      });
+  dialect::modal::ProgramFolder::sweep(configuration.cache_folder + "/clients");
+  client_packages =
+      std::make_unique<dialect::modal::ClientPackages>(configuration.cache_folder + "/clients");
   modal = std::make_unique<dialect::modal::ModalDialect>(
-      dialect::modal::Parts{loop, pool, *catalog, *queue, *logs, *blobs, *box, *images, *access,
-                            *blob_gate, *http, *client_packages, *volumes});
+      dialect::modal::Parts{loop, pool, *catalog, *queue, *logs, *blobs, *disk, *box, *images,
+                            *access, *blob_gate, *http, *client_packages, *volumes});
   if (const std::string criu = criu_of(configuration); !criu.empty()) {
     const std::string folder = configuration.snapshots_folder.empty()
                                    ? data + "/snapshots"
@@ -223,13 +329,31 @@ Result<void> Program::connect() {
       *measurements,
       snapshots.get()};
   fleet = std::make_unique<control::Fleet>(std::move(parts), configuration.fleet);
+  storage = std::make_unique<control::StorageLoop>(
+      control::StorageParts{loop, *catalog, *queue, *blobs, *mounts, *logs,
+                            [this](const std::string& stream) { return owner_of_log(stream); },
+                            [this] { return fleet->mounts_in_use(); },
+                            [this] { return modal->builders(); }, dialect::modal::find_blobs},
+      configuration.storage);
+  disk_watch = std::make_unique<control::DiskWatch>(
+      control::DiskWatchParts{
+          loop, pool, *disk, *volumes, [this] { return fleet->disk_users(); },
+          [this](const model::ContainerId& id, const std::string& why) { fleet->end_for(id, why); },
+          [this](const model::ContainerId& id) {
+            (void)fleet->stop_container(id, control::Fleet::StopHow::graceful);
+          }},
+      configuration.disk_watch);
   access->function_of_container = [this](const model::ContainerId& id) {
     return fleet->spec_of(id);
   };
   console = std::make_unique<dialect::console::Console>(dialect::console::Parts{
-      *catalog, *queue, *logs, *fleet, *access, *server, [this] { return router.prefixes(); },
-      [this] { return client_environment(); }});
+      *catalog, *queue, *logs, *fleet, *access, *server, *disk, *storage, *disk_watch,
+      [this] { return router.prefixes(); }, [this] { return client_environment(); },
+      [this] { return set_aside(); }, [this] { return counts_of_sandboxes(); }});
   modal->add_methods(table);
+  auto errors = std::make_shared<gateway::PublicErrors>(
+      std::vector<std::string>{data, run_folder, configuration.cache_folder});
+  table.told = [errors](const Error& error) { return errors->told(error); };
   router.add_signed(
       "/blobs", [this](net::HttpExchange& e) { return blob_gate->serve(e); },
       [this](const net::HttpRequest& request) { return blob_gate->is_genuine(request); });
@@ -246,6 +370,16 @@ Result<void> Program::connect() {
   return ok();
 }
 
+std::vector<dialect::console::Parts::Count> Program::counts_of_sandboxes() const {
+  using Count = dialect::console::Parts::Count;
+  const std::size_t aside = sandbox::Spawner::set_aside(data + "/sandboxes").size();
+  return {{"thaw_spawner_deaths_total",
+           "Times that the spawner process ended by itself and was brought back.",
+           Count::Kind::counter, static_cast<double>(spawner->deaths())},
+          {"thaw_set_aside", "Left-overs of sandboxes that are not removed yet, or cannot be.",
+           Count::Kind::gauge, static_cast<double>(aside)}};
+}
+
 // A new data folder gets a workspace and its environment.
 Task<void> Program::first_start() {
   const model::WorkspaceId workspace = catalog->default_workspace();
@@ -254,7 +388,10 @@ Task<void> Program::first_start() {
   }
   if (!catalog->environment(workspace, "")) {
     model::Environment environment;
-    environment.id = model::EnvironmentId(codec::random_id("en"));
+    environment.id = catalog->lost_environment(workspace);
+    if (environment.id.empty()) {
+      environment.id = model::EnvironmentId(codec::random_id("en"));
+    }
     environment.workspace = workspace;
     environment.name = "main";
     environment.created_at = wall_now();
@@ -272,11 +409,19 @@ Task<codec::Json> Program::environment_token() {
   const std::string sealed((std::istreambuf_iterator<char>(in)), {});
   const auto known = sealed.empty() ? Result<std::string>(Error::not_found("none"))
                                     : box->unseal(sealed, "env.token");
-  codec::Json pair;
-  if (known) {
-    THAW_CO_TRY(pair, codec::parse_json(*known));
+  std::string id;
+  std::string secret;
+  if (const auto json = known ? codec::parse_json(*known) : Result<codec::Json>(known.error())) {
+    codec::Fields fields(*json);
+    fields.read("token", id);
+    fields.read("secret", secret);
   }
-  if (!known || !catalog->tokens.find(pair.value("token", ""))) {
+  codec::Json pair = {{"token", id}, {"secret", secret}};
+  if (id.empty() || secret.empty() || !catalog->tokens.find(id)) {
+    if (!sealed.empty()) {
+      log_warning("the token of `thaw env` is made anew",
+                  {{"reason", known ? "it was revoked or lost" : known.error().message()}});
+    }
     THAW_CO_TRY(const gateway::NewToken made,
                 co_await access->create_token(catalog->default_workspace(), "thaw env"));
     pair = {{"token", made.id}, {"secret", made.secret}};
@@ -333,9 +478,14 @@ Task<void> Program::begin(Address listen) {
     settings.loopback_hosts = &*loopback_hosts;
   }
   settings.ephemeral_volume_limit = std::chrono::seconds(configuration.ephemeral_volume_s);
+  settings.keep_stopped = std::chrono::seconds(configuration.keep_stopped_s);
+  settings.keep_unused = std::chrono::seconds(configuration.forget_unused_s);
   THAW_CO_TRY_VOID(volumes->start());
   modal->start(*fleet, std::move(settings));
   fleet->start();
+  storage->start();
+  disk_watch->start();
+  tasks.start("memory", keep_memory(pool, *server));
   THAW_CO_TRY_VOID(server->listen_unix(data + "/admin.sock", "admin"));
   cli::RunningServer self;
   self.pid = ::getpid();
@@ -358,7 +508,10 @@ Task<void> Program::end() {
       log_warning("shutdown step failed", {{"step", what}, {"error", outcome.error().to_string()}});
     }
   };
+  told("memory", co_await tasks.stop());
   told("containers", co_await fleet->shut_down(monotonic_now() + grace));
+  told("disk watch", co_await disk_watch->stop());
+  told("storage", co_await storage->stop());
   told("templates", co_await templates->shut_down());
   told("connections", co_await server->drain(monotonic_now() + 2s));
   told("dialect", co_await modal->stop());
@@ -366,7 +519,7 @@ Task<void> Program::end() {
   told("sandboxes", co_await spawner->shut_down());
   std::error_code error;
   fs::remove(data + "/admin.sock", error);
-  fs::remove_all(run_folder, error);
+  told("run folder", os::remove_tree(run_folder));
   co_return ok();
 }
 
@@ -404,22 +557,25 @@ Result<void> serve_until_told(const ServeOptions& options) {
   const std::string data = fs::canonical(options.data, error).string();
   THAW_TRY(const store::DataFolder claim, store::DataFolder::claim(data));
   raise_file_limit();
+  os::steady_allocator();
   // One name per data folder: what a killed server left behind is found by its successor.
   const std::string instance = short_digest(data);
-  fs::remove_all("/run/thaw/" + instance, error);
-  fs::create_directories("/run/thaw/" + instance, error);
-  fs::permissions("/run/thaw/" + instance, fs::perms::owner_all, error);
   sandbox::SpawnerOptions spawner_options;
   spawner_options.instance = instance;
   spawner_options.folder = data + "/sandboxes";
   spawner_options.bridge_address = configuration.bridge_address;
   spawner_options.criu = criu_of(configuration);
+  spawner_options.refused_networks = configuration.refused_networks;
+  spawner_options.allowed_networks = configuration.allowed_networks;
   spawner_options.own_ids = configuration.own_ids;
   fs::create_directories(configuration.cache_folder, error);
   spawner_options.shown_folders = {configuration.cache_folder};
   THAW_TRY(auto spawner, sandbox::Spawner::fork(spawner_options));
+  // From here on the name is this server's.
+  remove_dead_run_folders(instance);
+  THAW_TRY_VOID(os::make_folders(run_root + instance, 0700));
   Program program(std::move(spawner), configuration, data, instance);
-  Result<void> outcome = program.open_stores();
+  Result<void> outcome = program.open_stores(options.loss);
   outcome = outcome ? program.connect() : outcome;
   outcome = outcome ? program.loop.run_task(program.run(listen)) : outcome;
   if (program.database) {

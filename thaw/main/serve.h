@@ -11,9 +11,11 @@ struct ServeOptions {
   std::string listen = "127.0.0.1:8700";
   std::string data = "thaw-data";
   std::string configuration;
+  // Go on without acknowledged commits or sealed secrets that are gone.
+  enum class Loss { refuse, accept } loss = Loss::refuse;
 };
 
-// Runs until SIGTERM or SIGINT; returns the exit code. Call before any thread exists.
+// Runs until SIGTERM or SIGINT; returns the exit code.
 int serve(const ServeOptions& options);
 
 // Why this machine cannot give containers user ids of their own, tried where images are kept.

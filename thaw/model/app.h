@@ -85,6 +85,7 @@ struct Mount {
   std::string name;  // of a named mount; else empty
   std::string checksum;
   std::vector<MountFile> files;
+  WallTime used_at{};  // when a client asked for it last, roughly
 };
 
 struct Secret {

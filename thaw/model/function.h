@@ -17,6 +17,7 @@ namespace thaw::model {
 struct Resources {
   std::uint64_t memory_bytes = 0;        // asked for; 0: the default
   std::uint64_t memory_limit_bytes = 0;  // hard; 0: none
+  std::uint64_t disk_bytes = 0;          // for its own root, at most; 0: the default
   std::uint32_t cpu_millis = 0;          // asked for
   std::uint32_t cpu_limit_millis = 0;    // hard; 0: none
   std::string gpu;                       // "A100:2", "any"; empty: none

@@ -77,6 +77,12 @@ class Source {
   GrpcStream& stream_;
 };
 
+// Whose requests a call's bytes are counted to. Without an account they stay its peer's.
+struct Admission {
+  std::string account;
+  std::string within;  // the account that this one is a part of; empty: none
+};
+
 class GrpcTable {
  public:
   using Method = std::function<async::Task<void>(GrpcCall&, GrpcStream&)>;
@@ -113,6 +119,11 @@ class GrpcTable {
   const Method* find(const std::string& path) const;
   // The answer to a path that is not in the table; default: UNIMPLEMENTED naming the path.
   std::function<Error(const std::string& path)> unknown;
+  // What a client is told of an Error; default: its message.
+  std::function<std::string(const Error&)> told;
+  // Asked with the head alone, before a byte of the body is kept: an Error ends the RPC. It does
+  // not wait. Not set: every call is let in.
+  std::function<Result<Admission>(const HttpRequest& head, const Peer& peer)> admit;
   // Runs before every handler (authentication, counters). An Error ends the RPC.
   std::function<async::Task<void>(GrpcCall&)> before;
 

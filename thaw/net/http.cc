@@ -46,6 +46,11 @@ async::Task<std::string> HttpExchange::read_all(std::size_t limit_bytes) {
 
 async::Task<void> HttpExchange::answer(int status, std::string content_type, std::string body) {
   Headers headers;
+  if (status == 429 || status == 503) {
+    // What is short here is free again soon, or not for a long while: a client that asks once a
+    // second costs little.
+    headers.add("retry-after", "1");
+  }
   if (!content_type.empty()) {
     headers.add("content-type", std::move(content_type));
   }
@@ -65,6 +70,11 @@ async::Task<void> HttpExchange::answer_error(Error error) {
 
 async::Task<std::unique_ptr<ByteStream>> HttpExchange::switch_protocols(Headers) {
   co_return Error::unimplemented("this connection cannot switch protocols; use HTTP/1.1");
+}
+
+const Headers& HttpExchange::trailers() const {
+  static const Headers none;
+  return none;
 }
 
 int http_status(Code code) {

@@ -87,6 +87,8 @@ class HttpExchange {
 
   // Next piece of the body (at most ~64 KiB); nullopt at its end.
   virtual async::Task<std::optional<std::string>> read() = 0;
+  // What the client has sent behind the body, once read() has given its end.
+  virtual const Headers& trailers() const;
   // Head of the answer. With a content-length header the body must have just that length; without
   // one it is chunked (HTTP/1.1) or framed (HTTP/2). Hop-by-hop headers are net's business.
   virtual async::Task<void> respond(int status, Headers headers) = 0;

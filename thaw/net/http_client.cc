@@ -83,7 +83,7 @@ async::Task<std::unique_ptr<ClientResponse>> HttpClient::send(Endpoint endpoint,
                                                               Instant deadline) {
   const auto pool = state_->pool;
   THAW_CO_TRY(const std::string head, render_request(request));
-  const bool replayable = request.body.empty();
+  const bool replayable = request.body.empty() && detail::is_idempotent(request.method);
   ClientPool::Source source = ClientPool::Source::any;
   while (true) {
     THAW_CO_TRY(ClientConnectionPtr connection, co_await pool->acquire(endpoint, deadline, source));

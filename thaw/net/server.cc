@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/net/server.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -9,7 +11,8 @@
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cerrno>
-#include <list>
+#include <set>
+#include <unordered_map>
 
 #include "thaw/async/task_group.h"
 #include "thaw/base/log.h"
@@ -21,6 +24,7 @@
 namespace thaw::net {
 
 namespace asio = boost::asio;
+using detail::Account;
 using detail::Http1Connection;
 using detail::Http2Session;
 using detail::LiveConnection;
@@ -35,11 +39,15 @@ constexpr std::string_view http2_preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 // A connection that has not yet shown its protocol: closed by a drain and after header_timeout.
 class Sniffing : public LiveConnection {
  public:
-  Sniffing(ServerCore& core, Socket& socket) : socket_(socket), alarm_([this] { end(); }) {
+  Sniffing(ServerCore& core, std::shared_ptr<Account> account, Socket& socket)
+      : socket_(socket), alarm_([this] { end(); }) {
     core.timer.arm(alarm_, monotonic_now() + core.limits.header_timeout);
+    counted = std::move(account);
     core.connections.push_back(*this);
+    core.rests(*this);
   }
   void begin_drain() override { end(); }
+  void give_way() override { end(); }
 
  private:
   void end() {
@@ -51,11 +59,29 @@ class Sniffing : public LiveConnection {
   detail::CoarseTimer::Alarm alarm_;
 };
 
+// Of an address and port. An IPv6 peer has at least a network of 64 bits to itself.
+std::string host_of(const std::string& address) {
+  std::string host = address.substr(0, address.rfind(':'));
+  in6_addr bits{};
+  if (host.starts_with('[') &&
+      inet_pton(AF_INET6, host.substr(1, host.size() - 2).c_str(), &bits) == 1) {
+    if (IN6_IS_ADDR_V4MAPPED(&bits)) {
+      return host;
+    }
+    std::fill(bits.s6_addr + 8, bits.s6_addr + 16, std::uint8_t{0});
+    char text[INET6_ADDRSTRLEN] = "";
+    inet_ntop(AF_INET6, &bits, text, sizeof text);
+    host = std::string(text) + "/64";
+  }
+  return host;
+}
+
 enum class Protocol { http1, http2 };
 
 // Reads until the first bytes cannot be, or are, the HTTP/2 preface.
-async::Task<Protocol> sniff(ServerCore& core, Socket& socket, std::string& read) {
-  const Sniffing sniffing(core, socket);
+async::Task<Protocol> sniff(ServerCore& core, std::shared_ptr<Account> account, Socket& socket,
+                            std::string& read) {
+  const Sniffing sniffing(core, std::move(account), socket);
   while (true) {
     if (co_await async::is_cancelled()) {
       co_return Error::cancelled("cancelled while the protocol is sniffed");
@@ -99,8 +125,14 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
   // A connection, for closing those of one identity.
   struct Open {
     std::string identity;
+    std::shared_ptr<Account> account;  // whose it counts as
     async::TaskGroup::Handle task;
     Http2Session* session = nullptr;  // once its protocol is known to be HTTP/2
+  };
+  // What is there under the name of one Unix socket.
+  struct Named {
+    std::set<std::shared_ptr<Listener>> listeners;
+    std::set<std::shared_ptr<Open>> open;
   };
 
   State(async::Loop& loop, const GrpcTable& grpc_table, HttpHandler handler,
@@ -111,15 +143,19 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
 
   std::shared_ptr<ServerCore> core;
   std::shared_ptr<const Service> service;
-  std::list<std::shared_ptr<Listener>> listeners;
-  std::list<std::shared_ptr<Open>> open;
+  std::set<std::shared_ptr<Listener>> listeners;
+  std::unordered_map<std::string, Named> named;
+  Instant warned_at{};  // peers may be refused oftener than anybody wants to read
   async::TaskGroup tasks;
 
   void listen(os::Fd fd, std::string unix_path, std::string identity,
               std::shared_ptr<const Service> served) {
     auto listener = std::make_shared<Listener>(
         Listener{std::move(fd), std::move(unix_path), std::move(identity), std::move(served), {}});
-    listeners.push_back(listener);
+    listeners.insert(listener);
+    if (!listener->identity.empty()) {
+      named[listener->identity].listeners.insert(listener);
+    }
     listener->task = tasks.start("accept", accept(shared_from_this(), listener));
   }
 
@@ -131,27 +167,113 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     }
   }
 
-  void admit(const Listener& listener, detail::Accepted accepted) {
-    if (core->stats.connections_open >= core->limits.connections) {
-      log_warning("connection refused: too many are open", {{"peer", accepted.address}});
+  template <class Change>
+  void change_named(const std::string& identity, Change change) {
+    if (identity.empty()) {
       return;
     }
-    Peer peer{accepted.family == AF_UNIX ? Peer::Transport::unix_socket : Peer::Transport::tcp,
+    const auto found = named.try_emplace(identity).first;
+    change(found->second);
+    if (found->second.listeners.empty() && found->second.open.empty()) {
+      named.erase(found);
+    }
+  }
+
+  void warn(const char* what, const std::string& why) {
+    const Instant now = monotonic_now();
+    if (now - warned_at > 1s) {
+      warned_at = now;
+      log_warning(what, {{"why", why}});
+    }
+  }
+
+  std::size_t limit_of(const Account& account, const Open& open) const {
+    const auto& limits = core->limits;
+    if (!open.identity.empty()) {
+      return std::min(limits.connections_per_container,
+                      std::max<std::size_t>(limits.connections / 8, 1));
+    }
+    const bool is_owner = account.limit() > core->shares->limit() / 4;
+    return is_owner ? limits.connections / 2
+                    : std::min(limits.connections_per_address, limits.connections / 2);
+  }
+
+  // Of those that rest longest the one whose account has the most connections.
+  bool make_room() {
+    constexpr int looked_at = 64;
+    detail::Resting* found = nullptr;
+    int left = looked_at;
+    for (auto& resting : core->resting) {
+      if (resting.counted &&
+          (found == nullptr || resting.counted->connections > found->counted->connections)) {
+        found = &resting;
+      }
+      if (--left == 0) {
+        break;
+      }
+    }
+    if (found != nullptr) {
+      ServerCore::works(*found);
+      found->give_way();
+    }
+    return found != nullptr;
+  }
+
+  bool make_room_in(Account& account) {
+    if (account.resting.empty()) {
+      return false;
+    }
+    detail::Resting& oldest = account.resting.front();
+    ServerCore::works(oldest);
+    oldest.give_way();
+    return true;
+  }
+
+  // False: the peer, or all together, have as many connections as they may, and none rests.
+  bool has_place(const Open& open) {
+    if (open.identity == "admin") {
+      return true;
+    }
+    Account& account = *open.account;
+    if (account.connections >= limit_of(account, open) && !make_room_in(account)) {
+      warn("connection refused", account.name() + " has " + std::to_string(account.connections) +
+                                     " connections with requests, as many as it may");
+      return false;
+    }
+    if (core->stats.connections_open >= core->limits.connections && !make_room()) {
+      warn("connection refused", "all " + std::to_string(core->limits.connections) +
+                                     " connections that this server may have are in use");
+      return false;
+    }
+    return true;
+  }
+
+  void admit(const Listener& listener, detail::Accepted accepted) {
+    const bool is_unix = accepted.family == AF_UNIX;
+    Peer peer{is_unix ? Peer::Transport::unix_socket : Peer::Transport::tcp,
               std::move(accepted.address), listener.identity};
+    const std::string name =
+        is_unix ? "the socket of " + listener.identity : "address " + host_of(peer.address);
+    const auto entry = std::make_shared<Open>(Open{
+        listener.identity, core->shares->account(detail::Shares::Kind::peer, name), {}, nullptr});
+    if (!has_place(*entry)) {
+      return;
+    }
     Socket socket(core->loop.context().get_executor());
     boost::system::error_code error;
     socket.assign(asio::generic::stream_protocol(accepted.family, 0), accepted.fd.get(), error);
     if (error) {
-      log_warning("connection refused", {{"error", error.message()}});
+      warn("connection refused", error.message());
       return;
     }
     accepted.fd.release();
-    const auto entry = std::make_shared<Open>(Open{listener.identity, {}, nullptr});
     entry->task = tasks.start("connection", serve(shared_from_this(), entry, std::move(socket),
                                                   std::move(peer), listener.service));
   }
 
   static async::Task<void> accept(std::shared_ptr<State> self, std::shared_ptr<Listener> listener) {
+    // Then others have their turn.
+    constexpr int at_a_time = 16;
     Descriptor descriptor(self->core->loop.context().get_executor(), listener->fd.get());
     while (!co_await async::is_cancelled()) {
       const auto [error] = co_await descriptor.async_wait(Descriptor::wait_read,
@@ -160,19 +282,24 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
         break;
       }
       auto accepted = detail::accept_one(listener->fd);
-      while (accepted && accepted->fd.valid()) {
+      for (int left = at_a_time; accepted && accepted->fd.valid(); --left) {
         self->admit(*listener, std::move(*accepted));
+        if (left == 1) {
+          break;
+        }
         accepted = detail::accept_one(listener->fd);
       }
       if (!accepted) {
-        log_error("cannot accept connections", {{"error", accepted.error().to_string()}});
-        // Files may be closed meanwhile; the peers wait in the backlog.
-        THAW_CO_TRY_VOID(co_await async::sleep_for(100ms));
+        // Whoever rests gives way; until then the peers wait in the backlog.
+        self->warn("cannot accept connections", accepted.error().to_string());
+        self->make_room();
+        THAW_CO_TRY_VOID(co_await async::sleep_for(20ms));
       }
     }
     descriptor.release();
     listener->fd.reset();
-    self->listeners.remove(listener);
+    self->listeners.erase(listener);
+    self->change_named(listener->identity, [&](Named& there) { there.listeners.erase(listener); });
     co_return ok();
   }
 
@@ -180,13 +307,15 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
   class Presence {
    public:
     Presence(State& state, std::shared_ptr<Open> entry) : state_(state), entry_(std::move(entry)) {
-      state_.open.push_back(entry_);
+      state_.change_named(entry_->identity, [&](Named& there) { there.open.insert(entry_); });
+      ++entry_->account->connections;
       ++state_.core->stats.connections_open;
     }
     Presence(const Presence&) = delete;
     Presence& operator=(const Presence&) = delete;
     ~Presence() {
-      state_.open.remove(entry_);
+      state_.change_named(entry_->identity, [&](Named& there) { there.open.erase(entry_); });
+      --entry_->account->connections;
       --state_.core->stats.connections_open;
     }
 
@@ -195,25 +324,41 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     std::shared_ptr<Open> entry_;
   };
 
+  // The peer has shown a token: its connection is one of the token's owner.
+  void move_to_owner(Open& open, Http2Session& session, const std::shared_ptr<Account>& owner) {
+    if (!open.identity.empty() || owner->connections >= limit_of(*owner, open)) {
+      return;
+    }
+    --open.account->connections;
+    open.account = owner;
+    ++open.account->connections;
+    ServerCore::works(session);
+    session.counted = owner;
+  }
+
   static async::Task<void> serve(std::shared_ptr<State> self, std::shared_ptr<Open> entry,
                                  Socket socket, Peer peer, std::shared_ptr<const Service> served) {
     const Presence presence(*self, entry);
     const Instant accepted_at = monotonic_now();
     std::string read;
-    const auto protocol = co_await sniff(*self->core, socket, read);
+    const auto protocol = co_await sniff(*self->core, entry->account, socket, read);
     if (!protocol) {
       co_return ok();
     }
     if (*protocol == Protocol::http2) {
-      Http2Session session(std::move(socket), std::move(peer), std::move(served), self->core);
+      Http2Session session(std::move(socket), std::move(peer), std::move(served), self->core,
+                           entry->account);
       entry->session = &session;
+      session.on_owner = [&](const std::shared_ptr<Account>& owner) {
+        self->move_to_owner(*entry, session, owner);
+      };
       auto outcome = co_await session.run(std::move(read));
       entry->session = nullptr;
       co_return outcome;
     }
     const auto* handler = &served->handler;
-    Http1Connection connection{std::move(socket), std::move(read), std::move(peer),
-                               handler,           self->core,      accepted_at};
+    Http1Connection connection{std::move(socket), std::move(read), std::move(peer), handler,
+                               self->core,        entry->account,  accepted_at};
     const auto outcome = co_await detail::run_http1(std::move(connection));
     if (!outcome) {
       log_debug("http1 connection ended", {{"error", outcome.error().to_string()}});
@@ -226,7 +371,7 @@ Server::Server(async::Loop& loop, const GrpcTable& table, HttpHandler handler, S
     : state_(std::make_shared<State>(loop, table, std::move(handler), limits)) {}
 
 Server::~Server() {
-  for (const auto& listener : std::list(state_->listeners)) {
+  for (const auto& listener : std::set(state_->listeners)) {
     state_->close(listener);
   }
   state_->tasks.cancel();
@@ -253,15 +398,16 @@ Result<void> Server::listen_unix(const std::string& path, const std::string& ide
 }
 
 void Server::close_unix(const std::string& identity) {
-  for (const auto& listener : std::list(state_->listeners)) {
-    if (!listener->unix_path.empty() && listener->identity == identity) {
-      state_->close(listener);
-    }
+  const auto found = state_->named.find(identity);
+  if (found == state_->named.end()) {
+    return;
   }
-  for (const auto& open : std::list(state_->open)) {
-    if (open->identity == identity) {
-      open->task.cancel();
-    }
+  const State::Named there = found->second;
+  for (const auto& listener : there.listeners) {
+    state_->close(listener);
+  }
+  for (const auto& open : there.open) {
+    open->task.cancel();
   }
 }
 
@@ -270,20 +416,20 @@ Server::Traffic Server::traffic(const std::string& identity) const {
   const auto count = [&traffic](bool is_quiet) {
     traffic.wire = is_quiet ? traffic.wire : Traffic::Wire::in_flight;
   };
-  for (const auto& open : state_->open) {
-    if (open->identity == identity) {
-      ++traffic.connections;
-      count(open->session != nullptr && open->session->is_quiet());
-      traffic.exchanges += open->session != nullptr ? open->session->exchanges() : 0;
-    }
+  const auto found = state_->named.find(identity);
+  if (found == state_->named.end()) {
+    return traffic;
   }
-  for (const auto& listener : state_->listeners) {
-    if (listener->identity == identity) {
-      pollfd waiting{listener->fd.get(), POLLIN, 0};
-      const bool is_new = ::poll(&waiting, 1, 0) != 0;
-      traffic.connections += is_new ? 1 : 0;
-      count(!is_new);
-    }
+  for (const auto& open : found->second.open) {
+    ++traffic.connections;
+    count(open->session != nullptr && open->session->is_quiet());
+    traffic.exchanges += open->session != nullptr ? open->session->exchanges() : 0;
+  }
+  for (const auto& listener : found->second.listeners) {
+    pollfd waiting{listener->fd.get(), POLLIN, 0};
+    const bool is_new = ::poll(&waiting, 1, 0) != 0;
+    traffic.connections += is_new ? 1 : 0;
+    count(!is_new);
   }
   return traffic;
 }
@@ -291,7 +437,7 @@ Server::Traffic Server::traffic(const std::string& identity) const {
 async::Task<void> Server::drain(Instant deadline) {
   const auto state = state_;
   state->core->draining = true;
-  for (const auto& listener : std::list(state->listeners)) {
+  for (const auto& listener : std::set(state->listeners)) {
     state->close(listener);
   }
   auto& connections = state->core->connections;

@@ -25,13 +25,26 @@ struct ServerLimits {
   // Unread bytes of requests beyond which a connection's peer must stop sending.
   std::size_t connection_unread_bytes = 64u << 20;
   std::size_t header_bytes = 64u << 10;
+  // Of all connections together, for what peers have sent or not taken yet. One owner (whom a token
+  // or a container stands for) has at most a half of it, one address or container a quarter.
+  std::size_t buffer_bytes = 512u << 20;
   std::size_t connections = 20'000;
+  // Of one address without a token, of one container; an owner has at most a half of all.
+  std::size_t connections_per_address = 2'000;
+  std::size_t connections_per_container = 500;
   std::uint32_t streams_per_connection = 10'000;
+  std::uint32_t streams_per_container = 2'000;
+  std::uint32_t streams_without_token = 500;  // of one connection
   Duration idle_ping = 30s;  // HTTP/2 PING to a silent peer; no answer in time closes it
   Duration ping_timeout = 20s;
   Duration http1_idle = 75s;      // keep-alive between requests
   Duration header_timeout = 15s;  // from first byte (or connect) to a whole head
+  // How long a large message waits for room in its account before it is refused.
+  Duration room_timeout = 30s;
 };
+
+// The same for a process that may have so many descriptors and so much memory: peers get a part.
+ServerLimits within(ServerLimits limits, std::uint64_t descriptors, std::uint64_t memory_bytes);
 
 class Server {
  public:

@@ -3,14 +3,18 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
 #include <sstream>
+#include <utility>
 
 #include "thaw/os/files.h"
+#include "thaw/os/process.h"
 
 namespace thaw::os {
 
@@ -214,16 +218,29 @@ CgroupUsage Cgroup::usage() const {
     usage.memory_bytes = read_number(path(layout_.memory, "memory.usage_in_bytes"));
     usage.peak_memory_bytes = read_number(path(layout_.memory, "memory.max_usage_in_bytes"));
     usage.out_of_memory_kills = read_keyed(path(layout_.memory, "memory.oom_control"), "oom_kill");
-    if (!layout_.cpuacct.empty()) {
-      usage.cpu_us = read_number(path(layout_.cpuacct, "cpuacct.usage")) / 1000;
-    }
   } else {
     usage.memory_bytes = read_number(path(layout_.memory, "memory.current"));
     usage.peak_memory_bytes = read_number(path(layout_.memory, "memory.peak"));
     usage.out_of_memory_kills = read_keyed(path(layout_.memory, "memory.events"), "oom_kill");
-    usage.cpu_us = read_keyed(path(layout_.cpu, "cpu.stat"), "usage_usec");
   }
+  usage.cpu_us = cpu_us();
   return usage;
+}
+
+std::uint64_t Cgroup::cpu_us() const {
+  if (layout_.version == CgroupLayout::Version::v2) {
+    return read_keyed(path(layout_.cpu, "cpu.stat"), "usage_usec");
+  }
+  return layout_.cpuacct.empty() ? 0 : read_number(path(layout_.cpuacct, "cpuacct.usage")) / 1000;
+}
+
+Result<void> Cgroup::weigh(double weight) const {
+  const bool v1 = layout_.version == CgroupLayout::Version::v1;
+  const double usual = v1 ? 1024 : 100;
+  const double least = v1 ? 2 : 1;
+  const double most = v1 ? 262'144 : 10'000;
+  const auto number = static_cast<std::uint64_t>(std::clamp(weight * usual, least, most));
+  return write_text(path(layout_.cpu, v1 ? "cpu.shares" : "cpu.weight"), std::to_string(number));
 }
 
 std::vector<int> Cgroup::processes() const {
@@ -287,8 +304,24 @@ Result<void> Cgroup::reclaim(std::uint64_t bytes) const {
 }
 
 void Cgroup::kill() const {
-  for (const int pid : processes()) {
-    ::kill(pid, SIGKILL);
+  if (layout_.version == CgroupLayout::Version::v2 &&
+      write_text(path(layout_.hierarchies.front(), "cgroup.kill"), "1")) {
+    return;
+  }
+  const std::vector<int> seen = processes();
+  constexpr std::size_t at_once = 500;
+  for (std::size_t first = 0; first < seen.size(); first += at_once) {
+    // A number may be another process's by now, but not while it is held and still inside.
+    std::vector<std::pair<int, Fd>> held;
+    for (std::size_t i = first; i < std::min(seen.size(), first + at_once); ++i) {
+      held.emplace_back(seen[i], Fd(static_cast<int>(::syscall(SYS_pidfd_open, seen[i], 0))));
+    }
+    const std::vector<int> inside = processes();
+    for (const auto& [pid, process] : held) {
+      if (process.valid() && std::find(inside.begin(), inside.end(), pid) != inside.end()) {
+        (void)send_signal(process, SIGKILL);
+      }
+    }
   }
   // On v1 the signal waits until they are thawed, and then nothing of theirs runs before it.
   (void)thaw();

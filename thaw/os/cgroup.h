@@ -56,6 +56,10 @@ class Cgroup {
   // v2 only: the folder, for clone_process; invalid on v1.
   Result<Fd> open_for_clone() const;
   CgroupUsage usage() const;
+  std::uint64_t cpu_us() const;  // alone, for who asks often; children's included
+  // How much of the processors it gets against its neighbours while all of them want more than
+  // there is: 1 is what a new group has.
+  Result<void> weigh(double weight) const;
   std::vector<int> processes() const;
   // Takes another name, with all that is inside. The processor time that was used does not count
   // any more. On v2, where groups keep their names, processes move into a new group instead, and

@@ -4,10 +4,53 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <mutex>
 
 namespace thaw::os {
+
+namespace {
+
+// One descriptor that is given up when there is no other, so that what is read or written in one
+// go (a knob of the kernel, a record) works while peers hold all that a process may have.
+class Spare {
+ public:
+  Spare() : fd_(::open("/dev/null", O_RDONLY | O_CLOEXEC)) {}
+
+  template <class Work>
+  auto lend(Work work) {
+    const std::lock_guard lock(mutex_);
+    if (::getpid() != owner_) {
+      return work();  // a forked child: the number may be of something else by now
+    }
+    fd_.reset();
+    auto outcome = work();
+    fd_ = Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    return outcome;
+  }
+
+ private:
+  const pid_t owner_ = ::getpid();
+  std::mutex mutex_;
+  Fd fd_;
+};
+
+Spare& spare() {
+  static Spare one;
+  return one;
+}
+
+// Made before it is needed.
+[[maybe_unused]] const Spare& made_at_start = spare();
+
+bool is_out_of_descriptors(const Error& error) { return error.code() == Code::unavailable; }
+
+Result<std::string> read_all(const std::string& path);
+Result<void> write_once(const std::string& path, std::string_view text);
+
+}  // namespace
 
 Result<Fd> open_file(const std::string& path, int flags, unsigned mode) {
   Fd fd(::open(path.c_str(), flags | O_CLOEXEC, mode));
@@ -18,6 +61,24 @@ Result<Fd> open_file(const std::string& path, int flags, unsigned mode) {
 }
 
 Result<std::string> read_text(const std::string& path) {
+  auto text = read_all(path);
+  if (!text && is_out_of_descriptors(text.error())) {
+    text = spare().lend([&] { return read_all(path); });
+  }
+  return text;
+}
+
+Result<void> write_text(const std::string& path, std::string_view text) {
+  auto written = write_once(path, text);
+  if (!written && is_out_of_descriptors(written.error())) {
+    written = spare().lend([&] { return write_once(path, text); });
+  }
+  return written;
+}
+
+namespace {
+
+Result<std::string> read_all(const std::string& path) {
   THAW_TRY(const Fd fd, open_file(path, O_RDONLY));
   std::string text;
   char piece[4096];
@@ -36,13 +97,15 @@ Result<std::string> read_text(const std::string& path) {
   }
 }
 
-Result<void> write_text(const std::string& path, std::string_view text) {
+Result<void> write_once(const std::string& path, std::string_view text) {
   THAW_TRY(const Fd fd, open_file(path, O_WRONLY));
   if (::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     return Error::from_errno(errno, "write '" + std::string(text) + "' to " + path);
   }
   return ok();
 }
+
+}  // namespace
 
 Result<void> create_text(const std::string& path, std::string_view text, unsigned mode) {
   THAW_TRY(const Fd fd, open_file(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode));
@@ -110,52 +173,6 @@ struct Folder {
   DIR* stream;
 };
 
-Result<void> remove_entry(int parent, const char* name, dev_t device, int depth);
-
-Result<void> remove_contents(int folder_fd, dev_t device, int depth) {
-  Folder folder(folder_fd);
-  if (folder.stream == nullptr) {
-    return Error::from_errno(errno, "list a folder to remove");
-  }
-  while (const char* name = folder.next()) {
-    THAW_TRY_VOID(remove_entry(::dirfd(folder.stream), name, device, depth));
-  }
-  return ok();
-}
-
-// Trees deeper than this are hostile; each level holds one descriptor.
-constexpr int max_depth = 2000;
-
-Result<void> remove_entry(int parent, const char* name, dev_t device, int depth) {
-  if (::unlinkat(parent, name, 0) == 0 || errno == ENOENT) {
-    return ok();
-  }
-  if (errno != EISDIR && errno != EPERM) {
-    return Error::from_errno(errno, std::string("remove ") + name);
-  }
-  if (::unlinkat(parent, name, AT_REMOVEDIR) == 0) {
-    return ok();
-  }
-  const int fd = ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  struct stat status;
-  if (fd < 0 && errno == ENOENT) {
-    return ok();  // somebody else removes it too
-  }
-  if (fd < 0 || ::fstat(fd, &status) != 0) {
-    return Error::from_errno(errno, std::string("open to remove ") + name);
-  }
-  if (status.st_dev != device || depth >= max_depth) {
-    ::close(fd);
-    return Error::failed_precondition(std::string("not removed: ") + name +
-                                      " is a mount point or too deep");
-  }
-  THAW_TRY_VOID(remove_contents(fd, device, depth + 1));
-  if (::unlinkat(parent, name, AT_REMOVEDIR) != 0 && errno != ENOENT) {
-    return Error::from_errno(errno, std::string("remove folder ") + name);
-  }
-  return ok();
-}
-
 }  // namespace
 
 std::vector<std::string> list_folder(const std::string& path) {
@@ -169,18 +186,6 @@ std::vector<std::string> list_folder(const std::string& path) {
     names.emplace_back(name);
   }
   return names;
-}
-
-Result<void> remove_tree(const std::string& path) {
-  struct stat status;
-  if (::lstat(path.c_str(), &status) != 0) {
-    return errno == ENOENT ? ok() : Result<void>(Error::from_errno(errno, "look at " + path));
-  }
-  auto removed = remove_entry(AT_FDCWD, path.c_str(), status.st_dev, 0);
-  if (!removed) {
-    return std::move(removed).error().with("tree", path);
-  }
-  return ok();
 }
 
 }  // namespace thaw::os

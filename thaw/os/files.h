@@ -27,8 +27,9 @@ Result<void> make_folders(const std::string& path, unsigned mode = 0755);
 bool exists(const std::string& path);
 // Names in the folder without "." and ".."; empty if it cannot be read.
 std::vector<std::string> list_folder(const std::string& path);
-// rm -rf that never follows a symbolic link and never leaves the file system of `path`. A missing
-// path is fine.
+// rm -rf of a tree of any depth, that never follows a symbolic link and never enters a mount. What
+// cannot be removed (it is immutable, a mount point, on a broken disk) stays, with the folders that
+// lead to it; all else goes, and the error names the first that stayed. A missing path is fine.
 Result<void> remove_tree(const std::string& path);
 
 }  // namespace thaw::os

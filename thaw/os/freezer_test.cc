@@ -113,6 +113,25 @@ TEST_CASE("nothing in a frozen group runs until it is thawed") {
   CHECK(process.counts_on());
 }
 
+TEST_CASE("a group counts its processor time, frozen it uses none, and it takes a weight") {
+  const auto layout = freezer();
+  if (!layout) return;
+  const Counting process(*layout);
+  const Instant latest = monotonic_now() + 10s;
+  while (process.group.cpu_us() < 20'000 && monotonic_now() < latest) {
+  }
+  CHECK(process.group.cpu_us() >= 20'000);
+  REQUIRE(process.group.freeze());
+  REQUIRE(process.reaches_frozen());
+  const std::uint64_t before = process.group.cpu_us();
+  ::usleep(20'000);  // the time in which it would have gone on
+  CHECK(process.group.cpu_us() == before);
+  CHECK(process.group.usage().cpu_us == before);
+  for (const double weight : {0.0, 0.25, 1.0, 4.0, 1e9}) {
+    CHECK(process.group.weigh(weight));
+  }
+}
+
 TEST_CASE("a group that is thawed before it has stopped runs on") {
   const auto layout = freezer();
   if (!layout) return;

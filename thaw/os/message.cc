@@ -92,7 +92,12 @@ Result<Transfer> receive_message(int socket, Message& message) {
       }
     }
   }
-  if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+  if ((header.msg_flags & MSG_CTRUNC) != 0) {
+    // The kernel drops those that this process has no number left for.
+    return Error::unavailable(
+        "a message came without its descriptors: this process has too many open files");
+  }
+  if ((header.msg_flags & MSG_TRUNC) != 0) {
     return Error::data_loss("a message was cut short");
   }
   message.bytes.resize(static_cast<std::size_t>(size));

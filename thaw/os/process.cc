@@ -2,6 +2,7 @@
 #include "thaw/os/process.h"
 
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -19,6 +20,19 @@
 
 namespace thaw::os {
 
+namespace {
+
+Error cannot_start(int number) {
+  if (number == EAGAIN) {
+    return Error::resource_exhausted(
+        "no process can be started: a limit of processes is reached, of the container, of all "
+        "containers of its workspace, or of the machine (kernel.pid_max)");
+  }
+  return Error::from_errno(number, "start a process");
+}
+
+}  // namespace
+
 Result<Cloned> clone_process(const CloneOptions& options) {
   int pidfd = -1;
   clone_args args{};
@@ -31,7 +45,7 @@ Result<Cloned> clone_process(const CloneOptions& options) {
   }
   const long pid = ::syscall(SYS_clone3, &args, sizeof args);
   if (pid < 0) {
-    return Error::from_errno(errno, "clone a process");
+    return cannot_start(errno);
   }
   return Cloned{static_cast<pid_t>(pid), pid == 0 ? Fd() : Fd(pidfd)};
 }
@@ -50,7 +64,7 @@ Result<pid_t> run_in_borrowed_memory(int (*body)(void*), void* argument, Descrip
   const int failure = errno;
   ::munmap(stack, stack_bytes);
   if (pid < 0) {
-    return Error::from_errno(failure, "start a process");
+    return cannot_start(failure);
   }
   return pid;
 }
@@ -70,6 +84,11 @@ Result<void> send_signal(const Fd& pidfd, int number) {
     return Error::from_errno(errno, "send signal " + std::to_string(number));
   }
   return ok();
+}
+
+bool has_ended(const Fd& pidfd) {
+  pollfd watched{pidfd.get(), POLLIN, 0};
+  return !pidfd.valid() || (::poll(&watched, 1, 0) > 0 && watched.revents != 0);
 }
 
 void forget_arguments(const char* name) {

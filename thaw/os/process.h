@@ -39,6 +39,9 @@ Result<pid_t> pid_of(const Fd& pidfd);
 
 Result<void> send_signal(const Fd& pidfd, int number);
 
+// Whether the process and all its threads have ended, reaped or not. So has one that never was.
+bool has_ended(const Fd& pidfd);
+
 // Overwrites this process's command line with `name` and its environment with nothing: a fork that
 // strangers may look at keeps neither of its parent's. Nobody may hold pointers into them.
 void forget_arguments(const char* name);

@@ -39,6 +39,7 @@ Demand Queue::demand(const FunctionId& id) const {
     const Function& function = *found->second;
     demand.ready = function.ready.size();
     demand.leased = function.leased;
+    demand.unfinished = function.share.unfinished;
     if (!function.ready.empty()) {
       demand.oldest_ready = function.ready.front()->ready_since;
     }

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "thaw/async/event.h"
@@ -22,8 +23,21 @@
 namespace thaw::queue {
 
 struct QueueLimits {
-  std::size_t ready_per_function = 100'000;  // past it: resource_exhausted
+  std::size_t ready_per_function = 100'000;        // past it: resource_exhausted
+  std::size_t unfinished_per_workspace = 300'000;  // inputs
+  // Payloads in memory, of all; of them at most so much for one workspace and one function. What
+  // `reserved_bytes` holds back of all is only for those who have less than `small_share_bytes`.
   std::size_t payload_bytes_in_memory = 4ull << 30;
+  std::size_t bytes_per_workspace = 2ull << 30;
+  std::size_t bytes_per_function = 1ull << 30;
+  std::size_t reserved_bytes = 256u << 20;
+  std::size_t small_share_bytes = 16u << 20;
+  // Pieces of one call that nobody has taken: with so many the next one waits. Of a durable call:
+  // all of its pieces, which are on disk.
+  std::size_t unread_bytes_per_call = 4u << 20;
+  std::size_t stored_piece_bytes_per_call = 16u << 20;
+  std::size_t largest_piece_bytes = 24u << 20;   // one that large is taken while there is no other
+  std::size_t replay_bytes_per_call = 1u << 20;  // pieces kept after they were taken
   int redeliveries = 5;  // after internal failures, beside the user's retries
   Duration keep_results = std::chrono::hours(24 * 7);  // durable calls
   Duration keep_memory_results =
@@ -51,14 +65,20 @@ struct CallInfo {
 };
 
 struct Demand {
-  std::size_t ready = 0;    // waiting now
-  std::size_t leased = 0;   // in containers
-  WallTime oldest_ready{};  // when `ready` > 0
+  std::size_t ready = 0;       // waiting now
+  std::size_t leased = 0;      // in containers
+  std::size_t unfinished = 0;  // these, and those that wait for their next try
+  WallTime oldest_ready{};     // when `ready` > 0
 };
 
 // What read() does at the end of a call without unfinished inputs: a map whose caller still sends
 // inputs waits, everybody else is done.
 enum class WhenIdle { returns, waits };
+
+// Takes the names of what a payload refers to out of it; any thread.
+using FindReferences = std::function<void(std::string_view payload, std::vector<std::string>&)>;
+using NoteReference =
+    std::function<void(const model::WorkspaceId& workspace, const std::string& name)>;
 
 std::vector<store::Migration> migrations();
 
@@ -84,8 +104,13 @@ class CallQueue {
       std::function<bool(const model::LogEntry&)> wanted,
       WhenIdle when_idle = WhenIdle::returns) = 0;
   virtual async::Task<CallInfo> info(model::CallId call) = 0;  // not_found when unknown or expired
-  // Drops the payloads of a finished synchronous call at once.
+  // Drops the payloads of a finished synchronous call at once; of a cancelled one with its end.
   virtual void forget(const model::CallId& call) = 0;
+  // The same for all finished synchronous calls of a function (it was stopped a while ago).
+  virtual void forget_all(const model::FunctionId& function) = 0;
+  // The reader of a synchronous call has the entries up to this number: they may leave the memory
+  // (the last few stay for a reader whose connection broke), and append() goes on.
+  virtual void take(const model::CallId& call, std::uint64_t up_to) = 0;
   // Ready inputs end as terminated; the ids of those that run are returned (their containers are
   // to be told).
   virtual async::Task<std::vector<model::InputId>> cancel(model::CallId call) = 0;
@@ -95,8 +120,9 @@ class CallQueue {
   // release() or the container's death. A durable attempt is recorded before the next complete().
   virtual std::vector<LeasedInput> lease(const model::FunctionId& function,
                                          const model::ContainerId& container, std::size_t max) = 0;
-  // Notified whenever an input of `function` becomes ready. The reference stays valid. Call lease()
-  // first and wait only when it gave nothing.
+  // Notified whenever an input of `function` becomes ready. The reference stays valid while
+  // somebody waits on it, or until the next sweep(). Call lease() first and wait only when it gave
+  // nothing.
   virtual async::Event& ready(const model::FunctionId& function) = 0;
   // Records the outcome; decides about a retry by the call's policy; appends final_ to the log. On
   // disk (if durable) when it returns. Ignored, with ok, if the input has ended or the lease is
@@ -106,14 +132,26 @@ class CallQueue {
   // A piece of a running input's output (generator item, web response part); returns its number.
   // `entry.input` may be empty for a call with one input. failed_precondition if that input is not
   // running, or runs in another container than `entry.container` (when given). `attempts` of the
-  // entry is set to the delivery that made it.
+  // entry is set to the delivery that made it. Waits while the call's reader is behind, or the
+  // share of its function or workspace is full; resource_exhausted when others of the same call
+  // wait already. Of a cancelled call a piece is dropped, and the answer is 0.
   virtual async::Task<std::uint64_t> append(model::CallId call, model::LogEntry entry) = 0;
-  // The container is gone: its inputs become ready again (at the front), or end with `verdict`
-  // once their redeliveries are spent (or at once when `verdict.kind` is not internal_failure, or
-  // their call was cancelled).
+  // The input of this call is not to be delivered again, whatever becomes of it (its output has
+  // begun to leave the house).
+  virtual void forbid_repeats(const model::CallId& call) = 0;
+  // Before complete() with a large payload: waits until the function's share has room for it, at
+  // most until `deadline`.
+  virtual async::Task<void> wait_for_room(model::InputId input, std::size_t bytes,
+                                          Instant deadline) = 0;
+  // The container is gone: its inputs become ready again (at the front) or end with `verdict` once
+  // their redeliveries are spent; with another kind than internal_failure they are tried again as
+  // their call's policy says. Those of cancelled calls end as terminated.
   virtual async::Task<void> release(model::ContainerId container, model::Outcome verdict) = 0;
-  // Ends all unfinished inputs of a function, ready and leased (it cannot start, or was stopped).
-  virtual async::Task<void> fail_all(model::FunctionId function, model::Outcome verdict) = 0;
+  // Ends unfinished inputs of a function: all of them (it was stopped), or those that no container
+  // has (it cannot start).
+  enum class Which { all, waiting };
+  virtual async::Task<void> fail_all(model::FunctionId function, model::Outcome verdict,
+                                     Which which = Which::all) = 0;
 
   // --- for control and for people ---
   virtual Demand demand(const model::FunctionId& function) const = 0;
@@ -126,6 +164,9 @@ class CallQueue {
   virtual bool works_on(const model::ContainerId& container, const model::CallId& call) const = 0;
   // Functions that have ready inputs (after open(): those that survived a crash).
   virtual std::vector<model::FunctionId> functions_with_demand() const = 0;
+  // What the payloads of all calls that were there when it began refer to, with the workspaces of
+  // the calls. In pieces, between which others have their turn.
+  virtual async::Task<void> visit_references(FindReferences find, NoteReference note) = 0;
   // Forgets expired results; call every minute.
   virtual async::Task<void> sweep() = 0;
 };

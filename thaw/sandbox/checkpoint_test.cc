@@ -363,3 +363,21 @@ TEST_CASE("without the program nothing is checkpointed, and the sandbox runs on"
   CHECK(counted(ask(house, *sandbox, SIGUSR1)) == 1);
   house.run(sandbox->remove());
 }
+
+TEST_CASE("pages of a program that dies when memory cannot be given back are read, not mapped") {
+  if (without_criu()) return;
+  House house(House::Networking::off, "", criu_program());
+  {
+    // What every build of V8 holds; nobody runs it here.
+    std::ofstream probe(house.temporary.root + "/bin/probe", std::ios::app | std::ios::binary);
+    probe << std::string(3'000'001, 'x') << "\n# Fatal error in %s, line %d\n";
+  }
+  const Taken taken = take(house, "20");
+  auto sandbox = restore(house, taken, "ta-read");
+  const std::string line = ask(house, *sandbox, SIGUSR1);
+  CHECK(counted(line) == 2);
+  CHECK(line.find(" bad 0 ") != std::string::npos);
+  // The filter that guards mapped pages is not there.
+  CHECK(ask(house, *sandbox, SIGUSR2, "end\n") == taken.powers);
+  house.run(sandbox->remove());
+}

@@ -3,9 +3,10 @@
 // A sandbox is one isolated process tree: pid, mount, net, uts, ipc and cgroup namespaces, an
 // overlay root of read-only layers plus a private upper, cgroup limits, dropped capabilities,
 // no_new_privs, a seccomp list, and our PID 1 that reaps. It never sees the host's files. The
-// Spawner is a small process forked before the server has threads; launching never forks the big
-// server. Everything a sandbox makes (mounts, cgroups, veth, folders) is named after the server's
-// instance, so that the next start removes what a killed server left behind.
+// spawner is a small process of its own, this very program run anew; launching never forks the big
+// server. When it is killed its sandboxes end, and the server starts the next one, which removes
+// what they left. Everything a sandbox makes (mounts, cgroups, veth, folders) is named after the
+// server's instance, so that the next start removes what a killed server left behind.
 #pragma once
 
 #include <cstdint>
@@ -92,6 +93,9 @@ struct ExitStatus {
   int code = 0;    // exit code, or 128 + signal
   int signal = 0;  // 0 when it exited by itself
   bool out_of_memory = false;
+  bool ended_with_spawner = false;  // nothing that it did: what had started it was killed
+  // PID 1 was killed, and the tree with it: nothing inside can do that, so it came from outside.
+  bool killed_as_a_whole = false;
   std::uint64_t peak_memory_bytes = 0;
   std::uint64_t cpu_us = 0;
 };
@@ -116,6 +120,8 @@ class Sandbox {
   // Resumes when the main program (not only PID 1) has ended; all processes of the tree are dead
   // then. May be awaited by several tasks and again later.
   virtual async::Task<ExitStatus> wait() = 0;
+  // Whether all of it has ended; never mistaken by another process that got its number.
+  virtual bool has_ended() const = 0;
   // To the main program (SIGINT, SIGTERM …); SIGKILL ends the whole tree. A frozen tree is thawed.
   virtual Result<void> signal(int number) = 0;
   // Stops the main program and its descendants for good and writes them into the empty host folder
@@ -131,6 +137,12 @@ class Sandbox {
   // many bytes the tree got smaller.
   virtual async::Task<std::uint64_t> reclaim() = 0;
   virtual std::uint64_t memory_bytes() const = 0;  // of the cgroup, now
+  // The host folder that holds what it wrote into its root; empty if nobody knows.
+  virtual std::string root_writes() const { return {}; }
+  // Processor time that the tree has used, since it was ordered.
+  virtual Duration processor_time() const { return {}; }
+  // Its part of the processors against other sandboxes, when there are too few; 1: the usual.
+  virtual Result<void> weigh(double) { return ok(); }
   // Kills what is left, unmounts, removes cgroup, veth and private folders.
   virtual async::Task<void> remove() = 0;
 };
@@ -160,24 +172,39 @@ struct SpawnerOptions {
   std::string bridge_address = "172.21.0.1/16";
   enum class Networking { on, off } networking = Networking::on;
   std::string criu;  // the program of tools/criu; empty: no checkpoints
+  // IPv4 networks, "100.100.0.0/16", that containers do not reach, besides those where clouds keep
+  // the machine's own credentials; and those that they reach all the same.
+  std::vector<std::string> refused_networks;
+  std::vector<std::string> allowed_networks;
   // Each sandbox gets a range of user ids that nobody else on the machine has; `required`: or there
   // are no sandboxes. Where it is not to be, they are root of the machine with few powers.
   enum class OwnIds { where_possible, required, off } own_ids = OwnIds::where_possible;
   std::vector<std::string> shown_folders;  // of the host, from which layers and binds come
 };
 
+// A program that forks a spawner asks this first thing in main: whether it was run to be one. Then
+// run_as_spawner() is its main.
+bool is_to_be_spawner(int argc, char** argv);
+int run_as_spawner();
+
 // Whether the machine can do so, with `folder` as SpawnerOptions::folder. Needs root.
 Result<void> check_own_ids(const std::string& folder);
 
 class Spawner {
  public:
-  // Call before any thread exists (first thing in main). Forks the spawner process, which dies with
-  // this one. Removes what an earlier server with the same `folder` left behind. permission_denied
-  // (saying what is missing) when not root.
+  // Starts the spawner process, which ends with this one. Call it from a thread that lasts as long
+  // as this process. Removes what an earlier server with the same `folder` left behind; what cannot
+  // be removed is logged, set aside (set_aside()) and never a reason not to start.
+  // permission_denied (saying what is missing) when not root.
   static Result<std::unique_ptr<Spawner>> fork(SpawnerOptions options);
   virtual ~Spawner() = default;
 
-  // After the loop exists; before start().
+  // Those of the instances that no living server of this machine has.
+  static Result<std::vector<std::string>> dead_instances(std::vector<std::string> instances);
+  // Left-overs in a spawner's folder that wait for their removal, or cannot be removed.
+  static std::vector<std::string> set_aside(const std::string& folder);
+
+  // After the loop exists; before start(). From now on a spawner that is killed is brought back.
   virtual Result<void> attach(async::Loop& loop, async::Pool& pool) = 0;
   // Makes bridge, NAT and cgroup roots. failed_precondition if the subnet is already routed.
   virtual async::Task<void> prepare() = 0;
@@ -192,6 +219,10 @@ class Spawner {
   virtual async::Task<void> shut_down() = 0;
   // The bridge's own address, where containers reach signed blobs.
   virtual std::string bridge_host() const = 0;
+  // How many times its process has ended without being asked to.
+  virtual std::uint64_t deaths() const { return 0; }
+  // That all its sandboxes have used, those that are gone too.
+  virtual Duration processor_time() const { return {}; }
 };
 
 }  // namespace thaw::sandbox

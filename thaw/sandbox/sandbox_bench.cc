@@ -124,6 +124,9 @@ struct Folder {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (is_to_be_spawner(argc, argv)) {
+    return run_as_spawner();
+  }
   std::string out = "build/bench/sandbox.json";
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];

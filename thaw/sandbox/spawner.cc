@@ -1,23 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <cerrno>
 
-#include "thaw/base/check.h"
+#include "thaw/async/task_group.h"
+#include "thaw/base/log.h"
 #include "thaw/os/files.h"
-#include "thaw/os/process.h"
 #include "thaw/sandbox/detail/capabilities.h"
+#include "thaw/sandbox/detail/control_line.h"
 #include "thaw/sandbox/detail/host_settings.h"
 #include "thaw/sandbox/detail/id_ranges.h"
 #include "thaw/sandbox/detail/leftovers.h"
 #include "thaw/sandbox/detail/own_ids.h"
 #include "thaw/sandbox/detail/running_sandbox.h"
-#include "thaw/sandbox/detail/spawner_process.h"
+#include "thaw/sandbox/detail/spawner_launch.h"
 #include "thaw/sandbox/detail/template.h"
 #include "thaw/sandbox/sandbox.h"
 
@@ -27,73 +26,195 @@ namespace {
 
 using detail::ControlLine;
 using detail::Kind;
+using detail::Succession;
 using detail::Writer;
+
+// One that ends again and again is started at this pace, at last.
+constexpr Duration longest_pause = 10s;
+constexpr Duration shortest_pause = 100ms;
+constexpr int most_tries = 5;
+
+std::string describe_end(int status) {
+  return WIFSIGNALED(status) ? "signal " + std::to_string(WTERMSIG(status))
+                             : "exit code " + std::to_string(WEXITSTATUS(status));
+}
 
 class SpawnerHandle : public Spawner {
  public:
-  SpawnerHandle(SpawnerOptions options, os::CgroupLayout layout, os::Fd control, int pid)
+  SpawnerHandle(SpawnerOptions options, os::CgroupLayout layout, os::Fd lock, os::Fd membership,
+                detail::LaunchedSpawner process)
       : options_(std::move(options)),
         layout_(std::move(layout)),
-        line_(std::make_shared<ControlLine>(std::move(control))),
-        pid_(pid) {}
+        lock_(std::move(lock)),
+        membership_(std::move(membership)),
+        line_(std::make_shared<ControlLine>()),
+        process_(std::move(process)) {}
 
   ~SpawnerHandle() override {
+    tasks_.reset();
     // The end of the line makes the process remove everything and end. Sandboxes that are still
-    // there share the line, and then the server's own end is what ends it.
-    const bool last = line_.use_count() == 1;
-    line_.reset();
-    if (last) {
-      int status = 0;
-      while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-      }
-    }
+    // there share it, and are of no use any more.
+    process_.control.reset();
+    line_->close_for_good();
+    (void)reap();
   }
 
   Result<void> attach(async::Loop& loop, async::Pool& pool) override {
-    return line_->attach(loop, pool);
+    line_->attach(loop, pool);
+    THAW_TRY_VOID(line_->begin(std::move(process_.control)));
+    line_->open();
+    tasks_.emplace(loop);
+    tasks_->start("spawner", keep(*this));
+    return ok();
   }
 
   async::Task<void> prepare() override {
     std::string request = Writer(Kind::prepare).bytes();
-    THAW_CO_TRY(const std::string reply, co_await line_->ask(std::move(request)));
+    THAW_CO_TRY(const std::string reply, co_await line_->ask_at_once(std::move(request)));
     detail::Reader reader(reply);
     (void)reader.kind();
     bridge_host_ = reader.text();
+    // The next one's network is the same: this server listens in it, and containers' rules name it.
+    if (const std::string network = reader.text(); !network.empty()) {
+      options_.bridge_address = network;
+    }
+    is_prepared_ = true;
     co_return ok();
   }
 
   async::Task<void> allow_port(std::uint16_t port) override {
     std::string request = Writer(Kind::allow_port).number(port).bytes();
     THAW_CO_TRY([[maybe_unused]] const auto reply, co_await line_->ask(std::move(request)));
+    ports_.push_back(port);
     co_return ok();
   }
 
   async::Task<std::unique_ptr<Sandbox>> start(SandboxSpec spec) override {
     THAW_CO_TRY_VOID(detail::validate(spec));
-    os::Cgroup cgroup(layout_, detail::cgroup_name(options_.instance) + "/" + spec.id.str());
-    co_return co_await detail::RunningSandbox::start(line_, std::move(cgroup), std::move(spec));
+    // A start that a spawner's end has cut off has left nothing, and goes to the next one.
+    for (int tries = 1;; ++tries) {
+      SandboxSpec copy = spec;
+      auto started =
+          co_await detail::RunningSandbox::start(line_, cgroup_of(spec), std::move(copy));
+      if (started || started.error().code() != Code::unavailable || tries == most_tries) {
+        co_return started;
+      }
+    }
   }
 
   async::Task<std::unique_ptr<Template>> start_template(SandboxSpec spec) override {
     THAW_CO_TRY_VOID(detail::validate(spec));
-    os::Cgroup cgroup(layout_, detail::cgroup_name(options_.instance) + "/" + spec.id.str());
+    os::Cgroup cgroup = cgroup_of(spec);
     co_return co_await detail::start_template(line_, std::move(cgroup), std::move(spec));
   }
 
   async::Task<void> shut_down() override {
-    std::string request = Writer(Kind::shut_down).bytes();
-    THAW_CO_TRY([[maybe_unused]] const auto reply, co_await line_->ask(std::move(request)));
-    co_return ok();
+    // A spawner that was killed left things to remove: the next one is waited for. Then nobody
+    // brings it back any more.
+    (void)co_await line_->up();
+    if (tasks_) {
+      THAW_CO_TRY_VOID(co_await tasks_->stop());
+    }
+    const std::string request = Writer(Kind::shut_down).bytes();
+    Result<std::string> reply = co_await line_->ask_at_once(request);
+    if (!reply && reply.error().code() == Code::unavailable) {
+      line_->end();
+      (void)reap();
+      THAW_CO_TRY_VOID(co_await replace(*this));
+      reply = co_await line_->ask_at_once(request);
+    }
+    line_->close_for_good();
+    co_return reply ? ok() : Result<void>(reply.error());
   }
 
   std::string bridge_host() const override { return bridge_host_; }
+  std::uint64_t deaths() const override { return deaths_; }
+
+  Duration processor_time() const override {
+    return std::chrono::microseconds(
+        os::Cgroup(layout_, detail::cgroup_name(options_.instance)).cpu_us());
+  }
 
  private:
+  os::Cgroup cgroup_of(const SandboxSpec& spec) const {
+    return {layout_, detail::cgroup_name(options_.instance, spec.workspace, spec.id.str())};
+  }
+
+  int reap() const {
+    int status = 0;
+    while (::waitpid(process_.pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    return status;
+  }
+
+  // As long as the server wants one there is a spawner.
+  static async::Task<void> keep(SpawnerHandle& self) {
+    Duration pause{};
+    while (true) {
+      const Instant begun = monotonic_now();
+      THAW_CO_TRY_VOID(co_await wait_for_end(self));
+      self.line_->end();
+      ++self.deaths_;
+      log_warning("the spawner has ended, and its containers with it; it is brought back",
+                  {{"how", describe_end(self.reap())}});
+      if (monotonic_now() - begun > longest_pause) {
+        pause = {};
+      }
+      while (true) {
+        if (pause > Duration{}) {
+          THAW_CO_TRY_VOID(co_await async::sleep_for(pause));
+        }
+        pause = std::clamp(pause * 2, shortest_pause, longest_pause);
+        const Result<void> replaced = co_await replace(self);
+        if (replaced) {
+          break;
+        }
+        log_warning("no spawner: nothing can start until there is one",
+                    {{"error", replaced.error().to_string()}});
+      }
+    }
+  }
+
+  static async::Task<void> wait_for_end(SpawnerHandle& self) {
+    THAW_CO_TRY(async::FdWatch ended,
+                async::FdWatch::make(self.line_->loop(), self.process_.process.get()));
+    co_return co_await ended.readable();
+  }
+
+  static async::Task<void> replace(SpawnerHandle& self) {
+    THAW_CO_TRY(self.process_, detail::launch_spawner(self.options_, Succession::next, self.lock_,
+                                                      self.membership_));
+    Result<void> ready = self.line_->begin(std::move(self.process_.control));
+    if (ready && self.is_prepared_) {
+      ready = co_await self.prepare();
+    }
+    for (const std::uint16_t port : self.ports_) {
+      std::string request = Writer(Kind::allow_port).number(port).bytes();
+      if (ready) {
+        ready = (co_await self.line_->ask_at_once(std::move(request))).map([](const auto&) {});
+      }
+    }
+    if (!ready) {
+      self.line_->end();  // makes it end
+      (void)self.reap();
+      co_return std::move(ready).error();
+    }
+    self.line_->open();
+    log_info("there is a spawner again", {{"pid", std::to_string(self.process_.pid)}});
+    co_return ok();
+  }
+
   SpawnerOptions options_;
   os::CgroupLayout layout_;
+  os::Fd lock_;
+  os::Fd membership_;
   std::shared_ptr<ControlLine> line_;
-  int pid_;
+  detail::LaunchedSpawner process_;
   std::string bridge_host_;
+  std::vector<std::uint16_t> ports_;
+  bool is_prepared_ = false;
+  std::uint64_t deaths_ = 0;
+  std::optional<async::TaskGroup> tasks_;
 };
 
 Result<void> check(const SpawnerOptions& options) {
@@ -116,25 +237,6 @@ Result<void> check(const SpawnerOptions& options) {
                                     "; start the server outside of a restricted container");
   }
   return ok();
-}
-
-// In the child of the fork: nothing of the server stays open but `kept` (the control socket first,
-// then locks) and stderr for warnings.
-[[noreturn]] void become_spawner(SpawnerOptions options, os::CgroupLayout layout,
-                                 std::array<int, 3> kept, int server) {
-  const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-  ::dup2(null, 0);
-  ::dup2(null, 1);
-  // Out of each other's way first: a source may stand where another one goes.
-  for (int& fd : kept) {
-    fd = ::fcntl(fd, F_DUPFD_CLOEXEC, 10);
-  }
-  for (int i = 0; i < 3; ++i) {
-    ::dup3(kept[i], 3 + i, O_CLOEXEC);
-  }
-  os::close_from(6);
-  detail::SpawnerProcess process(std::move(options), std::move(layout), os::Fd(3), server);
-  ::_exit(process.run());
 }
 
 }  // namespace
@@ -161,22 +263,27 @@ Result<std::unique_ptr<Spawner>> Spawner::fork(SpawnerOptions options) {
   THAW_TRY_VOID(check(options));
   THAW_TRY(os::CgroupLayout layout, os::CgroupLayout::detect());
   THAW_TRY_VOID(os::make_folders(options.folder, 0700));
-  THAW_TRY(const os::Fd lock, detail::lock_folder(options.folder));
-  THAW_TRY_VOID(detail::remove_leftovers(options.folder, layout));
-  THAW_TRY_VOID(detail::record_instance(options.folder, options.instance));
-  THAW_TRY(const os::Fd membership, detail::join_machine(options.instance));
-  THAW_TRY(auto control, os::make_message_pair());
-  const pid_t server = ::getpid();
-  const pid_t pid = ::fork();
-  if (pid < 0) {
-    return Error::from_errno(errno, "fork the spawner");
-  }
-  if (pid == 0) {
-    become_spawner(std::move(options), std::move(layout),
-                   {control.second.get(), lock.get(), membership.get()}, server);
-  }
-  return std::unique_ptr<Spawner>(std::make_unique<SpawnerHandle>(
-      std::move(options), std::move(layout), std::move(control.first), pid));
+  THAW_TRY(os::Fd lock, detail::lock_folder(options.folder));
+  detail::remove_leftovers(options.folder, layout);
+  detail::record_instance(options.folder, options.instance);
+  THAW_TRY(os::Fd membership, detail::join_machine(options.instance));
+  THAW_TRY(detail::LaunchedSpawner process,
+           detail::launch_spawner(options, Succession::first, lock, membership));
+  return std::unique_ptr<Spawner>(
+      std::make_unique<SpawnerHandle>(std::move(options), std::move(layout), std::move(lock),
+                                      std::move(membership), std::move(process)));
+}
+
+Result<std::vector<std::string>> Spawner::dead_instances(std::vector<std::string> instances) {
+  THAW_TRY(const std::vector<std::string> living, detail::living_servers());
+  std::erase_if(instances, [&](const std::string& instance) {
+    return std::find(living.begin(), living.end(), instance) != living.end();
+  });
+  return instances;
+}
+
+std::vector<std::string> Spawner::set_aside(const std::string& folder) {
+  return detail::list_aside(folder);
 }
 
 }  // namespace thaw::sandbox

@@ -121,6 +121,11 @@ void SnapshotStore::load() {
       snapshot->id = id;
       snapshot->folder = folder_ + "/" + workspace + "/" + id;
       const auto text = os::read_text(snapshot->folder + "/manifest.json");
+      if (!text && text.error().code() == Code::unavailable) {
+        log_warning("a snapshot is not used by this server: its manifest cannot be read now",
+                    {{"error", text.error().to_string()}});
+        continue;
+      }
       const auto json = text ? codec::parse_json(*text) : Error::not_found("no manifest");
       const bool whole = json && json->is_object() && store::sha256_hex(*text) == id;
       if (!whole || value_or<std::string>(*json, "machine", "") != machine_ ||

@@ -16,10 +16,11 @@ namespace {
 class SqliteDatabase final : public Database {
  public:
   SqliteDatabase(async::Loop& loop, DatabaseOptions options,
-                 std::unique_ptr<detail::Connection> writer,
+                 std::unique_ptr<detail::Connection> writer, detail::Commits commits,
                  std::vector<std::shared_ptr<detail::Connection>> readers,
                  std::unique_ptr<detail::Connection> direct)
-      : writer_(std::make_shared<detail::Writer>(std::move(writer), options.queue_limit)),
+      : writer_(std::make_shared<detail::Writer>(std::move(writer), std::move(commits),
+                                                 options.queue_limit)),
         readers_(std::make_shared<detail::Readers>(std::move(readers), options.queue_limit)),
         direct_(std::move(direct)),
         tasks_(loop) {}
@@ -59,7 +60,14 @@ class SqliteDatabase final : public Database {
 }  // namespace
 
 Result<std::unique_ptr<Database>> Database::open(async::Loop& loop, DatabaseOptions options) {
+  options.migrations.push_back(
+      {"store", 1,
+       "CREATE TABLE set_aside (n INTEGER PRIMARY KEY, origin TEXT NOT NULL, object TEXT NOT NULL, "
+       "reason TEXT NOT NULL, at_us INTEGER NOT NULL, content TEXT NOT NULL);"
+       "CREATE TABLE commits (one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL);"
+       "INSERT INTO commits VALUES (1, 0)"});
   THAW_TRY(auto writer, detail::open_database(options));
+  THAW_TRY(detail::Commits commits, detail::count_commits(*writer, options));
   THAW_TRY(auto direct, detail::open_reader(options));
   std::vector<std::shared_ptr<detail::Connection>> readers;
   for (int i = 0; i < options.readers; ++i) {
@@ -67,7 +75,8 @@ Result<std::unique_ptr<Database>> Database::open(async::Loop& loop, DatabaseOpti
     readers.push_back(std::move(reader));
   }
   return std::make_unique<SqliteDatabase>(loop, std::move(options), std::move(writer),
-                                          std::move(readers), std::move(direct));
+                                          std::move(commits), std::move(readers),
+                                          std::move(direct));
 }
 
 }  // namespace thaw::store

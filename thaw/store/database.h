@@ -3,7 +3,9 @@
 // Database: metadata and the durable queue in SQLite (WAL, synchronous=FULL). One writer thread
 // takes transactions from a bounded queue and commits them in groups; a write's task resumes after
 // COMMIT has reached the disk, so what was acknowledged survives kill -9 and power loss. Reads run
-// on a few read-only connections. Nothing above store/ knows SQLite: callers see Sql and Row.
+// on a few connections that can neither write nor checkpoint: SQLite before 3.51.3 may damage a WAL
+// database that two connections write or checkpoint at once. Nothing above store/ knows SQLite:
+// callers see Sql and Row.
 #pragma once
 
 #include <cstdint>
@@ -59,6 +61,9 @@ struct DatabaseOptions {
   enum class Sync { full, normal } sync = Sync::full;
   int readers = 2;
   std::size_t queue_limit = 10'000;  // waiting writes before resource_exhausted
+  // When commits that were acknowledged are missing (with Sync::full): refuse to open it, or go on
+  // with what is left.
+  enum class Loss { refuse, accept } loss = Loss::refuse;
 };
 
 class Database {

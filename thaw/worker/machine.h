@@ -4,6 +4,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+
+#include "thaw/base/result.h"
+#include "thaw/base/time.h"
 
 namespace thaw::worker {
 
@@ -15,5 +19,16 @@ struct MachineMemory {
 
 // All zero where it cannot be read.
 MachineMemory machine_memory();
+
+struct MachineProcessors {
+  double count = 1;
+  Duration busy{};
+  double runnable = 0;  // threads that run or could, besides the asking one
+  std::optional<Duration> queued;
+  std::optional<Duration> pressed;
+};
+
+// See os/processors.h.
+Result<MachineProcessors> machine_processors();
 
 }  // namespace thaw::worker

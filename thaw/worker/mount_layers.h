@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // MountLayers: each mount becomes one read-only folder, DATA/mounts/<checksum>, made once from the
-// blob store and then used as an overlay layer by every container that has the mount.
+// blob store and then used as an overlay layer by every container that has the mount. Its files are
+// the blobs themselves (hard links) where their modes allow it: the bytes are on disk once.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -25,6 +27,11 @@ class MountLayers {
   // The folder; invalid_argument for a path that is not absolute or leaves the root, not_found
   // for content that was never uploaded.
   async::Task<std::string> folder_of(std::shared_ptr<const model::Mount> mount);
+  // Removes the folders whose checksums are not wanted (asked for each when its turn comes), and
+  // what a killed server left half made. A container that runs uses the folders of its mounts:
+  // theirs must be wanted.
+  using IsWanted = std::function<bool(const std::string& checksum)>;
+  async::Task<void> keep_only(IsWanted is_wanted);
 
  private:
   async::Pool& pool_;

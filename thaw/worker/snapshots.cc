@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
-#include <csignal>
 
 #include "thaw/base/check.h"
 #include "thaw/os/fd.h"
@@ -52,7 +51,7 @@ async::Task<void> wake_restored(sandbox::Sandbox& sandbox, const SnapshotPoint& 
                                 StartReport& report, std::string folder, Duration patience) {
   const Instant begun = monotonic_now();
   while (report.started() == Instant{}) {
-    if (::kill(sandbox.pid(), 0) != 0) {
+    if (sandbox.has_ended()) {
       co_return Error::unavailable("the restored program ended at once");
     }
     const Duration waited = monotonic_now() - begun;

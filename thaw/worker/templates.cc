@@ -192,18 +192,20 @@ Templates::Offer Templates::offer(const ForkPlan& plan, const std::string& user)
   }
   if (!lease) {
     const bool starting = entries_.contains(key) || entries_.contains(rich_key);
+    const bool failed = !starting && failures_.contains(key);
     return {nullptr,
             {},
-            starting                  ? "template_starting"
-            : failures_.contains(key) ? "template_failed"
-                                      : "no_template"};
+            starting ? "template_starting"
+            : failed ? "template_failed"
+                     : "no_template",
+            failed};
   }
   const auto unfit = unfit_.find(lease->key + '\0' + user);
   if (unfit != unfit_.end() && unfit->second > monotonic_now()) {
-    return {nullptr, {}, "not_fit"};
+    return {nullptr, {}, "not_fit", false};
   }
   lease->used = monotonic_now();
-  return {lease, lease->id, ""};
+  return {lease, lease->id, "", false};
 }
 
 void Templates::want(const ForkPlan& plan) { make(enriched(plan)); }

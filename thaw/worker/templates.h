@@ -52,6 +52,7 @@ class Templates {
     Lease lease;
     model::ContainerId id;
     std::string reason;
+    bool failed_before = false;  // there is none because making it failed
   };
   Offer offer(const ForkPlan& plan, const std::string& user);
   // Makes one in the background, unless there is one, or it failed shortly before.

@@ -22,6 +22,7 @@ class FakeSandbox final : public sandbox::Sandbox {
   explicit FakeSandbox(model::ContainerId id) : id_(std::move(id)) {}
   const model::ContainerId& id() const override { return id_; }
   int pid() const override { return 1; }
+  bool has_ended() const override { return false; }
   const std::string& address() const override { return address_; }
   const sandbox::StartTimes& times() const override { return times_; }
   async::Task<std::optional<std::string>> read_stdout() override { co_return std::nullopt; }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Single files of a volume: what a download needs, and removing and copying. A file is known by
+// Single files of a volume: what a download needs, and removing. A file is known by
 // its identity, not only by its path, so that the blocks of one download are never of two files.
 // Pool threads only.
 #pragma once
@@ -35,15 +35,6 @@ Result<os::Fd> open_range(const VolumeFolder& volume, const FileRange& range);
 enum class Subtree { refuse, include };
 // Gone at once for who looks, however large; then its bytes are given back.
 Result<void> remove_entry(const VolumeFolder& volume, const std::string& path, Subtree subtree);
-
-// As cp does: into `to` if it is a folder, else to that name; several sources need a folder.
-// Links are copied as links; devices, sockets and fifos are left out.
-Result<void> copy_entries(const VolumeFolder& volume, const std::vector<std::string>& from,
-                          const std::string& to, Subtree subtree);
-
-// The bytes of `from` appended at `offset` of `to`, without passing through here where the file
-// system can do that (it may even share the blocks).
-Result<std::uint64_t> append_file(const os::Fd& from, const os::Fd& to, std::uint64_t offset);
 
 // A name in staging that nobody can guess.
 std::string staged_name(std::string_view suffix);

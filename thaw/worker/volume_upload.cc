@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 #include <unordered_map>
 
 #include "thaw/codec/encoding.h"
@@ -22,6 +23,7 @@ namespace {
 
 constexpr std::size_t sha256_letters = 64;
 constexpr int name_letters = 26;
+constexpr int pieces_in_a_step = 500;
 
 struct FreeDigest {
   void operator()(EVP_MD_CTX* context) const { ::EVP_MD_CTX_free(context); }
@@ -115,7 +117,7 @@ Result<std::unique_ptr<BlockWriter>> BlockWriter::create(VolumeFolder volume, st
   return std::unique_ptr<BlockWriter>(std::move(writer));
 }
 
-Result<void> check_targets(const VolumeFolder& volume, const std::vector<UploadedFile>& files,
+Result<void> check_targets(const VolumeFolder& volume, std::span<const UploadedFile> files,
                            Existing existing) {
   for (const UploadedFile& file : files) {
     const auto place = place_in_volume(volume.files, file.path, MissingParents::fail);
@@ -144,7 +146,13 @@ namespace {
 class Assembly final : public StagedFiles {
  public:
   Assembly(VolumeFolder volume, std::vector<UploadedFile> files)
-      : volume_(std::move(volume)), files_(std::move(files)) {}
+      : volume_(std::move(volume)), files_(std::move(files)) {
+    for (const UploadedFile& file : files_) {
+      for (const std::string& block : file.blocks) {
+        ++uses_[block];
+      }
+    }
+  }
   ~Assembly() override {
     for (const std::string& draft : drafts_) {
       if (!draft.empty()) {
@@ -153,36 +161,39 @@ class Assembly final : public StagedFiles {
     }
   }
 
-  Result<void> build() {
-    for (const UploadedFile& file : files_) {
-      for (const std::string& block : file.blocks) {
-        ++uses_[block];
+  Result<Progress> assemble() override {
+    std::uint64_t moved = 0;
+    for (int pieces = 0; moved < copy_step_bytes && pieces < pieces_in_a_step; ++pieces) {
+      if (copying_) {
+        THAW_TRY(const Progress progress, copying_->step(draft_));
+        moved += std::min(copying_->size(), copy_step_bytes);
+        if (progress == Progress::done) {
+          end_block();
+        }
+      } else if (draft_.valid() && block_ < files_[file_].blocks.size()) {
+        THAW_TRY_VOID(begin_block(files_[file_]));
+      } else if (draft_.valid()) {
+        // The zeros that blocks leave out at their ends; what a wrong block had too much is cut.
+        THAW_TRY_VOID(seal(draft_, files_[file_]));
+        draft_.reset();
+        ++file_;
+      } else if (file_ < files_.size()) {
+        THAW_TRY_VOID(begin_file(files_[file_]));
+      } else {
+        return Progress::done;
       }
     }
-    for (const UploadedFile& file : files_) {
-      THAW_TRY_VOID(file.host_file.empty() ? join_blocks(file) : copy_host_file(file));
-    }
-    return ok();
+    return Progress::more;
   }
 
-  Result<void> place(Existing existing) override {
-    for (std::size_t i = 0; i < files_.size(); ++i) {
-      THAW_TRY(const Place target,
-               place_in_volume(volume_.files, files_[i].path, MissingParents::make));
-      const unsigned flags = existing == Existing::refuse ? RENAME_NOREPLACE : 0;
-      if (::renameat2(volume_.staging.get(), drafts_[i].c_str(), target.parent.get(),
-                      target.name.c_str(), flags) != 0) {
-        const int failure = errno;
-        return failure == EISDIR
-                   ? Error::failed_precondition("'" + files_[i].path +
-                                                "' is a folder of the volume; a file cannot "
-                                                "replace it")
-                   : Error::from_errno(failure,
-                                       "cannot place '" + files_[i].path + "' in the volume");
+  Result<Progress> place(Existing existing) override {
+    for (int pieces = 0; pieces < pieces_in_a_step; ++pieces, ++placed_) {
+      if (placed_ == files_.size()) {
+        return Progress::done;
       }
-      drafts_[i].clear();
+      THAW_TRY_VOID(place_one(files_[placed_], drafts_[placed_], existing));
     }
-    return ok();
+    return Progress::more;
   }
 
  private:
@@ -217,33 +228,58 @@ class Assembly final : public StagedFiles {
                                       " is no longer there; upload again");
   }
 
-  Result<void> join_blocks(const UploadedFile& file) {
-    THAW_TRY(const Fd draft, draft_from_first_block(file));
-    for (std::size_t i = 0; i < file.blocks.size(); ++i) {
-      const std::string& block = file.blocks[i];
-      const std::uint64_t offset = i * volume_block_size;
-      if (block.empty() || uses_[block] == 0) {
-        continue;
-      }
-      const Fd source(
-          ::openat(volume_.staging.get(), block.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-      if (!source.valid()) {
-        return lost(block);
-      }
-      THAW_TRY([[maybe_unused]] const std::uint64_t copied, append_file(source, draft, offset));
-      if (--uses_[block] == 0) {
-        ::unlinkat(volume_.staging.get(), block.c_str(), 0);
-      }
+  Result<void> place_one(const UploadedFile& file, std::string& draft, Existing existing) {
+    THAW_TRY(const Place target, place_in_volume(volume_.files, file.path, MissingParents::make));
+    const unsigned flags = existing == Existing::refuse ? RENAME_NOREPLACE : 0;
+    if (::renameat2(volume_.staging.get(), draft.c_str(), target.parent.get(), target.name.c_str(),
+                    flags) != 0) {
+      const int failure = errno;
+      return failure == EISDIR
+                 ? Error::failed_precondition("'" + file.path +
+                                              "' is a folder of the volume; a file cannot "
+                                              "replace it")
+                 : Error::from_errno(failure, "cannot place '" + file.path + "' in the volume");
     }
-    // The zeros that blocks leave out at their ends; what a wrong block had too much is cut.
-    return seal(draft, file);
+    draft.clear();
+    return ok();
   }
 
-  Result<void> copy_host_file(const UploadedFile& file) {
-    THAW_TRY(const Fd draft, new_draft());
-    THAW_TRY(const Fd source, os::open_file(file.host_file, O_RDONLY));
-    THAW_TRY([[maybe_unused]] const std::uint64_t copied, append_file(source, draft, 0));
-    return seal(draft, file);
+  Result<void> begin_file(const UploadedFile& file) {
+    block_ = 0;
+    if (file.host_file.empty()) {
+      THAW_TRY(draft_, draft_from_first_block(file));
+      return ok();
+    }
+    THAW_TRY(draft_, new_draft());
+    THAW_TRY(Fd source, os::open_file(file.host_file, O_RDONLY));
+    THAW_TRY(copying_, ByteCopy::begin(std::move(source), 0));
+    return ok();
+  }
+
+  Result<void> begin_block(const UploadedFile& file) {
+    const std::string& block = file.blocks[block_];
+    if (block.empty() || uses_[block] == 0) {
+      ++block_;
+      return ok();
+    }
+    Fd source(::openat(volume_.staging.get(), block.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    if (!source.valid()) {
+      return lost(block);
+    }
+    THAW_TRY(copying_, ByteCopy::begin(std::move(source), block_ * volume_block_size));
+    return ok();
+  }
+
+  void end_block() {
+    copying_.reset();
+    const UploadedFile& file = files_[file_];
+    if (!file.host_file.empty()) {
+      return;
+    }
+    const std::string& block = file.blocks[block_++];
+    if (--uses_[block] == 0) {
+      ::unlinkat(volume_.staging.get(), block.c_str(), 0);
+    }
   }
 
   static Result<void> seal(const Fd& draft, const UploadedFile& file) {
@@ -259,18 +295,21 @@ class Assembly final : public StagedFiles {
   std::vector<UploadedFile> files_;
   std::vector<std::string> drafts_;  // one for each file; empty once placed
   std::unordered_map<std::string, std::size_t> uses_;
+  std::size_t file_ = 0;  // the one that is put together
+  std::size_t block_ = 0;
+  Fd draft_;
+  std::optional<ByteCopy> copying_;
+  std::size_t placed_ = 0;
 };
 
 }  // namespace
 
-Result<std::shared_ptr<StagedFiles>> StagedFiles::assemble(const VolumeFolder& volume,
-                                                           std::vector<UploadedFile> files) {
+std::shared_ptr<StagedFiles> StagedFiles::begin(const VolumeFolder& volume,
+                                                std::vector<UploadedFile> files) {
   VolumeFolder own;
   own.files = Fd(::fcntl(volume.files.get(), F_DUPFD_CLOEXEC, 3));
   own.staging = Fd(::fcntl(volume.staging.get(), F_DUPFD_CLOEXEC, 3));
-  auto assembly = std::make_shared<Assembly>(std::move(own), std::move(files));
-  THAW_TRY_VOID(assembly->build());
-  return std::shared_ptr<StagedFiles>(std::move(assembly));
+  return std::make_shared<Assembly>(std::move(own), std::move(files));
 }
 
 }  // namespace thaw::worker

@@ -9,10 +9,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "thaw/base/result.h"
+#include "thaw/worker/byte_copy.h"
 #include "thaw/worker/volume_paths.h"
 
 namespace thaw::worker {
@@ -50,17 +52,23 @@ struct UploadedFile {
 enum class Existing { replace, refuse };
 
 // already_exists or failed_precondition when the paths cannot be taken.
-Result<void> check_targets(const VolumeFolder& volume, const std::vector<UploadedFile>& files,
+Result<void> check_targets(const VolumeFolder& volume, std::span<const UploadedFile> files,
                            Existing existing);
 
-// Files put together in staging; what was not placed is removed.
+// Files put together in staging and moved into place, in steps of some tens of milliseconds, for
+// any number of blocks. What was not placed is removed.
 class StagedFiles {
  public:
-  static Result<std::shared_ptr<StagedFiles>> assemble(const VolumeFolder& volume,
-                                                       std::vector<UploadedFile> files);
+  static std::shared_ptr<StagedFiles> begin(const VolumeFolder& volume,
+                                            std::vector<UploadedFile> files);
   virtual ~StagedFiles() = default;
-  // In order; making parents. The first failure ends it, with the rest in staging still.
-  virtual Result<void> place(Existing existing) = 0;
+
+  using Progress = ByteCopy::Progress;
+  // First until done: the files' bytes. Writes at most `copy_step_bytes` at once.
+  virtual Result<Progress> assemble() = 0;
+  // Then until done: in order, making parents. The first failure ends it, with the rest in staging
+  // still.
+  virtual Result<Progress> place(Existing existing) = 0;
 };
 
 }  // namespace thaw::worker

@@ -3,14 +3,16 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <map>
+#include <memory>
 
 #include "thaw/base/log.h"
 #include "thaw/os/files.h"
+#include "thaw/worker/tree_use.h"
 #include "thaw/worker/volume_upload.h"
 
 namespace thaw::worker {
@@ -20,8 +22,6 @@ namespace {
 constexpr std::string_view doomed_prefix = "doomed-";
 // An upload that took longer is not coming back for its blocks.
 constexpr std::int64_t staged_block_lifetime_s = 24 * 3600;
-// The database of the server may be on the same disk.
-constexpr std::uint64_t reserve_bytes = 64u << 20;
 
 Result<void> make_synced_folder(const std::string& path, unsigned mode) {
   THAW_TRY_VOID(os::make_folders(path, mode));
@@ -48,17 +48,25 @@ bool is_stale(const std::string& staging, const std::string& name, std::int64_t 
              : changed < server_began_s;
 }
 
+// What stays is told, and keeps nothing else from going.
+void remove_or_tell(const std::string& path) {
+  if (const Result<void> removed = os::remove_tree(path); !removed) {
+    log_warning("a left-over of a volume cannot be removed; remove it by hand",
+                {{"error", removed.error().to_string()}});
+  }
+}
+
 Result<void> sweep_folders(const std::string& folder, std::int64_t server_began_s) {
   for (const std::string& name : os::list_folder(folder)) {
     const std::string path = folder + "/" + name;
     if (name.starts_with(doomed_prefix)) {
-      THAW_TRY_VOID(os::remove_tree(path));
+      remove_or_tell(path);
       continue;
     }
     const std::string staging = path + "/staging";
     for (const std::string& staged : os::list_folder(staging)) {
       if (is_stale(staging, staged, server_began_s)) {
-        THAW_TRY_VOID(os::remove_tree(staging + "/" + staged));
+        remove_or_tell(staging + "/" + staged);
       }
     }
   }
@@ -75,8 +83,8 @@ Result<void> sync_file_system(const std::string& folder) {
 
 }  // namespace
 
-Volumes::Volumes(async::Loop& loop, std::string folder)
-    : folder_(std::move(folder)), tasks_(loop) {}
+Volumes::Volumes(async::Loop& loop, std::string folder, store::DiskShares& disk, OwnerOf owner_of)
+    : folder_(std::move(folder)), disk_(disk), owner_of_(std::move(owner_of)), tasks_(loop) {}
 
 Result<void> Volumes::start() {
   THAW_TRY_VOID(os::make_folders(folder_, 0700));
@@ -117,7 +125,8 @@ async::Task<void> Volumes::erase(model::VolumeId id) {
     if (::rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT) {
       return Error::from_errno(errno, "cannot remove the volume at " + from);
     }
-    return os::remove_tree(to);
+    remove_or_tell(to);
+    return ok();
   };
   co_return co_await async::blocking(pool_, std::move(work));
 }
@@ -139,9 +148,10 @@ async::Task<std::vector<sandbox::BindMount>> Volumes::binds(
     bind.source = files_of(mount.volume);
     bind.inside = mount.sub_path;
     bind.target = mount.path;
-    bind.access = mount.access == model::VolumeMount::Access::read_only
-                      ? sandbox::BindMount::Access::read_only
-                      : sandbox::BindMount::Access::read_write;
+    bind.access =
+        mount.access == model::VolumeMount::Access::read_only || !check_space(mount.volume, 0)
+            ? sandbox::BindMount::Access::read_only
+            : sandbox::BindMount::Access::read_write;
     binds.push_back(std::move(bind));
   }
   co_return binds;
@@ -166,21 +176,35 @@ async::Task<void> Volumes::flush() {
   co_return last_sync_;
 }
 
-Result<void> Volumes::check_space(std::uint64_t bytes) const {
-  struct statvfs status;
-  if (::statvfs(folder_.c_str(), &status) != 0) {
-    return Error::from_errno(errno, "cannot look at the disk of " + folder_);
+async::Task<void> Volumes::measure() {
+  auto list = [folder = folder_] {
+    return Result<std::vector<std::string>>(os::list_folder(folder));
+  };
+  THAW_CO_TRY(const auto names, co_await async::blocking(pool_, std::move(list)));
+  std::map<std::string, std::uint64_t> sums;
+  for (const std::string& name : names) {
+    // One that is being removed is still its owner's, until its bytes are given back.
+    const model::VolumeId id(name.starts_with(doomed_prefix) ? name.substr(doomed_prefix.size())
+                                                             : name);
+    auto use = std::make_shared<TreeUse>(folder_ + "/" + name);
+    for (auto progress = TreeUse::Progress::more; progress == TreeUse::Progress::more;) {
+      auto step = [use] { return Result<TreeUse::Progress>(use->step()); };
+      THAW_CO_TRY(progress, co_await async::blocking(share_of(id), std::move(step)));
+    }
+    const std::uint64_t limit = disk_.limits().bytes_per_owner;
+    if (use->is_incomplete() && limit != 0) {
+      log_warning("a volume's folders are too many and too deep to be measured; it counts as full",
+                  {{"volume", id.str()}});
+    }
+    sums[owner_of(id)] += use->is_incomplete() ? std::max(limit + 1, use->bytes()) : use->bytes();
   }
-  const std::uint64_t unit = status.f_frsize;
-  const std::uint64_t free = status.f_bavail * unit;
-  const std::uint64_t reserve = std::min(reserve_bytes, status.f_blocks * unit / 20);
-  if (bytes > free || free - bytes < reserve) {
-    return Error::resource_exhausted(
-        "no space is left for volumes on this server: " + std::to_string(bytes >> 20) +
-        " MiB are to be written and " + std::to_string(free >> 20) +
-        " MiB are free; remove files or give the server a larger disk");
+  for (const auto& [owner, use] : std::map(disk_.all())) {
+    sums.emplace(owner, 0);
   }
-  return ok();
+  for (const auto& [owner, bytes] : sums) {
+    disk_.set(owner, store::DiskShares::Kind::volumes, bytes);
+  }
+  co_return ok();
 }
 
 }  // namespace thaw::worker

@@ -7,10 +7,12 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iterator>
 
 #include "thaw/store/blob_store.h"
 #include "thaw/store/temp_folder_test.h"
+#include "thaw/worker/volume_copy.h"
 #include "thaw/worker/volume_files.h"
 #include "thaw/worker/volume_listing.h"
 #include "thaw/worker/volume_upload.h"
@@ -58,9 +60,23 @@ struct House {
     return name;
   }
   Result<void> upload(UploadedFile file, Existing existing = Existing::replace) {
-    THAW_TRY_VOID(check_targets(volume, {file}, existing));
-    THAW_TRY(const auto staged_files, StagedFiles::assemble(volume, {std::move(file)}));
-    return staged_files->place(existing);
+    const std::vector<UploadedFile> files = {std::move(file)};
+    THAW_TRY_VOID(check_targets(volume, files, existing));
+    const auto staged_files = StagedFiles::begin(volume, files);
+    THAW_TRY_VOID(to_the_end([&] { return staged_files->assemble(); }));
+    return to_the_end([&] { return staged_files->place(existing); });
+  }
+  Result<void> copy(std::vector<std::string> from, const std::string& to, Subtree subtree) {
+    THAW_TRY(const auto copying, VolumeCopy::begin(volume, std::move(from), to, subtree));
+    return to_the_end([&] { return copying->step(); });
+  }
+  static Result<void> to_the_end(const std::function<Result<ByteCopy::Progress>()>& step) {
+    while (true) {
+      THAW_TRY(const ByteCopy::Progress progress, step());
+      if (progress == ByteCopy::Progress::done) {
+        return ok();
+      }
+    }
   }
 };
 
@@ -275,23 +291,75 @@ TEST_CASE("copying follows cp") {
   house.write("tree/sub/two", "2");
   house.link("one", "tree/link");
   house.write("folder/x", "");
-  REQUIRE(copy_entries(house.volume, {"a"}, "b", Subtree::refuse));
+  REQUIRE(house.copy({"a"}, "b", Subtree::refuse));
   CHECK(house.read("b") == "A");
-  REQUIRE(copy_entries(house.volume, {"a", "b"}, "folder", Subtree::refuse));
+  REQUIRE(house.copy({"a", "b"}, "folder", Subtree::refuse));
   CHECK(house.read("folder/b") == "A");
-  REQUIRE(copy_entries(house.volume, {"tree"}, "again", Subtree::include));
+  REQUIRE(house.copy({"tree"}, "again", Subtree::include));
   CHECK(house.read("again/sub/two") == "2");
   CHECK(fs::read_symlink(house.host("again/link")) == "one");
-  REQUIRE(copy_entries(house.volume, {"tree"}, "folder", Subtree::include));
+  REQUIRE(house.copy({"tree"}, "folder", Subtree::include));
   CHECK(house.read("folder/tree/one") == "1");
-  CHECK_FALSE(copy_entries(house.volume, {"tree"}, "third", Subtree::refuse));
-  CHECK_FALSE(copy_entries(house.volume, {"a", "b"}, "nowhere", Subtree::refuse));
-  CHECK_FALSE(copy_entries(house.volume, {"tree"}, "tree/sub", Subtree::include));
-  CHECK_FALSE(copy_entries(house.volume, {"tree"}, "tree/sub/new", Subtree::include));
-  CHECK_FALSE(copy_entries(house.volume, {"a"}, "a", Subtree::refuse));
-  CHECK(copy_entries(house.volume, {"gone"}, "b", Subtree::refuse).error().code() ==
-        Code::not_found);
+  CHECK_FALSE(house.copy({"tree"}, "third", Subtree::refuse));
+  CHECK_FALSE(house.copy({"a", "b"}, "nowhere", Subtree::refuse));
+  CHECK_FALSE(house.copy({"tree"}, "tree/sub", Subtree::include));
+  CHECK_FALSE(house.copy({"tree"}, "tree/sub/new", Subtree::include));
+  CHECK_FALSE(house.copy({"a"}, "a", Subtree::refuse));
+  CHECK(house.copy({"gone"}, "b", Subtree::refuse).error().code() == Code::not_found);
   CHECK(house.staged() == 0);
+}
+
+TEST_CASE("a copy keeps the holes of a file, and takes the room that its data take") {
+  House house;
+  {
+    const os::Fd file(::open(house.host("sparse").c_str(), O_WRONLY | O_CREAT, 0644));
+    REQUIRE(::ftruncate(file.get(), off_t{1} << 40) == 0);
+    REQUIRE(::pwrite(file.get(), "middle", 6, off_t{1} << 39) == 6);
+  }
+  REQUIRE(house.copy({"sparse"}, "copy", Subtree::refuse));
+  struct stat status;
+  REQUIRE(::stat(house.host("copy").c_str(), &status) == 0);
+  CHECK(status.st_size == off_t{1} << 40);
+  CHECK(status.st_blocks * 512 < 1 << 20);
+  std::ifstream in(house.host("copy"), std::ios::binary);
+  in.seekg(off_t{1} << 39);
+  std::string middle(6, ' ');
+  in.read(middle.data(), 6);
+  CHECK(middle == "middle");
+  house.write("empty", "");
+  REQUIRE(house.copy({"empty", "sparse"}, "", Subtree::refuse).error().code() ==
+          Code::invalid_argument);
+}
+
+TEST_CASE("a copy goes in steps of bounded size, and leaves whole files when it is dropped") {
+  House house;
+  house.write("large", std::string(3 * copy_step_bytes + 5, 'x'));
+  house.write("tree/a", "A");
+  {
+    const auto copying = *VolumeCopy::begin(house.volume, {"large"}, "copy", Subtree::refuse);
+    CHECK(*copying->step() == ByteCopy::Progress::more);
+    CHECK(*copying->step() == ByteCopy::Progress::more);
+    CHECK_FALSE(fs::exists(house.host("copy")));
+    CHECK(house.staged() == 1);
+  }
+  CHECK(house.staged() == 0);
+  CHECK_FALSE(fs::exists(house.host("copy")));
+  REQUIRE(house.copy({"large"}, "copy", Subtree::refuse));
+  CHECK(house.read("copy") == house.read("large"));
+  // A file of very many small pieces is no long step either.
+  {
+    const os::Fd file(::open(house.host("pieces").c_str(), O_WRONLY | O_CREAT, 0644));
+    for (off_t i = 0; i < 600; ++i) {
+      REQUIRE(::pwrite(file.get(), "x", 1, i * (64 << 10)) == 1);
+    }
+  }
+  const auto copying = *VolumeCopy::begin(house.volume, {"pieces"}, "pieces2", Subtree::refuse);
+  int steps = 1;
+  while (*copying->step() == ByteCopy::Progress::more) {
+    ++steps;
+  }
+  CHECK(steps >= 3);
+  CHECK(house.read("pieces2") == house.read("pieces"));
 }
 
 TEST_CASE("removal takes files, and folders only when told; never the root") {
@@ -309,7 +377,8 @@ TEST_CASE("removal takes files, and folders only when told; never the root") {
 TEST_CASE("a volume is made, mounted by parts, and gone with its files") {
   store::TempFolder temporary;
   async::Loop loop;
-  Volumes volumes(loop, temporary / "volumes");
+  store::DiskShares disk(temporary.path(), {.bytes_per_owner = 1u << 30, .reserve_bytes = 0});
+  Volumes volumes(loop, temporary / "volumes", disk);
   REQUIRE(volumes.start());
   const model::VolumeId id("vo-1");
   REQUIRE(loop.run_task(volumes.create(id)));
@@ -330,7 +399,33 @@ TEST_CASE("a volume is made, mounted by parts, and gone with its files") {
   REQUIRE(loop.run_task(volumes.erase(id)));
   const auto after = loop.run_task(volumes.binds(mounts));
   CHECK(after.error().code() == Code::not_found);
-  CHECK(volumes.check_space(0));
-  CHECK(volumes.check_space(std::uint64_t{1} << 60).error().code() == Code::resource_exhausted);
+  CHECK(volumes.check_space(id, 0));
+  CHECK(volumes.check_space(id, std::uint64_t{1} << 60).error().code() == Code::resource_exhausted);
+  REQUIRE(loop.run_task(volumes.stop()));
+}
+
+TEST_CASE("a volume past its owner's quota is read-only until it holds less") {
+  store::TempFolder temporary;
+  async::Loop loop;
+  store::DiskShares disk(temporary.path(), {.bytes_per_owner = 1u << 20, .reserve_bytes = 0});
+  Volumes volumes(loop, temporary / "volumes", disk,
+                  [](const model::VolumeId&) { return std::string("ac-ann"); });
+  REQUIRE(volumes.start());
+  const model::VolumeId id("vo-1");
+  REQUIRE(loop.run_task(volumes.create(id)));
+  using Access = sandbox::BindMount::Access;
+  const std::vector<model::VolumeMount> mounts = {
+      {id, "/data", model::VolumeMount::Access::read_write, ""}};
+  std::ofstream(volumes.files_of(id) + "/file") << std::string(2 << 20, 'x');
+  REQUIRE(loop.run_task(volumes.measure()));
+  CHECK(disk.used("ac-ann", store::DiskShares::Kind::volumes) >= 2u << 20);
+  CHECK((*loop.run_task(volumes.binds(mounts)))[0].access == Access::read_only);
+  CHECK(volumes.check_space(id, 1).error().message().find("workspace_disk_gb") !=
+        std::string::npos);
+  const auto step = [] { return Result<ByteCopy::Progress>(ByteCopy::Progress::done); };
+  CHECK(loop.run_task(volumes.run_steps(id, step)).error().code() == Code::resource_exhausted);
+  fs::remove(volumes.files_of(id) + "/file");
+  REQUIRE(loop.run_task(volumes.measure()));
+  CHECK((*loop.run_task(volumes.binds(mounts)))[0].access == Access::read_write);
   REQUIRE(loop.run_task(volumes.stop()));
 }

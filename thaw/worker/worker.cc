@@ -51,6 +51,9 @@ Result<void> make_folder(const std::string& folder, const std::vector<InjectedFi
   return ok();
 }
 
+// A disk that stores nothing for so long must not hold up those who print.
+constexpr Duration log_patience = 10s;
+
 // Whether layers above the image's, or binds, reach into the folders of its interpreter.
 bool has_files_among_modules(const LaunchPlan& plan) {
   const auto is_place = [](std::string_view path) {
@@ -159,6 +162,8 @@ class LocalContainer final : public RunningContainer {
   static async::Task<void> pump(LocalContainer& self, logs::Channel channel) {
     std::string held;
     while (true) {
+      // While the log is behind its pipe is not read, and who prints waits.
+      THAW_CO_TRY_VOID(co_await self.logs_.wait_for_room(self.stream_, log_patience));
       THAW_CO_TRY(std::optional<std::string> piece, channel == logs::Channel::out
                                                         ? co_await self.sandbox_->read_stdout()
                                                         : co_await self.sandbox_->read_stderr());
@@ -295,12 +300,17 @@ void Worker::expect(const LaunchPlan& plan) {
 
 namespace {
 
-std::string fork_failure(const Error& error) {
+struct ForkFailure {
+  std::string reason;
+  Fallback::Tried tried = Fallback::Tried::in_vain;
+};
+
+ForkFailure fork_failure(const Error& error) {
   switch (error.code()) {
-    case Code::resource_exhausted: return "template_busy";
-    case Code::deadline_exceeded: return "fork_timeout";
-    case Code::failed_precondition: return "not_fit";
-    default: return "fork_failed";
+    case Code::resource_exhausted: return {"template_busy"};
+    case Code::deadline_exceeded: return {"fork_timeout"};
+    case Code::failed_precondition: return {"not_fit"};
+    default: return {"fork_failed", Fallback::Tried::failed};
   }
 }
 
@@ -313,7 +323,9 @@ async::Task<void> Worker::fork(LocalContainer& container, const LaunchPlan& plan
   const std::string user = plan.function;
   Templates::Offer offer = templates_.offer(*plan.fork, user);
   if (!offer.lease) {
-    container.note_fallback({model::Level::forked, std::move(offer.reason), ""});
+    using Tried = Fallback::Tried;
+    const Tried tried = offer.failed_before ? Tried::failed_before : Tried::no;
+    container.note_fallback({model::Level::forked, std::move(offer.reason), "", tried});
     co_return ok();
   }
   spec.fork_from = offer.id;
@@ -330,11 +342,12 @@ async::Task<void> Worker::fork(LocalContainer& container, const LaunchPlan& plan
   if (started.error().code() == Code::cancelled) {
     co_return started.error();
   }
-  std::string reason = fork_failure(started.error());
-  const bool refused = reason == "not_fit";
+  ForkFailure failure = fork_failure(started.error());
+  const bool refused = started.error().code() == Code::failed_precondition;
   templates_.note(offer.lease, user,
                   refused ? Templates::Outcome::refused : Templates::Outcome::failed);
-  container.note_fallback({model::Level::forked, std::move(reason), started.error().to_string()});
+  container.note_fallback({model::Level::forked, std::move(failure.reason),
+                           started.error().to_string(), failure.tried});
   co_return ok();
 }
 
@@ -368,7 +381,8 @@ async::Task<void> Worker::restore(LocalContainer& container, const LaunchPlan& p
   container.report().forget();
   std::error_code ignored;
   fs::remove(container.folder() + "/" + plan.snapshot_point->file_name, ignored);
-  container.note_fallback({model::Level::restored, "restore_failed", error.to_string()});
+  container.note_fallback(
+      {model::Level::restored, "restore_failed", error.to_string(), Fallback::Tried::failed});
   co_return ok();
 }
 

@@ -40,6 +40,9 @@ struct Fallback {
   model::Level level;
   std::string reason;  // one of few, for counting: "no_template", "fork_failed", "restore_failed"…
   std::string detail;  // for the log
+  // What it cost, and what it says of the level: a try of this start that took its time in vain or
+  // failed; or one of before that failed.
+  enum class Tried { no, in_vain, failed, failed_before } tried = Tried::no;
 };
 
 struct LaunchPlan {
@@ -119,6 +122,8 @@ class Worker {
   async::Task<std::unique_ptr<RunningContainer>> launch(LaunchPlan plan);
   // Such a container may be launched some time: what its start needs is made in the background.
   void expect(const LaunchPlan& plan);
+  // Processor time that all containers have used, those that have ended too.
+  Duration processor_time() const { return spawner_.processor_time(); }
 
  private:
   async::Task<void> fork(LocalContainer& container, const LaunchPlan& plan,

@@ -6,6 +6,7 @@ import time
 import modal
 
 app = modal.App("e2e-scaling")
+ready = False
 
 
 def task():
@@ -49,4 +50,21 @@ def batched(numbers):
 
 @app.function(single_use_containers=True)
 def once():
+    return task()
+
+
+@app.function(scaledown_window=2)
+def costly(number):
+    """Its first call does what imports do in others."""
+    global ready
+    begun = time.process_time()
+    while time.process_time() - begun < (0.02 if ready else 1.0):
+        pass
+    ready = True
+    return task()
+
+
+@app.function(scaledown_window=2)
+def waits(number):
+    time.sleep(1)
     return task()

@@ -178,6 +178,20 @@ Task<void> serve_http(net::HttpExchange& exchange) {
   if (path == "/echo") {
     co_return co_await echo_body(exchange);
   }
+  if (path == "/short") {
+    net::Headers headers;
+    headers.add("content-length", "10");
+    THAW_CO_TRY_VOID(co_await exchange.respond(200, std::move(headers)));
+    THAW_CO_TRY_VOID(co_await exchange.write("12345"));
+    co_return co_await exchange.finish();
+  }
+  if (path == "/count") {
+    THAW_CO_TRY(const std::string body, co_await exchange.read_all(64u << 20));
+    co_return co_await exchange.answer(200, "text/plain", std::to_string(body.size()));
+  }
+  if (path == "/hold") {
+    co_return co_await exchange.until_gone();
+  }
   std::string text = exchange.request().method + " " + exchange.request().target + " HTTP/" +
                      exchange.request().version + "\n";
   co_return co_await exchange.answer(path == "/" ? 200 : 404, "text/plain", std::move(text));
@@ -199,6 +213,18 @@ net::GrpcTable make_table() {
   return table;
 }
 
+// Whoever has an x-token is somebody.
+Result<net::Admission> admit(const net::HttpRequest& head, const net::Peer& peer) {
+  if (peer.transport == net::Peer::Transport::unix_socket) {
+    return net::Admission{"container " + peer.identity, "workspace of " + peer.identity};
+  }
+  const auto token = head.headers.find("x-token");
+  if (!token) {
+    return Error::unauthenticated("a token is missing");
+  }
+  return net::Admission{"workspace " + std::string(*token), ""};
+}
+
 void set_limit(net::ServerLimits& limits, const std::string& name, double value) {
   if (name == "message") {
     limits.grpc_message_bytes = static_cast<std::size_t>(value);
@@ -210,6 +236,14 @@ void set_limit(net::ServerLimits& limits, const std::string& name, double value)
     limits.idle_ping = from_seconds(value);
   } else if (name == "ping_timeout") {
     limits.ping_timeout = from_seconds(value);
+  } else if (name == "buffer_bytes") {
+    limits.buffer_bytes = static_cast<std::size_t>(value);
+  } else if (name == "connections") {
+    limits.connections = static_cast<std::size_t>(value);
+  } else if (name == "room_timeout") {
+    limits.room_timeout = from_seconds(value);
+  } else if (name == "strangers_streams") {
+    limits.streams_without_token = static_cast<std::uint32_t>(value);
   } else if (name == "streams") {
     limits.streams_per_connection = static_cast<std::uint32_t>(value);
   } else {
@@ -229,20 +263,26 @@ Task<void> serve_until_told(async::Loop& loop, net::Server& running) {
 int main(int argc, char** argv) {
   net::ServerLimits limits;
   std::vector<std::pair<std::string, std::string>> sockets;
+  bool admits = false;
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::string option = argv[i];
     const std::string argument = argv[i + 1];
     const auto equals = argument.find('=');
     const auto name = argument.substr(0, equals);
     const auto value = argument.substr(equals + 1);
-    if (option == "--unix") {
+    if (name == "admit") {
+      admits = true;
+    } else if (option == "--unix") {
       sockets.emplace_back(name, value);
     } else {
       set_limit(limits, name, std::atof(value.c_str()));
     }
   }
   async::Loop loop;
-  const net::GrpcTable table = make_table();
+  net::GrpcTable table = make_table();
+  if (admits) {
+    table.admit = admit;
+  }
   net::Server running(loop, table, serve_http, limits);
   server = &running;
   const auto port = running.listen_tcp("127.0.0.1", 0);

@@ -228,6 +228,10 @@ Task<std::string> Console::answer_for(net::HttpExchange& exchange) {
     }
     co_return codec::dump_json(list);
   }
+  if (path == "/admin/aside") {
+    THAW_CO_TRY(const auto counts, co_await parts_.set_aside());
+    co_return codec::dump_json(counts);
+  }
   if (path == "/admin/logs") {
     co_return co_await logs(exchange);
   }
@@ -384,6 +388,30 @@ Task<void> Console::serve_health(net::HttpExchange& exchange) {
                         {"uptime_s", to_seconds(monotonic_now() - began_)}}) +
           "\n");
 }
+void Console::add_storage(codec::PrometheusText& text) const {
+  using codec::MetricType;
+  text.metric("thaw_disk_bytes", MetricType::gauge,
+              "Disk of the data folder by whose it is and what for; volumes and containers as last "
+              "looked at.");
+  for (const auto& [owner, use] : parts_.disk.all()) {
+    for (std::size_t i = 0; i < store::DiskShares::kinds; ++i) {
+      text.sample(static_cast<double>(use[i]),
+                  {{"workspace", owner}, {"kind", store::DiskShares::kind_names[i]}});
+    }
+  }
+  text.metric("thaw_disk_limit_bytes", MetricType::gauge,
+              "What one workspace may have of the disk; 0: no limit.")
+      .sample(static_cast<double>(parts_.disk.limits().bytes_per_owner));
+  const control::StorageCounters& storage = parts_.storage.counters();
+  text.metric("thaw_storage_sweeps_total", MetricType::counter, "Walks for what nothing needs.")
+      .sample(static_cast<double>(storage.rounds));
+  text.metric("thaw_storage_removed_bytes_total", MetricType::counter,
+              "Bytes of blobs that nothing needed any more.")
+      .sample(static_cast<double>(storage.bytes_removed));
+  text.metric("thaw_containers_past_disk_total", MetricType::counter,
+              "Containers that were ended for the disk they took.")
+      .sample(static_cast<double>(parts_.disk_watch.counters().ended));
+}
 
 namespace {
 
@@ -454,11 +482,19 @@ Task<void> Console::serve_metrics(net::HttpExchange& exchange) {
       .sample(static_cast<double>(net.http_requests));
   text.metric("thaw_connections_open", MetricType::gauge, "Open connections.")
       .sample(static_cast<double>(net.connections_open));
+  for (const Parts::Count& count :
+       parts_.more_counts ? parts_.more_counts() : std::vector<Parts::Count>()) {
+    text.metric(count.name,
+                count.kind == Parts::Count::Kind::gauge ? MetricType::gauge : MetricType::counter,
+                count.what)
+        .sample(count.value);
+  }
   text.metric("thaw_containers", MetricType::gauge, "Containers by status.");
   for (const Status status : counted_states) {
     const std::string_view name = control::status_name(status);
     text.sample(by_status[name], {{"status", name}});
   }
+  add_storage(text);
   text.metric("thaw_container_seconds_total", MetricType::counter,
               "Seconds that containers spent in each state.");
   const control::StateTimes times = parts_.fleet.container_times();
@@ -510,6 +546,16 @@ Task<void> Console::serve_metrics(net::HttpExchange& exchange) {
   text.metric("thaw_input_timeouts_total", MetricType::counter,
               "Inputs that ran past their timeout.")
       .sample(static_cast<double>(counts.input_timeouts));
+  if (const auto aside = co_await parts_.set_aside()) {
+    text.metric("thaw_records_set_aside", MetricType::gauge,
+                "Stored records that could not be read and lie aside for a person.");
+    for (const auto& [table, count] : *aside) {
+      text.sample(static_cast<double>(count), {{"table", table}});
+    }
+    if (aside->empty()) {
+      text.sample(0);
+    }
+  }
   co_return co_await exchange.answer(200, "text/plain; version=0.0.4", text.str());
 }
 

@@ -4,16 +4,21 @@
 // the main port. Only peers of the admin socket may use /admin. Loop thread only.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <string>
 
 #include "thaw/catalog/catalog.h"
+#include "thaw/codec/prometheus.h"
+#include "thaw/control/disk_watch.h"
 #include "thaw/control/fleet.h"
+#include "thaw/control/storage_loop.h"
 #include "thaw/gateway/access.h"
 #include "thaw/logs/log_hub.h"
 #include "thaw/net/server.h"
 #include "thaw/queue/call_queue.h"
+#include "thaw/store/disk_shares.h"
 
 namespace thaw::dialect::console {
 
@@ -24,10 +29,23 @@ struct Parts {
   control::Fleet& fleet;
   gateway::Access& access;
   net::Server& server;
+  const store::DiskShares& disk;
+  const control::StorageLoop& storage;
+  const control::DiskWatch& disk_watch;
   // Prefixes of the paths that the server answers at.
   std::function<std::vector<std::string>()> routes;
   // Shell variables for the clients that this server speaks to, with a token that is good now.
   std::function<async::Task<std::map<std::string, std::string>>()> client_environment;
+  // Records that could not be read, by their table.
+  std::function<async::Task<std::map<std::string, std::int64_t>>()> set_aside;
+  // What else this server counts: name, what it is, value. Empty: nothing.
+  struct Count {
+    std::string_view name;
+    std::string_view what;
+    enum class Kind { counter, gauge } kind = Kind::counter;
+    double value = 0;
+  };
+  std::function<std::vector<Count>()> more_counts = {};
 };
 
 class Console {
@@ -40,6 +58,7 @@ class Console {
   async::Task<void> serve_metrics(net::HttpExchange& exchange);   // /metrics
 
  private:
+  void add_storage(codec::PrometheusText& text) const;
   async::Task<std::string> answer_for(net::HttpExchange& exchange);
   async::Task<std::string> logs(net::HttpExchange& exchange);
   async::Task<std::string> call(net::HttpExchange& exchange, std::string id);

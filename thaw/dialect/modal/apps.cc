@@ -2,7 +2,10 @@
 #include "thaw/dialect/modal/apps.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
+#include "thaw/async/every.h"
 #include "thaw/base/log.h"
 #include "thaw/codec/ids.h"
 #include "thaw/dialect/modal/definition.h"
@@ -18,7 +21,8 @@ using model::AppState;
 namespace {
 
 constexpr Duration heartbeat_limit = 60s;  // the client beats every 15 s
-constexpr Duration keep_stopped_apps = std::chrono::minutes(10);
+constexpr Duration keep_stopped_results = 30s;
+constexpr Duration detached_quiet = 10s;  // without work, after the client has gone
 constexpr std::size_t history_limit = 100;
 
 pb::AppState wire_state(AppState state) {
@@ -52,8 +56,9 @@ pb::AppLifecycle lifecycle_of(const model::App& app) {
 }
 
 Task<model::App> new_app(Context& cx, const model::Environment& environment,
-                         const std::string& description, AppState state) {
+                         const std::string& description, AppState state, std::string name = {}) {
   model::App app;
+  app.name = std::move(name);
   app.id = model::AppId(codec::random_id("ap"));
   app.workspace = environment.workspace;
   app.environment = environment.id;
@@ -93,11 +98,9 @@ Task<pb::AppGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& call,
   if (request.object_creation_type() != pb::OBJECT_CREATION_TYPE_CREATE_IF_MISSING) {
     co_return Error::not_found("app '" + request.app_name() + "' does not exist");
   }
-  THAW_CO_TRY(model::App app,
-              co_await new_app(cx, *environment, request.app_name(), AppState::deployed));
-  app.name = request.app_name();
+  THAW_CO_TRY(const model::App app, co_await new_app(cx, *environment, request.app_name(),
+                                                     AppState::deployed, request.app_name()));
   reply.set_app_id(app.id.str());
-  THAW_CO_TRY_VOID(co_await cx.parts.catalog.apps.put(std::move(app)));
   co_return reply;
 }
 
@@ -105,6 +108,7 @@ Task<Empty> heartbeat(Context& cx, net::GrpcCall& call, pb::AppHeartbeatRequest 
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
   cx.last_heartbeat[app->id] = monotonic_now();
+  cx.left_alone.erase(app->id);
   co_return Empty();
 }
 
@@ -153,7 +157,12 @@ Result<catalog::Function> published(const catalog::Scope& scope, const model::Ap
     return Error::failed_precondition("function '" + record.tag + "' has no definition '" +
                                       definition + "'");
   }
+  if (record.live_version != definition) {
+    record.versions.erase(record.live_version);  // who runs it holds it
+  }
   record.live_version = definition;
+  // Containers that run on another one hold it; nothing starts it any more.
+  std::erase_if(record.versions, [&](const auto& entry) { return entry.first != definition; });
   return record;
 }
 
@@ -203,30 +212,33 @@ void take_web_labels(Context& cx, const catalog::Function& function) {
   }
 }
 
-Task<pb::AppPublishResponse> publish(Context& cx, net::GrpcCall& call,
-                                     pb::AppPublishRequest request) {
-  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
-  THAW_CO_TRY(const auto current, find_app(cx, who, request.app_id()));
-  if (current->state == AppState::stopped) {
-    co_return Error::failed_precondition("app '" + request.app_id() + "' was stopped");
+void drop_web_labels(Context& cx, const model::FunctionId& function) {
+  std::erase_if(cx.web_labels, [&](const auto& entry) { return entry.second == function; });
+}
+
+// Those that this publication no longer names, their bound variants included.
+std::vector<model::FunctionId> dropped_by(Context& cx, const model::App& app,
+                                          const pb::AppPublishRequest& request) {
+  std::set<std::string> kept;
+  for (const auto& [tag, id] : request.function_ids()) {
+    kept.insert(id);
   }
-  THAW_CO_TRY(std::vector<catalog::Function> functions,
-              functions_to_publish(cx, scope_of(cx, who), *current, request));
-  for (const catalog::Function& function : functions) {
-    take_web_labels(cx, function);
-  }
-  for (catalog::Function& function : functions) {
-    THAW_CO_TRY_VOID(co_await cx.parts.catalog.functions.put(std::move(function)));
-  }
-  std::vector<model::FunctionId> dropped;
-  for (const auto& [tag, id] : current->functions) {
-    const auto kept = request.function_ids().find(tag);
-    if (kept == request.function_ids().end() || kept->second != id.str()) {
-      dropped.push_back(id);
+  std::set<model::FunctionId> dropped;
+  for (const auto& [tag, id] : app.functions) {
+    if (!kept.contains(id.str())) {
+      dropped.insert(id);
     }
   }
-  THAW_CO_TRY(const auto now, find_app(cx, who, request.app_id()));
-  model::App app = *now;
+  const catalog::Scope scope(cx.parts.catalog, app.workspace);
+  for (const auto& function : scope.functions_of(app.id)) {
+    if (dropped.contains(function->base)) {
+      dropped.insert(function->id);
+    }
+  }
+  return {dropped.begin(), dropped.end()};
+}
+
+model::App app_as_published(model::App app, const pb::AppPublishRequest& request) {
   app.functions.clear();
   for (const auto& [tag, id] : request.function_ids()) {
     app.functions[tag] = model::FunctionId(id);
@@ -242,11 +254,6 @@ Task<pb::AppPublishResponse> publish(Context& cx, net::GrpcCall& call,
     app.state = state_from(request.app_state());
   }
   if (app.state == AppState::deployed) {
-    // One deployment per name: an earlier app of that name gives way.
-    const auto earlier = scope_of(cx, who).deployed_app(app.environment, request.name());
-    if (earlier && earlier->id != app.id) {
-      THAW_CO_TRY_VOID(co_await stop_app(cx, earlier->id, "replaced by another app of its name"));
-    }
     app.name = request.name().empty() ? app.name : request.name();
     app.deployed_at = wall_now();
     app.version += 1;
@@ -256,22 +263,88 @@ Task<pb::AppPublishResponse> publish(Context& cx, net::GrpcCall& call,
       app.history.erase(app.history.begin());
     }
   }
+  return app;
+}
+
+model::App stopped(model::App app) {
+  app.state = AppState::stopped;
+  app.stopped_at = wall_now();
+  return app;
+}
+
+Task<void> end_stopped_app(Context& cx, model::App app, std::string why);
+
+// All of it is one write: a death in the middle leaves the app as it was or as it is to be.
+Task<pb::AppPublishResponse> publish(Context& cx, net::GrpcCall& call,
+                                     pb::AppPublishRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto current, find_app(cx, who, request.app_id()));
+  if (current->state == AppState::stopped) {
+    co_return Error::failed_precondition("app '" + request.app_id() + "' was stopped");
+  }
+  THAW_CO_TRY(const std::vector<catalog::Function> functions,
+              functions_to_publish(cx, scope_of(cx, who), *current, request));
+  const std::vector<model::FunctionId> dropped = dropped_by(cx, *current, request);
+  const model::App app = app_as_published(*current, request);
+  // One deployment per name: an earlier app of that name gives way.
+  std::optional<model::App> earlier;
+  if (app.state == AppState::deployed) {
+    const auto known = scope_of(cx, who).deployed_app(app.environment, request.name());
+    if (known && known->id != app.id) {
+      earlier = stopped(*known);
+    }
+  }
+  catalog::Change change;
+  for (const catalog::Function& function : functions) {
+    change.put(cx.parts.catalog.functions, function);
+    // Before the write, so that nobody else takes them meanwhile.
+    take_web_labels(cx, function);
+  }
+  for (const model::FunctionId& id : dropped) {
+    change.erase(cx.parts.catalog.functions, id.str());
+  }
+  for (const auto& [tag, id] : current->classes) {
+    const bool kept = std::any_of(app.classes.begin(), app.classes.end(),
+                                  [&id = id](const auto& entry) { return entry.second == id; });
+    if (!kept) {
+      change.erase(cx.parts.catalog.classes, id.str());
+    }
+  }
+  if (earlier) {
+    change.put(cx.parts.catalog.apps, *earlier);
+  }
+  change.put(cx.parts.catalog.apps, app);
+  if (Result<void> stored = co_await cx.parts.catalog.apply(std::move(change)); !stored) {
+    for (const catalog::Function& function : functions) {
+      drop_web_labels(cx, function.id);
+    }
+    rebuild_web_labels(cx);
+    co_return std::move(stored).error();
+  }
+  for (const model::FunctionId& id : dropped) {
+    drop_web_labels(cx, id);
+  }
   pb::AppPublishResponse reply;
   reply.set_url("http://" + authority_for(cx, call) + "/apps/" + app.id.str());
   reply.set_deployed_at(
       unix_seconds(app.state == AppState::deployed ? app.deployed_at : wall_now()));
-  THAW_CO_TRY_VOID(co_await cx.parts.catalog.apps.put(std::move(app)));
   // Only now: a container that starts at once learns of all of its app's functions and classes.
   for (const auto& [tag, id] : request.function_ids()) {
     cx.fleet->refresh(model::FunctionId(id));
   }
-  if (!dropped.empty()) {
-    THAW_CO_TRY_VOID(
-        co_await cx.fleet->stop_functions(dropped, "the function was removed by a new deployment"));
-    for (const model::FunctionId& id : dropped) {
-      std::erase_if(cx.web_labels, [&](const auto& entry) { return entry.second == id; });
-      THAW_CO_TRY_VOID(co_await cx.parts.catalog.functions.erase(id.str()));
+  // It is published; what cannot be ended now is ended later.
+  const auto note = [&app](const Result<void>& ended) {
+    if (!ended) {
+      log_warning("what a publication replaces has not ended",
+                  {{"app", app.id.str()}, {"error", ended.error().to_string()}});
     }
+  };
+  if (earlier) {
+    note(co_await end_stopped_app(cx, *earlier, "replaced by another app of its name"));
+  }
+  if (!dropped.empty()) {
+    note(
+        co_await cx.fleet->stop_functions(dropped, "the function was removed by a new deployment"));
   }
   co_return reply;
 }
@@ -286,6 +359,9 @@ Task<Empty> client_disconnect(Context& cx, net::GrpcCall& call,
   if (!lives_on && app->state != AppState::stopped) {
     // The client does not wait for this answer to see its logs end; the stop goes on behind it.
     cx.tasks.start("stop app", stop_app(cx, app->id, "the client disconnected"));
+  }
+  if (app->state == AppState::detached && lives_on) {
+    cx.left_alone.emplace(app->id, monotonic_now());
   }
   co_return Empty();
 }
@@ -355,14 +431,19 @@ async::Task<void> stop_app(Context& cx, model::AppId id, std::string why) {
   if (!found || found->state == AppState::stopped) {
     co_return ok();
   }
-  model::App app = *found;
-  app.state = AppState::stopped;
-  app.stopped_at = wall_now();
+  const model::App app = stopped(*found);
   THAW_CO_TRY_VOID(co_await cx.parts.catalog.apps.put(app));
-  log_info("app stopped", {{"app", id.str()}, {"name", app.name}, {"reason", why}});
+  co_return co_await end_stopped_app(cx, app, std::move(why));
+}
+
+namespace {
+
+// What follows once it is on disk that the app is stopped.
+Task<void> end_stopped_app(Context& cx, model::App app, std::string why) {
+  log_info("app stopped", {{"app", app.id.str()}, {"name", app.name}, {"reason", why}});
   std::vector<model::FunctionId> functions;
   const catalog::Scope scope(cx.parts.catalog, app.workspace);
-  for (const auto& function : scope.functions_of(id)) {
+  for (const auto& function : scope.functions_of(app.id)) {
     functions.push_back(function->id);
   }
   const std::size_t freed = std::erase_if(cx.web_labels, [&](const auto& entry) {
@@ -371,12 +452,19 @@ async::Task<void> stop_app(Context& cx, model::AppId id, std::string why) {
   if (freed > 0) {
     rebuild_web_labels(cx);  // a label that was taken over goes back to who had it before
   }
-  THAW_CO_TRY_VOID(
-      co_await cx.fleet->stop_functions(std::move(functions), "the app was stopped: " + why));
-  cx.parts.logs.end(id.str());
-  cx.last_heartbeat.erase(id);
-  co_return ok();
+  // Who waits for a result reads how it ended; then it goes.
+  for (const model::FunctionId& function : functions) {
+    cx.stopped.emplace_back(monotonic_now() + keep_stopped_results, function);
+  }
+  cx.last_heartbeat.erase(app.id);
+  cx.left_alone.erase(app.id);
+  const Result<void> ended =
+      co_await cx.fleet->stop_functions(std::move(functions), "the app was stopped: " + why);
+  cx.parts.logs.end(app.id.str());
+  co_return ended;
 }
+
+}  // namespace
 
 pb::AppLayout layout_of(Context& cx, const model::App& app, const WebAddresses& addresses) {
   pb::AppLayout layout;
@@ -478,57 +566,124 @@ void rebuild_web_labels(Context& cx) {
 
 namespace {
 
-// Nothing of this app waits or runs.
+// Nothing of this app waits or runs, and nobody can ask it for more by a web address.
 bool has_no_work(Context& cx, const model::AppId& app) {
   // all workspaces: the app is one that this server ends by itself
   for (const auto& function : cx.parts.catalog.functions_of(app)) {
-    const queue::Demand demand = cx.parts.queue.demand(function->id);
-    if (demand.ready + demand.leased > 0) {
+    const auto live = function->live();
+    if (cx.parts.queue.demand(function->id).unfinished > 0 || (live && !live->web.empty())) {
       return false;
     }
   }
   return true;
 }
 
+// A generator that nobody follows any more is cancelled, and what it said goes with it.
+async::Task<void> end_unread(Context& cx) {
+  for (const model::CallId& id : cx.readers.take_left()) {
+    const auto running = co_await cx.parts.queue.cancel(id);
+    if (!running) {
+      if (running.error().code() == Code::cancelled) {
+        co_return running.error();
+      }
+      continue;  // it has ended, or the container's own end will tell
+    }
+    log_info("a generator without a reader is cancelled", {{"call", id.str()}});
+    cx.fleet->cancel_inputs(*running, control::Fleet::StopHow::graceful);
+    cx.parts.queue.forget(id);
+  }
+  co_return ok();
+}
+
+// Detached apps whose client is gone end with their last call.
+async::Task<void> end_left_alone(Context& cx, Instant now) {
+  std::vector<model::AppId> done;
+  for (auto& [id, quiet_since] : cx.left_alone) {
+    if (!has_no_work(cx, id)) {
+      quiet_since = now;
+    } else if (quiet_since + detached_quiet < now) {
+      done.push_back(id);
+    }
+  }
+  // One that cannot be stopped now is tried again at the next look.
+  Result<void> outcome;
+  for (const model::AppId& id : done) {
+    Result<void> ended =
+        co_await stop_app(cx, id, "its client is gone and its last call has ended");
+    if (ended) {
+      cx.left_alone.erase(id);
+    } else if (outcome) {
+      outcome = std::move(ended);
+    }
+  }
+  co_return outcome;
+}
+
+}  // namespace
+
+namespace {
+
+bool is_long_ago(WallTime time, Duration limit) {
+  return time + std::chrono::duration_cast<std::chrono::microseconds>(limit) < wall_now();
+}
+
+// What is kept in memory for a while only.
+void forget_results(Context& cx, Instant now) {
+  while (!cx.to_forget.empty() && cx.to_forget.front().first <= now) {
+    cx.parts.queue.forget(cx.to_forget.front().second);
+    cx.to_forget.pop_front();
+  }
+  while (!cx.stopped.empty() && cx.stopped.front().first <= now) {
+    cx.parts.queue.forget_all(cx.stopped.front().second);
+    cx.stopped.pop_front();
+  }
+}
+
+// Apps that nobody lives for any more end, and those that ended long ago are forgotten. What cannot
+// be done for one of them does not keep the others: the first error is told.
+Task<void> look_after_apps(Context& cx, Instant began) {
+  const Instant now = monotonic_now();
+  forget_results(cx, now);
+  std::vector<model::AppId> abandoned;
+  std::vector<model::AppId> old;
+  // all workspaces: what has ended anywhere
+  for (const auto& [id, app] : cx.parts.catalog.apps.all()) {
+    const auto beat = cx.last_heartbeat.find(app->id);
+    const Instant last = beat == cx.last_heartbeat.end() ? began : beat->second;
+    const bool needs_client =
+        app->state == AppState::ephemeral || app->state == AppState::initializing;
+    if (needs_client && last + heartbeat_limit < now) {
+      abandoned.push_back(app->id);
+    }
+    if (app->state == AppState::detached && last + heartbeat_limit < now) {
+      cx.left_alone.emplace(app->id, now);
+    }
+    if (app->state == AppState::stopped && is_long_ago(app->stopped_at, cx.settings.keep_stopped)) {
+      old.push_back(app->id);
+    }
+  }
+  Result<void> outcome;
+  const auto note = [&outcome](Result<void> one) {
+    if (!one && outcome) {
+      outcome = std::move(one);
+    }
+  };
+  note(co_await end_left_alone(cx, now));
+  note(co_await end_unread(cx));
+  for (const model::AppId& id : abandoned) {
+    note(co_await stop_app(cx, id, "its client is gone"));
+  }
+  for (const model::AppId& id : old) {
+    note(co_await cx.parts.catalog.erase_app(id));
+  }
+  co_return outcome;
+}
+
 }  // namespace
 
 async::Task<void> app_loop(Context& cx) {
-  const Instant began = monotonic_now();
-  while (true) {
-    THAW_CO_TRY_VOID(co_await async::sleep_for(2s));
-    const Instant now = monotonic_now();
-    std::vector<model::AppId> abandoned;
-    std::vector<model::AppId> old;
-    // all workspaces: what has ended anywhere
-    for (const auto& [id, app] : cx.parts.catalog.apps.all()) {
-      const auto beat = cx.last_heartbeat.find(app->id);
-      const Instant last = beat == cx.last_heartbeat.end() ? began : beat->second;
-      const bool needs_client =
-          app->state == AppState::ephemeral || app->state == AppState::initializing;
-      if (needs_client && last + heartbeat_limit < now) {
-        abandoned.push_back(app->id);
-      }
-      if (app->state == AppState::stopped && app->stopped_at + keep_stopped_apps < wall_now()) {
-        old.push_back(app->id);
-      }
-    }
-    for (const model::AppId& id : std::set(cx.left_alone)) {
-      if (has_no_work(cx, id)) {
-        cx.left_alone.erase(id);
-        THAW_CO_TRY_VOID(co_await stop_app(cx, id, "its last call has ended"));
-      }
-    }
-    for (const model::AppId& id : abandoned) {
-      THAW_CO_TRY_VOID(co_await stop_app(cx, id, "its client is gone"));
-    }
-    for (const model::AppId& id : old) {
-      THAW_CO_TRY_VOID(co_await cx.parts.catalog.erase_app(id));
-    }
-    while (!cx.to_forget.empty() && cx.to_forget.front().first <= now) {
-      cx.parts.queue.forget(cx.to_forget.front().second);
-      cx.to_forget.pop_front();
-    }
-  }
+  return async::every(2s, "apps",
+                      [&cx, began = monotonic_now()] { return look_after_apps(cx, began); });
 }
 
 void add_app_rpcs(net::GrpcTable& table, Context& cx) {

@@ -103,6 +103,9 @@ Task<pb::FunctionMapResponse> function_map(Context& cx, net::GrpcCall& call,
               co_await cx.parts.queue.create(std::move(fresh),
                                              inputs_from(request.pipelined_inputs(), invocation)));
   add_items(*reply.mutable_pipelined_inputs(), ids, request.pipelined_inputs());
+  if (invocation == pb::FUNCTION_CALL_INVOCATION_TYPE_SYNC_LEGACY) {  // of generators only
+    cx.readers.expect(model::CallId(reply.function_call_id()));
+  }
   co_return reply;
 }
 
@@ -126,12 +129,55 @@ Task<Empty> finish_inputs(Context& cx, net::GrpcCall& call,
   co_return Empty();
 }
 
+// Outputs of a map that come one after another travel together: each answer costs the caller more
+// than all of the call. Not the first, and not the last ones: nobody waits for what will not come.
+constexpr Duration outputs_linger = 10ms;
+constexpr int last_outputs = 8;
+constexpr std::size_t outputs_bytes_to_send = 1u << 20;
+
+Task<void> gather_outputs(Context& cx, queue::CallInfo call,
+                          std::function<bool(const model::LogEntry&)> wanted, Instant until,
+                          std::vector<model::LogEntry>& entries) {
+  std::size_t bytes = 0;
+  for (const model::LogEntry& entry : entries) {
+    bytes += entry.payload.size();
+  }
+  while (entries.size() < outputs_per_answer && bytes < outputs_bytes_to_send &&
+         monotonic_now() < until) {
+    // all workspaces: found by its caller
+    THAW_CO_TRY(const queue::CallInfo now, co_await cx.parts.queue.info(call.call.id));
+    const std::size_t running = cx.parts.queue.demand(call.call.function).leased;
+    const Duration each = cx.fleet->call_time_of(call.call.function);
+    if (now.unfinished < last_outputs || running == 0 || each == Duration::zero() ||
+        each / static_cast<std::int64_t>(running) > outputs_linger / 2) {
+      co_return ok();
+    }
+    THAW_CO_TRY(std::vector<model::LogEntry> more,
+                co_await cx.parts.queue.read(call.call.id, entries.back().number,
+                                             outputs_per_answer - entries.size(), until, wanted,
+                                             queue::WhenIdle::returns));
+    if (more.empty()) {
+      co_return ok();
+    }
+    for (model::LogEntry& entry : more) {
+      bytes += entry.payload.size();
+      entries.push_back(std::move(entry));
+    }
+  }
+  co_return ok();
+}
+
 Task<pb::FunctionGetOutputsResponse> get_outputs(Context& cx, net::GrpcCall& call,
                                                  pb::FunctionGetOutputsRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const queue::CallInfo before,
               co_await find_call(cx, who, request.function_call_id()));
   const std::uint64_t after = entry_number(request.last_entry_id());
+  Readers::Visit visit(cx.readers, before.call.id);
+  const bool in_memory = before.call.durability == model::Durability::memory;
+  if (in_memory && after > 0 && options_of(before).type == pb::FUNCTION_CALL_TYPE_MAP) {
+    cx.parts.queue.take(before.call.id, after);  // it has them: it says so
+  }
   const int first = request.has_start_idx() ? request.start_idx() : 0;
   const int last = request.has_end_idx() ? request.end_idx() : std::numeric_limits<int>::max();
   std::function<bool(const model::LogEntry&)> wanted = [first, last](const model::LogEntry& entry) {
@@ -140,12 +186,15 @@ Task<pb::FunctionGetOutputsResponse> get_outputs(Context& cx, net::GrpcCall& cal
   };
   const Instant deadline = poll_deadline(request.timeout(), 55s);
   // The caller of a map knows when it has sent its last input; until then a pause is no end.
-  const auto when_idle = options_of(before).type == pb::FUNCTION_CALL_TYPE_MAP
-                             ? queue::WhenIdle::waits
-                             : queue::WhenIdle::returns;
+  const bool is_map = options_of(before).type == pb::FUNCTION_CALL_TYPE_MAP;
+  const auto when_idle = is_map ? queue::WhenIdle::waits : queue::WhenIdle::returns;
   THAW_CO_TRY(std::vector<model::LogEntry> entries,
               co_await cx.parts.queue.read(before.call.id, after, outputs_per_answer, deadline,
-                                           std::move(wanted), when_idle));
+                                           wanted, when_idle));
+  if (is_map && after > 0 && !entries.empty()) {
+    const Instant until = std::min(deadline, monotonic_now() + outputs_linger);
+    THAW_CO_TRY_VOID(co_await gather_outputs(cx, before, std::move(wanted), until, entries));
+  }
   pb::FunctionGetOutputsResponse reply;
   reply.set_last_entry_id(request.last_entry_id().empty() ? "0-0" : request.last_entry_id());
   std::size_t bytes = 0;
@@ -156,8 +205,8 @@ Task<pb::FunctionGetOutputsResponse> get_outputs(Context& cx, net::GrpcCall& cal
     }
     auto* item = reply.add_outputs();
     if (entry.payload.empty()) {
-      // The queue ended this input by itself: it was cancelled before a container had it.
-      *item->mutable_result() = platform_result(entry.outcome, "the call was cancelled");
+      // The queue ended this input by itself.
+      *item->mutable_result() = platform_result(entry.outcome, platform_text(entry.outcome));
     } else if (!item->ParseFromString(entry.payload)) {
       co_return Error::data_loss("the stored output of input " + entry.input.str() + " is damaged");
     }
@@ -172,6 +221,10 @@ Task<pb::FunctionGetOutputsResponse> get_outputs(Context& cx, net::GrpcCall& cal
   // all workspaces: found above
   THAW_CO_TRY(const queue::CallInfo info, co_await cx.parts.queue.info(before.call.id));
   reply.set_num_unfinished_inputs(info.unfinished);
+  visit.will_come_again();
+  if (info.unfinished == 0) {
+    cx.readers.forget(info.call.id);
+  }
   if (request.clear_on_success() && info.unfinished == 0 && reply.outputs_size() > 0 &&
       info.call.durability == model::Durability::memory) {
     // Not at once: an answer that is lost on the way is asked for again.
@@ -268,6 +321,20 @@ std::string result_payload(const pb::GenericResult& result, pb::DataFormat forma
   item.set_data_format(format);
   item.set_output_created_at(to_seconds(wall_now()));
   return item.SerializeAsString();
+}
+
+std::string platform_text(model::OutcomeKind kind) {
+  switch (kind) {
+    case model::OutcomeKind::terminated: return "the call was cancelled";
+    case model::OutcomeKind::internal_failure:
+      return "the stored input of the call is damaged, so it could not run; call the function "
+             "again";
+    case model::OutcomeKind::success:
+    case model::OutcomeKind::failure:
+    case model::OutcomeKind::timeout: break;
+  }
+  return "the result is not kept any more: it was read before, or nobody took the results of this "
+         "function for too long";
 }
 
 pb::GenericResult platform_result(model::OutcomeKind kind, const std::string& message) {

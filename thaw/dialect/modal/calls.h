@@ -20,5 +20,7 @@ model::Outcome outcome_of(const pb::FunctionPutOutputsItem& item, const model::C
 std::string result_payload(const pb::GenericResult& result, pb::DataFormat format);
 // The result of an outcome that the platform, not the container, produced.
 pb::GenericResult platform_result(model::OutcomeKind kind, const std::string& message);
+// Its words where the queue, which has none, ended an input or no longer has its result.
+std::string platform_text(model::OutcomeKind kind);
 
 }  // namespace thaw::dialect::modal

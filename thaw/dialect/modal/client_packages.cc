@@ -3,14 +3,15 @@
 
 #include <unistd.h>
 
-#include <array>
-#include <cstdio>
-#include <cstdlib>
+#include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <fstream>
 
 #include "thaw/base/log.h"
 #include "thaw/codec/json.h"
+#include "thaw/dialect/modal/program_folder.h"
+#include "thaw/image/subprocess.h"
 
 namespace thaw::dialect::modal {
 
@@ -22,9 +23,42 @@ namespace fs = std::filesystem;
 
 namespace {
 
-bool plain(const std::string& text) {
-  return !text.empty() && text.size() < 32 &&
-         text.find_first_not_of("0123456789.abcrvdepost+") == std::string::npos;
+// The leading digits of `text`, which are taken off it; false if there are none.
+bool take_number(std::string_view& text) {
+  std::size_t digits = 0;
+  while (digits < text.size() && std::isdigit(static_cast<unsigned char>(text[digits])) != 0) {
+    ++digits;
+  }
+  text.remove_prefix(digits);
+  return digits > 0 && digits < 9;
+}
+
+bool take(std::string_view& text, std::string_view word) {
+  const bool found = text.starts_with(word);
+  text.remove_prefix(found ? word.size() : 0);
+  return found;
+}
+
+// 1.6.4, 1.6.4.dev3, 1.6.4rc1: what the tool takes too.
+bool is_version(std::string_view text) {
+  if (!take_number(text) || !take(text, ".") || !take_number(text) || !take(text, ".") ||
+      !take_number(text)) {
+    return false;
+  }
+  if (text.empty()) {
+    return true;
+  }
+  take(text, ".");
+  for (const std::string_view word : {"dev", "post", "rc", "a", "b"}) {
+    if (take(text, word)) {
+      return take_number(text) && text.empty();
+    }
+  }
+  return false;
+}
+
+bool is_python_series(std::string_view text) {
+  return take(text, "3.") && take_number(text) && text.empty();
 }
 
 Result<void> write_program(const std::string& folder) {
@@ -40,45 +74,55 @@ Result<void> write_program(const std::string& folder) {
   return ok();
 }
 
-struct Cleanup {
-  ~Cleanup() {
-    std::error_code ignored;
-    fs::remove_all(folder, ignored);
+std::vector<std::string> own_environment() {
+  std::vector<std::string> env;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    env.emplace_back(*entry);
   }
-  std::string folder;
-};
+  return env;
+}
 
-// On a pool thread. The program's last line on stdout is JSON with the two folders.
-Result<ClientFolders> run_program(const std::string& folder, const std::string& version,
-                                  const std::string& python) {
+// The program's last line is JSON with the two folders.
+Result<ClientFolders> run_tool(const std::string& folder, Duration time_limit,
+                               const std::string& version, const std::string& python,
+                               const std::atomic<bool>& stop) {
   // Of this run alone: another server may be writing its own at the same moment.
-  const std::string program_folder =
-      folder + "/program-" + std::to_string(::getpid()) + "-" + version + "-" + python;
-  const Cleanup cleanup{program_folder};
+  THAW_TRY(const ProgramFolder own,
+           ProgramFolder::make(folder, std::to_string(::getpid()) + "-" + version + "-" + python));
+  const std::string& program_folder = own.path();
   THAW_TRY_VOID(write_program(program_folder));
-  const std::string errors = program_folder + "/log";
-  // Every word is ours or was checked by plain(); the shell only redirects.
-  const std::string command = "python3 '" + program_folder + "/client-mounts' --version " +
-                              version + " --python " + python + " --out '" + folder + "' 2>'" +
-                              errors + "' </dev/null";
-  FILE* pipe = ::popen(command.c_str(), "re");
-  if (pipe == nullptr) {
-    return Error::unavailable("cannot run python3 to lay out the client package");
-  }
+  image::Program program;
+  program.argv = {"python3",   program_folder + "/client-mounts",
+                  "--version", version,
+                  "--python",  python,
+                  "--out",     folder};
+  program.env = own_environment();
+  program.isolation = image::Program::Isolation::own_tree;
+  program.time_limit = time_limit;
   std::string output;
-  std::array<char, 4096> buffer{};
-  while (const std::size_t n = ::fread(buffer.data(), 1, buffer.size(), pipe)) {
-    output.append(buffer.data(), n);
-  }
-  if (::pclose(pipe) != 0) {
-    std::ifstream log(errors);
-    const std::string text((std::istreambuf_iterator<char>(log)), {});
-    return Error::unavailable(
-        "cannot provide modal " + version + " for Python " + python +
-        " to containers: " + text.substr(text.size() - std::min<std::size_t>(text.size(), 800)));
-  }
+  const auto keep_end = [&output](std::string_view piece) {
+    constexpr std::size_t most = 16u << 10;
+    output += piece;
+    if (output.size() > 2 * most) {
+      output.erase(0, output.size() - most);
+    }
+  };
+  const Result<int> code = image::run_program(program, keep_end, stop);
   while (!output.empty() && output.back() == '\n') {
     output.pop_back();
+  }
+  if (!code || *code != 0) {
+    const std::string words =
+        output.substr(output.size() - std::min<std::size_t>(output.size(), 800));
+    log_warning("a client package cannot be laid out",
+                {{"version", version},
+                 {"python", python},
+                 {"reason", code ? words : code.error().to_string() + "; " + words}});
+    return Error::unavailable(
+        "modal " + version + " for Python " + python +
+        " cannot be provided to containers: the package index does not have it, or could not be "
+        "reached in time; the server's log has its words. Use a client version that is on the "
+        "index, or try again in some minutes");
   }
   THAW_TRY(const codec::Json last, codec::parse_json(output.substr(output.rfind('\n') + 1)));
   return ClientFolders{last.value("pkg", ""), last.value("deps", "")};
@@ -86,31 +130,91 @@ Result<ClientFolders> run_program(const std::string& folder, const std::string& 
 
 }  // namespace
 
-async::Task<void> ClientPackages::ensure(std::string version) {
-  THAW_CO_TRY([[maybe_unused]] const ClientFolders found, co_await folders(version, "3.11"));
+ClientPackages::ClientPackages(const std::string& folder, ClientPackageLimits limits)
+    : ClientPackages(
+          [folder, time_limit = limits.one_layout](const std::string& version,
+                                                   const std::string& python,
+                                                   const std::atomic<bool>& stop) {
+            return run_tool(folder, time_limit, version, python, stop);
+          },
+          limits) {}
+
+ClientPackages::ClientPackages(Layout layout, ClientPackageLimits limits)
+    : layout_(std::move(layout)), limits_(limits) {}
+
+ClientPackages::~ClientPackages() {
+  stop_ = true;
+  threads_.join();
+}
+
+async::Task<void> ClientPackages::ensure(model::WorkspaceId workspace, std::string version) {
+  THAW_CO_TRY([[maybe_unused]] const ClientFolders found,
+              co_await folders(workspace, version, "3.11"));
   co_return ok();
 }
 
-async::Task<ClientFolders> ClientPackages::folders(std::string version, std::string python) {
-  if (!plain(version) || !plain(python)) {
-    co_return Error::invalid_argument("'" + version.substr(0, 40) + "' is no version of a client");
+void ClientPackages::remember(const std::string& key, const Error& error) {
+  const Instant now = monotonic_now();
+  std::erase_if(failures_, [now](const auto& entry) { return entry.second.until <= now; });
+  if (failures_.size() >= limits_.failures) {
+    failures_.erase(std::min_element(
+        failures_.begin(), failures_.end(),
+        [](const auto& a, const auto& b) { return a.second.until < b.second.until; }));
+  }
+  failures_.insert_or_assign(key, Failure{now + limits_.remember_failure, error});
+}
+
+async::Task<ClientFolders> ClientPackages::folders(model::WorkspaceId workspace,
+                                                   std::string version, std::string python) {
+  if (!is_version(version) || !is_python_series(python)) {
+    co_return Error::invalid_argument("'" + version.substr(0, 40) + "' for Python '" +
+                                      python.substr(0, 10) + "' is no version of a client");
   }
   const std::string key = version + " " + python;
-  while (building_[key]) {
-    THAW_CO_TRY([[maybe_unused]] const bool notified, co_await built_.wait(Instant::max()));
+  while (true) {
+    if (const auto found = ready_.find(key); found != ready_.end()) {
+      co_return found->second;
+    }
+    if (const auto failed = failures_.find(key);
+        failed != failures_.end() && monotonic_now() < failed->second.until) {
+      co_return failed->second.error;
+    }
+    if (!building_.contains(key) && !busy_.contains(workspace)) {
+      break;
+    }
+    if (waiting_[workspace] >= limits_.waiting_per_workspace) {
+      co_return Error::resource_exhausted(
+          std::to_string(limits_.waiting_per_workspace) +
+          " requests of this workspace already wait for packages of client versions that are new "
+          "to this server; try again when they are laid out");
+    }
+    ++waiting_[workspace];
+    const Result<bool> woken = co_await built_.wait(Instant::max());
+    if (--waiting_[workspace] == 0) {
+      waiting_.erase(workspace);
+    }
+    if (!woken) {
+      co_return woken.error();
+    }
   }
-  if (const auto found = ready_.find(key); found != ready_.end()) {
-    co_return found->second;
+  if (ready_.size() >= limits_.layouts) {
+    co_return Error::resource_exhausted(
+        "this server has laid out packages of " + std::to_string(limits_.layouts) +
+        " client versions, which is its limit; use one of them, or restart the server");
   }
-  building_[key] = true;
+  building_.insert(key);
+  busy_.insert(workspace);
   log_info("laying out the client package", {{"version", version}, {"python", python}});
-  auto work = [folder = folder_, version, python] { return run_program(folder, version, python); };
-  Result<ClientFolders> made = co_await async::blocking(pool_, std::move(work));
-  building_[key] = false;
-  built_.notify_all();
+  auto work = [this, version, python] { return layout_(version, python, stop_); };
+  Result<ClientFolders> made = co_await async::blocking(threads_, std::move(work));
+  building_.erase(key);
+  busy_.erase(workspace);
   if (made) {
     ready_[key] = *made;
+  } else {
+    remember(key, made.error());
   }
+  built_.notify_all();
   co_return made;
 }
 

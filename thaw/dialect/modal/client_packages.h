@@ -3,15 +3,21 @@
 // ClientPackages: the client's own package and its dependencies, laid out as folders that
 // containers mount, per client version and Python series. Built on first use from the package
 // index by tools/client-mounts (which is compiled into this program) and kept in the cache folder.
+// Whoever may call names a version, real or made up, and each costs a program on this host: they
+// run on threads of their own, one at a time for each workspace, within a time limit; what could
+// not be had is remembered for a while. Loop thread.
 #pragma once
 
+#include <atomic>
+#include <functional>
 #include <map>
-#include <memory>
+#include <set>
 #include <string>
 
 #include "thaw/async/blocking.h"
 #include "thaw/async/event.h"
 #include "thaw/async/task.h"
+#include "thaw/model/ids.h"
 
 namespace thaw::dialect::modal {
 
@@ -20,21 +26,51 @@ struct ClientFolders {
   std::string dependencies;  // to mount at /__modal/deps
 };
 
+struct ClientPackageLimits {
+  Duration one_layout = std::chrono::minutes(5);
+  Duration remember_failure = std::chrono::minutes(2);
+  std::size_t failures = 256;              // remembered
+  std::size_t waiting_per_workspace = 16;  // for a layout of their workspace to end
+  std::size_t layouts = 256;               // of one server; each is some 30 MB in the cache folder
+};
+
 class ClientPackages {
  public:
-  ClientPackages(async::Pool& pool, std::string folder) : pool_(pool), folder_(std::move(folder)) {}
+  // Lays out one version for one Python; on a thread of its own, until `stop`.
+  using Layout = std::function<Result<ClientFolders>(
+      const std::string& version, const std::string& python, const std::atomic<bool>& stop)>;
+
+  // Runs tools/client-mounts into `folder`.
+  explicit ClientPackages(const std::string& folder, ClientPackageLimits limits = {});
+  ClientPackages(Layout layout, ClientPackageLimits limits);
+  ~ClientPackages();
+  // Ends the layouts that run, as failures.
+  void stop() { stop_ = true; }
 
   // Makes sure that `version` can be had at all (for the default Python).
-  async::Task<void> ensure(std::string version);
-  // unavailable with the tool's own words when the packages cannot be had.
-  async::Task<ClientFolders> folders(std::string version, std::string python);
+  async::Task<void> ensure(model::WorkspaceId workspace, std::string version);
+  // invalid_argument: no version of a client; unavailable: it cannot be had, or could not be a
+  // moment ago; resource_exhausted: too many of this workspace wait.
+  async::Task<ClientFolders> folders(model::WorkspaceId workspace, std::string version,
+                                     std::string python);
 
  private:
-  async::Pool& pool_;
-  std::string folder_;
+  struct Failure {
+    Instant until{};
+    Error error;
+  };
+  void remember(const std::string& key, const Error& error);
+
+  Layout layout_;
+  ClientPackageLimits limits_;
   std::map<std::string, ClientFolders> ready_;
-  std::map<std::string, bool> building_;
+  std::map<std::string, Failure> failures_;
+  std::set<std::string> building_;
+  std::set<model::WorkspaceId> busy_;  // one layout each
+  std::map<model::WorkspaceId, std::size_t> waiting_;
   async::Event built_;
+  std::atomic<bool> stop_ = false;
+  async::Pool threads_{4};  // they wait for the network
 };
 
 }  // namespace thaw::dialect::modal

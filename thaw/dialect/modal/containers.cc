@@ -15,6 +15,9 @@ using async::Task;
 
 namespace {
 
+// A container whose results nobody takes waits so long with each before it is dropped.
+constexpr Duration room_wait = 20s;
+
 Task<Empty> hello(Context& cx, net::GrpcCall& call, Empty) {
   THAW_CO_TRY(const model::ContainerId id, container_of(cx, call));
   cx.fleet->said_hello(id);
@@ -68,7 +71,17 @@ Task<Empty> put_outputs(Context& cx, net::GrpcCall& call, pb::FunctionPutOutputs
   THAW_CO_TRY(const model::ContainerId id, container_of(cx, call));
   for (const auto& item : request.outputs()) {
     const model::InputId input(item.input_id());
-    THAW_CO_TRY_VOID(co_await cx.fleet->finish(id, input, outcome_of(item, id)));
+    model::Outcome outcome = outcome_of(item, id);
+    const Result<void> room = co_await cx.parts.queue.wait_for_room(input, outcome.payload.size(),
+                                                                    monotonic_now() + room_wait);
+    if (!room && room.error().code() == Code::resource_exhausted) {
+      outcome.kind = model::OutcomeKind::failure;
+      outcome.payload = result_payload(platform_result(outcome.kind, room.error().message()),
+                                       pb::DATA_FORMAT_UNSPECIFIED);
+    } else if (!room) {
+      co_return room.error();
+    }
+    THAW_CO_TRY_VOID(co_await cx.fleet->finish(id, input, std::move(outcome)));
   }
   co_return Empty();
 }

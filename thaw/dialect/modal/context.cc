@@ -46,16 +46,12 @@ Result<void> check_reach(const gateway::Identity& who, const net::GrpcCall& call
                                   "restrict_modal_access=True");
 }
 
-}  // namespace
-
-Result<gateway::Identity> identify(Context& cx, const net::GrpcCall& call) {
-  if (call.peer().transport == net::Peer::Transport::unix_socket) {
-    THAW_TRY(gateway::Identity peer, cx.parts.access.from_socket(call.peer()));
-    THAW_TRY_VOID(check_reach(peer, call));
-    return peer;
+Result<gateway::Identity> identify(Context& cx, const net::Headers& head, const net::Peer& peer) {
+  if (peer.transport == net::Peer::Transport::unix_socket) {
+    return cx.parts.access.from_socket(peer);
   }
-  const auto id = call.metadata().find("x-modal-token-id");
-  const auto secret = call.metadata().find("x-modal-token-secret");
+  const auto id = head.find("x-modal-token-id");
+  const auto secret = head.find("x-modal-token-secret");
   if (!id || !secret) {
     return Error::unauthenticated(
         "Token missing. Set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET; `thaw env` prints them");
@@ -66,6 +62,19 @@ Result<gateway::Identity> identify(Context& cx, const net::GrpcCall& call) {
                                   who.error().message());
   }
   return who;
+}
+
+}  // namespace
+
+Result<gateway::Identity> identify(Context& cx, const net::GrpcCall& call) {
+  THAW_TRY(gateway::Identity who, identify(cx, call.metadata(), call.peer()));
+  THAW_TRY_VOID(check_reach(who, call));
+  return who;
+}
+
+Result<net::Admission> admit(Context& cx, const net::HttpRequest& head, const net::Peer& peer) {
+  THAW_TRY(const gateway::Identity who, identify(cx, head.headers, peer));
+  return gateway::admission_of(who);
 }
 
 Result<model::ContainerId> container_of(Context& cx, const net::GrpcCall& call) {
@@ -194,7 +203,9 @@ Result<std::shared_ptr<const model::Environment>> find_environment(Context& cx,
 }
 
 Instant poll_deadline(float timeout_s, Duration most) {
-  const Duration asked = from_seconds(std::clamp(static_cast<double>(timeout_s), 0.0, 3600.0));
+  // Written so that what is no number is no time at all.
+  const auto wanted = static_cast<double>(timeout_s);
+  const Duration asked = from_seconds(wanted > 0 ? std::min(wanted, 3600.0) : 0.0);
   return monotonic_now() + std::min(asked, most);
 }
 

@@ -17,6 +17,8 @@
 #include "thaw/async/task_group.h"
 #include "thaw/catalog/catalog.h"
 #include "thaw/control/fleet.h"
+#include "thaw/dialect/modal/held_output.h"
+#include "thaw/dialect/modal/readers.h"
 #include "thaw/gateway/access.h"
 #include "thaw/gateway/blob_gate.h"
 #include "thaw/gateway/function_hosts.h"
@@ -46,6 +48,8 @@ struct Settings {
   gateway::LoopbackHosts* loopback_hosts = nullptr;  // for a server on loopback without any names
   gateway::TrustedProxies proxies;
   Duration ephemeral_volume_limit = std::chrono::minutes(15);  // the client beats every 5
+  Duration keep_stopped = std::chrono::minutes(10);            // apps that have ended
+  Duration keep_unused = std::chrono::hours(24 * 7);           // images that nothing uses
 };
 
 struct Parts {
@@ -55,6 +59,7 @@ struct Parts {
   queue::CallQueue& queue;
   logs::LogHub& logs;
   store::BlobStore& blobs;
+  store::DiskShares& disk;
   const store::SecretBox& secrets;
   image::Builder& images;
   gateway::Access& access;
@@ -75,16 +80,24 @@ struct Context {
 
   std::unordered_map<model::AppId, Instant> last_heartbeat;        // of ephemeral apps
   std::unordered_map<model::VolumeId, Instant> volume_heartbeats;  // of ephemeral volumes
-  std::set<model::AppId> left_alone;  // detached apps whose client has gone
+  std::set<model::VolumeId> volumes_in_removal;
+  std::unordered_map<std::string, Instant> unused_since;  // images, old variants
+  // Detached apps whose client has gone, and since when they have nothing to do.
+  std::unordered_map<model::AppId, Instant> left_alone;
   std::unordered_map<std::string, model::FunctionId> web_labels;
   std::unordered_map<model::CallId, std::shared_ptr<WebRequest>> web_requests;
-  std::deque<std::pair<Instant, model::CallId>> to_forget;  // read synchronous calls
+  std::deque<std::pair<Instant, model::CallId>> to_forget;    // read synchronous calls
+  std::deque<std::pair<Instant, model::FunctionId>> stopped;  // whose results are to be forgotten
+  Readers readers;
+  HeldOutput held_output;
   std::unique_ptr<ImageBuilds> image_builds;
   async::TaskGroup tasks;  // declared last: joined first
 };
 
 // Who calls: by token on TCP, by socket in a container.
 Result<gateway::Identity> identify(Context& cx, const net::GrpcCall& call);
+// The same by the head of a request, for the server to know whose bytes follow.
+Result<net::Admission> admit(Context& cx, const net::HttpRequest& head, const net::Peer& peer);
 // The container that calls; permission_denied for anybody else.
 Result<model::ContainerId> container_of(Context& cx, const net::GrpcCall& call);
 // host:port for URLs that the caller is to use.

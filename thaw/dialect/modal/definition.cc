@@ -7,6 +7,7 @@
 
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/utf8.h"
+#include "thaw/dialect/modal/numbers.h"
 #include "thaw/gateway/function_hosts.h"
 #include "thaw/store/blob_store.h"
 #include "thaw/worker/volume_paths.h"
@@ -79,6 +80,7 @@ void read_resources(const pb::Resources& r, model::Resources& out) {
   out.memory_limit_bytes = r.memory_mb_max() * mebibyte;
   out.cpu_millis = r.milli_cpu();
   out.cpu_limit_millis = r.milli_cpu_max();
+  out.disk_bytes = r.ephemeral_disk_mb() * mebibyte;
   if (r.has_gpu_config() && (!r.gpu_config().gpu_type().empty() || r.gpu_config().count() > 0)) {
     const auto& gpu = r.gpu_config();
     const std::string name = gpu.gpu_type().empty() ? "any" : gpu.gpu_type();
@@ -174,6 +176,7 @@ Result<model::FunctionSpec> spec_from(const pb::Function& f) {
   if (f.cloud_bucket_mounts_size() > 0) {
     return Error::unimplemented("cloud bucket mounts are not served by this version of Thaw");
   }
+  THAW_TRY_VOID(check_numbers(f));
   THAW_TRY(spec.reach, reach_from(f));
   spec.image = model::ImageId(f.image_id());
   for (const std::string& id : f.mount_ids()) {

@@ -3,6 +3,10 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <functional>
+#include <limits>
+
 #include "thaw/dialect/modal/features.h"
 
 using namespace thaw;
@@ -49,6 +53,48 @@ TEST_CASE("a function says by an experimental option that it is not to be frozen
   }
   (*f.mutable_experimental_options())["thaw_freeze"] = "on";
   CHECK(spec_from(f)->scaling.freezing == Scaling::Freezing::allowed);
+}
+
+TEST_CASE("a number that is none, or is absurd, is refused by the name of its field") {
+  const auto refusal = [](const std::function<void(pb::Function&)>& set) {
+    pb::Function f = named("f");
+    set(f);
+    const auto spec = spec_from(f);
+    REQUIRE_FALSE(spec);
+    CHECK(spec.error().code() == Code::invalid_argument);
+    return spec.error().message().substr(0, spec.error().message().find(' '));
+  };
+  const float infinite = std::numeric_limits<float>::infinity();
+  for (const float bad : {infinite, -infinite, std::nanf(""), -1.0F, 1e30F}) {
+    CHECK(refusal([&](pb::Function& f) {
+            f.mutable_retry_policy()->set_backoff_coefficient(bad);
+          }) == "retry_policy.backoff_coefficient");
+  }
+  CHECK(refusal([&](pb::Function& f) {
+          f.mutable_webhook_config()->set_web_server_startup_timeout(infinite);
+        }) == "webhook_config.web_server_startup_timeout");
+  CHECK(refusal([](pb::Function& f) {
+          f.mutable_autoscaler_settings()->set_target_concurrency_float(std::nan(""));
+        }) == "autoscaler_settings.target_concurrency_float");
+  const std::uint32_t most = 0xffffffff;
+  CHECK(refusal([=](pb::Function& f) {
+          f.mutable_autoscaler_settings()->set_scaledown_window(most);
+        }) == "autoscaler_settings.scaledown_window");
+  CHECK(refusal([=](pb::Function& f) { f.set_target_concurrent_inputs(most); }) ==
+        "target_concurrent_inputs");
+  CHECK(refusal([=](pb::Function& f) { f.set_timeout_secs(most); }) == "timeout_secs");
+  CHECK(refusal([](pb::Function& f) { f.set_batch_linger_ms(~std::uint64_t{0}); }) ==
+        "batch_linger_ms");
+  CHECK(refusal([=](pb::Function& f) { f.mutable_resources()->set_memory_mb(most); }) ==
+        "resources.memory_mb");
+  CHECK(refusal([](pb::Function& f) {
+          f.mutable_webhook_config()->set_type(pb::WEBHOOK_TYPE_WEB_SERVER);
+          f.mutable_webhook_config()->set_web_server_port(70'000);
+        }) == "webhook_config.web_server_port");
+  pb::Function fine = named("f");
+  fine.mutable_retry_policy()->set_backoff_coefficient(2.5F);
+  fine.set_timeout_secs(86'400);
+  CHECK(spec_from(fine));
 }
 
 TEST_CASE("a request for a GPU is kept with its count") {
@@ -132,6 +178,24 @@ TEST_CASE("a label of the user's own that cannot be one part of a host name is r
     config.set_requested_suffix(bad);
     CHECK_MESSAGE(!web_label("a", "f", config, false, {}), bad);
   }
+}
+
+TEST_CASE("the printed address is a host where there are names or addresses for one") {
+  model::FunctionSpec spec;
+  WebAddresses addresses;
+  addresses.authority = "thaw.example.com:8700";
+  addresses.port = ":8700";
+  CHECK(web_url(addresses, spec, "").empty());
+  CHECK(web_url(addresses, spec, "a-f") == "http://thaw.example.com:8700/web/a-f");
+  addresses.host_of = [](const std::string& label, const model::WorkspaceId&) {
+    return label == "a-f" ? std::string("127.64.0.1") : std::string();
+  };
+  CHECK(web_url(addresses, spec, "a-f") == "http://127.64.0.1:8700");
+  CHECK(web_url(addresses, spec, "a-g") == "http://thaw.example.com:8700/web/a-g");
+  addresses.domain = "localhost";
+  CHECK(web_url(addresses, spec, "a-f") == "http://a-f.localhost:8700");
+  addresses = {.scheme = "https", .authority = "x", .domain = "fn.example.com"};
+  CHECK(web_url(addresses, spec, "a-f") == "https://a-f.fn.example.com");
 }
 
 TEST_CASE("no label of one workspace is another's") {

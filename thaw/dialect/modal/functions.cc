@@ -9,7 +9,10 @@
 #include "thaw/codec/ids.h"
 #include "thaw/dialect/modal/apps.h"
 #include "thaw/dialect/modal/definition.h"
+#include "thaw/dialect/modal/image_python.h"
+#include "thaw/dialect/modal/numbers.h"
 #include "thaw/dialect/modal/rpc.h"
+#include "thaw/dialect/modal/scaling_limits.h"
 #include "thaw/dialect/modal/services.h"
 #include "thaw/dialect/modal/volumes.h"
 
@@ -18,6 +21,8 @@ namespace thaw::dialect::modal {
 using async::Task;
 
 namespace {
+
+constexpr std::size_t most_classes = 10'000;  // of an app
 
 bool is_ephemeral(const model::App& app) {
   return app.state == model::AppState::ephemeral || app.state == model::AppState::detached;
@@ -76,6 +81,7 @@ catalog::Function record_for(const catalog::Scope& scope, const model::App& app,
   catalog::Function record;
   record.id = model::FunctionId(codec::random_id("fu"));
   record.app = app.id;
+  record.workspace = app.workspace;
   record.tag = tag;
   return record;
 }
@@ -153,6 +159,20 @@ Result<void> check_references(Context& cx, const gateway::Identity& who,
   return ok();
 }
 
+// What the client's terminal is to say of the image's Python; empty: nothing.
+Result<std::string> python_warning(Context& cx, const net::GrpcCall& call,
+                                   const pb::Function& definition,
+                                   const model::FunctionSpec& spec) {
+  const auto image = scope_of(cx, spec).image(spec.image.str());
+  const auto built = image ? cx.parts.images.find(image->key)
+                           : Result<image::BuildResult>(Error::not_found("no image"));
+  if (!built) {
+    return std::string();
+  }
+  const auto client = call.metadata().find("x-modal-python-version");
+  return check_python(definition, built->image, client.value_or(""));
+}
+
 Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
                                         pb::FunctionCreateRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
@@ -174,6 +194,12 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
   if (!parsed) {
     co_return parsed.error();
   }
+  if (parsed->reach == model::Reach::workspace && !who.environment.empty()) {
+    co_return Error::permission_denied(
+        "function '" + definition.function_name() +
+        "' asks for all of the workspace, and this container acts in its own environment only: "
+        "deploy it from outside, or from a function that has as much");
+  }
   // `modal run` runs a function by hand, whatever its schedule: only a deployment promises one.
   if (!is_ephemeral(*app) &&
       (has_schedule(definition.schedule()) || has_schedule(request.function_data().schedule()))) {
@@ -186,14 +212,22 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
   spec->workspace = app->workspace;
   spec->environment = app->environment;
   THAW_CO_TRY(spec->web, endpoints_of(cx, definition, *app));
+  THAW_CO_TRY_VOID(
+      bound_scaling(*spec, cx.fleet->most_of_one_function(), cx.fleet->most_containers()));
   THAW_CO_TRY_VOID(check_web_labels(cx, *app, *spec));
   THAW_CO_TRY_VOID(check_references(cx, who, *spec));
+  THAW_CO_TRY(const std::string warning, python_warning(cx, call, definition, *spec));
   // Drafts that were never published make room; the live version stays until the next publication.
   std::erase_if(record.versions,
                 [&](const auto& entry) { return entry.first != record.live_version; });
   record.versions[spec->version] = spec;
   pb::FunctionCreateResponse reply;
   reply.set_function_id(record.id.str());
+  if (!warning.empty()) {
+    auto* said = reply.add_server_warnings();
+    said->set_type(pb::Warning::WARNING_TYPE_FUNCTION_CONFIGURATION);
+    said->set_message(warning);
+  }
   *reply.mutable_function() = definition;
   *reply.mutable_handle_metadata() = handle_metadata(*spec, addresses_for(cx, call));
   reply.mutable_function()->set_web_url(reply.handle_metadata().web_url());
@@ -290,6 +324,11 @@ Task<pb::ClassCreateResponse> class_create(Context& cx, net::GrpcCall& call,
     reply.set_class_id(known->id.str());
     co_return reply;
   }
+  // all workspaces: the app is the asker's
+  if (cx.parts.catalog.classes.find_by_key(app->id.str()).size() >= most_classes) {
+    co_return Error::resource_exhausted("the app has " + std::to_string(most_classes) +
+                                        " classes, as many as it may");
+  }
   model::Class record;
   record.id = model::ClassId(codec::random_id("cs"));
   record.app = app->id;
@@ -335,22 +374,25 @@ Task<pb::FunctionUpdateSchedulingParamsResponse> update_scheduling(
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto function, find_function(cx, who, request.function_id()));
   THAW_CO_TRY(const auto live, live_spec(*function));
-  auto spec = std::make_shared<model::FunctionSpec>(*live);
   const auto& settings = request.settings();
+  THAW_CO_TRY_VOID(check_numbers(settings));
+  auto spec = std::make_shared<model::FunctionSpec>(*live);
   model::Scaling& scaling = spec->scaling;
   if (settings.has_min_containers()) {
-    scaling.min_containers = static_cast<int>(settings.min_containers());
+    scaling.min_containers = container_count(settings.min_containers());
   }
   if (settings.has_max_containers()) {
-    scaling.max_containers = static_cast<int>(settings.max_containers());
+    scaling.max_containers = container_count(settings.max_containers());
   }
   if (settings.has_buffer_containers()) {
-    scaling.buffer_containers = static_cast<int>(settings.buffer_containers());
+    scaling.buffer_containers = container_count(settings.buffer_containers());
   }
   if (settings.has_scaledown_window()) {
     scaling.scaledown_window = std::chrono::seconds(settings.scaledown_window());
     scaling.window_by = model::Scaling::WindowBy::user;
   }
+  THAW_CO_TRY_VOID(
+      bound_scaling(*spec, cx.fleet->most_of_one_function(), cx.fleet->most_containers()));
   pb::FunctionUpdateSchedulingParamsResponse reply;
   auto* current = reply.mutable_current_settings();
   current->set_min_containers(static_cast<std::uint32_t>(scaling.min_containers));
@@ -384,6 +426,7 @@ async::Task<std::shared_ptr<const catalog::Function>> variant_of(
     pb::FunctionBindParamsRequest request, std::size_t most) {
   THAW_CO_TRY(const auto base, live_spec(*function));
   const model::FunctionId id = variant_id(*base, request);
+  cx.unused_since.erase(id.str());
   const catalog::Scope scope = scope_of(cx, who);
   if (auto known = scope.function(id.str())) {
     co_return known;
@@ -414,10 +457,13 @@ async::Task<std::shared_ptr<const catalog::Function>> variant_of(
     // Keeping warm what was never asked for would multiply with every set of parameters.
     spec->scaling.min_containers = 0;
   }
+  THAW_CO_TRY_VOID(
+      bound_scaling(*spec, cx.fleet->most_of_one_function(), cx.fleet->most_containers()));
   THAW_CO_TRY_VOID(check_references(cx, who, *spec));
   catalog::Function record;
   record.id = id;
   record.app = base->app;
+  record.workspace = base->workspace;
   record.tag = function->tag;
   record.base = base->id;
   record.live_version = spec->version;

@@ -2,13 +2,15 @@
 //
 // ImageBuilds: the builds that clients wait for. A build goes on when its client goes away, since
 // the next one will want it; what it prints is in the log stream named by the image's id; a failed
-// build is tried again when asked again. So many run at once, and the last of those that have ended
+// build is tried again when asked again. So many run at once, and fewer of
+// one workspace; the last of those that have ended
 // are remembered for who still waits for their end.
 #pragma once
 
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "thaw/async/event.h"
@@ -36,16 +38,21 @@ class ImageBuilds {
   std::shared_ptr<Build> find(const model::WorkspaceId& workspace, const model::ImageId& id) const;
   // resource_exhausted: too many run.
   Result<void> start(model::Image image, image::Recipe recipe);
+  // Whose builds are running.
+  std::set<model::WorkspaceId> builders() const;
+  // Whose build it is or was; empty if that is not remembered.
+  model::WorkspaceId builder_of(const model::ImageId& id) const;
   async::Task<void> stop() { return tasks_.stop(); }
 
  private:
   static async::Task<void> run(ImageBuilds& self, std::shared_ptr<Build> build, model::Image image,
                                image::Recipe recipe);
-  void remember_end(const model::ImageId& id);
+  void remember_end(const model::ImageId& id, const model::WorkspaceId& workspace);
 
   Parts& parts_;
   std::size_t running_ = 0;
-  std::deque<model::ImageId> ended_;  // oldest first
+  std::map<model::WorkspaceId, std::size_t> running_of_;  // those that have any
+  std::deque<model::ImageId> ended_;                      // oldest first
   std::map<model::ImageId, std::shared_ptr<Build>> builds_;
   async::TaskGroup tasks_;
 };

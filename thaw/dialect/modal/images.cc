@@ -17,7 +17,12 @@ using async::Task;
 namespace {
 
 constexpr std::size_t most_running = 16;
+constexpr std::size_t most_running_of_one = 6;  // workspace
 constexpr std::size_t most_ended = 200;
+constexpr std::size_t most_dockerfile_bytes = 1u << 20;
+constexpr std::size_t most_looks = 5'000'000;
+// A COPY may come behind steps that take hours.
+constexpr Duration longest_build = 6h;
 
 }  // namespace
 
@@ -29,11 +34,31 @@ std::shared_ptr<ImageBuilds::Build> ImageBuilds::find(const model::WorkspaceId& 
   return found == builds_.end() || found->second->workspace != workspace ? nullptr : found->second;
 }
 
+std::set<model::WorkspaceId> ImageBuilds::builders() const {
+  std::set<model::WorkspaceId> found;
+  for (const auto& [workspace, count] : running_of_) {
+    found.insert(workspace);
+  }
+  return found;
+}
+
+model::WorkspaceId ImageBuilds::builder_of(const model::ImageId& id) const {
+  const auto found = builds_.find(id);
+  return found == builds_.end() ? model::WorkspaceId() : found->second->workspace;
+}
+
 Result<void> ImageBuilds::start(model::Image image, image::Recipe recipe) {
   if (running_ >= most_running) {
     return Error::resource_exhausted(std::to_string(running_) +
                                      " images are being built already; try again when one is done");
   }
+  std::size_t& running_of_one = running_of_[image.workspace];
+  if (running_of_one >= most_running_of_one) {
+    return Error::resource_exhausted(std::to_string(running_of_one) +
+                                     " images of this workspace are being built already, as many "
+                                     "as one may build at once; try again when one is done");
+  }
+  ++running_of_one;
   ++running_;
   auto build = std::make_shared<Build>();
   build->workspace = image.workspace;
@@ -42,8 +67,11 @@ Result<void> ImageBuilds::start(model::Image image, image::Recipe recipe) {
   return ok();
 }
 
-void ImageBuilds::remember_end(const model::ImageId& id) {
+void ImageBuilds::remember_end(const model::ImageId& id, const model::WorkspaceId& workspace) {
   --running_;
+  if (const auto of_one = running_of_.find(workspace); --of_one->second == 0) {
+    running_of_.erase(of_one);
+  }
   ended_.push_back(id);
   if (ended_.size() > most_ended) {
     const model::ImageId oldest = ended_.front();
@@ -60,6 +88,7 @@ void ImageBuilds::remember_end(const model::ImageId& id) {
 Task<void> ImageBuilds::run(ImageBuilds& self, std::shared_ptr<Build> build, model::Image image,
                             image::Recipe recipe) {
   const std::string stream = image.id.str();
+  const model::WorkspaceId workspace = image.workspace;
   logs::LogHub& hub = self.parts_.logs;
   image::BuildLog log = [&hub, stream](logs::Channel channel, std::string text) {
     logs::Line line;
@@ -85,7 +114,7 @@ Task<void> ImageBuilds::run(ImageBuilds& self, std::shared_ptr<Build> build, mod
     log_warning("image build failed", {{"image", stream}, {"error", build->failure}});
   }
   hub.end(stream);
-  self.remember_end(model::ImageId(stream));
+  self.remember_end(model::ImageId(stream), workspace);
   build->changed.notify_all();
   co_return ok();
 }
@@ -96,6 +125,26 @@ void fill_context(const model::Mount& mount, image::Recipe& recipe) {
   for (const auto& file : mount.files) {
     recipe.context[file.path] = {file.sha256_hex, file.mode};
   }
+}
+
+// A plan is made on the loop, and takes a look at all files of the context for each COPY.
+Result<void> check_size(const image::Recipe& recipe) {
+  std::size_t bytes = 0;
+  for (const std::string& line : recipe.dockerfile) {
+    bytes += line.size();
+  }
+  if (bytes > most_dockerfile_bytes) {
+    return Error::invalid_argument(
+        "the commands of an image have at most " + std::to_string(most_dockerfile_bytes >> 10) +
+        " KiB, not " + std::to_string(bytes >> 10) + "; put what is long into a file and add that");
+  }
+  if (recipe.dockerfile.size() * recipe.context.size() > most_looks) {
+    return Error::invalid_argument(
+        std::to_string(recipe.dockerfile.size()) + " commands over a context of " +
+        std::to_string(recipe.context.size()) +
+        " files are too many for one image; add fewer files, or build it in several images");
+  }
+  return ok();
 }
 
 Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
@@ -114,6 +163,7 @@ Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
   }
   const catalog::Scope scope = scope_of(cx, who);
   image::Recipe recipe;
+  recipe.workspace = who.workspace.str();
   recipe.dockerfile.assign(image.dockerfile_commands().begin(), image.dockerfile_commands().end());
   for (const auto& base : image.base_images()) {
     const auto parent = scope.image(base.image_id());
@@ -135,6 +185,7 @@ Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
     }
     fill_context(*mount, recipe);
   }
+  THAW_TRY_VOID(check_size(recipe));
   for (const std::string& id : image.secret_ids()) {
     const auto secret = scope.secret(id);
     if (!secret) {
@@ -186,12 +237,17 @@ Task<pb::ImageGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
   image.builder_version = request.builder_version();
   pb::ImageGetOrCreateResponse reply;
   reply.set_image_id(image.id.str());
+  cx.unused_since.erase(image.id.str());
   const bool use_cache = recipe.cache == image::Recipe::Cache::use;
   const auto running = cx.image_builds->find(who.workspace, image.id);
   if (running && running->state == ImageBuilds::State::running) {
     co_return reply;  // ImageJoinStreaming tells the rest
   }
-  if (use_cache && cx.parts.images.find(key)) {
+  const auto known = cx.parts.images.find(key);
+  if (!known && known.error().code() != Code::not_found) {
+    co_return known.error();
+  }
+  if (use_cache && known) {
     if (!scope_of(cx, who).image(image.id.str())) {
       THAW_CO_TRY_VOID(co_await cx.parts.catalog.images.put(image));
     }
@@ -199,6 +255,9 @@ Task<pb::ImageGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
     set_metadata(cx, scope_of(cx, who), image.id.str(), request.builder_version(),
                  *reply.mutable_metadata());
     co_return reply;
+  }
+  for (const auto& [path, file] : recipe.context) {
+    cx.parts.blobs.keep(recipe.workspace, file.sha256_hex, longest_build);
   }
   THAW_CO_TRY_VOID(cx.image_builds->start(std::move(image), std::move(recipe)));
   co_return reply;

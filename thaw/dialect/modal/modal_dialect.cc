@@ -2,10 +2,12 @@
 #include "thaw/dialect/modal/modal_dialect.h"
 
 #include "thaw/dialect/modal/apps.h"
+#include "thaw/dialect/modal/client_packages.h"
 #include "thaw/dialect/modal/features.h"
 #include "thaw/dialect/modal/image_builds.h"
 #include "thaw/dialect/modal/runtime.h"
 #include "thaw/dialect/modal/services.h"
+#include "thaw/dialect/modal/unused.h"
 #include "thaw/dialect/modal/volume_blocks.h"
 #include "thaw/dialect/modal/volumes.h"
 #include "thaw/dialect/modal/web.h"
@@ -40,9 +42,11 @@ void ModalDialect::start(control::Fleet& fleet, Settings settings) {
   rebuild_web_labels(*cx_);
   cx_->tasks.start("apps", app_loop(*cx_));
   cx_->tasks.start("volumes", volume_loop(*cx_));
+  cx_->tasks.start("what is unused", unused_loop(*cx_));
 }
 
 async::Task<void> ModalDialect::stop() {
+  cx_->parts.client_packages.stop();
   THAW_CO_TRY_VOID(co_await cx_->image_builds->stop());
   co_return co_await cx_->tasks.stop();
 }
@@ -62,6 +66,17 @@ void ModalDialect::add_methods(net::GrpcTable& table) {
   add_volume_rpcs(table, cx);
   add_volume_file_rpcs(table, cx);
   table.unknown = not_served;
+  table.admit = [&cx](const net::HttpRequest& head, const net::Peer& peer) {
+    return admit(cx, head, peer);
+  };
+}
+
+std::set<model::WorkspaceId> ModalDialect::builders() const {
+  return cx_->image_builds->builders();
+}
+
+model::WorkspaceId ModalDialect::builder_of(const model::ImageId& image) const {
+  return cx_->image_builds->builder_of(image);
 }
 
 net::HttpHandler ModalDialect::web_handler() {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 
 #include "thaw/control/runtime.h"
 #include "thaw/dialect/modal/context.h"
@@ -23,6 +24,10 @@ class ModalDialect {
   async::Task<void> stop();
 
   void add_methods(net::GrpcTable& table);
+  // Those whose images are being built: a client waits for that with what it has sent.
+  std::set<model::WorkspaceId> builders() const;
+  // Whose the build of an image is, while that is remembered; else empty.
+  model::WorkspaceId builder_of(const model::ImageId& image) const;
   net::HttpHandler web_handler();                         // for /web/…
   net::HttpHandler volume_handler();                      // for /volumes/…, signed
   bool is_signed(const net::HttpRequest& request) const;  // a /volumes/… address of this server's

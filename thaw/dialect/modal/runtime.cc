@@ -116,8 +116,11 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
                                               worker::LaunchPlan& plan) {
   THAW_CO_TRY(pb::Function definition, parse_definition(*spec));
   const auto image = scope_of(cx_, *spec).image(spec->image.str());
-  const auto built = image ? cx_.parts.images.find(image->key) : std::nullopt;
-  const std::string python = built ? built->image.python : "";
+  std::string python;
+  if (image) {
+    THAW_CO_TRY(const auto built, cx_.parts.images.find(image->key));
+    python = built.image.python;
+  }
   if (python.empty()) {
     co_return Error::failed_precondition(
         "the image of " + spec->name +
@@ -127,7 +130,7 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
   std::vector<sandbox::BindMount> client;
   if (!version.empty()) {
     THAW_CO_TRY(const ClientFolders folders,
-                co_await cx_.parts.client_packages.folders(version, python));
+                co_await cx_.parts.client_packages.folders(spec->workspace, version, python));
     client.push_back({folders.package, "/pkg"});
     if (!folders.dependencies.empty()) {
       client.push_back({folders.dependencies, "/__modal/deps"});

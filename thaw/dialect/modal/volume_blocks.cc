@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <charconv>
 
+#include "thaw/async/within.h"
 #include "thaw/codec/encoding.h"
 #include "thaw/worker/volume_upload.h"
 
@@ -19,6 +20,7 @@ namespace {
 // A download's URLs are given out all at once, and the last of a large file is used late.
 constexpr std::int64_t url_lifetime_s = 24 * 3600;
 constexpr std::size_t piece_size = 256 << 10;
+constexpr Duration longest_pause = 2min;  // of a sender, in the middle of a block
 constexpr const char* purpose = "volume-url";
 
 std::int64_t unix_now() { return static_cast<std::int64_t>(to_seconds(wall_now())); }
@@ -48,13 +50,14 @@ bool is_genuine(Context& cx, const std::string& target) {
          CRYPTO_memcmp(given.data(), expected.data(), expected.size()) == 0;
 }
 
-Task<void> receive(Context& cx, net::HttpExchange& exchange,
+Task<void> receive(Context& cx, net::HttpExchange& exchange, model::VolumeId id,
                    std::shared_ptr<worker::BlockWriter> writer) {
   while (true) {
     std::string held;
     bool ended = false;
     while (!ended && held.size() < piece_size) {
-      THAW_CO_TRY(std::optional<std::string> piece, co_await exchange.read());
+      THAW_CO_TRY(std::optional<std::string> piece,
+                  co_await async::within(longest_pause, exchange.read()));
       ended = !piece;
       held += piece.value_or("");
     }
@@ -62,7 +65,7 @@ Task<void> receive(Context& cx, net::HttpExchange& exchange,
       THAW_TRY_VOID(writer->append(held));
       return ended ? writer->finish() : ok();
     };
-    THAW_CO_TRY_VOID(co_await cx.parts.volumes.run_apart(std::move(work)));
+    THAW_CO_TRY_VOID(co_await cx.parts.volumes.run_apart(id, std::move(work)));
     if (ended) {
       co_return ok();
     }
@@ -80,6 +83,12 @@ int status_of(const Error& error) {
 
 Task<void> put(Context& cx, net::HttpExchange& exchange, model::VolumeId id) {
   const std::string name = codec::query_value(exchange.request().query(), "name");
+  if (const Result<void> room =
+          cx.parts.volumes.check_space(id, number(exchange.request(), "most"));
+      !room) {
+    co_return co_await exchange.answer(status_of(room.error()), "text/plain",
+                                       room.error().message() + "\n");
+  }
   auto begin =
       [name, most = number(exchange.request(), "most")](
           const worker::VolumeFolder& volume) -> Result<std::shared_ptr<worker::BlockWriter>> {
@@ -94,7 +103,7 @@ Task<void> put(Context& cx, net::HttpExchange& exchange, model::VolumeId id) {
     co_return co_await exchange.answer(status_of(writer.error()), "text/plain",
                                        writer.error().to_string() + "\n");
   }
-  if (const Result<void> stored = co_await receive(cx, exchange, std::move(*writer)); !stored) {
+  if (const Result<void> stored = co_await receive(cx, exchange, id, std::move(*writer)); !stored) {
     co_return co_await exchange.answer(status_of(stored.error()), "text/plain",
                                        stored.error().to_string() + "\n");
   }
@@ -136,7 +145,7 @@ Task<void> get(Context& cx, net::HttpExchange& exchange, model::VolumeId id) {
       piece.resize(static_cast<std::size_t>(n));
       return piece;
     };
-    THAW_CO_TRY(std::string piece, co_await cx.parts.volumes.run_apart(std::move(read)));
+    THAW_CO_TRY(std::string piece, co_await cx.parts.volumes.run_apart(id, std::move(read)));
     sent += piece.size();
     THAW_CO_TRY_VOID(co_await exchange.write(std::move(piece)));
   }

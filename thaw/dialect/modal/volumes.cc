@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "thaw/async/every.h"
 #include "thaw/base/log.h"
 #include "thaw/codec/ids.h"
 #include "thaw/codec/utf8.h"
@@ -32,8 +33,15 @@ Result<void> check_name(const std::string& name) {
 }
 
 Task<void> remove_volume(Context& cx, model::VolumeId id) {
-  THAW_CO_TRY_VOID(co_await cx.parts.volumes.erase(id));
-  co_return co_await cx.parts.catalog.volumes.erase(id.str());
+  if (!cx.volumes_in_removal.insert(id).second) {
+    co_return ok();
+  }
+  Result<void> outcome = co_await cx.parts.volumes.erase(id);
+  if (outcome) {
+    outcome = co_await cx.parts.catalog.volumes.erase(id.str());
+  }
+  cx.volumes_in_removal.erase(id);
+  co_return outcome;
 }
 
 // Nobody finds it from here on; its files go behind the answer.
@@ -41,12 +49,13 @@ Task<void> doom(Context& cx, model::VolumeId id) {
   const auto known =
       cx.parts.catalog.volumes.find(id.str());  // all workspaces: found by its caller
   if (!known || known->life == Volume::Life::doomed) {
+    cx.volume_heartbeats.erase(id);
     co_return ok();
   }
   Volume volume = *known;
   volume.life = Volume::Life::doomed;
-  cx.volume_heartbeats.erase(id);
   THAW_CO_TRY_VOID(co_await cx.parts.catalog.volumes.put(std::move(volume)));
+  cx.volume_heartbeats.erase(id);
   cx.tasks.start("remove volume", remove_volume(cx, std::move(id)));
   co_return ok();
 }
@@ -222,7 +231,8 @@ Task<Empty> reload(Context& cx, net::GrpcCall& call, pb::VolumeReloadRequest req
                         mount.path, std::string(volume_folder) + volume->id.str()}]() {
     return Result<std::string>(worker::describe_open_file(pid, folders));
   };
-  THAW_CO_TRY(const std::string open_file, co_await cx.parts.volumes.run_apart(std::move(look)));
+  THAW_CO_TRY(const std::string open_file,
+              co_await cx.parts.volumes.run_apart(volume->id, std::move(look)));
   if (!open_file.empty()) {
     co_return Error::failed_precondition("there are open files preventing the operation: " +
                                          codec::valid_utf8(open_file));
@@ -257,30 +267,50 @@ pb::VolumeMetadata volume_metadata(const Volume& volume) {
   return out;
 }
 
+namespace {
+
+// Volumes whose client is gone end, and removals that failed are tried again.
+Task<void> look_after_volumes(Context& cx) {
+  std::vector<model::VolumeId> abandoned;
+  for (const auto& [id, beat] : cx.volume_heartbeats) {
+    if (beat + cx.settings.ephemeral_volume_limit < monotonic_now()) {
+      abandoned.push_back(id);
+    }
+  }
+  std::vector<model::VolumeId> doomed;
+  // all workspaces: what is to be removed anywhere
+  for (const auto& [id, volume] : cx.parts.catalog.volumes.all()) {
+    if (volume->life == Volume::Life::doomed && !cx.volumes_in_removal.contains(volume->id)) {
+      doomed.push_back(volume->id);
+    }
+  }
+  Result<void> outcome;
+  const auto note = [&outcome](Result<void> one) {
+    if (!one && outcome) {
+      outcome = std::move(one);
+    }
+  };
+  for (const model::VolumeId& id : abandoned) {
+    log_info("ephemeral volume ended", {{"volume", id.str()}});
+    note(co_await doom(cx, id));
+  }
+  for (const model::VolumeId& id : doomed) {
+    note(co_await remove_volume(cx, id));
+  }
+  co_return outcome;
+}
+
+}  // namespace
+
 async::Task<void> volume_loop(Context& cx) {
   // all workspaces: what has ended anywhere
   for (const auto& [id, volume] : cx.parts.catalog.volumes.all()) {
     if (volume->life == Volume::Life::ephemeral) {
       cx.volume_heartbeats[volume->id] = monotonic_now();
     }
-    if (volume->life == Volume::Life::doomed) {
-      cx.tasks.start("remove volume", remove_volume(cx, volume->id));
-    }
   }
-  const Duration limit = cx.settings.ephemeral_volume_limit;
-  while (true) {
-    THAW_CO_TRY_VOID(co_await async::sleep_for(std::min<Duration>(limit, 5s)));
-    std::vector<model::VolumeId> abandoned;
-    for (const auto& [id, beat] : cx.volume_heartbeats) {
-      if (beat + limit < monotonic_now()) {
-        abandoned.push_back(id);
-      }
-    }
-    for (const model::VolumeId& id : abandoned) {
-      log_info("ephemeral volume ended", {{"volume", id.str()}});
-      THAW_CO_TRY_VOID(co_await doom(cx, id));
-    }
-  }
+  return async::every(std::min<Duration>(cx.settings.ephemeral_volume_limit, 5s), "volumes",
+                      [&cx] { return look_after_volumes(cx); });
 }
 
 void add_volume_rpcs(net::GrpcTable& table, Context& cx) {

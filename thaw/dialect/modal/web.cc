@@ -36,7 +36,9 @@ void pickle_address(codec::PickleWriter& out, const std::string& address, int po
 }
 
 // ((scope,), {}) as the container's client unpickles it. Keys: the ASGI specification, HTTP and
-// WebSocket connection scopes, version 2.4.
+// WebSocket connection scopes. Of version 2.4 on, sending to a client that is gone would have to
+// raise an error in an HTTP application, which the container's client does not: it is to wait for
+// the disconnect event instead.
 // As these say, `path` begins with `root_path`: what an application mounts looks for it there.
 std::string pickled_scope(const net::HttpRequest& request, const gateway::WebOrigin& origin,
                           const std::string& path, const std::string& root_path, bool websocket) {
@@ -49,7 +51,7 @@ std::string pickled_scope(const net::HttpRequest& request, const gateway::WebOri
       .text("version")
       .text("3.0")
       .text("spec_version")
-      .text("2.4")
+      .text(websocket ? "2.4" : "2.3")
       .end_dict();
   out.text("http_version").text(request.version);
   out.text("scheme").text(websocket ? (is_secure ? "wss" : "ws") : origin.scheme);
@@ -97,6 +99,17 @@ std::string pickled_scope(const net::HttpRequest& request, const gateway::WebOri
   return out.finish();
 }
 
+std::string ended_text(const std::vector<model::LogEntry>& entries) {
+  return entries.empty() ? "the call has ended" : platform_text(entries.front().outcome);
+}
+
+// If no container has the call yet, none needs to; one that has it is told.
+Task<void> client_left(Context& cx, model::CallId id, std::shared_ptr<WebRequest> web) {
+  web->leave();
+  (void)co_await cx.parts.queue.cancel(std::move(id));
+  co_return ok();
+}
+
 // The request's body as events. A body of known length ends with its last byte, so that a small one
 // is a single event; the end of another is an empty event.
 Task<void> pump_body(Context& cx, model::CallId id, net::HttpExchange& exchange,
@@ -110,24 +123,20 @@ Task<void> pump_body(Context& cx, model::CallId id, net::HttpExchange& exchange,
   std::uint64_t received = 0;
   bool more = true;
   while (more) {
-    THAW_CO_TRY(std::optional<std::string> piece, co_await exchange.read());
+    auto piece = co_await exchange.read();
+    if (!piece) {
+      co_return co_await client_left(cx, std::move(id), std::move(web));
+    }
     pb::Asgi event;
-    received += piece ? piece->size() : 0;
-    more = piece.has_value() && !(known && received >= expected);
-    event.mutable_http_request()->set_body(piece ? std::move(*piece) : std::string());
+    received += *piece ? (*piece)->size() : 0;
+    more = piece->has_value() && !(known && received >= expected);
+    event.mutable_http_request()->set_body(*piece ? std::move(**piece) : std::string());
     event.mutable_http_request()->set_more_body(more);
     THAW_CO_TRY_VOID(co_await web->to_container.send(std::move(event)));
   }
   // The application may wait for this to stop early.
-  const Result<void> gone = co_await exchange.until_gone();
-  if (gone) {
-    // If no container has it yet, none needs to.
-    (void)co_await cx.parts.queue.cancel(id);
-    pb::Asgi event;
-    event.mutable_http_disconnect();
-    THAW_CO_TRY_VOID(co_await web->to_container.send(std::move(event)));
-  }
-  co_return ok();
+  THAW_CO_TRY_VOID(co_await exchange.until_gone());
+  co_return co_await client_left(cx, std::move(id), std::move(web));
 }
 
 Task<void> pump_socket(net::WebSocket& socket, std::shared_ptr<WebRequest> web) {
@@ -135,9 +144,8 @@ Task<void> pump_socket(net::WebSocket& socket, std::shared_ptr<WebRequest> web) 
     auto message = co_await socket.receive();
     pb::Asgi event;
     if (!message || !*message) {
-      event.mutable_websocket_disconnect()->set_code(
-          static_cast<std::uint32_t>(std::max(socket.close_code(), 1000)));
-      (void)co_await web->to_container.send(std::move(event));
+      web->close_code = std::max(socket.close_code(), 1000);
+      web->leave();
       co_return ok();
     }
     if ((*message)->kind == net::WebSocketMessage::Kind::text) {
@@ -149,18 +157,27 @@ Task<void> pump_socket(net::WebSocket& socket, std::shared_ptr<WebRequest> web) 
   }
 }
 
-// Closes the channel of answers when the call has ended, however it ended.
-Task<void> watch_end(Context& cx, model::CallId id, std::shared_ptr<WebRequest> web,
-                     pb::FunctionGetOutputsItem& last) {
+// Lives as long as the call, however the exchange ended: the container goes on speaking of it.
+Task<void> watch_end(Context& cx, model::CallId id, std::shared_ptr<WebRequest> web) {
   std::function<bool(const model::LogEntry&)> final_only = [](const model::LogEntry& entry) {
     return entry.kind == model::LogEntry::Kind::final_;
   };
-  THAW_CO_TRY(const std::vector<model::LogEntry> entries,
-              co_await cx.parts.queue.read(id, 0, 1, Instant::max(), std::move(final_only)));
-  if (!entries.empty() && !last.ParseFromString(entries.front().payload)) {
-    last.mutable_result()->set_exception("the stored output is damaged");
+  const auto entries =
+      co_await cx.parts.queue.read(id, 0, 1, Instant::max(), std::move(final_only));
+  auto& result = *web->last.mutable_result();
+  if (!entries) {
+    result.set_exception("the end of the call is not known: " + entries.error().to_string());
+  } else if (entries->empty() || entries->front().payload.empty()) {
+    result = platform_result(model::OutcomeKind::terminated, ended_text(*entries));
+  } else if (!web->last.ParseFromString(entries->front().payload)) {
+    result.set_exception("the stored output is damaged");
   }
-  web->from_container.close();
+  web->is_over = true;
+  web->over.notify_all();
+  web->to_container.close();
+  web->close_answers();
+  cx.web_requests.erase(id);
+  cx.to_forget.emplace_back(monotonic_now() + 5s, id);
   co_return ok();
 }
 
@@ -176,8 +193,7 @@ net::Headers headers_from(const google::protobuf::RepeatedPtrField<std::string>&
 }
 
 Task<void> answer_http(net::HttpExchange& exchange, std::shared_ptr<WebRequest> web,
-                       gateway::WebOrigin origin, std::string root_path,
-                       const pb::FunctionGetOutputsItem& last) {
+                       gateway::WebOrigin origin, std::string root_path) {
   while (true) {
     THAW_CO_TRY(std::optional<pb::Asgi> event,
                 co_await web->from_container.receive(Instant::max()));
@@ -194,13 +210,17 @@ Task<void> answer_http(net::HttpExchange& exchange, std::shared_ptr<WebRequest> 
       auto& body = *event->mutable_http_response_body();
       const bool more = body.more_body();
       if (!body.body().empty()) {
+        const std::size_t size = body.body().size();
         THAW_CO_TRY_VOID(co_await exchange.write(std::move(*body.mutable_body())));
+        web->unsent_bytes -= size;
+        web->taken.notify_all();
       }
       if (!more) {
         co_return co_await exchange.finish();
       }
     }
   }
+  const pb::FunctionGetOutputsItem& last = web->last;
   if (exchange.responded()) {
     co_return Error::unavailable("the call ended before its answer was complete: " +
                                  last.result().exception());
@@ -211,8 +231,8 @@ Task<void> answer_http(net::HttpExchange& exchange, std::shared_ptr<WebRequest> 
                                      error_body(text));
 }
 
-Task<void> answer_socket(Context& cx, net::HttpExchange& exchange, std::shared_ptr<WebRequest> web,
-                         const pb::FunctionGetOutputsItem& last) {
+Task<void> answer_socket(Context& cx, net::HttpExchange& exchange,
+                         std::shared_ptr<WebRequest> web) {
   pb::Asgi connect;
   connect.mutable_websocket_connect();
   THAW_CO_TRY_VOID(co_await web->to_container.send(std::move(connect)));
@@ -237,6 +257,7 @@ Task<void> answer_socket(Context& cx, net::HttpExchange& exchange, std::shared_p
     } else if (asgi.has_websocket_send() && socket) {
       net::WebSocketMessage message;
       auto& send = *asgi.mutable_websocket_send();
+      const std::size_t size = send.text().size() + send.bytes().size();
       message.kind = send.content_case() == pb::Asgi::WebsocketSend::kText
                          ? net::WebSocketMessage::Kind::text
                          : net::WebSocketMessage::Kind::binary;
@@ -244,6 +265,8 @@ Task<void> answer_socket(Context& cx, net::HttpExchange& exchange, std::shared_p
                          ? std::move(*send.mutable_text())
                          : std::move(*send.mutable_bytes());
       outcome = co_await socket->send(std::move(message));
+      web->unsent_bytes -= size;
+      web->taken.notify_all();
     } else if (asgi.has_websocket_close()) {
       const auto& close = asgi.websocket_close();
       if (!socket) {
@@ -256,6 +279,7 @@ Task<void> answer_socket(Context& cx, net::HttpExchange& exchange, std::shared_p
       break;
     }
   }
+  const pb::FunctionGetOutputsItem& last = web->last;
   if (!socket && !exchange.responded() && outcome) {
     outcome = co_await exchange.answer(status_of(last.result()), "application/json",
                                        error_body(last.result().exception()));
@@ -282,6 +306,7 @@ Task<void> serve_events(Context& cx, net::HttpExchange& exchange,
   call.function = spec->id;
   const model::CallId id = call.id;
   auto request = std::make_shared<WebRequest>();
+  request->is_websocket = websocket;
   cx.web_requests[id] = request;
   std::vector<model::NewInput> inputs;
   inputs.push_back({0, input_payload(input, pb::FUNCTION_CALL_INVOCATION_TYPE_SYNC)});
@@ -290,30 +315,22 @@ Task<void> serve_events(Context& cx, net::HttpExchange& exchange,
     cx.web_requests.erase(id);
     co_return created.error();
   }
-  pb::FunctionGetOutputsItem last;
+  cx.tasks.start("web call's end", watch_end(cx, id, request));
   async::TaskGroup tasks(cx.parts.loop);
-  tasks.start("web call's end", watch_end(cx, id, request, last));
   Result<void> outcome;
   if (websocket) {
-    outcome = co_await answer_socket(cx, exchange, request, last);
+    outcome = co_await answer_socket(cx, exchange, request);
   } else {
     tasks.start("web request's body", pump_body(cx, id, exchange, request));
-    outcome =
-        co_await answer_http(exchange, request, std::move(origin), std::move(root_path), last);
+    outcome = co_await answer_http(exchange, request, std::move(origin), std::move(root_path));
   }
   co_await async::forget_cancellation();
-  request->to_container.close();
-  request->from_container.close();
-  (void)co_await tasks.stop();
-  cx.web_requests.erase(id);
-  const auto info = co_await cx.parts.queue.info(id);  // all workspaces: made above
-  if (!outcome && info && info->unfinished > 0) {
-    // The client went away: the call is of no use to anyone.
-    if (const auto running = co_await cx.parts.queue.cancel(id)) {
-      cx.fleet->cancel_inputs(*running, control::Fleet::StopHow::graceful);
-    }
+  request->close_answers();
+  if (!outcome && !request->is_over) {
+    (void)co_await client_left(cx, id, request);
   }
-  cx.to_forget.emplace_back(monotonic_now() + 5s, id);
+  request->to_container.close();
+  (void)co_await tasks.stop();
   co_return outcome;
 }
 

@@ -2,12 +2,15 @@
 //
 // Web endpoints. A request to an event-stream function (FastAPI, ASGI, WSGI) is a call whose input
 // is the pickled ASGI scope; the body flows to the container and the answer back as ASGI events,
-// each way through a small bounded channel, so that neither side can outrun the other. A request to
-// a web_server function goes straight to the container's own port.
+// each way through a small bounded channel, so that neither side can outrun the other. A client
+// that goes away is told to the application as the last event, at whatever stage it is. A request
+// to a web_server function goes straight to the container's own port.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "thaw/async/channel.h"
 #include "thaw/dialect/modal/context.h"
@@ -17,12 +20,47 @@ namespace thaw::dialect::modal {
 
 namespace pb = ::modal::client;
 
-// One request in flight; shared by the exchange's task and the container's RPCs.
+// One request, from its arrival to the end of its call; shared by the exchange's task, the task
+// that waits for the end of the call, and the container's RPCs.
 struct WebRequest {
   async::Channel<pb::Asgi> to_container{async::Capacity{4}};
   async::Channel<pb::Asgi> from_container{async::Capacity{8}};
   std::uint64_t last_in = 0;   // index of the last event that the container was sent
   std::uint64_t last_out = 0;  // and of the last that it sent
+  bool is_websocket = false;
+  pb::FunctionGetOutputsItem last;  // the call's output, once it is over
+  bool is_over = false;
+  async::Event over;
+
+  // What was sent to a container, for another one that gets the call when that dies before its
+  // answer began. Kept while it is little; what is more is not repeated.
+  model::ContainerId container;
+  std::deque<std::pair<std::uint64_t, pb::Asgi>> sent;
+  std::size_t sent_bytes = 0;
+  bool is_repeatable = true;
+
+  // Bytes of its answer that the client has not taken; what comes next waits.
+  std::size_t unsent_bytes = 0;
+  std::size_t waiting = 0;  // events that wait
+  async::Event taken;
+
+  bool is_left = false;  // by its client
+  Instant left_at{};
+  int close_code = 1006;      // of a WebSocket
+  bool is_told = false;       // the container knows
+  bool is_cancelled = false;  // it took no notice
+  // After what is on its way the container is told that there is nobody any more.
+  void leave() {
+    if (!is_left) {
+      is_left = true;
+      left_at = monotonic_now();
+    }
+    to_container.close();
+  }
+  void close_answers() {
+    from_container.close();
+    taken.notify_all();
+  }
 };
 
 // The address on loopback that is this function's own host, where that is how it has one.

@@ -2,7 +2,11 @@
 #include "thaw/logs/detail/log_tables.h"
 
 #include <algorithm>
+#include <set>
+#include <string>
 #include <utility>
+
+#include "thaw/codec/utf8.h"
 
 namespace thaw::logs::detail {
 
@@ -15,16 +19,20 @@ namespace {
 // Lines are dropped in lots, so that a full stream does not pay for it with every line.
 constexpr std::size_t drop_lot = 8;
 
+// Beyond it counting on would not be exact.
+constexpr std::int64_t last_possible_number = std::int64_t{1} << 53;
+
 Line line_of_row(const Row& row) {
   Line line;
   line.number = static_cast<std::uint64_t>(row.integer(0));
   line.time = WallTime(std::chrono::microseconds(row.integer(1)));
-  line.channel = static_cast<Channel>(row.integer(2));
+  const std::int64_t channel = row.integer(2);
+  line.channel = channel >= 1 && channel <= 3 ? static_cast<Channel>(channel) : Channel::info;
   line.container = row.text(3);
   line.function = row.text(4);
   line.call = row.text(5);
   line.input = row.text(6);
-  line.text = row.text(7);
+  line.text = codec::valid_utf8(row.text(7));
   return line;
 }
 
@@ -71,19 +79,52 @@ std::vector<store::Migration> log_migrations() {
   )sql"}};
 }
 
-Result<std::vector<StoredStream>> load_streams(Sql& sql) {
-  std::vector<StoredStream> streams;
-  THAW_TRY_VOID(sql.each("SELECT id, name, last_number, ended, bytes FROM streams", {},
-                         [&streams](const Row& row) {
-                           StoredStream stream;
-                           stream.id = row.integer(0);
-                           stream.name = row.text(1);
-                           stream.last_number = static_cast<std::uint64_t>(row.integer(2));
-                           stream.ended = row.integer(3) != 0;
-                           stream.bytes = static_cast<std::uint64_t>(row.integer(4));
-                           streams.push_back(std::move(stream));
-                         }));
+Result<StoredStreams> load_streams(Sql& sql) {
+  StoredStreams streams;
+  std::set<std::string> names;
+  THAW_TRY_VOID(sql.each(
+      "SELECT id, name, max(CASE typeof(last_number) WHEN 'integer' THEN last_number ELSE 0 END, "
+      "coalesce((SELECT max(number) FROM lines WHERE stream = streams.id AND number <= ?), 0)), "
+      "ended, bytes FROM streams",
+      {last_possible_number}, [&](const Row& row) {
+        StoredStream stream;
+        stream.id = row.integer(0);
+        stream.name = row.text(1);
+        const std::int64_t last = row.integer(2);
+        stream.last_number = static_cast<std::uint64_t>(last);
+        stream.ended = row.integer(3) != 0;
+        stream.bytes = static_cast<std::uint64_t>(
+            std::clamp<std::int64_t>(row.integer(4), 0, std::int64_t{1} << 40));
+        const char* wrong = nullptr;
+        if (stream.id <= 0 || stream.id > last_possible_number) {
+          wrong = "its id is none";
+        } else if (last < 0 || last > last_possible_number) {
+          wrong = "its last number is none";
+        } else if (stream.name.empty() || !names.insert(stream.name).second) {
+          wrong = "it has no name of its own";
+        }
+        if (wrong == nullptr) {
+          streams.next_id = std::max(streams.next_id, stream.id + 1);
+          streams.good.push_back(std::move(stream));
+        } else {
+          streams.bad.push_back({"streams",
+                                 {"id", "name", "last_number", "ended", "bytes"},
+                                 "id = ?",
+                                 {stream.id},
+                                 "log stream " + stream.name,
+                                 wrong});
+        }
+      }));
+  THAW_TRY_VOID(sql.each(
+      "SELECT coalesce(max(stream), 0) FROM lines WHERE stream <= ?", {last_possible_number},
+      [&](const Row& row) { streams.next_id = std::max(streams.next_id, row.integer(0) + 1); }));
   return streams;
+}
+
+Result<void> erase_stream(Sql& sql, std::int64_t stream) {
+  THAW_TRY_VOID(sql.run("DELETE FROM lines WHERE stream = ?", {stream}));
+  THAW_TRY_VOID(sql.run("DELETE FROM streams WHERE id = ?", {stream}));
+  return ok();
 }
 
 Result<void> store_batch(Sql& sql, Batch& batch, std::size_t stream_bytes) {
@@ -109,12 +150,28 @@ Result<void> store_batch(Sql& sql, Batch& batch, std::size_t stream_bytes) {
   return ok();
 }
 
+Result<std::uint64_t> trim_stream(Sql& sql, std::int64_t stream, std::uint64_t bytes,
+                                  std::uint64_t most) {
+  StoredStream stored;
+  stored.id = stream;
+  stored.bytes = bytes;
+  if (bytes > most) {
+    THAW_TRY_VOID(drop_oldest(sql, stored, most));
+    THAW_TRY_VOID(sql.run("UPDATE streams SET bytes = ? WHERE id = ?",
+                          {static_cast<std::int64_t>(stored.bytes), stream}));
+  }
+  return stored.bytes;
+}
+
 Result<std::vector<Line>> select_lines(Sql& sql, std::int64_t stream, const Query& query,
                                        std::size_t most_bytes) {
   std::string text =
       "SELECT number, time_us, channel, container, function, call, input, text FROM lines "
-      "WHERE stream = ? AND number > ?";
-  std::vector<Value> values{stream, static_cast<std::int64_t>(query.after)};
+      "WHERE stream = ? AND number > ? AND number <= ?";
+  std::vector<Value> values{stream,
+                            static_cast<std::int64_t>(std::min(
+                                query.after, static_cast<std::uint64_t>(last_possible_number))),
+                            last_possible_number};
   const auto condition = [&](const char* sql_text, Value value) {
     text += sql_text;
     values.push_back(std::move(value));

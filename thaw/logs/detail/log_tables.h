@@ -11,6 +11,7 @@
 
 #include "thaw/logs/log_hub.h"
 #include "thaw/store/database.h"
+#include "thaw/store/set_aside.h"
 
 namespace thaw::logs::detail {
 
@@ -38,10 +39,21 @@ inline std::size_t cost(const Line& line) {
          line.input.size() + 64;
 }
 
-Result<std::vector<StoredStream>> load_streams(store::Sql& sql);
+struct StoredStreams {
+  std::vector<StoredStream> good;
+  std::vector<store::Unreadable> bad;
+  std::int64_t next_id = 1;  // no line has a stream of it or beyond
+};
+
+// Of a stream that says less than its lines do, what these say counts: no number is used twice.
+Result<StoredStreams> load_streams(store::Sql& sql);
+Result<void> erase_stream(store::Sql& sql, std::int64_t stream);
 // Stores the lines and drops the oldest ones of streams past `stream_bytes`; `bytes` of each part
 // is brought up to date.
 Result<void> store_batch(store::Sql& sql, Batch& batch, std::size_t stream_bytes);
+// The stream's oldest lines go until the others take at most so much; what they take then.
+Result<std::uint64_t> trim_stream(store::Sql& sql, std::int64_t stream, std::uint64_t bytes,
+                                  std::uint64_t most);
 Result<std::vector<Line>> select_lines(store::Sql& sql, std::int64_t stream, const Query& query,
                                        std::size_t most_bytes);
 

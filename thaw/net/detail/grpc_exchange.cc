@@ -91,7 +91,7 @@ class GrpcExchange : public GrpcCall, public GrpcStream {
   async::Task<void> reserve_reply(std::size_t bytes) override {
     THAW_CO_TRY_VOID(co_await session_.reserve_reply(bytes));
     reserved_ += bytes;
-    co_return ok();
+    co_return co_await stream_.reserve_reply(bytes);
   }
 
   async::Task<std::optional<std::string>> read_message() override {
@@ -138,6 +138,9 @@ class GrpcExchange : public GrpcCall, public GrpcStream {
       co_return Error::resource_exhausted("the headers are larger than " +
                                           std::to_string(session_.core().limits.header_bytes) +
                                           " bytes");
+    }
+    if (const auto& refusal = stream_.refusal()) {
+      co_return *refusal;
     }
     if (table.before) {
       THAW_CO_TRY_VOID(co_await table.before(*this));
@@ -218,7 +221,9 @@ async::Task<void> serve_grpc(Http2Session& session, std::shared_ptr<Http2Stream>
   if (outcome) {
     exchange.finish(Code::ok, {});
   } else {
-    exchange.finish(outcome.error().code(), outcome.error().message());
+    const GrpcTable& table = *session.service().table;
+    exchange.finish(outcome.error().code(),
+                    table.told ? table.told(outcome.error()) : outcome.error().message());
   }
   stream->linger();
   co_return ok();

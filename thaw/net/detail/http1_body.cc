@@ -1,17 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/net/detail/http1_body.h"
 
+#include <algorithm>
+
 namespace thaw::net::detail {
+
+namespace {
+
+// What is decoded before the clock is looked at: chunks of one byte are dear.
+constexpr std::size_t window_bytes = 8u << 10;
+
+// Decodes what is buffered, for a slice of time at most.
+Result<void> decode(Stream& stream, Http1Parser& parser, std::string& piece) {
+  const Instant began = monotonic_now();
+  Instant now = began;
+  while (!parser.done() && !stream.buffered().empty() && now - began < Turns::slice) {
+    const std::string_view input = stream.buffered();
+    const std::string_view window =
+        parser.chunked() ? input.substr(0, std::max(window_bytes, parser.chunk_left())) : input;
+    THAW_TRY(std::size_t used, parser.put_body(window, piece));
+    if (used == 0 && window.size() < input.size()) {
+      THAW_TRY(used, parser.put_body(input, piece));
+    }
+    stream.consume(used);
+    now = monotonic_now();
+    if (used == 0) {
+      break;
+    }
+  }
+  stream.worked(now - began);
+  return ok();
+}
+
+}  // namespace
 
 async::Task<std::optional<std::string>> read_body(std::shared_ptr<Stream> stream,
                                                   Http1Parser& parser) {
   std::string piece;
   Stream::Hope hope = Stream::Hope::soon;
   while (!parser.done()) {
-    const std::string_view input = stream->buffered();
-    if (!input.empty()) {
-      THAW_CO_TRY(const std::size_t used, parser.put_body(input, piece));
-      stream->consume(used);
+    if (!stream->buffered().empty()) {
+      THAW_CO_TRY_VOID(decode(*stream, parser, piece));
       if (!piece.empty()) {
         co_return piece;
       }

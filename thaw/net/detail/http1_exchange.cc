@@ -15,6 +15,8 @@ namespace {
 
 // A rest of a body that nobody has read: up to here it is cheaper to drop it than to reconnect.
 constexpr std::size_t droppable_bytes = 256u << 10;
+// How long a peer may take to read what came before the end of an answer that has failed.
+constexpr Duration break_off_time = 5s;
 
 }  // namespace
 
@@ -135,7 +137,7 @@ async::Task<void> Http1Exchange::write(std::string data) {
   }
   if (framing_ == Framing::length && !silent_) {
     if (data.size() > length_left_) {
-      stream_->abort();
+      co_await break_off();
       co_return Error::internal("the answer is longer than its content-length");
     }
     length_left_ -= data.size();
@@ -160,7 +162,7 @@ async::Task<void> Http1Exchange::finish() {
   }
   finished_ = true;
   if (framing_ == Framing::length && !silent_ && length_left_ > 0) {
-    stream_->abort();
+    co_await break_off();
     co_return Error::internal("the answer is shorter than its content-length");
   }
   if (framing_ == Framing::chunked) {
@@ -217,6 +219,23 @@ async::Task<std::unique_ptr<ByteStream>> Http1Exchange::switch_protocols(Headers
   co_return std::make_unique<StreamBytes>(stream_);
 }
 
+// What was written reaches the peer, and then the connection ends where more was promised: a chunk,
+// or the rest of a length. Where only the end of the connection ends a body it must be a reset.
+boost::asio::awaitable<void> Http1Exchange::break_off() {
+  finished_ = true;
+  keep_alive_ = false;
+  if (!stream_->open() || stream_->peer_gone() || co_await async::is_cancelled()) {
+    stream_->abort();
+    co_return;
+  }
+  stream_->set_deadline(monotonic_now() + break_off_time);
+  const auto flushed = co_await stream_->flush();
+  if (flushed && framing_ != Framing::until_close && framing_ != Framing::none) {
+    (void)co_await stream_->linger();
+  }
+  stream_->abort();
+}
+
 async::Task<bool> Http1Exchange::drop_rest_of_body() {
   std::size_t dropped = 0;
   while (!parser_.done() && dropped < droppable_bytes) {
@@ -245,7 +264,7 @@ async::Task<Http1Exchange::Next> Http1Exchange::complete(Result<void> outcome) {
     outcome = co_await finish();
   }
   if (!outcome) {
-    stream_->abort();
+    co_await break_off();
     co_return Next::gone;
   }
   if (!keep_alive_) {

@@ -25,6 +25,7 @@ class Http1Exchange final : public HttpExchange {
 
   const HttpRequest& request() const override { return request_; }
   async::Task<std::optional<std::string>> read() override;
+  const Headers& trailers() const override { return parser_.trailers(); }
   async::Task<void> respond(int status, Headers headers) override;
   async::Task<void> write(std::string data) override;
   async::Task<void> finish() override;
@@ -44,6 +45,8 @@ class Http1Exchange final : public HttpExchange {
   Result<std::string> render_head(int status, const Headers& headers);
   Framing choose_framing(int status, const Headers& headers) const;
   async::Task<bool> drop_rest_of_body();
+  // The answer ends here, and the peer is to see that it is not whole.
+  boost::asio::awaitable<void> break_off();
 
   struct Life;  // what until_gone() may still look at when the exchange is over
   std::shared_ptr<Stream> stream_;

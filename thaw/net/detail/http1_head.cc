@@ -16,45 +16,82 @@ std::string_view reason_of(int status) {
     std::string_view reason;
   };
   static constexpr auto reasons = std::to_array<Entry>({
+      {100, "Continue"},
       {101, "Switching Protocols"},
+      {102, "Processing"},
+      {103, "Early Hints"},
       {200, "OK"},
       {201, "Created"},
       {202, "Accepted"},
+      {203, "Non-Authoritative Information"},
       {204, "No Content"},
+      {205, "Reset Content"},
       {206, "Partial Content"},
+      {207, "Multi-Status"},
+      {208, "Already Reported"},
+      {226, "IM Used"},
+      {300, "Multiple Choices"},
       {301, "Moved Permanently"},
       {302, "Found"},
       {303, "See Other"},
       {304, "Not Modified"},
+      {305, "Use Proxy"},
       {307, "Temporary Redirect"},
       {308, "Permanent Redirect"},
       {400, "Bad Request"},
       {401, "Unauthorized"},
+      {402, "Payment Required"},
       {403, "Forbidden"},
       {404, "Not Found"},
       {405, "Method Not Allowed"},
+      {406, "Not Acceptable"},
+      {407, "Proxy Authentication Required"},
       {408, "Request Timeout"},
       {409, "Conflict"},
       {410, "Gone"},
+      {411, "Length Required"},
       {412, "Precondition Failed"},
       {413, "Content Too Large"},
+      {414, "URI Too Long"},
       {415, "Unsupported Media Type"},
       {416, "Range Not Satisfiable"},
+      {417, "Expectation Failed"},
+      {418, "I'm a teapot"},
+      {421, "Misdirected Request"},
       {422, "Unprocessable Content"},
+      {423, "Locked"},
+      {424, "Failed Dependency"},
+      {425, "Too Early"},
+      {426, "Upgrade Required"},
+      {428, "Precondition Required"},
       {429, "Too Many Requests"},
       {431, "Request Header Fields Too Large"},
+      {451, "Unavailable For Legal Reasons"},
       {500, "Internal Server Error"},
       {501, "Not Implemented"},
       {502, "Bad Gateway"},
       {503, "Service Unavailable"},
       {504, "Gateway Timeout"},
+      {505, "HTTP Version Not Supported"},
+      {506, "Variant Also Negotiates"},
+      {507, "Insufficient Storage"},
+      {508, "Loop Detected"},
+      {510, "Not Extended"},
+      {511, "Network Authentication Required"},
+      {599, "Network Connect Timeout Error"},
   });
   for (const Entry& entry : reasons) {
     if (entry.status == status) {
       return entry.reason;
     }
   }
-  return "-";
+  switch (status / 100) {
+    case 2: return "Success";
+    case 3: return "Redirection";
+    case 4: return "Client Error";
+    case 5: return "Server Error";
+    default: return "Unknown";
+  }
 }
 
 bool is_token_char(char c) {
@@ -117,6 +154,11 @@ bool is_hop_by_hop(std::string_view name) {
   return name == "connection" || name == "keep-alive" || name == "proxy-connection" ||
          name == "proxy-authenticate" || name == "proxy-authorization" || name == "te" ||
          name == "trailer" || name == "transfer-encoding" || name == "upgrade";
+}
+
+bool is_idempotent(std::string_view method) {
+  return method == "GET" || method == "HEAD" || method == "OPTIONS" || method == "PUT" ||
+         method == "DELETE" || method == "TRACE";
 }
 
 std::string chunk_head(std::size_t size) {

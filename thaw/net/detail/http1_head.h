@@ -16,6 +16,9 @@ class HeadWriter {
   // Method and target have passed check_request_line().
   HeadWriter(std::string_view method, std::string_view target);
 
+  // Fields behind `text`, which ends a line.
+  explicit HeadWriter(std::string_view text) : text_(text) {}
+
   void add(std::string_view name, std::string_view value);
   // internal if a name or value would end the line early (header injection).
   Result<void> add_checked(std::string_view name, std::string_view value);
@@ -29,6 +32,8 @@ class HeadWriter {
 Result<void> check_request_line(std::string_view method, std::string_view target);
 // connection, keep-alive, transfer-encoding and the like: about one connection, never forwarded.
 bool is_hop_by_hop(std::string_view name);
+// May be sent again when nobody knows whether it has arrived (RFC 9110, 9.2.2).
+bool is_idempotent(std::string_view method);
 // "1f4\r\n".
 std::string chunk_head(std::size_t size);
 // "GET http://host/path" is the same request as "GET /path" to that host.

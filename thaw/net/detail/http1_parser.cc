@@ -24,25 +24,42 @@ std::string lower(string_view text) {
   return out;
 }
 
+// Nobody has more to say behind a body.
+constexpr std::size_t longest_trailers = 16u << 10;
+// A chunk that nobody can send; the sum of sizes below it does not overflow.
+constexpr std::uint64_t largest_chunk = std::uint64_t{1} << 60;
+// What some clients send behind the body of the request before (RFC 9112, 2.2).
+constexpr int blank_lines_allowed = 4;
+
 // What both directions share; Beast's parser tells it what it finds.
 struct Collector {
   Http1Head head;
+  Headers trailers;
   std::string* body = nullptr;
   bool head_done = false;
   bool chunked = false;
   bool unknown_coding = false;
   std::uint64_t chunk_left = 0;
   std::size_t head_bytes = 0;
+  std::size_t trailer_bytes = 0;
+  int blank_lines = 0;  // before the head
+  int codings = 0;
   int hosts = 0;
 
   void field(http::field field, string_view name, string_view value, BeastError& error) {
     if (head_done) {
-      return;  // trailers: read, checked by Beast, and dropped
+      trailer_bytes += name.size() + value.size() + 4;
+      if (trailer_bytes > longest_trailers) {
+        error = http::error::header_limit;
+        return;
+      }
+      trailers.add(lower(name), std::string(value.data(), value.size()));
+      return;
     }
     if (field == http::field::transfer_encoding) {
       chunked = iequals(value, "chunked");
-      unknown_coding = !chunked;
-      if (head.minor_version == 0) {
+      unknown_coding = unknown_coding || !chunked;
+      if (head.minor_version == 0 || ++codings > 1) {
         error = http::error::bad_transfer_encoding;
       }
     }
@@ -82,7 +99,10 @@ class BeastParser final : public http::basic_parser<is_request> {
     out_.body->append(body.data(), body.size());
     return body.size();
   }
-  void on_chunk_header_impl(std::uint64_t size, string_view, BeastError&) override {
+  void on_chunk_header_impl(std::uint64_t size, string_view, BeastError& error) override {
+    if (size > largest_chunk) {
+      error = http::error::bad_chunk;
+    }
     out_.chunk_left = size;
   }
   std::size_t on_chunk_body_impl(std::uint64_t, string_view body, BeastError&) override {
@@ -144,6 +164,17 @@ void Http1Parser::expect_no_body() {
 
 namespace {
 
+// Beast takes such a line as part of the one before; others take it for a field of its own.
+bool has_folded_line(std::string_view head) {
+  for (std::size_t end = head.find('\n'); end != std::string_view::npos && end + 1 < head.size();
+       end = head.find('\n', end + 1)) {
+    if (head[end + 1] == ' ' || head[end + 1] == '\t') {
+      return true;
+    }
+  }
+  return false;
+}
+
 Error malformed(const BeastError& error) {
   if (error == http::error::header_limit) {
     return Error::resource_exhausted("the head of the message is too large");
@@ -154,11 +185,26 @@ Error malformed(const BeastError& error) {
 }  // namespace
 
 Result<std::size_t> Http1Parser::put_head(std::string_view input) {
+  if (impl_->role == Role::request && impl_->found.head_bytes == 0 && input.starts_with('\r') &&
+      impl_->found.blank_lines < blank_lines_allowed) {
+    if (input.size() == 1) {
+      return 0;
+    }
+    if (input[1] == '\n') {
+      ++impl_->found.blank_lines;
+      THAW_TRY(const std::size_t rest,
+               input.size() > 2 ? put_head(input.substr(2)) : Result<std::size_t>(0));
+      return 2 + rest;
+    }
+  }
   BeastError error;
   const std::size_t used = impl_->visit([&](auto& parser) {
     parser.eager(false);
     return parser.put(asio::const_buffer(input.data(), input.size()), error);
   });
+  if (impl_->role == Role::request && has_folded_line(input.substr(0, used))) {
+    return Error::invalid_argument("the message is not valid HTTP/1.1: a folded line");
+  }
   // Beast's own limit starts again with each call, so that many small fields would pass it.
   impl_->found.head_bytes += used;
   if (impl_->found.head_bytes > impl_->header_bytes) {
@@ -220,11 +266,17 @@ bool Http1Parser::done() const {
 
 Http1Head& Http1Parser::head() { return impl_->found.head; }
 
+const Headers& Http1Parser::trailers() const { return impl_->found.trailers; }
+
 bool Http1Parser::keep_alive() const {
   return impl_->visit([](const auto& parser) { return parser.keep_alive(); });
 }
 
 bool Http1Parser::chunked() const { return impl_->found.chunked; }
+
+std::size_t Http1Parser::chunk_left() const {
+  return static_cast<std::size_t>(impl_->found.chunk_left);
+}
 
 std::optional<std::uint64_t> Http1Parser::content_length() const {
   const auto length = impl_->visit([](const auto& parser) { return parser.content_length(); });

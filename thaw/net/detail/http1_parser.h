@@ -3,7 +3,8 @@
 // Http1Parser: bytes of one HTTP/1.1 connection to heads and body pieces, for either side. Pure: no
 // I/O; the caller owns the buffer and presents unconsumed bytes again. It refuses everything that
 // two parsers could read differently (request smuggling): both content-length and
-// transfer-encoding, codings other than chunked, repeated or missing Host, bare line feeds.
+// transfer-encoding, codings other than chunked, that header twice, folded lines of requests, chunk
+// sizes beyond any body, repeated or missing Host, bare line feeds.
 #pragma once
 
 #include <cstdint>
@@ -46,8 +47,11 @@ class Http1Parser {
   bool head_done() const;
   bool done() const;
   Http1Head& head();
+  // What stood behind a chunked body, once done().
+  const Headers& trailers() const;
   bool keep_alive() const;
   bool chunked() const;
+  std::size_t chunk_left() const;  // of the chunk that is being read
   std::optional<std::uint64_t> content_length() const;
 
  private:

@@ -252,5 +252,84 @@ TEST_CASE("dates are written the way of HTTP") {
   CHECK(http_date(WallTime(std::chrono::seconds(784111777))) == "Sun, 06 Nov 1994 08:49:37 GMT");
 }
 
+TEST_CASE("one transfer coding in one field, and nothing else") {
+  const std::string head = "POST / HTTP/1.1\r\nhost: x\r\n";
+  const std::string body = "\r\n0\r\n\r\n";
+  CHECK(parse_request(head + "transfer-encoding: chunked\r\n" + body));
+  for (const std::string fields :
+       {"transfer-encoding: identity\r\ntransfer-encoding: chunked\r\n",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
+        "transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n",
+        "transfer-encoding: identity\r\n", "transfer-encoding: identity, chunked\r\n",
+        "transfer-encoding: chunked, chunked\r\n", "transfer-encoding:\r\n"}) {
+    for (const std::size_t step : {1u, 1000u}) {
+      CAPTURE(fields);
+      CHECK(code_of(parse_request(head + fields + body, step)) != Code::ok);
+      CHECK(code_of(parse_request(head + fields + body, step)) != Code::unavailable);
+    }
+  }
+}
+
+TEST_CASE("a folded line of a request is refused") {
+  for (const std::string fields :
+       {"x: a\r\n b\r\n", "x: a\r\n\tb\r\n", "x:\r\n b\r\n", "transfer-encoding:\r\n chunked\r\n",
+        " x: a\r\n", "x: a\r\n \r\n"}) {
+    for (const std::size_t step : {1u, 5u, 1000u}) {
+      CAPTURE(fields);
+      const auto parsed =
+          parse_request("GET / HTTP/1.1\r\nhost: x\r\n" + fields + "\r\n0\r\n\r\n", step);
+      CHECK(code_of(parsed) == Code::invalid_argument);
+    }
+  }
+}
+
+TEST_CASE("a chunk larger than any body is refused") {
+  const std::string head = "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+  for (const std::string size : {"ffffffffffffffff", "8000000000000000", "fffffffffffffffff",
+                                 "1ffffffffffffffff", "-1", "0x5", "+5", ""}) {
+    CAPTURE(size);
+    CHECK(code_of(parse_request(head + size + "\r\nabc", 1000)) == Code::invalid_argument);
+  }
+}
+
+TEST_CASE("a few empty lines before a request are passed over") {
+  for (const std::size_t step : {1u, 2u, 1000u}) {
+    CHECK(parse_request("\r\nGET / HTTP/1.1\r\nhost: x\r\n\r\n", step) == std::string("|"));
+    CHECK(parse_request("\r\n\r\nGET / HTTP/1.1\r\nhost: x\r\n\r\n", step) == std::string("|"));
+    CHECK(code_of(parse_request("\r\n\r\n\r\n\r\n\r\n\r\nGET / HTTP/1.1\r\n", step)) ==
+          Code::invalid_argument);
+  }
+}
+
+TEST_CASE("what stands behind a chunked body is kept, within bounds") {
+  Http1Parser parser(Role::request, 8192);
+  const std::string head = "POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+  REQUIRE(parse(parser, head + "1\r\na\r\n0\r\nX-Sum: 1\r\nb: 2\r\n\r\n", 1000));
+  CHECK(parser.trailers().find("x-sum") == "1");
+  CHECK(parser.trailers().find("b") == "2");
+  CHECK_FALSE(parser.head().headers.find("x-sum"));
+  std::string many;
+  for (int i = 0; i < 40; ++i) {
+    many += "x" + std::to_string(i) + ": " + std::string(1000, 'y') + "\r\n";
+  }
+  CHECK(code_of(parse_request(head + "0\r\n" + many + "\r\n", 1000)) != Code::ok);
+}
+
+TEST_CASE("every status has words") {
+  CHECK(HeadWriter(205).end().starts_with("HTTP/1.1 205 Reset Content\r\n"));
+  CHECK(HeadWriter(418).end().starts_with("HTTP/1.1 418 I'm a teapot\r\n"));
+  CHECK(HeadWriter(451).end().starts_with("HTTP/1.1 451 Unavailable For Legal Reasons\r\n"));
+  CHECK(HeadWriter(299).end().starts_with("HTTP/1.1 299 Success\r\n"));
+  CHECK(HeadWriter(799).end().starts_with("HTTP/1.1 799 Unknown\r\n"));
+}
+
+TEST_CASE("only what may run twice is sent twice") {
+  CHECK(is_idempotent("GET"));
+  CHECK(is_idempotent("DELETE"));
+  CHECK_FALSE(is_idempotent("POST"));
+  CHECK_FALSE(is_idempotent("PATCH"));
+  CHECK_FALSE(is_idempotent("get"));
+}
+
 }  // namespace
 }  // namespace thaw::net::detail

@@ -68,7 +68,8 @@ class Proxy {
     co_return co_await answer();
   }
 
-  // Retries once on a fresh connection if a kept one turns out to have been closed meanwhile.
+  // Retries once on a fresh connection if a kept one turns out to have been closed meanwhile, and
+  // the request may safely run twice.
   async::Task<void> send_until_answered(Endpoint endpoint, Instant deadline, ProxiedHead head,
                                         std::string text, std::optional<std::string> first) {
     ClientPool::Source source = ClientPool::Source::any;
@@ -91,7 +92,8 @@ class Proxy {
       if (answered) {
         co_return ok();
       }
-      if (!upstream_->reused || head.body != Body::none) {
+      if (!upstream_->reused || head.body != Body::none ||
+          !is_idempotent(exchange_.request().method)) {
         co_return Error::unavailable("the server closed the connection without an answer");
       }
       source = ClientPool::Source::fresh;
@@ -121,7 +123,7 @@ class Proxy {
       }
     }
     if (framing == Body::chunked) {
-      stream.queue("0\r\n\r\n");
+      stream.queue(last_chunk(exchange_.trailers()));
     }
     body_sent_ = true;
     (void)co_await stream.flush();

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <charconv>
+#include <iterator>
 
 #include "thaw/net/detail/http1_head.h"
 #include "thaw/net/detail/http1_proxy.h"
@@ -68,6 +70,23 @@ Result<std::string> render(const ProxiedHead& head, const HttpRequest& request) 
     text.add("content-length", std::to_string(head.length));
   } else if (head.body == ProxiedHead::Body::chunked) {
     text.add("transfer-encoding", "chunked");
+  }
+  return std::move(text).end();
+}
+
+std::string last_chunk(const Headers& trailers) {
+  // What decides how a message is framed, routed or trusted has been decided by then (RFC 9110,
+  // 6.5.1).
+  constexpr std::string_view too_late[] = {"content-length", "content-type",  "content-encoding",
+                                           "content-range",  "host",          "authorization",
+                                           "cookie",         "cache-control", "expect",
+                                           "max-forwards",   "range",         "set-cookie"};
+  HeadWriter text(std::string_view("0\r\n"));
+  for (const auto& [name, value] : trailers.fields) {
+    if (!is_hop_by_hop(name) && !name.starts_with("x-forwarded-") && name != "forwarded" &&
+        std::find(std::begin(too_late), std::end(too_late), name) == std::end(too_late)) {
+      (void)text.add_checked(name, value);
+    }
   }
   return std::move(text).end();
 }

@@ -104,5 +104,17 @@ TEST_CASE("an answer keeps repeated headers and their order") {
         std::vector<std::pair<std::string, std::string>>{{"set-cookie", "a"}, {"set-cookie", "b"}});
 }
 
+TEST_CASE("fields behind a body go on, but not those that decide what it is") {
+  Headers trailers;
+  trailers.add("x-sum", "1");
+  trailers.add("content-length", "5");
+  trailers.add("transfer-encoding", "chunked");
+  trailers.add("host", "other");
+  trailers.add("authorization", "x");
+  trailers.add("x-forwarded-for", "1.2.3.4");
+  CHECK(last_chunk(trailers) == "0\r\nx-sum: 1\r\n\r\n");
+  CHECK(last_chunk(Headers()) == "0\r\n\r\n");
+}
+
 }  // namespace
 }  // namespace thaw::net::detail

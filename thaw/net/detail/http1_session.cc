@@ -20,6 +20,9 @@ std::string_view date_now() {
   return text;
 }
 
+// What a request costs beside the reading of its head, more or less.
+constexpr Duration request_time = 20us;
+
 class Session final : public LiveConnection {
  public:
   explicit Session(Http1Connection connection)
@@ -30,7 +33,10 @@ class Session final : public LiveConnection {
         peer_(std::move(connection.peer)),
         handler_(*connection.handler),
         core_(std::move(connection.core)) {
+    counted = std::move(connection.account);
+    stream_->belong_to(counted, std::shared_ptr<Turns>(core_, &core_->turns));
     core_->connections.push_back(*this);
+    core_->rests(*this);
     stream_->set_deadline(connection.accepted_at + core_->limits.header_timeout);
   }
   ~Session() override { stream_->close(); }
@@ -42,6 +48,7 @@ class Session final : public LiveConnection {
       stream_->close();
     }
   }
+  void give_way() override { stream_->close(); }
 
   async::Task<void> run() {
     while (true) {
@@ -61,7 +68,10 @@ class Session final : public LiveConnection {
       }
       parser_.reset();
       stream_->rest();
+      // More requests may be there already.
+      THAW_CO_TRY_VOID(co_await stream_->take_turn());
       stream_->set_deadline(monotonic_now() + core_->limits.http1_idle);
+      core_->rests(*this);
     }
   }
 
@@ -71,8 +81,10 @@ class Session final : public LiveConnection {
     bool started = false;
     while (!parser_.head_done()) {
       if (!stream_->buffered().empty()) {
+        const Instant began = monotonic_now();
         THAW_CO_TRY(const std::size_t used, parser_.put_head(stream_->buffered()));
         stream_->consume(used);
+        stream_->worked(monotonic_now() - began + request_time);
         if (parser_.head_done()) {
           break;
         }
@@ -96,6 +108,7 @@ class Session final : public LiveConnection {
       }
     }
     stream_->set_deadline(Instant::max());
+    ServerCore::works(*this);
     co_return true;
   }
 
@@ -105,7 +118,12 @@ class Session final : public LiveConnection {
       return Http1AnswerPolicy{.close_after = core->draining, .date = date_now()};
     };
     Http1Exchange exchange(stream_, parser_, peer_, policy);
-    Result<void> outcome = co_await handler_(exchange);
+    Result<void> outcome = ok();
+    if (counted->has_room(0)) {
+      outcome = co_await handler_(exchange);
+    } else {
+      outcome = co_await exchange.answer_error(counted->exhausted("a request"));
+    }
     const auto next = co_await exchange.complete(std::move(outcome));
     co_return next ? *next : Http1Exchange::Next::gone;
   }

@@ -24,6 +24,7 @@ struct Http1Connection {
   Peer peer;
   const HttpHandler* handler;  // outlives the connection
   std::shared_ptr<ServerCore> core;
+  std::shared_ptr<Account> account;
   Instant accepted_at;  // the first head is due at accepted_at + limits.header_timeout
 };
 

@@ -23,6 +23,7 @@ struct Http2Session::Callbacks {
   static int on_begin_headers(nghttp2_session* native, const nghttp2_frame* frame,
                               void* user_data) {
     auto& session = of(user_data);
+    session.head_decoded_ = 0;
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
       return 0;
     }
@@ -31,10 +32,11 @@ struct Http2Session::Callbacks {
       nghttp2_submit_rst_stream(native, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
       return 0;
     }
-    auto created = std::make_shared<Http2Stream>(session, id);
+    auto created = std::make_shared<Http2Stream>(session, id, session.account_);
     created->request().headers.fields.reserve(12);
     nghttp2_session_set_stream_user_data(native, id, created.get());
     session.streams_.emplace(id, std::move(created));
+    ServerCore::works(session);
     return 0;
   }
 
@@ -49,13 +51,24 @@ struct Http2Session::Callbacks {
                        const std::uint8_t* name_bytes, std::size_t name_size,
                        const std::uint8_t* value_bytes, std::size_t value_size, std::uint8_t,
                        void* user_data) {
+    auto& session = of(user_data);
+    const std::size_t size = name_size + value_size + 32;
+    if (!session.decoded(size)) {
+      return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
     auto* found = stream(native, frame->hd.stream_id);
-    if (found == nullptr || frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
+    if (found == nullptr) {
       return 0;
     }
-    found->header_bytes += name_size + value_size + 32;
-    if (found->header_bytes > of(user_data).core_->limits.header_bytes) {
+    found->header_bytes += size;
+    if (found->header_bytes > session.core_->limits.header_bytes) {
       found->header_overflow = true;
+      return 0;
+    }
+    if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
+      // Behind the body.
+      found->request_trailers.add(std::string(text(name_bytes, name_size)),
+                                  std::string(text(value_bytes, value_size)));
       return 0;
     }
     const auto name = text(name_bytes, name_size);
@@ -80,8 +93,12 @@ struct Http2Session::Callbacks {
     const bool ends = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     switch (frame->hd.type) {
       case NGHTTP2_HEADERS: {
+        if (!session.head_ended()) {
+          return NGHTTP2_ERR_CALLBACK_FAILURE;
+        }
         auto* found = stream(native, frame->hd.stream_id);
         if (found != nullptr && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+          session.admit(*found);
           session.ready_.push_back(session.streams_.at(frame->hd.stream_id));
         }
         if (found != nullptr && ends) {
@@ -135,10 +152,14 @@ struct Http2Session::Callbacks {
     const auto found = session.streams_.find(id);
     if (found != session.streams_.end()) {
       const auto keep = std::move(found->second);
+      session.without_token_ -= keep->is_strangers ? 1 : 0;
       session.streams_.erase(found);
       nghttp2_session_set_stream_user_data(native, id, nullptr);
       keep->on_close();
       keep->detach();
+      if (session.streams_.empty() && !session.closed_) {
+        session.core_->rests(session);
+      }
     }
     return 0;
   }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/net/detail/http2_exchange.h"
 
+#include <charconv>
+
 #include "thaw/base/log.h"
 
 namespace thaw::net::detail {
@@ -35,6 +37,14 @@ class Http2Exchange : public HttpExchange {
       co_return Error::internal("an exchange was answered twice");
     }
     const bool bodyless = request().method == "HEAD" || status == 204 || status == 304;
+    if (const auto length = headers.find("content-length"); length && !bodyless) {
+      const auto [end, error] =
+          std::from_chars(length->data(), length->data() + length->size(), length_left_);
+      has_length_ = error == std::errc() && end == length->data() + length->size();
+      if (!has_length_) {
+        co_return Error::internal("the answer's content-length is not a number");
+      }
+    }
     stream_.send_head(status, headers,
                       bodyless ? Http2Stream::Body::none : Http2Stream::Body::follows);
     if (stream_.gone()) {
@@ -47,15 +57,26 @@ class Http2Exchange : public HttpExchange {
     if (data.empty() || (request().method == "HEAD" && stream_.ended())) {
       co_return ok();
     }
+    if (has_length_ && data.size() > length_left_) {
+      stream_.break_off();
+      co_return Error::internal("the answer is longer than its content-length");
+    }
+    length_left_ -= has_length_ ? data.size() : 0;
     std::vector<std::string_view> pieces{data};
     co_return co_await stream_.send(std::move(pieces));
   }
 
   async::Task<void> finish() override {
+    if (has_length_ && length_left_ > 0) {
+      stream_.break_off();
+      co_return Error::internal("the answer is shorter than its content-length");
+    }
     Headers none;
     stream_.send_end(std::move(none));
     co_return ok();
   }
+
+  const Headers& trailers() const override { return stream_.request_trailers; }
 
   bool responded() const override { return stream_.head_sent(); }
   async::Task<void> until_gone() override { return stream_.until_gone(); }
@@ -68,6 +89,8 @@ class Http2Exchange : public HttpExchange {
  private:
   Http2Stream& stream_;
   bool continued_ = false;
+  bool has_length_ = false;
+  std::uint64_t length_left_ = 0;
 };
 
 }  // namespace
@@ -79,6 +102,11 @@ async::Task<void> serve_http(Http2Session& session, std::shared_ptr<Http2Stream>
     stream->send_head(431, none, Http2Stream::Body::none);
     co_return ok();
   }
+  if (stream->refusal()) {
+    (void)co_await exchange.answer_error(*stream->refusal());
+    stream->linger();
+    co_return ok();
+  }
   Result<void> outcome = co_await session.service().handler(exchange);
   if (!stream->head_sent()) {
     if (outcome) {
@@ -88,10 +116,9 @@ async::Task<void> serve_http(Http2Session& session, std::shared_ptr<Http2Stream>
   }
   if (!stream->gone() && !outcome) {
     // The head is out; a cut stream is all that still tells of the failure.
-    stream->reset(NGHTTP2_INTERNAL_ERROR);
+    stream->break_off();
   } else if (!stream->gone()) {
-    Headers none;
-    stream->send_end(std::move(none));
+    outcome = co_await exchange.finish();
     stream->linger();
   }
   co_return outcome;

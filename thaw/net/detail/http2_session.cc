@@ -21,20 +21,24 @@ namespace asio = boost::asio;
 
 namespace {
 
-// The client keeps 64 MiB open for us. What we keep open for it is far above what one round trip
-// carries on a local network; limits.connection_unread_bytes bounds what nobody reads.
-constexpr std::uint32_t stream_window = 4u << 20;
+// What may come before a handler has asked for more (see Http2Stream): a whole small message. The
+// connection's window is far above what one round trip carries on a local network;
+// limits.connection_unread_bytes bounds what nobody reads.
+constexpr std::uint32_t stream_window = 256u << 10;
 constexpr std::int32_t connection_window = 16 << 20;
-// How much one turn may write and read before others run.
+// How much one turn may write before others run.
 constexpr int writes_per_turn = 16;
-constexpr int reads_per_turn = 16;
+// A smaller table than HTTP/2's own holds all that clients repeat, and unpacks to less.
+constexpr std::uint32_t header_table_bytes = 2048;
+// What a connection costs beside its streams.
+constexpr std::size_t session_bytes = 24u << 10;
 
 }  // namespace
 
-bool FloodGuard::allow(Instant now) {
+bool FloodGuard::allow(Instant now, double count) {
   left_ = std::min(burst_, left_ + rate_ * to_seconds(now - last_));
   last_ = now;
-  left_ -= 1;
+  left_ -= count;
   return left_ >= 0;
 }
 
@@ -43,11 +47,13 @@ struct Http2Session::Link {
 };
 
 Http2Session::Http2Session(Socket socket, Peer peer, std::shared_ptr<const Service> service,
-                           std::shared_ptr<ServerCore> core)
+                           std::shared_ptr<ServerCore> core, std::shared_ptr<Account> account)
     : socket_(std::move(socket)),
       peer_(std::move(peer)),
       service_(std::move(service)),
       core_(std::move(core)),
+      account_(account),
+      held_(account_),
       // A client may give up all its polls at once, and go on at a thousand a second.
       resets_(std::max(1'000.0, 1.0 * core_->limits.streams_per_connection), 1'000),
       last_heard_(monotonic_now()),
@@ -55,16 +61,25 @@ Http2Session::Http2Session(Socket socket, Peer peer, std::shared_ptr<const Servi
       header_alarm_([this] { punish(NGHTTP2_ENHANCE_YOUR_CALM, "headers took too long"); }),
       link_(std::make_shared<Link>(Link{this})),
       tasks_(core_->loop) {
+  held_.set(session_bytes);
   native_ = new_http2_server(this, core_->limits);
+  const bool is_container =
+      peer_.transport == Peer::Transport::unix_socket && peer_.identity != "admin";
+  const std::uint32_t streams = is_container ? std::min(core_->limits.streams_per_container,
+                                                        core_->limits.streams_per_connection)
+                                             : core_->limits.streams_per_connection;
   const nghttp2_settings_entry settings[] = {
-      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, core_->limits.streams_per_connection},
+      {NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, header_table_bytes},
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, streams},
       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, stream_window},
       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
        static_cast<std::uint32_t>(core_->limits.header_bytes)},
   };
   nghttp2_submit_settings(native_, NGHTTP2_FLAG_NONE, settings, std::size(settings));
   nghttp2_session_set_local_window_size(native_, NGHTTP2_FLAG_NONE, 0, connection_window);
+  counted = std::move(account);
   core_->connections.push_back(*this);
+  core_->rests(*this);
 }
 
 Http2Session::~Http2Session() {
@@ -77,17 +92,25 @@ async::Task<void> Http2Session::run(std::string already_read) {
   in_turn_ = true;
   feed(already_read);
   already_read = std::string();
-  start_ready();
+  bool more = start_ready();
   in_turn_ = false;
   flush();
   watch_silence();
   while (!closed_ && !co_await async::is_cancelled()) {
-    const auto [error] =
-        co_await socket_.async_wait(Socket::wait_read, asio::as_tuple(asio::use_awaitable));
-    if (error || closed_) {
-      break;
+    if (!more) {
+      const auto [error] =
+          co_await socket_.async_wait(Socket::wait_read, asio::as_tuple(asio::use_awaitable));
+      if (error || closed_) {
+        break;
+      }
     }
-    read_available();
+    if (more || core_->turns.is_greedy(turns_, whose_turns(), monotonic_now())) {
+      const auto called = co_await core_->turns.wait(turns_, whose_turns());
+      if (!called || closed_) {
+        break;
+      }
+    }
+    more = read_available();
   }
   header_alarm_.disarm();
   silence_alarm_.disarm();
@@ -104,26 +127,47 @@ async::Task<void> Http2Session::run(std::string already_read) {
   co_return stopped;
 }
 
-void Http2Session::read_available() {
+bool Http2Session::read_available() {
   in_turn_ = true;
-  for (int round = 0; round < reads_per_turn && !closed_; ++round) {
+  const Instant began = monotonic_now();
+  Instant now = began;
+  bool more = start_ready();
+  while (!closed_ && !punished_ && !more) {
     auto& buffer = core_->read_buffer;
-    const ssize_t count = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), 0);
+    const std::size_t wanted = std::min(read_bytes_, buffer.size());
+    const ssize_t count = ::recv(socket_.native_handle(), buffer.data(), wanted, 0);
     if (count <= 0) {
       if (count == 0 || (errno != EAGAIN && errno != EINTR)) {
         close();
       }
       break;
     }
-    last_heard_ = monotonic_now();
+    last_heard_ = now;
     feed({buffer.data(), static_cast<std::size_t>(count)});
-    if (static_cast<std::size_t>(count) < buffer.size()) {
+    const Instant fed = monotonic_now();
+    // As much at a time as half a slice is enough for.
+    const bool is_dear = fed - now > Turns::slice / 2;
+    now = fed;
+    if (is_dear) {
+      read_bytes_ = std::max(read_bytes_ / 2, least_read);
+    }
+    if (static_cast<std::size_t>(count) < wanted) {
+      break;
+    }
+    if (!is_dear) {
+      read_bytes_ = std::min(read_bytes_ * 2, buffer.size());
+    }
+    if (now - began > Turns::slice) {
+      more = true;
       break;
     }
   }
-  start_ready();
+  more = start_ready() || more;
   in_turn_ = false;
   flush();
+  const Instant ended = monotonic_now();
+  core_->turns.spend(turns_, whose_turns(), ended - began, ended);
+  return more;
 }
 
 void Http2Session::feed(std::string_view bytes) {
@@ -146,15 +190,63 @@ void Http2Session::feed(std::string_view bytes) {
   }
 }
 
-// Handlers start after the whole input has been decoded, so that most find their message there;
-// what was reset in the same input is never started.
-void Http2Session::start_ready() {
-  // A handler's first step runs inside, and may end this session's turn in any state.
-  for (const auto& stream : std::exchange(ready_, {})) {
-    if (!closed_ && !punished_ && !stream->gone()) {
+// Handlers start after the input has been decoded, so that most find their message there; what was
+// reset in the same input is never started. A slice's worth at a time; true if some are left.
+bool Http2Session::start_ready() {
+  const Instant began = monotonic_now();
+  while (!ready_.empty() && monotonic_now() - began < Turns::slice) {
+    const auto stream = std::move(ready_.front());
+    ready_.pop_front();
+    // A handler's first step runs inside, and may end this session's turn in any state.
+    if (!closed_ && !punished_ && !stream->gone() && !stream->ended()) {
       start(stream);
     }
   }
+  return !ready_.empty();
+}
+
+void Http2Session::admit(Http2Stream& stream) {
+  const HttpRequest& request = stream.request();
+  const auto type = request.headers.find("content-type");
+  const bool is_grpc = service_->table != nullptr && type && is_grpc_content_type(*type);
+  std::shared_ptr<Account> account = account_;
+  bool is_known = peer_.transport == Peer::Transport::unix_socket;
+  if (is_grpc && service_->table->admit && !stream.header_overflow) {
+    auto admission = service_->table->admit(request, peer_);
+    if (!admission) {
+      stream.refuse(std::move(admission).error());
+    } else if (!admission->account.empty()) {
+      is_known = true;
+      account = account_of(*admission);
+    }
+  } else if (is_grpc && !service_->table->admit) {
+    is_known = true;
+  }
+  if (!is_known) {
+    stream.is_strangers = true;
+    if (++without_token_ > core_->limits.streams_without_token) {
+      stream.reset(NGHTTP2_REFUSED_STREAM);
+    }
+  }
+  if (!stream.admit(std::move(account))) {
+    stream.refuse(stream.account().exhausted("a request"));
+  }
+}
+
+std::shared_ptr<Account> Http2Session::account_of(const Admission& admission) {
+  if (owner_ && owner_->name() == admission.account) {
+    return owner_;
+  }
+  std::shared_ptr<Account> within;
+  if (!admission.within.empty()) {
+    within = core_->shares->account(Shares::Kind::owner, admission.within);
+  }
+  const auto kind = within ? Shares::Kind::peer : Shares::Kind::owner;
+  owner_ = core_->shares->account(kind, admission.account, std::move(within));
+  if (on_owner) {
+    on_owner(owner_);
+  }
+  return owner_;
 }
 
 void Http2Session::start(const std::shared_ptr<Http2Stream>& stream) {
@@ -177,7 +269,7 @@ bool Http2Session::is_quiet() {
   int unread = 0;
   int untaken = 0;
   const int fd = socket_.native_handle();
-  return !closed_ && !punished_ && !in_turn_ && !in_headers_ && !flush_posted_ &&
+  return !closed_ && !punished_ && !in_turn_ && ready_.empty() && !in_headers_ && !flush_posted_ &&
          !waiting_writable_ && unsent_ == 0 && nghttp2_session_want_write(native_) == 0 &&
          ::ioctl(fd, SIOCINQ, &unread) == 0 && unread == 0 &&
          ::ioctl(fd, SIOCOUTQ, &untaken) == 0 && untaken == 0;
@@ -195,6 +287,23 @@ void Http2Session::count_unread(std::ptrdiff_t change, std::size_t arrived) {
     nghttp2_session_consume_connection(native_, std::exchange(withheld_, 0));
     flush_soon();
   }
+}
+
+bool Http2Session::decoded(std::size_t bytes) {
+  head_decoded_ += bytes;
+  if (head_decoded_ > 4 * core_->limits.header_bytes) {
+    punish(NGHTTP2_ENHANCE_YOUR_CALM, "a head that unpacks to many times what is allowed");
+    return false;
+  }
+  return true;
+}
+
+bool Http2Session::head_ended() {
+  if (!decoded_.allow(last_heard_, static_cast<double>(std::exchange(head_decoded_, 0)))) {
+    punish(NGHTTP2_ENHANCE_YOUR_CALM, "heads that unpack to far more than was sent");
+    return false;
+  }
+  return true;
 }
 
 async::Task<void> Http2Session::reserve_reply(std::size_t bytes) {
@@ -304,6 +413,12 @@ void Http2Session::begin_drain() {
   close_if_drained();
 }
 
+void Http2Session::give_way() {
+  draining_ = true;
+  close_if_drained();
+  close();
+}
+
 // GOAWAY comes when nothing runs any more: grpclib drops its running calls when it sees one. Until
 // then new streams are refused, which tells every client that they may go elsewhere.
 void Http2Session::close_if_drained() {
@@ -369,6 +484,7 @@ void Http2Session::close() {
   }
   closed_ = true;
   unlink();
+  ServerCore::works(*this);
   header_alarm_.disarm();
   silence_alarm_.disarm();
   ready_.clear();

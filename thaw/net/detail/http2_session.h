@@ -4,12 +4,15 @@
 // and starts a task per request in the session's own group; answers are collected and written once
 // per loop turn. When run() returns, every handler has ended and the socket is closed.
 // Flow control is by hand: bytes count as received for the peer's window when a handler takes them.
-// Floods (resets, PINGs, SETTINGS, empty frames, CONTINUATION) end the connection with GOAWAY.
+// Floods (resets, PINGs, SETTINGS, empty frames, CONTINUATION, heads that unpack to far more than
+// was sent) end the connection with GOAWAY; what only takes time waits for its turn.
 // Loop thread only.
 #pragma once
 
 #include <nghttp2/nghttp2.h>
 
+#include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -33,7 +36,7 @@ class FloodGuard {
  public:
   FloodGuard(double burst, double per_second) : burst_(burst), rate_(per_second), left_(burst) {}
   // False when the peer has used up its allowance.
-  bool allow(Instant now);
+  bool allow(Instant now, double count = 1);
 
  private:
   double burst_;
@@ -45,7 +48,7 @@ class FloodGuard {
 class Http2Session : public LiveConnection {
  public:
   Http2Session(Socket socket, Peer peer, std::shared_ptr<const Service> service,
-               std::shared_ptr<ServerCore> core);
+               std::shared_ptr<ServerCore> core, std::shared_ptr<Account> account);
   ~Http2Session() override;
   Http2Session(const Http2Session&) = delete;
   Http2Session& operator=(const Http2Session&) = delete;
@@ -54,8 +57,11 @@ class Http2Session : public LiveConnection {
   // is cancelled.
   async::Task<void> run(std::string already_read);
   void begin_drain() override;
+  void give_way() override;
 
   std::size_t exchanges() const { return streams_.size(); }
+  // Set by the server: the connection is now one of this account (its peer has shown a token).
+  std::function<void(const std::shared_ptr<Account>&)> on_owner;
   // Nothing is on its way between the two sides, in either direction.
   bool is_quiet();
 
@@ -79,13 +85,22 @@ class Http2Session : public LiveConnection {
  private:
   struct Link;
 
+  static constexpr std::size_t least_read = 4u << 10;
   // What is encoded ahead of the socket.
   static constexpr std::size_t out_bytes = 128u << 10;
 
   void feed(std::string_view bytes);
-  void start_ready();
+  // Whose the stream is, and whether there is room for it.
+  void admit(Http2Stream& stream);
+  bool start_ready();
   void start(const std::shared_ptr<Http2Stream>& stream);
-  void read_available();
+  // Works on the input for a slice; true if there is more.
+  bool read_available();
+  std::shared_ptr<Account> account_of(const Admission& admission);
+  // Fields of a head were decoded; false: they are too many.
+  bool decoded(std::size_t bytes);
+  bool head_ended();
+  TurnShare& whose_turns() { return owner_ ? owner_->turns : account_->turns; }
   void flush();
   bool fill();
   void wait_writable();
@@ -101,11 +116,15 @@ class Http2Session : public LiveConnection {
   const Peer peer_;
   const std::shared_ptr<const Service> service_;
   const std::shared_ptr<ServerCore> core_;
+  const std::shared_ptr<Account> account_;  // of the peer
+  std::shared_ptr<Account> owner_;          // of the last token that it has shown
+  TurnShare turns_;
+  Held held_;
   nghttp2_session* native_ = nullptr;
 
   std::unordered_map<std::int32_t, std::shared_ptr<Http2Stream>> streams_;
-  std::vector<std::shared_ptr<Http2Stream>> ready_;  // heads complete, handler not started yet
-  std::string out_;                                  // bytes for the socket, from out_begin_
+  std::deque<std::shared_ptr<Http2Stream>> ready_;  // heads complete, handler not started yet
+  std::string out_;                                 // bytes for the socket, from out_begin_
   std::size_t out_begin_ = 0;
   std::ptrdiff_t unsent_ = 0;  // bytes that streams hold for sending
   std::ptrdiff_t unread_ = 0;  // bytes that streams hold for their handlers
@@ -122,6 +141,11 @@ class Http2Session : public LiveConnection {
 
   FloodGuard resets_;
   FloodGuard control_frames_{1'000, 200};
+  // Bytes of decoded heads; a few hundredths of a processor, about.
+  FloodGuard decoded_{128e6, 64e6};
+  std::size_t head_decoded_ = 0;        // of the head that is arriving
+  std::size_t read_bytes_ = 16u << 10;  // at a time: what a slice is enough for
+  std::size_t without_token_ = 0;       // streams that are open
   Instant last_heard_;
   Instant ping_sent_ = Instant::max();
   CoarseTimer::Alarm silence_alarm_;

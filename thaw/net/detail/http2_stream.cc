@@ -14,8 +14,75 @@ namespace {
 // as nothing is queued yet: a stalled stream must not hold up the short answers beside it.
 constexpr std::size_t roomy_allowance = 256u << 10;
 constexpr std::size_t least_allowance = 64u << 10;
+// What a stream costs beside its bytes: its head, its handler, and what nghttp2 keeps.
+constexpr std::size_t stream_bytes = 8u << 10;
+// A message up to this size comes through the window that every stream has.
+constexpr std::size_t small_message = 64u << 10;
+// A large message that has its room is not to wait for us at each round trip.
+constexpr std::int32_t large_window = 4 << 20;
+constexpr std::int32_t body_window = 1 << 20;
+constexpr Duration linger_time = 10s;
 
 }  // namespace
+
+Http2Stream::Http2Stream(Http2Session& session, std::int32_t id, std::shared_ptr<Account> account)
+    : session_(&session), id_(id), held_(std::move(account)) {
+  held_.set(stream_bytes);
+}
+
+bool Http2Stream::admit(std::shared_ptr<Account> account) {
+  if (account.get() != held_.account()) {
+    held_.move_to(std::move(account));
+  }
+  return held_.account()->has_room(0);
+}
+
+void Http2Stream::refuse(Error why) {
+  if (!refusal_) {
+    refusal_ = std::move(why);
+    inbox_ = Inbox();
+    consume(unconsumed_);
+    recount();
+    wake();
+  }
+}
+
+void Http2Stream::recount() {
+  held_.set(stream_bytes + std::max(inbox_.size(), message_reserved_) +
+            std::max(unsent(), reply_reserved_));
+}
+
+async::Task<void> Http2Stream::reserve_reply(std::size_t bytes) {
+  const auto account = held_.shared();
+  THAW_CO_TRY_VOID(co_await account->reserve(bytes, deadline));
+  account->release(bytes);
+  reply_reserved_ += bytes;
+  recount();
+  co_return ok();
+}
+
+async::Task<void> Http2Stream::reserve_message(std::size_t bytes) {
+  if (session_ == nullptr) {
+    co_return gone_error();
+  }
+  const auto account = held_.shared();
+  const std::size_t missing = bytes - std::min(bytes, inbox_.size());
+  const Instant latest = std::min(deadline, monotonic_now() + session_->core().limits.room_timeout);
+  THAW_CO_TRY_VOID(co_await account->reserve(missing, latest));
+  account->release(missing);
+  message_reserved_ = bytes;
+  recount();
+  open_window(large_window);
+  co_return ok();
+}
+
+void Http2Stream::open_window(std::int32_t bytes) {
+  if (session_ != nullptr && !closed_ && window_ < bytes) {
+    window_ = bytes;
+    nghttp2_session_set_local_window_size(session_->native(), NGHTTP2_FLAG_NONE, id_, bytes);
+    session_->flush_soon();
+  }
+}
 
 Error Http2Stream::gone_error() const {
   return Error::cancelled("the peer of this request has gone away");
@@ -57,12 +124,17 @@ void Http2Stream::consume(std::size_t count) {
 void Http2Stream::on_bytes(std::string_view bytes) {
   unconsumed_ += bytes.size();
   session_->count_unread(static_cast<std::ptrdiff_t>(bytes.size()), bytes.size());
-  if (ended_) {
-    // The answer is complete and nobody reads any more.
+  if (ended_ || refusal_) {
+    // Nobody reads any more.
     consume(bytes.size());
     return;
   }
+  if (inbox_.size() + bytes.size() > message_reserved_ &&
+      !held_.account()->has_room(bytes.size())) {
+    return refuse(held_.account()->exhausted("a body"));
+  }
   inbox_.append(bytes);
+  recount();
   if (wanted_ > 0) {
     // The waiting reader takes all of this; let the peer go on.
     consume(unconsumed_);
@@ -88,6 +160,7 @@ void Http2Stream::on_close() {
   lent_.clear();
   lent_begin_ = 0;
   lent_bytes_ = 0;
+  recount();
   deadline_alarm.disarm();
   wake();
   task.cancel();
@@ -95,11 +168,18 @@ void Http2Stream::on_close() {
 
 async::Task<std::optional<std::string>> Http2Stream::read(std::size_t most) {
   while (inbox_.empty()) {
+    if (refusal_) {
+      co_return *refusal_;
+    }
     if (remote_ended) {
       co_return std::nullopt;
     }
     if (closed_) {
       co_return gone_error();
+    }
+    // It is read as fast as it comes.
+    if (held_.account()->has_room(body_window)) {
+      open_window(body_window);
     }
     wanted_ = 1;
     const auto waited = co_await wait();
@@ -110,16 +190,23 @@ async::Task<std::optional<std::string>> Http2Stream::read(std::size_t most) {
   }
   std::optional<std::string> piece(inbox_.take(most));
   consume(piece->size());
+  recount();
   co_return piece;
 }
 
 async::Task<std::optional<std::string>> Http2Stream::read_message(std::size_t limit) {
+  // The message before this one has done its work.
+  message_reserved_ = 0;
   while (true) {
+    if (refusal_) {
+      co_return *refusal_;
+    }
     THAW_CO_TRY(const std::optional<std::size_t> size, inbox_.message_size(limit));
     const std::size_t whole = grpc_prefix_bytes + size.value_or(0);
     if (size && inbox_.size() >= whole) {
       std::optional<std::string> message(inbox_.take_message(*size));
       consume(whole);
+      recount();
       co_return message;
     }
     if (remote_ended) {
@@ -130,6 +217,10 @@ async::Task<std::optional<std::string>> Http2Stream::read_message(std::size_t li
     }
     if (closed_) {
       co_return gone_error();
+    }
+    if (size && whole > small_message && message_reserved_ < whole) {
+      THAW_CO_TRY_VOID(co_await reserve_message(whole));
+      continue;
     }
     if (size) {
       inbox_.expect_message(*size);
@@ -189,6 +280,7 @@ char* Http2Stream::try_send(std::size_t count) {
   }
   session_->count_unsent(static_cast<std::ptrdiff_t>(count));
   queued_.resize(queued_.size() + count);
+  recount();
   queue_changed();
   return queued_.data() + queued_.size() - count;
 }
@@ -210,6 +302,7 @@ async::Task<void> Http2Stream::send(std::vector<std::string_view> pieces) {
     for (const auto piece : pieces) {
       queued_.append(piece);
     }
+    recount();
     queue_changed();
     co_return ok();
   }
@@ -217,6 +310,7 @@ async::Task<void> Http2Stream::send(std::vector<std::string_view> pieces) {
   lent_ = std::move(pieces);
   lent_begin_ = 0;
   lent_bytes_ = total;
+  recount();
   const Loan loan(*this);
   queue_changed();
   while (lent_bytes_ > 0) {
@@ -250,6 +344,7 @@ void Http2Stream::move_unsent(std::size_t count, std::string& out) {
     }
   }
   if (unsent() == 0) {
+    recount();
     wake();
   }
 }
@@ -264,16 +359,32 @@ void Http2Stream::send_end(Headers last) {
     // What the peer still sends is dropped, and must not fill its window.
     inbox_ = Inbox();
     consume(unconsumed_);
+    recount();
     queue_changed();
   }
+}
+
+void Http2Stream::break_off() {
+  if (ended_) {
+    return;
+  }
+  if (session_ == nullptr || closed_ || !head_sent_) {
+    return reset(NGHTTP2_INTERNAL_ERROR);
+  }
+  broken_off_ = true;
+  Headers none;
+  send_end(std::move(none));
 }
 
 void Http2Stream::linger() {
   if (session_ == nullptr || closed_ || remote_ended) {
     return;
   }
+  if (!held_.account()->has_room(0)) {
+    return reset(NGHTTP2_NO_ERROR);
+  }
   deadline_alarm.ring = [this] { reset(NGHTTP2_NO_ERROR); };
-  session_->core().timer.arm(deadline_alarm, monotonic_now() + 10s);
+  session_->core().timer.arm(deadline_alarm, monotonic_now() + linger_time);
 }
 
 void Http2Stream::reset(std::uint32_t http2_error) {
@@ -327,7 +438,10 @@ ssize_t read_source(nghttp2_session* session, std::int32_t id, std::uint8_t*, st
   }
   const std::size_t count = std::min(available, length);
   *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-  if (stream.ended() && count == available) {
+  if (stream.broken_off() && available == 0) {
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // a reset with INTERNAL_ERROR
+  }
+  if (stream.ended() && !stream.broken_off() && count == available) {
     *flags |= NGHTTP2_DATA_FLAG_EOF;
     if (!stream.trailers.fields.empty()) {
       *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;

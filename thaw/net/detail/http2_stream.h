@@ -23,6 +23,7 @@
 #include "thaw/async/task_group.h"
 #include "thaw/net/detail/coarse_timer.h"
 #include "thaw/net/detail/grpc_wire.h"
+#include "thaw/net/detail/shares.h"
 #include "thaw/net/http.h"
 
 namespace thaw::net::detail {
@@ -31,7 +32,7 @@ class Http2Session;
 
 class Http2Stream {
  public:
-  Http2Stream(Http2Session& session, std::int32_t id) : session_(&session), id_(id) {}
+  Http2Stream(Http2Session& session, std::int32_t id, std::shared_ptr<Account> account);
   Http2Stream(const Http2Stream&) = delete;
   Http2Stream& operator=(const Http2Stream&) = delete;
 
@@ -42,7 +43,8 @@ class Http2Stream {
 
   // Next bytes, at most `most`; nullopt after the peer's end.
   async::Task<std::optional<std::string>> read(std::size_t most);
-  // Next gRPC message; nullopt after the peer's end.
+  // Next gRPC message; nullopt after the peer's end. A large one is asked for when its account has
+  // room for it.
   async::Task<std::optional<std::string>> read_message(std::size_t limit);
   // Queues the head of the answer. Without a body the stream ends here.
   enum class Body { follows, none };
@@ -60,14 +62,25 @@ class Http2Stream {
   // No more bytes follow; trailers, if any, end the stream.
   void send_end(Headers trailers);
   void reset(std::uint32_t http2_error);
-  // For a complete answer: the peer has this long to end its side as well.
+  // What was sent reaches the peer, and then a reset tells it that the answer is not whole.
+  void break_off();
+  bool broken_off() const { return broken_off_; }
+  // For a complete answer: the peer has some time to end its side as well.
   void linger();
+  // Room for a reply that is to be made, in the account of this stream; until it is over.
+  async::Task<void> reserve_reply(std::size_t bytes);
   bool ended() const { return ended_; }
   bool gone() const { return closed_; }
   async::Task<void> until_gone();
 
   // --- for the session ---
 
+  // Whose bytes they are, once the head has told. False: that account has no room for it.
+  bool admit(std::shared_ptr<Account> account);
+  // No handler will read this one; what comes is dropped.
+  void refuse(Error why);
+  const std::optional<Error>& refusal() const { return refusal_; }
+  const Account& account() const { return *held_.account(); }
   void on_bytes(std::string_view bytes);
   void on_remote_end();
   // The stream is over: waiting operations fail, the handler's task is cancelled.
@@ -87,6 +100,8 @@ class Http2Stream {
   bool remote_ended = false;
   bool sending_deferred = false;  // nghttp2 waits for resume_data
   Headers trailers;
+  Headers request_trailers;
+  bool is_strangers = false;  // its head had no token, and it counts as one of those
 
  private:
   class Loan;
@@ -94,6 +109,10 @@ class Http2Stream {
   Error gone_error() const;
   // Gives what the handler took back to the peer's window.
   void consume(std::size_t count);
+  // Charges what is held now.
+  void recount();
+  async::Task<void> reserve_message(std::size_t bytes);
+  void open_window(std::int32_t bytes);
   void wake();
   void queue_changed();
   async::Task<void> wait();
@@ -103,7 +122,13 @@ class Http2Stream {
   const std::int32_t id_;
   HttpRequest request_;
 
+  Held held_;
+  std::size_t message_reserved_ = 0;
+  std::size_t reply_reserved_ = 0;
+  std::optional<Error> refusal_;  // why no more bytes are kept
+
   Inbox inbox_;
+  std::int32_t window_ = 0;  // made larger than the first one
   std::size_t unconsumed_ = 0;
   std::size_t wanted_ = 0;  // a reader waits until the inbox holds this much
 
@@ -115,6 +140,7 @@ class Http2Stream {
 
   bool head_sent_ = false;
   bool ended_ = false;
+  bool broken_off_ = false;
   bool closed_ = false;
   std::optional<async::Event> changed_;  // made by the first wait: most requests never wait
 };

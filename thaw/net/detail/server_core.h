@@ -9,15 +9,17 @@
 #include <vector>
 
 #include "thaw/net/detail/coarse_timer.h"
+#include "thaw/net/detail/shares.h"
+#include "thaw/net/detail/turns.h"
 #include "thaw/net/server.h"
 
 namespace thaw::net::detail {
 
-// A connection as the server's drain sees it. It registers itself while it lives.
-class LiveConnection : public boost::intrusive::list_base_hook<
-                           boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+// A connection as the server sees it when it drains, or has no room. It registers itself while it
+// lives, and says when it has no request.
+class LiveConnection : public Resting, public boost::intrusive::list_base_hook<AutoUnlink> {
  public:
-  virtual ~LiveConnection() = default;
+  ~LiveConnection() override = default;
   // The server drains: close now if idle, else after the exchanges that run. Called once at most,
   // outside the connection's own code; a connection that starts later looks at core.draining.
   virtual void begin_drain() = 0;
@@ -25,18 +27,39 @@ class LiveConnection : public boost::intrusive::list_base_hook<
 
 struct ServerCore {
   ServerCore(async::Loop& l, const ServerLimits& server_limits)
-      : loop(l), limits(server_limits), timer(l), read_buffer(64u << 10) {}
+      : loop(l),
+        limits(server_limits),
+        timer(l),
+        shares(std::make_shared<Shares>(server_limits.buffer_bytes)),
+        turns(l),
+        read_buffer(64u << 10) {}
 
   async::Loop& loop;
   const ServerLimits limits;
   CoarseTimer timer;
+  const std::shared_ptr<Shares> shares;
+  Turns turns;
   Server::Stats stats;
   bool draining = false;
+  RestingOfAll resting;  // the one that rests longest is first
   boost::intrusive::list<LiveConnection, boost::intrusive::constant_time_size<false>> connections;
   // Holds bytes between one read and their decoding only, never across a suspension.
   std::vector<char> read_buffer;
   // Empty, with room that is used again by whoever writes next.
   std::string write_buffer;
+
+  // A connection has no request from now on; has one.
+  void rests(Resting& connection) {
+    works(connection);
+    resting.push_back(connection);
+    if (connection.counted) {
+      connection.counted->resting.push_back(connection);
+    }
+  }
+  static void works(Resting& connection) {
+    connection.in_all.unlink();
+    connection.in_account.unlink();
+  }
 };
 
 }  // namespace thaw::net::detail

@@ -30,6 +30,8 @@ constexpr std::size_t small_write = 4096;
 constexpr unsigned eager_limit = 16;
 constexpr std::size_t linger_bytes = 256u << 10;
 constexpr Duration stall_time = 300s;
+// What a connection costs beside its buffers.
+constexpr std::size_t stream_bytes = 8u << 10;
 
 bool would_block(const error_code& error) {
   return error == asio::error::would_block || error == asio::error::try_again;
@@ -55,6 +57,35 @@ Stream::Stream(Socket socket, std::string_view prefix, std::shared_ptr<CoarseTim
   }
 }
 
+void Stream::belong_to(std::shared_ptr<Account> account, std::shared_ptr<Turns> turns) {
+  held_.move_to(std::move(account));
+  turns_ = std::move(turns);
+  recount();
+}
+
+void Stream::recount() { held_.set(open_ ? stream_bytes + capacity_ + out_bytes_ : 0); }
+
+void Stream::worked(Duration used) {
+  if (turns_) {
+    worked_ += used;
+    turns_->spend(turn_share_, held_.account()->turns, used, monotonic_now());
+  }
+}
+
+async::Task<void> Stream::take_turn() {
+  const auto self = shared_from_this();
+  if (should_wait_for_turn()) {
+    worked_ = {};
+    co_return co_await turns_->wait(turn_share_, held_.account()->turns);
+  }
+  co_return ok();
+}
+
+bool Stream::should_wait_for_turn() {
+  return turns_ && (worked_ > Turns::slice ||
+                    turns_->is_greedy(turn_share_, held_.account()->turns, monotonic_now()));
+}
+
 void Stream::consume(std::size_t count) {
   THAW_CHECK(count <= end_ - begin_);
   begin_ += count;
@@ -64,6 +95,7 @@ void Stream::rest() {
   if (!reading_ && begin_ == end_ && capacity_ > first_capacity) {
     buffer_.reset();
     begin_ = end_ = capacity_ = 0;
+    recount();
   }
 }
 
@@ -71,6 +103,10 @@ bool Stream::make_room(std::size_t limit) {
   const std::size_t held = end_ - begin_;
   if (held == 0) {
     begin_ = end_ = 0;
+  }
+  if (capacity_ > 0 && held_.account() != nullptr && !held_.account()->has_room(0)) {
+    // No more is held for this peer than what it has.
+    limit = std::min(limit, capacity_);
   }
   if (held >= limit) {
     return false;
@@ -91,6 +127,7 @@ bool Stream::make_room(std::size_t limit) {
     }
     buffer_ = std::move(bigger);
     capacity_ = larger;
+    recount();
   }
   begin_ = 0;
   end_ = held;
@@ -145,12 +182,23 @@ async::Task<bool> Stream::fill(std::size_t limit, Hope hope) {
   error_code error = asio::error::would_block;
   std::size_t count = 0;
   if (hope == Hope::soon) {
-    if (++eager_reads_ > eager_limit) {
+    if (++eager_reads_ > eager_limit || should_wait_for_turn()) {
       eager_reads_ = 0;
       reading_ = true;  // the buffer may not move while others run
-      co_await asio::post(asio::use_awaitable);
-      reading_ = false;
+      if (should_wait_for_turn()) {
+        worked_ = {};
+        const auto called = co_await turns_->wait(turn_share_, held_.account()->turns);
+        reading_ = false;
+        if (!called) {
+          read_.notify_all();
+          co_return called.error();
+        }
+      } else {
+        co_await asio::post(asio::use_awaitable);
+        reading_ = false;
+      }
       if (!open_) {
+        read_.notify_all();
         co_return broken_error();
       }
     }
@@ -158,6 +206,7 @@ async::Task<bool> Stream::fill(std::size_t limit, Hope hope) {
   }
   if (would_block(error)) {
     eager_reads_ = 0;
+    worked_ = {};
     reading_ = true;
     std::tie(error, count) =
         co_await socket_.async_read_some(room(), asio::as_tuple(asio::use_awaitable));
@@ -237,6 +286,7 @@ void Stream::queue(std::string data) {
     return;
   }
   out_bytes_ += data.size();
+  recount();
   if (!out_.empty() && out_.back().size() + data.size() <= small_write) {
     out_.back() += data;
   } else {
@@ -288,6 +338,7 @@ void Stream::try_send() {
     out_bytes_ = front_sent_ = 0;
     peer_event_.notify_all();
   }
+  recount();
 }
 
 void Stream::start_background_write() {
@@ -366,6 +417,7 @@ void Stream::close() {
   socket_.close(ignored);
   out_.clear();
   out_bytes_ = front_sent_ = 0;
+  recount();
   read_.notify_all();
   written_.notify_all();
   peer_event_.notify_all();
@@ -414,6 +466,7 @@ async::Task<Socket> Stream::release() {
     co_return broken_error();
   }
   open_ = false;
+  recount();
   co_return std::move(socket_);
 }
 

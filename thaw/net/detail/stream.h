@@ -16,7 +16,9 @@
 
 #include "thaw/async/event.h"
 #include "thaw/net/detail/coarse_timer.h"
+#include "thaw/net/detail/shares.h"
 #include "thaw/net/detail/socket.h"
+#include "thaw/net/detail/turns.h"
 #include "thaw/net/http.h"
 
 namespace thaw::net::detail {
@@ -25,6 +27,15 @@ class Stream : public std::enable_shared_from_this<Stream> {
  public:
   // `prefix`: bytes that were read from the socket already.
   Stream(Socket socket, std::string_view prefix, std::shared_ptr<CoarseTimer> timer);
+
+  // What is buffered counts to the account from now on, and reading waits for its turn; before the
+  // first operation.
+  void belong_to(std::shared_ptr<Account> account, std::shared_ptr<Turns> turns);
+  const std::shared_ptr<Account>& account() const { return held_.shared(); }
+  // Time that a reader has spent on what it got here.
+  void worked(Duration used);
+  // Waits if others should have the loop before this connection goes on.
+  async::Task<void> take_turn();
 
   // -- input
   std::string_view buffered() const { return {buffer_.get() + begin_, end_ - begin_}; }
@@ -75,6 +86,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
  private:
   // False: no room within `limit`.
   bool make_room(std::size_t limit);
+  void recount();
+  bool should_wait_for_turn();
   void took(const boost::system::error_code& error, std::size_t count);
   void start_background_read();
   // With a full buffer the end of the peer's stream is out of sight, but not a reset.
@@ -84,6 +97,10 @@ class Stream : public std::enable_shared_from_this<Stream> {
   void start_background_write();
 
   Socket socket_;
+  Held held_;
+  std::shared_ptr<Turns> turns_;  // null: nobody counts
+  TurnShare turn_share_;
+  Duration worked_{};  // since the last time that others had their turn
   std::shared_ptr<CoarseTimer> timer_;
   CoarseTimer::Alarm alarm_;
   CoarseTimer::Alarm stall_alarm_;  // a peer that takes not one byte holds us for so long only

@@ -82,8 +82,17 @@ class Turn {
   async::Event free_;
 };
 
+// What a connection costs beside its buffer.
+constexpr std::size_t connection_bytes = 16u << 10;
+// Of a message, at a time.
+constexpr std::size_t piece_bytes = 64u << 10;
+
 struct Connection {
-  explicit Connection(Socket socket) : stream(std::move(socket)) {}
+  Connection(Socket socket, std::shared_ptr<Account> account)
+      : held(std::move(account)), stream(std::move(socket)) {
+    held.set(connection_bytes);
+  }
+  Held held;
   websocket::stream<Transport, false> stream;
   beast::flat_buffer buffer;
   Turn turn;
@@ -100,14 +109,21 @@ class BeastWebSocket final : public WebSocket {
     if (co_await async::is_cancelled()) {
       co_return Error::cancelled("cancelled before a receive");
     }
-    const auto [error, size] = co_await connection->stream.async_read(
-        connection->buffer, asio::as_tuple(asio::use_awaitable));
-    if (error == websocket::error::closed) {
-      co_return std::nullopt;
-    }
-    if (error) {
-      co_return broken(error);
-    }
+    do {
+      const auto [error, size] = co_await connection->stream.async_read_some(
+          connection->buffer, piece_bytes, asio::as_tuple(asio::use_awaitable));
+      if (error == websocket::error::closed) {
+        co_return std::nullopt;
+      }
+      if (error) {
+        co_return broken(error);
+      }
+      connection->held.set(connection_bytes + connection->buffer.capacity());
+      const Account* account = connection->held.account();
+      if (account != nullptr && !connection->stream.is_message_done() && !account->has_room(0)) {
+        co_return account->exhausted("a WebSocket message");
+      }
+    } while (!connection->stream.is_message_done());
     WebSocketMessage message;
     message.kind = connection->stream.got_text() ? WebSocketMessage::Kind::text
                                                  : WebSocketMessage::Kind::binary;
@@ -117,6 +133,7 @@ class BeastWebSocket final : public WebSocket {
     if (connection->buffer.capacity() > (64u << 10)) {
       connection->buffer.shrink_to_fit();
     }
+    connection->held.set(connection_bytes + connection->buffer.capacity());
     co_return message;
   }
 
@@ -175,9 +192,10 @@ async::Task<std::unique_ptr<WebSocket>> upgrade_to_websocket(std::shared_ptr<Str
                                                              std::string subprotocol,
                                                              Headers headers) {
   const HttpRequest upgrade = request;
+  const auto account = stream->account();
   THAW_CO_TRY(Socket socket, co_await stream->release());
   THAW_CO_TRY(const std::string bytes, handshake_bytes(upgrade, stream->buffered()));
-  const auto connection = std::make_shared<Connection>(std::move(socket));
+  const auto connection = std::make_shared<Connection>(std::move(socket), account);
   auto& websocket = connection->stream;
   websocket.set_option(websocket::stream_base::timeout::suggested(beast::role_type::server));
   websocket.read_message_max(websocket_message_bytes);

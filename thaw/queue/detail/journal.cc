@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/queue/detail/journal.h"
 
+#include <algorithm>
+#include <cmath>
 #include <utility>
 
+#include "thaw/base/log.h"
 #include "thaw/store/blob_store.h"
 
 namespace thaw::queue::detail {
@@ -29,47 +32,72 @@ Error damaged_payload(const model::CallId& call) {
 
 constexpr const char* call_columns =
     "SELECT id, workspace, app, function, max_retries, initial_delay_us, max_delay_us, backoff, "
-    "parent_input, options, created_us, cancelled FROM calls ";
+    "parent_input, options, created_us, cancelled, rowid, typeof(id) = 'text' FROM calls ";
+
+// What was stored is what was asked for; what damage has made of it is brought back to where it can
+// do no harm.
+constexpr std::int64_t most_count = 1'000'000'000;
+constexpr std::int64_t year_us = 366LL * 24 * 3600 * 1'000'000;
+
+int count_in(const Row& row, int column) {
+  return static_cast<int>(std::clamp<std::int64_t>(row.integer(column), 0, most_count));
+}
+Duration duration_in(const Row& row, int column) {
+  return std::chrono::microseconds(std::clamp<std::int64_t>(row.integer(column), 0, year_us));
+}
+WallTime time_in(const Row& row, int column) {
+  return wall(std::clamp<std::int64_t>(row.integer(column), 0, 8'000 * year_us));
+}
+// Of log entries; beyond it counting on would not be exact.
+constexpr std::int64_t last_possible_number = std::int64_t{1} << 53;
 
 StoredCall call_of_row(const Row& row) {
   StoredCall stored;
   model::NewCall& call = stored.call;
-  call.id = model::CallId(row.text(0));
+  // Another type would not be found again by its text.
+  call.id = model::CallId(row.integer(13) != 0 ? row.text(0) : std::string());
   call.workspace = model::WorkspaceId(row.text(1));
   call.app = model::AppId(row.text(2));
   call.function = model::FunctionId(row.text(3));
   call.durability = model::Durability::durable;
-  call.retry.max_retries = static_cast<int>(row.integer(4));
-  call.retry.initial_delay = std::chrono::microseconds(row.integer(5));
-  call.retry.max_delay = std::chrono::microseconds(row.integer(6));
-  call.retry.backoff = row.real(7);
+  call.retry.max_retries = count_in(row, 4);
+  call.retry.initial_delay = duration_in(row, 5);
+  call.retry.max_delay = duration_in(row, 6);
+  call.retry.backoff = std::isfinite(row.real(7)) ? std::max(row.real(7), 0.0) : 1.0;
   call.parent_input = model::InputId(row.text(8));
   call.options = row.text(9);
-  stored.created_at = wall(row.integer(10));
+  stored.created_at = time_in(row, 10);
   stored.cancelled = row.integer(11) != 0;
+  stored.row = row.integer(12);
   return stored;
 }
 
 Result<void> load_rest(Sql& sql, StoredCall& stored) {
   const std::string id = stored.call.id.str();
-  THAW_TRY_VOID(sql.each(
-      "SELECT id, idx, payload, attempts, retries, enqueued_us, ended, checksum, rowid FROM inputs "
-      "WHERE call = ? ORDER BY rowid",
-      {id}, [&stored](const Row& row) {
-        StoredInput input;
-        input.id = model::InputId(row.text(0));
-        input.index = static_cast<int>(row.integer(1));
-        input.payload = row.text(2);
-        input.attempts = static_cast<int>(row.integer(3));
-        input.retries = static_cast<int>(row.integer(4));
-        input.enqueued_at = wall(row.integer(5));
-        input.ended = row.integer(6) != 0;
-        input.damaged = !input.ended && checksum(input.payload) != row.text(7);
-        input.order = row.integer(8);
-        stored.inputs.push_back(std::move(input));
-      }));
-  return sql.each("SELECT coalesce(max(number), 0) FROM call_log WHERE call = ?", {id},
-                  [&stored](const Row& row) {
+  THAW_TRY_VOID(
+      sql.each("SELECT id, idx, payload, attempts, retries, enqueued_us, ended, checksum, rowid, "
+               "typeof(id) = 'text' FROM inputs "
+               "WHERE call = ? ORDER BY rowid",
+               {id}, [&stored](const Row& row) {
+                 StoredInput input;
+                 input.id = model::InputId(row.text(0));
+                 input.index = count_in(row, 1);
+                 input.payload = row.text(2);
+                 input.attempts = count_in(row, 3);
+                 input.retries = count_in(row, 4);
+                 input.enqueued_at = time_in(row, 5);
+                 input.ended = row.integer(6) != 0;
+                 input.damaged = !input.ended && checksum(input.payload) != row.text(7);
+                 input.order = row.integer(8);
+                 if (input.id.empty() || row.integer(9) == 0) {
+                   input.unreadable = "it has no id";
+                 } else if (input.index != row.integer(1)) {
+                   input.unreadable = "its index is none";
+                 }
+                 stored.inputs.push_back(std::move(input));
+               }));
+  return sql.each("SELECT coalesce(max(number), 0) FROM call_log WHERE call = ? AND number <= ?",
+                  {id, last_possible_number}, [&stored](const Row& row) {
                     stored.last_number = static_cast<std::uint64_t>(row.integer(0));
                   });
 }
@@ -146,12 +174,12 @@ Result<std::uint64_t> append_entry(Sql& sql, const model::CallId& call,
   THAW_TRY_VOID(sql.each(
       "INSERT INTO call_log (call, number, kind, input, idx, attempts, outcome, container, "
       "payload, checksum) VALUES "
-      "(?1, (SELECT coalesce(max(number), 0) + 1 FROM call_log WHERE call = ?1), "
+      "(?1, (SELECT coalesce(max(number), 0) + 1 FROM call_log WHERE call = ?1 AND number <= ?10), "
       "?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING number",
       {call.str(), static_cast<std::int64_t>(entry.kind), entry.input.str(),
        std::int64_t{entry.index}, std::int64_t{entry.attempts},
        static_cast<std::int64_t>(entry.outcome), entry.container.str(), Blob{entry.payload},
-       checksum(entry.payload)},
+       checksum(entry.payload), last_possible_number},
       [&number](const Row& row) { number = static_cast<std::uint64_t>(row.integer(0)); }));
   return number;
 }
@@ -172,23 +200,29 @@ Result<std::vector<model::LogEntry>> read_log(Sql& sql, const model::CallId& cal
                                               std::uint64_t after, std::size_t limit) {
   std::vector<model::LogEntry> entries;
   bool damaged = false;
-  THAW_TRY_VOID(
-      sql.each("SELECT number, kind, input, idx, attempts, outcome, container, payload, checksum "
-               "FROM call_log WHERE call = ? AND number > ? ORDER BY number LIMIT ?",
-               {call.str(), static_cast<std::int64_t>(after), static_cast<std::int64_t>(limit)},
-               [&](const Row& row) {
-                 model::LogEntry entry;
-                 entry.number = static_cast<std::uint64_t>(row.integer(0));
-                 entry.kind = static_cast<model::LogEntry::Kind>(row.integer(1));
-                 entry.input = model::InputId(row.text(2));
-                 entry.index = static_cast<int>(row.integer(3));
-                 entry.attempts = static_cast<int>(row.integer(4));
-                 entry.outcome = static_cast<model::OutcomeKind>(row.integer(5));
-                 entry.container = model::ContainerId(row.text(6));
-                 entry.payload = row.text(7);
-                 damaged = damaged || checksum(entry.payload) != row.text(8);
-                 entries.push_back(std::move(entry));
-               }));
+  THAW_TRY_VOID(sql.each(
+      "SELECT number, kind, input, idx, attempts, outcome, container, payload, checksum "
+      "FROM call_log WHERE call = ? AND number > ? AND number <= ? ORDER BY number LIMIT ?",
+      {call.str(), static_cast<std::int64_t>(after), last_possible_number,
+       static_cast<std::int64_t>(limit)},
+      [&](const Row& row) {
+        model::LogEntry entry;
+        entry.number = static_cast<std::uint64_t>(row.integer(0));
+        entry.kind = static_cast<model::LogEntry::Kind>(row.integer(1));
+        entry.input = model::InputId(row.text(2));
+        entry.index = static_cast<int>(row.integer(3));
+        entry.attempts = static_cast<int>(row.integer(4));
+        entry.outcome = static_cast<model::OutcomeKind>(row.integer(5));
+        entry.container = model::ContainerId(row.text(6));
+        entry.payload = row.text(7);
+        const auto within = [&row](int column, auto last) {
+          return row.integer(column) >= 0 && row.integer(column) <= static_cast<std::int64_t>(last);
+        };
+        damaged = damaged || checksum(entry.payload) != row.text(8) ||
+                  !within(1, model::LogEntry::Kind::final_) || row.integer(1) == 0 ||
+                  !within(5, model::OutcomeKind::internal_failure);
+        entries.push_back(std::move(entry));
+      }));
   if (damaged) {
     return damaged_payload(call);
   }
@@ -207,12 +241,56 @@ Result<std::optional<StoredCall>> load_call(Sql& sql, const model::CallId& call)
 
 Result<std::vector<StoredCall>> load_unfinished(Sql& sql) {
   std::vector<StoredCall> calls;
-  THAW_TRY_VOID(sql.each(std::string(call_columns) + "WHERE finished_us IS NULL", {},
-                         [&calls](const Row& row) { calls.push_back(call_of_row(row)); }));
+  THAW_TRY_VOID(sql.each(std::string(call_columns) +
+                             "WHERE finished_us IS NULL OR id IN (SELECT call FROM inputs "
+                             "WHERE ended = 0)",
+                         {}, [&calls](const Row& row) { calls.push_back(call_of_row(row)); }));
   for (StoredCall& stored : calls) {
     THAW_TRY_VOID(load_rest(sql, stored));
   }
   return calls;
+}
+
+Result<void> repair(Sql& sql, WallTime now) {
+  THAW_TRY_VOID(
+      sql.run("UPDATE calls SET finished_us = ? WHERE finished_us IS NULL AND NOT EXISTS "
+              "(SELECT 1 FROM inputs WHERE call = calls.id AND ended = 0)",
+              {micros(now)}));
+  const std::string lost = "call NOT IN (SELECT id FROM calls WHERE id IS NOT NULL)";
+  std::int64_t orphans = 0;
+  THAW_TRY_VOID(sql.each("SELECT count(*) FROM inputs WHERE " + lost, {},
+                         [&orphans](const Row& row) { orphans = row.integer(0); }));
+  if (orphans > 0) {
+    log_error("inputs of calls that are gone are set aside", {{"inputs", std::to_string(orphans)}});
+    const store::Unreadable rows{"inputs",
+                                 {"id", "call", "idx", "payload", "ended"},
+                                 lost,
+                                 {},
+                                 "inputs of lost calls",
+                                 "their call is gone"};
+    THAW_TRY_VOID(store::set_aside(sql, rows));
+  }
+  THAW_TRY_VOID(sql.run("DELETE FROM call_log WHERE " + lost, {}));
+  return ok();
+}
+
+store::Unreadable unreadable_input(const StoredInput& input, const model::CallId& call) {
+  return {
+      "inputs",
+      {"id", "call", "idx", "payload", "checksum", "attempts", "retries", "enqueued_us", "ended"},
+      "rowid = ?",
+      {input.order},
+      "an input of the call " + call.str(),
+      input.unreadable};
+}
+
+store::Unreadable unreadable_call(const StoredCall& stored, std::string reason) {
+  return {"calls",
+          {"id", "workspace", "app", "function", "options", "created_us"},
+          "rowid = ?",
+          {stored.row},
+          "call " + stored.call.id.str(),
+          std::move(reason)};
 }
 
 Result<std::int64_t> delete_finished(Sql& sql, WallTime before, int limit) {

@@ -12,6 +12,7 @@
 
 #include "thaw/model/call.h"
 #include "thaw/store/database.h"
+#include "thaw/store/set_aside.h"
 
 namespace thaw::queue::detail {
 
@@ -24,7 +25,8 @@ struct StoredInput {
   WallTime enqueued_at{};
   bool ended = false;
   bool damaged = false;    // its payload is not what was stored
-  std::int64_t order = 0;  // of arrival, over all calls
+  std::int64_t order = 0;  // of arrival, over all calls; its row
+  std::string unreadable;  // why nothing can be done with it; empty: it is fine
 };
 
 struct StoredCall {
@@ -33,6 +35,7 @@ struct StoredCall {
   bool cancelled = false;
   std::uint64_t last_number = 0;
   std::vector<StoredInput> inputs;
+  std::int64_t row = 0;
 };
 
 struct StoredEnding {
@@ -57,6 +60,12 @@ Result<std::vector<model::LogEntry>> read_log(store::Sql& sql, const model::Call
                                               std::uint64_t after, std::size_t limit);
 Result<std::optional<StoredCall>> load_call(store::Sql& sql, const model::CallId& call);
 Result<std::vector<StoredCall>> load_unfinished(store::Sql& sql);
+// After a start: calls without an unfinished input are finished, and what belongs to no call is set
+// aside.
+Result<void> repair(store::Sql& sql, WallTime now);
+// The rows of an input or a call that cannot be used.
+store::Unreadable unreadable_input(const StoredInput& input, const model::CallId& call);
+store::Unreadable unreadable_call(const StoredCall& stored, std::string reason);
 // Deletes up to `limit` calls that finished before `before`; returns how many.
 Result<std::int64_t> delete_finished(store::Sql& sql, WallTime before, int limit);
 

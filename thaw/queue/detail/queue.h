@@ -57,6 +57,10 @@ class Queue final : public CallQueue {
                                           WhenIdle when_idle) override;
   async::Task<CallInfo> info(CallId id) override;
   void forget(const CallId& id) override;
+  void forget_all(const FunctionId& id) override;
+  void take(const CallId& id, std::uint64_t up_to) override;
+  void forbid_repeats(const CallId& id) override;
+  async::Task<void> wait_for_room(InputId id, std::size_t bytes, Instant deadline) override;
   async::Task<std::vector<InputId>> cancel(CallId id) override;
 
   std::vector<LeasedInput> lease(const FunctionId& function, const ContainerId& container,
@@ -67,7 +71,7 @@ class Queue final : public CallQueue {
   async::Task<void> complete(InputId id, ContainerId container, Outcome outcome) override;
   async::Task<std::uint64_t> append(CallId id, LogEntry entry) override;
   async::Task<void> release(ContainerId container, Outcome verdict) override;
-  async::Task<void> fail_all(FunctionId function, Outcome verdict) override;
+  async::Task<void> fail_all(FunctionId function, Outcome verdict, Which which) override;
 
   Demand demand(const FunctionId& function) const override;
   void on_demand(std::function<void(const FunctionId&)> notify) override {
@@ -77,6 +81,7 @@ class Queue final : public CallQueue {
   std::vector<LeasedInput> leased_by(const ContainerId& container) const override;
   bool works_on(const ContainerId& container, const CallId& call) const override;
   std::vector<FunctionId> functions_with_demand() const override;
+  async::Task<void> visit_references(FindReferences find, NoteReference note) override;
   async::Task<void> sweep() override;
 
  private:
@@ -115,16 +120,25 @@ class Queue final : public CallQueue {
 
   // --- calls ---
   Function& function_of(const FunctionId& id);
+  Workspace& workspace_of(const model::WorkspaceId& id) { return workspaces_[id]; }
   Call& make_call(model::NewCall call, WallTime created_at);
   void erase(Call& call);
   void unpin(Call& call);
   void leave_idle(Call& call);
   void enter_idle_if_unused(Call& call);
   static async::Task<Pin> find(Queue& self, CallId id);
-  Call& adopt(StoredCall stored);
+  struct Unfinished {
+    std::int64_t order = 0;
+    Input* input = nullptr;
+    bool damaged = false;
+  };
+  // What cannot be used is set aside. Adds the inputs that have not ended.
+  Call& adopt(StoredCall stored, std::vector<Unfinished>& unfinished);
 
   // --- inputs ---
-  Result<void> admit(const Function& function, const std::vector<model::NewInput>& inputs) const;
+  Result<void> admit(const Workspace& workspace, Function& function,
+                     const std::vector<model::NewInput>& inputs, std::size_t calls);
+  bool make_room(const Workspace& workspace, const Function& function, const Share& asked);
   Added add(Call& call, std::vector<model::NewInput> inputs);
   static async::Task<void> publish(Queue& self, Call& call, std::vector<Input*> fresh);
   void drop_unstored(Call& call, const std::vector<Input*>& inputs);
@@ -142,6 +156,7 @@ class Queue final : public CallQueue {
   void end(Input& input, LogEntry entry);
   static async::Task<void> end_all(Queue& self, std::vector<Input*> inputs, Outcome outcome);
   static async::Task<void> store_endings(Queue& self, std::vector<Input*> inputs, Outcome outcome);
+  static async::Task<void> retry_all(Queue& self, std::vector<Input*> inputs);
   void ending_failed(Input& input);
   static async::Task<void> complete_durable(Queue& self, Input& input, Verdict verdict,
                                             Outcome outcome);
@@ -149,11 +164,25 @@ class Queue final : public CallQueue {
 
   // --- logs ---
   void push_entry(Call& call, LogEntry entry);
-  void charge(std::size_t bytes) { bytes_ += bytes; }
-  void refund(std::size_t bytes) {
-    THAW_CHECK(bytes <= bytes_);
-    bytes_ -= bytes;
+  void drop_payload(Call& call, LogEntry& entry);
+  void drop_taken(Call& call);
+  Result<Input*> running(Call& call, const LogEntry& entry) const;
+  bool has_room(const Call& call, std::size_t bytes);
+  void charge(Call& call, std::size_t bytes) {
+    for (Share* share : {&all_, &call.workspace->share, &call.function->share}) {
+      share->bytes += bytes;
+    }
   }
+  void refund(Call& call, std::size_t bytes) {
+    for (Share* share : {&all_, &call.workspace->share, &call.function->share}) {
+      THAW_CHECK(bytes <= share->bytes);
+      share->bytes -= bytes;
+    }
+    if (bytes > 0 && room_.has_waiters()) {
+      room_.notify_all();
+    }
+  }
+  void count_unfinished(Call& call, int more);
   static std::size_t cost(const std::string& payload) { return payload.size() + entry_overhead; }
 
   // --- background ---
@@ -169,7 +198,9 @@ class Queue final : public CallQueue {
   store::Database& database_;
   QueueLimits limits_;
   Alive alive_ = std::make_shared<bool>(true);
-  std::size_t bytes_ = 0;
+  Share all_;
+  async::Event room_;  // bytes were given back
+  std::unordered_map<model::WorkspaceId, Workspace> workspaces_;
   std::unordered_map<CallId, std::unique_ptr<Call>> calls_;
   std::unordered_map<InputId, Input*> inputs_;
   std::unordered_map<FunctionId, std::unique_ptr<Function>> functions_;

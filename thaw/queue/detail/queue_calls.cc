@@ -13,9 +13,11 @@ using State = Input::State;
 
 namespace {
 
-constexpr std::size_t most_calls = 1'000'000;
 constexpr Duration durable_idle_in_memory = 30s;
 constexpr int expired_per_write = 200;
+// Results that nobody came for are kept at least so long when room is short.
+constexpr Duration shortest_keep = 5s;
+constexpr std::size_t looked_at_for_room = 256;
 
 }  // namespace
 
@@ -23,6 +25,7 @@ Queue::~Queue() {
   *alive_ = false;
   for (auto& [id, call] : calls_) {
     call->changed.notify_all();
+    call->room.notify_all();
   }
 }
 
@@ -38,9 +41,13 @@ Function& Queue::function_of(const FunctionId& id) {
 Call& Queue::make_call(model::NewCall call, WallTime created_at) {
   auto made = std::make_unique<Call>();
   made->function = &function_of(call.function);
+  made->workspace = &workspace_of(call.workspace);
   made->created_at = created_at;
   made->call = std::move(call);
-  charge(cost(made->call.options));
+  charge(*made, cost(made->call.options));
+  for (Share* share : {&all_, &made->workspace->share, &made->function->share}) {
+    ++share->calls;
+  }
   Call& result = *made;
   calls_.emplace(result.call.id, std::move(made));
   return result;
@@ -50,11 +57,21 @@ void Queue::erase(Call& call) {
   leave_idle(call);
   for (const auto& [index, input] : call.inputs) {
     inputs_.erase(input->id);
-    refund(cost(input->payload));
+    refund(call, cost(input->payload));
   }
-  refund(call.log_bytes);
-  refund(cost(call.call.options));
+  refund(call, call.log_bytes);
+  refund(call, cost(call.call.options));
+  for (Share* share : {&all_, &call.workspace->share, &call.function->share}) {
+    --share->calls;
+  }
   calls_.erase(calls_.find(call.call.id));
+}
+
+void Queue::count_unfinished(Call& call, int more) {
+  call.unfinished += more;
+  for (Share* share : {&all_, &call.workspace->share, &call.function->share}) {
+    share->unfinished += static_cast<std::size_t>(more);  // modulo: `more` may be negative
+  }
 }
 
 void Queue::leave_idle(Call& call) {
@@ -68,6 +85,10 @@ void Queue::enter_idle_if_unused(Call& call) {
   if (call.unfinished > 0 || call.pins > 0) {
     return;
   }
+  if (call.forgotten) {
+    erase(call);
+    return;
+  }
   leave_idle(call);
   std::list<Call*>& idle = call.durable() ? idle_durable_ : idle_memory_;
   call.idle = true;
@@ -77,11 +98,7 @@ void Queue::enter_idle_if_unused(Call& call) {
 
 void Queue::unpin(Call& call) {
   --call.pins;
-  if (call.forgotten && call.pins == 0 && call.unfinished == 0) {
-    erase(call);
-  } else {
-    enter_idle_if_unused(call);
-  }
+  enter_idle_if_unused(call);
 }
 
 // From memory, else from disk.
@@ -105,16 +122,36 @@ async::Task<Queue::Pin> Queue::find(Queue& self, CallId id) {
   if (!stored) {
     co_return Error::not_found("there is no call " + id.str() + ", or its results have expired");
   }
-  co_return Pin(self, alive, self.adopt(std::move(*stored)));
+  std::vector<Unfinished> unfinished;
+  Call& call = self.adopt(std::move(*stored), unfinished);
+  Pin pin(self, alive, call);
+  if (!unfinished.empty()) {
+    // It was stored as finished: what says otherwise is damaged.
+    std::vector<Input*> damaged;
+    for (const Unfinished& one : unfinished) {
+      damaged.push_back(one.input);
+    }
+    self.tasks_.start("end what may not run",
+                      end_what_may_not_run(self, alive, {}, std::move(damaged)));
+  }
+  co_return std::move(pin);
 }
 
 // A finished call that comes back from disk, or an unfinished one at the start; its unfinished
 // inputs are `storing` until somebody makes them ready.
-Call& Queue::adopt(StoredCall stored) {
+Call& Queue::adopt(StoredCall stored, std::vector<Unfinished>& unfinished) {
   Call& call = make_call(std::move(stored.call), stored.created_at);
   call.cancelled = stored.cancelled;
   call.last_number = stored.last_number;
   for (StoredInput& from : stored.inputs) {
+    if (from.unreadable.empty() &&
+        (inputs_.contains(from.id) || call.inputs.contains(from.index))) {
+      from.unreadable = "another one has its id or its index";
+    }
+    if (!from.unreadable.empty()) {
+      store::set_aside_later(database_, unreadable_input(from, call.call.id));
+      continue;
+    }
     auto input = std::make_unique<Input>();
     input->id = std::move(from.id);
     input->call = &call;
@@ -123,9 +160,13 @@ Call& Queue::adopt(StoredCall stored) {
     input->state = from.ended ? State::ended : State::storing;
     input->attempts = from.attempts;
     input->retries = from.retries;
+    input->forgiven = from.attempts - from.retries;
     input->enqueued_at = from.enqueued_at;
-    call.unfinished += from.ended ? 0 : 1;
-    charge(cost(input->payload));
+    count_unfinished(call, from.ended ? 0 : 1);
+    charge(call, cost(input->payload));
+    if (!from.ended) {
+      unfinished.push_back({from.order, input.get(), from.damaged});
+    }
     inputs_.emplace(input->id, input.get());
     call.inputs.emplace(from.index, std::move(input));
   }
@@ -142,30 +183,22 @@ Result<void> Queue::load() {
   std::vector<Input*> cancelled;
   std::vector<Input*> damaged;
   for (StoredCall& stored : calls) {
-    const std::vector<StoredInput> inputs = [&stored] {
-      std::vector<StoredInput> unfinished;
-      for (const StoredInput& input : stored.inputs) {
-        if (!input.ended) {
-          StoredInput brief;
-          brief.id = input.id;
-          brief.order = input.order;
-          brief.damaged = input.damaged;
-          unfinished.push_back(std::move(brief));
-        }
-      }
-      return unfinished;
-    }();
-    const Call& call = adopt(std::move(stored));
-    for (const StoredInput& brief : inputs) {
-      Input* input = inputs_.at(brief.id);
+    if (stored.call.id.empty() || calls_.contains(stored.call.id)) {
+      store::set_aside_later(database_, unreadable_call(stored, "it has no id of its own"));
+      continue;
+    }
+    std::vector<Unfinished> unfinished;
+    Call& call = adopt(std::move(stored), unfinished);
+    for (const Unfinished& one : unfinished) {
       if (call.cancelled) {
-        cancelled.push_back(input);
-      } else if (brief.damaged) {
-        damaged.push_back(input);
+        cancelled.push_back(one.input);
+      } else if (one.damaged) {
+        damaged.push_back(one.input);
       } else {
-        runnable.emplace_back(brief.order, input);
+        runnable.emplace_back(one.order, one.input);
       }
     }
+    enter_idle_if_unused(call);
   }
   std::sort(runnable.begin(), runnable.end());
   for (const auto& [order, input] : runnable) {
@@ -175,6 +208,7 @@ Result<void> Queue::load() {
     tasks_.start("end what may not run",
                  end_what_may_not_run(*this, alive_, std::move(cancelled), std::move(damaged)));
   }
+  database_.write_later([](store::Sql& sql) { return repair(sql, wall_now()); });
   return ok();
 }
 
@@ -215,36 +249,84 @@ async::Task<CallInfo> Queue::info(CallId id) {
 
 void Queue::forget(const CallId& id) {
   const auto found = calls_.find(id);
-  if (found == calls_.end() || found->second->unfinished > 0) {
+  if (found == calls_.end()) {
     return;
   }
-  if (found->second->pins > 0) {
+  const bool ended = found->second->unfinished == 0;
+  if (!ended && (found->second->durable() || !found->second->cancelled)) {
+    return;
+  }
+  if (!ended || found->second->pins > 0) {
     found->second->forgotten = true;
+    take(id, found->second->last_number);
   } else {
     erase(*found->second);
   }
 }
 
+void Queue::forget_all(const FunctionId& id) {
+  const auto function = functions_.find(id);
+  if (function == functions_.end() || function->second->share.calls == 0) {
+    return;
+  }
+  std::vector<CallId> ended;
+  for (const Call* call : idle_memory_) {
+    if (call->function == function->second.get()) {
+      ended.push_back(call->call.id);
+    }
+  }
+  for (const CallId& call : ended) {
+    forget(call);
+  }
+}
+
+void Queue::forbid_repeats(const CallId& id) {
+  if (const auto found = calls_.find(id); found != calls_.end()) {
+    found->second->repeats = false;
+  }
+}
+
 // --- creating -----
 
-Result<void> Queue::admit(const Function& function,
-                          const std::vector<model::NewInput>& inputs) const {
-  std::size_t bytes = 0;
+// When a share is full, results of synchronous calls that nobody came for go first.
+bool Queue::make_room(const Workspace& workspace, const Function& function, const Share& asked) {
+  const auto fits = [&] {
+    return detail::admit(limits_, all_, workspace.share, function.share, asked, "").has_value();
+  };
+  const Instant old = monotonic_now() - shortest_keep;
+  auto next = idle_memory_.begin();
+  for (std::size_t n = 0; n < looked_at_for_room && !fits(); ++n) {
+    if (next == idle_memory_.end() || (*next)->idle_since > old) {
+      return false;
+    }
+    Call& call = **next++;
+    if (call.workspace == &workspace || call.workspace->share.bytes > limits_.small_share_bytes) {
+      erase(call);
+    }
+  }
+  return fits();
+}
+
+Result<void> Queue::admit(const Workspace& workspace, Function& function,
+                          const std::vector<model::NewInput>& inputs, std::size_t calls) {
+  Share asked;
+  asked.calls = calls;
+  asked.unfinished = inputs.size();
   for (const model::NewInput& input : inputs) {
     if (input.index < 0) {
       return Error::invalid_argument("an input's index is negative");
     }
-    bytes += cost(input.payload);
+    asked.bytes += cost(input.payload);
   }
   if (function.ready.size() + function.storing + inputs.size() > limits_.ready_per_function) {
     return Error::resource_exhausted(
         "the function " + function.id.str() + " has too many waiting inputs (at most " +
         std::to_string(limits_.ready_per_function) + "); try again later");
   }
-  if (bytes_ + bytes > limits_.payload_bytes_in_memory || calls_.size() >= most_calls) {
-    return Error::resource_exhausted("the queue holds too many calls or bytes; try again later");
+  if (make_room(workspace, function, asked)) {
+    return ok();
   }
-  return ok();
+  return detail::admit(limits_, all_, workspace.share, function.share, asked, function.id.str());
 }
 
 Queue::Added Queue::add(Call& call, std::vector<model::NewInput> inputs) {
@@ -265,9 +347,9 @@ Queue::Added Queue::add(Call& call, std::vector<model::NewInput> inputs) {
     slot->index = given.index;
     slot->payload = std::move(given.payload);
     slot->enqueued_at = now;
-    charge(cost(slot->payload));
+    charge(call, cost(slot->payload));
     inputs_.emplace(slot->id, slot.get());
-    ++call.unfinished;
+    count_unfinished(call, 1);
     added.ids.push_back(slot->id);
     added.fresh.push_back(slot.get());
   }
@@ -277,8 +359,8 @@ Queue::Added Queue::add(Call& call, std::vector<model::NewInput> inputs) {
 void Queue::drop_unstored(Call& call, const std::vector<Input*>& inputs) {
   for (Input* input : inputs) {
     inputs_.erase(input->id);
-    refund(cost(input->payload));
-    --call.unfinished;
+    refund(call, cost(input->payload));
+    count_unfinished(call, -1);
     call.inputs.erase(input->index);
   }
   call.changed.notify_all();
@@ -305,7 +387,7 @@ async::Task<std::vector<InputId>> Queue::create(model::NewCall call,
     co_return Error::already_exists("there is a call " + call.id.str());
   }
   Function& function = function_of(call.function);
-  THAW_CO_TRY_VOID(admit(function, inputs));
+  THAW_CO_TRY_VOID(admit(workspace_of(call.workspace), function, inputs, 1));
   Call& made = make_call(std::move(call), wall_now());
   const Pin pin(*this, alive, made);
   Added added = add(made, std::move(inputs));
@@ -359,7 +441,7 @@ async::Task<std::vector<InputId>> Queue::add_inputs(CallId id,
     co_return Error::failed_precondition("the call " + id.str() + " was cancelled");
   }
   Function& function = *call->function;
-  THAW_CO_TRY_VOID(admit(function, inputs));
+  THAW_CO_TRY_VOID(admit(*call->workspace, function, inputs, 0));
   Added added = add(*call, std::move(inputs));
   if (call->durable() && !added.fresh.empty()) {
     function.storing += added.fresh.size();
@@ -405,6 +487,7 @@ async::Task<void> Queue::sweep() {
          idle_durable_.front()->idle_since + durable_idle_in_memory <= now) {
     erase(*idle_durable_.front());
   }
+  std::erase_if(functions_, [](const auto& entry) { return entry.second->unused(); });
   const WallTime before =
       wall_now() - std::chrono::duration_cast<std::chrono::microseconds>(limits_.keep_results);
   while (true) {

@@ -15,7 +15,8 @@ constexpr std::size_t endings_per_write = 1'000;
 }  // namespace
 
 Verdict Queue::judge(const Input& input, OutcomeKind outcome) const {
-  const Delivery delivery{input.attempts, input.retries, input.call->cancelled};
+  const bool is_over = input.call->cancelled || !input.call->repeats;
+  const Delivery delivery{input.attempts - input.forgiven, input.retries, is_over};
   return detail::judge(input.call->call.retry, limits_.redeliveries, delivery, outcome);
 }
 
@@ -50,9 +51,10 @@ void Queue::end(Input& input, LogEntry entry) {
     function.held.erase(input.place);
   }
   input.state = State::ended;
-  refund(input.payload.size());
+  refund(call, input.payload.size());
   input.payload = std::string();
-  --call.unfinished;
+  count_unfinished(call, -1);
+  call.room.notify_all();
   report(function);
   push_entry(call, std::move(entry));
   enter_idle_if_unused(call);
@@ -214,20 +216,29 @@ async::Task<void> Queue::release(ContainerId container, Outcome verdict) {
   }
   const Alive alive = alive_;
   std::vector<Input*> again;
+  std::vector<Input*> retried;
   std::vector<Input*> cancelled;
   std::vector<Input*> ended;
   for (Input* input : found->second) {
-    const bool internal = verdict.kind == OutcomeKind::internal_failure;
     if (input->state == State::ending) {
       input->orphaned = true;
-    } else if (input->call->cancelled && internal) {
+    } else if (input->call->cancelled) {
       cancelled.push_back(input);
-    } else if (internal && judge(*input, verdict.kind).next == Verdict::Next::redeliver) {
-      again.push_back(input);
     } else {
-      ended.push_back(input);
+      switch (judge(*input, verdict.kind).next) {
+        case Verdict::Next::redeliver: again.push_back(input); break;
+        case Verdict::Next::retry: retried.push_back(input); break;
+        case Verdict::Next::end: ended.push_back(input); break;
+      }
     }
   }
+  std::erase_if(retried, [&](Input* input) {
+    const bool in_memory = !input->call->durable();
+    if (in_memory) {
+      apply(*input, judge(*input, verdict.kind));
+    }
+    return in_memory;
+  });
   // Redelivery needs no write: the delivery was recorded when it began.
   Function* function = nullptr;
   for (auto it = again.rbegin(); it != again.rend(); ++it) {
@@ -241,7 +252,7 @@ async::Task<void> Queue::release(ContainerId container, Outcome verdict) {
   if (function != nullptr) {
     function->became_ready.notify_all();
   }
-  for (const auto* list : {&cancelled, &ended}) {
+  for (const auto* list : {&cancelled, &ended, &retried}) {
     for (Input* input : *list) {
       hold(*input);
       input->orphaned = true;
@@ -252,11 +263,56 @@ async::Task<void> Queue::release(ContainerId container, Outcome verdict) {
   if (!*alive) {
     co_return closed();
   }
-  THAW_CO_TRY_VOID(co_await end_all(*this, std::move(ended), std::move(verdict)));
-  co_return first;
+  const Result<void> second = co_await end_all(*this, std::move(ended), std::move(verdict));
+  if (!*alive) {
+    co_return closed();
+  }
+  THAW_CO_TRY_VOID(co_await retry_all(*this, std::move(retried)));
+  co_return first ? second : first;
 }
 
-async::Task<void> Queue::fail_all(FunctionId id, Outcome verdict) {
+// Durable inputs of a container that is gone: tried again once that is on disk.
+async::Task<void> Queue::retry_all(Queue& self, std::vector<Input*> inputs) {
+  const Alive alive = self.alive_;
+  if (inputs.empty()) {
+    co_return ok();
+  }
+  std::vector<StoredEnding> deliveries;
+  for (const Input* input : inputs) {
+    StoredEnding& one = deliveries.emplace_back();
+    one.input = input->id;
+    one.attempts = input->attempts;
+    one.retries = input->retries + 1;
+  }
+  std::function<Result<void>(store::Sql&)> work =
+      [deliveries = std::move(deliveries)](store::Sql& sql) -> Result<void> {
+    for (const StoredEnding& one : deliveries) {
+      THAW_TRY_VOID(note_delivery(sql, one.input, one.attempts, one.retries));
+    }
+    return ok();
+  };
+  const Result<void> stored = co_await self.database_.write<void>(std::move(work));
+  if (!*alive) {
+    co_return closed();
+  }
+  std::vector<Input*> cancelled;
+  for (Input* input : inputs) {
+    if (!stored) {
+      self.ending_failed(*input);
+    } else if (input->call->cancelled) {
+      cancelled.push_back(input);  // meanwhile: it is not to run again
+    } else {
+      const Duration delay = retry_delay(input->call->call.retry, input->retries + 1);
+      self.apply(*input, {Verdict::Next::retry, delay});
+      input->call->changed.notify_all();
+    }
+  }
+  Outcome terminated{OutcomeKind::terminated, {}};
+  THAW_CO_TRY_VOID(co_await end_all(self, std::move(cancelled), std::move(terminated)));
+  co_return stored;
+}
+
+async::Task<void> Queue::fail_all(FunctionId id, Outcome verdict, Which which) {
   const auto found = functions_.find(id);
   if (found == functions_.end()) {
     co_return ok();
@@ -264,7 +320,7 @@ async::Task<void> Queue::fail_all(FunctionId id, Outcome verdict) {
   const Function& function = *found->second;
   std::vector<Input*> all;
   for (Input* input : function.held) {
-    if (input->state != State::ending) {
+    if (input->state == State::delayed || (input->state == State::leased && which == Which::all)) {
       all.push_back(input);
     }
   }
@@ -279,6 +335,7 @@ async::Task<std::vector<InputId>> Queue::cancel(CallId id) {
     co_return std::vector<InputId>{};
   }
   call->cancelled = true;
+  call->room.notify_all();
   std::vector<InputId> running;
   std::vector<Input*> waiting;
   for (const auto& [index, input] : call->inputs) {

@@ -14,6 +14,10 @@ namespace {
 constexpr std::size_t durable_log_entries = 64;  // kept in memory; the rest is read from disk
 constexpr std::size_t durable_log_bytes = 1u << 20;
 constexpr std::size_t entries_per_page = 64;  // read from disk at a time
+// A call that has no more than this unread goes on whatever its function's share says, so that what
+// runs can end; and so many pieces of one call wait, which is more than an honest container sends.
+constexpr std::size_t always_admitted = 64u << 10;
+constexpr std::size_t most_waiting_pieces = 2;
 
 }  // namespace
 
@@ -25,16 +29,121 @@ void Queue::push_entry(Call& call, LogEntry entry) {
   call.last_number = entry.number;
   const std::size_t bytes = cost(entry.payload);
   call.log_bytes += bytes;
-  charge(bytes);
+  charge(call, bytes);
+  if (entry.kind != LogEntry::Kind::final_) {
+    call.unread_bytes += bytes;
+  }
   call.log.push_back(std::move(entry));
   while (call.durable() && call.log.size() > 1 &&
          (call.log.size() > durable_log_entries || call.log_bytes > durable_log_bytes)) {
     const std::size_t freed = cost(call.log.front().payload);
     call.log_bytes -= freed;
-    refund(freed);
+    refund(call, freed);
     call.log.pop_front();
   }
   call.changed.notify_all();
+}
+
+void Queue::drop_payload(Call& call, LogEntry& entry) {
+  refund(call, entry.payload.size());
+  call.log_bytes -= entry.payload.size();
+  entry.payload = std::string();
+}
+
+// Of what the reader has taken, the newest stay. A piece leaves the log; of a final entry only the
+// payload does, because its number and outcome are counted later.
+void Queue::drop_taken(Call& call) {
+  while (call.replay_bytes > limits_.replay_bytes_per_call && call.next_to_drop < call.log.size()) {
+    LogEntry& entry = call.log[call.next_to_drop];
+    if (entry.number > call.taken) {
+      break;
+    }
+    call.replay_bytes -= cost(entry.payload);
+    drop_payload(call, entry);
+    if (call.next_to_drop == 0 && entry.kind != LogEntry::Kind::final_) {
+      call.log_bytes -= entry_overhead;
+      refund(call, entry_overhead);
+      call.log.pop_front();
+    } else {
+      ++call.next_to_drop;
+    }
+  }
+}
+
+void Queue::take(const CallId& id, std::uint64_t up_to) {
+  const auto found = calls_.find(id);
+  if (found == calls_.end() || found->second->durable()) {
+    return;
+  }
+  Call& call = *found->second;
+  const std::uint64_t first = std::max(call.taken + 1, call.first_in_memory());
+  const std::uint64_t last = std::min(up_to, call.last_number);
+  if (last <= call.taken || call.log.empty()) {
+    return;
+  }
+  for (std::uint64_t number = first; number <= last; ++number) {
+    const LogEntry& entry = call.log[static_cast<std::size_t>(number - call.first_in_memory())];
+    call.replay_bytes += cost(entry.payload);
+    if (entry.kind != LogEntry::Kind::final_) {
+      call.unread_bytes -= cost(entry.payload);
+    }
+  }
+  call.taken = last;
+  drop_taken(call);
+  call.room.notify_all();
+}
+
+bool Queue::has_room(const Call& call, std::size_t bytes) {
+  if (call.durable()) {
+    return call.unread_bytes + bytes <= limits_.stored_piece_bytes_per_call;
+  }
+  if (call.unread_bytes + bytes <= std::min(always_admitted, limits_.unread_bytes_per_call / 2)) {
+    return true;
+  }
+  if (call.unread_bytes > 0 && call.unread_bytes + bytes > limits_.unread_bytes_per_call) {
+    return false;
+  }
+  Share asked;
+  asked.bytes = bytes;
+  return make_room(*call.workspace, *call.function, asked);
+}
+
+async::Task<void> Queue::wait_for_room(InputId id, std::size_t bytes, Instant deadline) {
+  const Alive alive = alive_;
+  while (true) {
+    const auto found = inputs_.find(id);
+    Share asked;
+    asked.bytes = bytes;
+    if (found == inputs_.end() || bytes <= always_admitted || found->second->call->durable() ||
+        make_room(*found->second->call->workspace, *found->second->call->function, asked)) {
+      co_return ok();
+    }
+    THAW_CO_TRY(const bool notified, co_await room_.wait(deadline));
+    if (!*alive) {
+      co_return closed();
+    }
+    if (!notified) {
+      co_return Error::resource_exhausted(
+          "the results of this function that nobody has taken are more than the server keeps for "
+          "one function or workspace");
+    }
+  }
+}
+
+Result<Input*> Queue::running(Call& call, const LogEntry& entry) const {
+  Input* input = nullptr;
+  if (!entry.input.empty()) {
+    const auto known = inputs_.find(entry.input);
+    input = known == inputs_.end() || known->second->call != &call ? nullptr : known->second;
+  } else if (call.inputs.size() == 1) {
+    input = call.inputs.begin()->second.get();
+  }
+  const bool runs = input != nullptr && (input->state == State::leased ||
+                                         (input->state == State::ending && !input->orphaned));
+  if (!runs || (!entry.container.empty() && entry.container != input->container)) {
+    return Error::failed_precondition("the input is not running there any more");
+  }
+  return input;
 }
 
 async::Task<std::uint64_t> Queue::append(CallId id, LogEntry entry) {
@@ -47,20 +156,40 @@ async::Task<std::uint64_t> Queue::append(CallId id, LogEntry entry) {
     co_return Error::failed_precondition("the call " + id.str() + " has ended");
   }
   Call& call = *found->second;
-  Input* input = nullptr;
-  if (!entry.input.empty()) {
-    const auto known = inputs_.find(entry.input);
-    input = known == inputs_.end() || known->second->call != &call ? nullptr : known->second;
-  } else if (call.inputs.size() == 1) {
-    input = call.inputs.begin()->second.get();
+  const Pin pin(*this, alive, call);
+  const std::size_t bytes = cost(entry.payload);
+  if (bytes > limits_.largest_piece_bytes) {
+    co_return Error::invalid_argument(
+        "a piece of " + std::to_string(entry.payload.size()) + " bytes is too large (at most " +
+        std::to_string(limits_.largest_piece_bytes) + "); send it as a blob");
   }
-  const bool runs = input != nullptr && (input->state == State::leased ||
-                                         (input->state == State::ending && !input->orphaned));
-  if (!runs || (!entry.container.empty() && entry.container != input->container)) {
-    co_return Error::failed_precondition("the input is not running there any more");
+  THAW_CO_TRY(Input * input, running(call, entry));
+  while (!call.cancelled && !has_room(call, bytes)) {
+    if (call.waiting_pieces >= most_waiting_pieces) {
+      co_return Error::resource_exhausted(std::to_string(call.waiting_pieces) +
+                                          " pieces of the call " + id.str() +
+                                          " wait for its reader already; send one at a time");
+    }
+    // The call's own reader, or others of its function or workspace.
+    const bool own =
+        call.unread_bytes > 0 && call.unread_bytes + bytes > limits_.unread_bytes_per_call;
+    async::Event& room = own || call.durable() ? call.room : room_;
+    ++call.waiting_pieces;
+    const Result<bool> woken = co_await room.wait(monotonic_now() + 1s);
+    if (!*alive) {
+      co_return closed();
+    }
+    --call.waiting_pieces;
+    if (!woken) {
+      co_return woken.error();
+    }
+    if (call.unfinished == 0) {
+      co_return Error::failed_precondition("the call " + id.str() + " has ended");
+    }
+    THAW_CO_TRY(input, running(call, entry));
   }
-  if (bytes_ + cost(entry.payload) > limits_.payload_bytes_in_memory) {
-    co_return Error::resource_exhausted("the queue holds too many bytes; try again later");
+  if (call.cancelled) {
+    co_return 0;
   }
   entry.number = 0;
   entry.input = input->id;
@@ -70,7 +199,6 @@ async::Task<std::uint64_t> Queue::append(CallId id, LogEntry entry) {
     push_entry(call, std::move(entry));
     co_return call.last_number;
   }
-  const Pin pin(*this, alive, call);
   auto shared = std::make_shared<LogEntry>(std::move(entry));
   std::function<Result<std::uint64_t>(store::Sql&)> work = [id, shared](store::Sql& sql) {
     return append_entry(sql, id, *shared);
@@ -94,7 +222,7 @@ async::Task<std::vector<LogEntry>> Queue::read(CallId id, std::uint64_t after, s
   std::vector<LogEntry> found;
   std::uint64_t seen = after;
   while (true) {
-    while (seen + 1 < call->first_in_memory() && found.size() < max) {
+    while (call->durable() && seen + 1 < call->first_in_memory() && found.size() < max) {
       const std::size_t limit = wanted ? entries_per_page : std::min(entries_per_page, max);
       std::function<Result<std::vector<LogEntry>>(store::Sql&)> load =
           [id, seen, limit](store::Sql& sql) { return read_log(sql, id, seen, limit); };

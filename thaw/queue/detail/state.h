@@ -15,11 +15,16 @@
 
 #include "thaw/async/event.h"
 #include "thaw/model/call.h"
+#include "thaw/queue/detail/shares.h"
 
 namespace thaw::queue::detail {
 
 struct Call;
 struct Function;
+
+struct Workspace {
+  Share share;
+};
 
 struct Input {
   enum class State {
@@ -37,6 +42,7 @@ struct Input {
   State state = State::storing;
   int attempts = 0;
   int retries = 0;
+  int forgiven = 0;  // deliveries that ended with an earlier server: whose fault is not known
   WallTime enqueued_at{};
   WallTime ready_since{};
   model::ContainerId container;  // while leased or ending
@@ -48,20 +54,29 @@ struct Input {
 
 struct Function {
   model::FunctionId id;
+  Workspace* workspace = nullptr;  // of its last call
+  Share share;
   std::list<Input*> ready;
   std::list<Input*> held;  // leased, ending, delayed
   std::size_t storing = 0;
   std::size_t leased = 0;
   async::Event became_ready;
   bool reported = false;  // in the list of those that control is to hear of
+
+  bool unused() const {
+    return share.calls == 0 && ready.empty() && held.empty() && storing == 0 && leased == 0 &&
+           !reported && !became_ready.has_waiters();
+  }
 };
 
 struct Call {
   model::NewCall call;
   Function* function = nullptr;
+  Workspace* workspace = nullptr;
   WallTime created_at{};
   bool cancelled = false;
   bool forgotten = false;
+  bool repeats = true;  // an input that did not end well may be delivered again
   int unfinished = 0;
   int pins = 0;  // tasks that hold it across a wait
   std::unordered_map<int, std::unique_ptr<Input>> inputs;
@@ -69,7 +84,13 @@ struct Call {
   std::deque<model::LogEntry> log;
   std::uint64_t last_number = 0;
   std::size_t log_bytes = 0;
+  std::uint64_t taken = 0;         // the reader has the entries up to here
+  std::size_t unread_bytes = 0;    // of pieces after them; of a durable call: of all its pieces
+  std::size_t replay_bytes = 0;    // of pieces up to there that are in `log` still
+  std::size_t next_to_drop = 0;    // of `log`: what is before it has no payload any more
+  std::size_t waiting_pieces = 0;  // append() calls that wait for room
   async::Event changed;
+  async::Event room;
   Instant idle_since{};
   bool idle = false;
   std::list<Call*>::iterator idle_place;

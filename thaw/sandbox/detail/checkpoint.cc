@@ -18,6 +18,7 @@
 
 #include "thaw/os/files.h"
 #include "thaw/sandbox/detail/image_ids.h"
+#include "thaw/sandbox/detail/page_trust.h"
 #include "thaw/sandbox/detail/shared_files.h"
 
 namespace thaw::sandbox::detail {
@@ -171,6 +172,7 @@ Result<void> write_checkpoint(Criu& criu, const os::Fd& first, const std::string
   }
   // Before anything privileged runs in here; nothing can be added while all is frozen.
   THAW_TRY_VOID(leaves_nothing_behind());
+  const bool reads_pages = gives_memory_back_or_dies();
   CriuRun run;
   // Stopped, not killed: PID 1 would end with the main program, and criu with PID 1. A deleted file
   // that is still open is kept up to this size.
@@ -185,6 +187,9 @@ Result<void> write_checkpoint(Criu& criu, const os::Fd& first, const std::string
   const os::Fd folder(::fcntl(criu.images.get(), F_DUPFD_CLOEXEC, 0));
   THAW_TRY_VOID(run_criu(criu, std::move(run)));
   THAW_TRY_VOID(keep_shared_files(folder, max_file_bytes, range));
+  if (reads_pages) {
+    THAW_TRY_VOID(note_pages_are_read(folder));
+  }
   // Without clocks a restored program sees this host's as they are; with them, it would live in a
   // time namespace of its own, which takes the power to set clocks to make. Without cgroups CRIU
   // does not start a process to put threads into them, which it is not to do anyway.

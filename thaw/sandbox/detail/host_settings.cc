@@ -80,16 +80,19 @@ Result<os::Fd> join_machine(const std::string& instance) {
   return file;
 }
 
-Result<std::vector<std::string>> dead_servers() {
+namespace {
+
+Result<std::vector<std::string>> servers_that(bool live) {
   THAW_TRY(const os::Fd lock, lock_machine());
-  std::vector<std::string> dead;
-  for (const std::string& name : os::list_folder(servers)) {
-    if (!is_alive(name)) {
-      dead.push_back(name);
-    }
-  }
-  return dead;
+  std::vector<std::string> names = os::list_folder(servers);
+  std::erase_if(names, [live](const std::string& name) { return is_alive(name) != live; });
+  return names;
 }
+
+}  // namespace
+
+Result<std::vector<std::string>> dead_servers() { return servers_that(false); }
+Result<std::vector<std::string>> living_servers() { return servers_that(true); }
 
 void leave_machine(const std::string& instance) {
   ::unlink((servers + "/" + instance).c_str());

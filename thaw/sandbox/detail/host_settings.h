@@ -29,6 +29,7 @@ Result<os::Fd> join_machine(const std::string& instance);
 void leave_machine(const std::string& instance);
 // Servers that were killed. Takes lock_machine(): one that is just joining is not dead.
 Result<std::vector<std::string>> dead_servers();
+Result<std::vector<std::string>> living_servers();
 
 // Both are harmless to repeat. Call with lock_machine() held.
 Result<void> switch_on_forwarding();

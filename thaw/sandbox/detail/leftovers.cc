@@ -7,9 +7,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
+#include <cstdio>
 #include <sstream>
 
+#include "thaw/base/log.h"
 #include "thaw/base/time.h"
 #include "thaw/os/files.h"
 #include "thaw/sandbox/detail/host_settings.h"
@@ -21,6 +24,10 @@ namespace {
 
 constexpr const char* lock_file = "/lock";
 constexpr const char* record_file = "/instances";
+constexpr const char* aside_folder = "/set-aside";
+// Of all that is removed at once: a process that cannot die, say, in a broken driver, holds its
+// cgroup for ever.
+constexpr Duration patience = 10s;
 
 void pause_shortly() {
   const timespec pause{0, 5'000'000};
@@ -30,6 +37,19 @@ void pause_shortly() {
 }  // namespace
 
 std::string cgroup_name(const std::string& instance) { return "thaw-" + instance; }
+
+std::string cgroup_name(const std::string& instance, const std::string& workspace) {
+  std::string name = workspace.substr(0, 64);
+  std::replace_if(
+      name.begin(), name.end(),
+      [](unsigned char c) { return std::isalnum(c) == 0 && c != '-' && c != '_'; }, '_');
+  return cgroup_name(instance) + "/" + (name.empty() ? "nobody" : name);
+}
+
+std::string cgroup_name(const std::string& instance, const std::string& workspace,
+                        const std::string& id) {
+  return cgroup_name(instance, workspace) + "/" + id;
+}
 
 Result<os::Fd> lock_folder(const std::string& folder) {
   THAW_TRY(os::Fd lock, os::open_file(folder + lock_file, O_RDWR | O_CREAT, 0600));
@@ -47,27 +67,39 @@ Result<os::Fd> lock_folder(const std::string& folder) {
   return lock;
 }
 
-Result<void> record_instance(const std::string& folder, const std::string& instance) {
-  const auto before = os::read_text(folder + record_file);
-  return os::create_text(folder + record_file, (before ? *before : "") + instance + "\n", 0600);
-}
-
 namespace {
 
-// Kills what is in the instance's cgroups and removes them.
-Result<void> remove_cgroups(const std::string& instance, const os::CgroupLayout& layout) {
-  const Instant latest = monotonic_now() + 10s;
+bool is_instance(const std::string& name) {
+  const auto plain = [](unsigned char c) { return std::islower(c) != 0 || std::isdigit(c) != 0; };
+  return !name.empty() && name.size() <= 12 && std::all_of(name.begin(), name.end(), plain);
+}
+
+std::vector<std::string> recorded_instances(const std::string& folder) {
+  std::vector<std::string> instances;
+  const auto record = os::read_text(folder + record_file);
+  std::istringstream lines(record ? *record : std::string());
+  for (std::string instance; std::getline(lines, instance);) {
+    instances.push_back(instance);
+  }
+  return instances;
+}
+
+// Kills what is in the instance's cgroups, at any depth, and removes them.
+Result<void> remove_cgroups(const std::string& instance, const os::CgroupLayout& layout,
+                            Instant latest) {
   while (true) {
-    // Children first: the processes sit there.
     for (const std::string& hierarchy : layout.hierarchies) {
-      const std::string parent = cgroup_name(instance);
-      for (const std::string& child : os::list_folder(hierarchy + "/" + parent)) {
-        os::Cgroup(layout, parent + "/" + child).kill();
+      std::vector<std::string> groups = {cgroup_name(instance)};
+      for (std::size_t i = 0; i < groups.size(); ++i) {
+        for (const std::string& child : os::list_folder(hierarchy + "/" + groups[i])) {
+          if (child.find('.') == std::string::npos) {  // those with a dot are the kernel's files
+            groups.push_back(groups[i] + "/" + child);
+          }
+        }
+        os::Cgroup(layout, groups[i]).kill();
       }
     }
-    const os::Cgroup parent(layout, cgroup_name(instance));
-    parent.kill();
-    auto removed = parent.remove();
+    auto removed = os::Cgroup(layout, cgroup_name(instance)).remove();
     if (removed || monotonic_now() > latest) {
       return removed;
     }
@@ -75,35 +107,112 @@ Result<void> remove_cgroups(const std::string& instance, const os::CgroupLayout&
   }
 }
 
-}  // namespace
-
-Result<void> remove_instance(const std::string& instance, const os::CgroupLayout& layout) {
-  THAW_TRY_VOID(remove_cgroups(instance, layout));
+Result<void> remove_objects_until(const std::string& instance, const os::CgroupLayout& layout,
+                                  Instant latest) {
+  const Result<void> cgroups = remove_cgroups(instance, layout, latest);
   THAW_TRY(const os::Fd lock, lock_machine());
-  THAW_TRY_VOID(remove_network(instance));
-  leave_machine(instance);
-  return ok();
+  const Result<void> network = remove_network(instance);
+  return cgroups ? network : cgroups;
 }
 
-Result<void> remove_leftovers(const std::string& folder, const os::CgroupLayout& layout) {
-  THAW_TRY(std::vector<std::string> instances, dead_servers());
-  const auto record = os::read_text(folder + record_file);
-  std::istringstream lines(record ? *record : std::string());
-  for (std::string instance; std::getline(lines, instance);) {
+}  // namespace
+
+void record_instance(const std::string& folder, const std::string& instance) {
+  std::string text;
+  for (const std::string& before : recorded_instances(folder)) {
+    text += is_instance(before) && before != instance ? before + "\n" : "";
+  }
+  if (const auto written = os::create_text(folder + record_file, text + instance + "\n", 0600);
+      !written) {
+    // The machine's own list still names it.
+    log_warning("the sandbox folder does not take a note",
+                {{"folder", folder}, {"error", written.error().to_string()}});
+  }
+}
+
+Result<void> remove_objects(const std::string& instance, const os::CgroupLayout& layout) {
+  return remove_objects_until(instance, layout, monotonic_now() + patience);
+}
+
+Result<void> remove_instance(const std::string& instance, const os::CgroupLayout& layout) {
+  const Result<void> removed = remove_objects(instance, layout);
+  THAW_TRY(const os::Fd lock, lock_machine());
+  leave_machine(instance);
+  return removed;
+}
+
+void remove_leftovers(const std::string& folder, const os::CgroupLayout& layout) {
+  auto dead = dead_servers();
+  if (!dead) {
+    log_warning("cannot look for killed servers", {{"error", dead.error().to_string()}});
+    dead = std::vector<std::string>();
+  }
+  std::vector<std::string> instances = std::move(*dead);
+  for (std::string& instance : recorded_instances(folder)) {
     if (std::find(instances.begin(), instances.end(), instance) == instances.end()) {
-      instances.push_back(instance);
+      instances.push_back(std::move(instance));
     }
   }
+  const Instant latest = monotonic_now() + patience;
+  bool is_clean = true;
   for (const std::string& instance : instances) {
-    THAW_TRY_VOID(remove_instance(instance, layout));
+    if (!is_instance(instance)) {
+      log_warning("not the name of a server that was killed", {{"name", instance.substr(0, 64)}});
+      continue;
+    }
+    if (const auto removed = remove_objects_until(instance, layout, latest); !removed) {
+      is_clean = false;
+      log_warning("something of a killed server stays until the next start",
+                  {{"instance", instance}, {"error", removed.error().to_string()}});
+      continue;
+    }
+    if (const auto lock = lock_machine()) {
+      leave_machine(instance);
+    }
   }
+  if (is_clean) {
+    (void)os::create_text(folder + record_file, "", 0600);
+  }
+}
+
+void set_aside(const std::string& folder, const std::string& name) {
+  const std::string from = folder + "/" + name, aside = folder + aside_folder;
+  (void)os::make_folders(aside, 0700);
+  for (int number = 0; number < 1000; ++number) {
+    const std::string to = aside + "/" + name + (number == 0 ? "" : "~" + std::to_string(number));
+    if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0 ||
+        errno == ENOENT) {
+      return;
+    }
+    if (errno != EEXIST) {
+      log_warning("a left-over cannot be set aside",
+                  {{"path", from}, {"error", Error::from_errno(errno, "rename").to_string()}});
+      return;
+    }
+  }
+}
+
+void set_all_aside(const std::string& folder) {
   for (const std::string& name : os::list_folder(folder)) {
     const std::string path = "/" + name;
-    if (path != lock_file && path != record_file) {
-      THAW_TRY_VOID(os::remove_tree(folder + path));
+    if (path != lock_file && path != record_file && path != aside_folder) {
+      set_aside(folder, name);
     }
   }
-  return os::create_text(folder + record_file, "", 0600);
+}
+
+std::vector<std::string> list_aside(const std::string& folder) {
+  return os::list_folder(folder + aside_folder);
+}
+
+void remove_aside(const std::string& folder) {
+  for (const std::string& name : list_aside(folder)) {
+    if (const auto removed = os::remove_tree(folder + aside_folder + "/" + name); !removed) {
+      log_warning("a left-over cannot be removed and stays aside; remove it by hand",
+                  {{"error", removed.error().to_string()}});
+    }
+  }
+  ::rmdir((folder + aside_folder).c_str());
 }
 
 }  // namespace thaw::sandbox::detail

@@ -30,6 +30,7 @@ constexpr std::size_t ready_count = 4;  // of whoever asked last
 constexpr std::size_t own_count = 8;    // with user namespaces of their own
 constexpr std::size_t max_ready = 20;   // of all
 constexpr std::uint32_t max_slots = 4000;
+constexpr std::size_t short_count = 2;  // so few are made more at the next moment
 
 os::MacAddress mac_of(std::uint32_t address) {
   // By address: a neighbour entry stays true when another sandbox gets the address.
@@ -112,13 +113,15 @@ Result<void> remove_link(const std::string& name) {
 }
 
 Result<void> remove_network(const std::string& instance) {
+  Result<void> result = ok();
   for (const std::string& name : os::link_names()) {
     if (name.starts_with(veth_prefix(instance)) || name == bridge_name(instance)) {
-      THAW_TRY_VOID(remove_link(name));
+      auto removed = remove_link(name);
+      result = result ? std::move(removed) : std::move(result);
     }
   }
   remove_rules(instance);
-  return ok();
+  return result;
 }
 
 Result<std::string> Network::prepare() {
@@ -165,6 +168,9 @@ Result<void> Network::write_rules() {
   rules.bridge = bridge_name(options_.instance);
   rules.subnet = subnet_;
   rules.name_servers = name_servers(resolver_text(SandboxSpec::Network::bridge));
+  rules.refused_networks = options_.refused_networks;
+  rules.allowed_networks = options_.allowed_networks;
+  rules.connections = connections_of_one();
   return add_rules(rules);
 }
 
@@ -301,6 +307,8 @@ bool Network::wants_owned() const {
 bool Network::wants_own() const {
   return ranges_ != nullptr && is_own_wanted_ && ready_for("") < own_count;
 }
+
+bool Network::is_short() const { return wants_filling() && ready_for(owner_) < short_count; }
 
 // Those that are being made too.
 std::size_t Network::ready_for(const std::string& owner) const {

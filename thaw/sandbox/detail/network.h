@@ -41,9 +41,13 @@ class Network {
   // Picks the subnet, makes bridge, rules and forwarding. Returns the bridge's own address.
   Result<std::string> prepare();
   Result<void> allow_port(std::uint16_t port);
+  // The bridge's own address and the network's size; empty without a network.
+  std::string subnet_text() const { return prepared_ ? subnet_.to_string() : std::string(); }
   // Asks the maker for what is missing of the leases in advance.
   void fill();
   bool wants_filling() const;
+  // Starts would soon have to wait for one.
+  bool is_short() const;
   // Becomes readable when the maker has one; then call collect(). -1: there is no maker.
   int maker_socket() const { return maker_.get(); }
   void collect();
@@ -55,6 +59,8 @@ class Network {
   Result<Lease> take_own();
   // Once the lease's link is gone.
   void give_back(std::uint32_t slot);
+  // In a child of who uses it: the maker ends with that one.
+  void let_maker_go() { maker_.reset(); }
   // Lets the ready ones and the maker go; what stays is removed by remove_network.
   void release_all();
 

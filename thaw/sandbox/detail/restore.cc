@@ -8,6 +8,7 @@
 #include <csignal>
 
 #include "thaw/os/files.h"
+#include "thaw/sandbox/detail/page_trust.h"
 #include "thaw/sandbox/detail/shared_files.h"
 
 namespace thaw::sandbox::detail {
@@ -40,7 +41,7 @@ Result<MainProgram> restore_main_program(const Criu& criu, const RestoreFrom& fr
                               "]");
     }
   };
-  if (criu.maps_pages) {
+  if (criu.maps_pages && !are_pages_read(criu.images)) {
     run.arguments.emplace_back("--map-pages");
   }
   give(criu_output, from.checkpoint.stdout_pipe);

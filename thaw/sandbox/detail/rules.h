@@ -19,7 +19,15 @@ struct Rules {
   os::Subnet subnet;  // with the bridge's own address
   // Asked for names wherever they are, this machine included.
   std::vector<std::string> name_servers;
+  std::vector<std::string> refused_networks;  // besides the clouds' own
+  std::vector<std::string> allowed_networks;
+  // Of one container at a time, and on average in a second.
+  std::uint32_t connections = 4096;
+  std::uint32_t new_connections = 300;
 };
+
+// The host's table of connections is everybody's: a container gets a small part of it.
+std::uint32_t connections_of_one();
 
 // Replaces the instance's table.
 Result<void> add_rules(const Rules& rules);

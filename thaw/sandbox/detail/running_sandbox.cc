@@ -15,71 +15,9 @@ namespace thaw::sandbox::detail {
 
 namespace {
 
-Result<void> make_non_blocking(const os::Fd& fd) {
-  const int flags = ::fcntl(fd.get(), F_GETFL);
-  if (flags < 0 || ::fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0) {
-    return Error::from_errno(errno, "make a descriptor non-blocking");
-  }
-  return ok();
-}
-
 constexpr Duration checkpoint_freeze_limit = 10s;
 
-Error spawner_gone() {
-  return Error::unavailable("the sandbox spawner process has ended; restart the server");
-}
-
 }  // namespace
-
-Result<void> ControlLine::attach(async::Loop& loop, async::Pool& pool) {
-  THAW_TRY_VOID(make_non_blocking(socket_));
-  THAW_TRY(watch_, async::FdWatch::make(loop, socket_.get()));
-  loop_ = &loop;
-  pool_ = &pool;
-  return ok();
-}
-
-async::Task<void> ControlLine::send(std::string bytes, std::vector<int> fds) {
-  while (true) {
-    THAW_CO_TRY(const os::Transfer sent, os::send_message(socket_.get(), bytes, fds));
-    if (sent == os::Transfer::end) {
-      co_return spawner_gone();
-    }
-    if (sent == os::Transfer::done) {
-      co_return ok();
-    }
-    THAW_CO_TRY_VOID(co_await watch_->writable());
-  }
-}
-
-async::Task<std::string> ControlLine::ask(std::string bytes) {
-  THAW_CO_TRY(auto pair, os::make_message_pair());
-  THAW_CO_TRY_VOID(make_non_blocking(pair.first));
-  THAW_CO_TRY(async::FdWatch replied, async::FdWatch::make(*loop_, pair.first.get()));
-  std::vector<int> fds = {pair.second.get()};
-  THAW_CO_TRY_VOID(co_await send(std::move(bytes), std::move(fds)));
-  pair.second.reset();
-  os::Message message;
-  os::Transfer received = os::Transfer::later;
-  while (received == os::Transfer::later) {
-    THAW_CO_TRY_VOID(co_await replied.readable());
-    THAW_CO_TRY(received, os::receive_message(pair.first.get(), message));
-  }
-  if (received == os::Transfer::end) {
-    co_return spawner_gone();
-  }
-  Reader reader(message.bytes);
-  if (reader.kind() == Kind::failed) {
-    co_return decode_failure(reader);
-  }
-  co_return message.bytes;
-}
-
-void ControlLine::tell(const std::string& bytes) { (void)os::send_message(socket_.get(), bytes); }
-
-void ControlLine::ask_to_remove(const model::ContainerId& id) {
-  tell(Writer(Kind::remove).text(id.str()).bytes());
-}
 
 async::Task<std::unique_ptr<Sandbox>> RunningSandbox::start(std::shared_ptr<ControlLine> line,
                                                             os::Cgroup cgroup, SandboxSpec spec,
@@ -122,7 +60,9 @@ async::Task<void> RunningSandbox::launch(const SandboxSpec& spec, const Template
   if (control.its_end >= 0) {
     fds.insert(fds.end(), {control.its_end, control.own_end});
   }
+  const ControlLine::Awaiting awaiting(*line_, report_.get());
   THAW_CO_TRY_VOID(co_await line_->send(Writer(Kind::start).bytes(), std::move(fds)));
+  spawner_ = line_->spawner();
   pair.second.reset();
   writers[0].reset();
   writers[1].reset();
@@ -133,7 +73,9 @@ async::Task<void> RunningSandbox::launch(const SandboxSpec& spec, const Template
       co_return *failure_;
     }
     if (taken == os::Transfer::end) {
-      co_return Error::internal("the sandbox ended while it was being built");
+      co_return ended_with_spawner()
+          ? ControlLine::spawner_gone()
+          : Error::internal("the sandbox ended while it was being built");
     }
   }
   co_return ok();
@@ -150,6 +92,7 @@ Result<os::Transfer> RunningSandbox::take_report() {
     case Kind::launched:
       pid_ = static_cast<int>(reader.number());
       address_ = reader.text();
+      root_writes_ = reader.text();
       if (message.fds.size() == 1) {
         pidfd_ = std::move(message.fds[0]);
         THAW_TRY(ended_, async::FdWatch::make(line_->loop(), pidfd_.get()));
@@ -213,6 +156,10 @@ async::Task<ExitStatus> RunningSandbox::wait() {
   co_return *exit_;
 }
 
+bool RunningSandbox::ended_with_spawner() const {
+  return spawner_ != line_->spawner() || line_->has_ended();
+}
+
 ExitStatus RunningSandbox::collect() {
   while (!wait_status_) {
     const auto taken = take_report();
@@ -226,11 +173,15 @@ ExitStatus RunningSandbox::collect() {
   status.peak_memory_bytes = usage.peak_memory_bytes;
   status.cpu_us = usage.cpu_us;
   // Without a report PID 1 itself was killed.
+  status.killed_as_a_whole = !wait_status_;
   const int raw = wait_status_.value_or(SIGKILL);
+  status.ended_with_spawner = !wait_status_ && ended_with_spawner();
   status.signal = WIFSIGNALED(raw) ? WTERMSIG(raw) : 0;
   status.code = WIFSIGNALED(raw) ? 128 + WTERMSIG(raw) : WEXITSTATUS(raw);
   return status;
 }
+
+bool RunningSandbox::has_ended() const { return os::has_ended(pidfd_); }
 
 Result<void> RunningSandbox::signal(int number) {
   if (number == SIGSTOP || number == SIGTSTP) {
@@ -268,6 +219,12 @@ async::Task<Checkpoint> RunningSandbox::checkpoint(std::string images,
 
 std::uint64_t RunningSandbox::memory_bytes() const { return cgroup_.usage().memory_bytes; }
 
+Duration RunningSandbox::processor_time() const {
+  return std::chrono::microseconds(cgroup_.cpu_us());
+}
+
+Result<void> RunningSandbox::weigh(double weight) { return cgroup_.weigh(weight); }
+
 async::Task<void> RunningSandbox::remove() {
   if (is_removed_) {
     co_return ok();
@@ -278,8 +235,14 @@ async::Task<void> RunningSandbox::remove() {
     THAW_CO_TRY_VOID(co_await ended_.readable());
     exit_ = collect();
   }
-  std::string request = Writer(Kind::remove).text(id_.str()).bytes();
-  THAW_CO_TRY([[maybe_unused]] const std::string reply, co_await line_->ask(std::move(request)));
+  const std::string request = Writer(Kind::remove).text(id_.str()).bytes();
+  Result<std::string> reply = co_await line_->ask(request);
+  if (!reply && reply.error().code() == Code::unavailable) {
+    reply = co_await line_->ask(request);  // of the next one: it has removed all of the last one's
+  }
+  if (!reply) {
+    co_return std::move(reply).error();
+  }
   is_removed_ = true;
   co_return ok();
 }

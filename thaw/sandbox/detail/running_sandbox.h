@@ -13,34 +13,10 @@
 #include "thaw/os/cgroup.h"
 #include "thaw/os/fd.h"
 #include "thaw/os/message.h"
-#include "thaw/sandbox/detail/wire.h"
+#include "thaw/sandbox/detail/control_line.h"
 #include "thaw/sandbox/sandbox.h"
 
 namespace thaw::sandbox::detail {
-
-// The way to the spawner process, shared by the spawner's handle and its sandboxes.
-class ControlLine {
- public:
-  ControlLine(os::Fd socket) : socket_(std::move(socket)) {}
-  Result<void> attach(async::Loop& loop, async::Pool& pool);
-  async::Loop& loop() const { return *loop_; }
-  async::Pool& pool() const { return *pool_; }
-  bool attached() const { return loop_ != nullptr; }
-
-  // Sends a request; waits while the socket is full.
-  async::Task<void> send(std::string bytes, std::vector<int> fds);
-  // A request that brings a reply socket of its own, and the reply: done, or failed as an Error.
-  async::Task<std::string> ask(std::string bytes);
-  // Without waiting for room or for an answer: what may be lost, and for destructors.
-  void tell(const std::string& bytes);
-  void ask_to_remove(const model::ContainerId& id);
-
- private:
-  os::Fd socket_;
-  async::Loop* loop_ = nullptr;
-  async::Pool* pool_ = nullptr;
-  std::optional<async::FdWatch> watch_;
-};
 
 // Both ends of a template's control socket; of other sandboxes none.
 struct TemplateControl {
@@ -59,16 +35,20 @@ class RunningSandbox : public Sandbox {
   const model::ContainerId& id() const override { return id_; }
   int pid() const override { return pid_; }
   const std::string& address() const override { return address_; }
+  std::string root_writes() const override { return root_writes_; }
   const StartTimes& times() const override { return times_; }
   async::Task<std::optional<std::string>> read_stdout() override;
   async::Task<std::optional<std::string>> read_stderr() override;
   async::Task<ExitStatus> wait() override;
+  bool has_ended() const override;
   Result<void> signal(int number) override;
   async::Task<Checkpoint> checkpoint(std::string images, std::uint64_t max_file_bytes) override;
   async::Task<void> freeze() override;
   Result<void> thaw() override;
   async::Task<std::uint64_t> reclaim() override;
   std::uint64_t memory_bytes() const override;
+  Duration processor_time() const override;
+  Result<void> weigh(double weight) override;
   async::Task<void> remove() override;
 
  private:
@@ -84,14 +64,17 @@ class RunningSandbox : public Sandbox {
   async::Task<void> launch(const SandboxSpec& spec, const TemplateControl& control);
   // Reads one report, if there is one.
   Result<os::Transfer> take_report();
+  bool ended_with_spawner() const;
   static async::Task<std::optional<std::string>> read(Stream& stream);
   ExitStatus collect();
 
   std::shared_ptr<ControlLine> line_;
+  std::uint64_t spawner_ = 0;  // which one it is of
   os::Cgroup cgroup_;
   model::ContainerId id_;
   int pid_ = 0;
   std::string address_;
+  std::string root_writes_;
   StartTimes times_;
   os::Fd pidfd_;
   async::FdWatch ended_;

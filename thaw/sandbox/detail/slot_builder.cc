@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -113,7 +114,13 @@ Result<void> wait_for_order(SlotPlan& plan, Newcomer& newcomer, pid_t pid) {
   }
   THAW_TRY_VOID(newcomer.prepare(monotonic_now() + own_patience));
   os::Message order;
-  THAW_TRY(const auto sent, os::send_message(plan.orders.get(), "ready"));
+  // The spawner raises the priority of both before it sends the order.
+  const os::Fd own(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+  const os::Fd forked(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  const bool has_both = own.valid() && forked.valid();
+  THAW_TRY(const auto sent, os::send_message(plan.orders.get(), "ready",
+                                             has_both ? std::vector<int>{own.get(), forked.get()}
+                                                      : std::vector<int>{}));
   pollfd watched[2] = {{plan.orders.get(), POLLIN, 0}, {newcomer.socket(), POLLIN, 0}};
   while (::poll(watched, 2, -1) < 0) {
   }

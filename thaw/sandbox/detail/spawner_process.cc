@@ -2,6 +2,7 @@
 #include "thaw/sandbox/detail/spawner_process.h"
 
 #include <fcntl.h>
+#include <linux/perf_event.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -14,6 +15,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 
 #include "thaw/base/log.h"
 #include "thaw/os/files.h"
@@ -36,6 +38,34 @@ void answer(const os::Fd& reply, const Result<void>& result) {
   // A server that no longer listens is told nothing.
   (void)os::send_message(reply.get(),
                          result ? Writer(Kind::done).bytes() : encode_failure(result.error()));
+}
+
+constexpr Duration children_patience = 3s;
+// In which most starts are done: the process does not hear of the end of each.
+constexpr Duration start_time = 60ms;
+
+// While somebody holds one, the kernel need not switch its machinery for them on, which takes it
+// more than 10 ms: what restores a program uses them. Without one it only takes longer.
+os::Fd open_idle_event() {
+  perf_event_attr event{};
+  event.type = PERF_TYPE_SOFTWARE;
+  event.size = sizeof event;
+  event.config = PERF_COUNT_SW_DUMMY;
+  event.disabled = 1;
+  return os::Fd(
+      static_cast<int>(::syscall(SYS_perf_event_open, &event, 0, -1, -1, PERF_FLAG_FD_CLOEXEC)));
+}
+
+// The kernel numbers no more processes than that, on the whole machine; a quarter is the host's.
+std::uint32_t processes_of_all() {
+  std::uint32_t most = 4'194'304;
+  for (const char* file : {"/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"}) {
+    const auto text = os::read_text(file);
+    const auto number =
+        text ? static_cast<std::uint32_t>(std::strtoul(text->c_str(), nullptr, 10)) : 0;
+    most = number > 0 ? std::min(most, number) : most;
+  }
+  return most / 4 * 3;
 }
 
 void pause_shortly() {
@@ -80,7 +110,12 @@ SpawnerProcess::SpawnerProcess(SpawnerOptions options, os::CgroupLayout layout, 
       server_(server),
       network_(options) {}
 
-int SpawnerProcess::run() {
+void SpawnerProcess::hold(os::Fd lock, os::Fd membership) {
+  lock_ = std::move(lock);
+  membership_ = std::move(membership);
+}
+
+int SpawnerProcess::run(Succession succession) {
   os::forget_arguments("thaw-spawner");
   ::setsid();  // a Ctrl-C in the server's terminal is for the server
   // The end of the control socket tells of the server's end; this is for a server whose
@@ -100,6 +135,18 @@ int SpawnerProcess::run() {
   ::setpriority(PRIO_PROCESS, 0, -10);
   const rlimit many{65536, 65536};
   ::setrlimit(RLIMIT_NOFILE, &many);
+  if (::getppid() != server_) {
+    return 0;
+  }
+  if (succession == Succession::next) {
+    if (auto removed = remove_objects(options_.instance, layout_); !removed) {
+      log_warning("something of the last spawner stays until the next start",
+                  {{"error", removed.error().to_string()}});
+    }
+  }
+  idle_event_ = open_idle_event();
+  set_all_aside(options_.folder);
+  remove_what_is_aside();
   while (is_running_) {
     std::vector<pollfd> watched = {{control_.get(), POLLIN, 0},
                                    {signals_.get(), POLLIN, 0},
@@ -117,15 +164,19 @@ int SpawnerProcess::run() {
       }
       is_held |= tree.kill_template_at != Instant::max() || tree.builder != 0;
     }
-    // Networks are made while nothing else is asked for: both need the same locks of the kernel.
+    // Networks are made while nothing starts: both need the same locks of the kernel.
     const int idle_ms = 5, held_ms = 200;
-    const bool has_idle_work = network_.wants_filling() || !missing_spares_.empty();
+    const bool starts = monotonic_now() < last_start_ + start_time;
+    const bool has_idle_work =
+        network_.is_short() || !missing_spares_.empty() || (network_.wants_filling() && !starts);
     const int ready = ::poll(watched.data(), watched.size(),
-                             has_idle_work ? idle_ms
-                             : is_held     ? held_ms
-                                           : -1);
+                             has_idle_work                         ? idle_ms
+                             : is_held || network_.wants_filling() ? held_ms
+                                                                   : -1);
     if (ready == 0) {
-      network_.fill();
+      if (network_.is_short() || !starts) {
+        network_.fill();
+      }
       make_spares();
     }
     if (is_held) {
@@ -190,7 +241,7 @@ void SpawnerProcess::serve(os::Message message) {
       (void)os::send_message(reply.get(),
                              Writer(Kind::done).number(ready_spares(reader.text())).bytes());
       break;
-    case Kind::shut_down: answer(reply, shut_down()); break;
+    case Kind::shut_down: shut_down(reply); break;
     default: answer(reply, Error::internal("an unknown request to the spawner"));
   }
 }
@@ -203,6 +254,7 @@ void SpawnerProcess::prepare(const os::Fd& reply) {
     }
     const os::Cgroup parent(layout_, cgroup_name(options_.instance));
     THAW_TRY_VOID(parent.make(os::Cgroup::Role::parent));
+    THAW_TRY_VOID(parent.limit({.pids = processes_of_all()}));
     if (layout_.version == os::CgroupLayout::Version::v1) {
       THAW_TRY(const os::Fd lock, lock_machine());
       favor_moving_between_cgroups();
@@ -216,13 +268,15 @@ void SpawnerProcess::prepare(const os::Fd& reply) {
     answer(reply, std::move(prepared).error());
     return;
   }
-  (void)os::send_message(reply.get(), Writer(Kind::done).text(*prepared).bytes());
+  (void)os::send_message(reply.get(),
+                         Writer(Kind::done).text(*prepared).text(network_.subnet_text()).bytes());
 }
 
 void SpawnerProcess::start(os::Message message) {
   if (message.fds.size() != 4 && message.fds.size() != 6) {
     return;
   }
+  last_start_ = monotonic_now();
   const int report = message.fds[0].get();
   const auto launched = [&]() -> Result<void> {
     THAW_TRY(const std::string bytes, os::read_memory_file(message.fds[1]));
@@ -250,13 +304,25 @@ void SpawnerProcess::start(os::Message message) {
   }
 }
 
+// The group of a workspace's sandboxes: what they have together is bounded too.
+Result<void> SpawnerProcess::make_share(const std::string& name) const {
+  if (os::exists(layout_.pids + "/" + name)) {
+    return ok();
+  }
+  const os::Cgroup share(layout_, name);
+  THAW_TRY_VOID(share.make(os::Cgroup::Role::parent));
+  return share.limit({.pids = processes_of_all() / 2});
+}
+
 Result<SpawnerProcess::Namespaces> SpawnerProcess::prepare_tree(Tree& tree,
                                                                 const SandboxSpec& spec) {
   const std::string id = spec.id.str();
   if (spec.restore && !criu_.program.valid()) {
     return Error::failed_precondition("there is no program that restores; see `thaw doctor`");
   }
-  tree.cgroup = os::Cgroup(layout_, cgroup_name(options_.instance) + "/" + id);
+  tree.share = cgroup_name(options_.instance, spec.workspace);
+  THAW_TRY_VOID(make_share(tree.share));
+  tree.cgroup = os::Cgroup(layout_, cgroup_name(options_.instance, spec.workspace, id));
   tree.folders.folder = options_.folder + "/" + id;
   tree.has_own_upper = !spec.upper.empty();
   THAW_TRY(Namespaces namespaces, take_namespaces(tree, spec));
@@ -299,7 +365,9 @@ Result<void> SpawnerProcess::launch(Tree& tree, SandboxSpec spec, os::Message& m
   tree.pid = child.pid;
   tree.pidfd = std::move(child.pidfd);
   Writer launched(Kind::launched);
-  launched.number(static_cast<std::uint64_t>(child.pid)).text(tree.address);
+  launched.number(static_cast<std::uint64_t>(child.pid))
+      .text(tree.address)
+      .text(tree.folders.upper);
   THAW_TRY([[maybe_unused]] const os::Transfer sent,
            os::send_message(message.fds[0].get(), launched.bytes(), {tree.pidfd.get()}));
   return ok();
@@ -366,10 +434,12 @@ void SpawnerProcess::remove(const std::string& id, os::Fd reply) {
 void SpawnerProcess::begin_removal(const std::string& id, Tree& tree) {
   const pid_t pid = ::fork();
   if (pid == 0) {
+    become_janitor();
     const auto removed = remove_traces(tree.link, tree.cgroup, tree.folders, tree.has_own_upper);
     if (!removed) {
       log_warning("cannot remove a sandbox",
                   {{"container", id}, {"error", removed.error().to_string()}});
+      set_aside(options_.folder, id);
     }
     ::_exit(removed ? 0 : 1);
   }
@@ -385,6 +455,12 @@ void SpawnerProcess::end_removal(const std::string& id, const Result<void>& remo
   auto gone = trees_.extract(id);
   if (gone.mapped().slot != 0) {
     network_.give_back(gone.mapped().slot);
+  }
+  const std::string share = gone.mapped().share;
+  const bool was_last = std::none_of(
+      trees_.begin(), trees_.end(), [&](const auto& entry) { return entry.second.share == share; });
+  if (was_last && !share.empty()) {
+    (void)os::Cgroup(layout_, share).remove();
   }
   // What could not be removed may still have processes.
   if (gone.mapped().is_range_own && removed) {
@@ -402,6 +478,7 @@ void SpawnerProcess::reap() {
       return entry.second.pid == pid || entry.second.janitor == pid || entry.second.builder == pid;
     });
     if (found == trees_.end()) {
+      aside_janitor_ = pid == aside_janitor_ ? 0 : aside_janitor_;
       continue;
     }
     const std::string id = found->first;
@@ -429,38 +506,100 @@ void SpawnerProcess::reap() {
   }
 }
 
-Result<void> SpawnerProcess::shut_down() {
+void SpawnerProcess::become_janitor() {
+  control_.reset();
+  lock_.reset();
+  membership_.reset();
+  self_.reset();
+  idle_event_.reset();
+  network_.let_maker_go();
+}
+
+void SpawnerProcess::remove_what_is_aside() {
+  if (list_aside(options_.folder).empty()) {
+    return;
+  }
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // the next start goes on with it
+    become_janitor();
+    ::setpriority(PRIO_PROCESS, 0, 19);
+    remove_aside(options_.folder);
+    ::_exit(0);
+  }
+  aside_janitor_ = pid > 0 ? pid : 0;
+}
+
+// Of the kernel's objects nothing stays. Files may take their time.
+Result<void> SpawnerProcess::end_all() {
   network_.release_all();
+  if (aside_janitor_ != 0) {
+    ::kill(aside_janitor_, SIGKILL);
+  }
   for (const auto& [id, tree] : trees_) {
     if (tree.pid != 0) {
       (void)os::send_signal(tree.pidfd, SIGKILL);
       (void)tree.cgroup.thaw();
     }
-  }
-  // PID 1s, builders, janitors and the maker of networks are the only children.
-  for (const auto& [id, tree] : trees_) {
     if (tree.builder != 0) {
       ::kill(tree.builder, SIGKILL);
     }
   }
-  int status = 0;
-  while (::waitpid(-1, &status, 0) > 0 || errno == EINTR) {
+  wait_for_children();
+  return remove_instance(options_.instance, layout_);
+}
+
+// PID 1s, builders, the maker of networks, and janitors, of which one may have much to remove.
+void SpawnerProcess::wait_for_children() {
+  const Instant latest = monotonic_now() + children_patience;
+  while (monotonic_now() < latest) {
+    int status = 0;
+    const pid_t pid = ::waitpid(-1, &status, WNOHANG);
+    if (pid < 0 && errno != EINTR) {
+      return;
+    }
+    if (pid == 0) {
+      pause_shortly();
+    }
   }
-  Result<void> result = ok();
-  for (auto& [id, tree] : trees_) {
-    auto removed = remove_traces(tree.link, tree.cgroup, tree.folders, tree.has_own_upper);
-    result = result ? std::move(removed) : std::move(result);
+}
+
+// By a child, which goes on when it takes longer than anybody should wait.
+void SpawnerProcess::remove_folders() {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    become_janitor();
+    for (const auto& [id, tree] : trees_) {
+      const Result<void> tidied = tree.has_own_upper ? tidy_upper(tree.folders) : ok();
+      const Result<void> removed = os::remove_tree(options_.folder + "/" + id);
+      if (!tidied || !removed) {
+        log_warning(
+            "cannot remove a sandbox",
+            {{"container", id}, {"error", (removed ? tidied : removed).error().to_string()}});
+        set_aside(options_.folder, id);
+      }
+    }
+    ::_exit(0);
   }
+  wait_for_children();
+}
+
+void SpawnerProcess::shut_down(const os::Fd& reply) {
+  const Result<void> ended = end_all();
+  remove_folders();
   trees_.clear();
-  auto instance = remove_instance(options_.instance, layout_);
   is_running_ = false;
-  return result ? instance : result;
+  answer(reply, ended);
 }
 
 void SpawnerProcess::end_of_server() {
-  if (auto done = shut_down(); !done) {
-    log_warning("cannot remove all sandboxes", {{"error", done.error().to_string()}});
+  if (auto ended = end_all(); !ended) {
+    log_warning("cannot remove all sandboxes", {{"error", ended.error().to_string()}});
   }
+  // What is left are files with names of their own: the next server need not wait for their end.
+  lock_.reset();
+  membership_.reset();
+  remove_folders();
 }
 
 }  // namespace thaw::sandbox::detail

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The small single-threaded process that the server forks before it has threads. It owns every
-// privileged object (namespaces, cgroups, bridge, private folders), obeys the requests of wire.h
-// one by one, and when its server ends without saying so it removes everything and ends too.
+// The small single-threaded process beside the server. It owns every privileged object (namespaces,
+// cgroups, bridge, private folders), obeys the requests of wire.h one by one, and when its server
+// ends without saying so it removes everything and ends too.
 #pragma once
 
 #include <poll.h>
@@ -21,6 +21,7 @@
 #include "thaw/sandbox/detail/network.h"
 #include "thaw/sandbox/detail/root_folder.h"
 #include "thaw/sandbox/detail/slot_builder.h"
+#include "thaw/sandbox/detail/spawner_launch.h"
 #include "thaw/sandbox/detail/system_calls.h"
 #include "thaw/sandbox/detail/wire.h"
 #include "thaw/sandbox/sandbox.h"
@@ -33,14 +34,17 @@ bool is_workspaces(const SandboxSpec& spec);
 class SpawnerProcess {
  public:
   SpawnerProcess(SpawnerOptions options, os::CgroupLayout layout, os::Fd control, int server);
+  // Keeps the locks until everything that they guard is gone.
+  void hold(os::Fd lock, os::Fd membership);
   // Until the server ends or says shut_down; returns the exit code.
-  int run();
+  int run(Succession succession);
 
  private:
   struct Tree {   // one sandbox
     int pid = 0;  // 0: PID 1 has ended, or never was
     os::Fd pidfd;
     os::Cgroup cgroup;
+    std::string share;  // the cgroup of its workspace, in which that one stands
     RootFolders folders;
     bool has_own_upper = false;  // the caller's folder, to be tidied and kept
     std::uint32_t slot = 0;      // in the network; 0: none
@@ -61,7 +65,8 @@ class SpawnerProcess {
     Instant kill_template_at = Instant::max();  // it must let a dead fork go
     // Forked ahead of its need, under a name of its own.
     enum class Spare { no, in_the_making, ready } spare = Spare::no;
-    os::Fd orders;  // to its builder
+    os::Fd orders;                // to its builder
+    std::vector<os::Fd> waiting;  // pidfds of the builder's child and of the fork
     bool is_removing = false;
     int janitor = 0;  // child that removes what is left
     std::vector<os::Fd> removal_replies;
@@ -82,6 +87,7 @@ class SpawnerProcess {
   Result<void> decide_ids();
   bool has_own_ids() const { return ranges_.has_value(); }
   // Of that workspace, made when it is first asked for.
+  Result<void> make_share(const std::string& name) const;
   Result<const SharedUsers*> users_of(const std::string& workspace);
   Result<Namespaces> take_namespaces(Tree& tree, const SandboxSpec& spec);
   // Namespaces, cgroup, folders.
@@ -96,6 +102,7 @@ class SpawnerProcess {
   void keep_spares(const std::string& template_id, std::size_t count);
   std::size_t ready_spares(const std::string& template_id) const;
   void make_spares();
+  void hurry(Tree& tree) const;
   bool take_spare(const SandboxSpec& spec, os::Message& message);
   void heard_of_spare(const std::string& id, Tree& tree);
   void tree_ended(const std::string& id, Tree& tree);
@@ -103,7 +110,13 @@ class SpawnerProcess {
   void enforce_patience();
   void remove(const std::string& id, os::Fd reply);
   void begin_removal(const std::string& id, Tree& tree);
-  Result<void> shut_down();
+  // In a child whose work may take long: nothing of the spawner's is kept open by it.
+  void become_janitor();
+  void remove_what_is_aside();
+  Result<void> end_all();
+  void wait_for_children();
+  void remove_folders();
+  void shut_down(const os::Fd& reply);
   void reap();
   void end_removal(const std::string& id, const Result<void>& removed);
   void end_of_server();
@@ -112,9 +125,12 @@ class SpawnerProcess {
   os::CgroupLayout layout_;
   os::Fd control_;
   int server_;
-  int niceness_ = 0;  // the server's
-  os::Fd self_;       // pidfd, for the sandboxes
-  os::Fd signals_;    // SIGCHLD and SIGTERM
+  int niceness_ = 0;   // the server's
+  os::Fd self_;        // pidfd, for the sandboxes
+  os::Fd idle_event_;  // for perf, never read
+  os::Fd lock_;        // of the folder
+  os::Fd membership_;
+  os::Fd signals_;  // SIGCHLD and SIGTERM
   Criu criu_;
   Network network_;
   std::map<Profile, SystemCallFilter> filters_;
@@ -124,6 +140,8 @@ class SpawnerProcess {
   std::map<std::string, Tree> trees_;
   std::map<std::string, std::size_t> missing_spares_;  // by template
   std::uint64_t spares_made_ = 0;
+  int aside_janitor_ = 0;  // child that removes what is set aside
+  Instant last_start_{};
   bool is_running_ = true;
 };
 

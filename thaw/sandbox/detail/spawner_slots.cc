@@ -3,10 +3,12 @@
 // The part of the spawner process that deals with templates and what is forked from them.
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <iterator>
 
 #include "thaw/base/log.h"
 #include "thaw/os/process.h"
@@ -37,9 +39,9 @@ bool is_readable(const os::Fd& fd) {
 }
 
 Result<void> tell_launched(const os::Fd& report, const os::Fd& pidfd, int pid,
-                           const std::string& address) {
+                           const std::string& address, const std::string& upper) {
   Writer launched(Kind::launched);
-  launched.number(static_cast<std::uint64_t>(pid)).text(address);
+  launched.number(static_cast<std::uint64_t>(pid)).text(address).text(upper);
   THAW_TRY([[maybe_unused]] const os::Transfer sent,
            os::send_message(report.get(), launched.bytes(), {pidfd.get()}));
   return ok();
@@ -142,7 +144,9 @@ Result<void> SpawnerProcess::born(Tree& tree) {
   if (tree.is_removing) {
     return os::send_signal(tree.pidfd, SIGKILL);
   }
-  return report.valid() ? tell_launched(report, tree.pidfd, tree.pid, tree.address) : ok();
+  return report.valid()
+             ? tell_launched(report, tree.pidfd, tree.pid, tree.address, tree.folders.upper)
+             : ok();
 }
 
 void SpawnerProcess::keep_spares(const std::string& template_id, std::size_t count) {
@@ -213,6 +217,18 @@ void SpawnerProcess::make_spares() {
   }
 }
 
+// The builder that waits for an order and the fork are the least important processes of the machine
+// until somebody waits for them; they cannot say so before they get a processor.
+void SpawnerProcess::hurry(Tree& tree) const {
+  const int priorities[] = {::getpriority(PRIO_PROCESS, 0), niceness_};
+  for (std::size_t i = 0; i < tree.waiting.size() && i < std::size(priorities); ++i) {
+    if (const auto pid = os::pid_of(tree.waiting[i])) {
+      ::setpriority(PRIO_PROCESS, static_cast<id_t>(*pid), priorities[i]);
+    }
+  }
+  tree.waiting.clear();
+}
+
 // Whether there was one, that is now the sandbox of this name and does the rest itself.
 bool SpawnerProcess::take_spare(const SandboxSpec& spec, os::Message& message) {
   if (spec.fork_from.str().empty() || spec.profile != Profile::function || spec.restore ||
@@ -234,9 +250,11 @@ bool SpawnerProcess::take_spare(const SandboxSpec& spec, os::Message& message) {
   Tree& tree = node.mapped();
   auto taken = [&]() -> Result<void> {
     // From here on it is counted, limited and found as what it becomes.
-    THAW_TRY_VOID(tree.cgroup.become(cgroup_name(options_.instance) + "/" + spec.id.str()));
+    THAW_TRY_VOID(
+        tree.cgroup.become(cgroup_name(options_.instance, spec.workspace, spec.id.str())));
     THAW_TRY_VOID(
         tree.cgroup.limit({spec.limits.memory_bytes, spec.limits.cpu_millis, spec.limits.pids}));
+    hurry(tree);
     THAW_TRY(const os::Transfer sent,
              os::send_message(tree.orders.get(), "order",
                               {message.fds[0].get(), message.fds[1].get(), message.fds[2].get(),
@@ -244,11 +262,11 @@ bool SpawnerProcess::take_spare(const SandboxSpec& spec, os::Message& message) {
     if (sent != os::Transfer::done) {
       return Error::unavailable("a spare fork has ended");
     }
-    return tell_launched(message.fds[0], tree.pidfd, tree.pid, tree.address);
+    return tell_launched(message.fds[0], tree.pidfd, tree.pid, tree.address, tree.folders.upper);
   }();
   if (!taken) {
     log_warning("a spare fork is of no use", {{"error", taken.error().to_string()}});
-    (void)tree.cgroup.become(cgroup_name(options_.instance) + "/" + own_name);
+    (void)tree.cgroup.become(cgroup_name(options_.instance, spec.workspace, own_name));
     trees_.insert(std::move(node));
     remove(own_name, os::Fd());
     return false;
@@ -267,6 +285,7 @@ void SpawnerProcess::heard_of_spare(const std::string& id, Tree& tree) {
   const auto received = os::receive_message(tree.orders.get(), message);
   if (received && *received == os::Transfer::done && message.bytes == "ready") {
     tree.spare = Tree::Spare::ready;
+    tree.waiting = std::move(message.fds);
     tree.build_until = Instant::max();
     return;
   }

@@ -94,6 +94,31 @@ Result<SandboxSpec> decode(std::string_view bytes) {
   return spec;
 }
 
+std::string encode(const SpawnerOptions& options) {
+  Writer out;
+  out.text(options.instance).text(options.folder).text(options.bridge_address);
+  out.number(static_cast<std::uint64_t>(options.networking)).text(options.criu);
+  put(out, options.refused_networks);
+  put(out, options.allowed_networks);
+  return out.bytes();
+}
+
+Result<SpawnerOptions> decode_options(std::string_view bytes) {
+  Reader in(bytes);
+  SpawnerOptions options;
+  options.instance = in.text();
+  options.folder = in.text();
+  options.bridge_address = in.text();
+  options.networking = static_cast<SpawnerOptions::Networking>(in.number());
+  options.criu = in.text();
+  options.refused_networks = take_texts(in);
+  options.allowed_networks = take_texts(in);
+  if (!in.ok()) {
+    return Error::internal("the options of a spawner were cut short");
+  }
+  return options;
+}
+
 std::string encode_failure(const Error& error) {
   Writer out(Kind::failed);
   // Kernel texts are short; a message must fit into one datagram.

@@ -3,7 +3,8 @@
 // What the server and its spawner process say to each other. Every request travels over one
 // control socket and brings its own reply socket, so there are no request numbers and no reader
 // that sorts replies; a reply socket that ends without an answer means that the spawner is gone.
-//   prepare    fds: reply                        -> done{bridge address} | failed
+//   begin      fds: locks                        -> nothing: what the process is for, said first
+//   prepare    fds: reply                        -> done{bridge address, its network} | failed
 //   allow_port fds: reply                        -> done | failed
 //   start      fds: report, spec, stdout, stderr -> launched + pidfd (from the spawner), then
 //              started, exited (from PID 1 inside), or failed (from either); a template brings
@@ -40,6 +41,7 @@ enum class Kind : std::uint8_t {
   checkpoint,
   keep_spares,
   count_spares,
+  begin,
 };
 
 class Writer {
@@ -95,6 +97,9 @@ class Reader {
 
 std::string encode(const SandboxSpec& spec);
 Result<SandboxSpec> decode(std::string_view bytes);
+
+std::string encode(const SpawnerOptions& options);
+Result<SpawnerOptions> decode_options(std::string_view bytes);
 
 std::string encode_failure(const Error& error);
 // After kind() was read.

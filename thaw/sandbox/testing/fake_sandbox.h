@@ -21,6 +21,7 @@ class FakeSandbox : public Sandbox {
 
   const model::ContainerId& id() const override { return id_; }
   int pid() const override { return 1; }
+  bool has_ended() const override { return false; }
   const std::string& address() const override { return address_; }
   const StartTimes& times() const override { return times_; }
   async::Task<std::optional<std::string>> read_stdout() override { co_return std::nullopt; }

@@ -102,7 +102,7 @@ struct Output {
   ExitStatus status;
 };
 
-// A server as far as sandboxes are concerned. The spawner is forked before the pool has threads.
+// A server as far as sandboxes are concerned.
 class House {
  public:
   using Networking = SpawnerOptions::Networking;
@@ -110,8 +110,10 @@ class House {
 
   // A `folder` of the caller's outlives the house: its parent exists.
   explicit House(Networking networking = Networking::off, const std::string& folder = "",
-                 const std::string& criu = "", OwnIds own_ids = own_ids_here())
-      : temporary(folder.empty() ? "/tmp" : std::filesystem::path(folder).parent_path().string()) {
+                 const std::string& criu = "", OwnIds own_ids = own_ids_here(),
+                 SpawnerOptions more = {})
+      : temporary(folder.empty() ? "/tmp" : std::filesystem::path(folder).parent_path().string()),
+        options(std::move(more)) {
     options.instance = unique_name();
     options.folder = folder.empty() ? temporary.folder + "/data/sandboxes" : folder;
     options.bridge_address = "auto";

@@ -91,6 +91,18 @@ static int tcp(const char* address, int port, int listens) {
   }
 }
 
+/* One datagram to each of so many ports, which for others are as many connections. */
+static int spray(const char* address, int count) {
+  const int fd = socket(AF_INET, SOCK_DGRAM, 0);
+  struct sockaddr_in to = {.sin_family = AF_INET};
+  inet_pton(AF_INET, address, &to.sin_addr);
+  for (int i = 0; i < count; ++i) {
+    to.sin_port = htons((unsigned short)(1024 + i));
+    sendto(fd, "x", 1, 0, (struct sockaddr*)&to, sizeof to);
+  }
+  return printf("%d\n", count), 0;
+}
+
 static int unix_connect(const char* path) {
   struct sockaddr_un to = {.sun_family = AF_UNIX};
   strncpy(to.sun_path, path, sizeof to.sun_path - 1);
@@ -501,6 +513,7 @@ int main(int argc, char** argv) {
   VERB("chown") return tell(chown(a, 1000, 1000));
   VERB("connect") return tcp(a, atoi(b), 0);
   VERB("listen") return tcp(a, atoi(b), 1);
+  VERB("spray") return spray(a, atoi(b));
   VERB("unix") return unix_connect(a);
   VERB("eat") return eat((size_t)atoi(a));
   VERB("eat-in-child") {

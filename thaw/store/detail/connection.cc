@@ -124,7 +124,11 @@ Result<std::unique_ptr<Connection>> Connection::open(const std::string& path, Mo
   const int code =
       sqlite3_open_v2(path.c_str(), &connection->db_, flags | SQLITE_OPEN_NOMUTEX, nullptr);
   if (code != SQLITE_OK) {
-    return connection->failure(code, "open the database");
+    const Error failure = connection->failure(code, "open");
+    return Error(failure.code(), "cannot open " + path + ": " + failure.message());
+  }
+  if (mode == Mode::read) {
+    sqlite3_db_config(connection->db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   }
   sqlite3_extended_result_codes(connection->db_, 1);
   sqlite3_busy_timeout(connection->db_, busy_timeout_ms);
@@ -142,13 +146,20 @@ Error Connection::failure(int code, std::string_view doing) const {
   const int system_error = db_ == nullptr ? 0 : sqlite3_system_errno(db_);
   const char* text = db_ == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(db_);
   const Code ours = code_of_sqlite(code, system_error);
-  std::string message = path_ + ": cannot " + std::string(doing) + ": " + text;
+  // The message may reach a client: where the file is and what was run is for the log.
+  std::string message;
   if (ours == Code::data_loss) {
-    message += "; restore the file from a backup, or move it and its -wal file away to start empty";
-  } else if (ours == Code::resource_exhausted) {
-    message += "; make room on the disk";
+    message = std::string("the database is damaged: ") + text +
+              "; restore the file from a backup, or move it and its -wal file away to start empty";
+  } else if (ours == Code::resource_exhausted && (code & 0xff) != SQLITE_NOMEM) {
+    message = "the server's disk is full; make room on it and try again";
+  } else {
+    message = std::string("the database failed: ") + text;
   }
-  return {ours, std::move(message)};
+  return Error(ours, std::move(message))
+      .with("database", path_)
+      .with("doing", doing)
+      .with("sqlite", text);
 }
 
 Result<Connection::Statement> Connection::prepare(std::string_view text) {

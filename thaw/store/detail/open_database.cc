@@ -23,8 +23,8 @@ constexpr std::uint64_t check_pages_below = 64ull << 20;
 
 Error damaged(const std::string& path, std::string_view what) {
   return Error::data_loss(path + " is damaged: " + std::string(what) +
-                          "; restore it from a backup, or move it and its -wal file away to "
-                          "start empty");
+                          "; restore it from a backup, or move it and its -wal and -commits "
+                          "files away to start empty");
 }
 
 std::uint64_t file_size(const std::string& path) {
@@ -142,7 +142,55 @@ Result<void> migrate(Connection& connection, const DatabaseOptions& options) {
   return ok();
 }
 
+std::string mark_of(const std::string& path) { return path + "-commits"; }
+
+Result<std::int64_t> stored_commits(Connection& connection) {
+  THAW_TRY(const std::int64_t counts,
+           connection.number("SELECT count(*) FROM sqlite_master WHERE name = 'commits'"));
+  return counts == 0 ? Result<std::int64_t>(std::int64_t{0})
+                     : connection.number("SELECT number FROM commits WHERE one = 1");
+}
+
+// By a connection that changes nothing: what is missing may still be put back.
+Result<void> check_commits(const DatabaseOptions& options) {
+  const auto noted = CommitMark::read(mark_of(options.path));
+  if (!noted) {
+    return ok();
+  }
+  THAW_TRY(const auto reader, open_reader(options));
+  THAW_TRY(const std::int64_t stored, stored_commits(*reader));
+  if (stored >= *noted) {
+    return ok();
+  }
+  const std::string what = std::to_string(*noted - stored) +
+                           " commits that were acknowledged are not in " + options.path;
+  if (options.loss == DatabaseOptions::Loss::accept) {
+    log_error("acknowledged commits are lost", {{"database", options.path}, {"what", what}});
+    return ok();
+  }
+  return Error::data_loss(
+      what +
+      ": its -wal file was removed or damaged, or an older copy was put in its place; put back "
+      "both files as they were, or start once with --accept-loss to go on with what is left");
+}
+
 }  // namespace
+
+Result<Commits> count_commits(Connection& writer, const DatabaseOptions& options) {
+  Commits commits;
+  if (options.sync != DatabaseOptions::Sync::full) {
+    return commits;
+  }
+  THAW_TRY(commits.last, stored_commits(writer));
+  commits.counted = true;
+  if (auto mark = CommitMark::open(mark_of(options.path))) {
+    commits.mark = std::move(*mark);
+    commits.mark.note(commits.last);
+  } else {
+    log_warning("commits are not noted", {{"error", mark.error().to_string()}});
+  }
+  return commits;
+}
 
 Result<std::unique_ptr<Connection>> open_database(const DatabaseOptions& options) {
   const std::string& path = options.path;
@@ -151,11 +199,16 @@ Result<std::unique_ptr<Connection>> open_database(const DatabaseOptions& options
     if (file_size(path + "-wal") > 0) {
       return damaged(path, "it is missing, but its -wal file is there");
     }
+    if (const auto noted = CommitMark::read(mark_of(path));
+        noted && options.loss == DatabaseOptions::Loss::refuse) {
+      return damaged(path, "it is missing, but " + mark_of(path) + " tells of it");
+    }
     THAW_TRY_VOID(make_new(path));
   }
   THAW_TRY_VOID(check_header(path));
   if (options.sync == DatabaseOptions::Sync::full) {
     THAW_TRY_VOID(check_wal(path + "-wal"));
+    THAW_TRY_VOID(check_commits(options));
   }
   THAW_TRY(auto connection, Connection::open(path, Connection::Mode::write));
   THAW_TRY_VOID(configure(*connection, options.sync));

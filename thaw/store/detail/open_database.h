@@ -8,11 +8,15 @@
 #include <memory>
 
 #include "thaw/store/detail/connection.h"
+#include "thaw/store/detail/writer.h"
 
 namespace thaw::store::detail {
 
 // The writing connection, migrated.
 Result<std::unique_ptr<Connection>> open_database(const DatabaseOptions& options);
+// One that can neither write nor checkpoint, not even when it is closed last.
 Result<std::unique_ptr<Connection>> open_reader(const DatabaseOptions& options);
+// Where counting commits goes on; with Sync::full only.
+Result<Commits> count_commits(Connection& writer, const DatabaseOptions& options);
 
 }  // namespace thaw::store::detail

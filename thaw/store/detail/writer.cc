@@ -15,8 +15,8 @@ constexpr std::size_t most_in_a_group = 256;
 
 }  // namespace
 
-Writer::Writer(std::unique_ptr<Connection> connection, std::size_t queue_limit)
-    : queue_limit_(queue_limit), connection_(std::move(connection)) {}
+Writer::Writer(std::unique_ptr<Connection> connection, Commits commits, std::size_t queue_limit)
+    : queue_limit_(queue_limit), connection_(std::move(connection)), commits_(std::move(commits)) {}
 
 Result<std::shared_ptr<Writer::Operation>> Writer::enqueue(async::TaskGroup& tasks, Work work) {
   if (closed_) {
@@ -124,7 +124,7 @@ std::size_t Writer::run_group(const Batch& batch, std::size_t first) {
     }
   }
   if (outcome) {
-    outcome = connection_->script("COMMIT");
+    outcome = commit();
   }
   if (connection_->in_transaction()) {
     [[maybe_unused]] const auto undone = connection_->script("ROLLBACK");
@@ -143,6 +143,16 @@ std::size_t Writer::run_group(const Batch& batch, std::size_t first) {
     log_info("database writes succeed again");
   }
   return next;
+}
+
+Result<void> Writer::commit() {
+  if (!commits_.counted) {
+    return connection_->script("COMMIT");
+  }
+  THAW_TRY_VOID(connection_->run("UPDATE commits SET number = ?", {commits_.last + 1}));
+  THAW_TRY_VOID(connection_->script("COMMIT"));
+  commits_.mark.note(++commits_.last);
+  return ok();
 }
 
 Result<void> Writer::run_one(Operation& operation) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <vector>
@@ -14,15 +15,23 @@
 #include "thaw/async/blocking.h"
 #include "thaw/async/completion.h"
 #include "thaw/async/task_group.h"
+#include "thaw/store/detail/commit_mark.h"
 #include "thaw/store/detail/connection.h"
 
 namespace thaw::store::detail {
 
 using Work = std::function<Result<void>(Sql&)>;
 
+// The number of the last commit, and where it is noted outside of the database.
+struct Commits {
+  std::int64_t last = 0;
+  bool counted = false;
+  CommitMark mark;
+};
+
 class Writer : public std::enable_shared_from_this<Writer> {
  public:
-  Writer(std::unique_ptr<Connection> connection, std::size_t queue_limit);
+  Writer(std::unique_ptr<Connection> connection, Commits commits, std::size_t queue_limit);
 
   static async::Task<void> write(std::shared_ptr<Writer> self, async::TaskGroup& tasks, Work work);
   void write_later(async::TaskGroup& tasks, Work work);
@@ -47,6 +56,7 @@ class Writer : public std::enable_shared_from_this<Writer> {
   void run(const Batch& batch);
   std::size_t run_group(const Batch& batch, std::size_t first);
   Result<void> run_one(Operation& operation);
+  Result<void> commit();
 
   std::size_t queue_limit_;
   std::deque<std::shared_ptr<Operation>> queue_;
@@ -55,6 +65,7 @@ class Writer : public std::enable_shared_from_this<Writer> {
   std::uint64_t dropped_ = 0;
   bool failing_ = false;  // said once, not with each group; the writer thread's
   std::unique_ptr<Connection> connection_;
+  Commits commits_;  // the writer thread's
   async::Pool thread_{1};
 };
 

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Looks at the server's own memory now and then, and gives back what is free when policy says so.
+#pragma once
+
+#include "thaw/async/blocking.h"
+#include "thaw/async/task.h"
+#include "thaw/net/server.h"
+
+namespace thaw::main_program {
+
+// Runs until it is cancelled.
+async::Task<void> keep_memory(async::Pool& pool, const net::Server& server);
+
+}  // namespace thaw::main_program

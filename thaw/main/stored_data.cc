@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/main/stored_data.h"
+
+#include <filesystem>
+#include <utility>
+#include <vector>
+
+#include "thaw/base/log.h"
+#include "thaw/dialect/modal/secrets.h"
+#include "thaw/logs/log_hub.h"
+#include "thaw/store/set_aside.h"
+
+namespace thaw::main_program {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* way_out =
+    "; put the right one back from a backup, or start once with --accept-loss to go on without "
+    "these secrets";
+
+Result<std::string> known_fingerprint(store::Database& database) {
+  std::string known;
+  THAW_TRY_VOID(database.read_now([&known](store::Sql& sql) {
+    return sql.each("SELECT fingerprint FROM secret_key", {},
+                    [&known](const store::Row& row) { known = row.text(0); });
+  }));
+  return known;
+}
+
+}  // namespace
+
+Result<void> check_key_is_there(const std::string& key_file, const catalog::Catalog& catalog) {
+  const std::size_t secrets = catalog.secrets.all().size();
+  if (secrets == 0 || fs::exists(key_file)) {
+    return ok();
+  }
+  return Error::failed_precondition(key_file + " is missing, and " + std::to_string(secrets) +
+                                    " stored secrets are sealed with it" + way_out);
+}
+
+Result<void> check_secrets(const store::SecretBox& box, catalog::Catalog& catalog,
+                           store::Database& database, ServeOptions::Loss loss) {
+  std::vector<std::string> closed;
+  for (const auto& [id, secret] : catalog.secrets.all()) {
+    if (!dialect::modal::secret_env(box, *secret)) {
+      closed.push_back(id);
+    }
+  }
+  const std::size_t all = catalog.secrets.all().size();
+  const std::string mine = box.sign("secret.key", "fingerprint").substr(0, 32);
+  THAW_TRY(const std::string known, known_fingerprint(database));
+  // A folder from before fingerprints: one that opens nothing is not theirs.
+  const bool another = known.empty() ? closed.size() == all && all > 1 : known != mine && all > 0;
+  if (another && loss == ServeOptions::Loss::refuse) {
+    return Error::failed_precondition("secret.key is not the key that the " + std::to_string(all) +
+                                      " stored secrets were sealed with" + way_out);
+  }
+  for (const std::string& id : closed) {
+    store::set_aside_later(
+        database, {"catalog_objects",
+                   {"kind", "id", "json", "bytes", "updated_us"},
+                   "kind = 'secret' AND id = ?",
+                   {id},
+                   "secret " + id,
+                   another ? "it does not open with this key" : "what is sealed in it is damaged"});
+    catalog.secrets.lose(id);
+  }
+  if (known != mine) {
+    database.write_later([mine](store::Sql& sql) -> Result<void> {
+      THAW_TRY_VOID(sql.run("INSERT OR REPLACE INTO secret_key VALUES (1, ?)", {mine}));
+      return ok();
+    });
+  }
+  return ok();
+}
+
+Result<std::unique_ptr<store::Database>> open_log_database(async::Loop& loop,
+                                                           const std::string& data) {
+  store::DatabaseOptions options;
+  options.path = data + "/logs.db";
+  options.migrations = logs::migrations();
+  options.sync = store::DatabaseOptions::Sync::normal;
+  auto opened = store::Database::open(loop, options);
+  if (opened || opened.error().code() != Code::data_loss) {
+    return opened;
+  }
+  // One is kept: the newest.
+  const std::string aside = data + "/logs.db.damaged";
+  log_error("the logs cannot be read and are moved away; new ones begin",
+            {{"to", aside}, {"error", opened.error().to_string()}});
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    std::error_code error;
+    fs::remove(aside + suffix, error);
+    fs::rename(options.path + suffix, aside + suffix, error);
+  }
+  return store::Database::open(loop, options);
+}
+
+}  // namespace thaw::main_program

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/policy/give_back.h"
+
+#include <doctest/doctest.h>
+
+using namespace thaw;
+using namespace thaw::policy;
+
+TEST_CASE("memory is given back in quiet moments, and in others when it is much") {
+  const std::uint64_t mb = 1u << 20;
+  CHECK(gives_memory_back({300 * mb, 40 * mb, 0, 10s}));
+  CHECK_FALSE(gives_memory_back({300 * mb, 40 * mb, 0, 5s}));
+  CHECK_FALSE(gives_memory_back({45 * mb, 40 * mb, 0, 100s}));
+  CHECK_FALSE(gives_memory_back({40 * mb, 300 * mb, 0, 100s}));
+  CHECK_FALSE(gives_memory_back({300 * mb, 40 * mb, 1'000, 100s}));
+  CHECK(gives_memory_back({700 * mb, 40 * mb, 1'000, 60s}));
+  CHECK_FALSE(gives_memory_back({700 * mb, 40 * mb, 1'000, 30s}));
+}

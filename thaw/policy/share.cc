@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/policy/share.h"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <tuple>
+
+namespace thaw::policy {
+
+namespace {
+
+// What may be held, as a multiple of what is left then.
+constexpr std::size_t of_a_function = 7;
+constexpr std::size_t of_a_workspace = 15;
+constexpr std::size_t kept_reserve = 8;  // a part of all is left before one is only kept
+
+bool may_take(std::size_t held, std::size_t free, std::size_t multiple) {
+  return free > 0 && (held == 0 || held + 1 <= multiple * (free - 1));
+}
+
+struct State {
+  StartRequest request;
+  std::size_t granted = 0;
+  std::size_t for_calls() const { return request.wanted - request.to_keep; }
+  bool is_for_a_call() const { return granted < for_calls(); }
+};
+
+}  // namespace
+
+StartGrants grant_starts(const std::vector<StartRequest>& requests, const StartPlaces& places) {
+  std::vector<State> states;
+  std::map<std::string, std::size_t> granted_in;  // workspace
+  for (const StartRequest& request : requests) {
+    states.push_back({request});
+    states.back().request.to_keep = std::min(request.to_keep, request.wanted);
+  }
+  std::size_t free = places.free;
+  std::size_t starting = places.starting;
+  const std::size_t reserve =
+      places.most < 2 ? 0 : std::max<std::size_t>(1, places.most / kept_reserve);
+  const auto has_room = [&](const State& state) {
+    const StartRequest& r = state.request;
+    const std::size_t of_workspace = r.held + r.held_beside + granted_in[r.workspace];
+    const std::size_t held = r.held + state.granted;
+    return may_take(held, free, of_a_function) &&
+           (!places.is_shared || may_take(of_workspace, free, of_a_workspace)) &&
+           (state.is_for_a_call() || free > reserve);
+  };
+  const auto has_place = [&](const State& state) {
+    const StartRequest& r = state.request;
+    const std::size_t of_workspace = r.starting + r.starting_beside + granted_in[r.workspace];
+    const bool is_newcomer = state.is_for_a_call() && r.held + state.granted == 0;
+    return may_take(is_newcomer ? 0 : std::max<std::size_t>(r.starting + state.granted, 1),
+                    starting, of_a_function) &&
+           (!places.is_shared || may_take(of_workspace, starting, of_a_function));
+  };
+  while (true) {
+    State* next = nullptr;
+    const auto rank = [&](const State& s) {
+      const StartRequest& r = s.request;
+      return std::tuple(!s.is_for_a_call(),
+                        r.starting + r.starting_beside + granted_in[r.workspace],
+                        r.starting + s.granted, r.demanded);
+    };
+    for (State& state : states) {
+      if (state.granted < state.request.wanted && has_room(state) && has_place(state) &&
+          (next == nullptr || rank(state) < rank(*next))) {
+        next = &state;
+      }
+    }
+    if (next == nullptr) {
+      break;
+    }
+    ++next->granted;
+    ++granted_in[next->request.workspace];
+    --free;
+    --starting;
+  }
+  StartGrants grants;
+  for (const State& state : states) {
+    grants.starts.push_back(state.granted);
+    const bool is_short = state.is_for_a_call() && !has_room(state);
+    grants.short_of.push_back(is_short ? state.for_calls() - state.granted : 0);
+  }
+  return grants;
+}
+
+std::size_t most_of_one_function(std::size_t most) {
+  std::size_t held = 0;
+  while (held < most && may_take(held, most - held, of_a_function)) {
+    ++held;
+  }
+  return held;
+}
+
+std::vector<std::size_t> give_way(const std::vector<IdleCandidate>& idle, std::size_t held,
+                                  std::size_t count) {
+  std::vector<std::size_t> order;
+  for (std::size_t i = 0; i < idle.size(); ++i) {
+    // What is kept on purpose goes only to who would still have less.
+    if (idle[i].why == IdleCandidate::Why::window || held + 1 < idle[i].held || held == 0) {
+      order.push_back(i);
+    }
+  }
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    const auto rank = [&](std::size_t i) {
+      return std::tuple(idle[i].why == IdleCandidate::Why::kept,
+                        idle[i].why == IdleCandidate::Why::kept ? ~idle[i].held : 0,
+                        idle[i].idle_since, i);
+    };
+    return rank(a) < rank(b);
+  });
+  order.resize(std::min(order.size(), count));
+  return order;
+}
+
+}  // namespace thaw::policy

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Memory of a restored program that is mapped from its images cannot be given back: the kernel
+// would put the images' bytes in its place, so madvise(MADV_DONTNEED) answers EINVAL there.
+// Allocators take that as "not now". V8 (Node, workerd, Deno, Electron) takes it as a broken kernel
+// and ends the program: its pages are to be read instead. It is known by a text that every build of
+// it has.
+#pragma once
+
+#include "thaw/base/result.h"
+#include "thaw/os/fd.h"
+
+namespace thaw::sandbox::detail {
+
+// Whether any process that /proc shows runs code that ends when memory cannot be given back. To be
+// asked inside a sandbox's namespaces, while all in it stands still. Blocking.
+bool gives_memory_back_or_dies();
+
+// Notes it in the folder of a checkpoint's images.
+Result<void> note_pages_are_read(const os::Fd& images);
+bool are_pages_read(const os::Fd& images);
+
+}  // namespace thaw::sandbox::detail

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/store/disk_shares.h"
+
+#include <sys/statvfs.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <numeric>
+
+namespace thaw::store {
+
+namespace {
+
+std::string mebibytes(std::uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
+
+}  // namespace
+
+void DiskShares::add(const std::string& owner, Kind kind, std::uint64_t bytes) {
+  uses_[owner][static_cast<std::size_t>(kind)] += bytes;
+}
+
+void DiskShares::subtract(const std::string& owner, Kind kind, std::uint64_t bytes) {
+  std::uint64_t& use = uses_[owner][static_cast<std::size_t>(kind)];
+  use -= std::min(use, bytes);
+}
+
+void DiskShares::set(const std::string& owner, Kind kind, std::uint64_t bytes) {
+  uses_[owner][static_cast<std::size_t>(kind)] = bytes;
+}
+
+std::uint64_t DiskShares::used(const std::string& owner) const {
+  const auto found = uses_.find(owner);
+  return found == uses_.end()
+             ? 0
+             : std::accumulate(found->second.begin(), found->second.end(), std::uint64_t{0});
+}
+
+std::uint64_t DiskShares::used(const std::string& owner, Kind kind) const {
+  const auto found = uses_.find(owner);
+  return found == uses_.end() ? 0 : found->second[static_cast<std::size_t>(kind)];
+}
+
+bool DiskShares::is_over_quota(const std::string& owner) const {
+  return limits_.bytes_per_owner != 0 && used(owner) > limits_.bytes_per_owner;
+}
+
+std::string DiskShares::describe(const std::string& owner) const {
+  std::string parts;
+  if (const auto found = uses_.find(owner); found != uses_.end()) {
+    for (std::size_t i = 0; i < kinds; ++i) {
+      parts +=
+          std::string(i == 0 ? " (" : ", ") + kind_names[i] + " " + mebibytes(found->second[i]);
+    }
+    parts += ")";
+  }
+  return "the workspace may have " + mebibytes(limits_.bytes_per_owner) +
+         " of this server's disk and uses " + mebibytes(used(owner)) + parts +
+         "; the limit is [limits] workspace_disk_gb";
+}
+
+Result<void> DiskShares::check(const std::string& owner, std::uint64_t more) const {
+  const std::uint64_t limit = limits_.bytes_per_owner;
+  if (limit != 0 && (more > limit || used(owner) > limit - more)) {
+    return Error::resource_exhausted(
+        describe(owner) + ", and " + mebibytes(more) +
+        " more are asked for: remove files of volumes, or have the limit raised");
+  }
+  return check_room(more);
+}
+
+Result<void> DiskShares::check_room(std::uint64_t more) const {
+  struct statvfs status;
+  if (::statvfs(folder_.c_str(), &status) != 0) {
+    return Error::from_errno(errno, "cannot look at the disk of the data folder");
+  }
+  const std::uint64_t unit = status.f_frsize;
+  const std::uint64_t free = status.f_bavail * unit;
+  const std::uint64_t reserve = std::min(limits_.reserve_bytes, status.f_blocks * unit / 20);
+  if (more > free || free - more < reserve) {
+    return Error::resource_exhausted(
+        "no space is left for user data on this server: " + mebibytes(more) +
+        " are to be written, " + mebibytes(free) + " are free and " + mebibytes(reserve) +
+        " of them are kept for the server itself; remove files, or give the server a larger disk");
+  }
+  return ok();
+}
+
+}  // namespace thaw::store
