@@ -100,6 +100,8 @@ std::string encode(const SpawnerOptions& options) {
   out.number(static_cast<std::uint64_t>(options.networking)).text(options.criu);
   put(out, options.refused_networks);
   put(out, options.allowed_networks);
+  out.number(static_cast<std::uint64_t>(options.own_ids));
+  put(out, options.shown_folders);
   return out.bytes();
 }
 
@@ -113,6 +115,8 @@ Result<SpawnerOptions> decode_options(std::string_view bytes) {
   options.criu = in.text();
   options.refused_networks = take_texts(in);
   options.allowed_networks = take_texts(in);
+  options.own_ids = static_cast<SpawnerOptions::OwnIds>(in.number());
+  options.shown_folders = take_texts(in);
   if (!in.ok()) {
     return Error::internal("the options of a spawner were cut short");
   }
