@@ -308,7 +308,10 @@ bool Network::wants_own() const {
   return ranges_ != nullptr && is_own_wanted_ && ready_for("") < own_count;
 }
 
-bool Network::is_short() const { return wants_filling() && ready_for(owner_) < short_count; }
+bool Network::is_short() const {
+  return wants_filling() && ((wants_owned() && ready_for(owner_) < short_count) ||
+                             (wants_own() && ready_for("") < short_count));
+}
 
 // Those that are being made too.
 std::size_t Network::ready_for(const std::string& owner) const {
