@@ -75,6 +75,20 @@ Result<void> join_cgroup(const Cradled& cradled, pid_t pid) {
   return ok();
 }
 
+// Programs open their output by name too ("/dev/stdout"), and so does what restores them: root of
+// the machine, who made the pipes, is nobody inside.
+Result<void> give_output(const SlotPlan& plan) {
+  if (!plan.range.valid()) {
+    return ok();
+  }
+  for (const os::Fd* pipe : {&plan.standard_output, &plan.standard_error}) {
+    if (pipe->valid() && ::fchown(pipe->get(), plan.range.first, plan.range.first) != 0) {
+      return Error::from_errno(errno, "give a sandbox its output");
+    }
+  }
+  return ok();
+}
+
 void be_slot(void* slot) { run_slot(*static_cast<Slot*>(slot)); }
 
 Result<Cradled> give_birth_to_slot(SlotPlan& plan, os::Fd host_proc) {
@@ -137,6 +151,7 @@ Result<void> wait_for_order(SlotPlan& plan, Newcomer& newcomer, pid_t pid) {
   plan.report = std::move(order.fds[0]);
   plan.standard_output = std::move(order.fds[2]);
   plan.standard_error = std::move(order.fds[3]);
+  THAW_TRY_VOID(give_output(plan));
   THAW_TRY(const std::string bytes, os::read_memory_file(order.fds[1]));
   THAW_TRY(plan.spec, decode(bytes));
   follow_image(plan.folders, plan.spec);
@@ -190,6 +205,7 @@ Result<void> build(SlotPlan& plan) {
   // Inside they can be lowered, and no more.
   THAW_TRY_VOID(set_limits());
   (void)os::write_text("/proc/self/oom_score_adj", "-1000");
+  THAW_TRY_VOID(give_output(plan));
   THAW_TRY(os::Fd host_proc, os::open_file("/proc", O_PATH | O_DIRECTORY));
   if (plan.spec.restore) {
     THAW_TRY(plan.criu.images, open_images(plan.spec.restore->images, plan.user_namespace));

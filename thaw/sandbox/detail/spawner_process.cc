@@ -510,6 +510,7 @@ void SpawnerProcess::become_janitor() {
   control_.reset();
   lock_.reset();
   membership_.reset();
+  ranges_.reset();
   self_.reset();
   idle_event_.reset();
   network_.let_maker_go();
@@ -599,6 +600,7 @@ void SpawnerProcess::end_of_server() {
   // What is left are files with names of their own: the next server need not wait for their end.
   lock_.reset();
   membership_.reset();
+  ranges_.reset();
   remove_folders();
 }
 
