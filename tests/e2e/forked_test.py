@@ -14,7 +14,7 @@ import urllib.request
 
 from thaw_server import E2eTest, ThawServer, deploy, descendants_of, main, wait_until
 
-SPARE = re.compile(r"/thaw-[^/]+/tt-\d+-s\d+$", re.M)
+SPARE = re.compile(r"/thaw-[^/]+/[^/]+/tt-\d+-s\d+$", re.M)
 server = ThawServer.for_module()
 
 import modal  # noqa: E402
@@ -77,7 +77,7 @@ def groups_below():
             text = pathlib.Path(f"/proc/{pid}/cgroup").read_text()
         except OSError:
             continue
-        found |= set(re.findall(r"/thaw-[^/]+/([^/\n]+)$", text, re.M))
+        found |= set(re.findall(r"/thaw-[^/]+/[^/]+/([^/\n]+)$", text, re.M))
     return found
 
 

@@ -296,6 +296,12 @@ Task<void> passes(Pool& pool, std::string share, Gate& gate) {
   co_return co_await blocking(std::move(at), [&gate] { return gate.pass(); });
 }
 
+// Lets the tasks that were started run up to their first wait.
+void turn(Loop& loop) {
+  const auto body = []() -> Task<void> { co_return co_await yield(); };
+  REQUIRE(loop.run_task(body()));
+}
+
 Task<int> counts(Pool& pool, std::string share) {
   PoolShare at{pool, std::move(share)};
   co_return co_await blocking(std::move(at), [] { return Result<int>(1); });
@@ -313,11 +319,13 @@ TEST_CASE("one share's work never holds all threads of a pool, whatever waits") 
   for (int i = 0; i < 100; ++i) {
     tasks.start("hold", passes(pool, "greedy", gate));
   }
+  turn(loop);
   gate.wait_for(2);
   CHECK(*loop.run_task(counts(pool, "other")) == 1);
   for (int i = 0; i < 100; ++i) {
     tasks.start("hold", passes(pool, "greedy too", gate));
   }
+  turn(loop);
   gate.wait_for(4);
   // All that shares may have is taken; the server's own work goes on.
   CHECK(*loop.run_task(counts(pool, "")) == 1);
@@ -334,6 +342,7 @@ TEST_CASE("shares take turns, however much one of them has waiting") {
   Gate gate;
   TaskGroup tasks(loop);
   tasks.start("hold", passes(pool, "greedy", gate));
+  turn(loop);
   gate.wait_for(1);
   std::vector<std::string> order;
   const auto note = [](Pool& of, std::string share, std::vector<std::string>& out) -> Task<void> {
@@ -347,6 +356,7 @@ TEST_CASE("shares take turns, however much one of them has waiting") {
     tasks.start("wait", note(pool, "greedy", order));
   }
   tasks.start("wait", note(pool, "other", order));
+  turn(loop);
   gate.release();
   CHECK(*loop.run_task(tasks.join(Instant::max())));
   CHECK(order == std::vector<std::string>{"greedy", "other", "greedy", "greedy"});

@@ -19,7 +19,7 @@ struct Folder {
   Folder() { clear(); }
   ~Folder() { clear(); }
   void clear() const {
-    for (const char* suffix : {"", "-wal", "-shm"}) {
+    for (const char* suffix : {"", "-wal", "-shm", "-commits"}) {
       std::filesystem::remove(path + suffix);
     }
   }

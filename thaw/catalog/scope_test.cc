@@ -45,7 +45,7 @@ struct TwoTenants {
     clear();
   }
   void clear() const {
-    for (const char* suffix : {"", "-wal", "-shm"}) {
+    for (const char* suffix : {"", "-wal", "-shm", "-commits"}) {
       std::filesystem::remove(path + suffix);
     }
   }

@@ -126,7 +126,7 @@ class TreeRemoval {
         ::close(fd);
       }
       if (number != ENOENT) {
-        fail(level, number == EXDEV ? EBUSY : number, name);
+        fail(level, number == EXDEV ? EBUSY : number == ENOTDIR ? as_file : number, name);
       }
       return;
     }

@@ -25,7 +25,8 @@ bool skipped_without_freezer() {
 }
 
 os::Cgroup group_of(const House& house, const Sandbox& sandbox) {
-  return {*os::CgroupLayout::detect(), "thaw-" + house.options.instance + "/" + sandbox.id().str()};
+  return {*os::CgroupLayout::detect(),
+          "thaw-" + house.options.instance + "/nobody/" + sandbox.id().str()};
 }
 
 async::Task<Code> freeze_and_tell(Sandbox& sandbox) {

@@ -61,7 +61,7 @@ class SpawnerHandle : public Spawner {
 
   Result<void> attach(async::Loop& loop, async::Pool& pool) override {
     line_->attach(loop, pool);
-    THAW_TRY_VOID(line_->begin(std::move(process_.control)));
+    THAW_TRY_VOID(line_->begin(std::move(process_.control), process_.process));
     line_->open();
     tasks_.emplace(loop);
     tasks_->start("spawner", keep(*this));
@@ -147,7 +147,8 @@ class SpawnerHandle : public Spawner {
     return status;
   }
 
-  // As long as the server wants one there is a spawner.
+  // As long as the server wants one there is a spawner. One that was killed is replaced at once;
+  // those that end by themselves as soon as they are there are not to take the machine's time.
   static async::Task<void> keep(SpawnerHandle& self) {
     Duration pause{};
     while (true) {
@@ -157,18 +158,17 @@ class SpawnerHandle : public Spawner {
       ++self.deaths_;
       log_warning("the spawner has ended, and its containers with it; it is brought back",
                   {{"how", describe_end(self.reap())}});
-      if (monotonic_now() - begun > longest_pause) {
-        pause = {};
-      }
+      pause =
+          monotonic_now() - begun < shortest_pause ? std::max(pause, shortest_pause) : Duration{};
       while (true) {
         if (pause > Duration{}) {
           THAW_CO_TRY_VOID(co_await async::sleep_for(pause));
         }
-        pause = std::clamp(pause * 2, shortest_pause, longest_pause);
         const Result<void> replaced = co_await replace(self);
         if (replaced) {
           break;
         }
+        pause = std::clamp(pause * 2, shortest_pause, longest_pause);
         log_warning("no spawner: nothing can start until there is one",
                     {{"error", replaced.error().to_string()}});
       }
@@ -184,7 +184,7 @@ class SpawnerHandle : public Spawner {
   static async::Task<void> replace(SpawnerHandle& self) {
     THAW_CO_TRY(self.process_, detail::launch_spawner(self.options_, Succession::next, self.lock_,
                                                       self.membership_));
-    Result<void> ready = self.line_->begin(std::move(self.process_.control));
+    Result<void> ready = self.line_->begin(std::move(self.process_.control), self.process_.process);
     if (ready && self.is_prepared_) {
       ready = co_await self.prepare();
     }

@@ -471,7 +471,7 @@ struct SpareHouse : TemplateHouse {
   static std::vector<int> processes(const std::string& instance, const std::string& name) {
     const auto layout = os::CgroupLayout::detect();
     REQUIRE(layout);
-    return os::Cgroup(*layout, "thaw-" + instance + "/" + name).processes();
+    return os::Cgroup(*layout, "thaw-" + instance + "/ac-1/" + name).processes();
   }
   std::vector<int> processes(const std::string& name) const {
     return processes(house.options.instance, name);

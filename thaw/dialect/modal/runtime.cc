@@ -117,9 +117,13 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
   THAW_CO_TRY(pb::Function definition, parse_definition(*spec));
   const auto image = scope_of(cx_, *spec).image(spec->image.str());
   std::string python;
+  std::vector<std::string> entrypoint;
+  std::vector<std::string> layers;
   if (image) {
     THAW_CO_TRY(const auto built, cx_.parts.images.find(image->key));
     python = built.image.python;
+    entrypoint = built.image.config.entrypoint;
+    layers = built.image.layers;
   }
   if (python.empty()) {
     co_return Error::failed_precondition(
@@ -170,12 +174,12 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
     plan.cwd = "/root";
   }
   // An ENTRYPOINT gets the command as its arguments, to be executed: exec "$@".
-  plan.argv = built->image.config.entrypoint;
+  plan.argv = entrypoint;
   plan.argv.insert(plan.argv.end(), {"python", "-u", "-m", "modal._container_entrypoint"});
-  if (!version.empty() && built->image.config.entrypoint.empty()) {
+  if (!version.empty() && entrypoint.empty()) {
     worker::ForkPlan fork;
     fork.workspace = spec->workspace.str();
-    fork.layers = built->image.layers;
+    fork.layers = layers;
     fork.binds = std::move(client);
     TemplateEnv env = template_env(plan.env);
     fork.env = std::move(env.shaping);

@@ -77,7 +77,8 @@ bool is_nameless(Context& cx, const std::string& stream) {
   }
   const model::ImageId image(stream);
   // all workspaces: as above
-  return !cx.parts.catalog.images.find(stream) && !cx.image_builds->find(image);
+  return !cx.parts.catalog.images.find(stream) &&
+         !cx.image_builds->find(cx.image_builds->builder_of(image), image);
 }
 
 Task<void> forget_unused(Context& cx) {

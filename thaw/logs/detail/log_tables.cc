@@ -56,7 +56,9 @@ Result<void> drop_oldest(Sql& sql, StoredStream& stream, std::size_t stream_byte
           }
         }));
     if (last == before) {
-      break;
+      // All lines together are less than was counted: the count is damaged, not the log too long.
+      stream.bytes = freed;
+      return stream.bytes > stream_bytes ? drop_oldest(sql, stream, stream_bytes) : ok();
     }
   }
   THAW_TRY_VOID(sql.run("DELETE FROM lines WHERE stream = ? AND number <= ?", {stream.id, last}));

@@ -2,20 +2,22 @@
 #include "thaw/sandbox/detail/control_line.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/socket.h>
 
 #include <cerrno>
 
 #include "thaw/base/time.h"
 #include "thaw/os/message.h"
+#include "thaw/os/process.h"
 
 namespace thaw::sandbox::detail {
 
 namespace {
 
 // Usually it takes a tenth of a second until there is another one.
-constexpr Duration patience = 10s;
+constexpr Duration patience = 30s;
+// In which the end of one process is seen after that of another which caused it.
+constexpr Duration moment = 200ms;
 
 }  // namespace
 
@@ -38,8 +40,9 @@ void ControlLine::attach(async::Loop& loop, async::Pool& pool) {
   pool_ = &pool;
 }
 
-Result<void> ControlLine::begin(os::Fd socket) {
+Result<void> ControlLine::begin(os::Fd socket, const os::Fd& process) {
   THAW_TRY_VOID(make_non_blocking(socket));
+  process_ = os::Fd(::fcntl(process.get(), F_DUPFD_CLOEXEC, 3));
   THAW_TRY(watch_, async::FdWatch::make(*loop_, socket.get()));
   socket_ = std::move(socket);
   ++spawner_;
@@ -67,10 +70,14 @@ void ControlLine::close_for_good() {
   changed_.notify_all();
 }
 
-bool ControlLine::has_ended() const {
-  pollfd watched{socket_.get(), POLLRDHUP, 0};
-  return !socket_.valid() ||
-         (::poll(&watched, 1, 0) > 0 && (watched.revents & (POLLHUP | POLLRDHUP | POLLERR)) != 0);
+bool ControlLine::has_ended() const { return !socket_.valid() || os::has_ended(process_); }
+
+async::Task<bool> ControlLine::has_just_ended() {
+  const Instant latest = monotonic_now() + moment;
+  while (!has_ended() && monotonic_now() < latest) {
+    THAW_CO_TRY_VOID(co_await async::sleep_for(5ms));
+  }
+  co_return has_ended();
 }
 
 async::Task<void> ControlLine::up() {

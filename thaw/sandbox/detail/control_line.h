@@ -30,7 +30,7 @@ class ControlLine {
   async::Pool& pool() const { return *pool_; }
 
   // There is a process at the other end; only who prepares it may ask it yet.
-  Result<void> begin(os::Fd socket);
+  Result<void> begin(os::Fd socket, const os::Fd& process);
   // It may be asked by all.
   void open();
   // It has ended: whoever waits for an answer of it is told.
@@ -42,6 +42,8 @@ class ControlLine {
   std::uint64_t spawner() const { return spawner_; }
   // Whether it has ended, be it that nobody has noticed yet.
   bool has_ended() const;
+  // The same for who has seen another end, which may have come of this one a moment earlier.
+  async::Task<bool> has_just_ended();
 
   // Returns when it may be asked, which after the end of one takes a moment; unavailable if it
   // takes longer.
@@ -78,6 +80,7 @@ class ControlLine {
   async::Task<void> send_at_once(std::string bytes, std::vector<int> fds);
 
   os::Fd socket_;
+  os::Fd process_;  // pidfd
   async::Loop* loop_ = nullptr;
   async::Pool* pool_ = nullptr;
   std::optional<async::FdWatch> watch_;

@@ -73,7 +73,8 @@ async::Task<void> RunningSandbox::launch(const SandboxSpec& spec, const Template
       co_return *failure_;
     }
     if (taken == os::Transfer::end) {
-      co_return ended_with_spawner()
+      THAW_CO_TRY(const bool has_just_ended, co_await line_->has_just_ended());
+      co_return has_just_ended || ended_with_spawner()
           ? ControlLine::spawner_gone()
           : Error::internal("the sandbox ended while it was being built");
     }
