@@ -119,7 +119,7 @@ TEST_CASE("services that give away the machine's credentials are out of reach in
 TEST_CASE("the operator names networks that containers do not reach, and some that they do") {
   if (skipped()) return;
   const std::string said = in_own_machine([] {
-    House house(House::Networking::on, "", "",
+    House house(House::Networking::on, "", "", own_ids_here(),
                 with_networks({"203.0.113.0/24", "203.0.113.7/32"}, {"168.63.129.16/32"}));
     return reach(house, "198.51.100.2") + reach(house, "168.63.129.16") +
            reach(house, "192.0.0.192") + reach(house, "203.0.113.7");
