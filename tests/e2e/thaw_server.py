@@ -130,6 +130,16 @@ def descendants_of(ancestor):
     return found
 
 
+def with_own_ids_as_wanted(config):
+    """What is tested with user ids of their own is tested without too: THAW_TEST_OWN_IDS=off."""
+    wanted = os.environ.get("THAW_TEST_OWN_IDS")
+    if not wanted or "own_ids" in config:
+        return config
+    line = f'own_ids = "{wanted}"\n'
+    head = "[containers]\n"
+    return config.replace(head, head + line, 1) if head in config else config + "\n" + head + line
+
+
 class ThawServer:
     """One `thaw serve` process; `stop` ends it by SIGTERM, `kill` by SIGKILL."""
 
@@ -137,7 +147,7 @@ class ThawServer:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="thaw-e2e-"))
         self.data = pathlib.Path(data) if data else self.folder / "data"
         self.listen = listen
-        self.config = config
+        self.config = with_own_ids_as_wanted(config)
         self.log_path = self.folder / "server.log"
         self.process = None
 

@@ -8,7 +8,7 @@ import urllib.request
 from thaw_server import BUILD_TIMEOUT, CALL_TIMEOUT, E2eTest, THAW_BIN, ThawServer, deploy, main
 
 WARNING = "containers have no user ids of their own"
-server = ThawServer.for_module()
+server = ThawServer.for_module(config='[containers]\nown_ids = "auto"\n')
 
 import modal  # noqa: E402
 
