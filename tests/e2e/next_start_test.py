@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The next start: whatever is wrong with what was stored costs that thing and never the server."""
+import contextlib
 import shutil
 import sqlite3
 import subprocess
@@ -33,12 +34,15 @@ def square():
     return modal.Function.from_name("e2e-calls", "square")
 
 
-def database(name="thaw.db"):
-    return sqlite3.connect(server.data / name)
+def damage(statement):
+    with contextlib.closing(sqlite3.connect(server.data / "thaw.db")) as connection, connection:
+        connection.execute(statement)
 
 
 def rows(name, query):
-    with sqlite3.connect(f"file:{server.data / name}?mode=ro", uri=True) as connection:
+    # Closed at once: who has the database open keeps the server from being its last user.
+    uri = f"file:{server.data / name}?mode=ro"
+    with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
         return connection.execute(query).fetchall()
 
 
@@ -123,9 +127,7 @@ class NextStart(E2eTest):
             shutil.copy(server.data / name, kept / name)
         for what, statement in DAMAGES.items():
             with self.subTest(what):
-                with database() as connection:
-                    connection.execute(statement)
-                connection.close()
+                damage(statement)
                 server.start(timeout=60)
                 server.use()
                 apps = {app.name for app in server.rpc("AppList", pb.AppListRequest()).apps}

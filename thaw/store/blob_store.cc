@@ -215,7 +215,8 @@ class FileBlobStore final : public BlobStore {
 
   void keep(const std::string& owner, const std::string& name, Duration use) override {
     if (BlobOwners::Hold* hold = owners_.find(owner, name)) {
-      hold->keep_until = std::max(hold->keep_until, monotonic_now() + use);
+      hold->keep_until =
+          std::max(hold->keep_until, monotonic_now() + std::max(use, options_.keep_unused));
     }
   }
 

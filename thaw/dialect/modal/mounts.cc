@@ -26,8 +26,8 @@ constexpr std::string_view blob_prefix = "bl-";
 constexpr int most_files = 50'000;
 // From the first look at what is missing until the mount is made: the time of its uploads.
 constexpr Duration upload_time = 1h;
-// A signed address is used soon.
-constexpr Duration download_time = 10min;
+// A signed address is used soon: nothing beside the time that unused blobs have anyway.
+constexpr Duration download_time{};
 // How often the record of a mount that is asked for again and again is written.
 constexpr Duration mount_touch_period = 10min;
 
