@@ -36,13 +36,13 @@ constexpr std::uint64_t inert = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATT
 constexpr std::uint64_t bit(int capability) { return std::uint64_t{1} << capability; }
 
 // Processes and their files are read, made and owned again; nothing of modules, devices, clocks,
-// raw memory, BPF or audit.
+// raw memory, BPF or audit. What a restored program had it must have had itself.
 constexpr std::uint64_t criu_capabilities =
     bit(CAP_CHOWN) | bit(CAP_DAC_OVERRIDE) | bit(CAP_DAC_READ_SEARCH) | bit(CAP_FOWNER) |
     bit(CAP_FSETID) | bit(CAP_KILL) | bit(CAP_SETGID) | bit(CAP_SETUID) | bit(CAP_SETPCAP) |
     bit(CAP_NET_BIND_SERVICE) | bit(CAP_NET_ADMIN) | bit(CAP_IPC_LOCK) | bit(CAP_IPC_OWNER) |
     bit(CAP_SYS_CHROOT) | bit(CAP_SYS_PTRACE) | bit(CAP_SYS_ADMIN) | bit(CAP_SYS_NICE) |
-    bit(CAP_SYS_RESOURCE) | bit(CAP_CHECKPOINT_RESTORE);
+    bit(CAP_SYS_RESOURCE) | bit(CAP_SETFCAP) | bit(CAP_CHECKPOINT_RESTORE);
 
 void reset_signals() {
   for (int number = 1; number < NSIG; ++number) {
@@ -140,7 +140,7 @@ std::string last_words(const os::Fd& log) {
     // the last steps of a restore do: harmless.
     const bool harmless = line.find("RLIMIT_NOFILE") != std::string::npos ||
                           line.find("Unable to create tun") != std::string::npos ||
-                          line.find("uspending seccomp failed") != std::string::npos;
+                          line.find("to suspend seccomp") != std::string::npos;
     if (line.find("Error") != std::string::npos && !harmless) {
       errors += (errors.empty() ? "" : "; ") + line;
     }
