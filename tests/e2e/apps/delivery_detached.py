@@ -4,15 +4,16 @@ import time
 
 import modal
 
-app = modal.App("e2e-detached")
+app = modal.App("e2e-left-alone")
 
 
 @app.function()
 def sleeps(seconds):
     time.sleep(seconds)
+    return "slept"
 
 
 @app.local_entrypoint()
 def main():
-    sleeps.spawn(8)
+    print("call", sleeps.spawn(8).object_id, flush=True)
     raise KeyboardInterrupt
