@@ -36,6 +36,8 @@ constexpr Duration template_patience = 3s;
 constexpr Duration own_patience = 60s;
 // A start is what somebody waits for: it goes before the work that is already running.
 constexpr int starters_niceness = -10;
+// In which PID 1 is gone once all others are.
+constexpr int longest_end_ms = 5000;
 
 struct Cradled {  // what the slot has told of itself
   os::Fd cradle;
@@ -259,7 +261,12 @@ Result<void> build(SlotPlan& plan) {
   while (::waitpid(child.pid, &status, 0) < 0 && errno == EINTR) {
   }
   if (WIFSIGNALED(status)) {
-    return Error::internal("what builds a sandbox was killed");
+    // With the sandbox, if that has come to its end meanwhile, as the shortest programs do: then
+    // PID 1 has said how.
+    pollfd ended{cradled.pidfd.get(), POLLIN, 0};
+    return ::poll(&ended, 1, longest_end_ms) > 0
+               ? ok()
+               : Error::internal("what builds a sandbox was killed");
   }
   // Now that nothing of the builder's is to be seen inside.
   return newcomer && WEXITSTATUS(status) == 0 ? newcomer->go() : ok();
