@@ -26,7 +26,7 @@ struct Configuration {
   control::FleetOptions fleet;
   worker::TemplateSettings templates;
   std::string bridge_address = "auto";                 // [network] bridge
-  sandbox::SpawnerOptions::OwnIds own_ids = sandbox::SpawnerOptions::OwnIds::off;  // [containers]
+  sandbox::SpawnerOptions::OwnIds own_ids{};           // [containers] own_ids
   std::vector<std::string> refused_networks;           // [network] refuse
   std::vector<std::string> allowed_networks;           // [network] allow
   std::string cache_folder = "/var/cache/thaw";        // [images] cache; THAW_IMAGE_CACHE wins
