@@ -214,7 +214,8 @@ def main():
     for number in range(50):
         function.remote(number)
     rows, failed = [], []
-    print(f"{'what':22} {'quiet p99':>10} {'p99':>10} {'ratio':>7} {'wrong':>6}  what the greedy one hears")
+    print(f"{'what':22} {'quiet p99':>10} {'p99':>10} {'ratio':>7} {'wrong':>6}  "
+          "what the greedy one hears")
     for name, attack in ATTACKS.items():
         if only and name.split()[0] not in only and name not in only:
             continue

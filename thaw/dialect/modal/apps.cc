@@ -578,9 +578,13 @@ bool has_no_work(Context& cx, const model::AppId& app) {
   return true;
 }
 
-// A generator that nobody follows any more is cancelled, and what it said goes with it.
+// A generator that nobody follows any more is cancelled, and what it said goes with it. One that
+// takes no notice, as a synchronous one may that is interrupted while it hands an item over, ends
+// with its container.
 async::Task<void> end_unread(Context& cx) {
   for (const model::CallId& id : cx.readers.take_left()) {
+    const auto before = co_await cx.parts.queue.info(id);  // all workspaces: ended by the server
+    const bool is_told = before && before->cancelled;
     const auto running = co_await cx.parts.queue.cancel(id);
     if (!running) {
       if (running.error().code() == Code::cancelled) {
@@ -588,8 +592,13 @@ async::Task<void> end_unread(Context& cx) {
       }
       continue;  // it has ended, or the container's own end will tell
     }
-    log_info("a generator without a reader is cancelled", {{"call", id.str()}});
-    cx.fleet->cancel_inputs(*running, control::Fleet::StopHow::graceful);
+    if (is_told && !running->empty()) {
+      log_info("a cancelled generator runs on: its container is ended", {{"call", id.str()}});
+      cx.fleet->cancel_inputs(*running, control::Fleet::StopHow::now);
+    } else if (!is_told) {
+      log_info("a generator without a reader is cancelled", {{"call", id.str()}});
+      cx.fleet->cancel_inputs(*running, control::Fleet::StopHow::graceful);
+    }
     cx.parts.queue.forget(id);
   }
   co_return ok();

@@ -11,6 +11,9 @@ namespace {
 // sleeps, may take the time of its own longest poll.
 constexpr Duration after_broken_off = 8s;
 constexpr Duration after_answer = 75s;
+// A generator that was told to end, and has not so long after that, is named once more.
+constexpr Duration time_to_heed = 10s;
+constexpr int was_named = -1;  // instead of the number of visits
 
 }  // namespace
 
@@ -21,13 +24,20 @@ void Readers::expect(const model::CallId& call) {
 std::vector<model::CallId> Readers::take_left() {
   std::vector<model::CallId> left;
   const Instant now = monotonic_now();
-  for (const auto& [id, call] : calls_) {
-    if (call.visits == 0 && call.patience < now) {
-      left.push_back(id);
+  for (auto at = calls_.begin(); at != calls_.end();) {
+    Call& call = at->second;
+    if (call.visits > 0 || call.patience >= now) {
+      ++at;
+      continue;
     }
-  }
-  for (const model::CallId& id : left) {
-    calls_.erase(id);
+    left.push_back(at->first);
+    if (call.visits == was_named) {
+      at = calls_.erase(at);
+      continue;
+    }
+    call.visits = was_named;
+    call.patience = now + time_to_heed;
+    ++at;
   }
   return left;
 }
@@ -41,7 +51,7 @@ Readers::Visit::Visit(Readers& readers, const model::CallId& call)
 
 Readers::Visit::~Visit() {
   const auto found = readers_.calls_.find(call_);
-  if (found == readers_.calls_.end() || found->second.visits == 0) {
+  if (found == readers_.calls_.end() || found->second.visits <= 0) {
     return;
   }
   Call& call = found->second;

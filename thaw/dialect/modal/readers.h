@@ -19,7 +19,7 @@ class Readers {
   // A call whose reader is to come.
   void expect(const model::CallId& call);
   void forget(const model::CallId& call) { calls_.erase(call); }
-  // Calls that nobody has followed for long enough; each is named once.
+  // Calls that nobody has followed for long enough; each is named twice, with a pause.
   std::vector<model::CallId> take_left();
 
   // One request of a reader, from its arrival to its end. Does nothing for calls that are not
