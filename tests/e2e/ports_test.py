@@ -91,8 +91,8 @@ class Ports(E2eTest):
         caller = Caller(url)
         caller.leave()
         time.sleep(1)  # a start that had begun already may go on
-        seen = len(self.starts_of("broken"))
-        self.assertGreater(seen, count)
+        seen = len(self.starts_of("broken"))  # none, while the known error is told at once
+        self.assertGreaterEqual(seen, count)
         time.sleep(10)  # far longer than what lies between two tries
         self.assertEqual(len(self.starts_of("broken")), seen)
 
