@@ -273,7 +273,7 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
 
   static async::Task<void> accept(std::shared_ptr<State> self, std::shared_ptr<Listener> listener) {
     // Then others have their turn.
-    constexpr int at_a_time = 16;
+    constexpr int at_a_time = 4;
     Descriptor descriptor(self->core->loop.context().get_executor(), listener->fd.get());
     while (!co_await async::is_cancelled()) {
       const auto [error] = co_await descriptor.async_wait(Descriptor::wait_read,

@@ -30,6 +30,8 @@ constexpr std::int32_t connection_window = 16 << 20;
 constexpr int writes_per_turn = 16;
 // A smaller table than HTTP/2's own holds all that clients repeat, and unpacks to less.
 constexpr std::uint32_t header_table_bytes = 2048;
+// A head up to here counts as nothing that was blown up.
+constexpr std::size_t usual_head_bytes = 4u << 10;
 // What a connection costs beside its streams.
 constexpr std::size_t session_bytes = 24u << 10;
 
@@ -162,7 +164,8 @@ bool Http2Session::read_available() {
       break;
     }
   }
-  more = start_ready() || more;
+  // With the slice used up they start in the next turn.
+  more = more || start_ready();
   in_turn_ = false;
   flush();
   const Instant ended = monotonic_now();
@@ -299,7 +302,9 @@ bool Http2Session::decoded(std::size_t bytes) {
 }
 
 bool Http2Session::head_ended() {
-  if (!decoded_.allow(last_heard_, static_cast<double>(std::exchange(head_decoded_, 0)))) {
+  const std::size_t more = std::exchange(head_decoded_, 0);
+  if (more > usual_head_bytes &&
+      !decoded_.allow(last_heard_, static_cast<double>(more - usual_head_bytes))) {
     punish(NGHTTP2_ENHANCE_YOUR_CALM, "heads that unpack to far more than was sent");
     return false;
   }

@@ -85,7 +85,7 @@ class Http2Session : public LiveConnection {
  private:
   struct Link;
 
-  static constexpr std::size_t least_read = 4u << 10;
+  static constexpr std::size_t least_read = 512;
   // What is encoded ahead of the socket.
   static constexpr std::size_t out_bytes = 128u << 10;
 
@@ -141,8 +141,8 @@ class Http2Session : public LiveConnection {
 
   FloodGuard resets_;
   FloodGuard control_frames_{1'000, 200};
-  // Bytes of decoded heads; a few hundredths of a processor, about.
-  FloodGuard decoded_{128e6, 64e6};
+  // Bytes of decoded heads beyond what heads usually have.
+  FloodGuard decoded_{16e6, 4e6};
   std::size_t head_decoded_ = 0;        // of the head that is arriving
   std::size_t read_bytes_ = 16u << 10;  // at a time: what a slice is enough for
   std::size_t without_token_ = 0;       // streams that are open

@@ -34,6 +34,7 @@ bool Http2Stream::admit(std::shared_ptr<Account> account) {
   if (account.get() != held_.account()) {
     held_.move_to(std::move(account));
   }
+  recount();
   return held_.account()->has_room(0);
 }
 
@@ -48,7 +49,7 @@ void Http2Stream::refuse(Error why) {
 }
 
 void Http2Stream::recount() {
-  held_.set(stream_bytes + std::max(inbox_.size(), message_reserved_) +
+  held_.set(stream_bytes + header_bytes + std::max(inbox_.size(), message_reserved_) +
             std::max(unsent(), reply_reserved_));
 }
 
