@@ -10,10 +10,11 @@ namespace {
 // What is decoded before the clock is looked at: chunks of one byte are dear.
 constexpr std::size_t window_bytes = 8u << 10;
 
-// Decodes what is buffered, for a slice of time at most.
-Result<void> decode(Stream& stream, Http1Parser& parser, std::string& piece) {
+// Decodes what is buffered, for a slice of time at most; true if it can go on with what is there.
+Result<bool> decode(Stream& stream, Http1Parser& parser, std::string& piece) {
   const Instant began = monotonic_now();
   Instant now = began;
+  bool goes_on = true;
   while (!parser.done() && !stream.buffered().empty() && now - began < Turns::slice) {
     const std::string_view input = stream.buffered();
     const std::string_view window =
@@ -24,12 +25,13 @@ Result<void> decode(Stream& stream, Http1Parser& parser, std::string& piece) {
     }
     stream.consume(used);
     now = monotonic_now();
-    if (used == 0) {
+    goes_on = used > 0;
+    if (!goes_on) {
       break;
     }
   }
   stream.worked(now - began);
-  return ok();
+  return goes_on && !stream.buffered().empty();
 }
 
 }  // namespace
@@ -40,9 +42,14 @@ async::Task<std::optional<std::string>> read_body(std::shared_ptr<Stream> stream
   Stream::Hope hope = Stream::Hope::soon;
   while (!parser.done()) {
     if (!stream->buffered().empty()) {
-      THAW_CO_TRY_VOID(decode(*stream, parser, piece));
+      THAW_CO_TRY(const bool goes_on, decode(*stream, parser, piece));
       if (!piece.empty()) {
         co_return piece;
+      }
+      if (goes_on && !parser.done()) {
+        // Only its time was over: more bytes may never come.
+        THAW_CO_TRY_VOID(co_await stream->take_turn());
+        continue;
       }
       if (parser.done()) {
         break;
