@@ -64,6 +64,18 @@ TEST_CASE("a block of a killed server is taken once its traces are gone") {
   CHECK(IdRanges(folder, servers, "third").take()->first == killed);
 }
 
+TEST_CASE("what is no block is passed over") {
+  if (skipped()) return;
+  const Temporary temporary;
+  const std::string folder = temporary.folder + "/ids", servers = temporary.folder + "/servers";
+  std::filesystem::create_directories(folder + "/0");
+  write_file(folder + "/1", "../../no such server\n");
+  IdRanges ranges(folder, servers, "one");
+  const auto range = ranges.take();
+  REQUIRE(range);
+  CHECK(range->first > first_range_id);
+}
+
 TEST_CASE("what the machine has given to others is read, whatever else stands there") {
   CHECK(spans_in_subids("# x\nann:100000:65536\nbob:x:1\n:1:\nroot:1000000:1000000000\n") ==
         IdSpans{{100'000, 65'536}, {1'000'000, 1'000'000'000}});

@@ -111,8 +111,9 @@ Result<void> IdRanges::take_block() {
       continue;
     }
     const std::string path = folder_ + "/" + std::to_string(block);
-    THAW_TRY(os::Fd lock, os::open_file(path, O_RDWR | O_CREAT, 0600));
-    if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    auto lock = os::open_file(path, O_RDWR | O_CREAT, 0600);
+    // One that is none, whoever made it, is as good as taken.
+    if (!lock || ::flock(lock->get(), LOCK_EX | LOCK_NB) != 0) {
       continue;
     }
     // Processes of a killed server may still be there as long as its record is.
@@ -122,7 +123,7 @@ Result<void> IdRanges::take_block() {
       continue;
     }
     THAW_TRY_VOID(os::create_text(path, instance_, 0600));
-    blocks_.push_back(std::move(lock));
+    blocks_.push_back(std::move(*lock));
     taken_.push_back(block);
     for (std::uint32_t i = 0; i < ranges_in_block; ++i) {
       free_.push_back({first + i * ids_in_range});
