@@ -126,6 +126,8 @@ def sockets():
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": json.dumps(seen).encode()})
             return
+        if scope["type"] == "lifespan":
+            raise NotImplementedError  # the way to say that there is none
         await receive()
         await send({"type": "websocket.accept"})
         while (event := await receive())["type"] != "websocket.disconnect":
