@@ -93,10 +93,13 @@ class SpawnerHandle : public Spawner {
     THAW_CO_TRY_VOID(detail::validate(spec));
     // A start that a spawner's end has cut off has left nothing, and goes to the next one.
     for (int tries = 1;; ++tries) {
+      const std::uint64_t asked = line_->spawner();
       SandboxSpec copy = spec;
       auto started =
           co_await detail::RunningSandbox::start(line_, cgroup_of(spec), std::move(copy));
-      if (started || started.error().code() != Code::unavailable || tries == most_tries) {
+      const bool was_cut_off = line_->has_ended() || line_->spawner() != asked;
+      if (started || started.error().code() != Code::unavailable || !was_cut_off ||
+          tries == most_tries) {
         co_return started;
       }
     }
@@ -197,6 +200,7 @@ class SpawnerHandle : public Spawner {
     if (!ready) {
       self.line_->end();  // makes it end
       (void)self.reap();
+      ++self.deaths_;
       co_return std::move(ready).error();
     }
     self.line_->open();
