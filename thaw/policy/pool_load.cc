@@ -44,6 +44,10 @@ void PoolLoad::note_ready(ContainerLoad& container, Instant now, Duration used) 
   container.used = used;
   container.alone.reset();
   progress_ = now;
+  // A far better level of start is seen before its first answer.
+  if (used < price_ / 4) {
+    price_ = (price_ + used) / 2;
+  }
   is_window_ = false;
   window_ended_ = ended_;
   is_settled_ = false;
@@ -76,8 +80,9 @@ void PoolLoad::lapse(ContainerLoad& container) {
   container.got = 0;
 }
 
+// A better level of start shows at once, a dearer first call little by little.
 void PoolLoad::note_price(Duration used) {
-  price_ = price_ == Duration::zero() ? used : (price_ * 3 + used) / 4;
+  price_ = price_ == Duration::zero() || used < price_ ? used : (price_ * 3 + used) / 4;
 }
 
 void PoolLoad::weigh(std::size_t running, Instant now) {
