@@ -111,7 +111,9 @@ bool Stream::make_room(std::size_t limit) {
   if (held >= limit) {
     return false;
   }
-  if (capacity_ - end_ >= least_room) {
+  // A peer that fills the buffer sends much: it gets a larger one, and fewer pieces are made of it.
+  const bool is_small = was_filled_ && held == 0 && capacity_ < limit;
+  if (capacity_ - end_ >= least_room && !is_small) {
     return true;
   }
   const std::size_t wanted = std::min(std::max(limit, first_capacity),
@@ -179,6 +181,7 @@ async::Task<bool> Stream::fill(std::size_t limit, Hope hope) {
     co_return Error::resource_exhausted("the input buffer is full");
   }
   const auto room = [this] { return asio::buffer(buffer_.get() + end_, capacity_ - end_); };
+  const std::size_t most = capacity_ - end_;
   error_code error = asio::error::would_block;
   std::size_t count = 0;
   if (hope == Hope::soon) {
@@ -212,6 +215,7 @@ async::Task<bool> Stream::fill(std::size_t limit, Hope hope) {
         co_await socket_.async_read_some(room(), asio::as_tuple(asio::use_awaitable));
     reading_ = false;
   }
+  was_filled_ = count == most;
   took(error, count);
   read_.notify_all();
   if (watching_) {

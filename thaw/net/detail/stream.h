@@ -114,6 +114,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
   bool reading_ = false;
   bool watching_ = false;
   bool awaiting_hangup_ = false;
+  bool was_filled_ = false;  // by the last read
   bool eof_ = false;
 
   std::deque<std::string> out_;
