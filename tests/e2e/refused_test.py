@@ -124,13 +124,18 @@ class Rpcs(E2eTest):
     async def ask(names):
         """Each of the client's own methods of these names, and the error that it gets."""
         host, port = server.address.split(":")
+        variables = server.client_environment()
+        token = {
+            "x-modal-token-id": variables["MODAL_TOKEN_ID"],
+            "x-modal-token-secret": variables["MODAL_TOKEN_SECRET"],
+        }
         said = {}
         async with grpclib.client.Channel(host, int(port)) as channel:
             stub = modal_proto.api_grpc.ModalClientStub(channel)
             for name in names:
                 method = getattr(stub, name)
                 try:
-                    await method(method.request_type(), timeout=CALL_TIMEOUT)
+                    await method(method.request_type(), metadata=token, timeout=CALL_TIMEOUT)
                 except grpclib.GRPCError as failure:
                     said[name] = (failure.status, failure.message)
         return said
