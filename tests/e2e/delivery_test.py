@@ -47,7 +47,7 @@ class Generators(E2eTest):
         before = memory_mb()
         items = function("endless").remote_gen(100_000)
         self.assertEqual([next(items)[0], next(items)[0]], [0, 1])
-        # Other clients are served. (What this one does not read fills the window of its connection.)
+        # Other clients are served. (What this one does not read fills its connection's window.)
         for _ in range(2):
             shown = server.modal("run", f"{APPS / 'delivery.py'}::lines", "--count=3", "--width=3")
             self.assertIn("000002 www", shown.stdout)
