@@ -17,8 +17,10 @@ namespace thaw::dialect::modal {
 namespace {
 
 constexpr std::uint64_t mebibyte = 1u << 20;
-// What containers may send and receive inline; above it they use signed blob URLs.
-constexpr std::uint64_t inline_object_bytes = 16u << 20;
+// What is sent and received inline; above it clients use signed blob URLs. A map sends up to 49
+// inputs in one message, which is to be within the limit of one: the client retries one that is
+// refused for its size without end.
+constexpr std::uint64_t inline_object_bytes = 2u << 20;
 // The same for calls that are kept on disk until their result is fetched.
 constexpr std::uint64_t inline_durable_bytes = 1u << 20;
 
