@@ -60,9 +60,11 @@ async::Task<void> RunningSandbox::launch(const SandboxSpec& spec, const Template
   if (control.its_end >= 0) {
     fds.insert(fds.end(), {control.its_end, control.own_end});
   }
+  // Not before: the end of a spawner ends what is awaited of it, and this is asked of the next one.
+  THAW_CO_TRY_VOID(co_await line_->up());
   const ControlLine::Awaiting awaiting(*line_, report_.get());
-  THAW_CO_TRY_VOID(co_await line_->send(Writer(Kind::start).bytes(), std::move(fds)));
   spawner_ = line_->spawner();
+  THAW_CO_TRY_VOID(co_await line_->send(Writer(Kind::start).bytes(), std::move(fds)));
   pair.second.reset();
   writers[0].reset();
   writers[1].reset();
