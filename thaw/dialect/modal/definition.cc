@@ -172,6 +172,21 @@ Result<model::FunctionSpec> spec_from(const pb::Function& f) {
   if (f.is_server()) {
     return Error::unimplemented("app.server functions are not served by this version of Thaw");
   }
+  if (f.has_http_config()) {
+    return Error::unimplemented(
+        "modal.experimental.http_server is not served by this version of Thaw; a method with "
+        "@modal.web_server(port) does the same");
+  }
+  const auto has_domain = [](const pb::WebhookConfig& web) {
+    return web.custom_domains_size() > 0;
+  };
+  if (has_domain(f.webhook_config()) ||
+      std::any_of(f.method_definitions().begin(), f.method_definitions().end(),
+                  [&](const auto& method) { return has_domain(method.second.webhook_config()); })) {
+    return Error::unimplemented(
+        "custom_domains= is not served by this version of Thaw; `[web] domain` of the server's "
+        "configuration gives all functions names below one domain");
+  }
   if (f._experimental_group_size() > 1) {
     return Error::unimplemented("clustered functions are not served by this version of Thaw");
   }

@@ -262,3 +262,20 @@ TEST_CASE("a query names parameters of a class, and the rest are the defaults") 
   CHECK_FALSE(parameters_in_query(f, "other=1")->has_value());
   CHECK_FALSE(parameters_in_query({}, "name=a")->has_value());
 }
+
+TEST_CASE("what would be accepted and never work is refused by its name") {
+  pb::Function server;
+  server.set_function_name("f");
+  server.mutable_http_config()->set_port(8000);
+  const auto refused = spec_from(server);
+  REQUIRE(!refused);
+  CHECK(refused.error().code() == Code::unimplemented);
+  CHECK(refused.error().message().find("experimental.http_server") != std::string::npos);
+
+  pb::Function domain;
+  domain.set_function_name("f");
+  (*domain.mutable_method_definitions())["m"].mutable_webhook_config()->add_custom_domains();
+  CHECK(spec_from(domain).error().message().find("custom_domains") != std::string::npos);
+  (*domain.mutable_method_definitions())["m"].mutable_webhook_config()->clear_custom_domains();
+  CHECK(spec_from(domain));
+}
