@@ -16,6 +16,7 @@
 #include "thaw/os/cgroup.h"
 #include "thaw/os/netlink.h"
 #include "thaw/os/process.h"
+#include "thaw/sandbox/detail/user_namespace.h"
 #include "thaw/sandbox/testing/fixture.h"
 
 using namespace thaw;
@@ -192,6 +193,33 @@ TEST_CASE("a spawner that is killed is brought back, and nothing of its sandboxe
 
 namespace {
 
+std::vector<std::string> processes_of_session(pid_t session) {
+  std::vector<std::string> found;
+  for (const std::string& name : os::list_folder("/proc")) {
+    if (name[0] < '1' || name[0] > '9') continue;
+    const std::string stat = read_file("/proc/" + name + "/stat");
+    const std::size_t after_name = stat.rfind(')');
+    if (after_name == std::string::npos) continue;
+    std::istringstream fields(stat.substr(after_name + 1));
+    char state = 0;
+    pid_t parent = 0, group = 0, of = 0;
+    fields >> state >> parent >> group >> of;
+    if (of == session && state != 'Z') {
+      found.push_back(name);
+    }
+  }
+  return found;
+}
+
+std::vector<std::string> soon_left_of_session(pid_t session) {
+  std::vector<std::string> left = processes_of_session(session);
+  for (int i = 0; i < 1'000 && !left.empty(); ++i) {
+    ::usleep(10'000);
+    left = processes_of_session(session);
+  }
+  return left;
+}
+
 // This process's own.
 int find_spawner() {
   for (const std::string& name : os::list_folder("/proc")) {
@@ -226,6 +254,7 @@ TEST_CASE("whatever goes on when spawners are killed ends, and the next one work
   if (skipped()) return;
   House house(House::Networking::on);
   Tally tally;
+  std::vector<pid_t> killed;
   constexpr int rounds = 12, at_once = 6;
   for (int round = 0; round < rounds; ++round) {
     async::TaskGroup tasks(house.loop);
@@ -236,15 +265,41 @@ TEST_CASE("whatever goes on when spawners are killed ends, and the next one work
     house.run(async::sleep_for(std::chrono::milliseconds(round * 4)));
     if (const int spawner = find_spawner(); spawner != 0) {
       ::kill(spawner, SIGKILL);
+      killed.push_back(spawner);
     }
     CHECK(house.run(tasks.join(monotonic_now() + 60s)));
   }
   CHECK(tally.whole + tally.cut_off == rounds * at_once);
+  for (const pid_t spawner : killed) {  // each leads a session
+    CHECK(soon_left_of_session(spawner).empty());
+  }
   CHECK(house.out_of({"print", "alive"}) == "alive\n");
   const std::string instance = house.options.instance, folder = house.options.folder;
   house.run(house.spawner->shut_down());
   house.spawner.reset();
   check_nothing_left(instance, folder);
+}
+
+TEST_CASE("whoever is killed while it makes user namespaces leaves no process") {
+  if (skipped()) return;
+  for (int round = 0; round < 40; ++round) {
+    const pid_t pid = ::fork();
+    REQUIRE(pid >= 0);
+    if (pid == 0) {
+      ::setsid();
+      while (true) {
+        (void)detail::make_user_namespace({});
+      }
+    }
+    ::usleep(static_cast<useconds_t>(2'000 + round * 113));
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+    const std::vector<std::string> left = soon_left_of_session(pid);
+    CHECK(left.empty());
+    for (const std::string& one : left) {
+      ::kill(std::stoi(one), SIGKILL);
+    }
+  }
 }
 
 namespace {

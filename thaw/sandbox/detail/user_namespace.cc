@@ -95,8 +95,9 @@ uid_t nobody_else() {
   return 0x80000000U + chosen % 0x7fff0000U;
 }
 
-// In the child: unshares as that user with root's capabilities, says so, waits to be killed.
-[[noreturn]] void hold_user_namespace(const os::Fd& tell, uid_t maker) {
+// In the child: unshares as that user with root's capabilities, says so, and stays until it is
+// killed or nobody holds the other end of `stay`: whoever made it may be killed meanwhile.
+[[noreturn]] void hold_user_namespace(const os::Fd& tell, const os::Fd& stay, uid_t maker) {
   constexpr unsigned long keep_capabilities = SECBIT_NO_SETUID_FIXUP;
   // Its limits are those of all that is in the namespace together.
   constexpr rlim_t lockable = 64 << 20;
@@ -107,26 +108,38 @@ uid_t nobody_else() {
                     ::unshare(CLONE_NEWUSER) == 0;
   const int outcome = made ? 0 : errno;
   (void)!::write(tell.get(), &outcome, sizeof outcome);
-  ::pause();
+  char none = 0;
+  while (::read(stay.get(), &none, 1) < 0 && errno == EINTR) {
+  }
   ::_exit(0);
+}
+
+struct Pipe {
+  os::Fd to_read;
+  os::Fd to_write;
+};
+
+Result<Pipe> make_pipe() {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) {
+    return Error::from_errno(errno, "make a pipe");
+  }
+  return Pipe{os::Fd(ends[0]), os::Fd(ends[1])};
 }
 
 }  // namespace
 
 Result<os::Fd> make_user_namespace(IdRange range) {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) {
-    return Error::from_errno(errno, "make a pipe");
-  }
-  const os::Fd told(ends[0]);
-  os::Fd tell(ends[1]);
+  THAW_TRY(Pipe told, make_pipe());
+  THAW_TRY(Pipe stay, make_pipe());
   THAW_TRY(os::Cloned child, os::clone_process({}));
   if (child.pid == 0) {
-    hold_user_namespace(tell, range.valid() ? range.maker() : nobody_else());
+    stay.to_write.reset();
+    hold_user_namespace(told.to_write, stay.to_read, range.valid() ? range.maker() : nobody_else());
   }
-  tell.reset();
+  told.to_write.reset();
   int outcome = EIO;
-  (void)!::read(told.get(), &outcome, sizeof outcome);
+  (void)!::read(told.to_read.get(), &outcome, sizeof outcome);
   const std::string folder = "/proc/" + std::to_string(child.pid);
   // All ids but the last, which means "none".
   const std::string map =
