@@ -14,6 +14,8 @@ namespace {
 constexpr std::size_t owners_part = 2;
 constexpr std::size_t peers_part = 4;
 constexpr std::size_t kept_part = 64;
+// Of that, what all addresses together may hold.
+constexpr std::size_t strangers_kept_part = 8;
 constexpr std::size_t longest_line = 4096;
 
 std::string megabytes(std::size_t bytes) {
@@ -43,13 +45,21 @@ bool Account::has_room(std::size_t bytes) const {
     }
     top = at;
   }
-  return shares_->used_ + bytes <= shares_->limit_ - shares_->limit_ / 8 ||
-         top->used_ + bytes <= shares_->limit_ / kept_part;
+  if (shares_->used_ + bytes <= shares_->limit_ - shares_->limit_ / 8) {
+    return true;
+  }
+  // Owners are few; addresses are as many as somebody cares to use.
+  return top->used_ + bytes <= shares_->limit_ / kept_part &&
+         (top->is_owner() ||
+          shares_->of_strangers_ + bytes <= shares_->limit_ / strangers_kept_part);
 }
+
+bool Account::is_owner() const { return limit_ > shares_->limit_ / peers_part; }
 
 void Account::charge(std::size_t bytes) {
   for (Account* at = this; at != nullptr; at = at->within_.get()) {
     at->used_ += bytes;
+    shares_->of_strangers_ += at->within_ || at->is_owner() ? 0 : bytes;
   }
   shares_->used_ += bytes;
 }
@@ -58,6 +68,7 @@ void Account::release(std::size_t bytes) {
   for (Account* at = this; at != nullptr; at = at->within_.get()) {
     THAW_CHECK(at->used_ >= bytes);
     at->used_ -= bytes;
+    shares_->of_strangers_ -= at->within_ || at->is_owner() ? 0 : bytes;
   }
   shares_->used_ -= bytes;
   shares_->changed();

@@ -79,6 +79,7 @@ class Account : public std::enable_shared_from_this<Account> {
  private:
   friend class Shares;
   class InLine;
+  bool is_owner() const;
 
   const std::shared_ptr<Shares> shares_;
   const std::string name_;
@@ -107,6 +108,7 @@ class Shares : public std::enable_shared_from_this<Shares> {
 
   const std::size_t limit_;
   std::size_t used_ = 0;
+  std::size_t of_strangers_ = 0;  // of `used_`: of accounts that are neither an owner nor in one
   std::unordered_map<std::string, std::weak_ptr<Account>> accounts_;
   std::set<Account*> waited_for_;
 };

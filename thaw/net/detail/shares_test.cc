@@ -65,6 +65,28 @@ TEST_CASE("who comes last still gets a little while others hold all that is shar
   CHECK_FALSE(greedy[0]->account()->has_room(1));
 }
 
+TEST_CASE(
+    "many addresses that hold little each do not hold more than there is, and no owner waits") {
+  const auto shares = std::make_shared<Shares>(1024 * kib);
+  std::vector<std::unique_ptr<Held>> few;
+  for (int i = 0; i < 3; ++i) {
+    const std::string name = "workspace " + std::to_string(i);
+    few.push_back(std::make_unique<Held>(shares->account(Kind::owner, name)));
+    few.back()->set(300 * kib);
+  }
+  std::vector<std::unique_ptr<Held>> many;
+  for (int i = 0; i < 200; ++i) {
+    const auto account = shares->account(Kind::peer, "address " + std::to_string(i));
+    if (account->has_room(10 * kib)) {
+      many.push_back(std::make_unique<Held>(account));
+      many.back()->set(10 * kib);
+    }
+  }
+  CHECK(many.size() * 10 * kib <= shares->limit() / 8);
+  CHECK(many.size() >= 10);
+  CHECK(shares->account(Kind::owner, "workspace 9")->has_room(10 * kib));
+}
+
 TEST_CASE("who waits for room gets it in the order of arrival") {
   async::Loop loop;
   async::TaskGroup tasks(loop);

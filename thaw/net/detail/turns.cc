@@ -17,6 +17,8 @@ constexpr double busy_us = 0.6 * full_us;
 constexpr double greedy_connection_us = 0.04 * full_us;
 constexpr double greedy_account_us = 0.4 * full_us;
 constexpr Duration shared_for = 1s;
+// Who has waited for a second counts as one that has used so much less: nobody waits for ever.
+constexpr double waited_us_per_s = full_us;
 
 double decayed(double used_us, Duration since) {
   const double passed_us = to_seconds(since) * 1e6;
@@ -41,7 +43,10 @@ struct Turns::Line {
   explicit Line(async::Loop& l) : loop(l) {}
 
   async::Loop& loop;
-  std::multimap<double, Place*> waiting;  // those that have used least are first
+  const Instant began = monotonic_now();
+  // By what they had used when they came, plus when that was: those that have used least are first,
+  // and who came long ago is before who comes now.
+  std::multimap<double, Place*> waiting;
   bool posted = false;
 
   static void call_later(const std::shared_ptr<Line>& self) {
@@ -102,7 +107,9 @@ async::Task<void> Turns::wait(const TurnShare& own, const TurnShare& account) {
     }
   };
   const Leave leave{*line, place,
-                    line->waiting.emplace(own.used_us(now) + account.used_us(now), &place)};
+                    line->waiting.emplace(own.used_us(now) + account.used_us(now) +
+                                              to_seconds(now - line->began) * waited_us_per_s,
+                                          &place)};
   Line::call_later(line);
   while (!place.is_called) {
     THAW_CO_TRY([[maybe_unused]] const bool notified, co_await place.called.wait(Instant::max()));

@@ -40,6 +40,37 @@ TEST_CASE("who has used least of the loop is called first") {
   CHECK(order == "mg");
 }
 
+TEST_CASE("who has used much is called in the end though others that used less come all the time") {
+  async::Loop loop;
+  async::TaskGroup tasks(loop);
+  Turns turns(loop);
+  TurnShare greedy;
+  TurnShare modest;
+  TurnShare account;
+  TurnShare other;
+  turns.spend(greedy, account, 100ms, monotonic_now());
+  std::string order;
+  bool others_come = true;
+  const auto come_again = [](Turns& t, const TurnShare& own, const TurnShare& of,
+                             const bool& goes_on) -> async::Task<void> {
+    while (goes_on) {
+      THAW_CO_TRY_VOID(co_await t.wait(own, of));
+    }
+    co_return ok();
+  };
+  tasks.start("greedy", come_in(turns, greedy, account, 'g', order));
+  for (int i = 0; i < 3; ++i) {
+    tasks.start("others", come_again(turns, modest, other, others_come));
+  }
+  const Instant end = monotonic_now() + 20s;
+  while (order.empty() && monotonic_now() < end) {
+    (void)loop.run_task(async::sleep_for(10ms));
+  }
+  others_come = false;
+  CHECK(order == "g");
+  (void)loop.run_task(tasks.join(monotonic_now() + 20s));
+}
+
 TEST_CASE("one that is cancelled while it waits is not called") {
   async::Loop loop;
   async::TaskGroup tasks(loop);
