@@ -60,10 +60,9 @@ model::WorkspaceId Catalog::default_workspace() const {
 Result<std::shared_ptr<const model::Environment>> Catalog::environment(
     const model::WorkspaceId& workspace, const std::string& name) const {
   const std::string wanted = name.empty() ? "main" : name;
-  for (const auto& [id, environment] : environments.all()) {
-    if (environment->workspace == workspace && environment->name == wanted) {
-      return environment;
-    }
+  const auto found = environments.find_by_key(named_key(workspace, wanted));
+  if (!found.empty()) {
+    return found.front();
   }
   return Error::not_found("environment '" + wanted + "' does not exist in this workspace");
 }

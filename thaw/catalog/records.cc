@@ -477,6 +477,10 @@ std::string named_key(const model::EnvironmentId& environment, const std::string
   return name.empty() ? std::string() : environment.str() + "/" + name;
 }
 
+std::string named_key(const model::WorkspaceId& workspace, const std::string& name) {
+  return workspace.str() + "/" + name;
+}
+
 std::string owned_key(const model::AppId& app) {
   return app.str().empty() ? "" : "of " + app.str();
 }

@@ -34,6 +34,8 @@ struct Function {
 
 // "environment/name" of an app or a secret with a name.
 std::string named_key(const model::EnvironmentId& environment, const std::string& name);
+// Of an environment.
+std::string named_key(const model::WorkspaceId& workspace, const std::string& name);
 // Of a secret that belongs to an app and has no name.
 std::string owned_key(const model::AppId& app);
 
@@ -44,6 +46,10 @@ inline std::string index_key(const Function& function) {
 template <>
 inline std::string index_key(const model::Class& one) {
   return one.app.str();
+}
+template <>
+inline std::string index_key(const model::Environment& environment) {
+  return named_key(environment.workspace, environment.name);
 }
 template <>
 inline std::string index_key(const model::App& app) {

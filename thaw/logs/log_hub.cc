@@ -2,6 +2,7 @@
 #include "thaw/logs/log_hub.h"
 
 #include <algorithm>
+#include <bit>
 #include <deque>
 #include <list>
 #include <unordered_map>
@@ -125,7 +126,8 @@ class Hub final : public LogHub {
   std::deque<Stream*> to_write_;
   std::deque<std::pair<std::int64_t, std::uint64_t>> to_trim_;  // stream, and what it may take
   bool writing_ = false;
-  std::uint64_t batches_ = 0;  // that were written
+  std::uint64_t batches_ = 0;   // that were written
+  std::uint64_t failures_ = 0;  // of batches, in a row
   async::Event room_;
   async::TaskGroup tasks_;
 };
@@ -388,11 +390,17 @@ async::Task<void> Hub::write_all(Hub& self, std::shared_ptr<bool> alive) {
       co_return ok();
     }
     if (!stored) {
-      // They stay readable from memory for as long as they are there.
-      log_warning("log lines were not stored", {{"error", stored.error().to_string()}});
+      // They stay readable from memory for as long as they are there. A disk that stays full for a
+      // while makes thousands of these.
+      if (std::has_single_bit(++self.failures_)) {
+        log_warning("log lines were not stored", {{"error", stored.error().to_string()},
+                                                  {"in a row", std::to_string(self.failures_)}});
+      }
       for (Batch::Part& part : batch->parts) {
         part.stream.bytes = self.by_id_.at(part.stream.id)->disk_bytes;
       }
+    } else {
+      self.failures_ = 0;
     }
     self.written(*batch);
   }
@@ -447,7 +455,8 @@ async::Task<void> Hub::erase(std::string name) {
   if (found->second->busy()) {
     co_return Error::failed_precondition("the log " + name + " is being written or read");
   }
-  std::function<Result<void>(store::Sql&)> work = [id = found->second->id](store::Sql& sql) {
+  const std::int64_t id = found->second->id;
+  std::function<Result<void>(store::Sql&)> work = [id](store::Sql& sql) {
     return detail::erase_stream(sql, id);
   };
   THAW_CO_TRY_VOID(co_await database_.write<void>(std::move(work)));
@@ -455,7 +464,7 @@ async::Task<void> Hub::erase(std::string name) {
     co_return Error::cancelled("the logs are closed");
   }
   found = streams_.find(name);
-  if (found == streams_.end() || found->second->busy()) {
+  if (found == streams_.end() || found->second->id != id || found->second->busy()) {
     co_return ok();  // somebody else erased it, or it lives again
   }
   Stream& stream = *found->second;
