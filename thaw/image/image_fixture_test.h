@@ -102,6 +102,9 @@ class FakeBlobs : public store::BlobStore {
                                                 Duration) override {
     co_return Error::unimplemented("fake");
   }
+  async::Task<std::string> md5_of(std::string, std::string) override {
+    co_return Error::unimplemented("fake");
+  }
   void keep(const std::string&, const std::string&, Duration) override {}
   async::Task<void> remove(std::string, std::string) override { co_return ok(); }
   void begin_marks() override {}

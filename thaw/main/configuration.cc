@@ -176,7 +176,7 @@ const std::map<std::string, Setter>& setters() {
        }},
       {"limits.workspace_disk_gb",
        [](const toml::node& node, Configuration& c) {
-         return read_gigabytes(node, c.disk.bytes_per_owner);
+         return read_gigabytes(node, c.disk.bytes_per_owner.emplace());
        }},
       {"limits.workspace_log_mb",
        [](const toml::node& node, Configuration& c) {

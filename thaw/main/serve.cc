@@ -248,6 +248,7 @@ Result<void> Program::open_stores(ServeOptions::Loss loss) {
   box.emplace(std::move(key));
   THAW_TRY_VOID(check_secrets(*box, *catalog, *database, loss));
   disk.emplace(data, configuration.disk);
+  disk->owners = [this] { return catalog->workspaces.all().size(); };
   store::BlobOptions blob_options;
   blob_options.folder = data + "/blobs";
   blob_options.keep_unused = std::chrono::seconds(configuration.keep_unused_s);

@@ -25,6 +25,7 @@ using detail::NewBlob;
 using detail::OpenBlob;
 
 constexpr std::size_t names_at_once = 500;
+constexpr std::size_t hashed_at_once = 4u << 20;
 
 class FileReader final : public BlobStore::Reader {
  public:
@@ -159,6 +160,21 @@ class FileBlobStore final : public BlobStore {
     THAW_CO_TRY(const std::string file, path(owner, name));
     auto work = [name, file] { return detail::get_whole(name, file); };
     co_return co_await async::blocking(share_of(owner), std::move(work));
+  }
+
+  async::Task<std::string> md5_of(std::string owner, std::string name) override {
+    THAW_CO_TRY(const std::string file, path(owner, name));
+    THAW_CO_TRY(auto blob, detail::open_blob(name, file));
+    auto md5 = std::make_shared<detail::Digest>(detail::Digest::Kind::md5);
+    for (bool more = true; more;) {
+      auto work = [blob, md5]() -> Result<bool> {
+        THAW_TRY(const std::string piece, detail::read_piece(*blob, hashed_at_once));
+        md5->update(piece);
+        return !piece.empty();
+      };
+      THAW_CO_TRY(more, co_await async::blocking(share_of(owner), std::move(work)));
+    }
+    co_return md5->finish();
   }
 
   Result<std::unique_ptr<Reader>> open_reader(const std::string& owner,
@@ -304,6 +320,10 @@ class FileBlobStore final : public BlobStore {
       Swept swept;
       (void)co_await drop(std::move(one), swept);
       co_return stored.error();
+    }
+    if (owners_.find(owner, name) == nullptr) {
+      // Another put of the same bytes failed meanwhile and took the row along.
+      co_return Error::unavailable("the blob " + name + " could not be stored; send it again");
     }
     co_return std::move(made.blob);
   }

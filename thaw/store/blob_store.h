@@ -76,6 +76,8 @@ class BlobStore {
   virtual Result<std::unique_ptr<Writer>> create(const std::string& owner) = 0;
   virtual async::Task<StoredBlob> put(std::string owner, std::string bytes) = 0;
   virtual async::Task<std::string> get(std::string owner, std::string sha256_hex) = 0;  // checked
+  // In lower-case hex, of a blob of any size.
+  virtual async::Task<std::string> md5_of(std::string owner, std::string sha256_hex) = 0;
   virtual Result<std::unique_ptr<Reader>> open_reader(const std::string& owner,
                                                       const std::string& sha256_hex) = 0;
   virtual bool contains(const std::string& owner, const std::string& sha256_hex) const = 0;

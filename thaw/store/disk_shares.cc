@@ -13,6 +13,20 @@ namespace {
 
 std::string mebibytes(std::uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
 
+struct Room {
+  std::uint64_t free = 0;
+  std::uint64_t reserve = 0;
+};
+
+Result<Room> room_at(const std::string& folder, std::uint64_t reserve_bytes) {
+  struct statvfs status;
+  if (::statvfs(folder.c_str(), &status) != 0) {
+    return Error::from_errno(errno, "cannot look at the disk of the data folder");
+  }
+  const std::uint64_t unit = status.f_frsize;
+  return Room{status.f_bavail * unit, std::min(reserve_bytes, status.f_blocks * unit / 20)};
+}
+
 }  // namespace
 
 void DiskShares::add(const std::string& owner, Kind kind, std::uint64_t bytes) {
@@ -40,8 +54,25 @@ std::uint64_t DiskShares::used(const std::string& owner, Kind kind) const {
   return found == uses_.end() ? 0 : found->second[static_cast<std::size_t>(kind)];
 }
 
+std::uint64_t DiskShares::quota() const {
+  if (limits_.bytes_per_owner) {
+    return *limits_.bytes_per_owner;
+  }
+  const auto room = room_at(folder_, limits_.reserve_bytes);
+  if (!room || !owners || owners() < 2) {
+    return 0;
+  }
+  std::uint64_t all = room->free - std::min(room->free, room->reserve);
+  for (const auto& [owner, use] : uses_) {
+    all += used(owner);
+  }
+  for_owners_ = std::max(for_owners_, all);
+  return std::max<std::uint64_t>(for_owners_ / 2, 1);
+}
+
 bool DiskShares::is_over_quota(const std::string& owner) const {
-  return limits_.bytes_per_owner != 0 && used(owner) > limits_.bytes_per_owner;
+  const std::uint64_t limit = quota();
+  return limit != 0 && used(owner) > limit;
 }
 
 std::string DiskShares::describe(const std::string& owner) const {
@@ -53,33 +84,32 @@ std::string DiskShares::describe(const std::string& owner) const {
     }
     parts += ")";
   }
-  return "the workspace may have " + mebibytes(limits_.bytes_per_owner) +
-         " of this server's disk and uses " + mebibytes(used(owner)) + parts +
-         "; the limit is [limits] workspace_disk_gb";
+  return "the workspace may have " + mebibytes(quota()) + " of this server's disk and uses " +
+         mebibytes(used(owner)) + parts + "; the limit is [limits] workspace_disk_gb" +
+         (limits_.bytes_per_owner ? "" : ", a half of what there is where it is not set");
 }
 
 Result<void> DiskShares::check(const std::string& owner, std::uint64_t more) const {
-  const std::uint64_t limit = limits_.bytes_per_owner;
+  THAW_TRY_VOID(check_quota(owner, more));
+  return check_room(more);
+}
+
+Result<void> DiskShares::check_quota(const std::string& owner, std::uint64_t more) const {
+  const std::uint64_t limit = quota();
   if (limit != 0 && (more > limit || used(owner) > limit - more)) {
     return Error::resource_exhausted(
         describe(owner) + ", and " + mebibytes(more) +
         " more are asked for: remove files of volumes, or have the limit raised");
   }
-  return check_room(more);
+  return ok();
 }
 
 Result<void> DiskShares::check_room(std::uint64_t more) const {
-  struct statvfs status;
-  if (::statvfs(folder_.c_str(), &status) != 0) {
-    return Error::from_errno(errno, "cannot look at the disk of the data folder");
-  }
-  const std::uint64_t unit = status.f_frsize;
-  const std::uint64_t free = status.f_bavail * unit;
-  const std::uint64_t reserve = std::min(limits_.reserve_bytes, status.f_blocks * unit / 20);
-  if (more > free || free - more < reserve) {
+  THAW_TRY(const Room room, room_at(folder_, limits_.reserve_bytes));
+  if (more > room.free || room.free - more < room.reserve) {
     return Error::resource_exhausted(
         "no space is left for user data on this server: " + mebibytes(more) +
-        " are to be written, " + mebibytes(free) + " are free and " + mebibytes(reserve) +
+        " are to be written, " + mebibytes(room.free) + " are free and " + mebibytes(room.reserve) +
         " of them are kept for the server itself; remove files, or give the server a larger disk");
   }
   return ok();

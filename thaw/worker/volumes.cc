@@ -191,7 +191,7 @@ async::Task<void> Volumes::measure() {
       auto step = [use] { return Result<TreeUse::Progress>(use->step()); };
       THAW_CO_TRY(progress, co_await async::blocking(share_of(id), std::move(step)));
     }
-    const std::uint64_t limit = disk_.limits().bytes_per_owner;
+    const std::uint64_t limit = disk_.quota();
     if (use->is_incomplete() && limit != 0) {
       log_warning("a volume's folders are too many and too deep to be measured; it counts as full",
                   {{"volume", id.str()}});

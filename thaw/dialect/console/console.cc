@@ -401,7 +401,7 @@ void Console::add_storage(codec::PrometheusText& text) const {
   }
   text.metric("thaw_disk_limit_bytes", MetricType::gauge,
               "What one workspace may have of the disk; 0: no limit.")
-      .sample(static_cast<double>(parts_.disk.limits().bytes_per_owner));
+      .sample(static_cast<double>(parts_.disk.quota()));
   const control::StorageCounters& storage = parts_.storage.counters();
   text.metric("thaw_storage_sweeps_total", MetricType::counter, "Walks for what nothing needs.")
       .sample(static_cast<double>(storage.rounds));

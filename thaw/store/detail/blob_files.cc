@@ -15,9 +15,11 @@ namespace thaw::store::detail {
 
 namespace {
 
-Error not_its_name(const std::string& path) {
-  return Error::data_loss("the blob " + path +
-                          " does not hold what its name says; delete it and upload it again");
+// The message may reach a client; where the file is, is for the log.
+Error not_its_name(const OpenBlob& blob) {
+  return Error::data_loss("the blob " + blob.name +
+                          " does not hold what its name says; upload it again")
+      .with("file", blob.path);
 }
 
 }  // namespace
@@ -86,7 +88,7 @@ Result<std::string> read_piece(OpenBlob& blob, std::size_t max_bytes) {
   blob.position += piece.size();
   // The last piece is given out only once all of them are known to be right.
   if (piece.size() < count || (blob.position == blob.size && blob.sha256.finish() != blob.name)) {
-    blob.state = not_its_name(blob.path);
+    blob.state = not_its_name(blob);
     return blob.state.error();
   }
   if (blob.size == 0) {

@@ -13,6 +13,9 @@ namespace {
 
 constexpr std::size_t most_in_a_group = 256;
 
+// At the 1st, 2nd, 4th, 8th …, so that a flood of failures is not a flood of log lines.
+bool is_to_be_said(std::uint64_t count) { return std::has_single_bit(count); }
+
 }  // namespace
 
 Writer::Writer(std::unique_ptr<Connection> connection, Commits commits, std::size_t queue_limit)
@@ -48,9 +51,7 @@ void Writer::write_later(async::TaskGroup& tasks, Work work) {
   if (operation) {
     return;
   }
-  // Said at the 1st, 2nd, 4th, 8th …, so that a flood of drops is not a flood of log lines.
-  ++dropped_;
-  if (std::has_single_bit(dropped_)) {
+  if (is_to_be_said(++dropped_)) {
     log_warning("background write dropped",
                 {{"error", operation.error().to_string()}, {"dropped", std::to_string(dropped_)}});
   }
@@ -66,8 +67,11 @@ Writer::Batch Writer::take_batch() {
 
 void Writer::finish(const Batch& batch) {
   for (const auto& operation : batch) {
-    if (!operation->result && !operation->awaited) {
-      log_warning("background write failed", {{"error", operation->result.error().to_string()}});
+    if (operation->result) {
+      failed_later_ = 0;
+    } else if (!operation->awaited && is_to_be_said(++failed_later_)) {
+      log_warning("background write failed", {{"error", operation->result.error().to_string()},
+                                              {"in a row", std::to_string(failed_later_)}});
     }
     operation->completion.complete();
   }
@@ -81,7 +85,7 @@ async::Task<void> Writer::pump(std::shared_ptr<Writer> self) {
       return ok();
     };
     [[maybe_unused]] const auto done = co_await async::blocking(self->thread_, std::move(work));
-    finish(*batch);
+    self->finish(*batch);
   }
   self->pumping_ = false;
   co_return ok();

@@ -50,7 +50,7 @@ class Writer : public std::enable_shared_from_this<Writer> {
   Result<std::shared_ptr<Operation>> enqueue(async::TaskGroup& tasks, Work work);
   static async::Task<void> pump(std::shared_ptr<Writer> self);
   Batch take_batch();
-  static void finish(const Batch& batch);
+  void finish(const Batch& batch);
 
   // The writer thread's part.
   void run(const Batch& batch);
@@ -63,7 +63,8 @@ class Writer : public std::enable_shared_from_this<Writer> {
   bool pumping_ = false;
   bool closed_ = false;
   std::uint64_t dropped_ = 0;
-  bool failing_ = false;  // said once, not with each group; the writer thread's
+  std::uint64_t failed_later_ = 0;  // in a row, of those that nobody waits for
+  bool failing_ = false;            // said once, not with each group; the writer thread's
   std::unique_ptr<Connection> connection_;
   Commits commits_;  // the writer thread's
   async::Pool thread_{1};
