@@ -62,12 +62,16 @@ def disk_mb(folder):
     return total / 2**20
 
 
+def lines_of(*command):
+    return subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+
+
 def sample():
+    """Of this server alone: others may run on the machine."""
     pid = server.process.pid
-    links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True).stdout
-    cgroups = subprocess.run(
-        ["find", "/sys/fs/cgroup", "-type", "d", "-path", "*thaw*"], capture_output=True, text=True
-    ).stdout
+    instance = (server.data / "sandboxes" / "instances").read_text().split()[-1]
+    links = lines_of("ip", "-o", "link", "show", "master", f"tw-{instance}")
+    cgroups = lines_of("find", "/sys/fs/cgroup", "-type", "d", "-path", f"*thaw-{instance}*")
     return {
         "rss_mb": round(rss_mb(pid), 1),
         "fds": len(os.listdir(proc(pid, "fd"))),
@@ -75,8 +79,8 @@ def sample():
         "processes": len(descendants_of(pid)),
         "containers": len(server.task_ids()),
         "mounts": len(proc(pid, "mountinfo").read_text().splitlines()),
-        "cgroups": len(cgroups.splitlines()),
-        "links": len(links.splitlines()),
+        "cgroups": len(cgroups),
+        "links": len(links),
         "disk_mb": round(disk_mb(server.data), 1),
     }
 
