@@ -165,6 +165,18 @@ Result<void> Cgroup::limit(const CgroupLimits& limits) const {
   return ok();
 }
 
+Result<void> Cgroup::lift_memory_limit() const {
+  const bool v1 = layout_.version == CgroupLayout::Version::v1;
+  const std::string none = v1 ? "-1" : "max";
+  // The one with swap first, because on v1 it may not be below the other.
+  const std::string swap =
+      path(layout_.memory, v1 ? "memory.memsw.limit_in_bytes" : "memory.swap.max");
+  if (exists(swap)) {
+    THAW_TRY_VOID(write_text(swap, none));
+  }
+  return write_text(path(layout_.memory, v1 ? "memory.limit_in_bytes" : "memory.max"), none);
+}
+
 Result<void> Cgroup::add(int pid) const {
   const std::string number = std::to_string(pid);
   for (const std::string& hierarchy : layout_.hierarchies) {

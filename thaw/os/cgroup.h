@@ -50,6 +50,8 @@ class Cgroup {
   enum class Role { parent, leaf };
   Result<void> make(Role role) const;
   Result<void> limit(const CgroupLimits& limits) const;
+  // As if none had been set.
+  Result<void> lift_memory_limit() const;
   Result<void> add(int pid) const;
   // The files that add() writes a pid to, for who will do so where no path leads to them.
   Result<std::vector<Fd>> open_processes() const;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
@@ -131,6 +132,25 @@ TEST_CASE("a body in borrowed memory leaves its result behind and cannot touch d
   CHECK(::waitpid(*pid, &status, 0) == *pid);
   CHECK(WEXITSTATUS(status) == 3);
   CHECK(::close(work.fd) == 0);
+}
+
+TEST_CASE("a child closes all descriptors but those that it names") {
+  auto kept = make_message_pair();
+  auto closed = make_message_pair();
+  REQUIRE(kept);
+  REQUIRE(closed);
+  const pid_t pid = ::fork();
+  REQUIRE(pid >= 0);
+  if (pid == 0) {
+    const int number = kept->second.get(), other = closed->second.get();
+    close_all_but({number, 2, -1, 0, number});
+    const bool is_right = ::fcntl(number, F_GETFD) >= 0 && ::fcntl(0, F_GETFD) >= 0 &&
+                          ::fcntl(1, F_GETFD) < 0 && ::fcntl(other, F_GETFD) < 0;
+    ::_exit(is_right ? 0 : 1);
+  }
+  int status = 1;
+  REQUIRE(::waitpid(pid, &status, 0) == pid);
+  CHECK(status == 0);
 }
 
 TEST_CASE("a cloned process is signalled by its descriptor") {

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -120,5 +121,18 @@ void forget_arguments(const char* name) {
 }
 
 void close_from(int first) { ::syscall(SYS_close_range, static_cast<unsigned>(first), ~0U, 0U); }
+
+void close_all_but(std::vector<int> kept) {
+  std::sort(kept.begin(), kept.end());
+  int next = 0;
+  for (const int number : kept) {
+    if (number > next) {
+      ::syscall(SYS_close_range, static_cast<unsigned>(next), static_cast<unsigned>(number - 1),
+                0U);
+    }
+    next = std::max(next, number + 1);
+  }
+  close_from(next);
+}
 
 }  // namespace thaw::os

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "thaw/base/result.h"
 #include "thaw/os/fd.h"
@@ -48,5 +49,8 @@ void forget_arguments(const char* name);
 
 // Closes every descriptor from `first` on.
 void close_from(int first);
+// Closes every descriptor but these; negative ones stand for none. What owned a closed one still
+// names its number: for children that only exec or _exit.
+void close_all_but(std::vector<int> kept);
 
 }  // namespace thaw::os
