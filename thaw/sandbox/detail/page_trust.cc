@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <set>
@@ -27,7 +27,9 @@ constexpr const char* note = "read-pages";
 // through.
 constexpr std::int64_t largest = std::int64_t{512} << 20;
 
-bool holds_mark(const os::Fd& file) {
+enum class Found { no, yes, too_much };
+
+Found look_for_mark(const os::Fd& file, std::uint64_t& left) {
   constexpr std::size_t step = 1u << 20;
   std::vector<char> buffer(step + mark.size());
   std::size_t kept = 0;  // of the piece before: the mark may lie across two
@@ -37,54 +39,93 @@ bool holds_mark(const os::Fd& file) {
       continue;
     }
     if (n <= 0) {
-      return false;
+      return Found::no;
     }
     const std::size_t size = kept + static_cast<std::size_t>(n);
     if (::memmem(buffer.data(), size, mark.data(), mark.size()) != nullptr) {
-      return true;
+      return Found::yes;
     }
+    if (static_cast<std::uint64_t>(n) >= left) {
+      return Found::too_much;
+    }
+    left -= static_cast<std::uint64_t>(n);
     kept = std::min(size, mark.size() - 1);
     std::memmove(buffer.data(), buffer.data() + size - kept, kept);
   }
 }
 
-using FileId = std::pair<dev_t, ino_t>;
-
-bool runs_mark(const std::string& process, std::set<FileId>& seen) {
-  const auto maps = os::read_text(process + "/maps");
-  if (!maps) {
-    return false;  // it has ended
-  }
-  std::istringstream lines(*maps);
+// "start-end" of what is mapped to be executed, in the text of maps.
+std::vector<std::string> executable_ranges(const std::string& maps) {
+  std::vector<std::string> ranges;
+  std::istringstream lines(maps);
   for (std::string line; std::getline(lines, line);) {
     std::istringstream words(line);
     std::string range, rights;
     words >> range >> rights;
-    if (rights.size() < 3 || rights[2] != 'x') {
-      continue;
-    }
-    // By the mapping, not by its name: what a path means is the tenant's to change.
-    const os::Fd file(
-        ::open((process + "/map_files/" + range).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-    struct stat status {};
-    if (!file.valid() || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode) ||
-        status.st_size > largest || !seen.insert({status.st_dev, status.st_ino}).second) {
-      continue;
-    }
-    if (holds_mark(file)) {
-      return true;
+    if (rights.size() >= 3 && rights[2] == 'x') {
+      ranges.push_back(std::move(range));
     }
   }
-  return false;
+  return ranges;
 }
+
+class Look {
+ public:
+  explicit Look(LookLimits limits) : left_(limits) {}
+
+  Found at(const std::string& process) {
+    std::string maps;
+    if (const Found read = read_maps(process + "/maps", maps); read != Found::yes) {
+      return read;
+    }
+    for (const std::string& range : executable_ranges(maps)) {
+      // By the mapping, not by its name: what a path means is the tenant's to change.
+      const os::Fd file(
+          ::open((process + "/map_files/" + range).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+      struct stat status {};
+      if (!file.valid() || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode) ||
+          status.st_size > largest || !seen_.insert({status.st_dev, status.st_ino}).second) {
+        continue;
+      }
+      if (const Found found = look_for_mark(file, left_.file_bytes); found != Found::no) {
+        return found;
+      }
+    }
+    return Found::no;
+  }
+
+ private:
+  // `yes`: it was there; `no`: the process has ended.
+  Found read_maps(const std::string& path, std::string& text) {
+    const os::Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    char piece[64 * 1024];
+    for (ssize_t n = 0; file.valid() && (n = ::read(file.get(), piece, sizeof piece)) != 0;) {
+      if (n < 0 && errno == EINTR) {
+        continue;
+      }
+      if (n < 0) {
+        return Found::no;
+      }
+      if (static_cast<std::size_t>(n) >= left_.maps_bytes) {
+        return Found::too_much;
+      }
+      left_.maps_bytes -= static_cast<std::size_t>(n);
+      text.append(piece, static_cast<std::size_t>(n));
+    }
+    return file.valid() ? Found::yes : Found::no;
+  }
+
+  LookLimits left_;
+  std::set<std::pair<dev_t, ino_t>> seen_;
+};
 
 }  // namespace
 
-bool gives_memory_back_or_dies() {
-  std::set<FileId> seen;
-  for (const std::string& name : os::list_folder("/proc")) {
+bool gives_memory_back_or_dies(const std::string& proc, LookLimits limits) {
+  Look look(limits);
+  for (const std::string& name : os::list_folder(proc)) {
     if (name.find_first_not_of("0123456789") == std::string::npos &&
-        runs_mark("/proc/" + name, seen)) {
+        look.at(proc + "/" + name) != Found::no) {
       return true;
     }
   }

@@ -7,14 +7,25 @@
 // it has.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
 #include "thaw/base/result.h"
 #include "thaw/os/fd.h"
 
 namespace thaw::sandbox::detail {
 
-// Whether any process that /proc shows runs code that ends when memory cannot be given back. To be
-// asked inside a sandbox's namespaces, while all in it stands still. Blocking.
-bool gives_memory_back_or_dies();
+// What a look may cost: a tenant has made what is looked at.
+struct LookLimits {
+  std::size_t maps_bytes = 64 << 20;                  // of all descriptions of mappings
+  std::uint64_t file_bytes = std::uint64_t{8} << 30;  // of all files that are read
+};
+
+// Whether any process that /proc shows runs code that ends when memory cannot be given back; also
+// when that would take too long to tell, because to read pages is always right. To be asked inside
+// a sandbox's namespaces, while all in it stands still. Blocking.
+bool gives_memory_back_or_dies(const std::string& proc = "/proc", LookLimits limits = {});
 
 // Notes it in the folder of a checkpoint's images.
 Result<void> note_pages_are_read(const os::Fd& images);
