@@ -64,6 +64,21 @@ TEST_CASE("a block of a killed server is taken once its traces are gone") {
   CHECK(IdRanges(folder, servers, "third").take()->first == killed);
 }
 
+TEST_CASE(
+    "a block of an earlier spawner of this server is left alone while something of it stays") {
+  if (skipped()) return;
+  const Temporary temporary;
+  const std::string folder = temporary.folder + "/ids", servers = temporary.folder + "/servers";
+  write_file(servers + "/one", "");
+  std::uint32_t first = 0;
+  {
+    IdRanges ranges(folder, servers, "one");
+    first = ranges.take()->first;
+  }
+  CHECK(IdRanges(folder, servers, "one", IdRanges::OwnBlocks::in_use).take()->first != first);
+  CHECK(IdRanges(folder, servers, "one").take()->first == first);
+}
+
 TEST_CASE("what is no block is passed over") {
   if (skipped()) return;
   const Temporary temporary;

@@ -198,7 +198,8 @@ class SpawnerHandle : public Spawner {
       }
     }
     if (!ready) {
-      self.line_->end();  // makes it end
+      self.line_->end();  // makes it end, for which it takes its time
+      THAW_CO_TRY_VOID(co_await wait_for_end(self));
       (void)self.reap();
       ++self.deaths_;
       co_return std::move(ready).error();

@@ -4,11 +4,13 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <sstream>
 
+#include "thaw/base/time.h"
 #include "thaw/os/files.h"
 
 namespace thaw::sandbox::detail {
@@ -70,7 +72,10 @@ Result<os::Fd> lock_machine() {
   return lock;
 }
 
-Result<os::Fd> join_machine(const std::string& instance) {
+namespace {
+
+// The lock on the instance's name, if nobody has it.
+Result<os::Fd> take_name(const std::string& instance) {
   THAW_TRY(const os::Fd lock, lock_machine());
   THAW_TRY(os::Fd file, os::open_file(servers + "/" + instance, O_RDWR | O_CREAT, 0600));
   if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
@@ -79,6 +84,23 @@ Result<os::Fd> join_machine(const std::string& instance) {
   }
   return file;
 }
+
+}  // namespace
+
+Result<os::Fd> join_machine(const std::string& instance) {
+  // Another server may be removing what the last one of this name has left.
+  const Instant latest = monotonic_now() + 15s;
+  while (true) {
+    auto file = take_name(instance);
+    if (file || file.error().code() != Code::already_exists || monotonic_now() > latest) {
+      return file;
+    }
+    const timespec pause{0, 5'000'000};
+    ::nanosleep(&pause, nullptr);
+  }
+}
+
+Result<os::Fd> hold_dead_server(const std::string& instance) { return take_name(instance); }
 
 namespace {
 

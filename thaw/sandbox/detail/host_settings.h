@@ -23,8 +23,11 @@ std::string machine_folder(const std::string& name);
 Result<os::Fd> lock_machine();
 
 // Announces the server. Keep the descriptor until the server's end. already_exists when a living
-// server has this name.
+// server has this name; waits while somebody removes what an earlier one of this name has left.
 Result<os::Fd> join_machine(const std::string& instance);
+// Keeps the name from being taken while what a killed server has left is removed. already_exists
+// when it lives.
+Result<os::Fd> hold_dead_server(const std::string& instance);
 // Forgets the server; restores the settings if no other is alive. Call with lock_machine() held.
 void leave_machine(const std::string& instance);
 // Servers that were killed. Takes lock_machine(): one that is just joining is not dead.

@@ -89,8 +89,11 @@ IdSpans spans_in_users(std::string_view text) {
   return spans;
 }
 
-IdRanges::IdRanges(std::string folder, std::string servers, std::string instance)
-    : folder_(std::move(folder)), servers_(std::move(servers)), instance_(std::move(instance)) {}
+IdRanges::IdRanges(std::string folder, std::string servers, std::string instance, OwnBlocks own)
+    : folder_(std::move(folder)),
+      servers_(std::move(servers)),
+      instance_(std::move(instance)),
+      own_(own) {}
 
 Result<IdRange> IdRanges::take() {
   if (free_.empty()) {
@@ -118,8 +121,8 @@ Result<void> IdRanges::take_block() {
     }
     // Processes of a killed server may still be there as long as its record is.
     const auto before = os::read_text(path);
-    if (before && !before->empty() && *before != instance_ &&
-        os::exists(servers_ + "/" + *before)) {
+    const bool is_of_this = before && *before == instance_ && own_ == OwnBlocks::free;
+    if (before && !before->empty() && !is_of_this && os::exists(servers_ + "/" + *before)) {
       continue;
     }
     THAW_TRY_VOID(os::create_text(path, instance_, 0600));

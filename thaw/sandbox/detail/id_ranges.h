@@ -41,9 +41,13 @@ struct IdRange {
 
 class IdRanges {
  public:
+  // What an earlier spawner of this server had may still be used by processes that cannot die.
+  enum class OwnBlocks { free, in_use };
+
   // `folder` holds the blocks of all servers; `servers` a file for each server that lives or whose
   // traces are still there.
-  IdRanges(std::string folder, std::string servers, std::string instance);
+  IdRanges(std::string folder, std::string servers, std::string instance,
+           OwnBlocks own = OwnBlocks::free);
 
   // The one that has been free longest. resource_exhausted when the machine has no more.
   Result<IdRange> take();
@@ -56,6 +60,7 @@ class IdRanges {
   std::string folder_;
   std::string servers_;
   std::string instance_;
+  OwnBlocks own_;
   std::deque<IdRange> free_;
   std::vector<os::Fd> blocks_;  // locks
   std::vector<std::uint32_t> taken_;

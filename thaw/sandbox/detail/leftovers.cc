@@ -160,6 +160,14 @@ void remove_leftovers(const std::string& folder, const os::CgroupLayout& layout)
       log_warning("not the name of a server that was killed", {{"name", instance.substr(0, 64)}});
       continue;
     }
+    // A copy of a folder names the instance of the one that it was copied from.
+    const auto held = hold_dead_server(instance);
+    if (!held) {
+      log_info("a server that the sandbox folder names is alive: nothing of it is removed",
+               {{"instance", instance}, {"error", held.error().to_string()}});
+      is_clean = false;
+      continue;
+    }
     if (const auto removed = remove_objects_until(instance, layout, latest); !removed) {
       is_clean = false;
       log_warning("something of a killed server stays until the next start",

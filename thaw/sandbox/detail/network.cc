@@ -31,6 +31,7 @@ constexpr std::size_t own_count = 8;    // with user namespaces of their own
 constexpr std::size_t max_ready = 20;   // of all
 constexpr std::uint32_t max_slots = 4000;
 constexpr std::size_t short_count = 2;  // so few are made more at the next moment
+constexpr int most_makers = 50;         // if something ends them again and again
 
 os::MacAddress mac_of(std::uint32_t address) {
   // By address: a neighbour entry stays true when another sandbox gets the address.
@@ -345,7 +346,7 @@ bool Network::ask_maker(const std::string& owner, IdRange range) {
       maker_.get(), Writer().number(free_slots_.front()).number(range.first).bytes(),
       range.valid() ? std::vector<int>{} : std::vector<int>{user_namespace_.get()});
   if (!sent || *sent != os::Transfer::done) {
-    maker_.reset();
+    maker_ended();
     return false;
   }
   asked_.push_back({free_slots_.front(), owner, range});
@@ -353,18 +354,26 @@ bool Network::ask_maker(const std::string& owner, IdRange range) {
   return true;
 }
 
+void Network::maker_ended() {
+  maker_.reset();
+  for (const Asked& asked : asked_) {
+    free_slots_.push_back(asked.slot);
+    if (asked.range.valid()) {
+      ranges_->give_back(asked.range);
+    }
+  }
+  asked_.clear();
+  // Without one take() makes what it needs itself.
+  if (++makers_ended_ < most_makers) {
+    (void)start_maker();
+  }
+}
+
 void Network::collect() {
   os::Message message;
   const auto received = os::receive_message(maker_.get(), message);
   if (!received || *received != os::Transfer::done || asked_.empty()) {
-    maker_.reset();  // take() makes its own from now on
-    for (const Asked& asked : asked_) {
-      free_slots_.push_back(asked.slot);
-      if (asked.range.valid()) {
-        ranges_->give_back(asked.range);
-      }
-    }
-    asked_.clear();
+    maker_ended();
     return;
   }
   Lease lease = lease_of(asked_.front().slot);

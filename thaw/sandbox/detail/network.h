@@ -59,8 +59,6 @@ class Network {
   Result<Lease> take_own();
   // Once the lease's link is gone.
   void give_back(std::uint32_t slot);
-  // In a child of who uses it: the maker ends with that one.
-  void let_maker_go() { maker_.reset(); }
   // Lets the ready ones and the maker go; what stays is removed by remove_network.
   void release_all();
 
@@ -76,6 +74,7 @@ class Network {
   Result<void> make_in(const Lease& lease, const os::Fd& host) const;
   Lease lease_of(std::uint32_t slot) const;
   Result<void> start_maker();
+  void maker_ended();
   [[noreturn]] void run_maker(os::Fd socket);
   Result<void> make_bridge();
   Result<void> write_rules();
@@ -92,6 +91,7 @@ class Network {
   std::deque<std::uint32_t> free_slots_;  // used in turn: an address rests before its next use
   std::deque<Lease> ready_;
   os::Fd maker_;
+  int makers_ended_ = 0;
   struct Asked {
     std::uint32_t slot;
     std::string owner;

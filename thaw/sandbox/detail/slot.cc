@@ -122,6 +122,15 @@ int supervise_template(pid_t program, const sigset_t& all) {
   }
 }
 
+// The end of the cradle: no process with powers over the machine is in this pid namespace then.
+Result<void> wait_for_builder(const Slot& slot) {
+  os::Message message;
+  THAW_TRY(const os::Transfer received, os::receive_message(slot.cradle.get(), message));
+  return received == os::Transfer::end
+             ? ok()
+             : Result<void>(Error::internal("an unexpected step in a sandbox's start"));
+}
+
 // The filter is inherited by a program that is run. A restored one brings its own, and what
 // restores it may not have any.
 Result<MainProgram> begin(const Slot& slot) {
@@ -129,6 +138,7 @@ Result<MainProgram> begin(const Slot& slot) {
   const Surroundings surroundings{slot.standard_output.get(), slot.standard_error.get(),
                                   slot.niceness, slot.control.get(), slot.ids};
   if (slot.spec.restore && !is_forked) {
+    THAW_TRY_VOID(wait_for_builder(slot));
     auto restored = restore_main_program(slot.criu, *slot.spec.restore, surroundings);
     if (restored) {
       THAW_TRY_VOID(apply_filter(slot.filter));
@@ -136,7 +146,11 @@ Result<MainProgram> begin(const Slot& slot) {
     return restored;
   }
   THAW_TRY_VOID(apply_filter(slot.filter));
-  return is_forked ? adopt(slot) : start_main_program(slot.spec, surroundings);
+  if (is_forked) {
+    return adopt(slot);
+  }
+  THAW_TRY_VOID(wait_for_builder(slot));
+  return start_main_program(slot.spec, surroundings);
 }
 
 }  // namespace

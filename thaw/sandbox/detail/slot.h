@@ -8,6 +8,7 @@
 //   builder: begin                 slot: born + its pid, uts, ipc, net namespaces
 //   builder: rooted{host name}     slot: housed + its mnt and cgroup namespaces
 //   builder: adopt{pid}            slot: adopted            (only what is forked)
+//   builder: the end, when nothing of its own is in the slot's pid namespace any more
 // Between `born` and `rooted` a spare waits for its order, whose report socket comes with `rooted`.
 // The end of the cradle before that is the end of the slot. Namespaces travel as descriptors,
 // because nobody may open those of a process that cannot be traced.

@@ -173,6 +173,7 @@ Result<void> house(SlotPlan& plan, Cradled& cradled, std::optional<Newcomer>& ne
     THAW_TRY_VOID(wait_for_order(plan, *newcomer, pid));
   }
   THAW_TRY_VOID(enter_root(plan.folders, plan.spec, {&plan.user_namespace, plan.range}));
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // a change of user has forgotten it
   const std::string hostname = plan.spec.hostname.empty() ? "sandbox" : plan.spec.hostname;
   THAW_TRY_VOID(say(cradled.cradle, Cradle::rooted,
                     is_spare ? std::vector<int>{plan.report.get()} : std::vector<int>{}, 0,
@@ -254,12 +255,13 @@ Result<void> build(SlotPlan& plan) {
     }
     ::_exit(0);
   }
-  // The slot's end must be seen at the end of the child alone, and a spare's end likewise.
-  cradled.cradle.reset();
+  // A spare's end must be seen at the end of the child alone.
   plan.orders.reset();
   int status = 0;
   while (::waitpid(child.pid, &status, 0) < 0 && errno == EINTR) {
   }
+  // The slot knows by this that nothing of the builder's is to be seen inside any more.
+  cradled.cradle.reset();
   if (WIFSIGNALED(status)) {
     // With the sandbox, if that has come to its end meanwhile, as the shortest programs do: then
     // PID 1 has said how.
@@ -273,6 +275,16 @@ Result<void> build(SlotPlan& plan) {
 }
 
 }  // namespace
+
+std::vector<int> SlotPlan::descriptors() const {
+  std::vector<int> numbers;
+  for (const os::Fd* fd :
+       {&spawner, &user_namespace, &network_namespace, &parent_pid_namespace, &control, &report,
+        &standard_output, &standard_error, &births, &orders, &criu.program, &criu.facts}) {
+    numbers.push_back(fd->get());
+  }
+  return numbers;
+}
 
 void build_slot(SlotPlan plan) {
   ::prctl(PR_SET_NAME, "thaw-builder");

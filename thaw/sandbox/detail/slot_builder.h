@@ -10,6 +10,8 @@
 // filters) before the first line of user code runs.
 #pragma once
 
+#include <vector>
+
 #include "thaw/os/cgroup.h"
 #include "thaw/os/fd.h"
 #include "thaw/sandbox/detail/criu.h"
@@ -37,6 +39,10 @@ struct SlotPlan {
   os::Fd orders;  // of a spare: where it says that it is ready, and then gets what it is for
   Criu criu;      // for a restore
   int niceness = 0;
+
+  // All that stands in it: what else its spawner has open is nothing to a builder, which may wait
+  // for long, nor to what is born of it.
+  std::vector<int> descriptors() const;
 };
 
 [[noreturn]] void build_slot(SlotPlan plan);

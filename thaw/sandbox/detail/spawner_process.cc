@@ -41,6 +41,8 @@ void answer(const os::Fd& reply, const Result<void>& result) {
 }
 
 constexpr Duration children_patience = 3s;
+// For one sandbox, if somebody kills them.
+constexpr int most_janitors = 5;
 // In which most starts are done: the process does not hear of the end of each.
 constexpr Duration start_time = 60ms;
 
@@ -139,7 +141,9 @@ int SpawnerProcess::run(Succession succession) {
     return 0;
   }
   if (succession == Succession::next) {
+    is_followed_ = true;
     if (auto removed = remove_objects(options_.instance, layout_); !removed) {
+      last_ones_ids_ = IdRanges::OwnBlocks::in_use;
       log_warning("something of the last spawner stays until the next start",
                   {{"error", removed.error().to_string()}});
     }
@@ -182,6 +186,13 @@ int SpawnerProcess::run(Succession succession) {
     if (is_held) {
       enforce_patience();
     }
+    if (ready < 0 && errno != EINTR) {
+      pause_shortly();  // short of memory, or of descriptors that it may have
+      if (::getppid() != server_) {
+        end_of_server();
+        break;
+      }
+    }
     if (ready <= 0) {
       continue;
     }
@@ -202,12 +213,14 @@ int SpawnerProcess::run(Succession succession) {
     if (watched[0].revents != 0) {
       os::Message message;
       const auto received = os::receive_message(control_.get(), message);
-      if (!received || *received == os::Transfer::end) {
+      if (received && *received == os::Transfer::done) {
+        serve(std::move(message));
+      } else if (!received && received.error().code() == Code::unavailable) {
+        // Who asked sees the end of its socket.
+        log_warning("a request was lost", {{"error", received.error().to_string()}});
+      } else if (!received || *received == os::Transfer::end) {
         end_of_server();
         break;
-      }
-      if (*received == os::Transfer::done) {
-        serve(std::move(message));
       }
     }
   }
@@ -268,6 +281,7 @@ void SpawnerProcess::prepare(const os::Fd& reply) {
     answer(reply, std::move(prepared).error());
     return;
   }
+  is_followed_ = false;
   (void)os::send_message(reply.get(),
                          Writer(Kind::done).text(*prepared).text(network_.subnet_text()).bytes());
 }
@@ -306,7 +320,8 @@ void SpawnerProcess::start(os::Message message) {
 
 // The group of a workspace's sandboxes: what they have together is bounded too.
 Result<void> SpawnerProcess::make_share(const std::string& name) const {
-  if (os::exists(layout_.pids + "/" + name)) {
+  if (std::all_of(layout_.hierarchies.begin(), layout_.hierarchies.end(),
+                  [&](const auto& hierarchy) { return os::exists(hierarchy + "/" + name); })) {
     return ok();
   }
   const os::Cgroup share(layout_, name);
@@ -325,6 +340,7 @@ Result<SpawnerProcess::Namespaces> SpawnerProcess::prepare_tree(Tree& tree,
   tree.cgroup = os::Cgroup(layout_, cgroup_name(options_.instance, spec.workspace, id));
   tree.folders.folder = options_.folder + "/" + id;
   tree.has_own_upper = !spec.upper.empty();
+  tree.limits = spec.limits;
   THAW_TRY(Namespaces namespaces, take_namespaces(tree, spec));
   THAW_TRY_VOID(tree.cgroup.make(os::Cgroup::Role::leaf));
   THAW_TRY_VOID(
@@ -360,6 +376,9 @@ Result<void> SpawnerProcess::launch(Tree& tree, SandboxSpec spec, os::Message& m
     first.standard_error = std::move(message.fds[3]);
     first.niceness = niceness_;
     first.criu = std::move(criu_);
+    os::close_all_but({0, 1, 2, first.spawner.get(), first.network_namespace.get(),
+                       first.report.get(), first.standard_output.get(), first.standard_error.get(),
+                       first.criu.program.get(), first.criu.facts.get()});
     run_first_process(std::move(first));
   }
   tree.pid = child.pid;
@@ -391,7 +410,9 @@ void SpawnerProcess::checkpoint(Reader& reader, os::Fd reply) {
   learn_facts(criu_);
   const pid_t pid = ::fork();
   if (pid == 0) {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void)die_with(self_);
+    os::close_all_but(
+        {0, 1, 2, reply.get(), found->second.pidfd.get(), criu_.program.get(), criu_.facts.get()});
     auto freezer = found->second.cgroup.open_freezer();
     if (!freezer) {
       answer(reply, freezer.error());
@@ -434,6 +455,8 @@ void SpawnerProcess::remove(const std::string& id, os::Fd reply) {
 void SpawnerProcess::begin_removal(const std::string& id, Tree& tree) {
   const pid_t pid = ::fork();
   if (pid == 0) {
+    // The next spawner removes all that is left, and then has links and groups of the same names.
+    (void)die_with(self_);
     become_janitor();
     const auto removed = remove_traces(tree.link, tree.cgroup, tree.folders, tree.has_own_upper);
     if (!removed) {
@@ -484,6 +507,10 @@ void SpawnerProcess::reap() {
     const std::string id = found->first;
     Tree& tree = found->second;
     if (tree.janitor == pid) {
+      if (WIFSIGNALED(status) && ++tree.janitors_killed < most_janitors) {
+        begin_removal(id, tree);
+        continue;
+      }
       end_removal(id, status == 0 ? ok()
                                   : Result<void>(Error::internal(
                                         "a sandbox was not removed wholly; see the server's log")));
@@ -506,15 +533,8 @@ void SpawnerProcess::reap() {
   }
 }
 
-void SpawnerProcess::become_janitor() {
-  control_.reset();
-  lock_.reset();
-  membership_.reset();
-  ranges_.reset();
-  self_.reset();
-  idle_event_.reset();
-  network_.let_maker_go();
-}
+// Nobody waits for the end of anything because of it.
+void SpawnerProcess::become_janitor() { os::close_all_but({0, 1, 2}); }
 
 void SpawnerProcess::remove_what_is_aside() {
   if (list_aside(options_.folder).empty()) {
@@ -522,7 +542,7 @@ void SpawnerProcess::remove_what_is_aside() {
   }
   const pid_t pid = ::fork();
   if (pid == 0) {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // the next start goes on with it
+    (void)die_with(self_);  // the next start goes on with it
     become_janitor();
     ::setpriority(PRIO_PROCESS, 0, 19);
     remove_aside(options_.folder);
@@ -547,7 +567,9 @@ Result<void> SpawnerProcess::end_all() {
     }
   }
   wait_for_children();
-  return remove_instance(options_.instance, layout_);
+  // While the server lives and tries the next spawner, its name is not anybody's to take.
+  return is_followed_ && ::getppid() == server_ ? remove_objects(options_.instance, layout_)
+                                                : remove_instance(options_.instance, layout_);
 }
 
 // PID 1s, builders, the maker of networks, and janitors, of which one may have much to remove.
@@ -586,6 +608,7 @@ void SpawnerProcess::remove_folders() {
 }
 
 void SpawnerProcess::shut_down(const os::Fd& reply) {
+  is_followed_ = false;
   const Result<void> ended = end_all();
   remove_folders();
   trees_.clear();
@@ -598,9 +621,9 @@ void SpawnerProcess::end_of_server() {
     log_warning("cannot remove all sandboxes", {{"error", ended.error().to_string()}});
   }
   // What is left are files with names of their own: the next server need not wait for their end.
-  lock_.reset();
   membership_.reset();
   ranges_.reset();
+  lock_.reset();
   remove_folders();
 }
 

@@ -46,6 +46,7 @@ class SpawnerProcess {
     os::Cgroup cgroup;
     std::string share;  // the cgroup of its workspace, in which that one stands
     RootFolders folders;
+    Limits limits;
     bool has_own_upper = false;  // the caller's folder, to be tidied and kept
     std::uint32_t slot = 0;      // in the network; 0: none
     IdRange range;               // its ids
@@ -69,6 +70,7 @@ class SpawnerProcess {
     std::vector<os::Fd> waiting;  // pidfds of the builder's child and of the fork
     bool is_removing = false;
     int janitor = 0;  // child that removes what is left
+    int janitors_killed = 0;
     std::vector<os::Fd> removal_replies;
   };
 
@@ -111,7 +113,7 @@ class SpawnerProcess {
   void remove(const std::string& id, os::Fd reply);
   void begin_removal(const std::string& id, Tree& tree);
   // In a child whose work may take long: nothing of the spawner's is kept open by it.
-  void become_janitor();
+  static void become_janitor();
   void remove_what_is_aside();
   Result<void> end_all();
   void wait_for_children();
@@ -134,7 +136,8 @@ class SpawnerProcess {
   Criu criu_;
   Network network_;
   std::map<Profile, SystemCallFilter> filters_;
-  std::optional<IdRanges> ranges_;                   // none: ids are the machine's
+  std::optional<IdRanges> ranges_;  // none: ids are the machine's
+  IdRanges::OwnBlocks last_ones_ids_ = IdRanges::OwnBlocks::free;
   std::map<std::string, SharedUsers> shared_users_;  // by workspace; "" is nobody's
   std::uint64_t users_made_ = 0;
   std::map<std::string, Tree> trees_;
@@ -142,6 +145,8 @@ class SpawnerProcess {
   std::uint64_t spares_made_ = 0;
   int aside_janitor_ = 0;  // child that removes what is set aside
   Instant last_start_{};
+  // It takes the place of a killed one and is not ready: if it fails the server tries another one.
+  bool is_followed_ = false;
   bool is_running_ = true;
 };
 

@@ -110,7 +110,9 @@ Result<void> SpawnerProcess::start_builder(Tree& tree, SandboxSpec spec, SlotPla
       plan.criu.powers = Criu::Powers::of_namespace;
     }
     plan.spec = std::move(spec);
-    tree.orders.reset();  // a spare ends when nobody can give it an order any more
+    std::vector<int> kept = plan.descriptors();
+    kept.insert(kept.end(), {0, 1, 2});
+    os::close_all_but(std::move(kept));
     build_slot(std::move(plan));
   }
   tree.builder = child.pid;
@@ -127,7 +129,12 @@ Result<void> SpawnerProcess::born(Tree& tree) {
   }
   const auto received = os::receive_message(tree.births.get(), message);
   if (!received || *received != os::Transfer::done || message.fds.size() != 2) {
-    // It could not be built, and the server was told; or PID 1 is ending.
+    // It could not be built, and the server was told unless the builder was killed; or PID 1 is
+    // ending.
+    if (tree.pid == 0 && tree.report.valid()) {
+      (void)os::send_message(tree.report.get(),
+                             encode_failure(Error::internal("what builds a sandbox has ended")));
+    }
     tree.births.reset();
     tree.report.reset();
     if (tree.pid != 0 && !tree.fork_from.empty()) {
@@ -200,6 +207,8 @@ void SpawnerProcess::make_spares() {
     return;
   }
   spec.workspace = parent->second.workspace;
+  // Until it is somebody's it is the template's: what runs in it is the same stranger's.
+  spec.limits = parent->second.limits;
   const std::string id = spec.id.str();
   Tree& tree = trees_[id];
   auto begun = [&]() -> Result<void> {
@@ -252,6 +261,10 @@ bool SpawnerProcess::take_spare(const SandboxSpec& spec, os::Message& message) {
     // From here on it is counted, limited and found as what it becomes.
     THAW_TRY_VOID(
         tree.cgroup.become(cgroup_name(options_.instance, spec.workspace, spec.id.str())));
+    if (spec.limits.memory_bytes != tree.limits.memory_bytes) {
+      THAW_TRY_VOID(tree.cgroup.lift_memory_limit());
+    }
+    tree.limits = spec.limits;
     THAW_TRY_VOID(
         tree.cgroup.limit({spec.limits.memory_bytes, spec.limits.cpu_millis, spec.limits.pids}));
     hurry(tree);
@@ -322,6 +335,9 @@ void SpawnerProcess::enforce_patience() {
   for (auto& [id, tree] : trees_) {
     if (tree.builder != 0 && tree.build_until <= monotonic_now()) {
       ::kill(tree.builder, SIGKILL);  // somebody inside has stopped its child, say
+      if (tree.pid != 0) {
+        (void)os::send_signal(tree.pidfd, SIGKILL);  // it would wait for the rest for ever
+      }
       tree.build_until = Instant::max();
     }
     if (tree.kill_template_at > monotonic_now()) {

@@ -27,7 +27,8 @@ Result<void> SpawnerProcess::decide_ids() {
   if (options_.own_ids == SpawnerOptions::OwnIds::off) {
     return ok();
   }
-  ranges_.emplace(machine_folder("ids"), machine_folder("servers"), options_.instance);
+  ranges_.emplace(machine_folder("ids"), machine_folder("servers"), options_.instance,
+                  last_ones_ids_);
   const auto possible = [&]() -> Result<void> {
     THAW_TRY(const IdRange range, ranges_->take());
     auto tried = try_own_ids(options_.folder, options_.shown_folders, range);
