@@ -254,7 +254,7 @@ Result<void> Program::open_stores(ServeOptions::Loss loss) {
   blob_options.keep_unused = std::chrono::seconds(configuration.keep_unused_s);
   blob_options.first_owner = catalog->default_workspace().str();
   THAW_TRY(blobs, store::BlobStore::open(pool, *database, *disk, blob_options));
-  THAW_TRY(queue, queue::CallQueue::open(loop, *database, {}));
+  THAW_TRY(queue, queue::CallQueue::open(loop, *database, {}, &*disk));
   THAW_TRY(measurements, control::Measurements::open(database.get()));
   THAW_TRY(logs, logs::LogHub::open(loop, *log_database, {}));
   return ok();

@@ -2,6 +2,7 @@
 // Pieces of calls: who is behind slows its own call and nobody else's; what nobody reads goes.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "thaw/queue/call_queue.h"
@@ -142,13 +143,29 @@ TEST_CASE("pieces of a durable call have a bound on disk") {
     auto stored = f.loop.run_task(f.queue->append(f.id("fc-1"), Flow::piece(4'000)));
     CHECK(stored);
   }
-  Flow::Answer third;
-  f.start_append("fc-1", 4'000, third);
-  CHECK_FALSE(third);
-  CHECK(f.loop.run_task(f.queue->cancel(f.id("fc-1"))));
+  const auto third = f.loop.run_task(f.queue->append(f.id("fc-1"), Flow::piece(4'000)));
+  REQUIRE(!third);
+  CHECK(third.error().code() == Code::resource_exhausted);
+  // After a crash it has what it had.
+  f.reopen();
+  f.queue->lease(f.function, f.container("ta-2"), 1);
+  const auto fourth = f.loop.run_task(f.queue->append(f.id("fc-1"), Flow::piece(4'000, "ta-2")));
+  REQUIRE(!fourth);
+  CHECK(fourth.error().code() == Code::resource_exhausted);
+  // What is refused does not count.
+  CHECK(f.loop.run_task(f.queue->append(f.id("fc-1"), Flow::piece(100, "ta-2"))));
+}
+
+TEST_CASE("pieces of a durable call that come at once have the same bound") {
+  Flow f;
+  f.run("fc-1", model::Durability::durable);
+  std::vector<Flow::Answer> answers(6);
+  for (Flow::Answer& answer : answers) {
+    f.start_append("fc-1", 4'000, answer);
+  }
   f.join();
-  REQUIRE(third);
-  CHECK(**third == 0);
+  const auto stored = [](const Flow::Answer& answer) { return answer && *answer; };
+  CHECK(std::count_if(answers.begin(), answers.end(), stored) == 2);
 }
 
 TEST_CASE("results that a map's reader has taken leave the memory") {

@@ -84,8 +84,8 @@ std::vector<FunctionId> Queue::functions_with_demand() const {
 std::vector<store::Migration> migrations() { return detail::journal_migrations(); }
 
 Result<std::unique_ptr<CallQueue>> CallQueue::open(async::Loop& loop, store::Database& database,
-                                                   QueueLimits limits) {
-  auto queue = std::make_unique<detail::Queue>(loop, database, limits);
+                                                   QueueLimits limits, store::DiskShares* disk) {
+  auto queue = std::make_unique<detail::Queue>(loop, database, limits, disk);
   THAW_TRY_VOID(queue->load());
   return queue;
 }

@@ -19,6 +19,7 @@
 #include "thaw/async/loop.h"
 #include "thaw/model/call.h"
 #include "thaw/store/database.h"
+#include "thaw/store/disk_shares.h"
 
 namespace thaw::queue {
 
@@ -33,7 +34,7 @@ struct QueueLimits {
   std::size_t reserved_bytes = 256u << 20;
   std::size_t small_share_bytes = 16u << 20;
   // Pieces of one call that nobody has taken: with so many the next one waits. Of a durable call:
-  // all of its pieces, which are on disk.
+  // all of its pieces, which are on disk; past it they are refused.
   std::size_t unread_bytes_per_call = 4u << 20;
   std::size_t stored_piece_bytes_per_call = 16u << 20;
   std::size_t largest_piece_bytes = 24u << 20;   // one that large is taken while there is no other
@@ -84,16 +85,21 @@ std::vector<store::Migration> migrations();
 
 class CallQueue {
  public:
-  // Loads unfinished durable calls. `database` outlives the queue.
+  // Loads unfinished durable calls. `database` and `disk` outlive the queue; `disk` may be null:
+  // what durable calls take of the disk is then nobody's.
   static Result<std::unique_ptr<CallQueue>> open(async::Loop& loop, store::Database& database,
-                                                 QueueLimits limits);
+                                                 QueueLimits limits,
+                                                 store::DiskShares* disk = nullptr);
   virtual ~CallQueue() = default;
 
   // --- the caller's side ---
-  // A durable call and its inputs are on disk when this returns; in one transaction.
+  // A durable call and its inputs are on disk when this returns; in one transaction. Refused with
+  // resource_exhausted when a share of the queue, or of the disk, is full.
+  // already_exists if there is a call of that id, also one that ended, until its results expire.
   virtual async::Task<std::vector<model::InputId>> create(model::NewCall call,
                                                           std::vector<model::NewInput> inputs) = 0;
-  // More inputs for a call (a map). An index that is there already returns its existing id.
+  // More inputs for a call (a map). An index that is there already returns its existing id,
+  // whatever has become of the call; failed_precondition for new ones of a cancelled call.
   virtual async::Task<std::vector<model::InputId>> add_inputs(
       model::CallId call, std::vector<model::NewInput> inputs) = 0;
   // Entries numbered > `after`, at most `max`; waits until there is one, the call has no
@@ -126,7 +132,8 @@ class CallQueue {
   virtual async::Event& ready(const model::FunctionId& function) = 0;
   // Records the outcome; decides about a retry by the call's policy; appends final_ to the log. On
   // disk (if durable) when it returns. Ignored, with ok, if the input has ended or the lease is
-  // another container's.
+  // another container's. A large payload of a durable call whose workspace is past its share of the
+  // disk is not kept: the input ends as failed, without one.
   virtual async::Task<void> complete(model::InputId input, model::ContainerId container,
                                      model::Outcome outcome) = 0;
   // A piece of a running input's output (generator item, web response part); returns its number.
@@ -134,7 +141,8 @@ class CallQueue {
   // running, or runs in another container than `entry.container` (when given). `attempts` of the
   // entry is set to the delivery that made it. Waits while the call's reader is behind, or the
   // share of its function or workspace is full; resource_exhausted when others of the same call
-  // wait already. Of a cancelled call a piece is dropped, and the answer is 0.
+  // wait already, or a durable call has as many as are kept on disk. Of a cancelled call a piece is
+  // dropped, and the answer is 0.
   virtual async::Task<std::uint64_t> append(model::CallId call, model::LogEntry entry) = 0;
   // The input of this call is not to be delivered again, whatever becomes of it (its output has
   // begun to leave the house).
@@ -165,7 +173,8 @@ class CallQueue {
   // Functions that have ready inputs (after open(): those that survived a crash).
   virtual std::vector<model::FunctionId> functions_with_demand() const = 0;
   // What the payloads of all calls that were there when it began refer to, with the workspaces of
-  // the calls. In pieces, between which others have their turn.
+  // the calls. In pieces, between which others have their turn. Measures on its way what durable
+  // calls take of the disk.
   virtual async::Task<void> visit_references(FindReferences find, NoteReference note) = 0;
   // Forgets expired results; call every minute.
   virtual async::Task<void> sweep() = 0;

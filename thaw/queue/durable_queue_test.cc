@@ -393,3 +393,83 @@ TEST_CASE("a caller that goes away does not tear what it began") {
   CHECK(*create);
   CHECK(payloads(f.queue->lease(f.function, f.container("ta-1"), 10)) == "x");
 }
+
+TEST_CASE("a durable call is made once, however often and whenever it is asked for") {
+  Fixture f;
+  const auto ids = f.create(f.call("fc-1", Durability::durable), {"a", "b"});
+  CHECK(f.create_code(f.call("fc-1", Durability::durable), {"a", "b"}) == Code::already_exists);
+  f.reopen();
+  CHECK(f.create_code(f.call("fc-1", Durability::durable), {"a", "b"}) == Code::already_exists);
+  CHECK(f.add("fc-1", f.inputs({"a", "b"})) == ids);
+  CHECK(f.queue->lease(f.function, f.container("ta-1"), 10).size() == 2);
+  f.complete(ids[0], "ta-1", OutcomeKind::success, "done");
+  f.complete(ids[1], "ta-1", OutcomeKind::success, "done");
+  f.reopen();
+  // It has ended and is on disk only.
+  CHECK(f.create_code(f.call("fc-1", Durability::durable), {"a", "b"}) == Code::already_exists);
+  CHECK(f.add("fc-1", f.inputs({"a", "b"})) == ids);
+  CHECK(f.queue->lease(f.function, f.container("ta-2"), 10).empty());
+  CHECK(f.read("fc-1", 0).size() == 2);
+}
+
+TEST_CASE("inputs that a cancelled call has are named to who asks again; new ones are refused") {
+  Fixture f;
+  const auto ids = f.create(f.call("fc-1", Durability::durable), {"a"});
+  REQUIRE(f.loop.run_task(f.queue->cancel(f.id("fc-1"))));
+  CHECK(f.add("fc-1", f.inputs({"a"})) == ids);
+  const auto more = f.loop.run_task(f.queue->add_inputs(f.id("fc-1"), f.inputs({"a", "b"})));
+  REQUIRE(!more);
+  CHECK(more.error().code() == Code::failed_precondition);
+}
+
+TEST_CASE("what durable calls of a workspace have on disk is a part of its share") {
+  Fixture f;
+  f.disk.emplace(f.folder.path(),
+                 store::DiskLimits{.bytes_per_owner = 500'000, .reserve_bytes = 0});
+  f.reopen();
+  const auto used = [&f](const std::string& workspace) { return f.disk->used(workspace); };
+  const auto call_of = [&f](const std::string& workspace, const std::string& name) {
+    model::NewCall call = f.call(name, Durability::durable);
+    call.workspace = model::WorkspaceId(workspace);
+    return call;
+  };
+  const auto ids = f.create(call_of("ac-ann", "fc-1"), {std::string(300'000, 'a')});
+  CHECK(used("ac-ann") >= 300'000);
+  CHECK(f.create_code(call_of("ac-ann", "fc-2"), {std::string(300'000, 'a')}) ==
+        Code::resource_exhausted);
+  CHECK(f.create_code(call_of("ac-bob", "fc-3"), {std::string(300'000, 'b')}) == Code::ok);
+  // Its argument makes room for its result.
+  REQUIRE(f.queue->lease(f.function, f.container("ta-1"), 1).size() == 1);
+  LogEntry piece;
+  piece.payload = std::string(150'000, 'p');
+  REQUIRE(f.loop.run_task(f.queue->append(f.id("fc-1"), piece)));
+  const auto more = f.loop.run_task(f.queue->append(f.id("fc-1"), piece));
+  REQUIRE(!more);
+  CHECK(more.error().code() == Code::resource_exhausted);
+  f.complete(ids[0], "ta-1", OutcomeKind::success, std::string(10'000, 'r'));
+  CHECK(used("ac-ann") < 170'000);
+  // What was counted is what is there.
+  const std::uint64_t counted = used("ac-ann");
+  const auto find = [](std::string_view, std::vector<std::string>&) {};
+  const auto note = [](const model::WorkspaceId&, const std::string&) {};
+  REQUIRE(f.loop.run_task(f.queue->visit_references(find, note)));
+  CHECK(used("ac-ann") <= counted);
+  CHECK(used("ac-ann") + 1'000 > counted);
+  CHECK(used("ac-bob") >= 300'000);
+}
+
+TEST_CASE("a large result past the share of its workspace ends its input without one") {
+  Fixture f;
+  f.disk.emplace(f.folder.path(),
+                 store::DiskLimits{.bytes_per_owner = 200'000, .reserve_bytes = 0});
+  f.reopen();
+  const auto ids = f.create(f.call("fc-1", Durability::durable), {"a", "b"});
+  REQUIRE(f.queue->lease(f.function, f.container("ta-1"), 2).size() == 2);
+  f.complete(ids[0], "ta-1", OutcomeKind::success, std::string(300'000, 'r'));
+  f.complete(ids[1], "ta-1", OutcomeKind::success, "small");
+  const auto log = f.read("fc-1", 0);
+  REQUIRE(log.size() == 2);
+  CHECK(log[0].outcome == OutcomeKind::failure);
+  CHECK(log[0].payload.empty());
+  CHECK(log[1].payload == "small");
+}

@@ -20,6 +20,7 @@ namespace thaw::queue {
 struct Fixture {
   store::TempFolder folder;
   QueueLimits limits;
+  std::optional<store::DiskShares> disk;  // counted from the next open() on
   async::Loop loop;
   async::TaskGroup tasks{loop};
   std::unique_ptr<store::Database> database;
@@ -35,7 +36,7 @@ struct Fixture {
     auto opened = store::Database::open(loop, options);
     REQUIRE(opened);
     database = std::move(*opened);
-    auto made = CallQueue::open(loop, *database, limits);
+    auto made = CallQueue::open(loop, *database, limits, disk ? &*disk : nullptr);
     REQUIRE(made);
     queue = std::move(*made);
   }

@@ -108,7 +108,7 @@ Result<void> DiskShares::check_room(std::uint64_t more) const {
   THAW_TRY(const Room room, room_at(folder_, limits_.reserve_bytes));
   if (more > room.free || room.free - more < room.reserve) {
     return Error::resource_exhausted(
-        "no space is left for user data on this server: " + mebibytes(more) +
+        "the server's disk is full: no space is left for user data: " + mebibytes(more) +
         " are to be written, " + mebibytes(room.free) + " are free and " + mebibytes(room.reserve) +
         " of them are kept for the server itself; remove files, or give the server a larger disk");
   }

@@ -96,10 +96,15 @@ Result<void> load_rest(Sql& sql, StoredCall& stored) {
                  }
                  stored.inputs.push_back(std::move(input));
                }));
-  return sql.each("SELECT coalesce(max(number), 0) FROM call_log WHERE call = ? AND number <= ?",
-                  {id, last_possible_number}, [&stored](const Row& row) {
-                    stored.last_number = static_cast<std::uint64_t>(row.integer(0));
-                  });
+  return sql.each(
+      "SELECT coalesce(max(number), 0), coalesce(sum(CASE WHEN kind = ? THEN 0 ELSE "
+      "length(payload) + ? END), 0) FROM call_log WHERE call = ? AND number <= ?",
+      {static_cast<std::int64_t>(model::LogEntry::Kind::final_), std::int64_t{entry_overhead}, id,
+       last_possible_number},
+      [&stored](const Row& row) {
+        stored.last_number = static_cast<std::uint64_t>(row.integer(0));
+        stored.piece_bytes = static_cast<std::size_t>(std::max<std::int64_t>(row.integer(1), 0));
+      });
 }
 
 }  // namespace

@@ -16,6 +16,9 @@
 
 namespace thaw::queue::detail {
 
+// What an input or a log entry costs beside its payload, in memory and on disk.
+constexpr std::size_t entry_overhead = 256;
+
 struct StoredInput {
   model::InputId id;
   int index = 0;
@@ -34,6 +37,7 @@ struct StoredCall {
   WallTime created_at{};
   bool cancelled = false;
   std::uint64_t last_number = 0;
+  std::size_t piece_bytes = 0;  // of log entries that end no input
   std::vector<StoredInput> inputs;
   std::int64_t row = 0;
 };

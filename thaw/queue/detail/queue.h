@@ -35,15 +35,12 @@ using model::OutcomeKind;
 // only after that.
 using Alive = std::shared_ptr<bool>;
 
-constexpr std::size_t entry_overhead =
-    256;  // what an input or a log entry costs beside its payload
-
 inline Error closed() { return Error::cancelled("the queue is closed"); }
 
 class Queue final : public CallQueue {
  public:
-  Queue(async::Loop& loop, store::Database& database, QueueLimits limits)
-      : loop_(loop), database_(database), limits_(limits), tasks_(loop) {}
+  Queue(async::Loop& loop, store::Database& database, QueueLimits limits, store::DiskShares* disk)
+      : loop_(loop), database_(database), limits_(limits), disk_(disk), tasks_(loop) {}
   ~Queue() override;
   Result<void> load();
 
@@ -183,7 +180,17 @@ class Queue final : public CallQueue {
     }
   }
   void count_unfinished(Call& call, int more);
+  // Whether the call's workspace may have so much more on disk; counts what is there now.
+  Result<void> check_disk(const model::NewCall& call, std::size_t bytes) const;
+  void count_disk(const Call& call, std::size_t more, std::size_t less = 0);
   static std::size_t cost(const std::string& payload) { return payload.size() + entry_overhead; }
+  static std::size_t cost_of(const std::vector<model::NewInput>& inputs) {
+    std::size_t sum = 0;
+    for (const model::NewInput& input : inputs) {
+      sum += cost(input.payload);
+    }
+    return sum;
+  }
 
   // --- background ---
   void report(Function& function);
@@ -197,6 +204,7 @@ class Queue final : public CallQueue {
   async::Loop& loop_;
   store::Database& database_;
   QueueLimits limits_;
+  store::DiskShares* disk_;  // null: nobody counts
   Alive alive_ = std::make_shared<bool>(true);
   Share all_;
   async::Event room_;  // bytes were given back

@@ -74,6 +74,18 @@ void Queue::count_unfinished(Call& call, int more) {
   }
 }
 
+Result<void> Queue::check_disk(const model::NewCall& call, std::size_t bytes) const {
+  const bool counts = disk_ != nullptr && call.durability == model::Durability::durable;
+  return counts ? disk_->check(call.workspace.str(), bytes) : ok();
+}
+
+void Queue::count_disk(const Call& call, std::size_t more, std::size_t less) {
+  if (disk_ != nullptr && call.durable()) {
+    disk_->add(call.call.workspace.str(), store::DiskShares::Kind::calls, more);
+    disk_->subtract(call.call.workspace.str(), store::DiskShares::Kind::calls, less);
+  }
+}
+
 void Queue::leave_idle(Call& call) {
   if (call.idle) {
     call.idle = false;
@@ -143,6 +155,7 @@ Call& Queue::adopt(StoredCall stored, std::vector<Unfinished>& unfinished) {
   Call& call = make_call(std::move(stored.call), stored.created_at);
   call.cancelled = stored.cancelled;
   call.last_number = stored.last_number;
+  call.unread_bytes = stored.piece_bytes;
   for (StoredInput& from : stored.inputs) {
     if (from.unreadable.empty() &&
         (inputs_.contains(from.id) || call.inputs.contains(from.index))) {
@@ -316,8 +329,8 @@ Result<void> Queue::admit(const Workspace& workspace, Function& function,
     if (input.index < 0) {
       return Error::invalid_argument("an input's index is negative");
     }
-    asked.bytes += cost(input.payload);
   }
+  asked.bytes = cost_of(inputs);
   if (function.ready.size() + function.storing + inputs.size() > limits_.ready_per_function) {
     return Error::resource_exhausted(
         "the function " + function.id.str() + " has too many waiting inputs (at most " +
@@ -388,6 +401,8 @@ async::Task<std::vector<InputId>> Queue::create(model::NewCall call,
   }
   Function& function = function_of(call.function);
   THAW_CO_TRY_VOID(admit(workspace_of(call.workspace), function, inputs, 1));
+  const std::size_t bytes = cost(call.options) + cost_of(inputs);
+  THAW_CO_TRY_VOID(check_disk(call, bytes));
   Call& made = make_call(std::move(call), wall_now());
   const Pin pin(*this, alive, made);
   Added added = add(made, std::move(inputs));
@@ -407,8 +422,12 @@ async::Task<std::vector<InputId>> Queue::create(model::NewCall call,
     if (!stored) {
       drop_unstored(made, added.fresh);
       made.forgotten = true;
+      if (stored.error().code() == Code::already_exists) {
+        co_return Error::already_exists("there is a call " + made.call.id.str());
+      }
       co_return std::move(stored).error();
     }
+    count_disk(made, bytes);
   }
   THAW_CO_TRY_VOID(co_await publish(*this, made, std::move(added.fresh)));
   co_return std::move(added.ids);
@@ -437,11 +456,19 @@ async::Task<std::vector<InputId>> Queue::add_inputs(CallId id,
                                                     std::vector<model::NewInput> inputs) {
   const Alive alive = alive_;
   THAW_CO_TRY(const Pin call, co_await find(*this, id));
-  if (call->cancelled) {
-    co_return Error::failed_precondition("the call " + id.str() + " was cancelled");
-  }
   Function& function = *call->function;
-  THAW_CO_TRY_VOID(admit(*call->workspace, function, inputs, 0));
+  // Who asks again is answered as before, whatever has become of the call, and takes no room.
+  const bool is_repeat = std::all_of(inputs.begin(), inputs.end(), [&](const auto& input) {
+    return call->inputs.contains(input.index);
+  });
+  if (!is_repeat) {
+    if (call->cancelled) {
+      co_return Error::failed_precondition("the call " + id.str() + " was cancelled");
+    }
+    THAW_CO_TRY_VOID(admit(*call->workspace, function, inputs, 0));
+    THAW_CO_TRY_VOID(check_disk(call->call, cost_of(inputs)));
+  }
+  const std::size_t bytes = cost_of(inputs);
   Added added = add(*call, std::move(inputs));
   if (call->durable() && !added.fresh.empty()) {
     function.storing += added.fresh.size();
@@ -458,6 +485,7 @@ async::Task<std::vector<InputId>> Queue::add_inputs(CallId id,
       drop_unstored(*call, added.fresh);
       co_return std::move(stored).error();
     }
+    count_disk(*call, bytes);
   }
   if (call->durable() && !added.unstored.empty()) {
     // Writes end in order: once this one has, so has that of whoever sent the index first.

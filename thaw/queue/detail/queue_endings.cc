@@ -11,6 +11,8 @@ using State = Input::State;
 namespace {
 
 constexpr std::size_t endings_per_write = 1'000;
+// A result up to this size is kept whatever its workspace has on disk.
+constexpr std::size_t always_stored = 64u << 10;
 
 }  // namespace
 
@@ -120,6 +122,8 @@ async::Task<void> Queue::store_endings(Queue& self, std::vector<Input*> inputs, 
   }
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (stored) {
+      const std::size_t result = cost((*endings)[i].entry.payload);
+      self.count_disk(*inputs[i]->call, result, inputs[i]->payload.size());
       self.end(*inputs[i], std::move((*endings)[i].entry));
     } else {
       self.ending_failed(*inputs[i]);
@@ -161,6 +165,10 @@ async::Task<void> Queue::complete(InputId id, ContainerId container, Outcome out
   }
   if (input->call->cancelled && outcome.kind == OutcomeKind::internal_failure) {
     outcome = Outcome{OutcomeKind::terminated, {}};
+  }
+  if (outcome.payload.size() > always_stored && disk_ != nullptr && input->call->durable() &&
+      !disk_->check_quota(input->call->call.workspace.str(), outcome.payload.size())) {
+    outcome = Outcome{OutcomeKind::failure, {}};
   }
   const Verdict verdict = judge(*input, outcome.kind);
   if (input->call->durable() && verdict.next != Verdict::Next::redeliver) {

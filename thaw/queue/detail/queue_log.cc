@@ -164,6 +164,17 @@ async::Task<std::uint64_t> Queue::append(CallId id, LogEntry entry) {
         std::to_string(limits_.largest_piece_bytes) + "); send it as a blob");
   }
   THAW_CO_TRY(Input * input, running(call, entry));
+  if (call.durable() && !call.cancelled) {
+    // Nobody takes them off the disk, so there is nothing to wait for.
+    if (!has_room(call, bytes)) {
+      co_return Error::resource_exhausted(
+          "the pieces of the call " + id.str() + " that are kept on disk are " +
+          std::to_string(call.unread_bytes) + " bytes (at most " +
+          std::to_string(limits_.stored_piece_bytes_per_call) +
+          "); call it with .remote() or .remote_gen() to take them as they come");
+    }
+    THAW_CO_TRY_VOID(check_disk(call.call, bytes));
+  }
   while (!call.cancelled && !has_room(call, bytes)) {
     if (call.waiting_pieces >= most_waiting_pieces) {
       co_return Error::resource_exhausted(std::to_string(call.waiting_pieces) +
@@ -173,7 +184,7 @@ async::Task<std::uint64_t> Queue::append(CallId id, LogEntry entry) {
     // The call's own reader, or others of its function or workspace.
     const bool own =
         call.unread_bytes > 0 && call.unread_bytes + bytes > limits_.unread_bytes_per_call;
-    async::Event& room = own || call.durable() ? call.room : room_;
+    async::Event& room = own ? call.room : room_;
     ++call.waiting_pieces;
     const Result<bool> woken = co_await room.wait(monotonic_now() + 1s);
     if (!*alive) {
@@ -203,13 +214,19 @@ async::Task<std::uint64_t> Queue::append(CallId id, LogEntry entry) {
   std::function<Result<std::uint64_t>(store::Sql&)> work = [id, shared](store::Sql& sql) {
     return append_entry(sql, id, *shared);
   };
-  THAW_CO_TRY(const std::uint64_t number, co_await database_.write<std::uint64_t>(std::move(work)));
+  call.unread_bytes += bytes;  // while it is on its way: others may come meanwhile
+  const auto number = co_await database_.write<std::uint64_t>(std::move(work));
   if (!*alive) {
     co_return closed();
   }
-  shared->number = number;
+  call.unread_bytes -= bytes;
+  if (!number) {
+    co_return number.error();
+  }
+  count_disk(call, bytes);
+  shared->number = *number;
   push_entry(call, std::move(*shared));
-  co_return number;
+  co_return *number;
 }
 
 async::Task<std::vector<LogEntry>> Queue::read(CallId id, std::uint64_t after, std::size_t max,

@@ -2,6 +2,7 @@
 // What the payloads of calls refer to: those of synchronous calls are in memory, all others on
 // disk.
 #include <algorithm>
+#include <map>
 
 #include "thaw/queue/detail/queue.h"
 
@@ -45,6 +46,7 @@ bool look_at_some(const Call& call, Walk& walk, const FindReferences& find,
 
 struct FoundRows {
   std::vector<std::pair<std::string, std::string>> references;  // workspace, name
+  std::map<std::string, std::uint64_t> bytes;                   // by workspace
   std::int64_t last_row = 0;                                    // looked at; 0: there was none
 };
 
@@ -61,7 +63,9 @@ Result<FoundRows> look_at_rows(store::Sql& sql, const std::string& table, std::i
                              "WHERE p.rowid > ? AND p.rowid <= ? AND p.payload IS NOT NULL",
                          {after, out.last_row}, [&](const store::Row& row) {
                            names.clear();
-                           find(row.text(1), names);
+                           const std::string payload = row.text(1);
+                           find(payload, names);
+                           out.bytes[row.text(0)] += payload.size() + entry_overhead;
                            for (std::string& name : names) {
                              out.references.emplace_back(row.text(0), std::move(name));
                            }
@@ -106,6 +110,7 @@ async::Task<void> Queue::visit_references(FindReferences find, NoteReference not
       }
     }
   }
+  std::map<std::string, std::uint64_t> measured;
   for (const char* table : {"inputs", "call_log"}) {
     for (std::int64_t after = 0;;) {
       std::function<Result<FoundRows>(store::Sql&)> work = [table, after, find](store::Sql& sql) {
@@ -115,13 +120,27 @@ async::Task<void> Queue::visit_references(FindReferences find, NoteReference not
       for (const auto& [workspace, name] : found.references) {
         note(model::WorkspaceId(workspace), name);
       }
-      if (found.last_row == 0 || !*alive) {
+      for (const auto& [workspace, bytes] : found.bytes) {
+        measured[workspace] += bytes;
+      }
+      if (!*alive) {
+        co_return closed();
+      }
+      if (found.last_row == 0) {
         break;
       }
       after = found.last_row;
     }
   }
-  co_return *alive ? Result<void>() : closed();
+  if (disk_ != nullptr) {
+    for (const auto& [owner, use] : disk_->all()) {
+      measured.emplace(owner, 0);
+    }
+    for (const auto& [owner, bytes] : measured) {
+      disk_->set(owner, store::DiskShares::Kind::calls, bytes);
+    }
+  }
+  co_return ok();
 }
 
 }  // namespace thaw::queue::detail
