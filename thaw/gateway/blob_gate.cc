@@ -93,6 +93,17 @@ async::Task<void> BlobGate::serve(net::HttpExchange& exchange) {
     co_return co_await exchange.answer(403, "text/plain",
                                        "the URL has expired; ask for a new one\n");
   }
+  Result<void> served = co_await serve_ticket(exchange, ticket);
+  if (served || exchange.responded() || served.error().code() == Code::cancelled) {
+    co_return served;
+  }
+  const Code code = served.error().code();
+  const int status = code == Code::resource_exhausted ? 507 : net::http_status(code);
+  co_return co_await exchange.answer(status, "text/plain", told_(served.error()) + "\n");
+}
+
+async::Task<void> BlobGate::serve_ticket(net::HttpExchange& exchange, Ticket ticket) {
+  const net::HttpRequest& request = exchange.request();
   if (ticket.operation == "put" && request.method == "PUT") {
     co_return co_await put(exchange, ticket);
   }
@@ -104,14 +115,6 @@ async::Task<void> BlobGate::serve(net::HttpExchange& exchange) {
   }
   co_return co_await exchange.answer(405, "text/plain", "the URL is for another method\n");
 }
-
-namespace {
-
-int status_of(const Error& error) {
-  return error.code() == Code::resource_exhausted ? 507 : net::http_status(error.code());
-}
-
-}  // namespace
 
 async::Task<void> BlobGate::put(net::HttpExchange& exchange, Ticket ticket) {
   std::uint64_t size = 0;  // signed: it is a number as url() wrote it
@@ -135,22 +138,15 @@ async::Task<void> BlobGate::put(net::HttpExchange& exchange, Ticket ticket) {
     if (received > size) {
       co_return co_await exchange.answer(413, "text/plain", too_long(size));
     }
-    if (const Result<void> kept = co_await writer->write(std::move(*piece)); !kept) {
-      co_return co_await exchange.answer(status_of(kept.error()), "text/plain",
-                                         kept.error().message() + "\n");
-    }
+    THAW_CO_TRY_VOID(co_await writer->write(std::move(*piece)));
   }
-  const auto stored = co_await writer->finish(ticket.sha256_hex);
-  if (!stored) {
-    co_return co_await exchange.answer(status_of(stored.error()), "text/plain",
-                                       stored.error().message() + "\n");
-  }
+  THAW_CO_TRY(const store::StoredBlob stored, co_await writer->finish(ticket.sha256_hex));
   if (part_md5_.size() >= open_uploads_limit) {
     part_md5_.clear();  // completions then recompute the digest
   }
-  part_md5_[ticket.owner + " " + ticket.sha256_hex] = stored->md5_hex;
+  part_md5_[ticket.owner + " " + ticket.sha256_hex] = stored.md5_hex;
   net::Headers headers;
-  headers.add("etag", "\"" + stored->md5_hex + "\"");
+  headers.add("etag", "\"" + stored.md5_hex + "\"");
   headers.add("content-length", "0");
   THAW_CO_TRY_VOID(co_await exchange.respond(200, std::move(headers)));
   co_return co_await exchange.finish();
@@ -167,9 +163,7 @@ async::Task<void> BlobGate::complete(net::HttpExchange& exchange, Ticket ticket)
     if (!blobs_.contains(ticket.owner, ticket.sha256_hex)) {
       co_return co_await exchange.answer(404, "text/plain", "no part was uploaded\n");
     }
-    THAW_CO_TRY(std::string bytes, co_await blobs_.get(ticket.owner, ticket.sha256_hex));
-    THAW_CO_TRY(const store::StoredBlob again, co_await blobs_.put(ticket.owner, std::move(bytes)));
-    md5_hex = again.md5_hex;
+    THAW_CO_TRY(md5_hex, co_await blobs_.md5_of(ticket.owner, ticket.sha256_hex));
   }
   const std::string etag = multipart_etag(md5_hex);
   co_return co_await exchange.answer(200, "application/xml",
@@ -178,16 +172,13 @@ async::Task<void> BlobGate::complete(net::HttpExchange& exchange, Ticket ticket)
 }
 
 async::Task<void> BlobGate::get(net::HttpExchange& exchange, Ticket ticket) {
-  auto reader = blobs_.open_reader(ticket.owner, ticket.sha256_hex);
-  if (!reader) {
-    co_return co_await exchange.answer(404, "text/plain", reader.error().to_string() + "\n");
-  }
+  THAW_CO_TRY(const auto reader, blobs_.open_reader(ticket.owner, ticket.sha256_hex));
   net::Headers headers;
   headers.add("content-type", "application/octet-stream");
-  headers.add("content-length", std::to_string((*reader)->size()));
+  headers.add("content-length", std::to_string(reader->size()));
   THAW_CO_TRY_VOID(co_await exchange.respond(200, std::move(headers)));
   while (exchange.request().method != "HEAD") {
-    THAW_CO_TRY(std::string piece, co_await (*reader)->read(256 << 10));
+    THAW_CO_TRY(std::string piece, co_await reader->read(256 << 10));
     if (piece.empty()) {
       break;
     }

@@ -9,6 +9,7 @@
 // which is checked before anything is kept.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <unordered_map>
 
@@ -25,7 +26,11 @@ struct UploadUrls {
 
 class BlobGate {
  public:
-  BlobGate(store::BlobStore& blobs, const store::SecretBox& box) : blobs_(blobs), box_(box) {}
+  // What a client is told of an Error.
+  using Told = std::function<std::string(const Error&)>;
+  // The parts outlive the gate.
+  BlobGate(store::BlobStore& blobs, const store::SecretBox& box, Told told)
+      : blobs_(blobs), box_(box), told_(std::move(told)) {}
 
   // `authority`: host:port at which the asker reaches this server.
   // `size`: what the uploader promised; its address takes no byte more.
@@ -48,6 +53,7 @@ class BlobGate {
     std::string size;
     std::string until;
   };
+  async::Task<void> serve_ticket(net::HttpExchange& exchange, Ticket ticket);
   async::Task<void> put(net::HttpExchange& exchange, Ticket ticket);
   async::Task<void> complete(net::HttpExchange& exchange, Ticket ticket);
   async::Task<void> get(net::HttpExchange& exchange, Ticket ticket);
@@ -57,6 +63,7 @@ class BlobGate {
 
   store::BlobStore& blobs_;
   const store::SecretBox& box_;
+  Told told_;
   // Of uploads not yet completed, by owner and content; bounded.
   std::unordered_map<std::string, std::string> part_md5_;
 };

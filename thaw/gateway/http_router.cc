@@ -28,6 +28,14 @@ const HttpRouter::Route* HttpRouter::route_of(std::string_view path) const {
 }
 
 async::Task<void> HttpRouter::serve(net::HttpExchange& exchange) const {
+  Result<void> served = co_await serve_route(exchange);
+  if (served || exchange.responded() || served.error().code() == Code::cancelled || !told) {
+    co_return served;
+  }
+  co_return co_await exchange.answer_error(Error(served.error().code(), told(served.error())));
+}
+
+async::Task<void> HttpRouter::serve_route(net::HttpExchange& exchange) const {
   const net::HttpRequest& request = exchange.request();
   const Route* route = route_of(request.path());
   const net::HttpHandler* function = by_host ? by_host(request) : nullptr;

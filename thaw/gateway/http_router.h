@@ -24,6 +24,9 @@ class HttpRouter {
   // The handler of a request to a function's own host; nullptr for every other host.
   std::function<const net::HttpHandler*(const net::HttpRequest&)> by_host;
 
+  // What a client is told of an Error that its route has not answered itself.
+  std::function<std::string(const Error&)> told;
+
   async::Task<void> serve(net::HttpExchange& exchange) const;
   // In the order in which they are tried.
   std::vector<std::string> prefixes() const;
@@ -34,6 +37,7 @@ class HttpRouter {
     net::HttpHandler handler;
     Check is_genuine;  // may be empty
   };
+  async::Task<void> serve_route(net::HttpExchange& exchange) const;
   const Route* route_of(std::string_view path) const;
 
   std::vector<Route> routes_;

@@ -288,7 +288,10 @@ Result<void> Program::connect() {
   image_options.step_limits.memory_bytes = step_memory(configuration);
   THAW_TRY(images, image::Builder::open(loop, pool, *spawner, *blobs, image_options));
   access.emplace(*catalog);
-  blob_gate.emplace(*blobs, *box);
+  auto errors = std::make_shared<gateway::PublicErrors>(
+      std::vector<std::string>{data, run_folder, configuration.cache_folder});
+  const auto told = [errors](const Error& error) { return errors->told(error); };
+  blob_gate.emplace(*blobs, *box, told);
   http.emplace(loop);
   net::HttpHandler handler = [this](net::HttpExchange& exchange) { return router.serve(exchange); };
   server = std::make_unique<net::Server>(loop, table, handler, limits_of(configuration));
@@ -352,9 +355,8 @@ Result<void> Program::connect() {
       [this] { return router.prefixes(); }, [this] { return client_environment(); },
       [this] { return set_aside(); }, [this] { return counts_of_sandboxes(); }});
   modal->add_methods(table);
-  auto errors = std::make_shared<gateway::PublicErrors>(
-      std::vector<std::string>{data, run_folder, configuration.cache_folder});
-  table.told = [errors](const Error& error) { return errors->told(error); };
+  table.told = told;
+  router.told = told;
   router.add_signed(
       "/blobs", [this](net::HttpExchange& e) { return blob_gate->serve(e); },
       [this](const net::HttpRequest& request) { return blob_gate->is_genuine(request); });
