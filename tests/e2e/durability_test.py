@@ -11,6 +11,8 @@ from thaw_server import CALL_TIMEOUT, E2eTest, ThawServer, deploy, environment_o
 server = ThawServer.for_module()
 
 import modal  # noqa: E402
+from modal._serialization import serialize  # noqa: E402
+from modal_proto import api_pb2 as pb  # noqa: E402
 
 
 def setUpModule():
@@ -65,6 +67,34 @@ class Durability(E2eTest):
         server.start()
         results = [call.get(timeout=CALL_TIMEOUT) for call in calls]
         self.assertEqual(results, [number**2 for number in range(50)])
+
+    def test_a_spawn_that_is_asked_for_again_after_the_servers_death_is_made_once(self):
+        square = modal.Function.from_name("e2e-calls", "square").hydrate()
+        arguments = pb.FunctionInput(args=serialize(((12,), {})), data_format=pb.DATA_FORMAT_PICKLE)
+        request = pb.FunctionMapRequest(
+            function_id=square.object_id,
+            function_call_type=pb.FUNCTION_CALL_TYPE_UNARY,
+            function_call_invocation_type=pb.FUNCTION_CALL_INVOCATION_TYPE_ASYNC,
+            pipelined_inputs=[pb.FunctionPutInputsItem(idx=0, input=arguments)],
+        )
+        key = {"x-idempotency-key": "asked again and again"}
+        first = server.rpc("FunctionMap", request, key)
+        server.kill()
+        server.start()
+        again = server.rpc("FunctionMap", request, key)
+        self.assertEqual(again, first)
+        call = modal.FunctionCall.from_id(first.function_call_id)
+        self.assertEqual(call.get(timeout=CALL_TIMEOUT), 144)
+        server.stop()
+        server.start()
+        # It has ended meanwhile, and is not run again.
+        self.assertEqual(server.rpc("FunctionMap", request, key), first)
+        other = server.rpc("FunctionMap", request, {"x-idempotency-key": "another"})
+        self.assertNotEqual(other.function_call_id, first.function_call_id)
+        shown = server.thaw("ps", "--call", first.function_call_id, "--json", "--data",
+                            str(server.data)).stdout  # fmt: skip
+        record = json.loads(shown)
+        self.assertEqual((record["inputs"], len(record["outputs"])), (1, 1))
 
     def test_results_are_still_there_after_a_clean_restart(self):
         call = modal.Function.from_name("e2e-calls", "square").spawn(31)

@@ -214,7 +214,7 @@ class ThawServer:
                 found[name] = value
         return found
 
-    def rpc(self, name, request):
+    def rpc(self, name, request, metadata=None):
         """One call of the protocol as the client makes it, for what its API does not show."""
         import grpclib.client
         import modal_proto.api_grpc
@@ -223,6 +223,7 @@ class ThawServer:
         token = {
             "x-modal-token-id": variables["MODAL_TOKEN_ID"],
             "x-modal-token-secret": variables["MODAL_TOKEN_SECRET"],
+            **(metadata or {}),
         }
 
         async def ask():

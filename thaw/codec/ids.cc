@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::string_view base62 =
     "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+constexpr std::size_t letters_of_id = 22;
 constexpr std::string_view upper36 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 constexpr std::string_view lower36 = "0123456789abcdefghijklmnopqrstuvwxyz";
 
@@ -67,7 +68,16 @@ std::string random_letters(std::string_view alphabet, std::size_t count) {
 }  // namespace
 
 std::string random_id(std::string_view prefix) {
-  return std::string(prefix) + "-" + random_letters(base62, 22);
+  return std::string(prefix) + "-" + random_letters(base62, letters_of_id);
+}
+
+std::string derived_id(std::string_view prefix, std::string_view digest) {
+  THAW_CHECK(digest.size() >= letters_of_id);
+  std::string text = std::string(prefix) + "-";
+  for (const char byte : digest.substr(0, letters_of_id)) {
+    text += base62[static_cast<unsigned char>(byte) % base62.size()];
+  }
+  return text;
 }
 
 std::string random_container_id() {

@@ -74,6 +74,35 @@ void add_items(Reply& items, const std::vector<model::InputId>& ids,
   }
 }
 
+// A client that asks again, after a lost connection or a restart of the server, has the same key:
+// so the id follows from it, and the call is there already.
+model::CallId call_id_for(Context& cx, const net::GrpcCall& call, const gateway::Identity& who,
+                          const model::FunctionId& function) {
+  const auto key = call.metadata().find("x-idempotency-key");
+  if (!key || key->empty()) {
+    return model::CallId(codec::random_id("fc"));
+  }
+  const std::string asked = who.workspace.str() + " " + who.container.str() + " " + function.str() +
+                            " " + std::string(*key);
+  const auto digest = codec::hex_decode(cx.parts.secrets.sign("idempotent call", asked));
+  return model::CallId(codec::derived_id("fc", digest.value_or(std::string())));
+}
+
+// A call that was acknowledged, or is on disk though nobody was told, is not made a second time.
+Task<std::vector<model::InputId>> create_once(Context& cx, gateway::Identity who,
+                                              model::NewCall fresh,
+                                              const pb::FunctionMapRequest& request) {
+  const auto& asked = request.pipelined_inputs();
+  const auto invocation = request.function_call_invocation_type();
+  const model::CallId id = fresh.id;
+  auto created = co_await cx.parts.queue.create(std::move(fresh), inputs_from(asked, invocation));
+  if (created || created.error().code() != Code::already_exists) {
+    co_return created;
+  }
+  THAW_CO_TRY(const queue::CallInfo info, co_await find_call(cx, std::move(who), id.str()));
+  co_return co_await cx.parts.queue.add_inputs(info.call.id, inputs_from(asked, invocation));
+}
+
 Task<pb::FunctionMapResponse> function_map(Context& cx, net::GrpcCall& call,
                                            pb::FunctionMapRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
@@ -87,7 +116,7 @@ Task<pb::FunctionMapResponse> function_map(Context& cx, net::GrpcCall& call,
   const bool durable = invocation == pb::FUNCTION_CALL_INVOCATION_TYPE_ASYNC ||
                        invocation == pb::FUNCTION_CALL_INVOCATION_TYPE_ASYNC_LEGACY;
   model::NewCall fresh;
-  fresh.id = model::CallId(codec::random_id("fc"));
+  fresh.id = call_id_for(cx, call, who, function->id);
   fresh.workspace = who.workspace;
   fresh.app = function->app;
   fresh.function = function->id;
@@ -100,8 +129,7 @@ Task<pb::FunctionMapResponse> function_map(Context& cx, net::GrpcCall& call,
   reply.set_function_call_jwt(input_jwt(model::InputId(fresh.id.str()), 0));
   reply.set_max_inputs_outstanding(1000);
   THAW_CO_TRY(const std::vector<model::InputId> ids,
-              co_await cx.parts.queue.create(std::move(fresh),
-                                             inputs_from(request.pipelined_inputs(), invocation)));
+              co_await create_once(cx, who, std::move(fresh), request));
   add_items(*reply.mutable_pipelined_inputs(), ids, request.pipelined_inputs());
   if (invocation == pb::FUNCTION_CALL_INVOCATION_TYPE_SYNC_LEGACY) {  // of generators only
     cx.readers.expect(model::CallId(reply.function_call_id()));
@@ -334,7 +362,7 @@ std::string platform_text(model::OutcomeKind kind) {
     case model::OutcomeKind::timeout: break;
   }
   return "the result is not kept any more: it was read before, or nobody took the results of this "
-         "function for too long";
+         "function for too long, or its workspace has as much on the server's disk as it may";
 }
 
 pb::GenericResult platform_result(model::OutcomeKind kind, const std::string& message) {

@@ -41,35 +41,79 @@ void add_stream(net::GrpcTable& table, Context& cx, std::string_view name,
       });
 }
 
-// Replies of one method to one workspace by idempotency key, kept two minutes and at most 10,000.
+// Replies of one method to one workspace by idempotency key, kept two minutes, at most 10,000 and
+// at most 8 MiB; the oldest go first. What must not be done twice though its reply was forgotten,
+// or the server started anew, has its key in what is stored (FunctionMap).
 template <class Reply>
 class RememberedReplies {
  public:
   struct Entry {
-    std::optional<Result<Reply>> reply;
+    std::string key;
     Instant at{};
+    std::optional<Result<Reply>> reply;
+    std::size_t bytes = 0;
+    bool is_old = false;  // forgotten when it is done
     async::Event done;
   };
+  using Known = std::shared_ptr<Entry>;
 
-  std::shared_ptr<Entry> find(const std::string& key) const {
+  // nullptr if it is to be done: never asked for, forgotten, or it failed.
+  Known find(const std::string& key) const {
     const auto found = entries_.find(key);
-    return found == entries_.end() ? nullptr : found->second;
+    const bool counts = found != entries_.end() && (!found->second->reply || *found->second->reply);
+    return counts ? found->second : nullptr;
   }
-  std::shared_ptr<Entry> begin(const std::string& key) {
-    const Instant now = monotonic_now();
-    while (!order_.empty() && (order_.size() >= 10'000 || order_.front().first + 120s < now)) {
-      entries_.erase(order_.front().second);
-      order_.pop_front();
-    }
+  Known begin(const std::string& key) {
     auto entry = std::make_shared<Entry>();
+    entry->key = key;
+    entry->at = monotonic_now();
+    entry->bytes = sizeof(Entry) + 2 * key.size();
+    bytes_ += entry->bytes;
     entries_[key] = entry;
-    order_.emplace_back(now, key);
+    order_.push_back(entry);
+    forget_old();
     return entry;
+  }
+  void finish(const Known& entry, Result<Reply> reply) {
+    if (reply && !entry->is_old) {
+      entry->bytes += reply->ByteSizeLong();
+      bytes_ += reply->ByteSizeLong();
+    }
+    entry->reply = std::move(reply);
+    entry->done.notify_all();
+    if (entry->is_old) {
+      erase(*entry);
+    }
+    forget_old();
   }
 
  private:
-  std::unordered_map<std::string, std::shared_ptr<Entry>> entries_;
-  std::deque<std::pair<Instant, std::string>> order_;
+  static constexpr std::size_t most = 10'000;
+  static constexpr std::size_t most_bytes = 8u << 20;
+
+  void forget_old() {
+    const Instant old = monotonic_now() - 120s;
+    while (!order_.empty() &&
+           (order_.size() > most || bytes_ > most_bytes || order_.front()->at < old)) {
+      const Known oldest = std::move(order_.front());
+      order_.pop_front();
+      bytes_ -= oldest->bytes;
+      oldest->is_old = true;
+      if (oldest->reply) {
+        erase(*oldest);
+      }
+    }
+  }
+  void erase(const Entry& entry) {
+    const auto found = entries_.find(entry.key);
+    if (found != entries_.end() && found->second.get() == &entry) {
+      entries_.erase(found);
+    }
+  }
+
+  std::unordered_map<std::string, Known> entries_;
+  std::deque<Known> order_;
+  std::size_t bytes_ = 0;
 };
 
 template <class Reply>
@@ -89,7 +133,8 @@ async::Task<Reply> run_once(std::shared_ptr<RememberedByWorkspace<Reply>> worksp
   own = own ? own : std::make_shared<RememberedReplies<Reply>>();
   const std::shared_ptr<RememberedReplies<Reply>> memory = own;
   const std::string name = who.container.str() + " " + std::string(*key);
-  if (const auto known = memory->find(name)) {
+  // Of those who wait for one that fails, one tries again, and the others wait for that.
+  while (const auto known = memory->find(name)) {
     while (!known->reply) {
       THAW_CO_TRY([[maybe_unused]] const bool notified, co_await known->done.wait(Instant::max()));
     }
@@ -99,8 +144,7 @@ async::Task<Reply> run_once(std::shared_ptr<RememberedByWorkspace<Reply>> worksp
   }
   const auto entry = memory->begin(name);
   Result<Reply> reply = co_await function(cx, call, std::move(request));
-  entry->reply = reply;
-  entry->done.notify_all();
+  memory->finish(entry, reply);
   co_return reply;
 }
 
