@@ -254,6 +254,31 @@ TEST_CASE("a round that fails does not end the loop; only cancellation does") {
   CHECK(rounds.done >= 5);
 }
 
+TEST_CASE("the first round may come at once, and what takes long comes seldom") {
+  Loop loop;
+  TaskGroup group(loop);
+  int done = 0;
+  Event first;
+  const auto round = [&done, &first]() -> std::function<Task<void>()> {
+    return [&done, &first] {
+      ++done;
+      first.notify_all();
+      return sleep_for(10ms);
+    };
+  };
+  const auto body = [](TaskGroup& tasks, std::function<Task<void>()> work, Event& began,
+                       const int& rounds) -> Task<void> {
+    tasks.start("rounds", every(Pace{.rest_per_work = 100'000}, "rounds", std::move(work)));
+    while (rounds == 0) {
+      THAW_CO_TRY([[maybe_unused]] const bool notified, co_await began.wait(Instant::max()));
+    }
+    THAW_CO_TRY_VOID(co_await sleep_for(50ms));
+    co_return co_await tasks.stop();
+  };
+  REQUIRE(loop.run_task(body(group, round(), first, done)));
+  CHECK(done == 1);
+}
+
 TEST_CASE("failures in a row are counted until it works again") {
   Failures failures("test");
   for (int i = 0; i < 5; ++i) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/async/every.h"
 
+#include <algorithm>
 #include <bit>
 #include <utility>
 
@@ -26,14 +27,21 @@ void Failures::note(const Result<void>& outcome) {
 }
 
 Task<void> every(Duration period, std::string name, std::function<Task<void>()> round) {
+  return every(Pace{.period = period, .first = period}, std::move(name), std::move(round));
+}
+
+Task<void> every(Pace pace, std::string name, std::function<Task<void>()> round) {
   Failures failures(std::move(name));
+  Duration pause = pace.first;
   while (true) {
-    THAW_CO_TRY_VOID(co_await sleep_for(period));
+    THAW_CO_TRY_VOID(co_await sleep_for(pause));
+    const Instant began = monotonic_now();
     const Result<void> outcome = co_await round();
     if (co_await is_cancelled()) {
       co_return Error::cancelled("a background task was told to end");
     }
     failures.note(outcome);
+    pause = std::max<Duration>(pace.period, (monotonic_now() - began) * pace.rest_per_work);
   }
 }
 

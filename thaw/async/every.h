@@ -14,7 +14,17 @@
 
 namespace thaw::async {
 
+struct Pace {
+  Duration period{};  // between two rounds
+  // The pause is so many times what the last round took, if that is longer: whatever there is to
+  // do, it takes a small part of the time.
+  int rest_per_work = 0;
+  Duration first{};  // before the first round
+};
+
 // `round` returns a task and is no coroutine itself: its captures may be gone by the first wait.
+Task<void> every(Pace pace, std::string name, std::function<Task<void>()> round);
+// The first round comes after a period too.
 Task<void> every(Duration period, std::string name, std::function<Task<void>()> round);
 
 // How often in a row something failed; says it aloud ever more seldom.

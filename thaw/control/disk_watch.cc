@@ -31,38 +31,32 @@ void DiskWatch::start() {
 }
 
 async::Task<void> DiskWatch::run(DiskWatch& self) {
-  Instant next_look{};
-  Instant next_end{};
-  while (true) {
-    const Instant began = monotonic_now();
-    const bool is_low = !self.parts_.disk.check_room(0) && began >= next_end;
-    if (began >= next_look || is_low) {
-      if (const Result<void> looked = co_await self.look(); !looked) {
-        log_warning("the disk of containers is not known", {{"error", looked.error().to_string()}});
-      }
-      const Instant done = monotonic_now();
-      next_look = done + std::max<Duration>(self.options_.period, (done - began) * rest_per_look);
-    }
-    if (is_low && !self.parts_.disk.check_room(0)) {
-      self.end_largest(self.parts_.users());
-      // What it held is given back first.
-      next_end = monotonic_now() + giving_back;
-    }
-    THAW_CO_TRY_VOID(
-        co_await async::sleep_for(std::min<Duration>(room_period, self.options_.period)));
+  const async::Pace pace{.period = std::min<Duration>(room_period, self.options_.period)};
+  std::function<async::Task<void>()> next = [&self] { return look_if_due(self); };
+  return async::every(pace, "disk of containers", std::move(next));
+}
+
+async::Task<void> DiskWatch::look_if_due(DiskWatch& self) {
+  const Instant began = monotonic_now();
+  const bool is_low = !self.parts_.disk.check_room(0) && began >= self.next_end_;
+  if (began >= self.next_look_ || is_low) {
+    self.looks_.note(co_await self.look());
+    const Instant done = monotonic_now();
+    self.next_look_ =
+        done + std::max<Duration>(self.options_.period, (done - began) * rest_per_look);
   }
+  if (is_low && !self.parts_.disk.check_room(0)) {
+    self.end_largest(self.parts_.users());
+    // What it held is given back first.
+    self.next_end_ = monotonic_now() + giving_back;
+  }
+  co_return ok();
 }
 
 async::Task<void> DiskWatch::run_volumes(DiskWatch& self) {
-  while (true) {
-    const Instant began = monotonic_now();
-    if (const Result<void> measured = co_await self.parts_.volumes.measure(); !measured) {
-      log_warning("the disk of volumes is not known", {{"error", measured.error().to_string()}});
-    }
-    const Duration took = monotonic_now() - began;
-    THAW_CO_TRY_VOID(co_await async::sleep_for(
-        std::max<Duration>(self.options_.volumes_period, took * rest_per_look)));
-  }
+  const async::Pace pace{.period = self.options_.volumes_period, .rest_per_work = rest_per_look};
+  std::function<async::Task<void>()> next = [&self] { return self.parts_.volumes.measure(); };
+  return async::every(pace, "measuring volumes", std::move(next));
 }
 
 std::uint64_t DiskWatch::limit_of(const DiskUser& user) const {

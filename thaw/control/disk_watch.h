@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "thaw/async/every.h"
 #include "thaw/async/task_group.h"
 #include "thaw/model/ids.h"
 #include "thaw/store/disk_shares.h"
@@ -66,6 +67,7 @@ class DiskWatch {
 
  private:
   static async::Task<void> run(DiskWatch& self);
+  static async::Task<void> look_if_due(DiskWatch& self);
   static async::Task<void> run_volumes(DiskWatch& self);
   std::uint64_t limit_of(const DiskUser& user) const;
   void end(const DiskUser& user, const std::string& why);
@@ -75,6 +77,9 @@ class DiskWatch {
   DiskWatchParts parts_;
   DiskWatchOptions options_;
   std::map<model::ContainerId, std::uint64_t> roots_;  // bytes, as last seen
+  async::Failures looks_{"looking at the disk of containers"};
+  Instant next_look_{};
+  Instant next_end_{};  // of a container, because the disk is low
   DiskWatchCounters counters_;
   async::TaskGroup tasks_;
 };

@@ -49,8 +49,8 @@ async::Task<void> Fleet::expect_loop(Fleet& fleet) {
       }
       if (planned) {
         fleet.parts_.worker.expect(plan);
-      } else if (planned.error().code() == Code::cancelled) {
-        co_return planned;
+      } else if (co_await async::is_cancelled()) {
+        co_return Error::cancelled("nothing more is made ahead");
       }  // its start will say why
     }
   }

@@ -74,8 +74,8 @@ async::Task<void> Fleet::snapshot_loop(Fleet& fleet) {
     }
     fleet.containers_.erase(container->id);
     fleet.container_ended_.notify_all();
-    if (!outcome && outcome.error().code() == Code::cancelled) {
-      co_return outcome;
+    if (co_await async::is_cancelled()) {
+      co_return Error::cancelled("no more snapshots are taken");
     }
     if (outcome) {
       fleet.snapshots_.taken(spec);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "thaw/async/every.h"
 #include "thaw/base/log.h"
 
 namespace thaw::control {
@@ -21,18 +22,16 @@ async::Task<void> StorageLoop::run(StorageLoop& self) {
   if (const Result<void> done = co_await self.parts_.blobs.remove_strays(); !done) {
     log_warning("files that no blob's row names stay", {{"error", done.error().to_string()}});
   }
-  while (true) {
-    const Instant began = monotonic_now();
-    const Result<void> done = co_await self.round();
-    if (!done && done.error().code() != Code::cancelled) {
-      // The next round begins anew: nothing was swept that was not marked as a whole.
-      ++self.counters_.failed_rounds;
-      log_warning("unused storage was not given back", {{"error", done.error().to_string()}});
-    }
-    const Duration took = monotonic_now() - began;
-    THAW_CO_TRY_VOID(
-        co_await async::sleep_for(std::max<Duration>(self.options_.period, took * rest_per_work)));
-  }
+  const async::Pace pace{.period = self.options_.period, .rest_per_work = rest_per_work};
+  std::function<async::Task<void>()> next = [&self] { return counted_round(self); };
+  co_return co_await async::every(pace, "giving unused storage back", std::move(next));
+}
+
+// One that fails is begun anew: nothing is swept that was not marked as a whole.
+async::Task<void> StorageLoop::counted_round(StorageLoop& self) {
+  const Result<void> done = co_await self.round();
+  self.counters_.failed_rounds += done ? 0 : 1;
+  co_return done;
 }
 
 async::Task<void> StorageLoop::round() {

@@ -68,6 +68,7 @@ class StorageLoop {
 
  private:
   static async::Task<void> run(StorageLoop& self);
+  static async::Task<void> counted_round(StorageLoop& self);
   async::Task<void> erase_unused_mounts();
   async::Task<void> mark_mounts();
   void trim_logs();

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 
+#include "thaw/async/every.h"
 #include "thaw/base/log.h"
 #include "thaw/os/files.h"
 #include "thaw/worker/tree_use.h"
@@ -99,14 +100,12 @@ async::Task<void> Volumes::stop() {
 }
 
 async::Task<void> Volumes::sweep_loop(Volumes& self) {
-  const std::int64_t began = ::time(nullptr);
-  while (true) {
+  std::function<async::Task<void>()> next = [&self, began = ::time(nullptr)]() {
     auto work = [folder = self.folder_, began] { return sweep_folders(folder, began); };
-    if (const Result<void> swept = co_await async::blocking(self.pool_, std::move(work)); !swept) {
-      log_warning("left-overs of volumes stay", {{"error", swept.error().to_string()}});
-    }
-    THAW_CO_TRY_VOID(co_await async::sleep_for(std::chrono::hours(1)));
-  }
+    return async::blocking(self.pool_, std::move(work));
+  };
+  const async::Pace pace{.period = std::chrono::hours(1)};
+  return async::every(pace, "removing left-overs of volumes", std::move(next));
 }
 
 async::Task<void> Volumes::create(model::VolumeId id) {
