@@ -5,6 +5,7 @@ import concurrent.futures
 import json
 import os
 import socket
+import subprocess
 import time
 import urllib.error
 import urllib.parse
@@ -58,6 +59,17 @@ class Functions(E2eTest):
         headers = {"content-type": "application/json"}
         self.assertEqual(fetch_json(url_of("total"), body, headers), {"total": 42})
 
+    def leave_over_http2(self, address):
+        """Asks and goes away while it waits: its process is killed once it has sent all."""
+        client = subprocess.Popen(
+            ["curl", "--silent", "--verbose", "--http2-prior-knowledge", address],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "no_proxy": "*"})  # fmt: skip
+        sent = any(line.startswith("> GET") for line in client.stderr)
+        client.kill()
+        client.communicate()
+        self.assertTrue(sent)
+
     def test_a_request_whose_caller_left_while_it_waited_is_not_run(self):
         url = urllib.parse.urlsplit(url_of("one_at_a_time"))
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -68,6 +80,7 @@ class Functions(E2eTest):
                     target = f"{url.path or '/'}?name=left"
                     head = f"GET {target} HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n"
                     leaves.sendall(head.encode())
+            self.leave_over_http2(url.geturl() + "?name=left")
             self.assertEqual(first.result()["seen"], ["first"])
         self.assertEqual(fetch_json(url.geturl() + "?name=last")["seen"], ["first", "last"])
 

@@ -190,7 +190,11 @@ Task<void> serve_http(net::HttpExchange& exchange) {
     co_return co_await exchange.answer(200, "text/plain", std::to_string(body.size()));
   }
   if (path == "/hold") {
-    co_return co_await exchange.until_gone();
+    ++seen.parked;
+    const auto gone = co_await exchange.until_gone();
+    --seen.parked;
+    ++seen.cancelled;
+    co_return gone;
   }
   std::string text = exchange.request().method + " " + exchange.request().target + " HTTP/" +
                      exchange.request().version + "\n";

@@ -2,6 +2,7 @@
 """Plain HTTP over HTTP/2, deadlines, silence, and readers that stall."""
 
 import os
+import socket
 import subprocess
 import tempfile
 import threading
@@ -10,7 +11,7 @@ import unittest
 
 import grpc_testing
 from grpc_testing import MIB, SERVICE, Answer, Ask, EchoServer, eventually
-from raw_http2 import (DATA, END_STREAM, GOAWAY, INITIAL_WINDOW, NO_ERROR, PING, ACK,
+from raw_http2 import (CANCEL, DATA, END_STREAM, GOAWAY, INITIAL_WINDOW, NO_ERROR, PING, ACK,
                        RST_STREAM, WINDOW_UPDATE, Peer, frame, message)
 
 OPEN_WINDOW = frame(WINDOW_UPDATE, payload=(2**31 - 1 - 65535).to_bytes(4, "big"))
@@ -82,6 +83,34 @@ class Http2Test(unittest.TestCase):
             eventually(lambda: self.numbers(server)["parked"] == 1)
             peer.send(frame(RST_STREAM, 0, stream, (8).to_bytes(4, "big")))
             eventually(lambda: self.numbers(server)["cancelled"] == 1)
+
+    def test_a_client_that_goes_away_while_it_waits_ends_its_handlers_and_no_others(self):
+        server = self.server()
+
+        def stands(parked, cancelled):
+            numbers = self.numbers(server)
+            return (numbers["parked"], numbers["cancelled"]) == (parked, cancelled)
+
+        def ask(peer):
+            peer.call(SERVICE + "Park", b"")
+            return peer.begin("/hold", grpc=False)  # its body has not ended
+
+        with Peer(server) as stays:
+            stream = ask(stays)
+            for number, leave in enumerate((
+                lambda peer: peer.sock.close(),
+                lambda peer: peer.sock.shutdown(socket.SHUT_WR),
+                lambda peer: peer.abort(),
+            )):  # fmt: skip
+                with Peer(server) as leaves:
+                    ask(leaves)
+                    eventually(lambda: stands(4, 2 * number))
+                    leave(leaves)
+                    eventually(lambda: stands(2, 2 * number + 2))
+            # One that is given up leaves the other one of the same connection alone.
+            stays.send(frame(RST_STREAM, 0, stream, CANCEL.to_bytes(4, "big")))
+            eventually(lambda: stands(1, 7))
+        eventually(lambda: stands(0, 8))
 
     def test_a_goaway_with_an_error_gives_up_what_runs(self):
         server = self.server()

@@ -117,6 +117,11 @@ class Peer:
                 code = int.from_bytes(got[3][4:8], "big")
         return code
 
+    def abort(self):
+        """Ends the connection as a process that was killed does, with bytes unread: by a reset."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
     def flood(self, data, times):
         """Sends until the server has had enough; True if it has."""
         self.sock.settimeout(5)
