@@ -80,6 +80,8 @@ class FullDisk(E2eTest):
         self.assertNotEqual(done.returncode, 0)
         self.assert_speaks_of_the_disk(" ".join((done.stdout + done.stderr).split()))
         self.assertNotIn("e2e-no-room", server.modal("secret", "list").stdout)
+        # A deployment that cannot be published leaves the one before it as it is.
+        self.assertNotEqual(server.modal("deploy", "calls.py", check=False).returncode, 0)
         # What needs no disk goes on.
         self.assertEqual(function("square").remote(7), 49)
         time.sleep(5)  # time limits and scaling go on meanwhile; the call that runs ends
@@ -89,6 +91,8 @@ class FullDisk(E2eTest):
         self.assertTrue(running.get(timeout=CALL_TIMEOUT).startswith("ta-"))
         results = [call.get(timeout=CALL_TIMEOUT) for call in acknowledged]
         self.assertEqual(results, [n**2 for n in range(20)] + sorted(results[20:]))
+        deploy(server, "calls.py")
+        self.assertEqual(function("square").remote(9), 81)
         server.modal("secret", "create", "e2e-room", "KEY=value")
         self.assertIn("e2e-room", server.modal("secret", "list").stdout)
         self.assertEqual(server.stop(), 0)
