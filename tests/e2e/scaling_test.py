@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """How many containers there are: from zero, back to zero, kept warm, capped, shared."""
+import json
 import os
 import time
 
@@ -85,6 +86,32 @@ class Scaling(E2eTest):
         target.autoscaler.update(min_containers=0)
         wait_until(lambda: task not in server.task_ids(), 60, "the container goes")
         self.assertTrue(other)
+
+    def test_a_window_that_is_made_shorter_is_that_of_living_containers_too(self):
+        target = function("long_window")
+        task = target.remote()
+        target.autoscaler.update(scaledown_window=2)
+        wait_until(lambda: task not in server.task_ids(), 60, "the container goes")
+
+    def test_starts_that_wait_for_something_of_their_own_keep_nobody_from_starting(self):
+        deploy(server, "slow_starts.py")
+        places = max(8, 4 * os.cpu_count())
+        classes = [modal.Cls.from_name("e2e-slow-starts", name)() for name in ("Slow", "AlsoSlow")]
+        for one in classes:
+            for _ in range(2 * places):
+                one.work.spawn()
+
+        def starting():
+            shown = server.thaw("ps", "--json", "--data", str(server.data)).stdout
+            return [view for view in json.loads(shown) if view["status"] == "starting"]
+
+        try:
+            wait_until(lambda: len(starting()) >= places, 60, "all places are taken")
+            call = modal.Function.from_name("e2e-slow-starts", "newcomer").spawn()
+            self.assertEqual(call.get(timeout=60), "answered")
+            self.assertGreaterEqual(len(starting()), places)
+        finally:
+            server.modal("app", "stop", "e2e-slow-starts", "--yes")
 
 
 if __name__ == "__main__":

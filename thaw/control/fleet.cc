@@ -140,7 +140,7 @@ void Fleet::evaluate(Pool& pool) {
     if (live && container->spec->version != live->version && !container->stopping()) {
       stop(*container, StopReason::replaced, options_.stop_grace);
     }
-    if (container->stopping()) {
+    if (container->stopping() || container->status == Status::stopped) {
       continue;
     }
     if (!container->reached_ready) {
@@ -174,6 +174,7 @@ void Fleet::evaluate(Pool& pool) {
   }
   view.capacity = options_.max_containers;  // what there is of them is granted afterwards
   view.processor = processors_for(pool, view);
+  view.better_soon = has_better_start_soon(pool, view);
   if (view.wanted) {
     view.last = keep_last(pool, *live, view);
   }
@@ -190,6 +191,22 @@ void Fleet::evaluate(Pool& pool) {
   }
 }
 
+// Of the first start ever it is not known yet by what others could start; of a template that is
+// being made it is.
+bool Fleet::has_better_start_soon(Pool& pool, const policy::PoolView& view) {
+  if (view.waiting <= view.free_slots) {
+    return false;
+  }
+  if (pool.levels.empty()) {
+    return view.starting > 0;
+  }
+  const bool comes = pool.fork && parts_.worker.hasten(*pool.fork);
+  if (!comes) {
+    pool.fork.reset();
+  }
+  return comes;
+}
+
 void Fleet::start_container(Pool& pool, std::shared_ptr<const model::FunctionSpec> spec) {
   auto container = std::make_shared<Container>();
   container->id = model::ContainerId(codec::random_container_id());
@@ -203,6 +220,9 @@ void Fleet::start_container(Pool& pool, std::shared_ptr<const model::FunctionSpe
 }
 
 void Fleet::update_status(Container& container) {
+  if (container.status == Status::stopped) {
+    return;  // it has ended, whatever it is told now
+  }
   if (container.stopping()) {
     container.status = Status::stopping;
   } else if (container.frozen == Container::Frozen::yes) {

@@ -190,6 +190,7 @@ class Fleet {
   // The most containers that a function can have, as others find some too.
   std::size_t most_of_one_function() const;
   std::size_t most_containers() const { return options_.max_containers; }
+  FleetOptions::MissingGpu missing_gpu() const { return options_.missing_gpu; }
   // Typical, of those that ended; 0: none has.
   Duration call_time_of(const model::FunctionId& function) const;
   const FleetCounters& counters() const { return counters_; }
@@ -219,6 +220,7 @@ class Fleet {
   void make_room_for(Pool& pool, std::size_t count);
   void look_at_who_waits();
   void share_processors(Instant now);
+  bool has_better_start_soon(Pool& pool, const policy::PoolView& view);
   void start_container(Pool& pool, std::shared_ptr<const model::FunctionSpec> spec);
   void stop(Container& container, StopReason reason, Duration grace);
   void became_ready(Pool& pool, Container& container);
@@ -253,6 +255,7 @@ class Fleet {
   Result<void> outline(const model::FunctionSpec& spec, worker::LaunchPlan& plan) const;
   void note_published(const model::FunctionId& function);
   static async::Task<void> expect_loop(Fleet& fleet);
+  static async::Task<void> wait_for_demand_to_end(Fleet& fleet);
   async::Task<void> ended(ContainerPtr container, Result<sandbox::ExitStatus> status);
   enum class StartFailure { may_pass, lasting };
   async::Task<void> start_ended_badly(std::shared_ptr<Pool> pool, ContainerPtr container,
@@ -271,6 +274,7 @@ class Fleet {
   static async::Task<sandbox::Checkpoint> write_snapshot(Fleet& fleet, ContainerPtr container,
                                                          std::string images);
   async::Task<void> tick();
+  bool is_over_its_window(const Container& container, Instant now);
   async::Task<void> enforce_deadlines(ContainerPtr container, Instant now);
   async::Task<void> end_if_cut_off(ContainerPtr container, Instant now);
   void remember(const Container& container, std::string end);

@@ -6,12 +6,15 @@
 #include <utility>
 
 #include "thaw/control/fleet.h"
+#include "thaw/control/pool.h"
 
 namespace thaw::control {
 
 namespace {
 
 constexpr std::size_t max_published = 64;  // of them all; templates are fewer
+constexpr Duration look_again = 500ms;
+constexpr Duration no_longer = 30s;  // on a machine that is always busy they are made all the same
 
 }  // namespace
 
@@ -27,6 +30,17 @@ void Fleet::note_published(const model::FunctionId& function) {
   publishing_.notify_all();
 }
 
+// Whoever waits for a container has the processors first.
+async::Task<void> Fleet::wait_for_demand_to_end(Fleet& fleet) {
+  const auto waits = [](const auto& entry) { return entry.second->demanded != Instant{}; };
+  const Instant give_up = monotonic_now() + no_longer;
+  while (monotonic_now() < give_up &&
+         std::any_of(fleet.pools_.begin(), fleet.pools_.end(), waits)) {
+    THAW_CO_TRY_VOID(co_await async::sleep_for(look_again));
+  }
+  co_return ok();
+}
+
 // Once what was published has been quiet for a moment. Who is called meanwhile goes first.
 async::Task<void> Fleet::expect_loop(Fleet& fleet) {
   while (true) {
@@ -36,6 +50,7 @@ async::Task<void> Fleet::expect_loop(Fleet& fleet) {
     }
     THAW_CO_TRY_VOID(co_await async::sleep_for(fleet.options_.expect_after));
     for (const model::FunctionId& id : std::exchange(fleet.published_, {})) {
+      THAW_CO_TRY_VOID(co_await wait_for_demand_to_end(fleet));
       const auto record = fleet.parts_.catalog.functions.find(id.str());
       const std::shared_ptr<const model::FunctionSpec> spec = record ? record->live() : nullptr;
       if (!spec || fleet.pools_.contains(id)) {

@@ -250,7 +250,8 @@ std::optional<Fleet::PortLease> Fleet::free_port(Pool& pool) {
   ContainerPtr chosen;  // a frozen one only if all are
   for (const model::ContainerId& id : pool.containers) {
     const ContainerPtr container = find(id);
-    if (container->reached_ready && !container->stopping() && container->running &&
+    if (container->reached_ready && !container->stopping() &&
+        container->status != Status::stopped && container->running &&
         container->proxied < slots(container->spec->scaling) &&
         (!chosen || chosen->frozen == Container::Frozen::yes)) {
       chosen = container;

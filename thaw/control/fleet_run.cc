@@ -188,7 +188,11 @@ async::Task<worker::LaunchPlan> Fleet::plan_for(ContainerPtr container) {
       // Who asks for a snapshot has code that is to run once for all containers.
       plan.levels.insert(plan.levels.begin(), model::Level::restored);
     }
-    pool_of(spec->id).levels = plan.levels;
+    Pool& pool = pool_of(spec->id);
+    pool.levels = plan.levels;
+    pool.fork = pool.levels.front() == model::Level::forked ? plan.fork : std::nullopt;
+    dirty_.insert(spec->id);  // how others will start is known from here on
+    dirtied_.notify_one();
   }
   co_return plan;
 }
@@ -330,7 +334,8 @@ async::Task<void> Fleet::start_ended_badly(std::shared_ptr<Pool> shared, Contain
   std::string payload = container->failure;
   if (payload.empty()) {
     const std::string text = "the container of " + container->spec->name +
-                             " could not start: " + message + "; `thaw logs` shows what it printed";
+                             " could not start: " + message +
+                             (container->running ? "; `thaw logs` shows what it printed" : "");
     payload = parts_.runtime.outcome_payload(OutcomeKind::failure, text);
   }
   pool.known_failure = {container->spec->version, payload};
@@ -491,14 +496,7 @@ async::Task<void> Fleet::tick() {
   for (const ContainerPtr& container : all) {
     note(co_await enforce_deadlines(container, now));
     note(co_await end_if_cut_off(container, now));
-    const bool window_over =
-        container->idle() && !container->stopping() &&
-        container->idle_since + container->spec->scaling.scaledown_window <= now;
-    // The last container of a function without a window of its own is looked at when it is time.
-    const Pool& pool = pool_of(container->spec->id);
-    const bool kept = container->spec->scaling.window_by == model::Scaling::WindowBy::policy &&
-                      pool.last_active != Instant{} && pool.containers.size() == 1;
-    if (window_over && !kept) {
+    if (is_over_its_window(*container, now)) {
       dirty_.insert(container->spec->id);
     }
   }
@@ -519,6 +517,21 @@ async::Task<void> Fleet::tick() {
     dirtied_.notify_one();
   }
   co_return outcome;
+}
+
+bool Fleet::is_over_its_window(const Container& container, Instant now) {
+  if (!container.idle() || container.stopping() || container.status == Status::stopped) {
+    return false;
+  }
+  // Whoever changes a function's window means its living containers too.
+  const auto function = parts_.catalog.functions.find(container.spec->id.str());
+  const auto live = function ? function->live() : nullptr;
+  const model::Scaling& scaling = live ? live->scaling : container.spec->scaling;
+  // The last container of a function without a window of its own is looked at when it is time.
+  const Pool& pool = pool_of(container.spec->id);
+  const bool kept = scaling.window_by == model::Scaling::WindowBy::policy &&
+                    pool.last_active != Instant{} && pool.containers.size() == 1;
+  return !kept && container.idle_since + scaling.scaledown_window <= now;
 }
 
 async::Task<void> Fleet::enforce_deadlines(ContainerPtr container, Instant now) {

@@ -20,8 +20,13 @@ struct Held {
   std::size_t starting = 0;
 };
 
-bool is_starting(const Container& container) {
-  return !container.reached_ready && !container.for_snapshot;
+bool takes_a_place(const Container& container, Instant now) {
+  if (container.reached_ready || container.for_snapshot) {
+    return false;
+  }
+  const bool has_begun = container.moments.launching != Instant{};
+  return policy::takes_a_place(has_begun ? now - container.moments.launching : Duration::zero(),
+                               container.load.got);
 }
 
 std::size_t places_to_start(const FleetOptions& options) {
@@ -59,8 +64,9 @@ void Fleet::grant_wanted_starts() {
   std::map<std::string, Held> of_workspace;
   std::map<std::string, Held> of_function;
   std::size_t starting = 0;
+  const Instant now = monotonic_now();
   for (const auto& [id, container] : containers_) {
-    const std::size_t starts = is_starting(*container) ? 1 : 0;
+    const std::size_t starts = takes_a_place(*container, now) ? 1 : 0;
     for (Held* held : {&of_workspace[container->spec->workspace.str()],
                        &of_function[container->spec->id.str()]}) {
       ++held->containers;

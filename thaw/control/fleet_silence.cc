@@ -40,8 +40,14 @@ async::Task<void> Fleet::end_if_cut_off(ContainerPtr container, Instant now) {
   for (const model::InputId& input : lost) {
     model::Outcome verdict{OutcomeKind::failure,
                            parts_.runtime.outcome_payload(OutcomeKind::failure, message)};
+    const Result<void> told =
+        co_await parts_.queue.complete(input, container->id, std::move(verdict));
+    if (!told) {
+      // It is the container's still, and is looked at again: a disk may have room by then.
+      container->cut_off_since = monotonic_now() - reconnect_patience + 1s;
+      co_return told;
+    }
     container->inputs.erase(input);
-    THAW_CO_TRY_VOID(co_await parts_.queue.complete(input, container->id, std::move(verdict)));
   }
   stop(*container, StopReason::timeout, Duration::zero());
   co_return ok();

@@ -36,6 +36,8 @@ struct Fleet::Pool {
   Instant last_failure{};
   Instant no_start_before{};
   std::vector<model::Level> levels;  // that the last start tried, in order
+  // What the last start could have been forked from, until that is known to be there.
+  std::optional<worker::ForkPlan> fork;
   // Keep-alive: the gap since the last call ended, what is planned for it, and when to look again.
   Instant last_active{};
   Instant planned_for{};

@@ -24,6 +24,9 @@ struct Workload {
   double call_wait = 0;
   double beside = 0.0022;  // of the caller and the server, for each call
   double beside_start = 0.02;
+  // Of an image that is new: what a start costs until a template has been made, and what that does.
+  double boot_cpu = 0;
+  double template_cpu = 0;
   std::size_t max_containers = 0;
 };
 
@@ -69,7 +72,10 @@ class Machine {
     double demanded = -1;
     Duration call_time{};
     Duration start_time{};
+    double template_left = 0;  // processor time until it is there
+    double hastened = -1;      // since when it is being made
     PoolResult result;
+    bool makes_template() const { return hastened >= 0 && template_left > 0; }
     bool done() const { return has_arrived && ended == work.inputs; }
   };
 
@@ -105,6 +111,7 @@ inline std::size_t Machine::add(Workload work, double at) {
   SimPool pool;
   pool.work = work;
   pool.at = at;
+  pool.template_left = work.template_cpu;
   pools_.push_back(std::move(pool));
   return pools_.size() - 1;
 }
@@ -138,7 +145,7 @@ inline void Machine::end_phase(SimPool& pool, SimContainer& c) {
   switch (c.phase) {
     case Phase::begin:
       c.phase = Phase::start_cpu;
-      c.left = pool.work.start_cpu;
+      c.left = pool.template_left > 0 ? pool.work.boot_cpu : pool.work.start_cpu;
       return;
     case Phase::start_cpu:
       c.phase = Phase::start_wait;
@@ -219,6 +226,7 @@ inline void Machine::step() {
   const double beginning = begins_.empty() ? 0 : 1;
   double threads = static_cast<double>(noise_) + answering + beginning;
   for (const SimPool& pool : pools_) {
+    threads += pool.makes_template() ? 1 : 0;
     for (const SimContainer& c : pool.containers) {
       threads += c.computes() ? 1 : 0;
     }
@@ -233,6 +241,10 @@ inline void Machine::step() {
   serve(answers_, answering * each * worth * dt);
   serve(begins_, beginning * each * worth * dt);
   for (SimPool& pool : pools_) {
+    if (pool.makes_template()) {
+      pool.template_left -= each * worth * dt;
+      contained_ += each * dt;
+    }
     for (std::size_t i = 0; i < pool.containers.size(); ++i) {
       SimContainer& c = pool.containers[i];
       const bool computes = c.computes();
@@ -324,6 +336,11 @@ inline void Machine::evaluate(SimPool& pool) {
     pool.load.rest();
   }
   view.processor = pool.load.view(now(), load_.view(now()), rivals);
+  if (pool.template_left > 0 && view.waiting > view.free_slots &&
+      view.running + view.starting > 0) {
+    pool.hastened = pool.hastened < 0 ? time_ : pool.hastened;
+    view.better_soon = time_ - pool.hastened < 5;
+  }
   model::Scaling scaling;
   scaling.max_containers = static_cast<int>(pool.work.max_containers);
   if (pool.work.max_containers > 0) {

@@ -119,6 +119,9 @@ ScalePlan plan_scale(const model::Scaling& scaling, const PoolView& view) {
     start =
         std::min({start, room_in_processors(view), worth_their_price(view, view.processor.cores)});
   }
+  if (view.better_soon) {
+    start = std::min<std::size_t>(start, have == 0 ? 1 : 0);
+  }
   const std::size_t for_calls = start;
   // A buffer is only kept beside containers that work.
   const std::size_t busy = view.running - view.idle.size();

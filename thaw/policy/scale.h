@@ -63,6 +63,7 @@ struct PoolView {
     start,      // a call is expected: if there is none, one is started
   } last = Last::by_window;
   std::size_t capacity = 0;  // containers that this machine can still start
+  bool better_soon = false;  // in a moment containers can be started for far less
   ProcessorView processor;
 };
 

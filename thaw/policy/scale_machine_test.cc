@@ -75,6 +75,22 @@ TEST_CASE("a map ends about as soon as with the best number of containers, which
   }
 }
 
+TEST_CASE("calls of an image that is new wait for cheap starts instead of making dear ones") {
+  const Workload known = {.inputs = 200, .call_cpu = 0.004, .call_wait = 1};
+  Workload fresh = known;
+  fresh.boot_cpu = 0.35;
+  fresh.template_cpu = 0.5;
+  for (const double cores : {2.0, 4.0, 16.0}) {
+    for (const std::size_t noise : {0, 2}) {
+      const PoolResult first = run_alone(cores, fresh, noise);
+      const PoolResult again = run_alone(cores, known, noise);
+      INFO(cores << " processors: " << first.seconds << " s, and when known " << again.seconds);
+      // The boot and the template share the processors with what others do.
+      CHECK(first.seconds <= again.seconds + 0.85 * (noise > 0 ? 2 : 1));
+    }
+  }
+}
+
 TEST_CASE(
     "a map that waits and one that computes at once: neither costs the other its throughput") {
   const Workload sleeps = {.inputs = 200, .call_cpu = 0.004, .call_wait = 1};

@@ -52,6 +52,24 @@ TEST_CASE("a queue of short calls does not start a container per call") {
   CHECK(plan_scale({}, view).start == 100);
 }
 
+TEST_CASE("while far cheaper starts are on their way one container is enough") {
+  PoolView view = at(noon);
+  view.better_soon = true;
+  view.waiting = 200;
+  view.waited = 1s;
+  CHECK(plan_scale({}, view).start == 1);
+  view.starting = 1;
+  CHECK(plan_scale({}, view).start == 0);
+  view.starting = 0;
+  view.running = 1;
+  CHECK(plan_scale({}, view).start == 0);
+  model::Scaling kept;
+  kept.min_containers = 3;
+  CHECK(plan_scale(kept, view).start == 2);
+  view.better_soon = false;
+  CHECK(plan_scale({}, view).start == 100);
+}
+
 TEST_CASE("a running container whose calls are not known yet gets a moment before another starts") {
   PoolView view = at(noon);
   view.waiting = 1;

@@ -28,6 +28,12 @@ struct State {
 
 }  // namespace
 
+bool takes_a_place(Duration under_way, double processors) {
+  constexpr Duration long_for_a_start = 5s;
+  constexpr double hardly_any = 0.2;
+  return under_way < long_for_a_start || processors >= hardly_any;
+}
+
 StartGrants grant_starts(const std::vector<StartRequest>& requests, const StartPlaces& places) {
   std::vector<State> states;
   std::map<std::string, std::size_t> granted_in;  // workspace

@@ -34,6 +34,11 @@ struct StartPlaces {
   bool is_shared = false;    // more than one workspace exists
 };
 
+// Whether a start that has been under way for so long, and has so much of the processors lately,
+// still takes one of the places: one that goes on and on and computes nothing waits for something
+// of its own, a download or a sleep in an enter hook, and keeps nobody else from starting.
+bool takes_a_place(Duration under_way, double processors);
+
 // How many of each request may start now. `short_of`: that more were wanted and only containers
 // of this machine were missing, for calls.
 struct StartGrants {

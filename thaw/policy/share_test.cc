@@ -38,6 +38,13 @@ TEST_CASE("one function never takes the last container, another one finds it") {
   CHECK(grants.short_of == Counts{10, 2});
 }
 
+TEST_CASE("a start that waits for something of its own takes no place from others") {
+  CHECK(policy::takes_a_place(0s, 0));
+  CHECK(policy::takes_a_place(4s, 0));
+  CHECK_FALSE(policy::takes_a_place(6s, 0.01));
+  CHECK(policy::takes_a_place(60s, 0.5));
+}
+
 TEST_CASE("a workspace leaves places to others, where there are others") {
   StartRequest greedy = wants(10);
   StartPlaces places = {.most = 16, .free = 1, .starting = 100, .is_shared = true};

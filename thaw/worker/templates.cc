@@ -22,6 +22,7 @@ namespace {
 
 constexpr const char* program_file = "template.py";
 constexpr Duration ready_patience = 60s;  // a machine under load, an image full of modules
+constexpr Duration usual_making = 5s;     // after that, whoever waits for it does without
 constexpr Duration unfit_time = 600s;
 constexpr std::size_t max_remembered = 1000;
 constexpr int max_failures = 3;
@@ -135,7 +136,8 @@ class Templates::Entry {
   model::ContainerId id;
   State state = State::starting;
   Instant used = monotonic_now();
-  int failures = 0;  // in a row
+  Instant hastened{};  // since when many wait for it
+  int failures = 0;    // in a row
   std::unique_ptr<sandbox::Template> running;
   std::string last_words;
   std::string importing;  // until it is ready
@@ -214,6 +216,25 @@ void Templates::expect(const ForkPlan& plan) {
   if (entries_.size() < settings_.max) {
     make(plan);
   }
+}
+
+bool Templates::hasten(const ForkPlan& plan) {
+  ForkPlan rich = enriched(plan);
+  const std::string key = key_of(rich);
+  if (ready(key) || ready(key_of(plan))) {
+    return false;
+  }
+  make(std::move(rich));
+  const auto found = entries_.find(key);
+  if (found == entries_.end()) {
+    return false;
+  }
+  Entry& entry = *found->second;
+  if (entry.hastened == Instant{}) {
+    entry.hastened = monotonic_now();
+    entry.changed.notify_all();
+  }
+  return monotonic_now() < entry.hastened + usual_making;
 }
 
 void Templates::make(ForkPlan plan) {
@@ -374,7 +395,11 @@ async::Task<void> Templates::keep_spares(Templates& self, Entry& entry) {
 
 // From its start to the end of its program.
 async::Task<void> Templates::live(Templates& self, Lease entry) {
-  THAW_CO_TRY_VOID(co_await async::sleep_for(self.settings_.delay));
+  const Instant begin = monotonic_now() + self.settings_.delay;
+  while (entry->hastened == Instant{} && entry->state != Entry::State::retired &&
+         monotonic_now() < begin) {
+    THAW_CO_TRY([[maybe_unused]] const bool told, co_await entry->changed.wait(begin));
+  }
   if (entry->state == Entry::State::retired) {
     co_return ok();
   }

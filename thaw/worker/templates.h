@@ -59,6 +59,9 @@ class Templates {
   void want(const ForkPlan& plan);
   // The same for one that nobody has asked for yet: never in the place of another one.
   void expect(const ForkPlan& plan);
+  // Many wait for containers of this plan: if there is none that can fork, one is made without any
+  // delay. Whether it is on its way, and has not been for longer than such a thing takes.
+  bool hasten(const ForkPlan& plan);
   // Names of modules, with commas, that a fork has imported; they are a stranger's words. The next
   // template of this workspace, image and environment imports them too.
   void saw(const ForkPlan& plan, std::string_view modules);

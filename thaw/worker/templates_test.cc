@@ -176,6 +176,32 @@ TEST_CASE("a template is made when it is wanted, and offered once it is ready") 
   CHECK(spec.argv.back() == "runtime");
 }
 
+TEST_CASE("a template that many wait for is made without delay, and waited for while it is") {
+  Workshop it;
+  it.settings.delay = std::chrono::hours(1);
+  it.templates = std::make_unique<Templates>(it.loop, it.spawner, it.folder, it.settings);
+  const ForkPlan plan = plan_for("/image");
+  it.templates->want(plan);
+  it.let_run();
+  CHECK(it.spawner.made.empty());
+  CHECK(it.templates->hasten(plan));
+  CHECK(it.offer_of(plan).reason == "template_starting");
+  it.let_run();
+  CHECK(it.offer_of(plan).lease);
+  CHECK_FALSE(it.templates->hasten(plan));
+  CHECK(it.templates->hasten(plan_for("/another")));  // nobody has asked for it before
+  it.let_run();
+  CHECK(it.offer_of(plan_for("/another")).lease);
+}
+
+TEST_CASE("nobody waits for a template that cannot be made") {
+  Workshop it;
+  it.spawner.words = {};
+  it.templates->want(plan_for("/image"));
+  it.let_run();
+  CHECK_FALSE(it.templates->hasten(plan_for("/image")));
+}
+
 TEST_CASE("plans that differ in what shapes an interpreter share no template") {
   Workshop it;
   const ForkPlan plan = plan_for("/image");

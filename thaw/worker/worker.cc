@@ -298,6 +298,8 @@ void Worker::expect(const LaunchPlan& plan) {
   }
 }
 
+bool Worker::hasten(const ForkPlan& plan) { return templates_.hasten(plan); }
+
 namespace {
 
 struct ForkFailure {

@@ -122,6 +122,9 @@ class Worker {
   async::Task<std::unique_ptr<RunningContainer>> launch(LaunchPlan plan);
   // Such a container may be launched some time: what its start needs is made in the background.
   void expect(const LaunchPlan& plan);
+  // Many wait for such containers: whether what they could be forked from is on its way, so that a
+  // moment's patience gives cheaper starts.
+  bool hasten(const ForkPlan& plan);
   // Processor time that all containers have used, those that have ended too.
   Duration processor_time() const { return spawner_.processor_time(); }
 

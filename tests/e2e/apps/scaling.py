@@ -18,6 +18,11 @@ def short_window():
     return task()
 
 
+@app.function(scaledown_window=600)
+def long_window():
+    return task()
+
+
 @app.function(min_containers=1, scaledown_window=2)
 def kept_warm():
     return task()
