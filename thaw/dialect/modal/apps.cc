@@ -2,7 +2,9 @@
 #include "thaw/dialect/modal/apps.h"
 
 #include <algorithm>
+#include <memory>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "thaw/async/every.h"
@@ -604,8 +606,31 @@ async::Task<void> end_unread(Context& cx) {
   co_return ok();
 }
 
+// Apps that this server is ending by itself.
+using Ending = std::shared_ptr<std::set<model::AppId>>;
+
+// One that cannot be stopped now is found again at the next look.
+Task<void> end_one(Context& cx, Ending ending, model::AppId id, std::string why) {
+  const Result<void> ended = co_await stop_app(cx, id, std::move(why));
+  ending->erase(id);
+  if (ended) {
+    cx.left_alone.erase(id);
+  } else if (ended.error().code() != Code::cancelled) {
+    log_warning("an app has not ended yet",
+                {{"app", id.str()}, {"error", ended.error().to_string()}});
+  }
+  co_return ok();
+}
+
+// Behind the look that found it: a container may take long to end, and other apps do not wait.
+void end_app(Context& cx, const Ending& ending, const model::AppId& id, std::string why) {
+  if (ending->insert(id).second) {
+    cx.tasks.start("stop app", end_one(cx, ending, id, std::move(why)));
+  }
+}
+
 // Detached apps whose client is gone end with their last call.
-async::Task<void> end_left_alone(Context& cx, Instant now) {
+void end_left_alone(Context& cx, const Ending& ending, Instant now) {
   std::vector<model::AppId> done;
   for (auto& [id, quiet_since] : cx.left_alone) {
     if (!has_no_work(cx, id)) {
@@ -614,18 +639,9 @@ async::Task<void> end_left_alone(Context& cx, Instant now) {
       done.push_back(id);
     }
   }
-  // One that cannot be stopped now is tried again at the next look.
-  Result<void> outcome;
   for (const model::AppId& id : done) {
-    Result<void> ended =
-        co_await stop_app(cx, id, "its client is gone and its last call has ended");
-    if (ended) {
-      cx.left_alone.erase(id);
-    } else if (outcome) {
-      outcome = std::move(ended);
-    }
+    end_app(cx, ending, id, "its client is gone and its last call has ended");
   }
-  co_return outcome;
 }
 
 }  // namespace
@@ -650,7 +666,7 @@ void forget_results(Context& cx, Instant now) {
 
 // Apps that nobody lives for any more end, and those that ended long ago are forgotten. What cannot
 // be done for one of them does not keep the others: the first error is told.
-Task<void> look_after_apps(Context& cx, Instant began) {
+Task<void> look_after_apps(Context& cx, Ending ending, Instant began) {
   const Instant now = monotonic_now();
   forget_results(cx, now);
   std::vector<model::AppId> abandoned;
@@ -677,11 +693,11 @@ Task<void> look_after_apps(Context& cx, Instant began) {
       outcome = std::move(one);
     }
   };
-  note(co_await end_left_alone(cx, now));
-  note(co_await end_unread(cx));
+  end_left_alone(cx, ending, now);
   for (const model::AppId& id : abandoned) {
-    note(co_await stop_app(cx, id, "its client is gone"));
+    end_app(cx, ending, id, "its client is gone");
   }
+  note(co_await end_unread(cx));
   for (const model::AppId& id : old) {
     note(co_await cx.parts.catalog.erase_app(id));
   }
@@ -691,8 +707,10 @@ Task<void> look_after_apps(Context& cx, Instant began) {
 }  // namespace
 
 async::Task<void> app_loop(Context& cx) {
-  return async::every(2s, "apps",
-                      [&cx, began = monotonic_now()] { return look_after_apps(cx, began); });
+  const auto ending = std::make_shared<std::set<model::AppId>>();
+  return async::every(2s, "apps", [&cx, ending, began = monotonic_now()] {
+    return look_after_apps(cx, ending, began);
+  });
 }
 
 void add_app_rpcs(net::GrpcTable& table, Context& cx) {

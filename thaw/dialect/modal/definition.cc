@@ -8,6 +8,7 @@
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/utf8.h"
 #include "thaw/dialect/modal/numbers.h"
+#include "thaw/dialect/modal/placement.h"
 #include "thaw/gateway/function_hosts.h"
 #include "thaw/store/blob_store.h"
 #include "thaw/worker/volume_paths.h"
@@ -194,6 +195,7 @@ Result<model::FunctionSpec> spec_from(const pb::Function& f) {
     return Error::unimplemented("cloud bucket mounts are not served by this version of Thaw");
   }
   THAW_TRY_VOID(check_numbers(f));
+  THAW_TRY_VOID(check_placement(f));
   THAW_TRY(spec.reach, reach_from(f));
   spec.image = model::ImageId(f.image_id());
   for (const std::string& id : f.mount_ids()) {
@@ -257,6 +259,19 @@ pb::Function with_options(pb::Function f, const pb::FunctionOptions& o) {
   if (o.has_resources()) {
     f.mutable_resources()->MergeFrom(o.resources());
   }
+  if (o.has_scheduler_placement()) {
+    *f.mutable_scheduler_placement() = o.scheduler_placement();
+  }
+  if (o.has_cloud_provider_str()) {
+    f.set_cloud_provider_str(o.cloud_provider_str());
+  }
+  if (o.has_routing_region()) {
+    f.set_routing_region(o.routing_region());
+  }
+  if (o.replace_cloud_bucket_mounts()) {
+    f.clear_cloud_bucket_mounts();
+  }
+  f.mutable_cloud_bucket_mounts()->MergeFrom(o.cloud_bucket_mounts());
   if (o.has_retry_policy()) {
     *f.mutable_retry_policy() = o.retry_policy();
   }

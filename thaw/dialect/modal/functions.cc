@@ -11,6 +11,7 @@
 #include "thaw/dialect/modal/definition.h"
 #include "thaw/dialect/modal/image_python.h"
 #include "thaw/dialect/modal/numbers.h"
+#include "thaw/dialect/modal/placement.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/scaling_limits.h"
 #include "thaw/dialect/modal/services.h"
@@ -173,6 +174,19 @@ Result<std::string> python_warning(Context& cx, const net::GrpcCall& call,
   return check_python(definition, built->image, client.value_or(""));
 }
 
+// What it is to say of a GPU that the function asks for; empty: nothing.
+std::string gpu_warning(const Context& cx, const model::FunctionSpec& spec) {
+  if (spec.resources.gpu.empty()) {
+    return {};
+  }
+  const bool on_cpu = cx.fleet->missing_gpu() == control::FleetOptions::MissingGpu::cpu;
+  return "function '" + spec.name + "' asks for GPU " + spec.resources.gpu +
+         ", and this server has none: " +
+         (on_cpu ? "it runs on the CPU"
+                 : "its calls fail; [gpu] when_missing = \"cpu\" in the server's configuration "
+                   "runs it on the CPU");
+}
+
 Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
                                         pb::FunctionCreateRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
@@ -180,6 +194,9 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
   const auto& ranked = request.function_data().ranked_functions();
   if (!request.has_function() && ranked.empty()) {
     co_return Error::invalid_argument("FunctionCreate carries no definition");
+  }
+  for (const auto& one : ranked) {
+    THAW_CO_TRY_VOID(check_placement(one.function()));
   }
   // A list of GPUs is a list of definitions, best first; one machine serves the first.
   pb::Function definition = request.has_function() ? request.function() : ranked[0].function();
@@ -216,17 +233,19 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
       bound_scaling(*spec, cx.fleet->most_of_one_function(), cx.fleet->most_containers()));
   THAW_CO_TRY_VOID(check_web_labels(cx, *app, *spec));
   THAW_CO_TRY_VOID(check_references(cx, who, *spec));
-  THAW_CO_TRY(const std::string warning, python_warning(cx, call, definition, *spec));
+  THAW_CO_TRY(const std::string python, python_warning(cx, call, definition, *spec));
   // Drafts that were never published make room; the live version stays until the next publication.
   std::erase_if(record.versions,
                 [&](const auto& entry) { return entry.first != record.live_version; });
   record.versions[spec->version] = spec;
   pb::FunctionCreateResponse reply;
   reply.set_function_id(record.id.str());
-  if (!warning.empty()) {
-    auto* said = reply.add_server_warnings();
-    said->set_type(pb::Warning::WARNING_TYPE_FUNCTION_CONFIGURATION);
-    said->set_message(warning);
+  for (const std::string& warning : {python, gpu_warning(cx, *spec)}) {
+    if (!warning.empty()) {
+      auto* said = reply.add_server_warnings();
+      said->set_type(pb::Warning::WARNING_TYPE_FUNCTION_CONFIGURATION);
+      said->set_message(warning);
+    }
   }
   *reply.mutable_function() = definition;
   *reply.mutable_handle_metadata() = handle_metadata(*spec, addresses_for(cx, call));
