@@ -294,3 +294,76 @@ TEST_CASE("the Python of an image is found without running it") {
   };
   CHECK(house.build({"FROM scratch", "RUN install"}).image.python == "3.12");
 }
+
+TEST_CASE("a step finds its mounts, and nothing of them stays") {
+  if (!can_mount()) return;
+  FakeHouse house;
+  std::map<std::string, std::string> seen;
+  house.spawner.run = [&](const sandbox::SandboxSpec& spec) {
+    FakeProgram program;
+    program.files = {{"out/a/one", "1"}, {"out/two", "2"}};
+    for (const sandbox::BindMount& bind : spec.binds) {
+      if (bind.target.starts_with("/m/") || bind.target.starts_with("/run/secrets/")) {
+        seen[bind.target] = bind.source;
+        seen[bind.target + " text"] = read_file(bind.source);
+        seen[bind.target + "/a/one"] = read_file(bind.source + "/a/one");
+        seen[bind.target + "/x.py"] = read_file(bind.source + "/x.py");
+      }
+    }
+    return program;
+  };
+  Recipe recipe = FakeHouse::recipe(
+      {"FROM scratch AS made", "RUN make", "FROM scratch",
+       "RUN --mount=from=made,source=out,target=/m/tree "
+       "--mount=from=made,source=/out/two,target=/m/file --mount=source=app,target=/m/context "
+       "--mount=source=app/x.py,target=/m/x --mount=type=cache,target=/m/cache "
+       "--mount=type=secret,id=TOKEN --mount=type=secret,id=NONE use"});
+  recipe.context = {{"/app/x.py", {house.blobs.add("print(1)"), 0644}}};
+  recipe.secret_env = {"TOKEN=hush"};
+  const auto result = house.build(recipe);
+  CHECK(seen["/m/tree/a/one"] == "1");
+  CHECK(seen["/m/file text"] == "2");
+  CHECK(seen["/m/context/x.py"] == "print(1)");
+  CHECK(seen["/m/x text"] == "print(1)");
+  CHECK(seen["/run/secrets/TOKEN text"] == "hush");
+  CHECK_FALSE(seen.contains("/run/secrets/NONE"));
+  for (const char* target : {"/m/tree", "/m/cache", "/run/secrets/TOKEN"}) {
+    REQUIRE_FALSE(seen[target].empty());
+    CHECK_FALSE(os::exists(seen[target]));
+  }
+  CHECK_FALSE(os::exists(result.image.layers.back() + "/m"));
+
+  recipe.dockerfile.back() = "RUN --mount=type=secret,id=NONE,required=true use";
+  const auto refused = house.try_build(recipe);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message().find("no secret \"NONE\"") != std::string::npos);
+}
+
+TEST_CASE("ADD unpacks archives inside the image and copies what is none") {
+  if (!can_mount()) return;
+  FakeHouse house;
+  house.spawner.run = [](const sandbox::SandboxSpec& spec) {
+    FakeProgram program;
+    program.files = {{"opt/unpacked", spec.argv.at(4) + " " + spec.argv.at(6)}};
+    return program;
+  };
+  Recipe recipe = FakeHouse::recipe({"FROM scratch", "USER nobody", "ADD plain.txt tool.tgz /opt/",
+                                     "ADD --chown=1 tool.tgz /x/"});
+  recipe.context = {{"/plain.txt", {house.blobs.add("text"), 0644}},
+                    {"/tool.tgz", {house.blobs.add("\x1f\x8b what gzip reads"), 0644}}};
+  const Recipe whole = recipe;
+  recipe.dockerfile.pop_back();
+  const auto result = house.build(recipe);
+  REQUIRE(house.spawner.specs.size() == 1);
+  const sandbox::SandboxSpec& spec = house.spawner.specs[0];
+  CHECK(spec.user.empty());
+  CHECK(spec.network == sandbox::SandboxSpec::Network::none);
+  CHECK(spec.binds.back().target == "/run/thaw-build-archive");
+  const std::string& layer = result.image.layers.back();
+  CHECK(read_file(layer + "/opt/plain.txt") == "text");
+  CHECK(read_file(layer + "/opt/unpacked") == "gzip /opt/");
+  CHECK_FALSE(os::exists(layer + "/opt/tool.tgz"));
+  const auto refused = house.try_build(whole);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message().find("RUN chown") != std::string::npos);
+}

@@ -182,9 +182,19 @@ async::Task<BuildResult> LocalBuilder::build(Recipe recipe, BuildLog log) {
       job.workspace = recipe.workspace;
       job.cache = recipe.cache;
       if (current.kind == Step::Kind::copy && current.copy.items.empty()) {
-        THAW_CO_TRY(const ImageRecord origin,
-                    co_await copy_origin(&current, &stages, &recipe, log));
-        job.source_layers = folders(origin);
+        THAW_CO_TRY(const ImageRecord from,
+                    co_await origin(current.copy.from_stage, current.copy.from_reference, &stages,
+                                    &recipe, log));
+        job.source_layers = folders(from);
+      }
+      for (const RunMount& mount : current.run.mounts) {
+        job.mount_layers.emplace_back();
+        if (mount.kind == RunMount::Kind::files && mount.items.empty()) {
+          THAW_CO_TRY(
+              const ImageRecord from,
+              co_await origin(mount.from_stage, mount.from_reference, &stages, &recipe, log));
+          job.mount_layers.back() = folders(from);
+        }
       }
       THAW_CO_TRY(record, co_await step(std::move(job), log));
       record.config = current.config;
@@ -196,26 +206,26 @@ async::Task<BuildResult> LocalBuilder::build(Recipe recipe, BuildLog log) {
   co_return result;
 }
 
-// The image that COPY --from=… reads.
-async::Task<ImageRecord> LocalBuilder::copy_origin(const Step* step,
-                                                   const std::vector<ImageRecord>* stages,
-                                                   const Recipe* recipe, BuildLog log) {
-  const CopyStep& copy = step->copy;
-  if (copy.from_stage >= 0) {
-    co_return (*stages)[static_cast<std::size_t>(copy.from_stage)];
+// The image that COPY --from=… or RUN --mount=…,from=… reads.
+async::Task<ImageRecord> LocalBuilder::origin(int stage, std::string reference,
+                                              const std::vector<ImageRecord>* stages,
+                                              const Recipe* recipe, BuildLog log) {
+  if (stage >= 0) {
+    co_return (*stages)[static_cast<std::size_t>(stage)];
   }
-  THAW_CO_TRY(const BaseFacts facts, lookup (*recipe)(copy.from_reference));
-  if (recipe->bases.contains(copy.from_reference)) {
+  THAW_CO_TRY(const BaseFacts facts, lookup (*recipe)(reference));
+  if (recipe->bases.contains(reference)) {
     const auto found = layers_->find(facts.key);
     if (!found && found.error().code() != Code::not_found) {
       co_return found.error();
     }
     if (!found) {
-      co_return Error::not_found("the image of COPY --from has been removed; build it again");
+      co_return Error::not_found("the image \"" + reference +
+                                 "\" that a step reads has been removed; build it again");
     }
     co_return *found;
   }
-  co_return co_await base(copy.from_reference, facts.key, std::move(log));
+  co_return co_await base(std::move(reference), facts.key, std::move(log));
 }
 
 async::Task<void> LocalBuilder::put(std::string key, ImageRecord record) {

@@ -8,11 +8,13 @@
 #include <memory>
 #include <string>
 
+#include "thaw/image/copy_files.h"
 #include "thaw/image/flights.h"
 #include "thaw/image/host_settings.h"
 #include "thaw/image/image.h"
 #include "thaw/image/layer_store.h"
 #include "thaw/image/plan.h"
+#include "thaw/image/run_step.h"
 
 namespace thaw::image {
 
@@ -33,6 +35,8 @@ class LocalBuilder : public Builder {
     std::string label;
     ImageRecord parent;
     std::vector<std::string> source_layers;  // of COPY --from, host folders
+    // Of RUN --mount from another image: one list for each mount, empty for the others.
+    std::vector<std::vector<std::string>> mount_layers;
     std::vector<std::string> secret_env;
     std::string workspace;
     Recipe::Cache cache = Recipe::Cache::use;
@@ -49,11 +53,14 @@ class LocalBuilder : public Builder {
   async::Task<ImageRecord> make_step(Job job, BuildLog say);
   async::Task<std::string> look_for_python(ImageRecord record);
   async::Task<void> fill_draft(const Job* job, std::string draft, BuildLog say);
-  async::Task<void> copy_into(const Job* job, std::string draft);
+  async::Task<void> copy_into(const Job* job, std::string draft, BuildLog say);
+  Result<BlobPaths> blob_paths(const Job& job, const std::vector<CopyItem>& items) const;
+  RunRequest request_for(const Job& job, const std::string& draft) const;
   async::Task<KeyLock> lock(std::string key, BuildLog say);
   async::Task<void> put(std::string key, ImageRecord record);
-  async::Task<ImageRecord> copy_origin(const Step* step, const std::vector<ImageRecord>* stages,
-                                       const Recipe* recipe, BuildLog log);
+  async::Task<ImageRecord> origin(int stage, std::string reference,
+                                  const std::vector<ImageRecord>* stages, const Recipe* recipe,
+                                  BuildLog log);
 
   async::Loop& loop_;
   async::Pool& pool_;

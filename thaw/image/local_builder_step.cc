@@ -8,9 +8,11 @@
 
 #include <algorithm>
 
+#include "thaw/image/archives.h"
 #include "thaw/image/copy_files.h"
 #include "thaw/image/local_builder.h"
 #include "thaw/image/python_version.h"
+#include "thaw/image/run_mounts.h"
 #include "thaw/image/run_step.h"
 #include "thaw/os/files.h"
 
@@ -101,23 +103,46 @@ async::Task<std::string> LocalBuilder::look_for_python(ImageRecord record) {
   co_return co_await async::blocking(pool_, std::move(look));
 }
 
+RunRequest LocalBuilder::request_for(const Job& job, const std::string& draft) const {
+  RunRequest request;
+  request.label = job.label;
+  request.config = job.step.config;
+  request.layers = folders(job.parent);
+  request.settings = settings_;
+  request.draft = draft;
+  request.limits = options_.step_limits;
+  request.network = options_.network;
+  request.timeout = options_.step_timeout;
+  return request;
+}
+
 async::Task<void> LocalBuilder::fill_draft(const Job* job, std::string draft, BuildLog say) {
   if (job->step.kind == Step::Kind::run) {
-    RunRequest request;
-    request.label = job->label;
+    RunRequest request = request_for(*job, draft);
     request.step = job->step.run;
-    request.config = job->step.config;
-    request.layers = folders(job->parent);
     request.secret_env = job->secret_env;
-    request.settings = settings_;
-    request.draft = draft;
-    request.limits = options_.step_limits;
-    request.network = options_.network;
-    request.timeout = options_.step_timeout;
+    if (!request.step.mounts.empty()) {
+      MountSources sources{job->mount_layers, {}, job->secret_env};
+      for (const RunMount& mount : request.step.mounts) {
+        THAW_CO_TRY(const BlobPaths some, blob_paths(*job, mount.items));
+        sources.blobs.insert(some.begin(), some.end());
+      }
+      auto prepare = [mounts = request.step.mounts, sources = std::move(sources), draft] {
+        return prepare_mounts(mounts, sources, draft + "/mounts");
+      };
+      async::PoolShare share{pool_, job->workspace};
+      auto prepared = co_await async::blocking(std::move(share), std::move(prepare));
+      if (!prepared) {
+        co_return Error(prepared.error().code(), job->label + ": " + prepared.error().to_string());
+      }
+      request.mounts = std::move(prepared->binds);
+      request.secret_env.insert(request.secret_env.end(), prepared->env.begin(),
+                                prepared->env.end());
+    }
     co_return co_await run_step(loop_, spawner_, std::move(request), std::move(say));
   }
   if (job->step.kind == Step::Kind::copy) {
-    auto copied = co_await copy_into(job, draft);
+    auto copied = co_await copy_into(job, draft, std::move(say));
     if (!copied) {
       // The message is for whoever wrote the recipe: it says which step.
       co_return Error(copied.error().code(), job->label + ": " + copied.error().to_string());
@@ -132,26 +157,48 @@ async::Task<void> LocalBuilder::fill_draft(const Job* job, std::string draft, Bu
   co_return co_await async::blocking(pool_, std::move(make));
 }
 
-async::Task<void> LocalBuilder::copy_into(const Job* job, std::string draft) {
+Result<BlobPaths> LocalBuilder::blob_paths(const Job& job,
+                                           const std::vector<CopyItem>& items) const {
   BlobPaths blobs;
-  for (const CopyItem& item : job->step.copy.items) {
+  for (const CopyItem& item : items) {
     for (const CopyEntry& entry : item.entries) {
       if (!entry.sha256_hex.empty() && !blobs.contains(entry.sha256_hex)) {
-        THAW_CO_TRY(blobs[entry.sha256_hex], blobs_.path(job->workspace, entry.sha256_hex));
+        THAW_TRY(blobs[entry.sha256_hex], blobs_.path(job.workspace, entry.sha256_hex));
       }
     }
   }
-  auto copy = [layers = folders(job->parent), source_layers = job->source_layers, draft,
-               blobs = std::move(blobs), copy_step = &job->step.copy]() -> Result<void> {
-    THAW_TRY(const RootTree target, RootTree::open_writable(layers, draft));
-    if (source_layers.empty()) {
-      return copy_items(target, *copy_step, blobs);
-    }
-    THAW_TRY(const RootTree source, RootTree::open_read_only(source_layers, draft + "/source"));
-    return copy_from_tree(target, *copy_step, source);
-  };
+  return blobs;
+}
+
+async::Task<void> LocalBuilder::copy_into(const Job* job, std::string draft, BuildLog say) {
+  THAW_CO_TRY(BlobPaths blobs, blob_paths(*job, job->step.copy.items));
+  CopyStep step = job->step.copy;
   async::PoolShare share{pool_, job->workspace};
-  co_return co_await async::blocking(std::move(share), std::move(copy));
+  std::vector<Archive> archives;
+  if (step.archives == CopyStep::Archives::unpacked) {
+    auto look = [&step, &blobs] { return take_archives(step, blobs); };
+    THAW_CO_TRY(archives, co_await async::blocking(share, std::move(look)));
+  }
+  if (archives.empty() || !step.items.empty()) {
+    auto copy = [layers = folders(job->parent), source_layers = job->source_layers, draft,
+                 blobs = std::move(blobs), &step]() -> Result<void> {
+      THAW_TRY(const RootTree target, RootTree::open_writable(layers, draft));
+      if (source_layers.empty()) {
+        return copy_items(target, step, blobs);
+      }
+      THAW_TRY(const RootTree source, RootTree::open_read_only(source_layers, draft + "/source"));
+      return copy_from_tree(target, step, source);
+    };
+    THAW_CO_TRY_VOID(co_await async::blocking(share, std::move(copy)));
+  }
+  for (const Archive& archive : archives) {
+    RunRequest request = request_for(*job, draft);
+    request.step = unpack_step(archive, step.destination);
+    request.mounts.push_back({archive.file, archive_path, sandbox::BindMount::Access::read_only});
+    request.config = {};  // as root, whoever runs the steps
+    THAW_CO_TRY_VOID(co_await run_step(loop_, spawner_, std::move(request), say));
+  }
+  co_return ok();
 }
 
 }  // namespace thaw::image

@@ -98,8 +98,9 @@ Result<std::vector<Draft>> draft_stages(const Dockerfile& file, const Recipe& re
       Draft& draft = drafts.back();
       draft.body.push_back(&instruction);
       for (const auto& [name, value] : instruction.flags) {
-        if (name == "from") {
-          const int stage = copy_from_stage(drafts, drafts.size() - 1, value);
+        const auto from = name == "mount" ? mount_option(value, "from") : std::nullopt;
+        if (name == "from" || from) {
+          const int stage = copy_from_stage(drafts, drafts.size() - 1, from.value_or(value));
           if (stage >= 0) {
             draft.needs.insert(stage);
           }

@@ -35,11 +35,31 @@ struct CopyItem {
   std::vector<CopyEntry> entries;
 };
 
+// RUN --mount: what a step finds beside its image, and what does not stay in the layer.
+struct RunMount {
+  enum class Kind {
+    files,    // of the context (items), or of another image (from_…, source)
+    scratch,  // an empty folder: what is in it goes with the step
+    secret,   // a file that holds the build's secret of that name
+  } kind = Kind::files;
+  std::string target;                                                      // absolute
+  enum class Access { read_only, read_write } access = Access::read_only;  // writes are lost
+  std::vector<CopyItem> items;
+  int from_stage = -1;         // index in Plan::stages
+  std::string from_reference;  // else a base, when not empty
+  std::string source;          // in it, absolute
+  std::string secret;
+  std::string variable;  // of the environment, in the place of a file
+  enum class Missing { left_out, error } missing = Missing::left_out;
+  std::uint32_t mode = 0755;
+};
+
 struct RunStep {
   std::vector<std::string> argv;
   std::string script;             // a heredoc that begins with #!: the program, argv is empty
   std::vector<std::string> args;  // "NAME=value" of ARG, beside the config's env
   enum class Network { standard, none } network = Network::standard;
+  std::vector<RunMount> mounts;
 };
 
 struct CopyStep {
@@ -51,6 +71,8 @@ struct CopyStep {
   std::string destination;  // absolute; ends in / when it must be a folder
   std::string owner;        // --chown, as written
   std::optional<std::uint32_t> mode;
+  // ADD: files that are archives are unpacked into the destination.
+  enum class Archives { stay, unpacked } archives = Archives::stay;
 };
 
 struct Step {

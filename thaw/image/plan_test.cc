@@ -230,13 +230,22 @@ TEST_CASE("errors name the line and what to do") {
         std::string::npos);
   CHECK(refused(with_context({"FROM base", "COPY app setup.py /x"})).message().find("/x/") !=
         std::string::npos);
-  CHECK(refused({"FROM base", "RUN --mount=type=secret,id=x cat"}).find("type=secret") !=
+  CHECK(refused({"FROM base", "RUN --mount=type=ssh cat"}).find("type=ssh is not supported") !=
+        std::string::npos);
+  CHECK(refused({"FROM base", "RUN --mount=type=cache x"}).find("target=") != std::string::npos);
+  CHECK(refused({"FROM base", "RUN --mount=type=bind,target=/ x"}).find("target=") !=
+        std::string::npos);
+  CHECK(refused({"FROM base", "RUN --mount=type=secret x"}).find("id=NAME") != std::string::npos);
+  CHECK(refused({"FROM base", "RUN --mount=source=nothing,target=/x x"}).find("not in the build") !=
+        std::string::npos);
+  CHECK(refused({"FROM base", "RUN --mount=from=missing,target=/x x"}).find("from=missing") !=
         std::string::npos);
   CHECK(refused({"FROM base", "RUN --security=insecure x"}).find("--security") !=
         std::string::npos);
   CHECK(refused({"FROM base", "ADD https://host/x /x"}).find("RUN a download") !=
         std::string::npos);
-  CHECK(refused({"FROM base", "ADD x.tar.gz /x"}).find("tar -x") != std::string::npos);
+  CHECK(refused({"FROM base", "ADD x.tar.gz /x"}).find("files that COPY names") !=
+        std::string::npos);
   CHECK(refused({"FROM base", "SHELL bash"}).find("exec form") != std::string::npos);
   CHECK(refused({"FROM base", "ENV A"}).find("ENV NAME=value") != std::string::npos);
   CHECK(refused({"FROM base", "ENV A=1 b"}).find("\"b\" has no =") != std::string::npos);
@@ -244,9 +253,56 @@ TEST_CASE("errors name the line and what to do") {
   CHECK(refused({"FROM base", "RUN []"}).find("no program") != std::string::npos);
 }
 
-TEST_CASE("a cache mount is ignored, and the log says so") {
-  const Plan plan = planned({"FROM base", "RUN --mount=type=cache,target=/root/.cache pip x"});
-  CHECK(plan.result().steps[0].note.find("ignored") != std::string::npos);
+TEST_CASE("mounts of a step are part of what it means") {
+  const auto mounts = [](const std::string& options, Recipe recipe = recipe_of({})) {
+    recipe.dockerfile = {"FROM base", "WORKDIR /w", "RUN " + options + " x"};
+    auto plan = make_plan(recipe, lookup);
+    REQUIRE_MESSAGE(plan, options);
+    return plan->result().steps.back();
+  };
+  const Step plain = mounts("");
+  const Step cache = mounts("--mount=type=cache,id=pip,sharing=locked,target=/root/.cache");
+  REQUIRE(cache.run.mounts.size() == 1);
+  CHECK(cache.run.mounts[0].kind == RunMount::Kind::scratch);
+  CHECK(cache.run.mounts[0].target == "/root/.cache");
+  CHECK(cache.run.mounts[0].access == RunMount::Access::read_write);
+  CHECK(cache.key != plain.key);
+  CHECK(mounts("--mount=type=tmpfs,dst=t").run.mounts[0].target == "/w/t");
+  const Step secret = mounts("--mount=type=secret,id=TOKEN,required=true");
+  CHECK(secret.run.mounts[0].target == "/run/secrets/TOKEN");
+  CHECK(secret.run.mounts[0].missing == RunMount::Missing::error);
+  CHECK(mounts("--mount=type=secret,id=TOKEN,env=T").run.mounts[0].target.empty());
+
+  Recipe recipe = recipe_of({});
+  recipe.context = {{"/app/a.py", {std::string(64, 'a'), 0644}}};
+  const Step bound = mounts("--mount=target=/src,source=app,rw", recipe);
+  CHECK(bound.run.mounts[0].access == RunMount::Access::read_write);
+  CHECK(bound.run.mounts[0].items.size() == 1);
+  recipe.context["/app/a.py"].sha256_hex = std::string(64, 'b');
+  CHECK(mounts("--mount=target=/src,source=app,rw", recipe).key != bound.key);
+}
+
+TEST_CASE("a stage that only a mount reads is built before") {
+  const Plan plan =
+      planned({"FROM base AS made", "RUN make", "FROM base AS unused", "RUN no", "FROM base",
+               "RUN --mount=type=bind,from=made,source=/out,target=/in x"});
+  REQUIRE(plan.stages.size() == 2);
+  const RunMount& mount = plan.result().steps[0].run.mounts.at(0);
+  CHECK(mount.from_stage == 0);
+  CHECK(mount.source == "/out");
+}
+
+TEST_CASE("ADD is not COPY: what is an archive is unpacked") {
+  Recipe recipe = recipe_of({"FROM base", "ADD a.tar.gz /x"});
+  recipe.context = {{"/a.tar.gz", {std::string(64, 'a'), 0644}}};
+  const auto added = make_plan(recipe, lookup);
+  recipe.dockerfile = {"FROM base", "COPY a.tar.gz /x"};
+  const auto copied = make_plan(recipe, lookup);
+  REQUIRE(added);
+  REQUIRE(copied);
+  CHECK(added->result().steps[0].copy.archives == CopyStep::Archives::unpacked);
+  CHECK(copied->result().steps[0].copy.archives == CopyStep::Archives::stay);
+  CHECK(added->result().key() != copied->result().key());
 }
 
 TEST_CASE("an environment that doubles itself is stopped") {

@@ -52,6 +52,9 @@ struct Output {
 async::Task<void> pump(sandbox::Sandbox* box, logs::Channel channel, Output* output) {
   std::string pending;
   while (true) {
+    if (output->say.room) {
+      THAW_CO_TRY_VOID(co_await output->say.room());
+    }
     auto piece =
         channel == logs::Channel::out ? co_await box->read_stdout() : co_await box->read_stderr();
     if (!piece) {
@@ -144,6 +147,7 @@ async::Task<void> run_step(async::Loop& loop, sandbox::Spawner& spawner, RunRequ
   spec.layers = request.layers;
   spec.upper = request.draft;
   spec.binds = request.settings.binds;
+  spec.binds.insert(spec.binds.end(), request.mounts.begin(), request.mounts.end());
   spec.argv = request.step.argv;
   if (!request.step.script.empty()) {
     const std::string script = request.draft + "/script";

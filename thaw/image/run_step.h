@@ -20,6 +20,7 @@ struct RunRequest {
   ImageConfig config;
   std::vector<std::string> layers;  // host folders, lowest first
   std::vector<std::string> secret_env;
+  std::vector<sandbox::BindMount> mounts;  // of the step itself
   StepSettings settings;
   std::string draft;
   sandbox::Limits limits;

@@ -44,28 +44,6 @@ bool same(const ImageConfig& a, const ImageConfig& b) {
          a.onbuild == b.onbuild;
 }
 
-Result<void> check_run_mount(const Instruction& instruction, const std::string& value,
-                             std::string& note) {
-  std::string type = "bind";
-  for (std::size_t at = 0; at < value.size();) {
-    const auto comma = std::min(value.find(',', at), value.size());
-    const std::string_view option = std::string_view(value).substr(at, comma - at);
-    if (option.starts_with("type=")) {
-      type = option.substr(5);
-    }
-    at = comma + 1;
-  }
-  if (type == "cache" || type == "tmpfs") {
-    note = "--mount=type=" + type + " is ignored: what the step writes there stays in its layer";
-    return ok();
-  }
-  return at_line(
-      instruction.line, Code::unimplemented,
-      "RUN --mount=type=" + type + " is not supported; " +
-          (type == "secret" || type == "ssh" ? "pass secrets to the build as environment variables"
-                                             : "COPY the files, and remove them in a later stage"));
-}
-
 // A heredoc alone ("RUN <<EOF") is a script; beside other words it belongs to the shell's text.
 bool is_only_heredoc(const Instruction& instruction, char escape) {
   return instruction.heredocs.size() == 1 && split_words(instruction.rest, escape).size() == 1;
@@ -317,9 +295,15 @@ Result<void> StagePlanner::add_workdir(const Instruction& instruction) {
 Result<void> StagePlanner::add_run(const Instruction& instruction) {
   Step step = begin(instruction);
   step.kind = Step::Kind::run;
+  KeyMaker mounts("mounts");
   for (const auto& [name, value] : instruction.flags) {
     if (name == "mount") {
-      THAW_TRY_VOID(check_run_mount(instruction, value, step.note));
+      constexpr std::size_t most = 32;
+      if (step.run.mounts.size() >= most) {
+        return at_line(instruction.line, "more than 32 mounts in one step");
+      }
+      THAW_TRY(RunMount mount, run_mount(instruction, value, mounts));
+      step.run.mounts.push_back(std::move(mount));
     } else if (name == "network" && (value == "none" || value == "default")) {
       step.run.network = value == "none" ? RunStep::Network::none : RunStep::Network::standard;
     } else {
@@ -357,6 +341,9 @@ Result<void> StagePlanner::add_run(const Instruction& instruction) {
   add_list(key, step.run.argv);
   add_list(key, step.run.args);
   key.add(step.run.network == RunStep::Network::none ? "none" : "standard");
+  if (!step.run.mounts.empty()) {  // steps without any keep the keys that they had
+    key.add(mounts.key());
+  }
   finish(std::move(step), key.key());
   return ok();
 }

@@ -6,7 +6,9 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "thaw/image/dockerfile.h"
@@ -14,6 +16,16 @@
 #include "thaw/image/plan.h"
 
 namespace thaw::image {
+
+class KeyMaker;
+
+// Of a source that is not there.
+inline constexpr const char* not_in_context =
+    "is not in the build context; check the path and .dockerignore. Modal's client sends the files "
+    "that COPY names, and no others";
+
+// What the items hold, whatever their uploads were called.
+void add_items(KeyMaker& key, const std::vector<CopyItem>& items);
 
 struct CopyOrigin {
   int stage = -1;
@@ -26,6 +38,10 @@ Result<void> declare_arg(const Instruction& instruction, const std::string& word
                          const Recipe& recipe, const VariableLookup& lookup,
                          const std::map<std::string, std::string>& inherited,
                          std::map<std::string, std::string>& args);
+
+// The value of an option of --mount=type=bind,from=x,…; nullopt if it is not there, empty if it
+// stands alone.
+std::optional<std::string> mount_option(std::string_view mount, std::string_view name);
 
 class StagePlanner {
  public:
@@ -44,6 +60,11 @@ class StagePlanner {
   Result<void> add_env(const Instruction& instruction);
   Result<void> add_arg(const Instruction& instruction);
   Result<void> add_run(const Instruction& instruction);
+  // What it means goes into `key`.
+  Result<RunMount> run_mount(const Instruction& instruction, const std::string& text,
+                             KeyMaker& key);
+  Result<void> find_mounted_files(const Instruction& instruction, const std::string& text,
+                                  RunMount& mount, KeyMaker& key);
   Result<void> add_copy(const Instruction& instruction);
   Result<void> add_workdir(const Instruction& instruction);
   Result<std::vector<std::string>> copy_words(const Instruction& instruction);

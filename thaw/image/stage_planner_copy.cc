@@ -2,8 +2,6 @@
 //
 // COPY and ADD: which content goes where. Context sources become digests here, so that the key of
 // the step follows the content and not the names of uploads.
-#include <array>
-
 #include "thaw/image/context_paths.h"
 #include "thaw/image/digest.h"
 #include "thaw/image/stage_planner.h"
@@ -19,23 +17,15 @@ Result<std::uint32_t> parse_mode(const Instruction& instruction, const std::stri
 }
 
 Result<void> check_add_source(const Instruction& instruction, const std::string& source) {
-  if (instruction.verb != "ADD") {
-    return ok();
-  }
-  if (source.find("://") != std::string::npos || source.starts_with("git@")) {
+  if (instruction.verb == "ADD" &&
+      (source.find("://") != std::string::npos || source.starts_with("git@"))) {
     return at_line(instruction.line, Code::unimplemented,
                    "ADD of a URL is not supported; RUN a download (curl, git clone) in its place");
   }
-  static constexpr std::array<std::string_view, 8> archives = {
-      ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tar.zst"};
-  for (const std::string_view suffix : archives) {
-    if (source.ends_with(suffix)) {
-      return at_line(instruction.line, Code::unimplemented,
-                     "ADD does not unpack archives; COPY it and RUN tar -x");
-    }
-  }
   return ok();
 }
+
+}  // namespace
 
 void add_items(KeyMaker& key, const std::vector<CopyItem>& items) {
   key.add(std::to_string(items.size()));
@@ -48,8 +38,6 @@ void add_items(KeyMaker& key, const std::vector<CopyItem>& items) {
     }
   }
 }
-
-}  // namespace
 
 // The words of the instruction after expansion: sources, then the destination.
 Result<std::vector<std::string>> StagePlanner::copy_words(const Instruction& instruction) {
@@ -137,7 +125,10 @@ Result<void> StagePlanner::add_copy(const Instruction& instruction) {
     copy.destination += "/";
   }
 
-  KeyMaker key("thaw copy 1");
+  if (instruction.verb == "ADD") {
+    copy.archives = CopyStep::Archives::unpacked;
+  }
+  KeyMaker key(instruction.verb == "ADD" ? "thaw add 1" : "thaw copy 1");
   key.add(stage_.key()).add(copy.destination).add(copy.owner);
   key.add(copy.mode ? std::to_string(*copy.mode) : "-");
   if (!from.empty()) {
@@ -159,8 +150,7 @@ Result<void> StagePlanner::add_copy(const Instruction& instruction) {
       auto items = find_in_context(recipe_, word);
       if (items.empty()) {
         return at_line(instruction.line, Code::failed_precondition,
-                       instruction.verb + ": \"" + word +
-                           "\" is not in the build context; check the path and .dockerignore");
+                       instruction.verb + ": \"" + word + "\" " + not_in_context);
       }
       std::move(items.begin(), items.end(), std::back_inserter(copy.items));
     }
