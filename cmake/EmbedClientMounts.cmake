@@ -1,4 +1,5 @@
-# Writes tools/client-mounts and its lock file as C++ string literals: cmake -DPROGRAM=… -DOUT=… -P
+# Writes tools/client-mounts and the files beside it that it reads as C++ string literals:
+#   cmake -DTOOLS=… -DFILES=client-mounts,client-mounts.lock,… -DOUT=… -P
 function(literal path out)
   file(READ ${path} hex HEX)
   string(REGEX REPLACE "([0-9a-f][0-9a-f])" "\\\\x\\1" escaped "${hex}")
@@ -7,16 +8,24 @@ function(literal path out)
   string(REGEX REPLACE "(${line})" "\\1\"\n\"" escaped "${escaped}")
   set(${out} "\"${escaped}\"" PARENT_SCOPE)
 endfunction()
-literal(${PROGRAM} program)
-literal(${PROGRAM}.lock lock)
-file(WRITE ${OUT} "// Generated from tools/client-mounts.
+string(REPLACE "," ";" FILES "${FILES}")
+set(contents "")
+set(entries "")
+set(number 0)
+foreach(name ${FILES})
+  literal(${TOOLS}/${name} text)
+  string(APPEND contents "static const char file_${number}[] = ${text};\n")
+  string(APPEND entries "    {\"${name}\", {file_${number}, sizeof(file_${number}) - 1}},\n")
+  math(EXPR number "${number} + 1")
+endforeach()
+file(WRITE ${OUT} "// Generated from tools/client-mounts and what it reads.
 #include <string_view>
+#include <utility>
+#include <vector>
 namespace thaw::dialect::modal {
-extern const std::string_view client_mounts_program;
-extern const std::string_view client_mounts_lock;
-static const char program[] = ${program};
-static const char lock[] = ${lock};
-const std::string_view client_mounts_program{program, sizeof(program) - 1};
-const std::string_view client_mounts_lock{lock, sizeof(lock) - 1};
+extern const std::vector<std::pair<std::string_view, std::string_view>> client_mounts_files;
+${contents}
+const std::vector<std::pair<std::string_view, std::string_view>> client_mounts_files = {
+${entries}};
 }  // namespace thaw::dialect::modal
 ")

@@ -15,9 +15,8 @@
 
 namespace thaw::dialect::modal {
 
-// Generated from tools/client-mounts and its lock file at build time.
-extern const std::string_view client_mounts_program;
-extern const std::string_view client_mounts_lock;
+// tools/client-mounts and what it reads, by path below tools/. Generated at build time.
+extern const std::vector<std::pair<std::string_view, std::string_view>> client_mounts_files;
 
 namespace fs = std::filesystem;
 
@@ -62,14 +61,16 @@ bool is_python_series(std::string_view text) {
 }
 
 Result<void> write_program(const std::string& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  std::ofstream(folder + "/client-mounts", std::ios::binary) << client_mounts_program;
-  std::ofstream lock(folder + "/client-mounts.lock", std::ios::binary);
-  lock << client_mounts_lock;
-  lock.flush();
-  if (!lock) {
-    return Error::unavailable("cannot write " + folder + "; is the disk full?");
+  for (const auto& [name, content] : client_mounts_files) {
+    const fs::path path = fs::path(folder) / name;
+    std::error_code error;
+    fs::create_directories(path.parent_path(), error);
+    std::ofstream file(path, std::ios::binary);
+    file << content;
+    file.flush();
+    if (!file) {
+      return Error::unavailable("cannot write " + path.string() + "; is the disk full?");
+    }
   }
   return ok();
 }
