@@ -3,9 +3,10 @@
 """How many containers there are: from zero, back to zero, kept warm, capped, shared."""
 import json
 import os
+import re
 import time
 
-from thaw_server import E2eTest, ThawServer, deploy, main, wait_until
+from thaw_server import APPS, E2eTest, ThawServer, deploy, main, wait_until
 
 server = ThawServer.for_module()
 
@@ -60,6 +61,20 @@ class Scaling(E2eTest):
         tasks = set(function("waits").map(range(80)))
         print(f"{len(tasks)} containers for what waits", flush=True)
         self.assertGreater(len(tasks), 16)
+
+    def test_many_first_calls_of_a_new_image_wait_for_its_template(self):
+        other = ThawServer().start()  # one that has no template, and had no time to make one ahead
+        try:
+            name = f"{APPS / 'scaling.py'}::many_first_calls"
+            tasks = set(re.findall(r"ta-\w+", other.modal("run", name).stdout))
+            shown = other.thaw("logs", "--starts", "--json", "--data", str(other.data)).stdout
+            starts = [one for one in json.loads(shown) if one["container"] in tasks]
+            booted = [one for one in starts if one["started_by"] == "L4"]
+            print(f"{len(booted)} of {len(starts)} were booted", flush=True)
+            self.assertGreater(len(starts), 8)
+            self.assertLessEqual(len(booted), 4)
+        finally:
+            other.close()
 
     def test_inputs_share_a_container_when_told_to(self):
         function("together").remote(0)

@@ -69,7 +69,23 @@ def costly(number):
     return task()
 
 
+# What shapes an interpreter: no other function's containers come from the same template.
+new_image = modal.Image.debian_slim(python_version="3.11").env({"MALLOC_ARENA_MAX": "3"})
+
+
+@app.function(scaledown_window=2, image=new_image)
+def waits_in_a_new_image(number):
+    time.sleep(1)
+    return task()
+
+
 @app.function(scaledown_window=2)
 def waits(number):
     time.sleep(1)
     return task()
+
+
+@app.local_entrypoint()
+def many_first_calls():
+    for name in waits_in_a_new_image.map(range(60)):
+        print(name)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Functions that cost little, for a server that has little."""
+import time
+
 import modal
 
 app = modal.App("e2e-small")
@@ -8,6 +10,37 @@ app = modal.App("e2e-small")
 @app.function()
 def size(data):
     return len(data)
+
+
+@app.function()
+def echo(data):
+    return data
+
+
+@app.function()
+def give(length):
+    return bytes(length)
+
+
+@app.function(max_containers=1)
+@modal.concurrent(max_inputs=20)
+def hold(seconds, data):
+    time.sleep(seconds)
+    return len(data)
+
+
+@app.function()
+def items(length):
+    while True:
+        yield bytes(length)
+
+
+@app.function()
+def print_much(megabytes):
+    line = "x" * 999
+    for _ in range(megabytes << 10):
+        print(line)
+    return "printed"
 
 
 @app.function(scaledown_window=60)
