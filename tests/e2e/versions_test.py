@@ -46,6 +46,7 @@ class Versions(E2eTest):
         self.assertIn(f"the container has {version}", shown)
         self.assertIn("the square is 1764", shown)
         self.assertIn("[0, 1, 4, 9] 25", shown)
+        self.assertIn("carried by thaw_http2 and grpclib.protocol", shown)
         self.assertIn("13 [0, 1, 2]", shown)
         self.assertIn("it failed: unsupported operand", shown)
         run(f"{folder}/modal", "deploy", "versions.py")
@@ -53,6 +54,9 @@ class Versions(E2eTest):
         self.assertEqual(answer, "14")
         with urllib.request.urlopen(url, timeout=CALL_TIMEOUT) as reply:
             self.assertEqual(json.load(reply), {"six": "1.17.0", "humanize": "4.13.0"})
+
+    def test_the_pinned_client_and_what_carries_its_containers_rpcs(self):
+        self.check("modal.txt")
 
     def test_a_client_of_1_2(self):
         self.check("modal-1.2.txt")

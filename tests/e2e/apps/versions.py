@@ -11,6 +11,23 @@ def square(number):
     return number**2
 
 
+def carriers():
+    """What carries the RPCs of this container."""
+    from grpclib._registry import channels
+
+    return {type(c._protocol).__module__ for c in list(channels) if c._protocol is not None}
+
+
+@app.function()
+def carrier():
+    return carriers()
+
+
+@app.function(secrets=[modal.Secret.from_dict({"THAW_FAST_RPC": "0"})])
+def own_carrier():
+    return carriers()
+
+
 @app.cls(scaledown_window=5, enable_memory_snapshot=True)
 class Counter:
     @modal.enter(snap=True)
@@ -42,6 +59,7 @@ def web():
 def main():
     print("the square is", square.remote(42))
     print(list(square.map(range(4))), square.spawn(5).get())
+    print("carried by", *carrier.remote(), "and", *own_carrier.remote())
     print(Counter().add.remote(3), list(Counter().count.remote_gen(3)))
     try:
         square.remote("x")
