@@ -42,6 +42,7 @@
 #include "thaw/os/files.h"
 #include "thaw/os/own_memory.h"
 #include "thaw/os/reclaim.h"
+#include "thaw/queue/limits.h"
 #include "thaw/snapshot/machine.h"
 #include "thaw/snapshot/snapshot_store.h"
 #include "thaw/store/data_folder.h"
@@ -146,15 +147,19 @@ void remove_dead_run_folders(const std::string& own) {
   }
 }
 
+// That this process may have; as usual if that is not known.
+std::uint64_t own_memory() {
+  const auto layout = os::CgroupLayout::detect();
+  const auto memory =
+      layout ? os::own_memory_limit(*layout) : Result<std::uint64_t>(layout.error());
+  return memory.value_or(std::uint64_t{4} << 30);
+}
+
 // What is configured, as far as descriptors and memory of this process go.
 net::ServerLimits limits_of(const Configuration& configuration) {
   rlimit descriptors{};
   ::getrlimit(RLIMIT_NOFILE, &descriptors);
-  const auto layout = os::CgroupLayout::detect();
-  const auto memory =
-      layout ? os::own_memory_limit(*layout) : Result<std::uint64_t>(layout.error());
-  return net::within(configuration.limits, descriptors.rlim_cur,
-                     memory.value_or(configuration.limits.buffer_bytes * 8));
+  return net::within(configuration.limits, descriptors.rlim_cur, own_memory());
 }
 
 std::string short_digest(const std::string& text) {
@@ -254,7 +259,7 @@ Result<void> Program::open_stores(ServeOptions::Loss loss) {
   blob_options.keep_unused = std::chrono::seconds(configuration.keep_unused_s);
   blob_options.first_owner = catalog->default_workspace().str();
   THAW_TRY(blobs, store::BlobStore::open(pool, *database, *disk, blob_options));
-  THAW_TRY(queue, queue::CallQueue::open(loop, *database, {}, &*disk));
+  THAW_TRY(queue, queue::CallQueue::open(loop, *database, queue::within({}, own_memory()), &*disk));
   THAW_TRY(measurements, control::Measurements::open(database.get()));
   THAW_TRY(logs, logs::LogHub::open(loop, *log_database, {}));
   return ok();
@@ -483,6 +488,11 @@ Task<void> Program::begin(Address listen) {
   settings.ephemeral_volume_limit = std::chrono::seconds(configuration.ephemeral_volume_s);
   settings.keep_stopped = std::chrono::seconds(configuration.keep_stopped_s);
   settings.keep_unused = std::chrono::seconds(configuration.forget_unused_s);
+  settings.memory_bytes = own_memory();
+  // So many that a message of a map fits into what one workspace may have on its way.
+  constexpr std::uint64_t inputs_of_a_message = 50;
+  settings.inline_bytes = std::min<std::uint64_t>(
+      settings.inline_bytes, limits_of(configuration).buffer_bytes / 2 / inputs_of_a_message);
   THAW_CO_TRY_VOID(volumes->start());
   modal->start(*fleet, std::move(settings));
   fleet->start();

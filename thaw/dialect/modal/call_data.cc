@@ -3,6 +3,8 @@
 // web requests both ways.
 #include <algorithm>
 #include <deque>
+#include <memory>
+#include <utility>
 
 #include "thaw/dialect/modal/calls.h"
 #include "thaw/dialect/modal/rpc.h"
@@ -22,13 +24,26 @@ constexpr std::size_t most_unsent_bytes = 1u << 20;  // of an answer whose clien
 constexpr std::size_t most_waiting_events = 4;
 constexpr Duration time_to_heed = 1s;  // after its client has left
 
-Task<std::string> bytes_of(Context& cx, model::WorkspaceId owner, pb::DataChunk chunk) {
+// An event of a web request. One that came as a blob is in memory as a whole, and counts so.
+struct EventBytes {
+  std::string bytes;
+  std::shared_ptr<HeldOutput::Hold> hold;
+};
+
+Task<EventBytes> bytes_of(Context& cx, model::WorkspaceId owner, pb::DataChunk chunk) {
+  EventBytes event;
   if (chunk.data_oneof_case() != pb::DataChunk::kDataBlobId) {
-    co_return std::move(*chunk.mutable_data());
+    event.bytes = std::move(*chunk.mutable_data());
+    co_return event;
   }
   constexpr std::size_t prefix = 3;  // "bl-"
   std::string sha = chunk.data_blob_id().substr(std::min(prefix, chunk.data_blob_id().size()));
-  co_return co_await cx.parts.blobs.get(owner.str(), std::move(sha));
+  THAW_CO_TRY(const auto reader, cx.parts.blobs.open_reader(owner.str(), sha));
+  const auto size = static_cast<std::size_t>(reader->size());
+  THAW_CO_TRY(HeldOutput::Hold hold, cx.held_output.take(owner, size));
+  event.hold = std::make_shared<HeldOutput::Hold>(std::move(hold));
+  THAW_CO_TRY(event.bytes, co_await reader->read(size));
+  co_return event;
 }
 
 // Only who has the lease of an input of a call speaks for it, and hears what is meant for it.
@@ -232,9 +247,9 @@ Task<Empty> put_data_out(Context& cx, net::GrpcCall& call, pb::FunctionCallPutDa
       continue;  // this RPC was repeated
     }
     web->last_out = chunk.index();
-    THAW_CO_TRY(const std::string bytes, co_await bytes_of(cx, spec->workspace, std::move(chunk)));
+    THAW_CO_TRY(EventBytes sent, co_await bytes_of(cx, spec->workspace, std::move(chunk)));
     pb::Asgi event;
-    if (!event.ParseFromString(bytes)) {
+    if (!event.ParseFromString(std::exchange(sent.bytes, {}))) {
       co_return Error::invalid_argument("a web event is not valid");
     }
     const bool streams = event.http_response_body().more_body() || event.has_websocket_send();

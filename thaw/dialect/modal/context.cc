@@ -96,6 +96,7 @@ namespace {
 
 WebAddresses addresses_at(Context& cx, std::string scheme, std::string authority) {
   WebAddresses addresses;
+  addresses.inline_bytes = cx.settings.inline_bytes;
   const std::size_t colon = authority.rfind(':');
   if (colon != std::string::npos && !authority.ends_with(']')) {
     addresses.port = authority.substr(colon);

@@ -39,6 +39,11 @@ struct WebRequest;     // web.h
 class ImageBuilds;     // image_builds.h
 class ClientPackages;  // client_packages.h
 
+// Arguments and results up to this size travel inside a message; above it clients use signed blob
+// URLs. A map sends up to 49 inputs in one message, which is to be within the limit of one: the
+// client retries one that is refused for its size without end.
+constexpr std::uint64_t most_inline_bytes = 2u << 20;
+
 // What main decides about this server.
 struct Settings {
   std::string authority;            // host:port at which clients reach this server
@@ -50,6 +55,8 @@ struct Settings {
   Duration ephemeral_volume_limit = std::chrono::minutes(15);  // the client beats every 5
   Duration keep_stopped = std::chrono::minutes(10);            // apps that have ended
   Duration keep_unused = std::chrono::hours(24 * 7);           // images that nothing uses
+  std::uint64_t memory_bytes = UINT64_MAX;                     // that this process may have
+  std::uint64_t inline_bytes = most_inline_bytes;              // less where there is little memory
 };
 
 struct Parts {
@@ -103,8 +110,9 @@ Result<model::ContainerId> container_of(Context& cx, const net::GrpcCall& call);
 // host:port for URLs that the caller is to use.
 std::string authority_for(const Context& cx, const net::GrpcCall& call);
 
-// How functions' addresses are written for somebody.
+// How a function is described to somebody: its addresses, and what is sent inside a message.
 struct WebAddresses {
+  std::uint64_t inline_bytes = most_inline_bytes;
   std::string scheme = "http";
   std::string authority;  // of the server, for the second address: below a path
   std::string port;       // ":8700", or empty

@@ -18,12 +18,8 @@ namespace thaw::dialect::modal {
 namespace {
 
 constexpr std::uint64_t mebibyte = 1u << 20;
-// What is sent and received inline; above it clients use signed blob URLs. A map sends up to 49
-// inputs in one message, which is to be within the limit of one: the client retries one that is
-// refused for its size without end.
-constexpr std::uint64_t inline_object_bytes = 2u << 20;
-// The same for calls that are kept on disk until their result is fetched.
-constexpr std::uint64_t inline_durable_bytes = 1u << 20;
+// Of calls that are kept on disk until their result is fetched.
+constexpr std::uint64_t most_durable_inline_bytes = 1u << 20;
 
 // A part of a host name: letters, digits and single dashes between them. What has none of these
 // gets a digest, since it still must be told from another.
@@ -127,8 +123,8 @@ pb::FunctionHandleMetadata method_metadata(const pb::Function& f, const model::F
   *out.mutable_supported_input_formats() = definition.supported_input_formats();
   *out.mutable_supported_output_formats() = definition.supported_output_formats();
   *out.mutable_class_parameter_info() = f.class_parameter_info();
-  out.set_max_object_size_bytes(inline_object_bytes);
-  out.set_max_async_object_size_bytes(inline_durable_bytes);
+  out.set_max_object_size_bytes(addresses.inline_bytes);
+  out.set_max_async_object_size_bytes(std::min(addresses.inline_bytes, most_durable_inline_bytes));
   for (const auto& web : spec.web) {
     if (web.method == method) {
       out.set_web_url(web_url(addresses, spec, web.label));
@@ -462,8 +458,8 @@ pb::FunctionHandleMetadata handle_metadata(const model::FunctionSpec& spec,
   *out.mutable_function_schema() = f.function_schema();
   *out.mutable_supported_input_formats() = f.supported_input_formats();
   *out.mutable_supported_output_formats() = f.supported_output_formats();
-  out.set_max_object_size_bytes(inline_object_bytes);
-  out.set_max_async_object_size_bytes(inline_durable_bytes);
+  out.set_max_object_size_bytes(addresses.inline_bytes);
+  out.set_max_async_object_size_bytes(std::min(addresses.inline_bytes, most_durable_inline_bytes));
   for (const auto& [method, definition] : f.method_definitions()) {
     (*out.mutable_method_handle_metadata())[method] =
         method_metadata(f, spec, method, definition, addresses);

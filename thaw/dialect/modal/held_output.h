@@ -5,7 +5,9 @@
 // little; one that sends a thousand at once is refused. Loop thread only.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -39,14 +41,22 @@ class HeldOutput {
     std::size_t bytes_;
   };
 
+  // What a process with so much memory can hold.
+  void fit_into(std::uint64_t memory_bytes) {
+    constexpr std::uint64_t part_of_memory = 6;
+    most_of_all_ = std::min<std::uint64_t>(most_of_all_, memory_bytes / part_of_memory);
+    most_of_workspace_ = std::min(most_of_workspace_, most_of_all_ / 4 * 3);
+  }
+
   Result<Hold> take(const model::WorkspaceId& workspace, std::size_t bytes) {
     const auto found = by_workspace_.find(workspace);
     const std::size_t held = found == by_workspace_.end() ? 0 : found->second;
-    if (held + bytes > most_of_workspace || (held > 0 && all_ + bytes > most_of_all)) {
+    if (held + bytes > most_of_workspace_ || (held > 0 && all_ + bytes > most_of_all_)) {
       return Error::resource_exhausted(
           "containers of the workspace have sent " + std::to_string(held >> 20) +
           " MiB of output whose readers are behind (at most " +
-          std::to_string(most_of_workspace >> 20) + " MiB); read it, or send less at once");
+          std::to_string(most_of_workspace_ >> 20) + " MiB), and " + std::to_string(bytes >> 20) +
+          " MiB more do not fit; read it, or send less at once");
     }
     by_workspace_[workspace] += bytes;
     all_ += bytes;
@@ -54,8 +64,8 @@ class HeldOutput {
   }
 
  private:
-  static constexpr std::size_t most_of_workspace = 512u << 20;
-  static constexpr std::size_t most_of_all = 1u << 30;
+  std::uint64_t most_of_workspace_ = 512u << 20;
+  std::uint64_t most_of_all_ = 1u << 30;
 
   void give_back(const model::WorkspaceId& workspace, std::size_t bytes) {
     all_ -= bytes;

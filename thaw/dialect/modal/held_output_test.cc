@@ -29,3 +29,16 @@ TEST_CASE("output that waits has a bound per workspace, and leaves room for othe
   holds.clear();
   CHECK(held.take(greedy, 500u << 20));
 }
+
+TEST_CASE("a process with little memory holds little output") {
+  HeldOutput held;
+  held.fit_into(300u << 20);
+  const model::WorkspaceId one("ac-1");
+  const auto refused = held.take(one, 40u << 20);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message().find("at most 37 MiB") != std::string::npos);
+  CHECK(held.take(one, 20u << 20));
+  HeldOutput large;
+  large.fit_into(UINT64_MAX);
+  CHECK(large.take(one, 500u << 20));
+}

@@ -38,6 +38,7 @@ control::Runtime& ModalDialect::runtime() { return *runtime_; }
 void ModalDialect::start(control::Fleet& fleet, Settings settings) {
   cx_->fleet = &fleet;
   cx_->settings = std::move(settings);
+  cx_->held_output.fit_into(cx_->settings.memory_bytes);
   cx_->hosts = gateway::FunctionHosts(cx_->settings.authority, cx_->settings.web_domain);
   rebuild_web_labels(*cx_);
   cx_->tasks.start("apps", app_loop(*cx_));
