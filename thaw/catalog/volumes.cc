@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The stored form of volumes, and how they are found by name.
 #include "thaw/catalog/catalog.h"
-#include "thaw/codec/fields.h"
+#include "thaw/catalog/detail/decode.h"
 
 namespace thaw::catalog {
 
@@ -15,27 +15,21 @@ StoredRecord to_record(const Volume& v) {
                             {"name", v.name},
                             {"life", static_cast<int>(v.life)},
                             {"format", v.format},
-                            {"created_us", v.created_at.time_since_epoch().count()}}),
+                            {"created_us", detail::micros(v.created_at)}}),
           {}};
 }
 
 template <>
 Result<Volume> from_record(const StoredRecord& record) {
-  const auto json = codec::parse_json(record.json);
-  if (!json) {
-    return Error::data_loss("the record cannot be read: it is " + json.error().message());
-  }
-  Volume v;
-  codec::Fields fields(*json);
-  fields.read("id", v.id);
-  fields.read("workspace", v.workspace);
-  fields.read("environment", v.environment);
-  fields.read("name", v.name);
-  fields.read_enum("life", v.life, Volume::Life::doomed);
-  fields.read_within("format", v.format, 1, 2);
-  fields.read_time("created_us", v.created_at);
-  THAW_TRY_VOID(fields.outcome());
-  return v;
+  return detail::decode<Volume>(record, [](codec::Fields& fields, Volume& v) {
+    fields.read("id", v.id);
+    fields.read("workspace", v.workspace);
+    fields.read("environment", v.environment);
+    fields.read("name", v.name);
+    fields.read_enum("life", v.life, Volume::Life::doomed);
+    fields.read_within("format", v.format, 1, 2);
+    fields.read_time("created_us", v.created_at);
+  });
 }
 
 template <>

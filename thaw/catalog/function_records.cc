@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+// The stored form of functions: JSON for each version, and their definitions as bytes behind it.
+
+#include "thaw/catalog/detail/decode.h"
+#include "thaw/catalog/records.h"
+#include "thaw/codec/encoding.h"
+
+namespace thaw::catalog {
+
+using codec::Fields;
+using codec::Json;
+using detail::decode;
+using detail::most;
+using detail::nanos;
+
+namespace {
+
+Json scaling_json(const model::Scaling& s) {
+  return {{"min", s.min_containers},
+          {"max", s.max_containers},
+          {"buffer", s.buffer_containers},
+          {"window_ns", nanos(s.scaledown_window)},
+          {"inputs", s.max_concurrent_inputs},
+          {"target_inputs", s.target_concurrent_inputs},
+          {"batch", s.batch_max_size},
+          {"linger_ns", nanos(s.batch_linger)},
+          {"use", static_cast<int>(s.use)},
+          {"freezing", static_cast<int>(s.freezing)},
+          {"window_by", static_cast<int>(s.window_by)}};
+}
+
+void read_scaling(const Json& json, Fields& all, model::Scaling& s) {
+  Fields fields(json);
+  fields.read_within("min", s.min_containers, 0, most);
+  fields.read_within("max", s.max_containers, 0, most);
+  fields.read_within("buffer", s.buffer_containers, 0, most);
+  fields.read_duration("window_ns", s.scaledown_window);
+  fields.read_within("inputs", s.max_concurrent_inputs, 1, most);
+  fields.read_within("target_inputs", s.target_concurrent_inputs, 0, most);
+  fields.read_within("batch", s.batch_max_size, 0, most);
+  fields.read_duration("linger_ns", s.batch_linger);
+  fields.read_enum("use", s.use, model::Scaling::Use::single);
+  fields.read_enum("freezing", s.freezing, model::Scaling::Freezing::never);
+  fields.read_enum("window_by", s.window_by, model::Scaling::WindowBy::policy);
+  all.include(fields);
+}
+
+Json spec_json(const model::FunctionSpec& f) {
+  Json volumes = Json::array();
+  for (const auto& v : f.volumes) {
+    volumes.push_back({{"volume", v.volume},
+                       {"path", v.path},
+                       {"access", static_cast<int>(v.access)},
+                       {"sub_path", v.sub_path}});
+  }
+  Json web = Json::array();
+  for (const auto& w : f.web) {
+    web.push_back({{"label", w.label},
+                   {"method", w.method},
+                   {"kind", static_cast<int>(w.kind)},
+                   {"port", w.port},
+                   {"callers", static_cast<int>(w.callers)}});
+  }
+  return {{"version", f.version},
+          {"workspace", f.workspace},
+          {"environment", f.environment},
+          {"name", f.name},
+          {"image", f.image},
+          {"mounts", f.mounts},
+          {"secrets", f.secrets},
+          {"volumes", volumes},
+          {"memory", f.resources.memory_bytes},
+          {"memory_limit", f.resources.memory_limit_bytes},
+          {"cpu", f.resources.cpu_millis},
+          {"cpu_limit", f.resources.cpu_limit_millis},
+          {"disk", f.resources.disk_bytes},
+          {"gpu", f.resources.gpu},
+          {"scaling", scaling_json(f.scaling)},
+          {"timeout_ns", nanos(f.timeout)},
+          {"startup_ns", nanos(f.startup_timeout)},
+          {"retries", f.retry.max_retries},
+          {"retry_initial_ns", nanos(f.retry.initial_delay)},
+          {"retry_max_ns", nanos(f.retry.max_delay)},
+          {"retry_backoff", f.retry.backoff},
+          {"network", static_cast<int>(f.network)},
+          {"reach", static_cast<int>(f.reach)},
+          {"web", web},
+          {"parameters", codec::base64_encode(f.parameters)},
+          {"definition_bytes", f.definition.size()}};
+}
+
+model::VolumeMount volume_from(const Json& json, Fields& all) {
+  model::VolumeMount mount;
+  Fields fields(json);
+  fields.read("volume", mount.volume);
+  fields.read("path", mount.path);
+  fields.read_enum("access", mount.access, model::VolumeMount::Access::read_only);
+  fields.read("sub_path", mount.sub_path);
+  all.include(fields);
+  return mount;
+}
+
+model::WebEndpoint web_from(const Json& json, Fields& all) {
+  model::WebEndpoint web;
+  Fields fields(json);
+  fields.read("label", web.label);
+  fields.read("method", web.method);
+  fields.read_enum("kind", web.kind, model::WebEndpoint::Kind::server_port);
+  fields.read("port", web.port);
+  fields.read_enum("callers", web.callers, model::WebEndpoint::Callers::token_holders);
+  all.include(fields);
+  return web;
+}
+
+// Takes its definition from the front of `bytes`.
+model::FunctionSpec spec_from(const Json& json, const Function& function, std::string_view& bytes,
+                              Fields& all) {
+  model::FunctionSpec f;
+  f.id = function.id;
+  f.app = function.app;
+  f.base = function.base;
+  Fields fields(json);
+  fields.read("version", f.version);
+  fields.read("workspace", f.workspace);
+  fields.read("environment", f.environment);
+  fields.read("name", f.name);
+  fields.read("image", f.image);
+  fields.read("mounts", f.mounts);
+  fields.read("secrets", f.secrets);
+  for (const Json& item : fields.items("volumes")) {
+    f.volumes.push_back(volume_from(item, fields));
+  }
+  fields.read("memory", f.resources.memory_bytes);
+  fields.read("memory_limit", f.resources.memory_limit_bytes);
+  fields.read("cpu", f.resources.cpu_millis);
+  fields.read("cpu_limit", f.resources.cpu_limit_millis);
+  fields.read("disk", f.resources.disk_bytes);
+  fields.read("gpu", f.resources.gpu);
+  read_scaling(fields.object("scaling"), fields, f.scaling);
+  fields.read_duration("timeout_ns", f.timeout);
+  fields.read_duration("startup_ns", f.startup_timeout);
+  fields.read_within("retries", f.retry.max_retries, 0, most);
+  fields.read_duration("retry_initial_ns", f.retry.initial_delay);
+  fields.read_duration("retry_max_ns", f.retry.max_delay);
+  fields.read("retry_backoff", f.retry.backoff);
+  fields.read_enum("network", f.network, model::NetworkAccess::blocked);
+  fields.read_enum("reach", f.reach, model::Reach::inputs);
+  for (const Json& item : fields.items("web")) {
+    f.web.push_back(web_from(item, fields));
+  }
+  std::string parameters;
+  fields.read("parameters", parameters);
+  if (auto decoded = codec::base64_decode(parameters)) {
+    f.parameters = std::move(*decoded);
+  } else {
+    fields.wrong("parameters", "is no base64");
+  }
+  std::size_t size = 0;
+  fields.read("definition_bytes", size);
+  if (size > bytes.size()) {
+    fields.wrong("definition_bytes", "is more than there is");
+    size = bytes.size();
+  }
+  f.definition = std::string(bytes.substr(0, size));
+  bytes.remove_prefix(size);
+  all.include(fields);
+  return f;
+}
+
+}  // namespace
+
+template <>
+StoredRecord to_record(const Function& f) {
+  Json versions = Json::array();
+  std::string bytes;
+  for (const auto& [version, spec] : f.versions) {
+    versions.push_back(spec_json(*spec));
+    bytes += spec->definition;
+  }
+  return {codec::dump_json({{"id", f.id},
+                            {"app", f.app},
+                            {"workspace", f.workspace},
+                            {"tag", f.tag},
+                            {"base", f.base},
+                            {"live", f.live_version},
+                            {"versions", versions}}),
+          std::move(bytes)};
+}
+template <>
+Result<Function> from_record(const StoredRecord& record) {
+  return decode<Function>(record, [&](Fields& fields, Function& f) {
+    fields.read("id", f.id);
+    fields.read("app", f.app);
+    fields.read("workspace", f.workspace);
+    fields.read("tag", f.tag);
+    fields.read("base", f.base);
+    fields.read("live", f.live_version);
+    std::string_view bytes = record.bytes;
+    for (const Json& item : fields.items("versions")) {
+      auto spec = std::make_shared<model::FunctionSpec>(spec_from(item, f, bytes, fields));
+      const std::string version = spec->version;
+      f.versions[version] = std::move(spec);
+    }
+  });
+}
+
+template <>
+Weight weight_of(const Function& f) {
+  Weight weight{f.workspace.str(), 0};
+  for (const auto& [version, spec] : f.versions) {
+    weight.bytes += spec->definition.size() + spec->parameters.size();
+    if (weight.workspace.empty()) {
+      weight.workspace = spec->workspace.str();  // of an older record
+    }
+  }
+  return weight;
+}
+// Bounded for each app.
+
+}  // namespace thaw::catalog
