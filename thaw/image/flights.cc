@@ -36,9 +36,21 @@ Flights::~Flights() {
   }
 }
 
+// Until each of those who listen now has room.
+async::Task<void> Flights::wait_for_listeners(std::shared_ptr<Flight> flight) {
+  for (std::size_t i = 0; i < flight->listeners.size(); ++i) {
+    const BuildLog log = flight->listeners[i].second;
+    if (log.room) {
+      THAW_CO_TRY_VOID(co_await log.room());
+    }
+  }
+  co_return ok();
+}
+
 async::Task<void> Flights::run(Flights* self, std::string key, std::shared_ptr<Flight> flight,
                                Work work) {
-  BuildLog say = [flight](logs::Channel channel, std::string text) { flight->say(channel, text); };
+  BuildLog say([flight](logs::Channel channel, std::string text) { flight->say(channel, text); },
+               [flight] { return wait_for_listeners(flight); });
   auto result = co_await work(std::move(say), flight->stop);
   self->flights_.erase(key);
   flight->result = std::move(result);

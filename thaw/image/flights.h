@@ -32,6 +32,7 @@ class Flights {
 
  private:
   struct Flight;
+  static async::Task<void> wait_for_listeners(std::shared_ptr<Flight> flight);
   static async::Task<void> run(Flights* self, std::string key, std::shared_ptr<Flight> flight,
                                Work work);
   std::map<std::string, std::shared_ptr<Flight>> flights_;

@@ -7,6 +7,7 @@
 // python:3.N-slim-*). Base roots live in a cache folder that several servers of this machine share.
 #pragma once
 
+#include <concepts>
 #include <functional>
 #include <map>
 #include <memory>
@@ -62,7 +63,24 @@ struct BuildResult {
   int layers_built = 0;  // 0: everything was cached
 };
 
-using BuildLog = std::function<void(logs::Channel channel, std::string text)>;
+// Hears what a build prints. Who reads a program's output waits for `room` before each piece, so
+// that a log that is slower slows the program and loses nothing; without one nobody waits.
+struct BuildLog {
+  using Say = std::function<void(logs::Channel channel, std::string text)>;
+  using Room = std::function<async::Task<void>()>;
+
+  BuildLog() = default;
+  BuildLog(Say hears, Room waits) : say(std::move(hears)), room(std::move(waits)) {}
+  template <class F>
+    requires(!std::same_as<std::remove_cvref_t<F>, BuildLog>)
+  BuildLog(F hears) : say(std::move(hears)) {}
+
+  void operator()(logs::Channel channel, std::string text) const { say(channel, std::move(text)); }
+  explicit operator bool() const { return say != nullptr; }
+
+  Say say;
+  Room room;
+};
 
 struct BuilderOptions {
   std::string layers_folder;  // DATA/layers

@@ -52,6 +52,9 @@ struct Output {
 async::Task<void> pump(sandbox::Sandbox* box, logs::Channel channel, Output* output) {
   std::string pending;
   while (true) {
+    if (output->say.room) {
+      THAW_CO_TRY_VOID(co_await output->say.room());
+    }
     auto piece =
         channel == logs::Channel::out ? co_await box->read_stdout() : co_await box->read_stderr();
     if (!piece) {

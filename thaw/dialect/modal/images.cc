@@ -85,18 +85,23 @@ void ImageBuilds::remember_end(const model::ImageId& id, const model::WorkspaceI
   }
 }
 
+// Of a log that stores nothing: a build does not hang with it.
+constexpr Duration log_patience = 10s;
+
 Task<void> ImageBuilds::run(ImageBuilds& self, std::shared_ptr<Build> build, model::Image image,
                             image::Recipe recipe) {
   const std::string stream = image.id.str();
   const model::WorkspaceId workspace = image.workspace;
   logs::LogHub& hub = self.parts_.logs;
-  image::BuildLog log = [&hub, stream](logs::Channel channel, std::string text) {
-    logs::Line line;
-    line.time = wall_now();
-    line.channel = channel;
-    line.text = std::move(text);
-    hub.append(stream, std::move(line));
-  };
+  image::BuildLog log(
+      [&hub, stream](logs::Channel channel, std::string text) {
+        logs::Line line;
+        line.time = wall_now();
+        line.channel = channel;
+        line.text = std::move(text);
+        hub.append(stream, std::move(line));
+      },
+      [&hub, stream] { return hub.wait_for_room(stream, log_patience); });
   const Instant began = monotonic_now();
   auto result = co_await self.parts_.images.build(std::move(recipe), log);
   Result<void> kept;
