@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/dialect/modal/client_packages.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -83,6 +85,34 @@ std::vector<std::string> own_environment() {
   return env;
 }
 
+struct Locks {
+  std::vector<int> files;
+
+  Locks() = default;
+  Locks(const Locks&) = delete;
+  Locks& operator=(const Locks&) = delete;
+  ~Locks() {
+    for (const int file : files) {
+      ::close(file);
+    }
+  }
+};
+
+Result<std::shared_ptr<const void>> hold(const std::vector<fs::path>& folders) {
+  auto locks = std::make_shared<Locks>();
+  for (const fs::path& folder : folders) {
+    const std::string path = folder / "manifest.json";
+    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (file >= 0) {
+      locks->files.push_back(file);
+    }
+    if (file < 0 || ::flock(file, LOCK_SH) != 0) {
+      return Error::from_errno(errno, "cannot keep a client package that was just laid out");
+    }
+  }
+  return std::shared_ptr<const void>(std::move(locks));
+}
+
 // The program's last line is JSON with the two folders.
 Result<ClientFolders> run_tool(const std::string& folder, Duration time_limit,
                                const std::string& version, const std::string& python,
@@ -126,7 +156,9 @@ Result<ClientFolders> run_tool(const std::string& folder, Duration time_limit,
         "index, or try again in some minutes");
   }
   THAW_TRY(const codec::Json last, codec::parse_json(output.substr(output.rfind('\n') + 1)));
-  return ClientFolders{last.value("pkg", ""), last.value("deps", "")};
+  ClientFolders made{last.value("pkg", ""), last.value("deps", "")};
+  THAW_TRY(made.in_use, hold({fs::path(made.package).parent_path(), made.dependencies}));
+  return made;
 }
 
 }  // namespace

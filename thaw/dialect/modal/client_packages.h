@@ -11,6 +11,7 @@
 #include <atomic>
 #include <functional>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 
@@ -24,6 +25,8 @@ namespace thaw::dialect::modal {
 struct ClientFolders {
   std::string package;       // to mount at /pkg
   std::string dependencies;  // to mount at /__modal/deps
+  // Locks that say they are in use: of the many in the cache folder those that nobody holds may go.
+  std::shared_ptr<const void> in_use = nullptr;
 };
 
 struct ClientPackageLimits {
