@@ -78,8 +78,9 @@ Result<VolumeFolder> open_volume(const std::string& folder) {
   volume.files = Fd(::open((folder + "/files").c_str(), flags));
   volume.staging = Fd(::open((folder + "/staging").c_str(), flags));
   if (!volume.files.valid() || !volume.staging.valid()) {
-    return errno == ENOENT ? Error::not_found("the volume was deleted")
-                           : Error::from_errno(errno, "cannot open the volume at " + folder);
+    return errno == ENOENT
+               ? Error::not_found("the volume was deleted")
+               : Error::from_errno(errno, "cannot open the volume").with("folder", folder);
   }
   return volume;
 }

@@ -15,6 +15,7 @@
 #include "thaw/worker/volume_copy.h"
 #include "thaw/worker/volume_files.h"
 #include "thaw/worker/volume_listing.h"
+#include "thaw/worker/volume_paths.h"
 #include "thaw/worker/volume_upload.h"
 
 using namespace thaw;
@@ -428,4 +429,14 @@ TEST_CASE("a volume past its owner's quota is read-only until it holds less") {
   REQUIRE(loop.run_task(volumes.measure()));
   CHECK((*loop.run_task(volumes.binds(mounts)))[0].access == Access::read_write);
   REQUIRE(loop.run_task(volumes.stop()));
+}
+
+TEST_CASE("what is told of a volume that cannot be opened says nothing of where it lies") {
+  const store::TempFolder folder;
+  fs::create_directory(folder / "files");
+  std::ofstream(folder / "staging") << "is no folder";
+  const auto opened = open_volume(folder.path());
+  REQUIRE(!opened);
+  CHECK(opened.error().message().find(folder.path()) == std::string::npos);
+  CHECK(opened.error().to_string().find(folder.path()) != std::string::npos);
 }

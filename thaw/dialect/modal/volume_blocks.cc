@@ -101,11 +101,11 @@ Task<void> put(Context& cx, net::HttpExchange& exchange, model::VolumeId id) {
   auto writer = co_await cx.parts.volumes.run(id, std::move(begin));
   if (!writer) {
     co_return co_await exchange.answer(status_of(writer.error()), "text/plain",
-                                       writer.error().to_string() + "\n");
+                                       writer.error().message() + "\n");
   }
   if (const Result<void> stored = co_await receive(cx, exchange, id, std::move(*writer)); !stored) {
     co_return co_await exchange.answer(status_of(stored.error()), "text/plain",
-                                       stored.error().to_string() + "\n");
+                                       stored.error().message() + "\n");
   }
   co_return co_await exchange.answer(200, "text/plain", name);
 }
@@ -125,7 +125,7 @@ Task<void> get(Context& cx, net::HttpExchange& exchange, model::VolumeId id) {
   auto file = co_await cx.parts.volumes.run(id, std::move(begin));
   if (!file) {
     co_return co_await exchange.answer(status_of(file.error()), "text/plain",
-                                       file.error().to_string() + "\n");
+                                       file.error().message() + "\n");
   }
   net::Headers headers;
   headers.add("content-type", "application/octet-stream");
