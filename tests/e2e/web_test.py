@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Web endpoints over plain HTTP: functions, ASGI apps with streaming, servers, classes."""
 import concurrent.futures
+import hashlib
 import json
 import os
 import socket
@@ -197,6 +198,24 @@ class Asgi(E2eTest):
         found = fetch_json(url_of("api") + "/echo/large", bytes(8 << 20))
         self.assertEqual(found["length"], 8 << 20)
         self.assertEqual(len(fetch(url_of("api") + f"/large?size={8 << 20}")[2]), 8 << 20)
+
+    def test_a_body_comes_in_large_pieces_to_an_application_that_is_behind(self):
+        body = os.urandom(1 << 20) * 8
+        found = fetch_json(url_of("api") + "/pieces?pause=0.02", body)
+        self.assertEqual(found["sha256"], hashlib.sha256(body).hexdigest())
+        self.assertEqual(sum(found["sizes"]), len(body))
+        self.assertLessEqual(max(found["sizes"]), 2 << 20)
+        self.assertLessEqual(len(found["sizes"]), len(body) // (64 << 10))
+
+    def test_a_piece_of_a_body_waits_for_no_other(self):
+        url = urllib.parse.urlsplit(url_of("api") + "/pieces?most=1")
+        with socket.create_connection((url.hostname, url.port), CALL_TIMEOUT) as client:
+            head = f"POST {url.path}?{url.query} HTTP/1.1\r\nHost: {url.netloc}\r\n"
+            client.sendall(f"{head}Content-Length: 1000\r\n\r\n0123456789".encode())
+            answer = b""
+            while b"}" not in answer:
+                answer += client.recv(4096)
+        self.assertIn(b'"sizes":[10]', answer)
 
     def test_requests_share_a_container(self):
         url = url_of("api") + "/stream?count=4&pause=0.5"

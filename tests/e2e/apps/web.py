@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Web endpoints of each type."""
+import hashlib
 import os
 import subprocess
 import time
@@ -102,6 +103,17 @@ def api():
             "header": request.headers.get("x-test"),
             "cookie": request.cookies.get("taste"),
         }
+
+    @web.post("/pieces")
+    async def pieces(request: Request, pause: float = 0, most: int = 1_000_000):
+        digest, sizes = hashlib.sha256(), []
+        async for piece in request.stream():
+            digest.update(piece)
+            sizes.append(len(piece))
+            if len(sizes) == most:
+                break
+            await asyncio.sleep(pause)
+        return {"sizes": sizes, "sha256": digest.hexdigest()}
 
     @web.get("/large")
     async def large(size: int):

@@ -23,6 +23,7 @@ constexpr std::size_t repeatable_bytes = 64u << 10;
 constexpr std::size_t most_unsent_bytes = 1u << 20;  // of an answer whose client is behind
 constexpr std::size_t most_waiting_events = 4;
 constexpr Duration time_to_heed = 1s;  // after its client has left
+constexpr std::size_t most_in_an_event = 1u << 20;
 
 // An event of a web request. One that came as a blob is in memory as a whole, and counts so.
 struct EventBytes {
@@ -123,6 +124,32 @@ Task<void> send_event(net::Sink<pb::DataChunk> sink, std::uint64_t index, const 
   co_return co_await sink.write(chunk);
 }
 
+std::size_t bytes_to_container(const pb::Asgi& event) {
+  return event.http_request().body().size() + event.websocket_receive().text().size() +
+         event.websocket_receive().bytes().size();
+}
+
+// The next event for the container. The pieces of a body that wait already come as one.
+Task<std::optional<pb::Asgi>> next_event(std::shared_ptr<WebRequest> web) {
+  THAW_CO_TRY(std::optional<pb::Asgi> event, co_await web->to_container.receive(Instant::max()));
+  if (!event) {
+    co_return std::nullopt;
+  }
+  std::size_t taken = bytes_to_container(*event);
+  while (event->has_http_request() && event->http_request().more_body() &&
+         taken < most_in_an_event && web->to_container.size() > 0) {
+    THAW_CO_TRY(std::optional<pb::Asgi> more, co_await web->to_container.receive(Instant::max()));
+    std::string& body = *event->mutable_http_request()->mutable_body();
+    body.reserve(std::max(body.size() + more->http_request().body().size(), web->bytes_ahead));
+    body += more->http_request().body();
+    event->mutable_http_request()->set_more_body(more->http_request().more_body());
+    taken += more->http_request().body().size();
+  }
+  web->bytes_ahead -= taken;
+  web->bytes_taken.notify_all();
+  co_return event;
+}
+
 // The container follows the events of a web request; the last is that there is no client any more.
 Task<void> data_in(Context& cx, net::GrpcCall& call, pb::FunctionCallGetDataRequest request,
                    net::Sink<pb::DataChunk> sink) {
@@ -144,7 +171,7 @@ Task<void> data_in(Context& cx, net::GrpcCall& call, pb::FunctionCallGetDataRequ
     }
   }
   while (true) {
-    THAW_CO_TRY(std::optional<pb::Asgi> event, co_await web->to_container.receive(Instant::max()));
+    THAW_CO_TRY(std::optional<pb::Asgi> event, co_await next_event(web));
     if (!event) {
       break;
     }

@@ -22,6 +22,10 @@ using async::Task;
 namespace {
 
 constexpr std::string_view web_prefix = "/web/";
+// What may wait for a container that is behind: of any request, and of one that sends much, while
+// its workspace has room for it.
+constexpr std::size_t least_ahead = 256u << 10;
+constexpr std::size_t most_ahead = 1u << 20;
 
 bool is_credential(std::string_view header) {
   return header == key_header || header == secret_header;
@@ -110,10 +114,40 @@ Task<void> client_left(Context& cx, model::CallId id, std::shared_ptr<WebRequest
   co_return ok();
 }
 
+// Waits while the container is behind. More of it may wait if the workspace has room.
+class Ahead {
+ public:
+  Ahead(Context& cx, model::WorkspaceId workspace, std::shared_ptr<WebRequest> web)
+      : cx_(cx), workspace_(std::move(workspace)), web_(std::move(web)) {}
+
+  Task<void> send(pb::Asgi event, std::size_t bytes) {
+    if (web_->bytes_ahead >= allowed_ && allowed_ < most_ahead) {
+      if (Result<HeldOutput::Hold> room = cx_.held_output.take(workspace_, most_ahead)) {
+        room_.emplace(std::move(*room));
+        allowed_ = most_ahead;
+      }
+    }
+    while (web_->bytes_ahead >= allowed_ && !web_->to_container.closed()) {
+      THAW_CO_TRY([[maybe_unused]] const bool taken,
+                  co_await web_->bytes_taken.wait(Instant::max()));
+    }
+    web_->bytes_ahead += bytes;
+    co_return co_await web_->to_container.send(std::move(event));
+  }
+
+ private:
+  Context& cx_;
+  model::WorkspaceId workspace_;
+  std::shared_ptr<WebRequest> web_;
+  std::size_t allowed_ = least_ahead;
+  std::optional<HeldOutput::Hold> room_;
+};
+
 // The request's body as events. A body of known length ends with its last byte, so that a small one
 // is a single event; the end of another is an empty event.
-Task<void> pump_body(Context& cx, model::CallId id, net::HttpExchange& exchange,
-                     std::shared_ptr<WebRequest> web) {
+Task<void> pump_body(Context& cx, model::CallId id, model::WorkspaceId workspace,
+                     net::HttpExchange& exchange, std::shared_ptr<WebRequest> web) {
+  Ahead ahead(cx, std::move(workspace), web);
   std::uint64_t expected = 0;
   const auto length = exchange.request().headers.find("content-length");
   const bool known = length.has_value();
@@ -128,18 +162,21 @@ Task<void> pump_body(Context& cx, model::CallId id, net::HttpExchange& exchange,
       co_return co_await client_left(cx, std::move(id), std::move(web));
     }
     pb::Asgi event;
-    received += *piece ? (*piece)->size() : 0;
+    const std::size_t size = *piece ? (*piece)->size() : 0;
+    received += size;
     more = piece->has_value() && !(known && received >= expected);
     event.mutable_http_request()->set_body(*piece ? std::move(**piece) : std::string());
     event.mutable_http_request()->set_more_body(more);
-    THAW_CO_TRY_VOID(co_await web->to_container.send(std::move(event)));
+    THAW_CO_TRY_VOID(co_await ahead.send(std::move(event), size));
   }
   // The application may wait for this to stop early.
   THAW_CO_TRY_VOID(co_await exchange.until_gone());
   co_return co_await client_left(cx, std::move(id), std::move(web));
 }
 
-Task<void> pump_socket(net::WebSocket& socket, std::shared_ptr<WebRequest> web) {
+Task<void> pump_socket(Context& cx, model::WorkspaceId workspace, net::WebSocket& socket,
+                       std::shared_ptr<WebRequest> web) {
+  Ahead ahead(cx, std::move(workspace), web);
   while (true) {
     auto message = co_await socket.receive();
     pb::Asgi event;
@@ -148,12 +185,13 @@ Task<void> pump_socket(net::WebSocket& socket, std::shared_ptr<WebRequest> web) 
       web->leave();
       co_return ok();
     }
+    const std::size_t size = (*message)->data.size();
     if ((*message)->kind == net::WebSocketMessage::Kind::text) {
-      event.mutable_websocket_receive()->set_text((*message)->data);
+      event.mutable_websocket_receive()->set_text(std::move((*message)->data));
     } else {
-      event.mutable_websocket_receive()->set_bytes((*message)->data);
+      event.mutable_websocket_receive()->set_bytes(std::move((*message)->data));
     }
-    THAW_CO_TRY_VOID(co_await web->to_container.send(std::move(event)));
+    THAW_CO_TRY_VOID(co_await ahead.send(std::move(event), size));
   }
 }
 
@@ -174,7 +212,7 @@ Task<void> watch_end(Context& cx, model::CallId id, std::shared_ptr<WebRequest> 
   }
   web->is_over = true;
   web->over.notify_all();
-  web->to_container.close();
+  web->close_events();
   web->close_answers();
   cx.web_requests.erase(id);
   cx.to_forget.emplace_back(monotonic_now() + 5s, id);
@@ -231,7 +269,7 @@ Task<void> answer_http(net::HttpExchange& exchange, std::shared_ptr<WebRequest> 
                                      error_body(text));
 }
 
-Task<void> answer_socket(Context& cx, net::HttpExchange& exchange,
+Task<void> answer_socket(Context& cx, model::WorkspaceId workspace, net::HttpExchange& exchange,
                          std::shared_ptr<WebRequest> web) {
   pb::Asgi connect;
   connect.mutable_websocket_connect();
@@ -253,7 +291,7 @@ Task<void> answer_socket(Context& cx, net::HttpExchange& exchange,
         break;
       }
       socket = std::move(*accepted);
-      pumps.start("websocket", pump_socket(*socket, web));
+      pumps.start("websocket", pump_socket(cx, workspace, *socket, web));
     } else if (asgi.has_websocket_send() && socket) {
       net::WebSocketMessage message;
       auto& send = *asgi.mutable_websocket_send();
@@ -319,9 +357,9 @@ Task<void> serve_events(Context& cx, net::HttpExchange& exchange,
   async::TaskGroup tasks(cx.parts.loop);
   Result<void> outcome;
   if (websocket) {
-    outcome = co_await answer_socket(cx, exchange, request);
+    outcome = co_await answer_socket(cx, spec->workspace, exchange, request);
   } else {
-    tasks.start("web request's body", pump_body(cx, id, exchange, request));
+    tasks.start("web request's body", pump_body(cx, id, spec->workspace, exchange, request));
     outcome = co_await answer_http(exchange, request, std::move(origin), std::move(root_path));
   }
   co_await async::forget_cancellation();
@@ -329,7 +367,7 @@ Task<void> serve_events(Context& cx, net::HttpExchange& exchange,
   if (!outcome && !request->is_over) {
     (void)co_await client_left(cx, id, request);
   }
-  request->to_container.close();
+  request->close_events();
   (void)co_await tasks.stop();
   co_return outcome;
 }

@@ -2,7 +2,8 @@
 //
 // Web endpoints. A request to an event-stream function (FastAPI, ASGI, WSGI) is a call whose input
 // is the pickled ASGI scope; the body flows to the container and the answer back as ASGI events,
-// each way through a small bounded channel, so that neither side can outrun the other. A client
+// each way through a small bounded channel, so that neither side can outrun the other. What of a
+// body waits for a container that is behind becomes one event, so that it catches up. A client
 // that goes away is told to the application as the last event, at whatever stage it is. A request
 // to a web_server function goes straight to the container's own port.
 #pragma once
@@ -23,7 +24,9 @@ namespace pb = ::modal::client;
 // One request, from its arrival to the end of its call; shared by the exchange's task, the task
 // that waits for the end of the call, and the container's RPCs.
 struct WebRequest {
-  async::Channel<pb::Asgi> to_container{async::Capacity{4}};
+  async::Channel<pb::Asgi> to_container{async::Capacity{16}};
+  std::size_t bytes_ahead = 0;  // in to_container
+  async::Event bytes_taken;
   async::Channel<pb::Asgi> from_container{async::Capacity{8}};
   std::uint64_t last_in = 0;   // index of the last event that the container was sent
   std::uint64_t last_out = 0;  // and of the last that it sent
@@ -55,7 +58,11 @@ struct WebRequest {
       is_left = true;
       left_at = monotonic_now();
     }
+    close_events();
+  }
+  void close_events() {
     to_container.close();
+    bytes_taken.notify_all();
   }
   void close_answers() {
     from_container.close();
