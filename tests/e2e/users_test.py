@@ -1,11 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Programs that change their user work in containers, each of which has users of its own."""
+import pathlib
 import subprocess
 import unittest
 import urllib.request
 
-from thaw_server import BUILD_TIMEOUT, CALL_TIMEOUT, E2eTest, THAW_BIN, ThawServer, deploy, main
+from thaw_server import (
+    BUILD_TIMEOUT, CALL_TIMEOUT, E2eTest, THAW_BIN, ThawServer, deploy, main, wait_until,
+)  # fmt: skip
+
+CRIU = pathlib.Path("/usr/local/lib/thaw/criu/criu")
 
 WARNING = "containers have no user ids of their own"
 server = ThawServer.for_module(config='[containers]\nown_ids = "auto"\n')
@@ -43,6 +48,35 @@ class Users(E2eTest):
         first, count = function("whose").remote()
         self.assertGreaterEqual(first, 524_288)
         self.assertEqual(count, 65_536)
+
+
+    def test_an_entry_point_may_change_the_user(self):
+        self.assertEqual(function("dropped").remote(7), [49, "www-data", "www-data"])
+        squares = list(function("dropped").map(range(20)))
+        self.assertEqual([square for square, *_ in squares], [n * n for n in range(20)])
+        self.assertEqual(list(function("dropped_counts").remote_gen(5)), list(range(5)))
+        wait_until(lambda: "printed by www-data" in server.thaw(
+            "logs", "e2e-users", "--data", str(server.data)).stdout, 60, "its lines are logged")
+
+    def test_what_is_root_all_along_shares_nothing_with_other_users(self):
+        modes = function("modes").remote()
+        self.assertEqual(set(modes.values()), {"0o700", "0o600"})
+
+    @unittest.skipUnless(CRIU.exists(), f"there is no {CRIU}; tools/setup installs it")
+    def test_a_snapshot_of_a_program_whose_entry_point_changed_the_user(self):
+        tell = modal.Cls.from_name("e2e-users", "Dropped")().tell
+        booted = tell.remote()
+        self.assertEqual(booted[1:], ["www-data", "www-data"])
+        wait_until(lambda: any('"snapshot taken"' in line and '"Dropped.*"' in line
+                               for line in server.log_path.read_text().splitlines()),
+                   60, "a snapshot was taken")  # fmt: skip
+        told = []
+        for _ in range(2):
+            wait_until(lambda: "Dropped" not in server.thaw(
+                "ps", "--json", "--data", str(server.data)).stdout, 60, "its container is gone")
+            told.append(tell.remote())
+        self.assertEqual(told[0], told[1])
+        self.assertNotEqual(told[0], booted)
 
 
 class WithoutOwnIds(unittest.TestCase):

@@ -39,9 +39,12 @@ async::Task<void> tell(const std::string& pipe, const std::string& text, Instant
 
 }  // namespace
 
-Result<void> expect_restored(const SnapshotPoint& point, const std::string& folder) {
+Result<void> expect_restored(const SnapshotPoint& point, const std::string& folder,
+                             InsideUsers users) {
   THAW_CHECK(point.file_bytes.size() <= PIPE_BUF);
-  if (::mkfifo((folder + "/" + point.file_name).c_str(), 0600) != 0) {
+  const std::string path = folder + "/" + point.file_name;
+  if (::mkfifo(path.c_str(), 0600) != 0 ||
+      (users == InsideUsers::all && ::chmod(path.c_str(), 0644) != 0)) {
     return Error::from_errno(errno, "make a pipe for a restored program");
   }
   return ok();

@@ -25,7 +25,8 @@ struct SnapshotPoint {
 };
 
 // Before it is restored.
-Result<void> expect_restored(const SnapshotPoint& point, const std::string& folder);
+Result<void> expect_restored(const SnapshotPoint& point, const std::string& folder,
+                             InsideUsers users = InsideUsers::root);
 // Ends when the restored program has answered and was told who it is. `folder` is the container's,
 // as the report is.
 async::Task<void> wake_restored(sandbox::Sandbox& sandbox, const SnapshotPoint& point,

@@ -20,8 +20,9 @@ constexpr int most_rounds = 4;
 
 }  // namespace
 
-Result<StartReport> StartReport::make(std::string path) {
-  if (::mkfifo(path.c_str(), 0600) != 0) {
+Result<StartReport> StartReport::make(std::string path, InsideUsers users) {
+  if (::mkfifo(path.c_str(), 0600) != 0 ||
+      (users == InsideUsers::all && ::chmod(path.c_str(), 0622) != 0)) {
     return Error::from_errno(errno, "make the pipe " + path);
   }
   StartReport report;

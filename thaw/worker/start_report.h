@@ -22,13 +22,17 @@
 
 namespace thaw::worker {
 
+// Which users of a container may use what it shares with this server. Nobody outside of it can: the
+// folder of all containers is the machine's root's alone.
+enum class InsideUsers { root, all };
+
 class StartReport {
  public:
   // What a line may hold, and the whole of the lines that nobody has read yet.
   static constexpr std::size_t max_bytes = std::size_t{256} << 10;
 
   // Makes the pipe, whose folder must exist; without it every answer is empty.
-  static Result<StartReport> make(std::string path);
+  static Result<StartReport> make(std::string path, InsideUsers users = InsideUsers::root);
   StartReport() = default;
 
   // The first moment; zero if nothing sensible was said.

@@ -44,7 +44,21 @@ struct Home {
 
 std::string moment(Instant when) { return std::to_string(when.time_since_epoch().count()); }
 
+unsigned mode_of(const std::string& path) {
+  struct stat status {};
+  REQUIRE(::stat(path.c_str(), &status) == 0);
+  return status.st_mode & 07777;
+}
+
 }  // namespace
+
+TEST_CASE("a start report is for root, or for every user of its container, who cannot read it") {
+  const store::TempFolder temporary;
+  REQUIRE(StartReport::make(temporary / "root"));
+  CHECK(mode_of(temporary / "root") == 0600);
+  REQUIRE(StartReport::make(temporary / "all", InsideUsers::all));
+  CHECK(mode_of(temporary / "all") == 0622);
+}
 
 TEST_CASE("a start report tells when the interpreter ran its first line, and what it can do") {
   Home home;

@@ -2,6 +2,7 @@
 #include "thaw/worker/worker.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,9 +23,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
-Result<void> write_private_file(const std::string& path, const std::string& bytes) {
+Result<void> write_private_file(const std::string& path, const std::string& bytes,
+                                InsideUsers users) {
   const os::Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!fd.valid()) {
+  if (!fd.valid() || (users == InsideUsers::all && ::fchmod(fd.get(), 0644) != 0)) {
     return Error::from_errno(errno, "cannot make " + path);
   }
   std::size_t done = 0;
@@ -38,15 +40,27 @@ Result<void> write_private_file(const std::string& path, const std::string& byte
   return ok();
 }
 
-Result<void> make_folder(const std::string& folder, const std::vector<InjectedFile>& files) {
+Result<void> make_folder(const std::string& folder, const std::vector<InjectedFile>& files,
+                         InsideUsers users) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) {
     return Error::from_errno(error.value(), "cannot make the container folder " + folder);
   }
-  fs::permissions(folder, fs::perms::owner_all, error);
+  if (::chmod(folder.c_str(), users == InsideUsers::all ? 0755 : 0700) != 0) {
+    return Error::from_errno(errno, "cannot make the container folder " + folder);
+  }
   for (const InjectedFile& file : files) {
-    THAW_TRY_VOID(write_private_file(folder + "/" + file.name, file.bytes));
+    THAW_TRY_VOID(write_private_file(folder + "/" + file.name, file.bytes, users));
+  }
+  return ok();
+}
+
+// The container's own door to this server: who comes by it is that container.
+Result<void> listen(net::Server& server, const std::string& path, const LaunchPlan& plan) {
+  THAW_TRY_VOID(server.listen_unix(path, plan.id.str()));
+  if (plan.users == InsideUsers::all && ::chmod(path.c_str(), 0666) != 0) {
+    return Error::from_errno(errno, "cannot open the socket of a container to its users");
   }
   return ok();
 }
@@ -98,8 +112,8 @@ class LocalContainer final : public RunningContainer {
         function_(plan.function),
         pumps_(loop) {}
 
-  Result<void> listen_to(std::string start_report) {
-    THAW_TRY(report_, StartReport::make(std::move(start_report)));
+  Result<void> listen_to(std::string start_report, InsideUsers users) {
+    THAW_TRY(report_, StartReport::make(std::move(start_report), users));
     return ok();
   }
 
@@ -226,10 +240,10 @@ Worker::Worker(async::Loop& loop, async::Pool& pool, sandbox::Spawner& spawner, 
 async::Task<std::unique_ptr<RunningContainer>> Worker::launch(LaunchPlan plan) {
   const std::string folder = run_folder_ + "/" + plan.id.str();
   auto container = std::make_unique<LocalContainer>(loop_, server_, logs_, folder, plan);
-  Result<void> prepared = make_folder(folder, plan.files);
-  prepared = prepared ? container->listen_to(folder + ".start") : prepared;
+  Result<void> prepared = make_folder(folder, plan.files, plan.users);
+  prepared = prepared ? container->listen_to(folder + ".start", plan.users) : prepared;
   if (prepared && plan.wants_socket) {
-    prepared = server_.listen_unix(folder + "/api.sock", plan.id.str());
+    prepared = listen(server_, folder + "/api.sock", plan);
   }
   if (!prepared) {
     (void)co_await container->remove();
@@ -360,7 +374,7 @@ async::Task<void> Worker::restore(LocalContainer& container, const LaunchPlan& p
   spec.layers.push_back(plan.restore->upper());
   spec.restore = sandbox::RestoreFrom{plan.restore->images(), plan.restore->checkpoint,
                                       plan.snapshot_point->restored_signal};
-  THAW_CO_TRY_VOID(expect_restored(*plan.snapshot_point, container.folder()));
+  THAW_CO_TRY_VOID(expect_restored(*plan.snapshot_point, container.folder(), plan.users));
   auto started = co_await spawner_.start(std::move(spec));
   Result<void> woken = ok();
   if (started) {

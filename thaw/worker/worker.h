@@ -59,6 +59,9 @@ struct LaunchPlan {
   std::string log_stream;  // the app's id
   std::string function;
   bool wants_socket = true;
+  // All, if the program may have another user than the one that it is started as, by what its image
+  // runs before it.
+  InsideUsers users = InsideUsers::root;
   // What may be tried, in this order; booted comes last in any case. A level that the plan has
   // nothing for is passed over; one that fails gives way to the next in the same launch.
   std::vector<model::Level> levels = {model::Level::forked, model::Level::restored,

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import pwd
+import shlex
 import subprocess
 
 import modal
@@ -56,6 +57,53 @@ def whose():
 @modal.web_server(80, startup_timeout=60)
 def site():
     subprocess.Popen(["nginx", "-g", "daemon off;"])
+
+
+# As entry points of official images do: once more, as another user.
+ENTRY = [
+    "#!/bin/sh",
+    '[ "$(id -u)" != 0 ] || exec setpriv --reuid=33 --regid=33 --clear-groups "$0" "$@"',
+    "export ENTERED_AS=$(id -un)",
+    'exec "$@"',
+]
+dropping = (
+    modal.Image.debian_slim()
+    .run_commands(f"printf '%s\\n' {shlex.join(ENTRY)} > /entry && chmod 755 /entry")
+    .entrypoint(["/entry"])
+)
+
+
+def who():
+    return [pwd.getpwuid(os.getuid()).pw_name, os.environ.get("ENTERED_AS")]
+
+
+@app.function(image=dropping)
+def dropped(number):
+    print("printed by", who()[0])
+    return [number * number, *who()]
+
+
+@app.function(image=dropping)
+def dropped_counts(upto):
+    yield from range(upto)
+
+
+@app.cls(image=dropping, enable_memory_snapshot=True, scaledown_window=2)
+class Dropped:
+    @modal.enter(snap=True)
+    def born(self):
+        self.born = os.urandom(8).hex()
+
+    @modal.method()
+    def tell(self):
+        return [self.born, *who()]
+
+
+@app.function(image=image)
+def modes():
+    """Of what the container shares with its server, and of the folder that it is in."""
+    return {path: oct(os.stat(path).st_mode & 0o7777)
+            for path in ("/run/thaw", "/run/thaw/api.sock", "/run/thaw-start")}
 
 
 @app.local_entrypoint()

@@ -173,8 +173,10 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
   if (plan.cwd.empty()) {
     plan.cwd = "/root";
   }
-  // An ENTRYPOINT gets the command as its arguments, to be executed: exec "$@".
+  // An ENTRYPOINT gets the command as its arguments, to be executed, often as another user:
+  // exec gosu postgres "$@".
   plan.argv = entrypoint;
+  plan.users = entrypoint.empty() ? worker::InsideUsers::root : worker::InsideUsers::all;
   plan.argv.insert(plan.argv.end(), {"python", "-u", "-m", "modal._container_entrypoint"});
   if (!version.empty() && entrypoint.empty()) {
     worker::ForkPlan fork;
