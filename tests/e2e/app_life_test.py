@@ -53,6 +53,27 @@ class AppLife(E2eTest):
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             self.assertGreater(min(pool.map(make_apps, [until] * 8)), 0)
 
+    def test_a_deployed_app_and_its_autoscaler_tell_what_they_are(self):
+        server.use()
+        import modal
+
+        before = time.time() - 1
+        server.modal("deploy", APPS / "scaling.py")
+        app = modal.App.lookup("e2e-scaling")
+        for info in (app.info(), app.info(refresh=True)):
+            self.assertEqual(info.lifecycle.state.value, "deployed")
+            self.assertGreater(info.lifecycle.created_at.timestamp(), before)
+            self.assertGreater(info.lifecycle.deployed_at.timestamp(), before)
+            self.assertIsNone(info.lifecycle.stopped_at)
+            self.assertEqual(info.lifecycle.version, 1)
+            self.assertTrue(info.functions["short_window"].startswith("fu-"))
+        settings = modal.Function.from_name("e2e-scaling", "alone").autoscaler.settings()
+        self.assertEqual(settings.max_containers, 1)
+        modal.Function.from_name("e2e-scaling", "alone").autoscaler.update(scaledown_window=77)
+        settings = modal.Function.from_name("e2e-scaling", "alone").autoscaler.settings()
+        self.assertEqual((settings.max_containers, settings.scaledown_window), (1, 77))
+        server.modal("app", "stop", "--yes", "e2e-scaling")
+
     def test_a_detached_app_outlives_its_client(self):
         run_and_kill_the_client("--detach")
         [app] = json.loads(server.modal("app", "list", "--json").stdout)[-1:]

@@ -79,11 +79,13 @@ class Secrets(E2eTest):
                 self.assertNotIn(b"kept by the server", path.read_bytes(), path)
 
     def test_a_secret_that_does_not_exist_is_named(self):
-        with self.assertRaisesRegex(modal.exception.NotFoundError, "e2e-absent"):
+        with self.assertRaisesRegex(modal.exception.NotFoundError, "^Secret 'e2e-absent' not found"):
             modal.Secret.from_name("e2e-absent").hydrate()
 
     def test_a_missing_key_is_named(self):
-        with self.assertRaisesRegex(Exception, "WANTED"):
+        with self.assertRaisesRegex(
+            modal.exception.ConflictError, r"^Secret is missing key\(s\): WANTED"
+        ):
             modal.Secret.from_name("e2e-named", required_keys=["WANTED"]).hydrate()
 
 

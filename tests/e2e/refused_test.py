@@ -82,7 +82,9 @@ class Schedules(E2eTest):
 
     def test_run_by_hand_it_works_as_it_would_without(self):
         values = {"name": "e2e-by-hand", "schedule": "modal.Period(days=1)"}
-        self.assertIn("it ran", modal_with("run", SCHEDULED, **values).stdout)
+        done = modal_with("run", SCHEDULED, **values)
+        self.assertIn("it ran", done.stdout)
+        self.assertIn("'by_the_clock' has a schedule", said(done))
 
 
 class Labels(E2eTest):

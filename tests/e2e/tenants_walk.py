@@ -88,6 +88,7 @@ NAMES = {
         ),
     ],
     "AppGetLayout": [lambda x, own: pb.AppGetLayoutRequest(app_id=x.app)],
+    "AppGetInfo": [lambda x, own: pb.AppGetInfoRequest(app_id=x.app)],
     "AppGetLifecycle": [lambda x, own: pb.AppGetLifecycleRequest(app_id=x.app)],
     "AppGetLogs": [lambda x, own: pb.AppGetLogsRequest(app_id=x.app, timeout=1)],
     "AppGetOrCreate": [
@@ -191,6 +192,9 @@ NAMES = {
                 )
             ]
         )
+    ],
+    "FunctionGetSchedulingParams": [
+        lambda x, own: pb.FunctionGetSchedulingParamsRequest(function_id=x.function)
     ],
     "FunctionUpdateSchedulingParams": [
         lambda x, own: pb.FunctionUpdateSchedulingParamsRequest(

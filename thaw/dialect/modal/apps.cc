@@ -57,6 +57,22 @@ pb::AppLifecycle lifecycle_of(const model::App& app) {
   return out;
 }
 
+// What a client keeps of an app that it has looked up: its functions by name, a class by "Name.*".
+pb::AppHandleMetadata app_metadata(const Context& cx, const model::App& app) {
+  pb::AppHandleMetadata out;
+  const catalog::Scope scope(cx.parts.catalog, app.workspace);
+  out.set_app_id(app.id.str());
+  out.set_description(app.name.empty() ? app.description : app.name);
+  if (const auto environment = scope.environment(app.environment)) {
+    out.set_environment_name(environment->name);
+  }
+  *out.mutable_lifecycle() = lifecycle_of(app);
+  for (const auto& [tag, id] : app.functions) {
+    (*out.mutable_functions())[tag] = id.str();
+  }
+  return out;
+}
+
 Task<model::App> new_app(Context& cx, const model::Environment& environment,
                          const std::string& description, AppState state, std::string name = {}) {
   model::App app;
@@ -92,9 +108,9 @@ Task<pb::AppGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto environment, find_environment(cx, who, request.environment_name()));
   pb::AppGetOrCreateResponse reply;
-  reply.mutable_handle_metadata();
   if (const auto app = scope_of(cx, who).deployed_app(environment->id, request.app_name())) {
     reply.set_app_id(app->id.str());
+    *reply.mutable_handle_metadata() = app_metadata(cx, *app);
     co_return reply;
   }
   if (request.object_creation_type() != pb::OBJECT_CREATION_TYPE_CREATE_IF_MISSING) {
@@ -103,6 +119,7 @@ Task<pb::AppGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY(const model::App app, co_await new_app(cx, *environment, request.app_name(),
                                                      AppState::deployed, request.app_name()));
   reply.set_app_id(app.id.str());
+  *reply.mutable_handle_metadata() = app_metadata(cx, app);
   co_return reply;
 }
 
@@ -381,6 +398,15 @@ Task<pb::AppGetLifecycleResponse> get_lifecycle(Context& cx, net::GrpcCall& call
   THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
   pb::AppGetLifecycleResponse reply;
   *reply.mutable_lifecycle() = lifecycle_of(*app);
+  co_return reply;
+}
+
+Task<pb::AppGetInfoResponse> get_info(Context& cx, net::GrpcCall& call,
+                                      pb::AppGetInfoRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
+  pb::AppGetInfoResponse reply;
+  *reply.mutable_info() = app_metadata(cx, *app);
   co_return reply;
 }
 
@@ -723,6 +749,7 @@ void add_app_rpcs(net::GrpcTable& table, Context& cx) {
   add(table, cx, "AppClientDisconnect", client_disconnect);
   add(table, cx, "AppStop", stop);
   add(table, cx, "AppGetLifecycle", get_lifecycle);
+  add(table, cx, "AppGetInfo", get_info);
   add(table, cx, "AppList", list);
   add(table, cx, "AppDeploymentHistory", history);
 }

@@ -237,6 +237,12 @@ Error schedule_not_served(const std::string& function) {
                               "call it from a timer of your own");
 }
 
+std::string schedule_warning(const std::string& function) {
+  return "function '" + function +
+         "' has a schedule, and this version of Thaw does not serve schedules yet: while the app "
+         "runs, it runs only when it is called";
+}
+
 pb::Function with_options(pb::Function f, const pb::FunctionOptions& o) {
   if (o.replace_secret_ids()) {
     f.clear_secret_ids();

@@ -20,6 +20,8 @@ Result<model::FunctionSpec> spec_from(const pb::Function& definition);
 // A function that is to run by itself: cron or period.
 bool has_schedule(const pb::Schedule& schedule);
 Error schedule_not_served(const std::string& function);
+// What the client of an app that is only run is told instead.
+std::string schedule_warning(const std::string& function);
 // Lays a variant's options over the base's definition.
 pb::Function with_options(pb::Function definition, const pb::FunctionOptions& options);
 

@@ -233,6 +233,7 @@ TEST_CASE("a schedule is one only if it says when") {
   schedule.mutable_period()->set_days(1);
   CHECK(has_schedule(schedule));
   CHECK(schedule_not_served("f").code() == Code::unimplemented);
+  CHECK(schedule_warning("f").find("'f' has a schedule") != std::string::npos);
 }
 
 TEST_CASE("a query names parameters of a class, and the rest are the defaults") {

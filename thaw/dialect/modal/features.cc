@@ -10,13 +10,12 @@ namespace {
 
 // First match wins: longer names before their prefixes. These are the names in the column Feature
 // of docs/reference/modal-rpcs.md, of every RPC there that is not served.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 57> features = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 56> features = {{
     {"AppRoll", "rollback of deployments"},
     {"AppPromote", "staged deployments"},
     {"AppSetTags", "app tags"},
     {"AppGetTags", "app tags"},
     {"AppGetTimeRangeStats", "statistics over time"},
-    {"AppGetInfo", "details of apps"},
     {"App", "apps of older clients"},
     {"Attempt", "the input plane"},
     {"AuditLog", "audit logs"},

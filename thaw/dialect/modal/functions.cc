@@ -218,10 +218,13 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
         "deploy it from outside, or from a function that has as much");
   }
   // `modal run` runs a function by hand, whatever its schedule: only a deployment promises one.
-  if (!is_ephemeral(*app) &&
-      (has_schedule(definition.schedule()) || has_schedule(request.function_data().schedule()))) {
+  const bool is_scheduled =
+      has_schedule(definition.schedule()) || has_schedule(request.function_data().schedule());
+  if (is_scheduled && !is_ephemeral(*app)) {
     co_return schedule_not_served(definition.function_name());
   }
+  const std::string schedule =
+      is_scheduled ? schedule_warning(definition.function_name()) : std::string();
   auto spec = std::make_shared<model::FunctionSpec>(std::move(*parsed));
   spec->id = record.id;
   spec->version = codec::random_id("de");
@@ -240,7 +243,7 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
   record.versions[spec->version] = spec;
   pb::FunctionCreateResponse reply;
   reply.set_function_id(record.id.str());
-  for (const std::string& warning : {python, gpu_warning(cx, *spec)}) {
+  for (const std::string& warning : {schedule, python, gpu_warning(cx, *spec)}) {
     if (!warning.empty()) {
       auto* said = reply.add_server_warnings();
       said->set_type(pb::Warning::WARNING_TYPE_FUNCTION_CONFIGURATION);
@@ -388,6 +391,25 @@ Task<pb::FunctionStats> current_stats(Context& cx, net::GrpcCall& call,
   co_return reply;
 }
 
+pb::AutoscalerSettings settings_of(const model::Scaling& scaling) {
+  pb::AutoscalerSettings out;
+  out.set_min_containers(static_cast<std::uint32_t>(scaling.min_containers));
+  out.set_max_containers(static_cast<std::uint32_t>(scaling.max_containers));
+  out.set_buffer_containers(static_cast<std::uint32_t>(scaling.buffer_containers));
+  out.set_scaledown_window(static_cast<std::uint32_t>(to_seconds(scaling.scaledown_window)));
+  return out;
+}
+
+Task<pb::FunctionGetSchedulingParamsResponse> get_scheduling(
+    Context& cx, net::GrpcCall& call, pb::FunctionGetSchedulingParamsRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto function, find_function(cx, who, request.function_id()));
+  THAW_CO_TRY(const auto live, live_spec(*function));
+  pb::FunctionGetSchedulingParamsResponse reply;
+  *reply.mutable_autoscaler_configuration()->mutable_settings() = settings_of(live->scaling);
+  co_return reply;
+}
+
 Task<pb::FunctionUpdateSchedulingParamsResponse> update_scheduling(
     Context& cx, net::GrpcCall& call, pb::FunctionUpdateSchedulingParamsRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
@@ -413,11 +435,7 @@ Task<pb::FunctionUpdateSchedulingParamsResponse> update_scheduling(
   THAW_CO_TRY_VOID(
       bound_scaling(*spec, cx.fleet->most_of_one_function(), cx.fleet->most_containers()));
   pb::FunctionUpdateSchedulingParamsResponse reply;
-  auto* current = reply.mutable_current_settings();
-  current->set_min_containers(static_cast<std::uint32_t>(scaling.min_containers));
-  current->set_max_containers(static_cast<std::uint32_t>(scaling.max_containers));
-  current->set_buffer_containers(static_cast<std::uint32_t>(scaling.buffer_containers));
-  current->set_scaledown_window(static_cast<std::uint32_t>(to_seconds(scaling.scaledown_window)));
+  *reply.mutable_current_settings() = settings_of(scaling);
   // The version stays: running containers keep serving, only the policy changes.
   catalog::Function record = *function;
   record.versions[spec->version] = spec;
@@ -501,6 +519,7 @@ void add_function_rpcs(net::GrpcTable& table, Context& cx) {
   add_once(table, cx, "ClassCreate", class_create);
   add(table, cx, "ClassGet", class_get);
   add(table, cx, "FunctionGetCurrentStats", current_stats);
+  add(table, cx, "FunctionGetSchedulingParams", get_scheduling);
   add(table, cx, "FunctionUpdateSchedulingParams", update_scheduling);
   add(table, cx, "FunctionGetDynamicConcurrency", dynamic_concurrency);
 }

@@ -55,8 +55,9 @@ Result<void> check_required(const model::Secret& secret,
     }
   }
   if (!missing.empty()) {
-    return Error::not_found("secret '" + secret.name +
-                            "' is missing the required keys: " + missing);
+    // Clients in other languages know this beginning.
+    return Error::failed_precondition("Secret is missing key(s): " + missing + " (secret '" +
+                                      secret.name + "')");
   }
   return ok();
 }
@@ -74,8 +75,8 @@ Task<pb::SecretGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& ca
   }
   pb::SecretGetOrCreateResponse reply;
   if (named && type == pb::OBJECT_CREATION_TYPE_UNSPECIFIED && !known) {
-    co_return Error::not_found("secret '" + request.deployment_name() +
-                               "' does not exist in environment '" + environment->name +
+    co_return Error::not_found("Secret '" + request.deployment_name() +
+                               "' not found in environment '" + environment->name +
                                "'; `modal secret create` makes it");
   }
   if (known && type != pb::OBJECT_CREATION_TYPE_CREATE_OVERWRITE_IF_EXISTS) {

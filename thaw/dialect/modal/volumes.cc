@@ -84,8 +84,8 @@ Task<pb::VolumeGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& ca
       co_return answer_for(*known);
     }
     if (type == pb::OBJECT_CREATION_TYPE_UNSPECIFIED) {
-      co_return Error::not_found("volume '" + request.deployment_name() +
-                                 "' does not exist in environment '" + environment->name +
+      co_return Error::not_found("Volume '" + request.deployment_name() +
+                                 "' not found in environment '" + environment->name +
                                  "'; `modal volume create` makes it");
     }
   }
