@@ -135,7 +135,7 @@ class NextStart(E2eTest):
                 if what in ("the environment", "functions", "calls", "call logs"):
                     self.assertEqual(square().remote(5), 25)
                 if statement.startswith("UPDATE catalog_objects"):
-                    aside = server.thaw("doctor").stdout
+                    aside = server.thaw("doctor", "--data", str(server.data)).stdout
                     self.assertIn("could not be read", aside)
                     self.assertIn("thaw_records_set_aside", self.metrics())
                 server.kill()

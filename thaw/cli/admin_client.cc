@@ -33,8 +33,26 @@ async::Task<codec::Json> ask(net::HttpClient& client, std::string socket, AdminR
 
 }  // namespace
 
+namespace {
+
+// Once: a verb may ask several times. On standard error, where no machine reads.
+void say_which(const RunningServer& server) {
+  static bool is_said = false;
+  const std::size_t count = is_said ? 0 : running_servers().size();
+  is_said = true;
+  if (count > 1) {
+    std::fprintf(stderr, "thaw: of %zu servers here the newest answers, %s; --data names another\n",
+                 count, server.data.c_str());
+  }
+}
+
+}  // namespace
+
 Result<codec::Json> ask_server(const Where& where, const AdminRequest& request) {
   THAW_TRY(const RunningServer server, find_server(where.data));
+  if (where.data.empty()) {
+    say_which(server);
+  }
   async::Loop loop;
   net::HttpClient client(loop);
   return loop.run_task(ask(client, server.admin_socket(), request));

@@ -137,7 +137,30 @@ Finding left_overs(const RunningServer& server) {
                    "and immutable files, and remove them by hand");
 }
 
-std::vector<Finding> examine(const std::function<std::string()>& lacks_own_ids) {
+// Of each server that is asked for: what it has lost, and what it cannot remove.
+void examine_servers(const std::string& data, std::vector<Finding>& findings) {
+  std::vector<RunningServer> servers = running_servers();
+  if (!data.empty()) {
+    const auto one = find_server(data);
+    servers.clear();
+    if (!one) {
+      findings.push_back({"server of " + data, Finding::State::note, one.error().message()});
+      findings.push_back(left_overs({.data = data}));
+      return;
+    }
+    servers.push_back(*one);
+  }
+  findings.push_back({"servers running", Finding::State::note, std::to_string(servers.size())});
+  for (const RunningServer& server : servers) {
+    if (auto lost = set_aside(server)) {
+      findings.push_back(std::move(*lost));
+    }
+    findings.push_back(left_overs(server));
+  }
+}
+
+std::vector<Finding> examine(const std::string& data,
+                             const std::function<std::string()>& lacks_own_ids) {
   std::vector<Finding> findings;
   findings.push_back(
       check("running as root", ::geteuid() == 0, "yes", "containers need root; run with sudo"));
@@ -158,24 +181,17 @@ std::vector<Finding> examine(const std::function<std::string()>& lacks_own_ids) 
   findings.push_back(
       {"GPU", Finding::State::note,
        fs::exists("/dev/nvidia0") ? "/dev/nvidia0" : "none; see [gpu] when_missing"});
-  const auto servers = running_servers();
-  findings.push_back({"servers running", Finding::State::note, std::to_string(servers.size())});
-  for (const RunningServer& server : servers) {
-    if (auto lost = set_aside(server)) {
-      findings.push_back(std::move(*lost));
-    }
-    findings.push_back(left_overs(server));
-  }
+  examine_servers(data, findings);
   return findings;
 }
 
 }  // namespace
 
-int diagnose(Output output, const std::function<std::string()>& lacks_own_ids) {
+int diagnose(const Where& where, const std::function<std::string()>& lacks_own_ids) {
   int bad = 0;
   std::vector<TableRow> rows;
   codec::Json json = codec::Json::array();
-  for (const Finding& finding : examine(lacks_own_ids)) {
+  for (const Finding& finding : examine(where.data, lacks_own_ids)) {
     const char* state = finding.state == Finding::State::good  ? "ok"
                         : finding.state == Finding::State::bad ? "MISSING"
                                                                : "-";
@@ -183,7 +199,7 @@ int diagnose(Output output, const std::function<std::string()>& lacks_own_ids) {
     rows.push_back({finding.what, state, finding.detail});
     json.push_back({{"check", finding.what}, {"state", state}, {"detail", finding.detail}});
   }
-  if (output == Output::json) {
+  if (where.output == Output::json) {
     std::printf("%s\n", json.dump(2).c_str());
   } else {
     std::fputs(aligned_table({"CHECK", "STATE", "DETAIL"}, rows).c_str(), stdout);

@@ -36,8 +36,9 @@ struct LogOptions {
 int show_logs(const Where& where, const LogOptions& options);
 // thaw logs --starts; `app`: name or id, empty: all
 int show_starts(const Where& where, const std::string& app);
-// thaw doctor. `lacks_own_ids`: why containers cannot have user ids of their own; empty: they can.
-int diagnose(Output output, const std::function<std::string()>& lacks_own_ids);
+// thaw doctor, of all servers that run here or of the one of `where`. `lacks_own_ids`: why
+// containers cannot have user ids of their own; empty: they can.
+int diagnose(const Where& where, const std::function<std::string()>& lacks_own_ids);
 int show_version(Output output);
 
 }  // namespace thaw::cli

@@ -121,9 +121,10 @@ int main(int argc, char** argv) {
   });
 
   auto* doctor = app.add_subcommand("doctor", "what this machine lacks, and what to do about it");
+  doctor->add_option("--data", where.data, "data folder of one server (default: all that run)");
   doctor->add_flag_callback(
       "--json", [&] { where.output = cli::Output::json; }, "print JSON for machines");
-  doctor->callback([&] { exit_code = cli::diagnose(where.output, main_program::lacks_own_ids); });
+  doctor->callback([&] { exit_code = cli::diagnose(where, main_program::lacks_own_ids); });
 
   auto* version = app.add_subcommand("version", "the version of this program");
   version->add_flag_callback(
