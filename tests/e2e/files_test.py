@@ -79,7 +79,8 @@ class Secrets(E2eTest):
                 self.assertNotIn(b"kept by the server", path.read_bytes(), path)
 
     def test_a_secret_that_does_not_exist_is_named(self):
-        with self.assertRaisesRegex(modal.exception.NotFoundError, "^Secret 'e2e-absent' not found"):
+        absent = "^Secret 'e2e-absent' not found"
+        with self.assertRaisesRegex(modal.exception.NotFoundError, absent):
             modal.Secret.from_name("e2e-absent").hydrate()
 
     def test_a_missing_key_is_named(self):
