@@ -6,12 +6,14 @@
 
 namespace thaw::main_program {
 
-async::Task<void> keep_memory(async::Pool& pool, const net::Server& server) {
+async::Task<void> keep_memory(async::Pool& pool, const net::Server& server,
+                              std::uint64_t limit_bytes) {
   constexpr int look_every_s = 5;
   const auto requests = [&server] {
     return server.stats().grpc_calls + server.stats().http_requests;
   };
   policy::OwnMemory memory;
+  memory.limit_bytes = limit_bytes;
   THAW_CO_TRY(memory.resident_after_last_bytes, os::own_resident_bytes());
   Instant given_at = monotonic_now();
   std::uint64_t seen = requests();

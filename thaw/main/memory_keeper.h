@@ -10,6 +10,7 @@
 namespace thaw::main_program {
 
 // Runs until it is cancelled.
-async::Task<void> keep_memory(async::Pool& pool, const net::Server& server);
+async::Task<void> keep_memory(async::Pool& pool, const net::Server& server,
+                              std::uint64_t limit_bytes);
 
 }  // namespace thaw::main_program

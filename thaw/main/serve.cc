@@ -498,7 +498,7 @@ Task<void> Program::begin(Address listen) {
   fleet->start();
   storage->start();
   disk_watch->start();
-  tasks.start("memory", keep_memory(pool, *server));
+  tasks.start("memory", keep_memory(pool, *server, own_memory()));
   THAW_CO_TRY_VOID(server->listen_unix(data + "/admin.sock", "admin"));
   cli::RunningServer self;
   self.pid = ::getpid();

@@ -16,6 +16,7 @@ struct OwnMemory {
   std::uint64_t resident_after_last_bytes = 0;  // when it was given back last, or at the start
   std::uint64_t requests_per_s = 0;             // since the last look
   Duration since_last{};
+  std::uint64_t limit_bytes = 0;  // that the process may have; 0: not known
 };
 
 inline bool gives_memory_back(const OwnMemory& memory) {
@@ -27,6 +28,11 @@ inline bool gives_memory_back(const OwnMemory& memory) {
                                  : 0;
   if (more < worth_it) {
     return false;
+  }
+  // Who may have little is killed for what it has freed and not given back.
+  const bool is_short = memory.limit_bytes > 0 && memory.resident_bytes >= memory.limit_bytes / 2;
+  if (is_short && memory.since_last >= std::chrono::seconds(5)) {
+    return true;
   }
   return (memory.requests_per_s <= quiet_per_s && memory.since_last >= std::chrono::seconds(10)) ||
          (more >= much && memory.since_last >= std::chrono::seconds(60));

@@ -16,3 +16,11 @@ TEST_CASE("memory is given back in quiet moments, and in others when it is much"
   CHECK(gives_memory_back({700 * mb, 40 * mb, 1'000, 60s}));
   CHECK_FALSE(gives_memory_back({700 * mb, 40 * mb, 1'000, 30s}));
 }
+
+TEST_CASE("who may have little gives memory back before it is killed for it") {
+  const std::uint64_t mb = 1u << 20;
+  CHECK(gives_memory_back({160 * mb, 40 * mb, 1'000, 5s, 300 * mb}));
+  CHECK_FALSE(gives_memory_back({160 * mb, 40 * mb, 1'000, 4s, 300 * mb}));
+  CHECK_FALSE(gives_memory_back({140 * mb, 40 * mb, 1'000, 30s, 300 * mb}));
+  CHECK_FALSE(gives_memory_back({160 * mb, 155 * mb, 1'000, 30s, 300 * mb}));
+}
