@@ -27,6 +27,15 @@ Result<Room> room_at(const std::string& folder, std::uint64_t reserve_bytes) {
   return Room{status.f_bavail * unit, std::min(reserve_bytes, status.f_blocks * unit / 20)};
 }
 
+// Of what there is for all owners, where no quota is set: one's part, and what is kept for those
+// who have less.
+constexpr std::uint64_t owners_part = 2;
+constexpr std::uint64_t kept_part = 8;
+
+bool leaves_enough(const Result<Room>& room, std::uint64_t for_owners, std::uint64_t more) {
+  return room && more <= room->free && room->free - more >= room->reserve + for_owners / kept_part;
+}
+
 }  // namespace
 
 void DiskShares::add(const std::string& owner, Kind kind, std::uint64_t bytes) {
@@ -67,13 +76,10 @@ std::uint64_t DiskShares::quota() const {
     all += used(owner);
   }
   for_owners_ = std::max(for_owners_, all);
-  return std::max<std::uint64_t>(for_owners_ / 2, 1);
+  return std::max<std::uint64_t>(for_owners_ / owners_part, 1);
 }
 
-bool DiskShares::is_over_quota(const std::string& owner) const {
-  const std::uint64_t limit = quota();
-  return limit != 0 && used(owner) > limit;
-}
+bool DiskShares::is_over_quota(const std::string& owner) const { return !check_quota(owner, 0); }
 
 std::string DiskShares::describe(const std::string& owner) const {
   std::string parts;
@@ -86,7 +92,9 @@ std::string DiskShares::describe(const std::string& owner) const {
   }
   return "the workspace may have " + mebibytes(quota()) + " of this server's disk and uses " +
          mebibytes(used(owner)) + parts + "; the limit is [limits] workspace_disk_gb" +
-         (limits_.bytes_per_owner ? "" : ", a half of what there is where it is not set");
+         (limits_.bytes_per_owner
+              ? ""
+              : "; it is not set, and who has more than a half does not get the last eighth");
 }
 
 Result<void> DiskShares::check(const std::string& owner, std::uint64_t more) const {
@@ -96,7 +104,9 @@ Result<void> DiskShares::check(const std::string& owner, std::uint64_t more) con
 
 Result<void> DiskShares::check_quota(const std::string& owner, std::uint64_t more) const {
   const std::uint64_t limit = quota();
-  if (limit != 0 && (more > limit || used(owner) > limit - more)) {
+  const bool is_past = limit != 0 && (more > limit || used(owner) > limit - more);
+  if (is_past && (limits_.bytes_per_owner ||
+                  !leaves_enough(room_at(folder_, limits_.reserve_bytes), for_owners_, more))) {
     return Error::resource_exhausted(
         describe(owner) + ", and " + mebibytes(more) +
         " more are asked for: remove files of volumes, or have the limit raised");

@@ -3,8 +3,8 @@
 // DiskShares: how much of the data folder's disk each owner (such as a workspace) takes, by kind,
 // and whether it may take more. Two bounds: an owner's quota, and a reserve of free space that is
 // the server's own, so that its database can always be written. Where no quota is set and there is
-// more than one owner, each may have a half of what the disk has for all of them: nobody finds it
-// full of what another one has. The numbers come from those who
+// more than one owner, who has more than a half of what the disk has for all of them does not get
+// its last eighth: nobody finds it full of what another one has. The numbers come from those who
 // keep the bytes: some are exact, some measured now and then. Loop thread only.
 #pragma once
 
@@ -43,7 +43,7 @@ class DiskShares {
 
   std::uint64_t used(const std::string& owner) const;
   std::uint64_t used(const std::string& owner, Kind kind) const;
-  // What each owner may have now; 0: as much as there is.
+  // What each may have whatever is left (see above); 0: as much as there is.
   std::uint64_t quota() const;
   bool is_over_quota(const std::string& owner) const;
   // "the workspace may have … and uses … (…)".
