@@ -364,6 +364,21 @@ TEST_CASE("without the program nothing is checkpointed, and the sandbox runs on"
   house.run(sandbox->remove());
 }
 
+TEST_CASE("pages are mapped, and a program cannot take away what is mapped") {
+  if (without_criu()) return;
+  if (read_file(criu_program()).find("map-pages") == std::string::npos) {
+    std::puts("skipped: this criu does not map pages");
+    return;
+  }
+  House house(House::Networking::off, "", criu_program());
+  const Taken taken = take(house, "20");
+  auto sandbox = restore(house, taken, "ta-mapped");
+  CHECK(counted(ask(house, *sandbox, SIGUSR1)) == 2);
+  const std::string powers = ask(house, *sandbox, SIGUSR2, "end\n");
+  CHECK_MESSAGE(powers.find("Seccomp_filters:\t2\n") != std::string::npos, powers);
+  house.run(sandbox->remove());
+}
+
 TEST_CASE("pages of a program that dies when memory cannot be given back are read, not mapped") {
   if (without_criu()) return;
   House house(House::Networking::off, "", criu_program());

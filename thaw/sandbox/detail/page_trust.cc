@@ -54,7 +54,20 @@ Found look_for_mark(const os::Fd& file, std::uint64_t& left) {
   }
 }
 
-// "start-end" of what is mapped to be executed, in the text of maps.
+// As map_files names a range: without the zeros in front that maps has for low addresses, where
+// programs lie that are not made to be moved.
+std::string name_of_range(std::string_view range) {
+  std::string name;
+  for (std::string_view rest = range; !rest.empty();) {
+    const std::string_view part = rest.substr(0, rest.find('-'));
+    const std::size_t first = std::min(part.find_first_not_of('0'), part.size() - 1);
+    name += (name.empty() ? "" : "-") + std::string(part.substr(part.empty() ? 0 : first));
+    rest.remove_prefix(std::min(rest.size(), part.size() + 1));
+  }
+  return name;
+}
+
+// The names of what is mapped to be executed, in the text of maps.
 std::vector<std::string> executable_ranges(const std::string& maps) {
   std::vector<std::string> ranges;
   std::istringstream lines(maps);
@@ -63,7 +76,7 @@ std::vector<std::string> executable_ranges(const std::string& maps) {
     std::string range, rights;
     words >> range >> rights;
     if (rights.size() >= 3 && rights[2] == 'x') {
-      ranges.push_back(std::move(range));
+      ranges.push_back(name_of_range(range));
     }
   }
   return ranges;
@@ -124,7 +137,8 @@ class Look {
 bool gives_memory_back_or_dies(const std::string& proc, LookLimits limits) {
   Look look(limits);
   for (const std::string& name : os::list_folder(proc)) {
-    if (name.find_first_not_of("0123456789") == std::string::npos &&
+    // PID 1 is this program, which holds the text that is looked for, and is not restored.
+    if (name.find_first_not_of("0123456789") == std::string::npos && name != "1" &&
         look.at(proc + "/" + name) != Found::no) {
       return true;
     }

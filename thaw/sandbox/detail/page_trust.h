@@ -22,9 +22,9 @@ struct LookLimits {
   std::uint64_t file_bytes = std::uint64_t{8} << 30;  // of all files that are read
 };
 
-// Whether any process that /proc shows runs code that ends when memory cannot be given back; also
-// when that would take too long to tell, because to read pages is always right. To be asked inside
-// a sandbox's namespaces, while all in it stands still. Blocking.
+// Whether any process that /proc shows, but PID 1, runs code that ends when memory cannot be given
+// back; also when that would take too long to tell, because to read pages is always right. To be
+// asked inside a sandbox's namespaces, while all in it stands still. Blocking.
 bool gives_memory_back_or_dies(const std::string& proc = "/proc", LookLimits limits = {});
 
 // Notes it in the folder of a checkpoint's images.
