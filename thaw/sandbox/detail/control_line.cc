@@ -82,7 +82,8 @@ async::Task<bool> ControlLine::has_just_ended() {
 
 async::Task<void> ControlLine::up() {
   const Instant latest = monotonic_now() + patience;
-  while (state_ != State::open) {
+  // One that has ended a moment ago is not asked, be it that nobody has noticed yet.
+  while (state_ != State::open || has_ended()) {
     if (state_ == State::closed || monotonic_now() >= latest) {
       co_return spawner_gone();
     }
