@@ -31,6 +31,9 @@ namespace thaw::sandbox::detail {
 // Whether it lives in the user namespace of its workspace: a template, or a fork of one.
 bool is_workspaces(const SandboxSpec& spec);
 
+// The reply to a request, if somebody waits for one.
+void answer(const os::Fd& reply, const Result<void>& result);
+
 class SpawnerProcess {
  public:
   SpawnerProcess(SpawnerOptions options, os::CgroupLayout layout, os::Fd control, int server);
@@ -40,6 +43,9 @@ class SpawnerProcess {
   int run(Succession succession);
 
  private:
+  // In which a template, a stranger, has to fork.
+  static constexpr Duration fork_patience = 15s;
+
   struct Tree {   // one sandbox
     int pid = 0;  // 0: PID 1 has ended, or never was
     os::Fd pidfd;
@@ -100,6 +106,7 @@ class SpawnerProcess {
   // `message` brings what a spare gets with its order.
   Result<void> start_builder(Tree& tree, SandboxSpec spec, SlotPlan plan, os::Message* message);
   Result<void> born(Tree& tree);
+  static Result<void> tell_launched(const os::Fd& report, const Tree& tree);
   // Makes what is missing when there is time; removes what is too many.
   void keep_spares(const std::string& template_id, std::size_t count);
   std::size_t ready_spares(const std::string& template_id) const;
