@@ -313,19 +313,21 @@ class FileBlobStore final : public BlobStore {
       shares_.add(owner, DiskShares::Kind::blobs, made.blob.size);
     }
     made.arrival = {};
-    if (const Result<void> stored = co_await owners_.store(owner, name, made.blob.size); !stored) {
-      // Its owner was not told of it, and does not have it.
+    ++owners_.find(owner, name)->storing;
+    const Result<void> stored = co_await owners_.store(owner, name, made.blob.size);
+    BlobOwners::Hold* hold = owners_.find(owner, name);
+    if (hold == nullptr) {
+      co_return Error::unavailable("the blob " + name + " was removed; send it again");
+    }
+    --hold->storing;
+    if (!stored && hold->storing == 0 && !hold->is_stored) {
+      // Its owner was told of it by nobody, and does not have it.
       std::vector<BlobOwners::Owned> one;
       one.push_back({owner, name, made.blob.size});
       Swept swept;
       (void)co_await drop(std::move(one), swept);
-      co_return stored.error();
     }
-    if (owners_.find(owner, name) == nullptr) {
-      // Another put of the same bytes failed meanwhile and took the row along.
-      co_return Error::unavailable("the blob " + name + " could not be stored; send it again");
-    }
-    co_return std::move(made.blob);
+    co_return stored ? Result<StoredBlob>(std::move(made.blob)) : stored.error();
   }
 
   // Memory first, so that who sends one of them meanwhile becomes its owner anew; then the rows;

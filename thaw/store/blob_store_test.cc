@@ -30,6 +30,7 @@ struct Fixture {
   Duration keep_unused{};
   std::string first_owner;
   DiskLimits limits;
+  std::size_t queue_limit = 10'000;
 
   Fixture() { open(); }
   ~Fixture() { close(); }
@@ -48,6 +49,7 @@ struct Fixture {
     DatabaseOptions options;
     options.path = folder / "thaw.db";
     options.migrations = blob_migrations();
+    options.queue_limit = queue_limit;
     database = std::move(*Database::open(loop, std::move(options)));
     shares.emplace(folder.path(), limits);
     BlobOptions blob_options;
@@ -379,4 +381,30 @@ TEST_CASE("an owner has no more than its quota, half-sent blobs included, and ot
   CHECK(f.shares->used(ann) == 0);
   f.put(std::string(900, 'e'));
   CHECK(f.files() == 1);
+}
+
+TEST_CASE("a put that cannot be stored takes along no blob that was acknowledged to another one") {
+  Fixture f;
+  f.queue_limit = 1;
+  f.open();
+  async::TaskGroup tasks(f.loop);
+  int acknowledged = 0;
+  int refused = 0;
+  const auto put = [](BlobStore& blobs, int& good, int& bad) -> async::Task<void> {
+    const auto stored = co_await blobs.put(ann, "the same bytes");
+    ++(stored ? good : bad);
+    co_return ok();
+  };
+  for (int i = 0; i < 16; ++i) {
+    tasks.start("put", put(*f.blobs, acknowledged, refused));
+  }
+  REQUIRE(*f.loop.run_task(tasks.join(monotonic_now() + 20s)));
+  CHECK(acknowledged + refused == 16);
+  REQUIRE(acknowledged > 0);
+  const std::string name = sha256_hex("the same bytes");
+  CHECK(f.blobs->contains(ann, name));
+  f.queue_limit = 10'000;
+  f.open();
+  CHECK(f.blobs->contains(ann, name));
+  CHECK(*f.loop.run_task(f.blobs->get(ann, name)) == "the same bytes");
 }

@@ -26,6 +26,7 @@ class BlobOwners {
     std::uint32_t marked = 0;  // in which round of marks
     Instant keep_until{};
     bool is_stored = false;  // its row is on disk
+    int storing = 0;         // rows that are on their way there
   };
   struct Owned {
     std::string owner;
