@@ -583,6 +583,39 @@ TEST_CASE("a limit holds for what a spare becomes") {
   it.house.run(made->sandbox().remove());
 }
 
+TEST_CASE("a spare has its template's limit until it is somebody's, and then that one's or none") {
+  if (skipped()) return;
+  SpareHouse it;
+  auto wanted = it.spec({"/usr/bin/python3", "-u", "/template_program.py", "job", "base"});
+  wanted.limits.memory_bytes = 512 << 20;
+  auto made = it.house.run(it.house.spawner->start_template(std::move(wanted)));
+  CHECK(it.ready_word(*made) == "ready ");
+  const auto layout = os::CgroupLayout::detect();
+  REQUIRE(layout);
+  const bool is_v1 = layout->version == os::CgroupLayout::Version::v1;
+  const auto limit_of = [&](const std::string& name) {
+    return read_file(layout->memory + "/thaw-" + it.house.options.instance + "/ac-1/" + name +
+                     (is_v1 ? "/memory.limit_in_bytes" : "/memory.max"));
+  };
+  for (const std::uint64_t limit : {std::uint64_t{0}, std::uint64_t{1} << 30}) {
+    const std::string spare = made->sandbox().id().str() + (limit == 0 ? "-s1" : "-s2");
+    it.keep(*made, 1);
+    CHECK(limit_of(spare) == std::to_string(512 << 20) + "\n");
+    auto spec = it.fork_spec(*made, {"sleep"});
+    spec.limits.memory_bytes = limit;
+    auto sleeper = it.house.start(spec);
+    CHECK(it.house.run(made->count_spares()) == 0);
+    const std::string own = limit_of(sleeper->id().str());
+    if (limit != 0) {
+      CHECK(own == std::to_string(limit) + "\n");
+    } else {
+      CHECK((own == "max\n" || own.size() > std::string("1000000000000000").size()));
+    }
+    it.house.run(sleeper->remove());
+  }
+  it.house.run(made->sandbox().remove());
+}
+
 TEST_CASE("a spare that died is replaced; those that are not wanted go") {
   if (skipped()) return;
   SpareHouse it;

@@ -128,7 +128,8 @@ var random = new Random(7)
 function take(count) {
   var blocks = new ArrayList()
   for (var i = 0; i < count; i++) {
-    var block = java.lang.reflect.Array.newInstance(java.lang.Byte.TYPE, 1000 + random.nextInt(800000))
+    var size = 1000 + random.nextInt(800000)
+    var block = java.lang.reflect.Array.newInstance(java.lang.Byte.TYPE, size)
     if (block[random.nextInt(block.length)] != 0) throw "a new array is not zero"
     Arrays.fill(block, 65)
     blocks.add(block)
