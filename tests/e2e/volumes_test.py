@@ -198,7 +198,7 @@ class CommandLine(E2eTest):
         self.assertIn("exists", failure("put", "e2e-mistakes", top, "/taken"))
         cli("put", "--force", "e2e-mistakes", top, "/taken")
         self.assertIn("exists already", failure("create", "e2e-mistakes"))
-        self.assertIn("does not exist", failure("ls", "e2e-absent"))
+        self.assertIn("not found", failure("ls", "e2e-absent"))
         self.assertIn("does not exist", failure("ls", "e2e-mistakes", "nowhere"))
         self.assertIn("does not exist", failure("get", "e2e-mistakes", "nowhere", "/tmp"))
         self.assertIn("does not exist", failure("rm", "e2e-mistakes", "nowhere"))
