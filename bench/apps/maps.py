@@ -51,22 +51,22 @@ def trivial_4(number):
 
 @app.function(scaledown_window=2)
 def costly(number):
-    return after_a_costly_start(1.5, 0.05)
+    return after_a_costly_start(3, 0.05)
 
 
 @app.function(scaledown_window=2, max_containers=1)
 def costly_1(number):
-    return after_a_costly_start(1.5, 0.05)
+    return after_a_costly_start(3, 0.05)
 
 
 @app.function(scaledown_window=2, max_containers=2)
 def costly_2(number):
-    return after_a_costly_start(1.5, 0.05)
+    return after_a_costly_start(3, 0.05)
 
 
 @app.function(scaledown_window=2, max_containers=4)
 def costly_4(number):
-    return after_a_costly_start(1.5, 0.05)
+    return after_a_costly_start(3, 0.05)
 
 
 @app.function(scaledown_window=2)
