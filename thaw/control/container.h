@@ -37,6 +37,9 @@ struct RunningInput {
   Instant started{};
   Instant deadline = Instant::max();        // none while its batch fills
   model::Level level = model::Level::warm;  // what the container was when it got the input
+  // Leased, and not yet on its way: who cancels it then is heard when it is.
+  enum class Cancelled { no, before_delivery } cancelled = Cancelled::no;
+  bool delivered = false;
 };
 
 enum class StopReason {

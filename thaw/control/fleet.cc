@@ -304,11 +304,14 @@ Result<void> Fleet::stop_container(const model::ContainerId& id, StopHow how) {
 void Fleet::cancel_inputs(const std::vector<model::InputId>& inputs, StopHow how) {
   for (const auto& [id, container] : containers_) {
     for (const model::InputId& input : inputs) {
-      if (!container->inputs.contains(input)) {
+      const auto work = container->inputs.find(input);
+      if (work == container->inputs.end()) {
         continue;
       }
       if (how == StopHow::now) {
         stop(*container, StopReason::user, Duration::zero());
+      } else if (!work->second.delivered) {
+        work->second.cancelled = RunningInput::Cancelled::before_delivery;
       } else {
         container->cancels.push_back(input);
         container->wake.notify_all();

@@ -229,6 +229,8 @@ class Fleet {
   // Before the container is given work: what it is at this moment.
   model::Level awaken(Container& container);
   std::optional<PortLease> free_port(Pool& pool);
+  async::Task<void> record_deliveries(ContainerPtr container,
+                                      std::vector<queue::LeasedInput>& inputs);
   std::vector<queue::LeasedInput> lease(Container& container, std::size_t most);
   async::Task<void> park(Pool& pool, ContainerPtr container, Instant until);
 

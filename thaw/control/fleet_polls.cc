@@ -141,11 +141,17 @@ async::Task<Poll> Fleet::next_inputs(model::ContainerId id, PollOptions options)
     auto more = lease(*container, most - poll.inputs.size());
     std::move(more.begin(), more.end(), std::back_inserter(poll.inputs));
   }
+  THAW_CO_TRY_VOID(co_await record_deliveries(container, poll.inputs));
   const Instant now = monotonic_now();
   for (const queue::LeasedInput& input : poll.inputs) {
     if (const auto work = container->inputs.find(input.input); work != container->inputs.end()) {
       work->second.started = now;
       work->second.deadline = now + container->spec->timeout;
+      work->second.delivered = true;
+      if (work->second.cancelled == RunningInput::Cancelled::before_delivery) {
+        container->cancels.push_back(input.input);
+        container->wake.notify_all();
+      }
     }
   }
   if (container->inputs.size() == 1 && container->running) {
@@ -155,6 +161,26 @@ async::Task<Poll> Fleet::next_inputs(model::ContainerId id, PollOptions options)
   poll.stop = container->stopping() && container->proxied == 0 && poll.inputs.empty();
   update_status(*container);
   co_return poll;
+}
+
+// A container begins only what is on record as an attempt: a server that is killed the moment after
+// still knows. A disk that is full stops nobody; what it cannot record it says itself.
+async::Task<void> Fleet::record_deliveries(ContainerPtr container,
+                                           std::vector<queue::LeasedInput>& inputs) {
+  const bool is_durable = std::any_of(inputs.begin(), inputs.end(), [](const auto& input) {
+    return input.durability == model::Durability::durable;
+  });
+  if (!is_durable) {
+    co_return ok();
+  }
+  [[maybe_unused]] const Result<void> recorded = co_await parts_.queue.recorded();
+  if (container->status == Status::stopped) {
+    co_return Error::not_found("container " + container->id.str() + " has ended");
+  }
+  // What has ended meanwhile, past its call's time or with its app, is nobody's any more.
+  std::erase_if(inputs,
+                [&](const auto& input) { return !container->inputs.contains(input.input); });
+  co_return ok();
 }
 
 // What is leased is the container's at once: it is not idle while its batch fills, and its end

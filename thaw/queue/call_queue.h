@@ -126,6 +126,9 @@ class CallQueue {
   // release() or the container's death. A durable attempt is recorded before the next complete().
   virtual std::vector<LeasedInput> lease(const model::FunctionId& function,
                                          const model::ContainerId& container, std::size_t max) = 0;
+  // Returns when the attempts of all that has been leased so far are on disk, where they belong
+  // there. An error: they may not be.
+  virtual async::Task<void> recorded() = 0;
   // Notified whenever an input of `function` becomes ready. The reference stays valid while
   // somebody waits on it, or until the next sweep(). Call lease() first and wait only when it gave
   // nothing.

@@ -60,6 +60,7 @@ class Queue final : public CallQueue {
   async::Task<void> wait_for_room(InputId id, std::size_t bytes, Instant deadline) override;
   async::Task<std::vector<InputId>> cancel(CallId id) override;
 
+  async::Task<void> recorded() override;
   std::vector<LeasedInput> lease(const FunctionId& function, const ContainerId& container,
                                  std::size_t max) override;
   async::Event& ready(const FunctionId& function) override {
