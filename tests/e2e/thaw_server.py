@@ -172,6 +172,7 @@ class ThawServer:
             self.command(), stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL
         )
         ready = threading.Event()
+        self.port = None
 
         def read_output():
             for line in self.process.stdout:
@@ -186,7 +187,7 @@ class ThawServer:
             ready.set()
 
         threading.Thread(target=read_output, daemon=True).start()
-        if not ready.wait(timeout) or not hasattr(self, "port"):
+        if not ready.wait(timeout) or self.port is None:
             self.kill()
             raise AssertionError(f"thaw serve gave no ready line\n{self.log_tail()}")
         self.listen = f"127.0.0.1:{self.port}"  # a restart keeps the address

@@ -456,7 +456,9 @@ Task<std::map<std::string, std::string>> Program::client_environment() {
 
 Task<void> Program::begin(Address listen) {
   THAW_CO_TRY_VOID(spawner->attach(loop, pool));
-  // The port first: a server that cannot have it should not touch the machine's network.
+  // The port first: a server that cannot have it should not touch the machine's network. Clients
+  // that ask before all is there, as those of a server that was killed do, wait.
+  server->hold();
   THAW_CO_TRY(const std::uint16_t port, server->listen_tcp(listen.host, listen.port));
   const std::string reachable = listen.host == "0.0.0.0" ? "127.0.0.1" : listen.host;
   authority = reachable + ":" + std::to_string(port);
@@ -498,6 +500,7 @@ Task<void> Program::begin(Address listen) {
   fleet->start();
   storage->start();
   disk_watch->start();
+  server->begin();
   tasks.start("memory", keep_memory(pool, *server, own_memory()));
   THAW_CO_TRY_VOID(server->listen_unix(data + "/admin.sock", "admin"));
   cli::RunningServer self;

@@ -145,6 +145,9 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
   std::shared_ptr<const Service> service;
   std::set<std::shared_ptr<Listener>> listeners;
   std::unordered_map<std::string, Named> named;
+  // Those who connect wait in the kernel's backlog.
+  bool is_held = false;
+  std::vector<std::shared_ptr<Listener>> held;
   Instant warned_at{};  // peers may be refused oftener than anybody wants to read
   async::TaskGroup tasks;
 
@@ -156,6 +159,14 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     if (!listener->identity.empty()) {
       named[listener->identity].listeners.insert(listener);
     }
+    if (is_held) {
+      held.push_back(std::move(listener));
+    } else {
+      begin(listener);
+    }
+  }
+
+  void begin(const std::shared_ptr<Listener>& listener) {
     listener->task = tasks.start("accept", accept(shared_from_this(), listener));
   }
 
@@ -375,6 +386,15 @@ Server::~Server() {
     state_->close(listener);
   }
   state_->tasks.cancel();
+}
+
+void Server::hold() { state_->is_held = true; }
+
+void Server::begin() {
+  state_->is_held = false;
+  for (const auto& listener : std::exchange(state_->held, {})) {
+    state_->begin(listener);
+  }
 }
 
 Result<std::uint16_t> Server::listen_tcp(const std::string& host, std::uint16_t port) {

@@ -54,6 +54,10 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
+  // Between the two, whoever connects to what is listened on waits, and is served from begin() on: a
+  // port can be taken before there is anybody to answer.
+  void hold();
+  void begin();
   // Port 0 picks a free one; returns the bound port. failed_precondition (naming the address) when
   // it is in use. Only HTTP is served if `http_only` is given (the bridge's blob port).
   Result<std::uint16_t> listen_tcp(const std::string& host, std::uint16_t port);
