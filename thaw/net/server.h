@@ -54,8 +54,8 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Between the two, whoever connects to what is listened on waits, and is served from begin() on: a
-  // port can be taken before there is anybody to answer.
+  // Between the two, whoever connects to what is listened on waits; it is served from begin() on.
+  // So a port can be taken before there is anybody to answer.
   void hold();
   void begin();
   // Port 0 picks a free one; returns the bound port. failed_precondition (naming the address) when
