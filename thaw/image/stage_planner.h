@@ -21,7 +21,8 @@ class KeyMaker;
 
 // Of a source that is not there.
 inline constexpr const char* not_in_context =
-    "is not in the build context; check the path and .dockerignore. Clients may send only the files "
+    "is not in the build context; check the path and .dockerignore. Clients may send only the "
+    "files "
     "that COPY names, and no others";
 
 // What the items hold, whatever their uploads were called.
