@@ -215,6 +215,5 @@ Weight weight_of(const Function& f) {
   }
   return weight;
 }
-// Bounded for each app.
 
 }  // namespace thaw::catalog

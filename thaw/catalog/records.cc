@@ -231,6 +231,7 @@ Weight weight_of(const model::App& a) {
   }
   return {a.workspace.str(), bytes};
 }
+// Bounded for each app.
 template <>
 Weight weight_of(const model::Class&) {
   return {};

@@ -37,9 +37,8 @@ struct RunningInput {
   Instant started{};
   Instant deadline = Instant::max();        // none while its batch fills
   model::Level level = model::Level::warm;  // what the container was when it got the input
-  // Leased, and not yet on its way: who cancels it then is heard when it is.
-  enum class Cancelled { no, before_delivery } cancelled = Cancelled::no;
-  bool delivered = false;
+  // Who cancels an input that is not on its way yet is heard when it is.
+  enum class Delivery { to_come, to_come_cancelled, done } delivery = Delivery::to_come;
 };
 
 enum class StopReason {

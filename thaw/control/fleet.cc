@@ -310,8 +310,8 @@ void Fleet::cancel_inputs(const std::vector<model::InputId>& inputs, StopHow how
       }
       if (how == StopHow::now) {
         stop(*container, StopReason::user, Duration::zero());
-      } else if (!work->second.delivered) {
-        work->second.cancelled = RunningInput::Cancelled::before_delivery;
+      } else if (work->second.delivery != RunningInput::Delivery::done) {
+        work->second.delivery = RunningInput::Delivery::to_come_cancelled;
       } else {
         container->cancels.push_back(input);
         container->wake.notify_all();

@@ -3,6 +3,7 @@
 // containers whose own port is asked.
 #include <algorithm>
 #include <thread>
+#include <utility>
 
 #include "thaw/base/check.h"
 #include "thaw/control/fleet.h"
@@ -147,8 +148,8 @@ async::Task<Poll> Fleet::next_inputs(model::ContainerId id, PollOptions options)
     if (const auto work = container->inputs.find(input.input); work != container->inputs.end()) {
       work->second.started = now;
       work->second.deadline = now + container->spec->timeout;
-      work->second.delivered = true;
-      if (work->second.cancelled == RunningInput::Cancelled::before_delivery) {
+      const auto before = std::exchange(work->second.delivery, RunningInput::Delivery::done);
+      if (before == RunningInput::Delivery::to_come_cancelled) {
         container->cancels.push_back(input.input);
         container->wake.notify_all();
       }

@@ -21,9 +21,8 @@ class KeyMaker;
 
 // Of a source that is not there.
 inline constexpr const char* not_in_context =
-    "is not in the build context; check the path and .dockerignore. Clients may send only the "
-    "files "
-    "that COPY names, and no others";
+    "is not in the build context; check the path and .dockerignore. Some clients send only what "
+    "COPY names";
 
 // What the items hold, whatever their uploads were called.
 void add_items(KeyMaker& key, const std::vector<CopyItem>& items);
