@@ -244,7 +244,7 @@ TEST_CASE("errors name the line and what to do") {
         std::string::npos);
   CHECK(refused({"FROM base", "ADD https://host/x /x"}).find("RUN a download") !=
         std::string::npos);
-  CHECK(refused({"FROM base", "ADD x.tar.gz /x"}).find("files that COPY names") !=
+  CHECK(refused({"FROM base", "ADD x.tar.gz /x"}).find("only what COPY names") !=
         std::string::npos);
   CHECK(refused({"FROM base", "SHELL bash"}).find("exec form") != std::string::npos);
   CHECK(refused({"FROM base", "ENV A"}).find("ENV NAME=value") != std::string::npos);
