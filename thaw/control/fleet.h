@@ -217,7 +217,7 @@ class Fleet {
   void want_starts(Pool& pool, std::shared_ptr<const model::FunctionSpec> spec,
                    const policy::ScalePlan& plan);
   void grant_wanted_starts();
-  void make_room_for(Pool& pool, std::size_t count);
+  void make_room_for(const Pool& pool, const model::FunctionSpec& spec, std::size_t count);
   void look_at_who_waits();
   void share_processors(Instant now);
   bool has_better_start_soon(Pool& pool, const policy::PoolView& view);

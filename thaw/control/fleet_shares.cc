@@ -100,20 +100,21 @@ void Fleet::grant_wanted_starts() {
     const std::size_t held = pool.containers.size();
     const std::size_t may_hold = most_of_one_function();
     if (grants.short_of[i] > 0 && held < may_hold) {
-      make_room_for(pool, std::min(grants.short_of[i], may_hold - held));
+      make_room_for(pool, *wanted[i].spec, std::min(grants.short_of[i], may_hold - held));
     }
   }
 }
 
 // Idle containers of others end, with their exit hooks; their end lets evaluate() look again.
-void Fleet::make_room_for(Pool& pool, std::size_t count) {
+void Fleet::make_room_for(const Pool& pool, const model::FunctionSpec& spec, std::size_t count) {
   std::vector<ContainerPtr> idle;
-  std::map<std::string, std::size_t> left;  // of each function, if those so far are gone
-  std::size_t on_their_way = 0;
+  std::map<std::string, std::size_t> left;  // of each function and of each workspace, if those …
+  std::size_t on_their_way = 0;             // … are gone
   for (const auto& [id, container] : containers_) {
     const bool goes = container->stopping() || container->status == Status::stopped;
     on_their_way += goes && container->stop_reason == StopReason::made_room ? 1 : 0;
     left[container->spec->id.str()] += goes ? 0 : 1;
+    left[container->spec->workspace.str()] += goes ? 0 : 1;
     if (container->idle() && !goes && !container->for_snapshot &&
         container->spec->id != pool.function &&
         pool_of(container->spec->id).demanded == Instant{}) {
@@ -124,12 +125,21 @@ void Fleet::make_room_for(Pool& pool, std::size_t count) {
             [](const auto& a, const auto& b) { return a->idle_since < b->idle_since; });
   std::vector<policy::IdleCandidate> candidates;
   const std::map<std::string, std::size_t> held = left;
+  const auto holding = [&held](const model::FunctionSpec& spec) {
+    const auto of = [&held](const std::string& whose) {
+      const auto found = held.find(whose);
+      return found == held.end() ? 0 : found->second;
+    };
+    const std::string function = spec.id.str();
+    const std::string workspace = spec.workspace.str();
+    return policy::Holding{function, workspace, of(function), of(workspace)};
+  };
   for (const ContainerPtr& container : idle) {
     const std::string function = container->spec->id.str();
     const auto least =
         static_cast<std::size_t>(std::max(0, container->spec->scaling.min_containers));
     policy::IdleCandidate candidate;
-    candidate.held = held.at(function);
+    candidate.holding = holding(*container->spec);
     candidate.idle_since = container->idle_since;
     candidate.why = left[function] > least ? policy::IdleCandidate::Why::window
                                            : policy::IdleCandidate::Why::kept;
@@ -137,7 +147,8 @@ void Fleet::make_room_for(Pool& pool, std::size_t count) {
     candidates.push_back(candidate);
   }
   const std::size_t missing = count - std::min(count, on_their_way);
-  for (const std::size_t chosen : policy::give_way(candidates, pool.containers.size(), missing)) {
+  for (const std::size_t chosen :
+       policy::give_way(candidates, holding(spec), missing, monotonic_now())) {
     log_info("an idle container makes room for a call of another function",
              {{"container", idle[chosen]->id.str()}, {"function", idle[chosen]->spec->name}});
     stop(*idle[chosen], StopReason::made_room, options_.stop_grace);

@@ -23,15 +23,18 @@ namespace {
 
 constexpr std::size_t ballast_bytes = 32u << 20;
 
-// A process in a cgroup of its own that holds some memory and does nothing but count.
+// A process in a cgroup of its own that holds some memory and does nothing but count. Its parent
+// hands down the controllers, without which v2 gives a group no files for them.
 class Counting {
  public:
   explicit Counting(const CgroupLayout& layout)
-      : group(layout, "thaw-freezer-test-" + std::to_string(::getpid())) {
+      : parent(layout, "thaw-freezer-test-" + std::to_string(::getpid())),
+        group(layout, "thaw-freezer-test-" + std::to_string(::getpid()) + "/counting") {
     void* shared = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     REQUIRE(shared != MAP_FAILED);
     count_ = new (shared) std::atomic<std::uint64_t>(0);
     in_group_ = new (count_ + 1) std::atomic<bool>(false);
+    REQUIRE(parent.make(Cgroup::Role::parent));
     REQUIRE(group.make(Cgroup::Role::leaf));
     auto cloned = clone_process({});
     REQUIRE(cloned);
@@ -56,6 +59,7 @@ class Counting {
     for (int i = 0; i < 1000 && !group.remove(); ++i) {
       ::usleep(1000);
     }
+    CHECK(parent.remove());
     ::munmap(count_, 4096);
   }
   Counting(const Counting&) = delete;
@@ -76,6 +80,7 @@ class Counting {
     return group.is_frozen();
   }
 
+  Cgroup parent;
   Cgroup group;
   pid_t pid = 0;
 

@@ -14,6 +14,7 @@ namespace {
 constexpr std::size_t of_a_function = 7;
 constexpr std::size_t of_a_workspace = 15;
 constexpr std::size_t kept_reserve = 8;  // a part of all is left before one is only kept
+constexpr Duration long_idle = 10s;
 
 bool may_take(std::size_t held, std::size_t free, std::size_t multiple) {
   return free > 0 && (held == 0 || held + 1 <= multiple * (free - 1));
@@ -100,24 +101,47 @@ std::size_t most_of_one_function(std::size_t most) {
   return held;
 }
 
-std::vector<std::size_t> give_way(const std::vector<IdleCandidate>& idle, std::size_t held,
-                                  std::size_t count) {
+std::vector<std::size_t> give_way(std::vector<IdleCandidate> idle, Holding asking,
+                                  std::size_t count, Instant now) {
+  const auto may_go = [&](const IdleCandidate& candidate) {
+    const Holding& its = candidate.holding;
+    const bool is_own = its.workspace == asking.workspace;
+    const std::size_t has = is_own ? asking.of_function : asking.of_workspace;
+    const std::size_t they_have = is_own ? its.of_function : its.of_workspace;
+    const bool is_left_alone =
+        candidate.why == IdleCandidate::Why::window && now - candidate.idle_since >= long_idle;
+    return is_left_alone || has == 0 || has + 1 < they_have;
+  };
+  const auto rank = [&](std::size_t i) {
+    const bool is_kept = idle[i].why == IdleCandidate::Why::kept;
+    return std::tuple(is_kept, is_kept ? ~idle[i].holding.of_function : 0, idle[i].idle_since, i);
+  };
+  std::vector<std::size_t> left(idle.size());
+  std::iota(left.begin(), left.end(), 0);
   std::vector<std::size_t> order;
-  for (std::size_t i = 0; i < idle.size(); ++i) {
-    // What is kept on purpose goes only to who would still have less.
-    if (idle[i].why == IdleCandidate::Why::window || held + 1 < idle[i].held || held == 0) {
-      order.push_back(i);
+  while (order.size() < count) {
+    auto next = left.end();
+    for (auto i = left.begin(); i != left.end(); ++i) {
+      if (may_go(idle[*i]) && (next == left.end() || rank(*i) < rank(*next))) {
+        next = i;
+      }
     }
+    if (next == left.end()) {
+      break;
+    }
+    // Each that goes changes who has how many.
+    const Holding from = idle[*next].holding;
+    for (const std::size_t i : left) {
+      Holding& its = idle[i].holding;
+      its.of_function -= its.function == from.function ? 1 : 0;
+      its.of_workspace -= its.workspace == from.workspace ? 1 : 0;
+      its.of_workspace += its.workspace == asking.workspace ? 1 : 0;
+    }
+    ++asking.of_function;
+    asking.of_workspace += from.workspace == asking.workspace ? 0 : 1;
+    order.push_back(*next);
+    left.erase(next);
   }
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    const auto rank = [&](std::size_t i) {
-      return std::tuple(idle[i].why == IdleCandidate::Why::kept,
-                        idle[i].why == IdleCandidate::Why::kept ? ~idle[i].held : 0,
-                        idle[i].idle_since, i);
-    };
-    return rank(a) < rank(b);
-  });
-  order.resize(std::min(order.size(), count));
   return order;
 }
 

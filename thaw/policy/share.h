@@ -50,14 +50,25 @@ StartGrants grant_starts(const std::vector<StartRequest>& requests, const StartP
 // The most containers that one function can have.
 std::size_t most_of_one_function(std::size_t most);
 
+// Containers of a function, and of all functions of its workspace.
+struct Holding {
+  std::string function;
+  std::string workspace;
+  std::size_t of_function = 0;
+  std::size_t of_workspace = 0;
+};
+
 // An idle container, for who needs one of another function.
 struct IdleCandidate {
-  std::size_t held = 0;  // by its function
+  Holding holding;
   Instant idle_since{};
   enum class Why { window, kept } why = Why::window;  // kept: its function is to have so many
 };
-// Which of them give way to a function that holds `held` and waits for `count` more.
-std::vector<std::size_t> give_way(const std::vector<IdleCandidate>& idle, std::size_t held,
-                                  std::size_t count);
+// Which of them give way to a function that waits for `count` more. What was used just now is about
+// to be used again, as is what is kept on purpose: it goes to who would still have less, or who has
+// none at all. Between workspaces it is the workspaces that have, so that many functions are worth
+// no more than one.
+std::vector<std::size_t> give_way(std::vector<IdleCandidate> idle, Holding asking,
+                                  std::size_t count, Instant now);
 
 }  // namespace thaw::policy

@@ -99,16 +99,39 @@ TEST_CASE("what is only kept leaves a reserve, and is not short of anything") {
   CHECK(grants.short_of == Counts{0});
 }
 
+IdleCandidate idle_of(const std::string& function, std::size_t held, Duration idle,
+                      IdleCandidate::Why why = IdleCandidate::Why::window) {
+  return {{function, "a", held, 10}, noon - idle, why};
+}
+
 TEST_CASE("idle containers give way: first those in their window, longest idle first") {
   using Why = IdleCandidate::Why;
-  const std::vector<IdleCandidate> idle = {{.held = 5, .idle_since = noon - 9s, .why = Why::kept},
-                                           {.held = 1, .idle_since = noon - 1s},
-                                           {.held = 1, .idle_since = noon - 5s},
-                                           {.held = 2, .idle_since = noon - 9s, .why = Why::kept}};
-  CHECK(policy::give_way(idle, 0, 1) == Counts{2});
-  CHECK(policy::give_way(idle, 0, 9) == Counts{2, 1, 0, 3});
-  CHECK(policy::give_way(idle, 4, 9) == Counts{2, 1});
-  CHECK(policy::give_way(idle, 0, 0) == Counts{});
+  const std::vector<IdleCandidate> idle = {idle_of("kept", 5, 90s, Why::kept), idle_of("x", 1, 10s),
+                                           idle_of("y", 1, 50s), idle_of("z", 2, 90s, Why::kept)};
+  const policy::Holding four{"new", "a", 4, 10};
+  const policy::Holding none{"new", "a", 0, 10};
+  CHECK(policy::give_way(idle, none, 1, noon) == Counts{2});
+  CHECK(policy::give_way(idle, none, 9, noon) == Counts{2, 1, 0});
+  CHECK(policy::give_way(idle, four, 9, noon) == Counts{2, 1});
+  CHECK(policy::give_way(idle, none, 0, noon) == Counts{});
+}
+
+TEST_CASE("what was used just now gives way only to who has less") {
+  const std::vector<IdleCandidate> idle = {idle_of("often", 1, 5ms)};
+  CHECK(policy::give_way(idle, {"map", "a", 170, 171}, 1, noon) == Counts{});
+  CHECK(policy::give_way(idle, {"map", "a", 1, 2}, 1, noon) == Counts{});
+  CHECK(policy::give_way(idle, {"new", "a", 0, 1}, 1, noon) == Counts{0});
+  // Two of six are enough for who has two: then both have four.
+  const std::vector<IdleCandidate> six(5, idle_of("six", 6, 5ms));
+  CHECK(policy::give_way(six, {"two", "a", 2, 8}, 5, noon).size() == 2);
+}
+
+TEST_CASE("between workspaces many functions are worth no more than one") {
+  const std::vector<IdleCandidate> idle = {{{"often", "quiet", 1, 1}, noon - 5ms}};
+  CHECK(policy::give_way(idle, {"hundredth", "greedy", 0, 99}, 1, noon) == Counts{});
+  CHECK(policy::give_way(idle, {"first", "new", 0, 0}, 1, noon) == Counts{0});
+  const std::vector<IdleCandidate> many(20, {{"map", "greedy", 60, 60}, noon - 5ms});
+  CHECK(policy::give_way(many, {"x", "quiet", 1, 40}, 20, noon).size() == 10);
 }
 
 TEST_CASE("whatever is asked: nothing beyond what is free, and nobody without any is refused") {
