@@ -47,6 +47,12 @@ class Images(E2eTest):
         self.assertEqual(found["/from-dockerfile"], "top\ndefault\n")
         self.assertEqual((found["colour"], found["cwd"]), ("green", "/copied"))
 
+    def test_a_dockerfile_with_mounts_of_its_steps_and_an_archive(self):
+        deploy_image("mounts")
+        found = look()
+        self.assertEqual(found["/mounted"], "of the context\nof a stage\nof an archive\n")
+        self.assertEqual(found["left"], [])
+
     def test_a_python_of_debian_in_a_virtual_environment_is_found_by_the_path(self):
         deploy_image("apt_python")
         self.assertEqual(look()["python"], "/opt/venv/bin/python")

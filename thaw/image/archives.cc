@@ -17,7 +17,8 @@ if [ "$1" = tar ]; then
 fi
 if command -v "$1" >/dev/null 2>&1; then
   if [ "$("$1" -dc < "$2" 2>/dev/null | dd bs=1 skip=257 count=5 2>/dev/null)" = ustar ]; then
-    mkdir -p "$3$1" -dc < "$2" | tar -x -p -f - -C "$3"
+    mkdir -p "$3"
+    "$1" -dc < "$2" | tar -x -p -f - -C "$3"
     exit
   fi
 elif [ "$1" != zstd ] && command -v python3 >/dev/null 2>&1; then

@@ -1,14 +1,50 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images: each layer kind once. E2E_IMAGE chooses one, so that a failing one stays alone."""
+import atexit
+import functools
+import io
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 
 import modal
 
 HERE = pathlib.Path(__file__).parent
 base = modal.Image.debian_slim(python_version="3.11")
+
+DOCKERFILE = """
+FROM python:3.11-slim-bookworm AS maker
+COPY . /all/
+RUN mkdir /out && echo of a stage > /out/file
+FROM python:3.11-slim-bookworm
+ADD parcel.tar.gz /unpacked/
+RUN --mount=type=bind,source=words.txt,target=/bound.txt \\
+    --mount=type=bind,from=maker,source=/out,target=/stage \\
+    --mount=type=tmpfs,target=/scratch \\
+    --mount=type=cache,target=/root/.cache/things,sharing=locked \\
+    touch /scratch/x /root/.cache/things/y && \\
+    cat /bound.txt /stage/file /unpacked/inner/packed.txt > /mounted
+"""
+
+
+# The client sends what COPY names, and that only.
+@functools.cache
+def context():
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="e2e-context-"))
+    atexit.register(shutil.rmtree, folder)
+    (folder / "Dockerfile").write_text(DOCKERFILE)
+    (folder / "words.txt").write_text("of the context\n")
+    with tarfile.open(folder / "parcel.tar.gz", "w:gz") as archive:
+        entry = tarfile.TarInfo("inner/packed.txt")
+        text = b"of an archive\n"
+        entry.size = len(text)
+        archive.addfile(entry, io.BytesIO(text))
+    return folder
+
 
 RECIPES = {
     "layers": lambda: base.pip_install("humanize==4.13.0")
@@ -24,6 +60,8 @@ RECIPES = {
     "dockerfile": lambda: modal.Image.from_dockerfile(
         HERE / "parcel" / "Dockerfile.test", context_dir=HERE / "parcel"
     ),
+    # The context of a path is made here: an archive has no place among sources.
+    "mounts": lambda: modal.Image.from_dockerfile(context() / "Dockerfile", context_dir=context()),
     "apt_python": lambda: modal.Image.from_registry(
         "debian:bookworm-slim",
         setup_dockerfile_commands=[
@@ -47,7 +85,9 @@ app = modal.App("e2e-images", image=RECIPES[os.environ.get("E2E_IMAGE", "layers"
 @app.function(include_source=True)
 def look():
     found = {"cwd": os.getcwd(), "colour": os.environ.get("E2E_COLOUR"), "python": sys.executable}
-    made = ("/made/colour", "/made/copied", "/registry", "/from-dockerfile")
+    made = ("/made/colour", "/made/copied", "/registry", "/from-dockerfile", "/mounted")
+    found["left"] = [path for path in ("/bound.txt", "/stage/file", "/scratch/x",
+                                       "/root/.cache/things/y") if os.path.exists(path)]  # fmt: skip
     for path in (*made, "/etc/os-release"):
         if os.path.exists(path):
             found[path] = pathlib.Path(path).read_text()
