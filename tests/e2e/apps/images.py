@@ -86,8 +86,8 @@ app = modal.App("e2e-images", image=RECIPES[os.environ.get("E2E_IMAGE", "layers"
 def look():
     found = {"cwd": os.getcwd(), "colour": os.environ.get("E2E_COLOUR"), "python": sys.executable}
     made = ("/made/colour", "/made/copied", "/registry", "/from-dockerfile", "/mounted")
-    found["left"] = [path for path in ("/bound.txt", "/stage/file", "/scratch/x",
-                                       "/root/.cache/things/y") if os.path.exists(path)]  # fmt: skip
+    scratch = ("/bound.txt", "/stage/file", "/scratch/x", "/root/.cache/things/y")
+    found["left"] = [path for path in scratch if os.path.exists(path)]
     for path in (*made, "/etc/os-release"):
         if os.path.exists(path):
             found[path] = pathlib.Path(path).read_text()
