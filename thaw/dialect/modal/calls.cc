@@ -10,6 +10,7 @@
 #include "thaw/codec/ids.h"
 #include "thaw/codec/json.h"
 #include "thaw/dialect/modal/definition.h"
+#include "thaw/dialect/modal/output_pace.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/services.h"
 
@@ -157,10 +158,8 @@ Task<Empty> finish_inputs(Context& cx, net::GrpcCall& call,
   co_return Empty();
 }
 
-// Outputs of a map that come one after another travel together: each answer costs the caller more
-// than all of the call. Not the first, and not the last ones: nobody waits for what will not come.
+// Outputs of a map that come one after another travel together, but for the first.
 constexpr Duration outputs_linger = 10ms;
-constexpr int last_outputs = 8;
 constexpr std::size_t outputs_bytes_to_send = 1u << 20;
 
 Task<void> gather_outputs(Context& cx, queue::CallInfo call,
@@ -174,10 +173,10 @@ Task<void> gather_outputs(Context& cx, queue::CallInfo call,
          monotonic_now() < until) {
     // all workspaces: found by its caller
     THAW_CO_TRY(const queue::CallInfo now, co_await cx.parts.queue.info(call.call.id));
-    const std::size_t running = cx.parts.queue.demand(call.call.function).leased;
-    const Duration each = cx.fleet->call_time_of(call.call.function);
-    if (now.unfinished < last_outputs || running == 0 || each == Duration::zero() ||
-        each / static_cast<std::int64_t>(running) > outputs_linger / 2) {
+    const queue::Demand demand = cx.parts.queue.demand(call.call.function);
+    const OutputPace pace{now.unfinished, demand.ready, demand.leased,
+                          cx.fleet->call_time_of(call.call.function)};
+    if (!comes_soon(pace, outputs_linger)) {
       co_return ok();
     }
     THAW_CO_TRY(std::vector<model::LogEntry> more,
