@@ -9,6 +9,7 @@ namespace thaw::policy {
 namespace {
 
 constexpr Duration half_life = 200ms;
+constexpr Duration shortest = 40ms;  // counters tick: a shorter moment says nothing
 constexpr Duration too_old = 2s;
 
 void blend(double& mean, double value, double fresh) { mean += (value - mean) * fresh; }
@@ -22,10 +23,10 @@ void MachineLoad::note(const MachineSample& sample) {
     view_.reset();
     return;
   }
-  const double wall = to_seconds(sample.at - last_->at);
-  if (wall <= 0) {
+  if (sample.at - last_->at < shortest) {
     return;
   }
+  const double wall = to_seconds(sample.at - last_->at);
   const double busy = std::min(to_seconds(sample.busy - last_->busy) / wall, cores_);
   const double contained =
       std::clamp(to_seconds(sample.containers - last_->containers) / wall, 0.0, busy);

@@ -148,6 +148,7 @@ ProcessorView PoolLoad::view(Instant now, const MachineView& machine, std::size_
                           .outside = machine.outside,
                           .calls = calls_,
                           .rivals = rivals});
+  view.even = machine.cores / static_cast<double>(1 + rivals);
   view.demand = sum_.demand;
   view.starting = starting_.mean();
   view.fresh = fresh_.mean();

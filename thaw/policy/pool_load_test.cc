@@ -37,7 +37,8 @@ TEST_CASE("what something would use alone is found behind what it got") {
       {"one of ten that compute on two processors", 200ms, 1s, 4, 1},
       {"it waits, beside ten that compute", 10ms, 1s, 4, 0.0104},
       {"two threads", 2s, 1s, 0, 2},
-      {"more threads than the queue tells of", 1s, 1s, 4, 2},
+      {"two threads beside others", 1500ms, 1s, 1, 1.5},
+      {"a longer queue than it can have stood in", 600ms, 1s, 2, 1},
   };
   for (const Row& row : rows) {
     CAPTURE(row.name);
@@ -85,6 +86,10 @@ TEST_CASE("a counter that goes back, or a long pause, begins anew") {
   CHECK(load.view(noon + 10s).idle == 2);
   load.note(sample_at(10s, 15s, 1));  // no time has passed
   CHECK(load.view(noon + 10s).idle == 2);
+  load.note(sample_at(10s + 2ms, 15s + 10ms, 20));  // or hardly any
+  CHECK(load.view(noon + 10s).idle == 2);
+  load.note(sample_at(10s + 100ms, 15s + 20ms, 1));
+  CHECK(load.view(noon + 10s + 100ms).idle == doctest::Approx(1.8));
 }
 
 TEST_CASE("a container's starts and work are told apart, and what is idle does not count") {

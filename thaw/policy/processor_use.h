@@ -16,11 +16,14 @@
 namespace thaw::policy {
 
 // Of one container over a moment: `used` processor time in `wall`, with `queueing` threads waiting
-// for each that ran. At least what it got, at most `cores`.
+// for each that ran. At least what it got. The queue is everybody's: who sleeps and wakes often
+// makes most of it, and what it tells of this one alone is no more than that it has a thread that
+// would run all the time.
 inline double undisturbed_use(Duration used, Duration wall, double queueing, double cores) {
   const double got = to_seconds(used);
-  const double own = std::max(to_seconds(wall) - std::max(0.0, queueing) * got, got / cores);
-  return own <= 0 ? 0 : std::min(got / own, cores);
+  const double most = std::clamp(got / std::max(to_seconds(wall), 1e-9), 1.0, cores);
+  const double own = std::max(to_seconds(wall) - std::max(0.0, queueing) * got, got / most);
+  return own <= 0 ? 0 : std::min(got / own, most);
 }
 
 class ProcessorUse {

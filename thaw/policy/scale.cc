@@ -75,10 +75,13 @@ std::size_t room_in_processors(const PoolView& view) {
   if (room < 1 && view.starting == 0 && p.unseen == 0) {
     room = left / work + nearly_fits >= 1 ? 1 : 0;
   }
-  // Short calls tell at once what a container brought: as many again, and then a look.
+  // Short calls tell at once what a container brought: as many again, and then a look. What they
+  // cost beside their containers is less for each when more are there, which nothing foretells:
+  // while there are fewer than processors one more is tried.
   if (have > 0 && view.call_time > Duration::zero() && view.call_time < short_call) {
-    const bool may = p.is_settled && view.starting == 0;
-    room = may && !p.is_useless ? std::min(room, static_cast<double>(view.running)) : 0;
+    const auto running = static_cast<double>(view.running);
+    const bool may = p.is_settled && !p.is_useless && view.starting == 0;
+    room = may ? std::clamp(room, running + 1 <= p.even ? 1.0 : 0.0, running) : 0;
   }
   const bool stalls = std::min(p.stalled, view.waited) >= patient && view.starting == 0;
   const bool liveness = have == 0 || stalls;

@@ -30,6 +30,7 @@ struct IdleContainer {
 // What is known of a pool's containers and the processors.
 struct ProcessorView {
   double cores = 0;   // that the pool may have; 0: nothing is known, and nothing held back
+  double even = 0;    // its even part of the machine's
   double demand = 0;  // that its running containers would use, were each alone on the machine
   // The same of one container while it starts, and in its first moments of work.
   std::optional<double> starting;

@@ -52,6 +52,34 @@ TEST_CASE("a queue of short calls does not start a container per call") {
   CHECK(plan_scale({}, view).start == 100);
 }
 
+TEST_CASE("of short calls one more container is tried than seems to fit, up to the processors") {
+  PoolView view = at(noon);
+  view.waiting = 1000;
+  view.waited = 1s;
+  view.running = 1;
+  view.call_time = 1ms;
+  view.start_time = 15ms;
+  view.processor = {.cores = 0.9,
+                    .even = 2,
+                    .demand = 0.7,
+                    .starting = 0.7,
+                    .fresh = 0.9,
+                    .start_price = 10ms,
+                    .is_pressed = true};
+  CHECK(plan_scale({}, view).start == 1);
+  view.processor.even = 1;  // another function has its part
+  CHECK(plan_scale({}, view).start == 0);
+  view.processor.even = 2;
+  view.running = 2;
+  CHECK(plan_scale({}, view).start == 0);
+  view.running = 1;
+  view.processor.is_useless = true;
+  CHECK(plan_scale({}, view).start == 0);
+  view.processor.is_useless = false;
+  view.call_time = 100ms;
+  CHECK(plan_scale({}, view).start == 0);
+}
+
 TEST_CASE("while far cheaper starts are on their way one container is enough") {
   PoolView view = at(noon);
   view.better_soon = true;
