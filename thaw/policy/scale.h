@@ -10,7 +10,8 @@
 // A container is started only while one more brings throughput: what the pool's containers use of
 // the processors, were each alone, must leave room for another within what the pool may have. Calls
 // that wait for something else leave all of it, calls that compute fill it with as many containers
-// as there are processors. What is not known yet counts as a whole processor, for the fraction of a
+// as there are processors. Short calls are tried out instead: they tell in a tenth of a second what
+// one more container brought. What is not known yet counts as a whole processor, for the fraction of a
 // second that it takes to see.
 #pragma once
 
