@@ -44,6 +44,14 @@ async::Task<std::string> HttpExchange::read_all(std::size_t limit_bytes) {
   }
 }
 
+async::Task<void> HttpExchange::respond_whole(int status, Headers headers, std::string body) {
+  THAW_CO_TRY_VOID(co_await respond(status, std::move(headers)));
+  if (!body.empty()) {
+    THAW_CO_TRY_VOID(co_await write(std::move(body)));
+  }
+  co_return co_await finish();
+}
+
 async::Task<void> HttpExchange::answer(int status, std::string content_type, std::string body) {
   Headers headers;
   if (status == 429 || status == 503) {
@@ -55,11 +63,7 @@ async::Task<void> HttpExchange::answer(int status, std::string content_type, std
     headers.add("content-type", std::move(content_type));
   }
   headers.add("content-length", std::to_string(body.size()));
-  THAW_CO_TRY_VOID(co_await respond(status, std::move(headers)));
-  if (!body.empty()) {
-    THAW_CO_TRY_VOID(co_await write(std::move(body)));
-  }
-  co_return co_await finish();
+  co_return co_await respond_whole(status, std::move(headers), std::move(body));
 }
 
 async::Task<void> HttpExchange::answer_error(Error error) {

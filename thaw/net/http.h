@@ -94,6 +94,8 @@ class HttpExchange {
   virtual async::Task<void> respond(int status, Headers headers) = 0;
   virtual async::Task<void> write(std::string data) = 0;
   virtual async::Task<void> finish() = 0;
+  // respond(), write() and finish() in one, for an answer that is there as a whole.
+  virtual async::Task<void> respond_whole(int status, Headers headers, std::string body);
   // True once respond() was called.
   virtual bool responded() const = 0;
   // Returns when the peer has gone away (or the exchange is over). For concurrent use beside the

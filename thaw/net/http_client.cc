@@ -84,14 +84,15 @@ async::Task<std::unique_ptr<ClientResponse>> HttpClient::send(Endpoint endpoint,
   const auto pool = state_->pool;
   THAW_CO_TRY(const std::string head, render_request(request));
   const bool replayable = request.body.empty() && detail::is_idempotent(request.method);
-  ClientPool::Source source = ClientPool::Source::any;
+  ClientConnectionPtr connection = pool->take(endpoint, deadline);
   while (true) {
-    THAW_CO_TRY(ClientConnectionPtr connection, co_await pool->acquire(endpoint, deadline, source));
+    if (!connection) {
+      THAW_CO_TRY(connection, co_await pool->open(endpoint, deadline));
+    }
     // The answer is read while the body may still be on its way: a server that echoes would wait
     // for us to read, and one that refuses (413) takes no more of it.
-    connection->stream->queue(head);
-    connection->stream->queue(std::move(request.body));
-    connection->stream->push();
+    connection->stream->append(head);
+    (void)connection->stream->send(std::move(request.body));
     const bool head_request = request.method == "HEAD";
     THAW_CO_TRY(const bool answered, co_await detail::read_final_head(*connection, head_request));
     if (answered) {
@@ -100,14 +101,13 @@ async::Task<std::unique_ptr<ClientResponse>> HttpClient::send(Endpoint endpoint,
     if (!connection->reused || !replayable) {
       co_return Error::unavailable("the server closed the connection without an answer");
     }
-    source = ClientPool::Source::fresh;
+    connection.reset();
   }
 }
 
 async::Task<void> HttpClient::proxy(HttpExchange& exchange, Endpoint endpoint,
                                     ProxyOptions options) {
-  const auto pool = state_->pool;
-  co_return co_await detail::run_proxy(pool, exchange, std::move(endpoint), std::move(options));
+  return detail::run_proxy(state_->pool, exchange, std::move(endpoint), std::move(options));
 }
 
 void HttpClient::forget(const Endpoint& endpoint) { state_->pool->forget(endpoint); }

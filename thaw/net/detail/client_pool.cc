@@ -114,8 +114,8 @@ async::Task<Socket> connect(async::Loop& loop, CoarseTimer& timer, Endpoint endp
   }
 }
 
-ClientConnectionPtr ClientPool::take_idle(const std::string& key) {
-  const auto found = idle_.find(key);
+ClientConnectionPtr ClientPool::take(const Endpoint& endpoint, Instant deadline) {
+  const auto found = idle_.find(name_of(endpoint));
   if (found == idle_.end()) {
     return nullptr;
   }
@@ -130,6 +130,7 @@ ClientConnectionPtr ClientPool::take_idle(const std::string& key) {
       }
       connection->reused = true;
       connection->parser.reset();
+      connection->stream->set_deadline(deadline);
       return connection;
     }
   }
@@ -137,15 +138,8 @@ ClientConnectionPtr ClientPool::take_idle(const std::string& key) {
   return nullptr;
 }
 
-async::Task<ClientConnectionPtr> ClientPool::acquire(Endpoint endpoint, Instant deadline,
-                                                     Source source) {
+async::Task<ClientConnectionPtr> ClientPool::open(Endpoint endpoint, Instant deadline) {
   std::string key = name_of(endpoint);
-  if (source == Source::any) {
-    if (ClientConnectionPtr connection = take_idle(key)) {
-      connection->stream->set_deadline(deadline);
-      co_return connection;
-    }
-  }
   const auto timer = timer_;
   THAW_CO_TRY(Socket socket, co_await connect(loop_, *timer, std::move(endpoint), deadline));
   auto stream = std::make_shared<Stream>(std::move(socket), std::string_view(), timer);

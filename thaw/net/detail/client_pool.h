@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ClientPool: connections to servers. acquire() prefers a kept connection that is still open;
+// ClientPool: connections to servers. take() finds a kept connection that is still open;
 // give_back() keeps one whose answer has been read to its end. What is kept is bounded, per
 // endpoint and in all, and closed when nobody wants it for a while. Loop thread only; responses
 // that are still read share it.
@@ -36,12 +36,12 @@ using ClientConnectionPtr = std::unique_ptr<ClientConnection>;
 
 class ClientPool {
  public:
-  enum class Source { any, fresh };
-
   explicit ClientPool(async::Loop& loop)
       : loop_(loop), timer_(std::make_shared<CoarseTimer>(loop)) {}
 
-  async::Task<ClientConnectionPtr> acquire(Endpoint endpoint, Instant deadline, Source source);
+  // A kept connection that is still open, or null.
+  ClientConnectionPtr take(const Endpoint& endpoint, Instant deadline);
+  async::Task<ClientConnectionPtr> open(Endpoint endpoint, Instant deadline);
   // Keeps the connection if it may carry another request, else closes it.
   void give_back(ClientConnectionPtr connection);
   void forget(const Endpoint& endpoint);
@@ -52,7 +52,6 @@ class ClientPool {
   CoarseTimer& timer() { return *timer_; }
 
  private:
-  ClientConnectionPtr take_idle(const std::string& key);
   // Drops what has timed out and nobody has asked for.
   void sweep();
 

@@ -10,8 +10,9 @@ namespace {
 // What is decoded before the clock is looked at: chunks of one byte are dear.
 constexpr std::size_t window_bytes = 8u << 10;
 
-// Decodes what is buffered, for a slice of time at most; true if it can go on with what is there.
-Result<bool> decode(Stream& stream, Http1Parser& parser, std::string& piece) {
+}  // namespace
+
+Result<bool> decode_buffered(Stream& stream, Http1Parser& parser, std::string& piece) {
   const Instant began = monotonic_now();
   Instant now = began;
   bool goes_on = true;
@@ -34,15 +35,13 @@ Result<bool> decode(Stream& stream, Http1Parser& parser, std::string& piece) {
   return goes_on && !stream.buffered().empty();
 }
 
-}  // namespace
-
 async::Task<std::optional<std::string>> read_body(std::shared_ptr<Stream> stream,
                                                   Http1Parser& parser) {
   std::string piece;
   Stream::Hope hope = Stream::Hope::soon;
   while (!parser.done()) {
     if (!stream->buffered().empty()) {
-      THAW_CO_TRY(const bool goes_on, decode(*stream, parser, piece));
+      THAW_CO_TRY(const bool goes_on, decode_buffered(*stream, parser, piece));
       if (!piece.empty()) {
         co_return piece;
       }

@@ -21,7 +21,6 @@ constexpr Duration break_off_time = 5s;
 }  // namespace
 
 struct Http1Exchange::Life {
-  std::shared_ptr<Stream> stream;
   bool over = false;
 };
 
@@ -30,7 +29,6 @@ Http1Exchange::Http1Exchange(std::shared_ptr<Stream> stream, Http1Parser& parser
     : stream_(std::move(stream)),
       parser_(parser),
       policy_(std::move(policy)),
-      life_(std::make_shared<Life>(Life{stream_})),
       keep_alive_(parser.keep_alive()),
       minor_version_zero_(parser.head().minor_version == 0) {
   Http1Head& head = parser_.head();
@@ -47,8 +45,8 @@ Http1Exchange::Http1Exchange(std::shared_ptr<Stream> stream, Http1Parser& parser
 }
 
 Http1Exchange::~Http1Exchange() {
-  life_->over = true;
-  if (stream_) {
+  if (life_) {
+    life_->over = true;
     stream_->unwatch();
     stream_->peer_event().notify_all();
   }
@@ -118,17 +116,41 @@ Result<std::string> Http1Exchange::render_head(int status, const Headers& header
   return std::move(head).end();
 }
 
-async::Task<void> Http1Exchange::respond(int status, Headers headers) {
+Result<std::string> Http1Exchange::begin_answer(int status, const Headers& headers) {
   if (responded_) {
-    co_return Error::failed_precondition("the exchange is answered already");
+    return Error::failed_precondition("the exchange is answered already");
   }
   if (status < 200 || status > 999) {
-    co_return Error::internal("an answer cannot have the status " + std::to_string(status));
+    return Error::internal("an answer cannot have the status " + std::to_string(status));
   }
-  THAW_CO_TRY(std::string head, render_head(status, headers));
+  THAW_TRY(std::string head, render_head(status, headers));
   responded_ = true;
+  return head;
+}
+
+async::Task<void> Http1Exchange::respond(int status, Headers headers) {
+  THAW_CO_TRY(std::string head, begin_answer(status, headers));
   stream_->queue(std::move(head));
   co_return ok();
+}
+
+async::Task<void> Http1Exchange::respond_whole(int status, Headers headers, std::string body) {
+  THAW_CO_TRY(std::string head, begin_answer(status, headers));
+  if (framing_ == Framing::length && !silent_ && body.size() == length_left_) {
+    length_left_ = 0;
+    finished_ = true;
+    const std::shared_ptr<Stream> stream = stream_;
+    stream->append(std::move(head));
+    if (stream->send(std::move(body))) {
+      co_return ok();
+    }
+    co_return co_await stream->flush();
+  }
+  stream_->queue(std::move(head));
+  if (!body.empty()) {
+    THAW_CO_TRY_VOID(co_await write(std::move(body)));
+  }
+  co_return co_await finish();
 }
 
 async::Task<void> Http1Exchange::write(std::string data) {
@@ -172,6 +194,9 @@ async::Task<void> Http1Exchange::finish() {
 }
 
 async::Task<void> Http1Exchange::until_gone() {
+  if (!life_) {
+    life_ = std::make_shared<Life>();
+  }
   const std::shared_ptr<Life> life = life_;
   const std::shared_ptr<Stream> stream = stream_;
   stream->watch();
@@ -243,6 +268,10 @@ async::Task<bool> Http1Exchange::drop_rest_of_body() {
     dropped += piece ? piece->size() : 0;
   }
   co_return parser_.done();
+}
+
+bool Http1Exchange::is_complete() const {
+  return finished_ && keep_alive_ && !switched_ && parser_.done() && stream_->open();
 }
 
 async::Task<Http1Exchange::Next> Http1Exchange::complete(Result<void> outcome) {

@@ -29,6 +29,7 @@ class Http1Exchange final : public HttpExchange {
   async::Task<void> respond(int status, Headers headers) override;
   async::Task<void> write(std::string data) override;
   async::Task<void> finish() override;
+  async::Task<void> respond_whole(int status, Headers headers, std::string body) override;
   bool responded() const override { return responded_; }
   async::Task<void> until_gone() override;
   bool is_websocket_upgrade() const override;
@@ -39,16 +40,21 @@ class Http1Exchange final : public HttpExchange {
   enum class Next { another, close, gone };
   // After the handler: answers for it if it has not, drops a short rest of the body.
   async::Task<Next> complete(Result<void> outcome);
+  // complete() would say `another` and has nothing to do for it.
+  bool is_complete() const;
 
  private:
   enum class Framing { none, length, chunked, until_close };
+  // The head of the answer, which has begun with it.
+  Result<std::string> begin_answer(int status, const Headers& headers);
   Result<std::string> render_head(int status, const Headers& headers);
   Framing choose_framing(int status, const Headers& headers) const;
   async::Task<bool> drop_rest_of_body();
   // The answer ends here, and the peer is to see that it is not whole.
   boost::asio::awaitable<void> break_off();
 
-  struct Life;  // what until_gone() may still look at when the exchange is over
+  // What until_gone() may still look at when the exchange is over; null until it is asked for.
+  struct Life;
   std::shared_ptr<Stream> stream_;
   Http1Parser& parser_;
   std::function<Http1AnswerPolicy()> policy_;

@@ -28,11 +28,57 @@ class Proxy {
   Proxy(const Proxy&) = delete;
   Proxy& operator=(const Proxy&) = delete;
 
-  async::Task<void> run(Endpoint endpoint, ProxyOptions options) {
+  // `endpoint` and `options` outlive the task.
+  async::Task<void> carry(const Endpoint& endpoint, const ProxyOptions& options) {
     const Instant started = monotonic_now();
+    const HttpRequest& request = exchange_.request();
     deadline_ = options.deadline;
-    edit_answer_ = options.edit_answer;
-    Result<void> result = co_await carry(std::move(endpoint), std::move(options), started);
+    edit_answer_ = &options.edit_answer;
+    THAW_CO_TRY(ProxiedHead head, proxied_head(request, options));
+    std::optional<std::string> first;
+    if (head.body == Body::unknown) {
+      THAW_CO_TRY(first, co_await exchange_.read());
+      head.body = first ? Body::chunked : Body::none;
+    }
+    THAW_CO_TRY(const std::string text, render(head, request));
+    pool_->timer().arm(watch_alarm_, started + watch_after);
+    // Retries once on a fresh connection if a kept one turns out to have been closed meanwhile, and
+    // the request may safely run twice.
+    upstream_ = pool_->take(endpoint, options.deadline);
+    while (true) {
+      if (!upstream_) {
+        THAW_CO_TRY(upstream_, co_await pool_->open(endpoint, options.deadline));
+      }
+      if (client_gone_) {
+        co_return Error::cancelled("the client has gone away");
+      }
+      const bool is_inline = head.body == Body::length && head.length <= inline_body_bytes;
+      if (head.body == Body::none || (head.body == Body::length && head.length == 0)) {
+        body_sent_ = true;
+        (void)upstream_->stream->send(text);
+      } else if (upstream_->stream->queue(text); is_inline) {
+        THAW_CO_TRY_VOID(co_await send_body(head.body, std::move(first)));
+      } else {
+        tasks().start("proxy body", send_body_beside(head.body, std::move(first)));
+      }
+      THAW_CO_TRY(const bool answered,
+                  co_await read_final_head(*upstream_, request.method == "HEAD"));
+      if (answered) {
+        break;
+      }
+      if (!upstream_->reused || head.body != Body::none || !is_idempotent(request.method)) {
+        co_return Error::unavailable("the server closed the connection without an answer");
+      }
+      upstream_.reset();
+    }
+    if (upstream_->parser.head().status == 101) {
+      co_return co_await tunnel(head);
+    }
+    co_return co_await answer();
+  }
+
+  // What carry() has begun ends; `result` is its own.
+  async::Task<void> end(Result<void> result) {
     watch_alarm_.disarm();
     if (tasks_) {
       if (upstream_) {
@@ -48,58 +94,13 @@ class Proxy {
     }
     co_return result;
   }
+  // end() has nothing to do.
+  bool is_over() {
+    watch_alarm_.disarm();
+    return !tasks_ && !client_gone_ && !body_error_;
+  }
 
  private:
-  async::Task<void> carry(Endpoint endpoint, ProxyOptions options, Instant started) {
-    const HttpRequest& request = exchange_.request();
-    THAW_CO_TRY(ProxiedHead head, proxied_head(request, options));
-    std::optional<std::string> first;
-    if (head.body == Body::unknown) {
-      THAW_CO_TRY(first, co_await exchange_.read());
-      head.body = first ? Body::chunked : Body::none;
-    }
-    THAW_CO_TRY(const std::string text, render(head, request));
-    pool_->timer().arm(watch_alarm_, started + watch_after);
-    THAW_CO_TRY_VOID(
-        co_await send_until_answered(std::move(endpoint), options.deadline, head, text, first));
-    if (upstream_->parser.head().status == 101) {
-      co_return co_await tunnel(head);
-    }
-    co_return co_await answer();
-  }
-
-  // Retries once on a fresh connection if a kept one turns out to have been closed meanwhile, and
-  // the request may safely run twice.
-  async::Task<void> send_until_answered(Endpoint endpoint, Instant deadline, ProxiedHead head,
-                                        std::string text, std::optional<std::string> first) {
-    ClientPool::Source source = ClientPool::Source::any;
-    while (true) {
-      THAW_CO_TRY(upstream_, co_await pool_->acquire(endpoint, deadline, source));
-      if (client_gone_) {
-        co_return Error::cancelled("the client has gone away");
-      }
-      upstream_->stream->queue(text);
-      if (head.body == Body::none || (head.body == Body::length && head.length == 0)) {
-        body_sent_ = true;
-        upstream_->stream->push();
-      } else if (head.body == Body::length && head.length <= inline_body_bytes) {
-        THAW_CO_TRY_VOID(co_await send_body(head.body, std::move(first)));
-      } else {
-        tasks().start("proxy body", send_body_beside(head.body, std::move(first)));
-      }
-      const bool head_request = exchange_.request().method == "HEAD";
-      THAW_CO_TRY(const bool answered, co_await read_final_head(*upstream_, head_request));
-      if (answered) {
-        co_return ok();
-      }
-      if (!upstream_->reused || head.body != Body::none ||
-          !is_idempotent(exchange_.request().method)) {
-        co_return Error::unavailable("the server closed the connection without an answer");
-      }
-      source = ClientPool::Source::fresh;
-    }
-  }
-
   async::Task<void> send_body(Body framing, std::optional<std::string> first) {
     Stream& stream = *upstream_->stream;
     std::optional<std::string> piece = std::move(first);
@@ -111,8 +112,8 @@ class Proxy {
         break;
       }
       if (framing == Body::chunked) {
-        stream.queue(chunk_head(piece->size()));
-        stream.queue(std::move(*piece));
+        stream.append(chunk_head(piece->size()));
+        stream.append(std::move(*piece));
         *piece = "\r\n";
       }
       const Result<void> written = co_await stream.write(std::move(*piece));
@@ -123,7 +124,7 @@ class Proxy {
       }
     }
     if (framing == Body::chunked) {
-      stream.queue(last_chunk(exchange_.trailers()));
+      stream.append(last_chunk(exchange_.trailers()));
     }
     body_sent_ = true;
     (void)co_await stream.flush();
@@ -143,10 +144,23 @@ class Proxy {
   async::Task<void> answer() {
     Http1Parser& parser = upstream_->parser;
     Headers headers = proxied_answer(std::move(parser.head().headers));
-    if (edit_answer_) {
-      edit_answer_(headers);
+    if (*edit_answer_) {
+      (*edit_answer_)(headers);
     }
-    THAW_CO_TRY_VOID(co_await exchange_.respond(parser.head().status, std::move(headers)));
+    const int status = parser.head().status;
+    std::string body;
+    const Result<bool> decoded = decode_buffered(*upstream_->stream, parser, body);
+    if (!decoded) {
+      co_return Error::unavailable("the server's answer: " + decoded.error().message());
+    }
+    if (parser.done()) {
+      release();
+      co_return co_await exchange_.respond_whole(status, std::move(headers), std::move(body));
+    }
+    THAW_CO_TRY_VOID(co_await exchange_.respond(status, std::move(headers)));
+    if (!body.empty()) {
+      THAW_CO_TRY_VOID(co_await exchange_.write(std::move(body)));
+    }
     while (true) {
       THAW_CO_TRY(std::optional<std::string> piece, co_await read_body(upstream_->stream, parser));
       if (!piece) {
@@ -154,11 +168,15 @@ class Proxy {
       }
       THAW_CO_TRY_VOID(co_await exchange_.write(std::move(*piece)));
     }
-    // The server may serve its next request while this answer is on its way.
+    release();
+    co_return co_await exchange_.finish();
+  }
+
+  // The server may serve its next request while this answer is on its way.
+  void release() {
     if (body_sent_) {
       pool_->give_back(std::move(upstream_));
     }
-    co_return co_await exchange_.finish();
   }
 
   async::Task<void> tunnel(const ProxiedHead& head) {
@@ -221,7 +239,7 @@ class Proxy {
   std::shared_ptr<ClientPool> pool_;
   HttpExchange& exchange_;
   Instant deadline_ = Instant::max();
-  std::function<void(Headers&)> edit_answer_;
+  const std::function<void(Headers&)>* edit_answer_ = nullptr;
   ClientConnectionPtr upstream_;
   std::unique_ptr<ByteStream> client_bytes_;
   std::unique_ptr<ByteStream> server_bytes_;
@@ -238,7 +256,11 @@ class Proxy {
 async::Task<void> run_proxy(std::shared_ptr<ClientPool> pool, HttpExchange& exchange,
                             Endpoint endpoint, ProxyOptions options) {
   Proxy proxy(std::move(pool), exchange);
-  co_return co_await proxy.run(std::move(endpoint), std::move(options));
+  Result<void> result = co_await proxy.carry(endpoint, options);
+  if (!proxy.is_over()) {
+    result = co_await proxy.end(std::move(result));
+  }
+  co_return result;
 }
 
 }  // namespace thaw::net::detail

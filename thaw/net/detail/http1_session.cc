@@ -51,6 +51,11 @@ class Session final : public LiveConnection {
   void give_way() override { stream_->close(); }
 
   async::Task<void> run() {
+    const auto policy = [core = core_.get()] {
+      return Http1AnswerPolicy{.close_after = core->draining, .date = date_now()};
+    };
+    // In this frame, which lives on anyway.
+    std::optional<Http1Exchange> exchange;
     while (true) {
       const Result<bool> head = co_await read_head();
       if (!head) {
@@ -59,7 +64,20 @@ class Session final : public LiveConnection {
       if (!*head) {
         co_return ok();
       }
-      const Http1Exchange::Next next = co_await serve_one();
+      ++core_->stats.http_requests;
+      exchange.emplace(stream_, parser_, peer_, policy);
+      Result<void> outcome = ok();
+      if (counted->has_room(0)) {
+        outcome = co_await handler_(*exchange);
+      } else {
+        outcome = co_await exchange->answer_error(counted->exhausted("a request"));
+      }
+      auto next = Http1Exchange::Next::another;
+      if (!outcome || !exchange->is_complete()) {
+        const auto completed = co_await exchange->complete(std::move(outcome));
+        next = completed ? *completed : Http1Exchange::Next::gone;
+      }
+      exchange.reset();
       if (next == Http1Exchange::Next::close) {
         co_return co_await stream_->linger();
       }
@@ -69,7 +87,9 @@ class Session final : public LiveConnection {
       parser_.reset();
       stream_->rest();
       // More requests may be there already.
-      THAW_CO_TRY_VOID(co_await stream_->take_turn());
+      if (stream_->owes_turn()) {
+        THAW_CO_TRY_VOID(co_await stream_->take_turn());
+      }
       stream_->set_deadline(monotonic_now() + core_->limits.http1_idle);
       core_->rests(*this);
     }
@@ -110,22 +130,6 @@ class Session final : public LiveConnection {
     stream_->set_deadline(Instant::max());
     ServerCore::works(*this);
     co_return true;
-  }
-
-  boost::asio::awaitable<Http1Exchange::Next> serve_one() {
-    ++core_->stats.http_requests;
-    auto policy = [core = core_] {
-      return Http1AnswerPolicy{.close_after = core->draining, .date = date_now()};
-    };
-    Http1Exchange exchange(stream_, parser_, peer_, policy);
-    Result<void> outcome = ok();
-    if (counted->has_room(0)) {
-      outcome = co_await handler_(exchange);
-    } else {
-      outcome = co_await exchange.answer_error(counted->exhausted("a request"));
-    }
-    const auto next = co_await exchange.complete(std::move(outcome));
-    co_return next ? *next : Http1Exchange::Next::gone;
   }
 
   // A request that cannot be understood is answered without a handler, and ends the connection.

@@ -37,6 +37,11 @@ bool would_block(const error_code& error) {
   return error == asio::error::would_block || error == asio::error::try_again;
 }
 
+// async::is_cancelled() without a frame of its own.
+bool is_cancelled(const asio::cancellation_state& state) {
+  return state.cancelled() != asio::cancellation_type::none;
+}
+
 }  // namespace
 
 Stream::Stream(Socket socket, std::string_view prefix, std::shared_ptr<CoarseTimer> timer)
@@ -74,14 +79,14 @@ void Stream::worked(Duration used) {
 
 async::Task<void> Stream::take_turn() {
   const auto self = shared_from_this();
-  if (should_wait_for_turn()) {
+  if (owes_turn()) {
     worked_ = {};
     co_return co_await turns_->wait(turn_share_, held_.account()->turns);
   }
   co_return ok();
 }
 
-bool Stream::should_wait_for_turn() {
+bool Stream::owes_turn() const {
   return turns_ && (worked_ > Turns::slice ||
                     turns_->is_greedy(turn_share_, held_.account()->turns, monotonic_now()));
 }
@@ -161,7 +166,7 @@ Error Stream::broken_error() const {
 
 async::Task<bool> Stream::fill(std::size_t limit, Hope hope) {
   const auto self = shared_from_this();
-  if (co_await async::is_cancelled()) {
+  if (is_cancelled(co_await asio::this_coro::cancellation_state)) {
     co_return Error::cancelled("cancelled before a read");
   }
   while (reading_ && open_) {
@@ -185,10 +190,10 @@ async::Task<bool> Stream::fill(std::size_t limit, Hope hope) {
   error_code error = asio::error::would_block;
   std::size_t count = 0;
   if (hope == Hope::soon) {
-    if (++eager_reads_ > eager_limit || should_wait_for_turn()) {
+    if (++eager_reads_ > eager_limit || owes_turn()) {
       eager_reads_ = 0;
       reading_ = true;  // the buffer may not move while others run
-      if (should_wait_for_turn()) {
+      if (owes_turn()) {
         worked_ = {};
         const auto called = co_await turns_->wait(turn_share_, held_.account()->turns);
         reading_ = false;
@@ -285,7 +290,7 @@ void Stream::start_hangup_wait() {
   });
 }
 
-void Stream::queue(std::string data) {
+void Stream::append(std::string data) {
   if (data.empty() || send_broken_ || !open_) {
     return;
   }
@@ -296,11 +301,15 @@ void Stream::queue(std::string data) {
   } else {
     out_.push_back(std::move(data));
   }
-  if (!flush_scheduled_ && !writing_) {
+}
+
+void Stream::queue(std::string data) {
+  append(std::move(data));
+  if (!out_.empty() && !flush_scheduled_ && !writing_) {
     flush_scheduled_ = true;
     asio::post(socket_.get_executor(), [self = shared_from_this()] {
       self->flush_scheduled_ = false;
-      self->push();
+      (void)self->push();
     });
   }
 }
@@ -362,18 +371,24 @@ void Stream::start_background_write() {
   });
 }
 
-void Stream::push() {
+bool Stream::push() {
   if (!writing_) {
     try_send();
     start_background_write();
   }
+  return out_.empty() && open_ && !send_broken_;
+}
+
+bool Stream::send(std::string data) {
+  append(std::move(data));
+  return push();
 }
 
 async::Task<void> Stream::write(std::string data) {
   const auto self = shared_from_this();
   queue(std::move(data));
   if (out_bytes_ > unsent_limit) {
-    push();
+    (void)push();
   }
   while (out_bytes_ > unsent_limit && open_ && !send_broken_) {
     THAW_CO_TRY([[maybe_unused]] const bool notified, co_await written_.wait(Instant::max()));
@@ -381,7 +396,7 @@ async::Task<void> Stream::write(std::string data) {
   if (send_broken_ || !open_) {
     co_return broken_error();
   }
-  if (co_await async::is_cancelled()) {
+  if (is_cancelled(co_await asio::this_coro::cancellation_state)) {
     co_return Error::cancelled("cancelled during a write");
   }
   co_return ok();
@@ -389,7 +404,7 @@ async::Task<void> Stream::write(std::string data) {
 
 async::Task<void> Stream::flush() {
   const auto self = shared_from_this();
-  push();
+  (void)push();
   while (!out_.empty() && open_ && !send_broken_) {
     THAW_CO_TRY([[maybe_unused]] const bool notified, co_await written_.wait(Instant::max()));
   }

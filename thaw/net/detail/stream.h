@@ -34,7 +34,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   const std::shared_ptr<Account>& account() const { return held_.shared(); }
   // Time that a reader has spent on what it got here.
   void worked(Duration used);
-  // Waits if others should have the loop before this connection goes on.
+  // Others should have the loop before this connection goes on: take_turn().
+  bool owes_turn() const;
   async::Task<void> take_turn();
 
   // -- input
@@ -57,12 +58,17 @@ class Stream : public std::enable_shared_from_this<Stream> {
   async::Event& peer_event() { return peer_event_; }
 
   // -- output
-  // Queues without waiting; errors show at the next wait.
+  // Queues without waiting; errors show at the next wait. append() leaves it to the caller to
+  // push() or flush() in this turn.
   void queue(std::string data);
+  void append(std::string data);
   // Queues, and waits while more than a bounded amount is unsent.
   async::Task<void> write(std::string data);
-  // Sends what the kernel takes now; the rest follows while others run.
-  void push();
+  // Sends what the kernel takes now; the rest follows while others run. True: the kernel has
+  // everything.
+  bool push();
+  // append() and push().
+  bool send(std::string data);
   // Waits until the kernel has everything.
   async::Task<void> flush();
   std::size_t unsent() const { return out_bytes_; }
@@ -87,7 +93,6 @@ class Stream : public std::enable_shared_from_this<Stream> {
   // False: no room within `limit`.
   bool make_room(std::size_t limit);
   void recount();
-  bool should_wait_for_turn();
   void took(const boost::system::error_code& error, std::size_t count);
   void start_background_read();
   // With a full buffer the end of the peer's stream is out of sight, but not a reset.
