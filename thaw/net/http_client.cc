@@ -84,7 +84,8 @@ async::Task<std::unique_ptr<ClientResponse>> HttpClient::send(Endpoint endpoint,
   const auto pool = state_->pool;
   THAW_CO_TRY(const std::string head, render_request(request));
   const bool replayable = request.body.empty() && detail::is_idempotent(request.method);
-  ClientConnectionPtr connection = pool->take(endpoint, deadline);
+  ClientConnectionPtr connection = pool->take(
+      endpoint, deadline, replayable ? ClientPool::Check::seen : ClientPool::Check::asked);
   while (true) {
     if (!connection) {
       THAW_CO_TRY(connection, co_await pool->open(endpoint, deadline));

@@ -114,7 +114,7 @@ async::Task<Socket> connect(async::Loop& loop, CoarseTimer& timer, Endpoint endp
   }
 }
 
-ClientConnectionPtr ClientPool::take(const Endpoint& endpoint, Instant deadline) {
+ClientConnectionPtr ClientPool::take(const Endpoint& endpoint, Instant deadline, Check check) {
   const auto found = idle_.find(name_of(endpoint));
   if (found == idle_.end()) {
     return nullptr;
@@ -124,13 +124,14 @@ ClientConnectionPtr ClientPool::take(const Endpoint& endpoint, Instant deadline)
     ClientConnectionPtr connection = std::move(kept.back());
     kept.pop_back();
     --idle_count_;
-    if (connection->stream->still_quiet()) {
+    Stream& stream = *connection->stream;
+    if (stream.seems_quiet() && (check == Check::seen || stream.still_quiet())) {
       if (kept.empty()) {
         idle_.erase(found);
       }
       connection->reused = true;
       connection->parser.reset();
-      connection->stream->set_deadline(deadline);
+      stream.set_deadline(deadline);
       return connection;
     }
   }
@@ -162,6 +163,7 @@ void ClientPool::give_back(ClientConnectionPtr connection) {
     return;
   }
   stream.rest();
+  stream.listen();
   stream.set_deadline(monotonic_now() + idle_time);
   kept.push_back(std::move(connection));
   ++idle_count_;

@@ -39,8 +39,10 @@ class ClientPool {
   explicit ClientPool(async::Loop& loop)
       : loop_(loop), timer_(std::make_shared<CoarseTimer>(loop)) {}
 
-  // A kept connection that is still open, or null.
-  ClientConnectionPtr take(const Endpoint& endpoint, Instant deadline);
+  // A kept connection that is still open, or null. Where a request cannot be sent twice the kernel
+  // is asked whether it is.
+  enum class Check { seen, asked };
+  ClientConnectionPtr take(const Endpoint& endpoint, Instant deadline, Check check);
   async::Task<ClientConnectionPtr> open(Endpoint endpoint, Instant deadline);
   // Keeps the connection if it may carry another request, else closes it.
   void give_back(ClientConnectionPtr connection);

@@ -38,7 +38,6 @@ Result<bool> decode_buffered(Stream& stream, Http1Parser& parser, std::string& p
 async::Task<std::optional<std::string>> read_body(std::shared_ptr<Stream> stream,
                                                   Http1Parser& parser) {
   std::string piece;
-  Stream::Hope hope = Stream::Hope::soon;
   while (!parser.done()) {
     if (!stream->buffered().empty()) {
       THAW_CO_TRY(const bool goes_on, decode_buffered(*stream, parser, piece));
@@ -54,8 +53,7 @@ async::Task<std::optional<std::string>> read_body(std::shared_ptr<Stream> stream
         break;
       }
     }
-    const Result<bool> more = co_await stream->fill(piece_bytes, hope);
-    hope = Stream::Hope::later;
+    const Result<bool> more = co_await stream->fill(piece_bytes, Stream::Hope::soon);
     if (!more && more.error().code() == Code::resource_exhausted) {
       co_return Error::invalid_argument("a line between two chunks is too long");
     }
@@ -81,7 +79,8 @@ async::Task<bool> read_response_head(std::shared_ptr<Stream> stream, Http1Parser
         co_return true;
       }
     }
-    const Result<bool> more = co_await stream->fill(header_bytes + 1024, Stream::Hope::later);
+    const Result<bool> more = co_await stream->fill(
+        header_bytes + 1024, started ? Stream::Hope::soon : Stream::Hope::later);
     if (!more && (started || stream->expired() || more.error().code() == Code::cancelled)) {
       co_return more.error();
     }

@@ -44,7 +44,9 @@ class Proxy {
     pool_->timer().arm(watch_alarm_, started + watch_after);
     // Retries once on a fresh connection if a kept one turns out to have been closed meanwhile, and
     // the request may safely run twice.
-    upstream_ = pool_->take(endpoint, options.deadline);
+    const bool replayable = head.body == Body::none && is_idempotent(request.method);
+    upstream_ = pool_->take(endpoint, options.deadline,
+                            replayable ? ClientPool::Check::seen : ClientPool::Check::asked);
     while (true) {
       if (!upstream_) {
         THAW_CO_TRY(upstream_, co_await pool_->open(endpoint, options.deadline));
@@ -66,7 +68,7 @@ class Proxy {
       if (answered) {
         break;
       }
-      if (!upstream_->reused || head.body != Body::none || !is_idempotent(request.method)) {
+      if (!upstream_->reused || !replayable) {
         co_return Error::unavailable("the server closed the connection without an answer");
       }
       upstream_.reset();
@@ -150,9 +152,6 @@ class Proxy {
     const int status = parser.head().status;
     std::string body;
     const Result<bool> decoded = decode_buffered(*upstream_->stream, parser, body);
-    if (!decoded) {
-      co_return Error::unavailable("the server's answer: " + decoded.error().message());
-    }
     if (parser.done()) {
       release();
       co_return co_await exchange_.respond_whole(status, std::move(headers), std::move(body));
@@ -161,6 +160,7 @@ class Proxy {
     if (!body.empty()) {
       THAW_CO_TRY_VOID(co_await exchange_.write(std::move(body)));
     }
+    THAW_CO_TRY_VOID(decoded);
     while (true) {
       THAW_CO_TRY(std::optional<std::string> piece, co_await read_body(upstream_->stream, parser));
       if (!piece) {

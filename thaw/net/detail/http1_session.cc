@@ -114,8 +114,8 @@ class Session final : public LiveConnection {
         }
       }
       idle_ = !started;
-      const Result<bool> more =
-          co_await stream_->fill(core_->limits.header_bytes + 1024, Stream::Hope::later);
+      const Result<bool> more = co_await stream_->fill(
+          core_->limits.header_bytes + 1024, started ? Stream::Hope::soon : Stream::Hope::later);
       idle_ = false;
       if (!more && more.error().code() == Code::resource_exhausted) {
         co_return more.error();

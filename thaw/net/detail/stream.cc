@@ -45,15 +45,20 @@ bool is_cancelled(const asio::cancellation_state& state) {
 }  // namespace
 
 Stream::Stream(Socket socket, std::string_view prefix, std::shared_ptr<CoarseTimer> timer)
-    : socket_(std::move(socket)),
+    : socket_(std::move(socket),
+              [this](const error_code& error, std::size_t count) {
+                was_filled_ = count == asked_;
+                took(error, count);
+                if (watching_ && !error) {
+                  start_background_read();
+                }
+              }),
       timer_(std::move(timer)),
       alarm_([this] {
         expired_ = true;
         close();
       }),
       stall_alarm_([this] { abort(); }) {
-  error_code ignored;
-  socket_.non_blocking(true, ignored);
   if (!prefix.empty()) {
     capacity_ = std::max(first_capacity, prefix.size());
     buffer_ = std::make_unique_for_overwrite<char[]>(capacity_);
@@ -97,7 +102,7 @@ void Stream::consume(std::size_t count) {
 }
 
 void Stream::rest() {
-  if (!reading_ && begin_ == end_ && capacity_ > first_capacity) {
+  if (!reads_ahead() && !is_fixed_ && begin_ == end_ && capacity_ > first_capacity) {
     buffer_.reset();
     begin_ = end_ = capacity_ = 0;
     recount();
@@ -169,73 +174,79 @@ async::Task<bool> Stream::fill(std::size_t limit, Hope hope) {
   if (is_cancelled(co_await asio::this_coro::cancellation_state)) {
     co_return Error::cancelled("cancelled before a read");
   }
-  while (reading_ && open_) {
-    const std::uint64_t before = received_;
-    THAW_CO_TRY([[maybe_unused]] const bool notified, co_await read_.wait(Instant::max()));
-    if (received_ != before) {
-      co_return true;
-    }
-  }
   if (!open_ || broken_) {
     co_return broken_error();
   }
   if (eof_) {
     co_return false;
   }
-  if (!make_room(limit)) {
+  const std::uint64_t before = received_;
+  auto tried = EdgeSocket::Tried::no;
+  if (!reads_ahead() && !make_room(limit)) {
     co_return Error::resource_exhausted("the input buffer is full");
   }
-  const auto room = [this] { return asio::buffer(buffer_.get() + end_, capacity_ - end_); };
-  const std::size_t most = capacity_ - end_;
-  error_code error = asio::error::would_block;
-  std::size_t count = 0;
-  if (hope == Hope::soon) {
+  if (!reads_ahead() && hope == Hope::soon) {
     if (++eager_reads_ > eager_limit || owes_turn()) {
       eager_reads_ = 0;
-      reading_ = true;  // the buffer may not move while others run
+      is_fixed_ = true;
+      Result<void> called = ok();
       if (owes_turn()) {
         worked_ = {};
-        const auto called = co_await turns_->wait(turn_share_, held_.account()->turns);
-        reading_ = false;
-        if (!called) {
-          read_.notify_all();
-          co_return called.error();
-        }
+        called = co_await turns_->wait(turn_share_, held_.account()->turns);
       } else {
         co_await asio::post(asio::use_awaitable);
-        reading_ = false;
+      }
+      is_fixed_ = false;
+      if (!called) {
+        co_return called.error();
       }
       if (!open_) {
-        read_.notify_all();
         co_return broken_error();
       }
     }
-    count = socket_.read_some(room(), error);
+    tried = read_now();
   }
-  if (would_block(error)) {
+  if (received_ == before && open_ && !peer_gone()) {
     eager_reads_ = 0;
     worked_ = {};
-    reading_ = true;
-    std::tie(error, count) =
-        co_await socket_.async_read_some(room(), asio::as_tuple(asio::use_awaitable));
-    reading_ = false;
+    if (!reads_ahead()) {
+      start_read(tried);
+    }
+    co_await socket_.read_done();
   }
-  was_filled_ = count == most;
-  took(error, count);
-  read_.notify_all();
   if (watching_) {
     start_background_read();
   }
-  if (count > 0) {
+  if (received_ != before) {
     co_return true;
   }
   if (eof_) {
     co_return false;
   }
-  if (error == asio::error::operation_aborted && open_) {
+  if (open_ && !broken_) {
     co_return Error::cancelled("cancelled during a read");
   }
   co_return broken_error();
+}
+
+asio::mutable_buffer Stream::room() {
+  asked_ = capacity_ - end_;
+  return asio::buffer(buffer_.get() + end_, asked_);
+}
+
+EdgeSocket::Tried Stream::read_now() {
+  error_code error;
+  const std::size_t count = socket_.read_now(room(), error);
+  if (would_block(error)) {
+    return EdgeSocket::Tried::in_vain;
+  }
+  was_filled_ = count == asked_;
+  took(error, count);
+  return EdgeSocket::Tried::no;
+}
+
+void Stream::start_read(EdgeSocket::Tried tried) {
+  socket_.start_read(room(), shared_from_this(), tried);
 }
 
 bool Stream::still_quiet() {
@@ -247,29 +258,28 @@ bool Stream::still_quiet() {
   return count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
+void Stream::listen() {
+  if (!reads_ahead() && open_ && !peer_gone() && make_room(first_capacity)) {
+    start_read(EdgeSocket::Tried::no);
+  }
+}
+
 void Stream::watch() {
   watching_ = true;
   start_background_read();
 }
 
 void Stream::start_background_read() {
-  if (reading_ || !open_ || peer_gone()) {
+  while (!reads_ahead() && !is_fixed_ && open_ && !peer_gone()) {
+    if (!make_room(unsent_limit)) {
+      start_hangup_wait();
+    } else if (read_now() == EdgeSocket::Tried::in_vain) {
+      start_read(EdgeSocket::Tried::in_vain);
+    } else {
+      continue;
+    }
     return;
   }
-  if (!make_room(unsent_limit)) {
-    start_hangup_wait();
-    return;
-  }
-  reading_ = true;
-  socket_.async_read_some(asio::buffer(buffer_.get() + end_, capacity_ - end_),
-                          [self = shared_from_this()](const error_code& error, std::size_t count) {
-                            self->reading_ = false;
-                            self->took(error, count);
-                            self->read_.notify_all();
-                            if (self->watching_ && !error) {
-                              self->start_background_read();
-                            }
-                          });
 }
 
 void Stream::start_hangup_wait() {
@@ -437,7 +447,6 @@ void Stream::close() {
   out_.clear();
   out_bytes_ = front_sent_ = 0;
   recount();
-  read_.notify_all();
   written_.notify_all();
   peer_event_.notify_all();
 }
@@ -474,19 +483,24 @@ async::Task<Socket> Stream::release() {
   THAW_CO_TRY_VOID(co_await flush());
   watching_ = false;
   alarm_.disarm();
-  if (reading_) {
-    error_code ignored;
-    socket_.cancel(ignored);
-    while (reading_) {
-      THAW_CO_TRY([[maybe_unused]] const bool notified, co_await read_.wait(Instant::max()));
-    }
+  error_code error;
+  if (reads_ahead()) {
+    socket_.cancel(error);
+    co_await socket_.read_done();
   }
-  if (broken_ || !open_) {
-    co_return broken_error();
+  if (reads_ahead() || broken_ || !open_) {
+    co_return reads_ahead() ? Error::cancelled("cancelled before an upgrade") : broken_error();
   }
   open_ = false;
   recount();
-  co_return std::move(socket_);
+  // Asked anew for what is there: the next owner trusts Asio's reads.
+  const auto protocol = socket_.local_endpoint(error).protocol();
+  Socket released(socket_.get_executor());
+  released.assign(protocol, socket_.release(error), error);
+  if (error) {
+    co_return Error::unavailable("the connection cannot be taken over: " + error.message());
+  }
+  co_return released;
 }
 
 async::Task<std::optional<std::string>> StreamBytes::read() {

@@ -16,8 +16,8 @@
 
 #include "thaw/async/event.h"
 #include "thaw/net/detail/coarse_timer.h"
+#include "thaw/net/detail/edge_socket.h"
 #include "thaw/net/detail/shares.h"
-#include "thaw/net/detail/socket.h"
 #include "thaw/net/detail/turns.h"
 #include "thaw/net/http.h"
 
@@ -43,7 +43,9 @@ class Stream : public std::enable_shared_from_this<Stream> {
   void consume(std::size_t count);
   // Between two messages: a large input buffer is not kept for an idle connection.
   void rest();
-  enum class Hope { soon, later };  // are bytes likely there already?
+  // Are bytes likely there already? `later` is for the first bytes of a message only: see
+  // EdgeSocket.
+  enum class Hope { soon, later };
   // Adds bytes behind the buffered ones; false: the peer has sent its last. resource_exhausted when
   // `limit` bytes are buffered. unavailable: broken; deadline_exceeded: see set_deadline().
   async::Task<bool> fill(std::size_t limit, Hope hope);
@@ -54,6 +56,10 @@ class Stream : public std::enable_shared_from_this<Stream> {
   bool peer_gone() const { return eof_ || broken_ || send_broken_; }
   // Asks the kernel: the connection is open and the peer has sent nothing.
   bool still_quiet();
+  // The same without asking, as of the last turn of the loop: see listen().
+  bool seems_quiet() const { return reads_ahead() && open_ && !peer_gone() && end_ == begin_; }
+  // Nothing is expected now; the next fill() has what comes meanwhile.
+  void listen();
   // Notified when peer_gone() becomes true (while watched or read) and by close().
   async::Event& peer_event() { return peer_event_; }
 
@@ -93,7 +99,11 @@ class Stream : public std::enable_shared_from_this<Stream> {
   // False: no room within `limit`.
   bool make_room(std::size_t limit);
   void recount();
+  bool reads_ahead() const { return socket_.is_reading(); }
+  boost::asio::mutable_buffer room();
   void took(const boost::system::error_code& error, std::size_t count);
+  EdgeSocket::Tried read_now();
+  void start_read(EdgeSocket::Tried tried);
   void start_background_read();
   // With a full buffer the end of the peer's stream is out of sight, but not a reset.
   void start_hangup_wait();
@@ -101,7 +111,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
   void try_send();
   void start_background_write();
 
-  Socket socket_;
+  EdgeSocket socket_;
   Held held_;
   std::shared_ptr<Turns> turns_;  // null: nobody counts
   TurnShare turn_share_;
@@ -116,7 +126,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   std::size_t end_ = 0;
   std::uint64_t received_ = 0;  // in all; `end_` also moves when bytes are moved to the front
   unsigned eager_reads_ = 0;
-  bool reading_ = false;
+  bool is_fixed_ = false;  // the buffer may not move while others run
+  std::size_t asked_ = 0;  // by the read that is under way
   bool watching_ = false;
   bool awaiting_hangup_ = false;
   bool was_filled_ = false;  // by the last read
@@ -134,7 +145,6 @@ class Stream : public std::enable_shared_from_this<Stream> {
   bool expired_ = false;
   bool open_ = true;
   async::Event peer_event_;
-  async::Event read_;
   async::Event written_;
 };
 
