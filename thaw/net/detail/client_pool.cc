@@ -49,25 +49,45 @@ Result<asio::generic::stream_protocol::endpoint> address_of(const Endpoint& endp
 }  // namespace
 
 async::Task<bool> read_final_head(ClientConnection& connection, bool head_request) {
+  const std::shared_ptr<Stream> stream = connection.stream;
+  Http1Parser& parser = connection.parser;
   while (true) {
     if (head_request) {
-      connection.parser.expect_no_body();
+      parser.expect_no_body();
     }
-    const Result<bool> read =
-        co_await read_response_head(connection.stream, connection.parser, response_head_bytes);
-    if (!read && (read.error().code() == Code::invalid_argument ||
-                  read.error().code() == Code::resource_exhausted ||
-                  read.error().code() == Code::unimplemented)) {
-      co_return Error::unavailable("the server's answer: " + read.error().message());
+    bool started = false;
+    while (!parser.head_done()) {
+      if (!stream->buffered().empty()) {
+        started = true;
+        const Result<std::size_t> used = parser.put_head(stream->buffered());
+        if (!used) {
+          co_return Error::unavailable("the server's answer: " + used.error().message());
+        }
+        stream->consume(*used);
+        if (parser.head_done()) {
+          break;
+        }
+      }
+      const Result<bool> more = co_await stream->fill(
+          response_head_bytes + 1024, started ? Stream::Hope::soon : Stream::Hope::later);
+      if (!more && more.error().code() == Code::resource_exhausted) {
+        co_return Error::unavailable("the server's answer: " + more.error().message());
+      }
+      if (!more && (started || stream->expired() || more.error().code() == Code::cancelled)) {
+        co_return more.error();
+      }
+      if (!more || !*more) {
+        if (started) {
+          co_return Error::unavailable("the peer broke off in the middle of a head");
+        }
+        co_return false;
+      }
     }
-    if (!read || !*read) {
-      co_return read;
-    }
-    const int status = connection.parser.head().status;
+    const int status = parser.head().status;
     if (status == 101 || status >= 200) {
       co_return true;
     }
-    connection.parser.reset();
+    parser.reset();
   }
 }
 

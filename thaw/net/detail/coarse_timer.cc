@@ -46,6 +46,7 @@ struct CoarseTimer::State : std::enable_shared_from_this<CoarseTimer::State> {
     const Duration step = listed - now > near ? far_tick : tick;
     const auto steps = (listed.time_since_epoch() + step - Duration(1)) / step;
     const Instant rounded(steps * step);
+    alarm.listed_ = listed;
     alarms[rounded].push_back(alarm);
     if (rounded < next) {
       wait_until(rounded);
@@ -64,7 +65,9 @@ struct CoarseTimer::State : std::enable_shared_from_this<CoarseTimer::State> {
       Alarm& alarm = due.front();
       due.pop_front();
       if (alarm.when_ > now) {
-        list(alarm);
+        if (alarm.when_ != Instant::max()) {
+          list(alarm);
+        }
         continue;
       }
       // A copy: the callback may destroy its alarm.
@@ -86,6 +89,12 @@ CoarseTimer::~CoarseTimer() {
 }
 
 void CoarseTimer::arm(Alarm& alarm, Instant when) {
+  // One that is put off, as each request does with its connection's, stays where it is listed and
+  // is looked at then.
+  if (alarm.is_linked() && alarm.listed_ <= when) {
+    alarm.when_ = when;
+    return;
+  }
   alarm.disarm();
   if (when == Instant::max()) {
     return;

@@ -30,13 +30,14 @@ class CoarseTimer {
     Alarm& operator=(const Alarm&) = delete;
 
     void disarm() { unlink(); }
-    bool armed() const { return is_linked(); }
+    bool armed() const { return is_linked() && when_ != Instant::max(); }
 
     std::function<void()> ring;
 
    private:
     friend class CoarseTimer;
     Instant when_;
+    Instant listed_;  // where it is looked at; no later than `when_`
 
     void unlink() {
       if (is_linked()) {

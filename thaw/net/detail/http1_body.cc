@@ -67,30 +67,4 @@ async::Task<std::optional<std::string>> read_body(std::shared_ptr<Stream> stream
   co_return std::nullopt;
 }
 
-async::Task<bool> read_response_head(std::shared_ptr<Stream> stream, Http1Parser& parser,
-                                     std::size_t header_bytes) {
-  bool started = false;
-  while (true) {
-    if (!stream->buffered().empty()) {
-      started = true;
-      THAW_CO_TRY(const std::size_t used, parser.put_head(stream->buffered()));
-      stream->consume(used);
-      if (parser.head_done()) {
-        co_return true;
-      }
-    }
-    const Result<bool> more = co_await stream->fill(
-        header_bytes + 1024, started ? Stream::Hope::soon : Stream::Hope::later);
-    if (!more && (started || stream->expired() || more.error().code() == Code::cancelled)) {
-      co_return more.error();
-    }
-    if (!more || !*more) {
-      if (started) {
-        co_return Error::unavailable("the peer broke off in the middle of a head");
-      }
-      co_return false;
-    }
-  }
-}
-
 }  // namespace thaw::net::detail

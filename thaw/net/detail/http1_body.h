@@ -19,9 +19,4 @@ async::Task<std::optional<std::string>> read_body(std::shared_ptr<Stream> stream
 // Appends to `piece` what is buffered of the body, for a slice of time at most; true if it can go
 // on with what is there.
 Result<bool> decode_buffered(Stream& stream, Http1Parser& parser, std::string& piece);
-
-// Reads until a head is whole; false if the peer closed before its first byte.
-async::Task<bool> read_response_head(std::shared_ptr<Stream> stream, Http1Parser& parser,
-                                     std::size_t header_bytes);
-
 }  // namespace thaw::net::detail

@@ -40,12 +40,15 @@ Result<ProxiedHead> proxied_head(const HttpRequest& request, const ProxyOptions&
   } else if (request.version == "2") {
     head.body = Body::unknown;
   }
+  const bool names_others = request.headers.find("connection").has_value();
+  head.headers.fields.reserve(request.headers.fields.size() + options.add_headers.fields.size() +
+                              4);
   head.headers.add("host", request.authority);
   for (const auto& [name, value] : request.headers.fields) {
     // `expect` is answered by our own side; what the caller adds replaces what the client claims.
     if (is_hop_by_hop(name) || name == "host" || name == "expect" || name == "content-length" ||
-        named_by_connection(request.headers, name) || options.add_headers.find(name) ||
-        (options.withholds && options.withholds(name))) {
+        (names_others && named_by_connection(request.headers, name)) ||
+        options.add_headers.find(name) || (options.withholds && options.withholds(name))) {
       continue;
     }
     head.headers.add(name, value);

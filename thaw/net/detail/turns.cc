@@ -79,8 +79,14 @@ void Turns::spend(TurnShare& own, TurnShare& account, Duration used, Instant now
   all_.spend(used, now);
   if (last_account_ != &account) {
     last_account_ = &account;
-    account_changed_at_ = now;
+    others_used_at_ = last_used_at_;
   }
+  last_used_at_ = now;
+}
+
+bool Turns::is_shared(const TurnShare& account, Instant now) const {
+  const Instant used_at = last_account_ == &account ? others_used_at_ : last_used_at_;
+  return used_at > now - shared_for;
 }
 
 bool Turns::is_greedy(const TurnShare& own, const TurnShare& account, Instant now) const {
@@ -88,7 +94,7 @@ bool Turns::is_greedy(const TurnShare& own, const TurnShare& account, Instant no
     return false;
   }
   return own.used_us(now) > greedy_connection_us ||
-         (account.used_us(now) > greedy_account_us && now - account_changed_at_ < shared_for);
+         (account.used_us(now) > greedy_account_us && is_shared(account, now));
 }
 
 async::Task<void> Turns::wait(const TurnShare& own, const TurnShare& account) {

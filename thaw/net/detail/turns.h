@@ -46,8 +46,12 @@ class Turns {
  private:
   struct Line;
   TurnShare all_;
+  // Whether another account than `account` has used the loop of late.
+  bool is_shared(const TurnShare& account, Instant now) const;
+
   const TurnShare* last_account_ = nullptr;  // compared only
-  Instant account_changed_at_{};             // when another account than before used the loop
+  Instant last_used_at_ = Instant::min();    // by that account
+  Instant others_used_at_ = Instant::min();  // by the last one that was another
   std::shared_ptr<Line> line_;
 };
 

@@ -71,6 +71,22 @@ TEST_CASE("who has used much is called in the end though others that used less c
   (void)loop.run_task(tasks.join(monotonic_now() + 20s));
 }
 
+TEST_CASE("an account that has the loop for itself is not greedy, whoever had it before") {
+  async::Loop loop;
+  Turns turns(loop);
+  TurnShare earlier;
+  TurnShare before;
+  TurnShare own;
+  TurnShare account;
+  const Instant now = monotonic_now();
+  turns.spend(earlier, before, 100ms, now);
+  turns.spend(own, account, 200ms, now + 2s);
+  const TurnShare fresh;
+  CHECK_FALSE(turns.is_greedy(fresh, account, now + 2s));
+  turns.spend(earlier, before, 1ms, now + 2s);
+  CHECK(turns.is_greedy(fresh, account, now + 2s));
+}
+
 TEST_CASE("one that is cancelled while it waits is not called") {
   async::Loop loop;
   async::TaskGroup tasks(loop);
