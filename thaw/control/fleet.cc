@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <csignal>
 #include <list>
-#include <thread>
 
 #include "thaw/base/check.h"
 #include "thaw/base/log.h"
@@ -12,6 +11,7 @@
 #include "thaw/control/pool.h"
 #include "thaw/policy/backoff.h"
 #include "thaw/policy/scale.h"
+#include "thaw/worker/machine.h"
 
 namespace thaw::control {
 
@@ -195,7 +195,7 @@ void Fleet::evaluate(Pool& pool) {
 // Of the first start ever it is not known yet by what others could start; of a template that is
 // being made it is. A few calls are answered sooner by a processor for each.
 bool Fleet::has_better_start_soon(Pool& pool, const policy::PoolView& view) {
-  if (view.waiting <= view.free_slots + std::thread::hardware_concurrency()) {
+  if (view.waiting <= view.free_slots + worker::processor_count()) {
     return false;
   }
   if (pool.levels.empty()) {

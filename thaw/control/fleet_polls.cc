@@ -2,12 +2,12 @@
 // What a container says and asks for: hello, inputs, outputs, cancellations; and the leases of
 // containers whose own port is asked.
 #include <algorithm>
-#include <thread>
 #include <utility>
 
 #include "thaw/base/check.h"
 #include "thaw/control/fleet.h"
 #include "thaw/control/pool.h"
+#include "thaw/worker/machine.h"
 
 namespace thaw::control {
 
@@ -66,7 +66,7 @@ bool Fleet::is_crowded() const {
   const auto starting = std::count_if(containers_.begin(), containers_.end(), [](const auto& c) {
     return !c.second->reached_ready && !c.second->for_snapshot;
   });
-  return starting > 1 + static_cast<std::ptrdiff_t>(std::thread::hardware_concurrency() / 2);
+  return starting > 1 + static_cast<std::ptrdiff_t>(worker::processor_count() / 2);
 }
 
 void Fleet::became_ready(Pool& pool, Container& container) {

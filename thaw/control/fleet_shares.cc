@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <thread>
 #include <utility>
 
 #include "thaw/base/log.h"
 #include "thaw/control/fleet.h"
 #include "thaw/control/pool.h"
+#include "thaw/worker/machine.h"
 
 namespace thaw::control {
 
@@ -30,8 +30,8 @@ bool takes_a_place(const Container& container, Instant now) {
 }
 
 std::size_t places_to_start(const FleetOptions& options) {
-  const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
-  return options.max_starting > 0 ? options.max_starting : std::max<std::size_t>(8, 4 * cores);
+  return options.max_starting > 0 ? options.max_starting
+                                  : std::max<std::size_t>(8, 4 * worker::processor_count());
 }
 
 }  // namespace

@@ -16,10 +16,15 @@ MachineMemory machine_memory() {
              : MachineMemory{};
 }
 
+unsigned processor_count() {
+  static const unsigned count = std::max(1U, std::thread::hardware_concurrency());
+  return count;
+}
+
 Result<MachineProcessors> machine_processors() {
   THAW_TRY(const os::ProcessorTimes times, os::processor_times());
   MachineProcessors processors;
-  processors.count = std::max(1U, std::thread::hardware_concurrency());
+  processors.count = processor_count();
   processors.busy = times.busy;
   processors.runnable = std::max(0, times.runnable - 1);
   processors.queued = times.queued;

@@ -28,6 +28,9 @@ struct MachineProcessors {
   std::optional<Duration> pressed;
 };
 
+// At least 1; asked of the kernel once, which opens a file for it.
+unsigned processor_count();
+
 // See os/processors.h.
 Result<MachineProcessors> machine_processors();
 
