@@ -93,7 +93,7 @@ async::Task<std::unique_ptr<ClientResponse>> HttpClient::send(Endpoint endpoint,
     // The answer is read while the body may still be on its way: a server that echoes would wait
     // for us to read, and one that refuses (413) takes no more of it.
     connection->stream->append(head);
-    (void)connection->stream->send(std::move(request.body));
+    (void)connection->stream->send(std::move(request.body), 1);
     const bool head_request = request.method == "HEAD";
     THAW_CO_TRY(const bool answered, co_await detail::read_final_head(*connection, head_request));
     if (answered) {

@@ -50,6 +50,7 @@ class ClientPool {
   // Closes what is kept; nothing is kept from now on.
   void close();
 
+  std::size_t exchanges = 0;  // under way
   async::Loop& loop() { return loop_; }
   CoarseTimer& timer() { return *timer_; }
 

@@ -83,6 +83,7 @@ Http1Exchange::Framing Http1Exchange::choose_framing(int status, const Headers& 
 
 Result<std::string> Http1Exchange::render_head(int status, const Headers& headers) {
   const Http1AnswerPolicy policy = policy_();
+  exchanges_ = policy.exchanges;
   framing_ = choose_framing(status, headers);
   silent_ = framing_ == Framing::none || request_.method == "HEAD";
   if (framing_ == Framing::length) {
@@ -141,7 +142,7 @@ async::Task<void> Http1Exchange::respond_whole(int status, Headers headers, std:
     finished_ = true;
     const std::shared_ptr<Stream> stream = stream_;
     stream->append(std::move(head));
-    if (stream->send(std::move(body))) {
+    if (stream->send(std::move(body), keep_alive_ ? exchanges_ : 1)) {
       co_return ok();
     }
     co_return co_await stream->flush();

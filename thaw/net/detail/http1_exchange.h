@@ -15,6 +15,7 @@ namespace thaw::net::detail {
 struct Http1AnswerPolicy {
   bool close_after = false;  // the last exchange of this connection
   std::string_view date;
+  std::size_t exchanges = 1;  // of the server, under way
 };
 
 class Http1Exchange final : public HttpExchange {
@@ -60,6 +61,7 @@ class Http1Exchange final : public HttpExchange {
   std::function<Http1AnswerPolicy()> policy_;
   HttpRequest request_;
   std::shared_ptr<Life> life_;
+  std::size_t exchanges_ = 1;
   bool keep_alive_;
   bool minor_version_zero_;
   bool awaits_continue_ = false;

@@ -24,7 +24,10 @@ constexpr Duration tunnel_end_time = 10s;
 class Proxy {
  public:
   Proxy(std::shared_ptr<ClientPool> pool, HttpExchange& exchange)
-      : pool_(std::move(pool)), exchange_(exchange), watch_alarm_([this] { start_watching(); }) {}
+      : pool_(std::move(pool)), exchange_(exchange), watch_alarm_([this] { start_watching(); }) {
+    ++pool_->exchanges;
+  }
+  ~Proxy() { --pool_->exchanges; }
   Proxy(const Proxy&) = delete;
   Proxy& operator=(const Proxy&) = delete;
 
@@ -57,7 +60,7 @@ class Proxy {
       const bool is_inline = head.body == Body::length && head.length <= inline_body_bytes;
       if (head.body == Body::none || (head.body == Body::length && head.length == 0)) {
         body_sent_ = true;
-        (void)upstream_->stream->send(text);
+        (void)upstream_->stream->send(text, pool_->exchanges);
       } else if (upstream_->stream->queue(text); is_inline) {
         THAW_CO_TRY_VOID(co_await send_body(head.body, std::move(first)));
       } else {

@@ -45,14 +45,18 @@ class Session final : public LiveConnection {
 
   void begin_drain() override {
     if (idle_) {
-      stream_->close();
+      give_way();
     }
   }
-  void give_way() override { stream_->close(); }
+  void give_way() override {
+    (void)stream_->push();  // the end of an answer may still be here
+    stream_->close();
+  }
 
   async::Task<void> run() {
     const auto policy = [core = core_.get()] {
-      return Http1AnswerPolicy{.close_after = core->draining, .date = date_now()};
+      return Http1AnswerPolicy{
+          .close_after = core->draining, .date = date_now(), .exchanges = core->exchanges};
     };
     // In this frame, which lives on anyway.
     std::optional<Http1Exchange> exchange;
@@ -65,6 +69,7 @@ class Session final : public LiveConnection {
         co_return ok();
       }
       ++core_->stats.http_requests;
+      const UnderWay under_way(*core_);
       exchange.emplace(stream_, parser_, peer_, policy);
       Result<void> outcome = ok();
       if (counted->has_room(0)) {
@@ -81,8 +86,11 @@ class Session final : public LiveConnection {
       if (next == Http1Exchange::Next::close) {
         co_return co_await stream_->linger();
       }
-      if (next == Http1Exchange::Next::gone || core_->draining) {
+      if (next == Http1Exchange::Next::gone) {
         co_return ok();
+      }
+      if (core_->draining) {
+        co_return co_await stream_->flush();
       }
       parser_.reset();
       stream_->rest();
@@ -96,6 +104,17 @@ class Session final : public LiveConnection {
   }
 
  private:
+  class UnderWay {
+   public:
+    explicit UnderWay(ServerCore& core) : core_(core) { ++core_.exchanges; }
+    ~UnderWay() { --core_.exchanges; }
+    UnderWay(const UnderWay&) = delete;
+    UnderWay& operator=(const UnderWay&) = delete;
+
+   private:
+    ServerCore& core_;
+  };
+
   // False: the peer has closed between two requests.
   async::Task<bool> read_head() {
     bool started = false;

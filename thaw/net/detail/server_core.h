@@ -40,6 +40,7 @@ struct ServerCore {
   const std::shared_ptr<Shares> shares;
   Turns turns;
   Server::Stats stats;
+  std::size_t exchanges = 0;  // of HTTP/1.1, under way
   bool draining = false;
   RestingOfAll resting;  // the one that rests longest is first
   boost::intrusive::list<LiveConnection, boost::intrusive::constant_time_size<false>> connections;

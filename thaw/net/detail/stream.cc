@@ -389,9 +389,13 @@ bool Stream::push() {
   return out_.empty() && open_ && !send_broken_;
 }
 
-bool Stream::send(std::string data) {
-  append(std::move(data));
-  return push();
+bool Stream::send(std::string data, std::size_t exchanges) {
+  if (exchanges < company || out_bytes_ + data.size() > small_write) {
+    append(std::move(data));
+    return push();
+  }
+  queue(std::move(data));
+  return open_ && !send_broken_;
 }
 
 async::Task<void> Stream::write(std::string data) {

@@ -73,8 +73,11 @@ class Stream : public std::enable_shared_from_this<Stream> {
   // Sends what the kernel takes now; the rest follows while others run. True: the kernel has
   // everything.
   bool push();
-  // append() and push().
-  bool send(std::string data);
+  // append() and push(); with company only queue(). Where many exchanges are under way, those of
+  // one turn send at its end, one after the other: a peer that serves several is woken once for
+  // them.
+  bool send(std::string data, std::size_t exchanges);
+  static constexpr std::size_t company = 8;
   // Waits until the kernel has everything.
   async::Task<void> flush();
   std::size_t unsent() const { return out_bytes_; }
