@@ -264,6 +264,27 @@ class Http1(unittest.TestCase):
         eventually(lambda: self.server.tell()["gone"] == before + 20)
         self.assertEqual(self.server.tell()["hanging"], 0)
 
+    def test_an_end_that_comes_with_the_request_is_seen(self):
+        for _ in range(20):
+            peer = self.peer()
+            peer.send("GET /hello HTTP/1.1\r\nhost: x\r\n\r\n")
+            peer.sock.shutdown(socket.SHUT_WR)
+            self.assertEqual(peer.answer().body, b"hello")
+            self.assertTrue(peer.at_end())
+
+    def test_a_reset_that_comes_with_the_request_is_seen(self):
+        before = self.server.tell()["gone"]
+        sent = 0
+        while self.server.tell()["gone"] < before + 5:
+            peer = self.peer()
+            # The connection is known, so that the request and the reset may arrive as one.
+            peer.ask("/hello")
+            peer.send("GET /hang HTTP/1.1\r\nhost: x\r\n\r\n")
+            peer.reset()
+            sent += 1
+            self.assertLess(sent, 1000)
+        eventually(lambda: self.server.tell()["hanging"] == 0)
+
     def test_a_disconnect_is_seen_behind_pipelined_bytes(self):
         before = self.server.tell()["gone"]
         peer = self.peer()

@@ -314,6 +314,23 @@ class Proxy(unittest.TestCase):
             with self.assertRaises((EOFError, ConnectionResetError)):
                 peer.answer()
 
+    def test_an_upstream_that_resets_behind_half_an_answer_cuts_the_client(self):
+        for half in ("content-le", "content-length: 100\r\n\r\n", "content-length: 100\r\n\r\nabc",
+                     "transfer-encoding: chunked\r\n\r\n3\r\nabc", "\r\nabc"):
+            def script(peer):
+                request_head(peer)
+                peer.send("HTTP/1.1 200 OK\r\n" + half)
+                peer.reset()
+
+            _, server = self.raw(script)
+            peer = self.peer(server)
+            peer.send("GET /tcp/ HTTP/1.1\r\nhost: x\r\n\r\n")
+            with self.subTest(half=half):
+                try:
+                    self.assertEqual(peer.answer().status, 503)
+                except (EOFError, ConnectionResetError):
+                    pass
+
     def test_an_upstream_that_answers_before_it_has_the_body(self):
         def script(peer):
             request_head(peer)
