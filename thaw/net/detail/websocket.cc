@@ -174,11 +174,13 @@ class BeastWebSocket final : public WebSocket {
   std::shared_ptr<Connection> connection_;
 };
 
-// Beast reads the handshake itself: the head is written again for it, with what came behind.
+// Beast reads the handshake itself: what it looks at of the head is written again for it, with what
+// came behind. It has room for 1,536 bytes, and heads with cookies are longer.
 Result<std::string> handshake_bytes(const HttpRequest& request, std::string_view behind) {
-  HeadWriter head(request.method, request.target);
+  HeadWriter head(request.method, "/");
   for (const auto& [name, value] : request.headers.fields) {
-    if (name != "sec-websocket-extensions") {
+    if (name == "host" || name == "connection" || name == "upgrade" ||
+        name == "sec-websocket-key" || name == "sec-websocket-version") {
       THAW_TRY_VOID(head.add_checked(name, value));
     }
   }
