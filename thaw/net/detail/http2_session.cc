@@ -466,7 +466,7 @@ void Http2Session::on_silence() {
 }
 
 void Http2Session::punish(std::uint32_t http2_error, std::string_view why) {
-  if (closed_) {
+  if (closed_ || punished_) {
     return;
   }
   log_warning("http2 connection closed", {{"peer", peer_.address}, {"why", std::string(why)}});
