@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/net/detail/http1_exchange.h"
 
+#include <algorithm>
 #include <boost/asio/error.hpp>
 #include <charconv>
 
@@ -87,6 +88,10 @@ Result<std::string> Http1Exchange::render_head(int status, const Headers& header
   framing_ = choose_framing(status, headers);
   silent_ = framing_ == Framing::none || request_.method == "HEAD";
   if (framing_ == Framing::length) {
+    const auto is_length = [](const auto& field) { return field.first == "content-length"; };
+    if (std::count_if(headers.fields.begin(), headers.fields.end(), is_length) > 1) {
+      return Error::internal("the answer has more than one content-length");
+    }
     const std::string_view text = *headers.find("content-length");
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), length_left_);
     if (error != std::errc() || end != text.data() + text.size()) {
