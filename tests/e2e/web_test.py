@@ -157,6 +157,13 @@ class Wsgi(E2eTest):
         self.assertEqual((status, headers["x-seen"]), (201, "wsgi"))
         self.assertEqual(body, b"POST /some/path a=1\n" + b"sent" * 10000)
 
+    def test_no_spelling_of_a_header_passes_for_what_a_proxy_says(self):
+        headers = {"X_Forwarded_For": "6.6.6.6", "X_Forwarded_Proto": "https", "X_Other": "kept"}
+        seen = json.loads(fetch(url_of("old_style") + "/environ", headers=headers)[2])
+        self.assertEqual(seen["HTTP_X_FORWARDED_FOR"], "127.0.0.1")
+        self.assertEqual(seen["HTTP_X_FORWARDED_PROTO"], "http")
+        self.assertEqual(seen["HTTP_X_OTHER"], "kept")
+
 
 class Asgi(E2eTest):
     server = server
@@ -217,6 +224,17 @@ class Asgi(E2eTest):
                 answer += client.recv(4096)
         self.assertIn(b'"sizes":[10]', answer)
 
+    def test_a_body_may_begin_late(self):
+        url = urllib.parse.urlsplit(url_of("api") + "/pieces")
+        with socket.create_connection((url.hostname, url.port), CALL_TIMEOUT) as client:
+            head = f"POST {url.path} HTTP/1.1\r\nHost: {url.netloc}\r\nConnection: close\r\n"
+            client.sendall(f"{head}Content-Length: 10\r\n\r\n".encode())
+            time.sleep(7)  # longer than the client in the container waits for a first word
+            client.sendall(b"0123456789")
+            answer = b"".join(iter(lambda: client.recv(4096), b""))
+        self.assertIn(b"200 OK", answer)
+        self.assertIn(b'"sizes":[10', answer)
+
     def test_requests_share_a_container(self):
         url = url_of("api") + "/stream?count=4&pause=0.5"
         fetch(url_of("api") + "/stream?count=1")
@@ -239,13 +257,20 @@ class Asgi(E2eTest):
         self.assertEqual(fetch_json(url_of("api") + "/echo/after", b"")["length"], 0)
 
     def test_a_websocket_talks_both_ways(self):
+        self.talk({})
+
+    def test_a_websocket_may_have_a_long_head(self):
+        self.talk({"cookie": "session=" + "x" * 8000}, "?token=" + "y" * 4000)
+
+    def talk(self, headers, query=""):
         import asyncio
 
         import aiohttp
 
         async def talk():
             async with aiohttp.ClientSession() as session:
-                async with session.ws_connect(url_of("api") + "/talk") as socket:
+                url = url_of("api") + "/talk" + query
+                async with session.ws_connect(url, headers=headers) as socket:
                     await socket.send_str("abc")
                     first = await socket.receive_str(timeout=30)
                     await socket.send_str("bye")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Web endpoints of each type."""
 import hashlib
+import json
 import os
 import subprocess
 import time
@@ -65,6 +66,10 @@ def one_at_a_time(name: str, seconds: float = 0):
 @modal.wsgi_app()
 def old_style():
     def web(environ, start_response):
+        if environ["PATH_INFO"].endswith("/environ"):
+            start_response("200 OK", [("content-type", "application/json")])
+            shown = {name: value for name, value in environ.items() if name.startswith("HTTP_")}
+            return [json.dumps(shown).encode()]
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         start_response("201 Created", [("content-type", "text/plain"), ("x-seen", "wsgi")])
         words = [environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"]]

@@ -27,9 +27,9 @@ constexpr std::string_view web_prefix = "/web/";
 constexpr std::size_t least_ahead = 256u << 10;
 constexpr std::size_t most_ahead = 1u << 20;
 
-bool is_credential(std::string_view header) {
-  return header == key_header || header == secret_header;
-}
+// The container's client gives up a request of which it hears nothing for 5 s, however slowly its
+// caller sends the body.
+constexpr Duration longest_silence = 2s;
 
 void pickle_address(codec::PickleWriter& out, const std::string& address, int port) {
   const std::size_t colon = address.rfind(':');
@@ -68,7 +68,7 @@ std::string pickled_scope(const net::HttpRequest& request, const gateway::WebOri
   out.text("query_string").bytes(request.query());
   out.text("headers").begin_list();
   for (const auto& [name, value] : request.headers.fields) {
-    if (is_credential(name) || name == "host" || gateway::is_forwarded_header(name)) {
+    if (is_withheld(name) || name == "host") {
       continue;
     }
     out.begin_tuple().bytes(name).bytes(value).end_tuple();
@@ -162,6 +162,7 @@ Task<void> pump_body(Context& cx, model::CallId id, model::WorkspaceId workspace
       co_return co_await client_left(cx, std::move(id), std::move(web));
     }
     pb::Asgi event;
+    web->is_announced = true;
     const std::size_t size = *piece ? (*piece)->size() : 0;
     received += size;
     more = piece->has_value() && !(known && received >= expected);
@@ -172,6 +173,17 @@ Task<void> pump_body(Context& cx, model::CallId id, model::WorkspaceId workspace
   // The application may wait for this to stop early.
   THAW_CO_TRY_VOID(co_await exchange.until_gone());
   co_return co_await client_left(cx, std::move(id), std::move(web));
+}
+
+// Of a body that has not begun: an empty event, which says that the request is there.
+Task<void> announce_body(std::shared_ptr<WebRequest> web) {
+  THAW_CO_TRY_VOID(co_await async::sleep_for(longest_silence));
+  if (web->is_announced || web->to_container.closed()) {
+    co_return ok();
+  }
+  pb::Asgi event;
+  event.mutable_http_request()->set_more_body(true);
+  co_return co_await web->to_container.send(std::move(event));
 }
 
 Task<void> pump_socket(Context& cx, model::WorkspaceId workspace, net::WebSocket& socket,
@@ -245,6 +257,9 @@ Task<void> answer_http(net::HttpExchange& exchange, std::shared_ptr<WebRequest> 
       THAW_CO_TRY_VOID(
           co_await exchange.respond(static_cast<int>(start.status()), std::move(headers)));
     } else if (event->has_http_response_body()) {
+      if (!exchange.responded()) {
+        co_return Error::internal("the application sent a body before its status");
+      }
       auto& body = *event->mutable_http_response_body();
       const bool more = body.more_body();
       if (!body.body().empty()) {
@@ -360,6 +375,9 @@ Task<void> serve_events(Context& cx, net::HttpExchange& exchange,
     outcome = co_await answer_socket(cx, spec->workspace, exchange, request);
   } else {
     tasks.start("web request's body", pump_body(cx, id, spec->workspace, exchange, request));
+    if (!request->is_announced) {
+      tasks.start("web request's first word", announce_body(request));
+    }
     outcome = co_await answer_http(exchange, request, std::move(origin), std::move(root_path));
   }
   co_await async::forget_cancellation();

@@ -31,6 +31,7 @@ struct WebRequest {
   std::uint64_t last_in = 0;   // index of the last event that the container was sent
   std::uint64_t last_out = 0;  // and of the last that it sent
   bool is_websocket = false;
+  bool is_announced = false;        // something of its body is in to_container, or was
   pb::FunctionGetOutputsItem last;  // the call's output, once it is over
   bool is_over = false;
   async::Event over;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/dialect/modal/web_port.h"
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 
@@ -81,6 +82,13 @@ Task<void> answer_failed_start(net::HttpExchange& exchange, const std::string& p
 
 }  // namespace
 
+bool is_withheld(std::string_view header) {
+  // WSGI and CGI give "x_forwarded_for" the name of "x-forwarded-for".
+  std::string name(header);
+  std::replace(name.begin(), name.end(), '_', '-');
+  return name == key_header || name == secret_header || gateway::is_forwarded_header(name);
+}
+
 Task<void> serve_port(Context& cx, net::HttpExchange& exchange,
                       std::shared_ptr<const model::FunctionSpec> spec, model::WebEndpoint web,
                       std::string path, std::string root_path) {
@@ -97,9 +105,7 @@ Task<void> serve_port(Context& cx, net::HttpExchange& exchange,
   options.deadline = monotonic_now() + spec->timeout;
   const gateway::WebOrigin origin = cx.settings.proxies.origin_of(exchange.request());
   options.add_headers = gateway::forwarded_headers(origin);
-  options.withholds = [](std::string_view name) {
-    return name == key_header || name == secret_header || gateway::is_forwarded_header(name);
-  };
+  options.withholds = is_withheld;
   options.edit_answer = [origin, root_path = std::move(root_path)](net::Headers& headers) {
     gateway::keep_below(origin, root_path, headers);
   };

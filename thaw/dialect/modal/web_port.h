@@ -21,6 +21,9 @@ namespace pb = ::modal::client;
 inline constexpr std::string_view key_header = "modal-key";
 inline constexpr std::string_view secret_header = "modal-secret";
 
+// What a caller says in these headers does not reach the application, in any spelling of theirs.
+bool is_withheld(std::string_view header);
+
 inline std::string error_body(const std::string& text) {
   return codec::dump_json({{"error", text}}) + "\n";
 }
