@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The next start: whatever is wrong with what was stored costs that thing and never the server."""
 import contextlib
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -151,6 +152,32 @@ class NextStart(E2eTest):
                 server.use()
                 self.assertEqual(square().remote(6), 36)
                 server.stop()
+
+    def test_3_what_is_no_file_is_not_waited_for(self):
+        if server.process.poll() is None:
+            server.stop()
+        names = ("env.token", "secret.key", "thaw.db")
+        token, key, database = (server.data / name for name in names)
+        token.unlink()
+        os.mkfifo(token)
+        server.start(timeout=60)
+        server.use()
+        self.assertEqual(square().remote(7), 49)
+        server.stop()
+        for path, make, reason in (
+            (token, lambda: (token.mkdir(), (token / "x").touch()), "cannot write .*env.token"),
+            (key, lambda: key.symlink_to(key.name), "cannot open .*secret.key"),
+            (key, lambda: os.mkfifo(key, 0o600), "secret.key does not hold 32 bytes"),
+            (database, lambda: os.mkfifo(database), "thaw.db is damaged: it is empty"),
+        ):
+            with self.subTest(reason):
+                kept = path.rename(server.folder / "away")
+                make()
+                self.assertRegex(self.refusal(), reason)
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                kept.rename(path)
+        server.start()
+        server.use()
 
     def metrics(self):
         with urllib.request.urlopen(f"{server.url}/metrics", timeout=30) as answer:

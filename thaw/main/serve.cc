@@ -413,8 +413,13 @@ Task<void> Program::first_start() {
 // a new one once it was revoked.
 Task<codec::Json> Program::environment_token() {
   const std::string file = data + "/env.token";
-  std::ifstream in(file, std::ios::binary);
-  const std::string sealed((std::istreambuf_iterator<char>(in)), {});
+  // Whatever else is in its place goes: a pipe or a device would never end.
+  std::error_code failure;
+  if (!std::filesystem::is_regular_file(file, failure)) {
+    std::filesystem::remove(file, failure);
+  }
+  const Result<std::string> read = os::read_text(file);
+  const std::string sealed = read ? *read : std::string();
   const auto known = sealed.empty() ? Result<std::string>(Error::not_found("none"))
                                     : box->unseal(sealed, "env.token");
   std::string id;

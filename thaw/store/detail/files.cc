@@ -12,7 +12,8 @@
 namespace thaw::store::detail {
 
 Result<os::Fd> open_file(const std::string& path, int flags, mode_t mode) {
-  os::Fd fd(::open(path.c_str(), flags | O_CLOEXEC, mode));
+  // What is a pipe by mistake is seen to be empty, instead of being waited for.
+  os::Fd fd(::open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK, mode));
   if (!fd.valid()) {
     return Error::from_errno(errno, "cannot open " + path);
   }
