@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 namespace thaw::worker {
 
@@ -19,7 +20,11 @@ constexpr std::size_t deepest = 200;
 constexpr int entries_in_a_step = 500;
 
 Error system_failure(const std::string& what, const std::string& path) {
-  return Error::from_errno(errno, "cannot " + what + " '" + path + "' in the volume");
+  const std::string text = "cannot " + what + " '" + path + "' in the volume";
+  if (errno == EISDIR || errno == ENOTDIR) {
+    return Error::failed_precondition(text + ": " + std::strerror(errno));
+  }
+  return Error::from_errno(errno, text);
 }
 
 Fd duplicate(int fd) { return Fd(::fcntl(fd, F_DUPFD_CLOEXEC, 3)); }

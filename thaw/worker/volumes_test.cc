@@ -307,6 +307,10 @@ TEST_CASE("copying follows cp") {
   CHECK_FALSE(house.copy({"tree"}, "tree/sub/new", Subtree::include));
   CHECK_FALSE(house.copy({"a"}, "a", Subtree::refuse));
   CHECK(house.copy({"gone"}, "b", Subtree::refuse).error().code() == Code::not_found);
+  // A folder has the name that the file would get.
+  house.write("in-the-way/a/x", "x");
+  CHECK(house.copy({"a"}, "in-the-way", Subtree::refuse).error().code() ==
+        Code::failed_precondition);
   CHECK(house.staged() == 0);
 }
 
