@@ -171,6 +171,25 @@ TEST_CASE("lines that have left the memory are read from disk") {
   CHECK(lines->back().text == "5000\n");
 }
 
+TEST_CASE("a follower gets a bounded part of much output at a time, from memory and from disk") {
+  Fixture it;
+  constexpr std::uint64_t count = 40;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    it.append("app", std::string(32 << 10, 'x') + "\n");
+  }
+  for (const bool from_disk : {false, true}) {
+    std::uint64_t after = 0;
+    while (after < count) {
+      const std::vector<Line> lines = it.follow("app", after);
+      CHECK(texts(lines).size() <= (256 << 10) + (64 << 10));
+      REQUIRE(lines.front().number == after + 1);
+      after = lines.back().number;
+    }
+    CHECK_MESSAGE(after == count, from_disk);
+    it.reopen();
+  }
+}
+
 TEST_CASE("a long piece is split between characters, and bad bytes are replaced") {
   HubLimits limits;
   limits.line_bytes = 10;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an app printed: followed live, or read back.
 #include <algorithm>
+#include <utility>
 
 #include "thaw/dialect/modal/calls.h"
 #include "thaw/dialect/modal/definition.h"
@@ -13,6 +14,10 @@ using async::Task;
 
 namespace {
 
+// What a reply of fetched lines takes at most, and one line of it.
+constexpr std::size_t fetched_bytes = 8u << 20;
+constexpr std::size_t line_bytes = 64u << 10;
+
 pb::FileDescriptor wire_channel(logs::Channel channel) {
   switch (channel) {
     case logs::Channel::out: return pb::FILE_DESCRIPTOR_STDOUT;
@@ -22,9 +27,9 @@ pb::FileDescriptor wire_channel(logs::Channel channel) {
   return pb::FILE_DESCRIPTOR_INFO;
 }
 
-pb::TaskLogs item_of(const logs::Line& line) {
+pb::TaskLogs item_of(logs::Line line) {
   pb::TaskLogs item;
-  item.set_data(line.text);
+  item.set_data(std::move(line.text));
   item.set_file_descriptor(wire_channel(line.channel));
   item.set_timestamp(to_seconds(line.time));
   item.set_timestamp_ns(static_cast<std::uint64_t>(line.time.time_since_epoch().count()) * 1000);
@@ -35,9 +40,9 @@ pb::TaskLogs item_of(const logs::Line& line) {
 }
 
 // Lines of one container that follow each other make one batch.
-std::vector<pb::TaskLogsBatch> batches_of(const std::vector<logs::Line>& lines) {
+std::vector<pb::TaskLogsBatch> batches_of(std::vector<logs::Line> lines) {
   std::vector<pb::TaskLogsBatch> batches;
-  for (const logs::Line& line : lines) {
+  for (logs::Line& line : lines) {
     if (batches.empty() || batches.back().task_id() != line.container ||
         batches.back().function_id() != line.function) {
       batches.emplace_back();
@@ -45,8 +50,8 @@ std::vector<pb::TaskLogsBatch> batches_of(const std::vector<logs::Line>& lines) 
       batches.back().set_function_id(line.function);
       batches.back().set_root_function_id(line.function);
     }
-    *batches.back().add_items() = item_of(line);
     batches.back().set_entry_id(std::to_string(line.number) + "-0");
+    *batches.back().add_items() = item_of(std::move(line));
   }
   return batches;
 }
@@ -75,7 +80,14 @@ Task<void> get_logs(Context& cx, net::GrpcCall& call, pb::AppGetLogsRequest requ
     if (!lines.empty()) {
       after = lines.back().number;
       std::erase_if(lines, [&](const logs::Line& line) { return !wanted(line, request); });
-      for (const pb::TaskLogsBatch& batch : batches_of(lines)) {
+      const std::vector<pb::TaskLogsBatch> batches = batches_of(std::move(lines));
+      std::size_t bytes = 0;
+      for (const pb::TaskLogsBatch& batch : batches) {
+        bytes += batch.ByteSizeLong();
+      }
+      // For as long as the reader does not take it.
+      THAW_CO_TRY(const HeldOutput::Hold held, cx.held_output.take(who.workspace, bytes));
+      for (const pb::TaskLogsBatch& batch : batches) {
         THAW_CO_TRY_VOID(co_await sink.write(batch));
       }
       continue;
@@ -115,6 +127,7 @@ Task<pb::AppFetchLogsResponse> fetch_logs(Context& cx, net::GrpcCall& call,
     query.until = wall_from(request.until());
   }
   const std::string stream = app->id.str();
+  THAW_CO_TRY_VOID(co_await call.reserve_reply(std::min(query.limit * line_bytes, fetched_bytes)));
   THAW_CO_TRY(std::vector<logs::Line> lines, co_await cx.parts.logs.find(stream, query));
   std::sort(lines.begin(), lines.end(),
             [](const auto& a, const auto& b) { return a.number < b.number; });
@@ -124,7 +137,7 @@ Task<pb::AppFetchLogsResponse> fetch_logs(Context& cx, net::GrpcCall& call,
     });
   }
   pb::AppFetchLogsResponse reply;
-  for (pb::TaskLogsBatch& batch : batches_of(lines)) {
+  for (pb::TaskLogsBatch& batch : batches_of(std::move(lines))) {
     *reply.add_batches() = std::move(batch);
   }
   co_return reply;

@@ -9,6 +9,8 @@ namespace thaw::logs::detail {
 namespace {
 
 constexpr std::size_t answer_bytes = 8u << 20;
+// Each follower holds so much while its reader takes nothing.
+constexpr std::size_t follower_bytes = 256u << 10;
 constexpr std::size_t answer_lines = 20'000;
 
 }  // namespace
@@ -21,7 +23,7 @@ std::vector<Line> Hub::from_memory(const Stream& stream, std::uint64_t after, st
   std::size_t bytes = 0;
   auto line = std::upper_bound(stream.tail.begin(), stream.tail.end(), after, later);
   for (; line != stream.tail.end() && (*line)->number <= stream.written && lines.size() < max &&
-         bytes < answer_bytes;
+         bytes < follower_bytes;
        ++line) {
     lines.push_back(**line);
     bytes += cost(**line);
@@ -61,7 +63,7 @@ async::Task<std::vector<Line>> Hub::follow(std::string name, std::uint64_t after
       query.limit = max;
       std::function<Result<std::vector<Line>>(store::Sql&)> work = [id = stream.id,
                                                                     query](store::Sql& sql) {
-        return select_lines(sql, id, query, answer_bytes);
+        return select_lines(sql, id, query, follower_bytes);
       };
       THAW_CO_TRY(std::vector<Line> lines,
                   co_await database_.read<std::vector<Line>>(std::move(work)));
