@@ -158,12 +158,19 @@ class NextStart(E2eTest):
             server.stop()
         names = ("env.token", "secret.key", "thaw.db")
         token, key, database = (server.data / name for name in names)
-        token.unlink()
-        os.mkfifo(token)
-        server.start(timeout=60)
-        server.use()
-        self.assertEqual(square().remote(7), 49)
-        server.stop()
+        logs = server.data / "logs.db-journal"
+        for make in (
+            lambda: os.mkfifo(token),
+            lambda: os.truncate(os.open(token, os.O_CREAT | os.O_WRONLY), 50 << 30),
+            lambda: os.mkfifo(logs),
+            lambda: (logs.mkdir(), (logs / "x").touch()),
+        ):
+            token.unlink(missing_ok=True)
+            make()
+            server.start(timeout=60)
+            server.use()
+            self.assertEqual(square().remote(7), 49)
+            server.stop()
         for path, make, reason in (
             (token, lambda: (token.mkdir(), (token / "x").touch()), "cannot write .*env.token"),
             (key, lambda: key.symlink_to(key.name), "cannot open .*secret.key"),

@@ -414,8 +414,10 @@ Task<void> Program::first_start() {
 Task<codec::Json> Program::environment_token() {
   const std::string file = data + "/env.token";
   // Whatever else is in its place goes: a pipe or a device would never end.
+  constexpr std::uintmax_t most_bytes = 64u << 10;
   std::error_code failure;
-  if (!std::filesystem::is_regular_file(file, failure)) {
+  if (!std::filesystem::is_regular_file(file, failure) ||
+      std::filesystem::file_size(file, failure) > most_bytes) {
     std::filesystem::remove(file, failure);
   }
   const Result<std::string> read = os::read_text(file);

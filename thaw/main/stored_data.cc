@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/main/stored_data.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 #include <vector>
@@ -83,7 +84,17 @@ Result<std::unique_ptr<store::Database>> open_log_database(async::Loop& loop,
   options.path = data + "/logs.db";
   options.migrations = logs::migrations();
   options.sync = store::DatabaseOptions::Sync::normal;
-  auto opened = store::Database::open(loop, options);
+  // What is no file SQLite would wait for, or refuse for ever.
+  const char* const suffixes[] = {"", "-wal", "-shm", "-journal"};
+  const bool is_odd =
+      std::any_of(std::begin(suffixes), std::end(suffixes), [&](const char* suffix) {
+        std::error_code unreadable;
+        const auto status = fs::symlink_status(options.path + suffix, unreadable);
+        return fs::exists(status) && !fs::is_regular_file(status);
+      });
+  auto opened = is_odd ? Result<std::unique_ptr<store::Database>>(
+                             Error::data_loss("what is in its place is no file"))
+                       : store::Database::open(loop, options);
   if (opened || opened.error().code() != Code::data_loss) {
     return opened;
   }
@@ -91,9 +102,9 @@ Result<std::unique_ptr<store::Database>> open_log_database(async::Loop& loop,
   const std::string aside = data + "/logs.db.damaged";
   log_error("the logs cannot be read and are moved away; new ones begin",
             {{"to", aside}, {"error", opened.error().to_string()}});
-  for (const char* suffix : {"", "-wal", "-shm"}) {
+  for (const char* suffix : suffixes) {
     std::error_code error;
-    fs::remove(aside + suffix, error);
+    fs::remove_all(aside + suffix, error);
     fs::rename(options.path + suffix, aside + suffix, error);
   }
   return store::Database::open(loop, options);
