@@ -11,8 +11,8 @@
 // the processors, were each alone, must leave room for another within what the pool may have. Calls
 // that wait for something else leave all of it, calls that compute fill it with as many containers
 // as there are processors. Short calls are tried out instead: they tell in a tenth of a second what
-// one more container brought. What is not known yet counts as a whole processor, for the fraction of a
-// second that it takes to see.
+// one more container brought. What is not known yet counts as a whole processor, for the fraction
+// of a second that it takes to see.
 #pragma once
 
 #include <cstddef>
