@@ -47,6 +47,14 @@ def cpu_seconds():
     return total / os.sysconf("SC_CLK_TCK")
 
 
+def wake_ups():
+    """How often a thread of the server has gone on after it had waited."""
+    total = 0
+    for status in pathlib.Path(f"/proc/{server.process.pid}/task").glob("*/status"):
+        total += int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", status.read_text(), re.M)[1])
+    return total
+
+
 class Connection:
     """The client's own messages over its own wire library."""
 
@@ -158,9 +166,10 @@ class Density(E2eTest):
         asyncio.run(register(FUNCTIONS))
         registered = time.monotonic() - began
         after = rss_mb()
-        cpu = cpu_seconds()
+        cpu, woken = cpu_seconds(), wake_ups()
         time.sleep(IDLE_S)
         cpu_percent = (cpu_seconds() - cpu) / IDLE_S * 100
+        woken = (wake_ups() - woken) / IDLE_S
         took = asyncio.run(look_up(FUNCTIONS, 300))
         server.stop()
         began = time.monotonic()
@@ -171,13 +180,15 @@ class Density(E2eTest):
             f"{FUNCTIONS} functions: registered in {registered:.1f} s; "
             f"memory {before:.0f} MB before, {after:.0f} MB after, "
             f"{restarted:.0f} MB after a restart, which takes {started:.2f} s; "
-            f"idle {cpu_percent:.2f} % of one processor; look-up p50 "
-            f"{statistics.median(took) * 1e3:.2f} ms, max {max(took) * 1e3:.2f} ms",
+            f"idle {cpu_percent:.2f} % of one processor, {woken:.0f} wake-ups a second; "
+            f"look-up p50 {statistics.median(took) * 1e3:.2f} ms, max {max(took) * 1e3:.2f} ms",
             flush=True,
         )
         self.assertLess(after - before, 300)
         self.assertLess(restarted, 300)
-        self.assertLess(cpu_percent, 1)
+        # The same walk over a hundred apps took 2 and 39 ms on one machine, whose memory its host
+        # had taken away in between: what is counted is what does not depend on that.
+        self.assertLess(woken, 100)
         # They are not only listed: one of them runs.
         name = f"dense-{FUNCTIONS - FUNCTIONS_OF_AN_APP}"
         task_id = modal.Function.from_name(name, "function_7").remote(0, "dense")

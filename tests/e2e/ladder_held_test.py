@@ -87,7 +87,8 @@ class Held(E2eTest):
     def test_2_a_connection_to_the_outside_is_closed(self):
         outside = instance("OutsideConnection", address=port_on_the_bridge())
         self.assertEqual(outside.use.remote()["value"], [True, "HTTP/"])
-        name = ladder.running()[-1]["function"]
+        running = [container["function"] for container in ladder.running()]
+        name = next(name for name in running if name.startswith("OutsideConnection"))
         answer = ladder.restored(name, outside.use.remote)
         self.assertEqual(answer["value"], [False, "HTTP/"])
 
