@@ -171,6 +171,12 @@ class NextStart(E2eTest):
             server.use()
             self.assertEqual(square().remote(7), 49)
             server.stop()
+        # A link to a file elsewhere is somebody's choice, and stays.
+        logs = server.data / "logs.db"
+        logs.symlink_to(logs.rename(server.folder / "logs elsewhere"))
+        server.start(timeout=60)
+        self.assertTrue(logs.is_symlink())
+        server.stop()
         for path, make, reason in (
             (token, lambda: (token.mkdir(), (token / "x").touch()), "cannot write .*env.token"),
             (key, lambda: key.symlink_to(key.name), "cannot open .*secret.key"),

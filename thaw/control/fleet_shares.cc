@@ -108,8 +108,9 @@ void Fleet::grant_wanted_starts() {
 // Idle containers of others end, with their exit hooks; their end lets evaluate() look again.
 void Fleet::make_room_for(const Pool& pool, const model::FunctionSpec& spec, std::size_t count) {
   std::vector<ContainerPtr> idle;
-  std::map<std::string, std::size_t> left;  // of each function and of each workspace, if those …
-  std::size_t on_their_way = 0;             // … are gone
+  std::map<std::string, std::size_t>
+      left;  // by function and by workspace, if those so far are gone
+  std::size_t on_their_way = 0;
   for (const auto& [id, container] : containers_) {
     const bool goes = container->stopping() || container->status == Status::stopped;
     on_their_way += goes && container->stop_reason == StopReason::made_room ? 1 : 0;

@@ -84,12 +84,12 @@ Result<std::unique_ptr<store::Database>> open_log_database(async::Loop& loop,
   options.path = data + "/logs.db";
   options.migrations = logs::migrations();
   options.sync = store::DatabaseOptions::Sync::normal;
-  // What is no file SQLite would wait for, or refuse for ever.
+  // What is no file SQLite would wait for, or refuse for ever; a link to one is somebody's choice.
   const char* const suffixes[] = {"", "-wal", "-shm", "-journal"};
   const bool is_odd =
       std::any_of(std::begin(suffixes), std::end(suffixes), [&](const char* suffix) {
         std::error_code unreadable;
-        const auto status = fs::symlink_status(options.path + suffix, unreadable);
+        const auto status = fs::status(options.path + suffix, unreadable);
         return fs::exists(status) && !fs::is_regular_file(status);
       });
   auto opened = is_odd ? Result<std::unique_ptr<store::Database>>(
