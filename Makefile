@@ -8,7 +8,7 @@ tests_of = ninja -C build/$(1) -t targets all | sed -n '/^cmake_/d;s/^\([a-z0-9_
 threaded := $(foreach m,async store queue,$(if $(wildcard thaw/$(m)/*_test.cc),$(m)_test))
 
 .PHONY: build setup test check check-v2 fix bench bench-arrivals bench-cold bench-peers demo
-.PHONY: clean help soak
+.PHONY: clean help soak sim
 build: build/release/build.ninja  ## Build build/release/thaw (and the unit tests)
 	ninja -C build/release
 
@@ -21,7 +21,7 @@ setup:  ## Install the Debian packages that are missing (root)
 
 test: setup  ## Build and run every test, the real clients included
 	$(MAKE) build
-	ctest --preset release --parallel 3 --no-tests=error --test-output-size-passed 1000000 \
+	ctest --preset release --parallel 5 --no-tests=error --test-output-size-passed 1000000 \
 	  --output-junit $(CURDIR)/build/release/tests.xml
 
 check: setup build/asan/build.ninja build/tsan/build.ninja  ## Sanitizers; freezing on cgroups v2
@@ -54,6 +54,10 @@ bench-peers: setup build  ## Measure beside Ray Serve, BentoML and others (downl
 
 soak: build  ## A mixed load, then rest: what has grown? make soak MINUTES=30
 	python3 tests/soak/soak.py --minutes $(or $(MINUTES),30)
+
+sim: build/release/build.ninja  ## The server's heart in virtual time: make sim FOR=60 FROM=1
+	ninja -C build/release thaw_sim
+	build/release/thaw_sim --from $(or $(FROM),1) --for $(or $(FOR),60) $(SEEDS)
 
 demo: setup  ## Show it: a function and a real language model, by the real client
 	$(MAKE) build

@@ -66,14 +66,17 @@ def measure(server):
     upload(ours, b"x")
     upload(theirs, b"x")
     direct = f"http://{server.container_address('uvicorn.run')}:8000/"
-    empty_rpcs = modal.Function.from_name("bench-web", "empty_rpcs")
-    empty_rpcs.remote(10)
+    rpcs = [modal.Function.from_name("bench-web", name)
+            for name in ("empty_rpcs", "unmodified_empty_rpcs")]  # fmt: skip
+    for function in rpcs:
+        function.remote(10)
     sockets = [WebSocket(address) for address in (ours, theirs, direct)]
-    trips, uploads, empty = [[], [], []], [[], [], []], []
+    trips, uploads, empty = [[], [], []], [[], [], []], [[], []]
     body = os.urandom(1 << 20) * (BODY >> 20)
     # By turns, so that a noisy neighbour hits all.
     for _ in range(ROUNDS):
-        empty += empty_rpcs.remote(MESSAGES)
+        for function, taken in zip(rpcs, empty):
+            taken += function.remote(MESSAGES)
         for one, taken in zip(sockets, trips):
             taken += timed(one.round_trip, MESSAGES)
     for one in sockets:
@@ -81,10 +84,14 @@ def measure(server):
     for _ in range(ROUNDS):
         for address, taken in zip((ours, theirs, direct), uploads):
             taken += timed(lambda: upload(address, body), UPLOADS)
-    return [row("empty RPC of a container's client", empty, "us"),
-            row("WebSocket message there and back, asgi_app", trips[0], "us", baseline=empty),
-            row("  the same, web_server", trips[1], "us", baseline=trips[2]),
-            row("  the same, uvicorn directly", trips[2], "us", baseline=empty),
+    return [row("empty RPC of a container's client, on Thaw's transport", empty[0], "us",
+                baseline=empty[1]),
+            row("WebSocket message there and back, asgi_app : that RPC", trips[0], "us",
+                baseline=empty[0]),
+            row("  the same : the client's RPC on its own transport", trips[0], "us",
+                baseline=empty[1]),
+            row("  the same, web_server : uvicorn directly", trips[1], "us", baseline=trips[2]),
+            row("  the same, uvicorn directly : that RPC", trips[2], "us", baseline=empty[0]),
             row("upload of 60 MiB, asgi_app : uvicorn", uploads[0], baseline=uploads[2]),
             row("  the same, web_server", uploads[1], baseline=uploads[2])]
 

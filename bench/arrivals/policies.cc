@@ -16,7 +16,7 @@ thaw::WallTime wall(double seconds) {
   return thaw::WallTime(std::chrono::microseconds(std::int64_t((monday + seconds) * 1e6)));
 }
 
-// As the server does (Fleet::keep_last): spans that begin sooner begin at once.
+// As the server does (KeepAlive::last_of): spans that begin sooner begin at once.
 void keep_at_least(thaw::policy::KeepAlivePlan& plan, thaw::Duration shortest) {
   if (shortest == thaw::Duration::zero()) {
     return;

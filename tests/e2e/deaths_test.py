@@ -8,7 +8,8 @@ import signal
 import time
 
 from thaw_server import (
-    CALL_TIMEOUT, E2eTest, ThawServer, deploy, descendants_of, main, parent_of, wait_until,
+    CALL_TIMEOUT, E2eTest, ThawServer, command_of, deploy, descendants_of, main, parent_of,
+    wait_until,
 )  # fmt: skip
 
 server = ThawServer.for_module()
@@ -99,11 +100,7 @@ class Spawners(E2eTest):
         for number in range(3):
             call = function("wait_a_moment").spawn(number, 0.3)
             for pid in descendants_of(server.process.pid):
-                try:
-                    command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
-                except OSError:
-                    continue
-                if b"/run/thaw/template.py" in command:
+                if any("/run/thaw/template.py" in word for word in command_of(pid)):
                     kill(pid)
             self.assertEqual(call.get(timeout=CALL_TIMEOUT), number)
 
@@ -148,6 +145,21 @@ class UserCode(E2eTest):
     def test_4_an_interrupt_of_its_own_is_told_as_one(self):
         with self.assertRaisesRegex(Exception, "KeyboardInterrupt"):
             function("interrupt_itself").remote()
+
+    def test_5_who_outlives_a_child_killed_for_memory_is_delivered_again_when_killed(self):
+        seconds = 4711
+        call = function("outlive_a_child").spawn(seconds)
+        sleeper = []
+
+        def waits():
+            sleeper[:] = [pid for pid in descendants_of(server.process.pid)
+                          if command_of(pid) == ["sleep", str(seconds)]]  # fmt: skip
+            return sleeper
+
+        wait_until(waits, 90, "the first attempt has outlived its child")
+        time.sleep(8)  # longer ago than a program of any size takes to end
+        kill(parent_of(sleeper[0]))
+        self.assertEqual(call.get(timeout=CALL_TIMEOUT), -signal.SIGKILL)
 
 
 if __name__ == "__main__":

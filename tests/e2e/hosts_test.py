@@ -63,10 +63,15 @@ class Hosts(E2eTest):
         for host in (
             "127.0.0.1", f"127.0.0.1:{server.port}", "localhost", "LOCALHOST:80", "[::1]:80",
             "thaw.example.com", "e2e-hosts-echo.example.com", "e2e-hosts-echo",
-            f"thaw.{DOMAIN}", f"a.e2e-hosts-echo.{DOMAIN}", DOMAIN, "",
+            f"thaw.{DOMAIN}", f"a.e2e-hosts-echo.{DOMAIN}", DOMAIN,
         ):  # fmt: skip
             status, _, body = get("/healthz", host)
             self.assertEqual((status, json.loads(body)["status"]), (200, "ok"), host)
+
+    def test_a_host_that_is_none_is_refused(self):
+        name = f"e2e-hosts-echo.{DOMAIN}"
+        for host in ("", f"x@{name}", f"{name}/", f"{name}:x", f"{name} x", f"{name}, {name}"):
+            self.assertEqual(get("/healthz", host)[0], 400, host)
 
     def test_a_host_without_a_function_is_404_and_not_the_server(self):
         self.assertEqual(get("/healthz", f"no-such-label.{DOMAIN}")[0], 404)

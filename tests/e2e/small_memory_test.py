@@ -153,6 +153,53 @@ class SmallMemory(E2eTest):
         self.assertEqual(len(next(items)), 400_000)
         items.close()
 
+    def test_7_readers_of_logs_that_take_nothing(self):
+        import modal_proto.api_pb2 as pb
+
+        self.assertEqual(function("print_much").remote(12), "printed")
+        found = server.rpc("AppGetByDeploymentName", pb.AppGetByDeploymentNameRequest(
+            name="e2e-small"))  # fmt: skip
+        request = pb.AppFetchLogsRequest(app_id=found.app_id, limit=20_000)
+        token = server.client_environment()
+        peers = [self.reader(token, request.SerializeToString()) for _ in range(60)]
+        # Of each something comes: the head of its logs, or that there was no room in its time.
+        for peer in peers:
+            self.first_of_stream(peer)
+        for peer in peers:
+            peer.close()
+
+    def first_of_stream(self, peer):
+        peer.settimeout(CALL_TIMEOUT)
+        buffer = b""
+        while True:
+            while len(buffer) >= 9 and len(buffer) >= 9 + int.from_bytes(buffer[:3], "big"):
+                size, stream = int.from_bytes(buffer[:3], "big"), buffer[5:9]
+                if stream == b"\0\0\0\1" and buffer[3] in (1, 3):  # headers, or a reset
+                    return
+                buffer = buffer[9 + size:]
+            piece = peer.recv(65536)
+            self.assertTrue(piece, "the server has closed the connection")
+            buffer += piece
+
+    def reader(self, token, request):
+        """One that asks for logs and opens no window for them."""
+        import hpack
+
+        head = hpack.Encoder().encode([
+            (":method", "POST"), (":scheme", "http"), (":authority", "x"),
+            (":path", "/modal.client.ModalClient/AppFetchLogs"),
+            ("content-type", "application/grpc"), ("te", "trailers"), ("grpc-timeout", "8S"),
+            ("x-modal-token-id", token["MODAL_TOKEN_ID"]),
+            ("x-modal-token-secret", token["MODAL_TOKEN_SECRET"]),
+        ])
+        peer = socket.create_connection(("127.0.0.1", server.port), 20)
+        self.addCleanup(peer.close)
+        no_window = struct.pack(">HI", 4, 0)
+        message = b"\0" + struct.pack(">I", len(request)) + request
+        peer.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, no_window)
+                     + frame(1, 4, 1, head) + frame(0, 1, 1, message))
+        return peer
+
     def head_of_answer(self, peer):
         import hpack
 

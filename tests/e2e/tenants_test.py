@@ -267,6 +267,40 @@ class Walk(E2eTest):
         self.assertEqual(ids[0], ids[2])
         self.assertNotEqual(ids[0], ids[1])
 
+    def test_a_container_has_no_part_in_inputs_that_others_have(self):
+        """Neither in those that run elsewhere, nor in those that wait for their only container."""
+        arguments = pb.FunctionInput(args=pickle.dumps(((0,), {})), data_format=1)
+        made = alpha.asker.ask("FunctionMap", pb.FunctionMapRequest(
+            function_id=alpha.names.function, function_call_type=pb.FUNCTION_CALL_TYPE_UNARY,
+            function_call_invocation_type=pb.FUNCTION_CALL_INVOCATION_TYPE_ASYNC,
+            pipelined_inputs=[pb.FunctionPutInputsItem(idx=0, input=arguments)]))  # fmt: skip
+        waits = (made.function_call_id, made.pipelined_inputs[0].input_id)
+        forged = pb.GenericResult(status=1, data=b"forged" * 100_000)
+        asked = [("FunctionGetInputs", pb.FunctionGetInputsRequest(
+            function_id=alpha.names.function, batch_max_size=10))]  # fmt: skip
+        for call, put in (waits, (alpha.names.call, alpha.names.input)):
+            output = pb.FunctionPutOutputsItem(input_id=put, function_call_id=call, result=forged)
+            chunk = pb.DataChunk(index=1, data_format=1, data=b"forged")
+            asked += [
+                ("FunctionPutOutputs", pb.FunctionPutOutputsRequest(outputs=[output])),
+                ("FunctionCallPutDataOut", pb.FunctionCallPutDataRequest(
+                    function_call_id=call, data_chunks=[chunk])),
+                ("FunctionCallGetDataIn", pb.FunctionCallGetDataRequest(function_call_id=call)),
+            ]  # fmt: skip
+        for tenant in (beta, alpha):
+            answers = tenant.in_container([(n, r.SerializeToString()) for n, r in asked])
+            polled, *others = answers
+            self.assertIn(polled[0], ("OK", "TIMEOUT"))
+            self.assertEqual(polled[2], b"")
+            # An output of what a container does not have is dropped, as one that comes too late.
+            self.assertEqual([one[0] for one in others], ["OK", "NOT_FOUND", "NOT_FOUND"] * 2)
+            for call in (waits[0], alpha.names.call):
+                info = alpha.asker.ask("FunctionCallGetInfo", pb.FunctionCallGetInfoRequest(
+                    function_call_id=call)).info  # fmt: skip
+                self.assertEqual((info.pending_inputs.total, info.total_inputs), (1, 1))
+        alpha.asker.ask("FunctionCallCancel", pb.FunctionCallCancelRequest(
+            function_call_id=waits[0]))  # fmt: skip
+
     def test_only_the_container_that_has_a_request_answers_it(self):
         """Neither another workspace's container, nor another one of the same app."""
         url = alpha.function("site").get_web_url()
@@ -386,8 +420,10 @@ class Paths(E2eTest):
     # What each path of the server may tell a stranger. A new path needs an entry.
     EXPECTED = {
         "/admin": lambda self: self.assert_refused("/admin/ps", 403),
+        "/api/v1": lambda self: self.assert_refused("/api/v1/functions", 401),
         "/apps": lambda self: self.assert_same("/apps/{}", "app"),
         "/blobs": lambda self: self.assert_signed("/blobs/{}", "blob"),
+        "/fn": lambda self: self.assertEqual(self.get("/fn/no-such-function/")[0], 404),
         "/healthz": lambda self: self.assertEqual(
             set(json.loads(self.get("/healthz")[1])), {"status", "version", "uptime_s"}
         ),

@@ -99,6 +99,15 @@ def parent_of(pid):
     return int(text.rsplit(")", 1)[1].split()[1])
 
 
+def command_of(pid):
+    """Its words; none once it has ended."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        return []
+    return text.split("\0")[:-1]
+
+
 def ancestors_of(pid):
     """What stands above a process, the nearest first, as the kernel shows it."""
     found = []

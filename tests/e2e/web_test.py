@@ -235,6 +235,24 @@ class Asgi(E2eTest):
         self.assertIn(b"200 OK", answer)
         self.assertIn(b'"sizes":[10', answer)
 
+    def test_an_answer_that_is_none_is_told_so(self):
+        for path, reason in (("/headless", "sent a body before its status"),
+                             ("/two-lengths", "content-length is said more than once")):
+            with self.assertRaises(urllib.error.HTTPError) as caught:
+                fetch(url_of("unframed") + path)
+            self.assertEqual(caught.exception.code, 500)
+            self.assertIn(reason, caught.exception.read().decode())
+
+    def test_too_much_behind_a_chunked_body_is_the_callers_error(self):
+        url = urllib.parse.urlsplit(url_of("api") + "/echo/trailers")
+        with socket.create_connection((url.hostname, url.port), CALL_TIMEOUT) as client:
+            head = f"POST {url.path} HTTP/1.1\r\nHost: {url.netloc}\r\n"
+            client.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n".encode())
+            client.sendall(b"0\r\n" + b"x: %s\r\n" % (b"y" * 1000) * 40 + b"\r\n")
+            answer = b"".join(iter(lambda: client.recv(4096), b""))
+        self.assertIn(b"400 Bad Request", answer)
+        self.assertIn(b"what stands behind its body is too large", answer)
+
     def test_requests_share_a_container(self):
         url = url_of("api") + "/stream?count=4&pause=0.5"
         fetch(url_of("api") + "/stream?count=1")

@@ -150,6 +150,8 @@ class Http1(unittest.TestCase):
         peer = self.peer()
         peer.send("GET http://other:81/show?a=b HTTP/1.1\r\nhost: x\r\n\r\n")
         self.assertTrue(peer.answer().body.startswith(b"GET /show?a=b 1.1 other:81\n"))
+        peer.send("GET HTTP://other:81/show?a=b HTTP/1.1\r\nhost: x\r\n\r\n")
+        self.assertTrue(peer.answer().body.startswith(b"GET /show?a=b 1.1 other:81\n"))
 
     # -- what handlers do wrong
 
@@ -172,6 +174,11 @@ class Http1(unittest.TestCase):
             with self.assertRaises((EOFError, ConnectionResetError)):
                 peer.answer()
 
+    def test_an_answer_with_two_lengths_is_not_sent(self):
+        answer = self.peer().ask("/two-lengths")
+        self.assertEqual(answer.status, 500)
+        self.assertIn(b"content-length is said more than once", answer.body)
+
     def test_a_header_with_a_line_break_is_not_sent(self):
         answer = self.peer().ask("/inject")
         self.assertEqual(answer.status, 500)
@@ -185,10 +192,19 @@ class Http1(unittest.TestCase):
             b"GET / HTTP/1.1\r\n\r\n": 400,
             b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n": 400,
             b"GET / HTTP/9.9\r\nhost: a\r\n\r\n": 400,
+            b"GET /hello\r\n": 400,
+            b"GET / HTTP/1.1\r\nhost:\r\n\r\n": 400,
+            b"GET / HTTP/1.1\r\nhost: a@b\r\n\r\n": 400,
+            b"GET / HTTP/1.1\r\nhost: a:99999\r\n\r\n": 400,
+            b"GET HTTP://a@b/ HTTP/1.1\r\nhost: a\r\n\r\n": 400,
+            b"GET ftp://a/ HTTP/1.1\r\nhost: a\r\n\r\n": 400,
+            b"G" * 70_000 + b" / HTTP/1.1\r\nhost: a\r\n\r\n": 431,
             b"GET /\x00 HTTP/1.1\r\nhost: a\r\n\r\n": 400,
             b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n"
             b"transfer-encoding: chunked\r\n\r\n": 400,
             b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n": 400,
+            b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\nx": 400,
+            b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1, 1\r\n\r\nx": 400,
             b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n": 400,
             b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: x\r\n\r\n": 501,
             b"GET / HTTP/1.1\r\nhost : a\r\n\r\n": 400,
@@ -238,6 +254,18 @@ class Http1(unittest.TestCase):
         except (ConnectionResetError, BrokenPipeError):
             pass
         self.assertEqual(peer.answer().status, 400)
+
+    def test_too_much_behind_a_chunked_body_is_refused(self):
+        head = "POST /count HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n"
+        for size, count in ((1000, 20), (1000, 200), (20_000, 1), (5_000_000, 1)):
+            with self.subTest(size=size, count=count):
+                peer = self.peer()
+                try:
+                    peer.send(head + "".join("x%d: %s\r\n" % (i, "y" * size) for i in range(count)))
+                    peer.send("\r\n")
+                except (ConnectionResetError, BrokenPipeError):
+                    pass
+                self.assertEqual(peer.answer().status, 400)
 
     def test_silent_peers_are_timed_out(self):
         server = EchoServer("--patience", "none")
@@ -304,6 +332,23 @@ class Http1(unittest.TestCase):
         self.assertEqual(self.peer().ask("/hello").body, b"hello")
 
     # -- size
+
+    def test_a_hundred_thousand_pipelined_requests(self):
+        peer = self.peer()
+        request = b"GET /hello HTTP/1.1\r\nhost: x\r\n\r\n"
+
+        def send():
+            for _ in range(100):
+                peer.send(request * 1000)
+
+        # Its answers are read only once all of it waits: what does not fit is not taken.
+        sender = threading.Thread(target=send)
+        sender.start()
+        self.assertEqual(self.peer().ask("/hello").body, b"hello")
+        self.assertTrue(self.server.memory_is_bounded())
+        for _ in range(100_000):
+            self.assertEqual(peer.answer().body, b"hello")
+        sender.join()
 
     def test_a_thousand_connections_stay_alive(self):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

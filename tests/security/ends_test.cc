@@ -170,7 +170,7 @@ TEST_CASE("a spawner that is killed is brought back, and nothing of its sandboxe
   auto sandbox = house.start(house.spec({"sleep", "100"}));
   auto frozen = house.start(house.spec({"spin", "1000"}));
   CHECK(house.first_output(*sandbox) == "sleeping\n");
-  house.run(frozen->freeze());
+  house.freeze(*frozen);
   const std::string folder = house.options.folder + "/" + sandbox->id().str();
   CHECK(os::exists(folder));
   REQUIRE(os::send_signal(open_process(parent_of(sandbox->pid())), SIGKILL));

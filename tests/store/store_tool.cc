@@ -121,7 +121,7 @@ async::Task<void> write_calls(Stores& s, std::string prefix) {
     call.function = function;
     call.durability = model::Durability::durable;
     const std::string name = call.id.str();
-    std::vector<model::NewInput> inputs{{0, name + " a"}, {1, name + " b"}};
+    std::vector<model::NewInput> inputs{{0, {name + " a"}}, {1, {name + " b"}}};
     THAW_CO_TRY_VOID(co_await s.calls->create(std::move(call), std::move(inputs)));
     say("call " + name);
   }
@@ -138,10 +138,10 @@ async::Task<void> run_calls(Stores& s) {
     const queue::LeasedInput& lease = leases.front();
     model::LogEntry piece;
     piece.input = lease.input;
-    piece.payload = "piece of " + lease.payload;
+    piece.payload.bytes = "piece of " + lease.payload.bytes;
     THAW_CO_TRY(const std::uint64_t number, co_await s.calls->append(lease.call, std::move(piece)));
     say("piece " + lease.call.str() + " " + std::to_string(number));
-    model::Outcome outcome{model::OutcomeKind::success, "result of " + lease.payload};
+    model::Outcome outcome{model::OutcomeKind::success, {"result of " + lease.payload.bytes}};
     THAW_CO_TRY_VOID(co_await s.calls->complete(lease.input, container, std::move(outcome)));
     say("done " + lease.call.str() + " " + std::to_string(lease.index));
   }
@@ -197,7 +197,7 @@ async::Task<void> check_entry(Stores& s, model::CallId call,
                               std::function<bool(const model::LogEntry&)> wanted,
                               std::string begins) {
   THAW_CO_TRY(const auto log, co_await s.calls->read(call, 0, 1, monotonic_now(), wanted));
-  if (log.size() != 1 || !log.front().payload.starts_with(begins)) {
+  if (log.size() != 1 || !log.front().payload.bytes.starts_with(begins)) {
     co_return Error::data_loss("an entry of " + call.str() + " is missing or wrong");
   }
   co_return ok();
@@ -295,7 +295,7 @@ int fill(const std::string& data) {
     return code_of(result);
   };
   const auto create = [&s](std::size_t size) {
-    const std::vector<model::NewInput> inputs{{0, std::string(size, 'i')}, {1, ""}};
+    const std::vector<model::NewInput> inputs{{0, {std::string(size, 'i')}}, {1, {}}};
     return code_of(s.loop.run_task(s.calls->create(durable_call("fc-full"), inputs)));
   };
   const auto put = [&s] {

@@ -87,6 +87,16 @@ class TidyTest(unittest.TestCase):
         self.module("dialect/console", "")
         self.assertEqual(self.errors(), "")
 
+    def test_below_the_dialects_no_cloud_is_named(self):
+        for text in ("// As Modal does it.", 'const char* name = "MODAL_TASK_ID";', "int cog = 1;"):
+            with self.subTest(text):
+                self.write("thaw/model/other.h", HEADER + text + "\n")
+                self.assert_error("thaw/model/other.h:5: names a cloud")
+        for text in ("// modality, cognate, replicated", "// a lambda", "int recognise = 1;"):
+            with self.subTest(text):
+                self.write("thaw/model/other.h", HEADER + text + "\n")
+                self.assertEqual(self.errors(), "")
+
     def test_the_private_folder_of_a_module_is_private(self):
         self.write("thaw/queue/lease.h", HEADER + '#include "thaw/model/detail/call.h"\n')
         self.assert_error("private to model")

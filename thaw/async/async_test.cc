@@ -335,10 +335,10 @@ Task<int> counts(Pool& pool, std::string share) {
 }  // namespace
 
 TEST_CASE("one share's work never holds all threads of a pool, whatever waits") {
+  Loop loop;
   Pool pool(6);
   CHECK(pool.for_shares() == 4);
   CHECK(pool.for_one_share() == 2);
-  Loop loop;
   Gate gate;
   TaskGroup tasks(loop);
   for (int i = 0; i < 100; ++i) {
@@ -362,8 +362,8 @@ TEST_CASE("one share's work never holds all threads of a pool, whatever waits") 
 }
 
 TEST_CASE("shares take turns, however much one of them has waiting") {
-  Pool pool(1);
   Loop loop;
+  Pool pool(1);
   Gate gate;
   TaskGroup tasks(loop);
   tasks.start("hold", passes(pool, "greedy", gate));

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // blocking(pool, f) runs f on a thread of the pool (pool.h) and resumes the task on its own loop; f
-// returns Result<T>, touches no loop-owned object, and is not interrupted by cancellation.
+// returns Result<T>, touches no loop-owned object, and is not interrupted by cancellation. In
+// virtual time it runs on the loop's own thread, half of the time that it takes before its end and
+// half of it after.
 #pragma once
 
 #include <boost/asio/associated_executor.hpp>
@@ -14,6 +16,7 @@
 
 #include "thaw/async/pool.h"
 #include "thaw/async/task.h"
+#include "thaw/async/virtual_time.h"
 
 namespace thaw::async {
 
@@ -34,6 +37,12 @@ class WorkOf final : public Pool::Work {
 template <class F, class R = std::invoke_result_t<F>>
 boost::asio::awaitable<R> blocking(PoolShare at, F function) {
   namespace asio = boost::asio;
+  if (VirtualTime::of_thread() != nullptr) {
+    co_await VirtualTime::work();
+    R outcome = function();
+    co_await VirtualTime::work();
+    co_return outcome;
+  }
   auto result = std::make_shared<std::optional<R>>();
   auto initiate = [at = std::move(at), result, f = std::move(function)](auto handler) mutable {
     auto guard = asio::make_work_guard(handler);

@@ -2,11 +2,10 @@
 #include "thaw/async/event.h"
 
 #include <algorithm>
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <list>
+
+#include "thaw/async/timer.h"
 
 namespace thaw::async {
 
@@ -17,7 +16,7 @@ namespace {
 enum class Wake { none, notified, destroyed };
 
 struct Waiter {
-  asio::steady_timer timer;
+  Timer timer;
   Wake wake = Wake::none;
 };
 
@@ -62,16 +61,15 @@ Task<bool> Event::wait(Instant deadline) {
   if (co_await is_cancelled()) {
     co_return Error::cancelled("cancelled before a wait");
   }
-  const Instant latest = monotonic_now() + std::chrono::hours(24 * 365);
-  Waiter waiter{asio::steady_timer(co_await asio::this_coro::executor, std::min(deadline, latest))};
+  Waiter waiter{Timer(co_await asio::this_coro::executor, deadline)};
   const auto waiters = waiters_;
   waiters->list.push_back(&waiter);
   const Registration registration{waiters, &waiter};
-  const auto [error] = co_await waiter.timer.async_wait(asio::as_tuple(asio::use_awaitable));
+  const auto [error] = co_await waiter.timer.wait();
   if (waiter.wake == Wake::notified) {
     co_return true;
   }
-  if (error || waiter.wake == Wake::destroyed) {
+  if (!waiter.timer.is_due(error) || waiter.wake == Wake::destroyed) {
     co_return Error::cancelled("cancelled during a wait");
   }
   co_return false;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/async/task.h"
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
+
+#include "thaw/async/timer.h"
 
 namespace thaw::async {
 
@@ -24,9 +24,9 @@ Task<void> sleep_until(Instant when) {
   if (co_await is_cancelled()) {
     co_return Error::cancelled("cancelled before a sleep");
   }
-  asio::steady_timer timer(co_await asio::this_coro::executor, when);
-  const auto [error] = co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
-  if (error) {
+  Timer timer(co_await asio::this_coro::executor, when);
+  const auto [error] = co_await timer.wait();
+  if (!timer.is_due(error)) {
     co_return Error::cancelled("cancelled during a sleep");
   }
   co_return ok();

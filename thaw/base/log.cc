@@ -51,6 +51,7 @@ spdlog::level::level_enum spd_level(LogLevel level) {
     case LogLevel::info: return spdlog::level::info;
     case LogLevel::warning: return spdlog::level::warn;
     case LogLevel::error: return spdlog::level::err;
+    case LogLevel::none: return spdlog::level::off;
   }
   return spdlog::level::info;
 }

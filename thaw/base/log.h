@@ -12,7 +12,8 @@
 
 namespace thaw {
 
-enum class LogLevel { debug, info, warning, error };
+// `none` is no event's: with it as the least level nothing is written.
+enum class LogLevel { debug, info, warning, error, none };
 
 using LogFields = std::initializer_list<std::pair<std::string_view, std::string>>;
 

@@ -48,6 +48,17 @@ catalog::Function example_function() {
   spec->retry.max_retries = 3;
   spec->web = {{"label", "method", model::WebEndpoint::Kind::server_port, 8000,
                 model::WebEndpoint::Callers::token_holders}};
+  spec->dialect = "some";
+  spec->push = model::PushContract{};
+  spec->push->port = 5000;
+  spec->push->ready = {
+      model::PushContract::Ready::By::field, "/health", "/status", {"READY"}, {"FAILED"}};
+  spec->push->health_path = "/health";
+  spec->push->target = "/run";
+  spec->push->drop_headers = {"x-key"};
+  spec->push->arguments = {"serve"};
+  spec->push->drain_path = "/end";
+  spec->push->stop_signal = 3;
   spec->definition = std::string("\0\xff binary", 9);
   spec->parameters = std::string("\x01\x00", 2);
   catalog::Function function;
@@ -85,6 +96,20 @@ TEST_CASE("a function is the same after a restart") {
   CHECK(live->scaling.min_containers == 2);
   CHECK(live->timeout == 11s);
   CHECK(live->retry.max_retries == 3);
+  CHECK(live->dialect == "some");
+  REQUIRE(live->push);
+  CHECK(live->push->port == 5000);
+  CHECK(live->push->ready.by == model::PushContract::Ready::By::field);
+  CHECK(live->push->ready.path == "/health");
+  CHECK(live->push->ready.pointer == "/status");
+  CHECK(live->push->ready.good == std::vector<std::string>{"READY"});
+  CHECK(live->push->ready.bad == std::vector<std::string>{"FAILED"});
+  CHECK(live->push->health_path == "/health");
+  CHECK(live->push->target == "/run");
+  CHECK(live->push->drop_headers == std::vector<std::string>{"x-key"});
+  CHECK(live->push->arguments == std::vector<std::string>{"serve"});
+  CHECK(live->push->drain_path == "/end");
+  CHECK(live->push->stop_signal == 3);
   CHECK(live->web.at(0).port == 8000);
   CHECK(live->web.at(0).kind == model::WebEndpoint::Kind::server_port);
   CHECK(live->web.at(0).callers == model::WebEndpoint::Callers::token_holders);

@@ -42,6 +42,11 @@ std::shared_ptr<model::FunctionSpec> example_spec() {
   spec->volumes = {{model::VolumeId("vo-1"), "/data", model::VolumeMount::Access::read_only, "a"}};
   spec->web = {{"label", "method", model::WebEndpoint::Kind::server_port, 8000,
                 model::WebEndpoint::Callers::token_holders}};
+  spec->dialect = "some";
+  spec->push = model::PushContract{};
+  spec->push->ready.by = model::PushContract::Ready::By::field;
+  spec->push->ready = {spec->push->ready.by, "/health", "/status", {"READY"}, {"FAILED"}};
+  spec->push->drop_headers = {"x-key"};
   spec->definition = std::string("\0\xff binary", 9);
   spec->parameters = std::string("\x01\x00", 2);
   return spec;
@@ -178,8 +183,9 @@ StoredRow damaged(StoredRow row, std::mt19937& random) {
 async::Task<void> write_row(store::Database& database, StoredRow row) {
   std::function<Result<void>(store::Sql&)> work = [row](store::Sql& sql) -> Result<void> {
     THAW_TRY_VOID(
-        sql.run("UPDATE catalog_objects SET json = ?, bytes = ? WHERE kind = ? AND id = ?",
-                {row.json, store::Blob{row.bytes}, row.kind, row.id}));
+        sql.run("INSERT INTO catalog_objects VALUES (?, ?, ?, ?, 0) "
+                "ON CONFLICT DO UPDATE SET json = excluded.json, bytes = excluded.bytes",
+                {row.kind, row.id, row.json, store::Blob{row.bytes}}));
     return ok();
   };
   co_return co_await database.write<void>(std::move(work));
@@ -210,7 +216,7 @@ void check_can_be_put(async::Loop& loop, catalog::ObjectTable<T>& table) {
 }  // namespace
 
 TEST_CASE("whatever is wrong with a stored record, the others are there") {
-  const store::TempFolder folder;
+  const store::TempFolder folder(store::TempFolder::Place::in_memory);
   async::Loop loop;
   const auto database = open_database(loop, folder);
   REQUIRE(loop.run_task(fill(**Catalog::open(*database))));
@@ -244,12 +250,14 @@ TEST_CASE("whatever is wrong with a stored record, the others are there") {
         check_can_be_put(loop, catalog.functions);
         check_can_be_put(loop, catalog.volumes);
       }
-      const auto aside = loop.run_task(count_aside(*database));
-      REQUIRE(aside);
-      CHECK(*aside == lost);
-      // As it was, for the next one; also if it was set aside.
-      REQUIRE(loop.run_task(fill(catalog)));
+      if (seed % 20 == 0) {  // what is counted is read
+        const auto aside = loop.run_task(count_aside(*database));
+        REQUIRE(aside);
+        CHECK(*aside == lost);
+      }
     }
+    // As it was, for the next one; also if it was set aside.
+    REQUIRE(loop.run_task(write_row(*database, whole)));
   }
   CHECK(lost > 200);
 }

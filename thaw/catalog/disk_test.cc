@@ -24,6 +24,7 @@ class FickleDatabase final : public store::Database {
   Result<void> read_now(const std::function<Result<void>(store::Sql&)>& work) override {
     return real_->read_now(work);
   }
+  async::Task<void> release_memory() override { return real_->release_memory(); }
   void close() override { real_->close(); }
 
  protected:

@@ -45,6 +45,43 @@ void read_scaling(const Json& json, Fields& all, model::Scaling& s) {
   all.include(fields);
 }
 
+Json push_json(const model::PushContract& push) {
+  return {{"port", push.port},
+          {"ready", static_cast<int>(push.ready.by)},
+          {"ready_path", push.ready.path},
+          {"ready_pointer", push.ready.pointer},
+          {"ready_good", push.ready.good},
+          {"ready_bad", push.ready.bad},
+          {"health_path", push.health_path},
+          {"target", push.target},
+          {"drop_headers", push.drop_headers},
+          {"arguments", push.arguments},
+          {"drain_path", push.drain_path},
+          {"stop_signal", push.stop_signal}};
+}
+
+model::PushContract push_from(const Json& json, Fields& all) {
+  model::PushContract push;
+  Fields fields(json);
+  fields.read("port", push.port);
+  fields.read_enum("ready", push.ready.by, model::PushContract::Ready::By::said);
+  fields.read("ready_path", push.ready.path);
+  fields.read("ready_pointer", push.ready.pointer);
+  fields.read("ready_good", push.ready.good);
+  fields.read("ready_bad", push.ready.bad);
+  fields.read("health_path", push.health_path);
+  fields.read("target", push.target);
+  fields.read("drop_headers", push.drop_headers);
+  fields.read("arguments", push.arguments);
+  fields.read("drain_path", push.drain_path);
+  fields.read("stop_signal", push.stop_signal);
+  if (const Result<void> checked = model::check(push); !checked) {
+    fields.wrong("push", "is no contract that a server can keep");
+  }
+  all.include(fields);
+  return push;
+}
+
 Json spec_json(const model::FunctionSpec& f) {
   Json volumes = Json::array();
   for (const auto& v : f.volumes) {
@@ -61,32 +98,37 @@ Json spec_json(const model::FunctionSpec& f) {
                    {"port", w.port},
                    {"callers", static_cast<int>(w.callers)}});
   }
-  return {{"version", f.version},
-          {"workspace", f.workspace},
-          {"environment", f.environment},
-          {"name", f.name},
-          {"image", f.image},
-          {"mounts", f.mounts},
-          {"secrets", f.secrets},
-          {"volumes", volumes},
-          {"memory", f.resources.memory_bytes},
-          {"memory_limit", f.resources.memory_limit_bytes},
-          {"cpu", f.resources.cpu_millis},
-          {"cpu_limit", f.resources.cpu_limit_millis},
-          {"disk", f.resources.disk_bytes},
-          {"gpu", f.resources.gpu},
-          {"scaling", scaling_json(f.scaling)},
-          {"timeout_ns", nanos(f.timeout)},
-          {"startup_ns", nanos(f.startup_timeout)},
-          {"retries", f.retry.max_retries},
-          {"retry_initial_ns", nanos(f.retry.initial_delay)},
-          {"retry_max_ns", nanos(f.retry.max_delay)},
-          {"retry_backoff", f.retry.backoff},
-          {"network", static_cast<int>(f.network)},
-          {"reach", static_cast<int>(f.reach)},
-          {"web", web},
-          {"parameters", codec::base64_encode(f.parameters)},
-          {"definition_bytes", f.definition.size()}};
+  Json json = {{"version", f.version},
+               {"workspace", f.workspace},
+               {"environment", f.environment},
+               {"name", f.name},
+               {"dialect", f.dialect},
+               {"image", f.image},
+               {"mounts", f.mounts},
+               {"secrets", f.secrets},
+               {"volumes", volumes},
+               {"memory", f.resources.memory_bytes},
+               {"memory_limit", f.resources.memory_limit_bytes},
+               {"cpu", f.resources.cpu_millis},
+               {"cpu_limit", f.resources.cpu_limit_millis},
+               {"disk", f.resources.disk_bytes},
+               {"gpu", f.resources.gpu},
+               {"scaling", scaling_json(f.scaling)},
+               {"timeout_ns", nanos(f.timeout)},
+               {"startup_ns", nanos(f.startup_timeout)},
+               {"retries", f.retry.max_retries},
+               {"retry_initial_ns", nanos(f.retry.initial_delay)},
+               {"retry_max_ns", nanos(f.retry.max_delay)},
+               {"retry_backoff", f.retry.backoff},
+               {"network", static_cast<int>(f.network)},
+               {"reach", static_cast<int>(f.reach)},
+               {"web", web},
+               {"parameters", codec::base64_encode(f.parameters)},
+               {"definition_bytes", f.definition.size()}};
+  if (f.push) {
+    json["push"] = push_json(*f.push);
+  }
+  return json;
 }
 
 model::VolumeMount volume_from(const Json& json, Fields& all) {
@@ -124,6 +166,10 @@ model::FunctionSpec spec_from(const Json& json, const Function& function, std::s
   fields.read("workspace", f.workspace);
   fields.read("environment", f.environment);
   fields.read("name", f.name);
+  fields.read("dialect", f.dialect);
+  if (const Json& push = fields.object("push"); !push.empty()) {
+    f.push = push_from(push, fields);
+  }
   fields.read("image", f.image);
   fields.read("mounts", f.mounts);
   fields.read("secrets", f.secrets);

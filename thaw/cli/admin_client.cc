@@ -2,60 +2,127 @@
 #include "thaw/cli/admin_client.h"
 
 #include <cctype>
+#include <charconv>
 #include <cstdio>
-
-#include "thaw/async/loop.h"
-#include "thaw/cli/running_servers.h"
-#include "thaw/net/http_client.h"
+#include <utility>
 
 namespace thaw::cli {
 
 namespace {
 
-async::Task<codec::Json> ask(net::HttpClient& client, std::string socket, AdminRequest request) {
-  net::ClientRequest http;
-  http.method = request.method;
-  http.target = request.target;
-  http.authority = "thaw";
-  http.body = request.body;
-  net::Endpoint endpoint;
-  endpoint.unix_path = std::move(socket);
-  const Instant deadline = monotonic_now() + 60s;
-  THAW_CO_TRY(const std::unique_ptr<net::ClientResponse> response,
-              co_await client.send(std::move(endpoint), std::move(http), deadline));
-  THAW_CO_TRY(const std::string body, co_await response->read_all(256u << 20));
-  THAW_CO_TRY(codec::Json json, codec::parse_json(body));
-  if (response->status != 200) {
-    co_return Error::unavailable(json.is_object() ? json.value("error", body) : body);
-  }
-  co_return json;
-}
+constexpr std::size_t most_error_bytes = 1u << 20;
 
-}  // namespace
-
-namespace {
-
-// Once: a verb may ask several times. On standard error, where no machine reads.
+// On standard error, where no machine reads.
 void say_which(const RunningServer& server) {
   static bool is_said = false;
   const std::size_t count = is_said ? 0 : running_servers().size();
   is_said = true;
   if (count > 1) {
-    std::fprintf(stderr, "thaw: of %zu servers here the newest answers, %s; --data names another\n",
+    std::fprintf(stderr,
+                 "thaw: of %zu servers here the newest answers, %s; --server names another\n",
                  count, server.data.c_str());
   }
 }
 
+struct Address {
+  std::string authority;  // "127.0.0.1:8700"
+  std::string target;     // "/blobs/…"
+};
+
+Result<Address> split_address(const std::string& address) {
+  constexpr std::string_view scheme = "http://";
+  if (!address.starts_with(scheme)) {
+    return Error::unavailable("the server gave the address " + address + ", which is none of its");
+  }
+  const std::size_t slash = std::min(address.find('/', scheme.size()), address.size());
+  Address parts;
+  parts.authority = address.substr(scheme.size(), slash - scheme.size());
+  parts.target = slash == address.size() ? "/" : address.substr(slash);
+  return parts;
+}
+
+Result<net::Endpoint> endpoint_of(const std::string& authority) {
+  const std::size_t colon = authority.rfind(':');
+  net::Endpoint endpoint;
+  endpoint.host = authority.substr(0, colon);
+  if (endpoint.host.starts_with('[') && endpoint.host.ends_with(']')) {
+    endpoint.host = endpoint.host.substr(1, endpoint.host.size() - 2);
+  }
+  const char* end = authority.data() + authority.size();
+  if (colon == std::string::npos ||
+      std::from_chars(authority.data() + colon + 1, end, endpoint.port).ptr != end) {
+    return Error::unavailable("the server listens at " + authority + ", which names no port");
+  }
+  return endpoint;
+}
+
 }  // namespace
 
-Result<codec::Json> ask_server(const Where& where, const AdminRequest& request) {
-  THAW_TRY(const RunningServer server, find_server(where.data));
+async::Task<std::unique_ptr<net::ClientResponse>> ServerClient::send(net::ClientRequest request,
+                                                                     Duration limit) {
+  // By the name that it has at its own port: addresses in its answers begin with it.
+  THAW_CO_TRY(const Address own, split_address(server_.url));
+  request.authority = own.authority;
+  net::Endpoint endpoint;
+  endpoint.unix_path = server_.admin_socket();
+  const Instant deadline = monotonic_now() + limit;
+  co_return co_await client_.send(std::move(endpoint), std::move(request), deadline);
+}
+
+async::Task<std::unique_ptr<net::ClientResponse>> ServerClient::send_to(std::string address,
+                                                                        net::ClientRequest request,
+                                                                        Duration limit) {
+  THAW_CO_TRY(const Address own, split_address(server_.url));
+  THAW_CO_TRY(const Address parts, split_address(address));
+  THAW_CO_TRY(net::Endpoint endpoint, endpoint_of(own.authority));
+  request.target = parts.target;
+  request.authority = parts.authority;
+  const Instant deadline = monotonic_now() + limit;
+  co_return co_await client_.send(std::move(endpoint), std::move(request), deadline);
+}
+
+async::Task<codec::Json> ServerClient::ask(AdminRequest request, Duration limit) {
+  net::ClientRequest http;
+  http.method = std::move(request.method);
+  http.target = std::move(request.target);
+  http.body = std::move(request.body);
+  http.headers = std::move(request.headers);
+  if (!http.body.empty() && !http.headers.find("content-type")) {
+    http.headers.add("content-type", "application/json");
+  }
+  THAW_CO_TRY(const std::unique_ptr<net::ClientResponse> response,
+              co_await send(std::move(http), limit));
+  THAW_CO_TRY_VOID(co_await check_success(*response));
+  THAW_CO_TRY(const std::string body, co_await response->read_all(256u << 20));
+  co_return codec::parse_json(body);
+}
+
+async::Task<void> check_success(net::ClientResponse& response) {
+  if (response.status >= 200 && response.status < 300) {
+    co_return ok();
+  }
+  THAW_CO_TRY(const std::string body, co_await response.read_all(most_error_bytes));
+  const auto json = codec::parse_json(body);
+  if (json && json->is_object() && json->contains("error") && (*json)["error"].is_string()) {
+    co_return Error::unavailable((*json)["error"].get<std::string>());
+  }
+  co_return Error::unavailable("the server answered " + std::to_string(response.status) +
+                               (body.empty() ? "" : ": " + body));
+}
+
+Result<RunningServer> choose_server(const Where& where) {
+  THAW_TRY(RunningServer server, find_server(where.data));
   if (where.data.empty()) {
     say_which(server);
   }
+  return server;
+}
+
+Result<codec::Json> ask_server(const Where& where, const AdminRequest& request) {
+  THAW_TRY(RunningServer server, choose_server(where));
   async::Loop loop;
-  net::HttpClient client(loop);
-  return loop.run_task(ask(client, server.admin_socket(), request));
+  ServerClient client(loop, std::move(server));
+  return loop.run_task(client.ask(request, 60s));
 }
 
 std::string percent_encoded(const std::string& text) {

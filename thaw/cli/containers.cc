@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // thaw ps, thaw logs --starts, thaw ps --call: containers and what became of a call.
 #include <cstdio>
+#include <set>
+#include <string>
 
 #include "thaw/cli/admin_client.h"
 #include "thaw/cli/table.h"
@@ -91,15 +93,24 @@ int show_functions(const Where& where) {
 }
 
 int show_starts(const Where& where, const std::string& app) {
-  auto views = ask_server(where, {"GET", "/admin/starts", ""});
-  if (!views) {
-    return fail(views.error());
-  }
+  // First those that live: one that ends meanwhile is then among those that have ended.
   const auto living = ask_server(where, {"GET", "/admin/ps", ""});
   if (!living) {
     return fail(living.error());
   }
-  views->insert(views->end(), living->begin(), living->end());
+  auto views = ask_server(where, {"GET", "/admin/starts", ""});
+  if (!views) {
+    return fail(views.error());
+  }
+  std::set<std::string> ended;
+  for (const auto& view : *views) {
+    ended.insert(view.value("container", ""));
+  }
+  for (const auto& view : *living) {
+    if (!ended.contains(view.value("container", ""))) {
+      views->push_back(view);
+    }
+  }
   codec::Json chosen = codec::Json::array();
   for (const auto& view : *views) {
     if (app.empty() || view.value("app", "") == app || view.value("app_id", "") == app) {

@@ -17,6 +17,26 @@ namespace {
 
 constexpr const char* folder = "/run/thaw/ready";
 
+// Far more than is written into one.
+constexpr std::uintmax_t most_bytes = 64u << 10;
+
+// Of a server's number. Whatever else lies there is passed over, and neither read nor removed: a
+// pipe would be waited for, and a link names somebody else's file.
+bool is_record(const fs::path& path) {
+  const std::string name = path.filename().string();
+  const std::size_t digits = name.find_first_not_of("0123456789");
+  std::error_code error;
+  return digits > 0 && name.substr(std::min(digits, name.size())) == ".json" &&
+         fs::is_regular_file(fs::symlink_status(path, error)) &&
+         fs::file_size(path, error) <= most_bytes;
+}
+
+// The folder is there itself: what is in it is removed at times.
+bool has_folder() {
+  std::error_code error;
+  return fs::is_directory(fs::symlink_status(folder, error));
+}
+
 std::string file_of(int pid) { return std::string(folder) + "/" + std::to_string(pid) + ".json"; }
 
 // When the kernel started the process, in its own units; empty: there is none. With its number it
@@ -67,8 +87,14 @@ std::optional<RunningServer> read_server(const fs::path& path) {
 Result<void> announce_server(const RunningServer& server) {
   std::error_code error;
   fs::create_directories(folder, error);
+  if (!has_folder()) {
+    return Error::failed_precondition(std::string(folder) +
+                                      " is to be a folder and is something "
+                                      "else; move it away");
+  }
   (void)running_servers();  // the files of those that were killed go
   const std::string path = file_of(server.pid);
+  fs::remove(path + ".tmp", error);
   std::ofstream out(path + ".tmp", std::ios::trunc);
   out << codec::dump_json({{"pid", server.pid},
                            {"data", server.data},
@@ -78,7 +104,7 @@ Result<void> announce_server(const RunningServer& server) {
   out.close();
   fs::rename(path + ".tmp", path, error);
   if (!out || error) {
-    return Error::unavailable(std::string("cannot write to ") + folder);
+    return Error::unavailable("cannot write " + path + "; is something else in its place?");
   }
   return ok();
 }
@@ -91,15 +117,19 @@ void withdraw_server(int pid) {
 std::vector<RunningServer> running_servers() {
   std::vector<RunningServer> found;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (entry.path().extension() != ".json") {
+  fs::directory_iterator entry;
+  if (has_folder()) {
+    entry = fs::directory_iterator(folder, error);
+  }
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    if (!is_record(entry->path())) {
       continue;
     }
-    if (auto server = read_server(entry.path())) {
+    if (auto server = read_server(entry->path())) {
       found.push_back(std::move(*server));
     } else {
       std::error_code ignored;
-      fs::remove(entry.path(), ignored);
+      fs::remove(entry->path(), ignored);
     }
   }
   std::sort(found.begin(), found.end(),

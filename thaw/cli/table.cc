@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <ctime>
 
 namespace thaw::cli {
 
@@ -52,6 +53,17 @@ std::string short_duration(double ms) {
 std::string short_bytes(double bytes) {
   return bytes < 1 << 20 ? formatted("%.0f KiB", bytes / 1024)
                          : formatted("%.0f MiB", bytes / (1 << 20));
+}
+
+std::string local_time(double unix_seconds) {
+  if (unix_seconds <= 0) {
+    return "-";
+  }
+  const auto time = static_cast<std::time_t>(unix_seconds);
+  char when[32] = "";
+  std::tm parts{};
+  std::strftime(when, sizeof when, "%F %T", ::localtime_r(&time, &parts));
+  return when;
 }
 
 }  // namespace thaw::cli

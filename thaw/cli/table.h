@@ -15,4 +15,7 @@ std::string aligned_table(const TableRow& heading, const std::vector<TableRow>& 
 std::string short_duration(double ms);
 std::string short_bytes(double bytes);
 
+// "2026-11-30 07:52:23" where the reader is; "-" for 0.
+std::string local_time(double unix_seconds);
+
 }  // namespace thaw::cli

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // thaw token create | list | revoke
 #include <cstdio>
-#include <ctime>
 
 #include "thaw/cli/admin_client.h"
 #include "thaw/cli/table.h"
@@ -37,12 +36,8 @@ int list_tokens(const Where& where) {
   }
   std::vector<TableRow> rows;
   for (const auto& token : *tokens) {
-    const auto created = static_cast<std::time_t>(token.value("created_at", 0.0));
-    char when[32] = "";
-    std::tm parts{};
-    std::strftime(when, sizeof when, "%F %T", ::localtime_r(&created, &parts));
-    rows.push_back(
-        {token.value("token", ""), token.value("name", ""), token.value("workspace", ""), when});
+    rows.push_back({token.value("token", ""), token.value("name", ""), token.value("workspace", ""),
+                    local_time(token.value("created_at", 0.0))});
   }
   std::fputs(aligned_table({"TOKEN", "NAME", "WORKSPACE", "CREATED"}, rows).c_str(), stdout);
   return 0;

@@ -6,7 +6,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace thaw::cli {
 
@@ -24,9 +26,56 @@ int create_workspace(const Where& where, const std::string& name);
 int list_workspaces(const Where& where);
 int list_tokens(const Where& where);
 int revoke_token(const Where& where, const std::string& token);
-int show_containers(const Where& where);  // thaw ps
-int show_functions(const Where& where);   // thaw functions
-int show_call(const Where& where, const std::string& call);
+int show_containers(const Where& where);                     // thaw ps
+int show_functions(const Where& where);                      // thaw functions
+int show_call(const Where& where, const std::string& call);  // thaw ps --call
+
+// thaw push: a folder with a Dockerfile becomes a function.
+struct PushOptions {
+  std::string folder;
+  std::string name;        // empty: the folder's, made valid
+  std::string preset;      // empty: guessed
+  std::string dockerfile;  // empty: the folder's own
+  std::string ready_path;
+  std::string health_path;
+  std::vector<std::string> env;         // "NAME=value"
+  std::vector<std::string> build_args;  // "NAME=value"
+  std::string memory;                   // "2GiB"
+  std::string gpu;
+  std::string callers;  // "anyone", "tokens"; empty: what the server takes by itself
+  // Nothing: the preset's, or the server's own.
+  std::optional<std::uint16_t> port;
+  std::optional<double> cpu;
+  std::optional<std::uint32_t> min;
+  std::optional<std::uint32_t> max;
+  std::optional<std::uint32_t> concurrency;
+  std::optional<double> idle_s;
+  std::optional<double> timeout_s;
+};
+int push_folder(const Where& where, const PushOptions& options);
+
+// thaw invoke: one request to a function.
+struct InvokeOptions {
+  std::string name;
+  std::string path;                  // and query; empty: "/", or where the preset takes calls
+  std::string method;                // empty: POST with data, else GET
+  std::optional<std::string> data;   // text, "@FILE", or "-": standard input
+  std::vector<std::string> headers;  // "name: value"
+  enum class Delivery { wait, asynchronous } delivery = Delivery::wait;
+  double wait_s = 3600;  // for the whole answer
+};
+int invoke(const Where& where, const InvokeOptions& options);
+
+// thaw call list | show | result | cancel. `function`: whose; empty: of all, newest first.
+int list_calls(const Where& where, const std::string& function);
+int show_function_call(const Where& where, const std::string& call);
+int show_result(const Where& where, const std::string& call, double wait_s);
+int cancel_call(const Where& where, const std::string& call);
+
+// thaw function list | show | rm: those that `thaw push` made.
+int list_pushed(const Where& where);
+int show_pushed(const Where& where, const std::string& name);
+int remove_pushed(const Where& where, const std::string& name);
 
 struct LogOptions {
   std::string app;        // name or id; empty: the newest

@@ -6,6 +6,7 @@
 #include "thaw/codec/json.h"
 #include "thaw/codec/pickle.h"
 #include "thaw/codec/prometheus.h"
+#include "thaw/codec/sha256.h"
 
 using namespace thaw::codec;
 
@@ -57,4 +58,11 @@ TEST_CASE("metrics are written in the text format, labels escaped") {
   CHECK(text.str() ==
         "# HELP thaw_starts_total Container starts.\n# TYPE thaw_starts_total counter\n"
         "thaw_starts_total{level=\"L4\",name=\"a\\\"b\\n\"} 3\nthaw_starts_total 0.5\n");
+}
+
+TEST_CASE("a digest does not depend on how its bytes are cut") {
+  Sha256 digest;
+  digest.update("a");
+  digest.update("bc");
+  CHECK(digest.hex() == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }

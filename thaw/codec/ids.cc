@@ -50,6 +50,8 @@ class RandomPage {
   Page* page_;
 };
 
+constinit thread_local const std::function<unsigned char()>* instead = nullptr;
+
 std::string random_letters(std::string_view alphabet, std::size_t count) {
   thread_local RandomPage random;
   std::string text;
@@ -57,7 +59,7 @@ std::string random_letters(std::string_view alphabet, std::size_t count) {
   // Rejection keeps every letter equally likely.
   const std::size_t limit = 256 - 256 % alphabet.size();
   while (text.size() < count) {
-    const unsigned char byte = random.next();
+    const unsigned char byte = instead == nullptr ? random.next() : (*instead)();
     if (byte < limit) {
       text += alphabet[byte % alphabet.size()];
     }
@@ -66,6 +68,13 @@ std::string random_letters(std::string_view alphabet, std::size_t count) {
 }
 
 }  // namespace
+
+IdsFrom::IdsFrom(std::function<unsigned char()> bytes) : bytes_(std::move(bytes)) {
+  THAW_CHECK(instead == nullptr);
+  instead = &bytes_;
+}
+
+IdsFrom::~IdsFrom() { instead = nullptr; }
 
 std::string random_id(std::string_view prefix) {
   return std::string(prefix) + "-" + random_letters(base62, letters_of_id);

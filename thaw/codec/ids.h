@@ -5,6 +5,7 @@
 // another kind).
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -18,6 +19,20 @@ std::string derived_id(std::string_view prefix, std::string_view digest);
 std::string random_container_id();
 // `count` random letters of [0-9a-z].
 std::string random_lower(int count);
+
+// For simulations, which are to be repeated exactly: while it lives, this thread's ids are made of
+// these bytes.
+class IdsFrom {
+ public:
+  explicit IdsFrom(std::function<unsigned char()> bytes);
+  ~IdsFrom();
+  IdsFrom(const IdsFrom&) = delete;
+  IdsFrom& operator=(const IdsFrom&) = delete;
+
+ private:
+  std::function<unsigned char()> bytes_;
+};
+
 // True for prefix-XXXX with 1 to 64 letters of base 62 behind the only dash.
 bool has_id_shape(std::string_view text, std::string_view prefix);
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One container as control sees it, and the stages of its start. Owned by the Fleet.
+// One container as control sees it, and the stages of its start. Owned by Pools.
 #pragma once
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,11 +40,15 @@ struct RunningInput {
   model::Level level = model::Level::warm;  // what the container was when it got the input
   // Who cancels an input that is not on its way yet is heard when it is.
   enum class Delivery { to_come, to_come_cancelled, done } delivery = Delivery::to_come;
+  int attempt = 0;                  // of the call: which delivery this is
+  Duration run_for{};               // at most, from its start
+  Instant end_by = Instant::max();  // of its call
 };
 
 enum class StopReason {
   none,
   idle,
+  unhealthy,
   made_room,  // idle, and a call of another function had none
   replaced,
   app_stopped,
@@ -54,50 +59,80 @@ enum class StopReason {
   limit
 };
 std::string_view stop_reason_name(StopReason reason);
+// Whether it may finish what it does.
+enum class StopHow { graceful, now };
+
+// How it came to be there. Written by those who go on with its start: LaunchPlans, Starts, and for
+// a snapshot the SnapshotTaker.
+struct Start {
+  model::Level level = model::Level::booted;  // what it was started by, once it is running
+  StartMoments moments;
+  bool reached_ready = false;
+  bool in_a_crowd = false;        // others started beside it: what it took says little of its level
+  bool volumes_are_full = false;  // when it was started: it cannot write to them
+  std::optional<model::Outcome> failure;  // so its start failed, where more is known than its end
+  std::string snapshot_key;               // of its plan; empty: it has no snapshot point
+  snapshot::SnapshotPtr restored_from;    // until it is ready
+  bool at_snapshot_point = false;
+};
+
+// What it does. Written by Inputs and Ports, and by Limits for what ran past its time.
+struct Work {
+  std::map<model::InputId, RunningInput> inputs;  // from the moment they are leased
+  std::vector<queue::LeasedInput> batch;          // of them those whose poll was broken off
+  std::size_t batch_room = 0;                     // of a batch that fills: what it still takes
+  std::size_t parked_polls = 0;                   // for inputs
+  std::vector<model::InputId> cancels;            // to tell with the next heartbeat
+  std::size_t proxied = 0;                        // web requests on the container's own port
+  std::size_t calls_served = 0;
+  Instant idle_since{};
+};
+
+// Why and when it ends. Written by Pools::stop, and by Limits.
+struct Ending {
+  StopReason reason = StopReason::none;
+  std::string why;                   // with StopReason::limit: which, as users are told
+  Instant kill_at = Instant::max();  // when a stopping container is ended by force
+  Instant cut_off_since{};           // no connection of its is open, though it has inputs
+};
+
+// Written by the Freezer alone.
+struct Freezing {
+  enum class State { no, freezing, yes } state = State::no;
+  std::uint64_t count = 0;  // tells a freeze under way from those before it
+  bool is_watched = false;
+  bool is_reclaimed = false;
+  Duration thaw_time{};  // of the last thaw
+};
+
+// Read of the kernel, and set there: by ProcessorLoad, share_processors() and note_memory().
+struct Measured {
+  Instant memory_seen{};     // when its memory was last measured
+  Instant survival_noted{};  // of what was killed in it for memory
+  policy::ContainerLoad load;
+  double weight = 1;  // of its cgroup, as last set
+};
 
 struct Container : std::enable_shared_from_this<Container> {
   model::ContainerId id;
   std::shared_ptr<const model::FunctionSpec> spec;
-  Status status = Status::starting;
-  model::Level level = model::Level::booted;  // what it was started by, once it is running
-  StartMoments moments;
   WallTime created_at{};
-  std::unique_ptr<worker::RunningContainer> running;
-  std::map<model::InputId, RunningInput> inputs;  // from the moment they are leased
-  std::vector<queue::LeasedInput> batch;          // of them those whose poll was broken off
-  std::size_t batch_room = 0;                     // of a batch that fills: what it still takes
-  std::size_t proxied = 0;                        // web requests on the container's own port
-  std::size_t calls_served = 0;
-  Instant idle_since{};
-  StopReason stop_reason = StopReason::none;
-  bool volumes_are_full = false;        // when it was started: it cannot write to them
-  std::string ended_for;                // with StopReason::limit: which, as users are told
-  Instant kill_at = Instant::max();     // when a stopping container is ended by force
-  std::vector<model::InputId> cancels;  // to tell with the next heartbeat
-  Instant cut_off_since{};              // no connection of its is open, though it has inputs
-  std::string failure;                  // payload it reported for its own start
-  async::Event wake;                    // inputs, a stop or a cancel may be there
-  bool reached_ready = false;
-  bool in_a_crowd = false;  // others started beside it: what it took says little of its level
-  StateClock clock;
-  std::size_t parked_polls = 0;  // for inputs
-  Instant memory_seen{};         // when its memory was last measured
-  policy::ContainerLoad load;
-  double weight = 1;  // of its cgroup, as last set
-
-  // --- the Freezer's ---
-  enum class Frozen { no, freezing, yes } frozen = Frozen::no;
-  std::uint64_t freezes = 0;  // tells a freeze under way from those before it
-  bool is_watched = false;
-  bool is_reclaimed = false;
-  Duration thaw_time{};       // of the last thaw
   bool for_snapshot = false;  // in the background; belongs to no pool, gets no inputs
-  bool at_snapshot_point = false;
-  std::string snapshot_key;             // of its plan; empty: it has no snapshot point
-  snapshot::SnapshotPtr restored_from;  // until it is ready
+  std::unique_ptr<worker::RunningContainer> running;
+  async::Event wake;  // inputs, a stop or a cancel may be there
 
-  bool stopping() const { return stop_reason != StopReason::none; }
-  bool idle() const { return reached_ready && inputs.empty() && proxied == 0; }
+  // What it is at this moment: follows from the parts below; written by Pools alone.
+  Status status = Status::starting;
+  StateClock clock;
+
+  Start start;
+  Work work;
+  Ending ending;
+  Freezing freezing;
+  Measured measured;
+
+  bool stopping() const { return ending.reason != StopReason::none; }
+  bool idle() const { return start.reached_ready && work.inputs.empty() && work.proxied == 0; }
 };
 
 }  // namespace thaw::control

@@ -3,15 +3,13 @@
 
 #include <algorithm>
 #include <csignal>
-#include <list>
+#include <set>
+#include <utility>
 
-#include "thaw/base/check.h"
-#include "thaw/base/log.h"
-#include "thaw/codec/ids.h"
-#include "thaw/control/pool.h"
-#include "thaw/policy/backoff.h"
-#include "thaw/policy/scale.h"
-#include "thaw/worker/machine.h"
+#include "thaw/async/every.h"
+#include "thaw/control/disk_watch.h"
+#include "thaw/control/invariants.h"
+#include "thaw/control/processor_shares.h"
 
 namespace thaw::control {
 
@@ -21,249 +19,93 @@ Fleet::Fleet(FleetParts parts, FleetOptions options)
     : parts_(std::move(parts)),
       options_(options),
       snapshots_(parts_.snapshots),
-      freezer_({parts_.loop, [this](Container& c) { update_status(c); }, worker::machine_memory},
-               options.freezer),
-      loops_(parts_.loop),
-      container_tasks_(parts_.loop) {}
+      pools_({parts_.loop, parts_.worker, parts_.measurements},
+             {options.stop_grace, options.interrupt_grace}, options.freezer),
+      load_(pools_, parts_.worker),
+      keep_alive_({pools_, parts_.catalog, parts_.measurements, counters_},
+                  {options.keep_alive, options.shortest_window}),
+      views_(pools_, options.kept_starts),
+      plans_({parts_.catalog, parts_.images, parts_.mounts, parts_.volumes, parts_.logs,
+              parts_.runtime, parts_.secret_env, parts_.measurements, snapshots_, pools_},
+             {options.default_memory_bytes, options.missing_gpu}),
+      expectations_({pools_, parts_.catalog, parts_.runtime, parts_.worker, plans_},
+                    options.expect_after),
+      snapshot_taker_({pools_, parts_.catalog, snapshots_, parts_.worker, parts_.logs,
+                       parts_.measurements, plans_}),
+      starts_({parts_.loop, pools_, plans_, parts_.worker, parts_.queue, parts_.catalog, snapshots_,
+               parts_.measurements, load_, views_, counters_,
+               [this](const ContainerPtr& container) { servers_.watch(container); },
+               [this](const model::FunctionId& function) { scaler_.demand(function); }}),
+      inputs_({pools_, parts_.queue, starts_, keep_alive_, counters_}),
+      ports_(pools_, keep_alive_, counters_, options.max_port_waiters),
+      servers_({parts_.loop, pools_, starts_, inputs_, parts_.logs}),
+      scaler_({pools_, parts_.catalog, parts_.queue, parts_.worker, load_, keep_alive_, starts_},
+              {options.max_containers, options.max_starting}),
+      limits_({pools_, parts_.queue, parts_.logs, counters_}),
+      orphans_(parts_.catalog, parts_.queue),
+      loops_(parts_.loop) {}
 
 Fleet::~Fleet() = default;
 
+std::vector<DiskUser> Fleet::disk_users() const { return views_.disk_users(); }
+
+std::size_t Fleet::most_of_one_function() const {
+  return policy::most_of_one_function(options_.max_containers);
+}
+
+Duration Fleet::call_time_of(const model::FunctionId& function) const {
+  const PoolPtr pool = pools_.find_pool(function);
+  return pool ? pool->call_time : Duration::zero();
+}
+
+std::vector<FunctionView> Fleet::functions() const {
+  return view_functions({pools_, parts_.catalog, parts_.measurements, keep_alive_});
+}
+
+std::vector<std::string> Fleet::check_invariants() const {
+  return control::check_invariants(pools_, parts_.queue);
+}
+
 void Fleet::start() {
-  parts_.queue.on_demand([this](const model::FunctionId& function) { demand(function); });
-  freezer_.start();
-  loops_.start("scaling", evaluate_loop(*this));
+  parts_.queue.on_demand([this](const model::FunctionId& function) { scaler_.demand(function); });
+  pools_.start();
+  loops_.start("scaling", Scaler::loop(scaler_));
   loops_.start("time limits", tick_loop(*this));
-  loops_.start("orphaned calls", orphan_loop(*this));
-  loops_.start("snapshots", snapshot_loop(*this));
-  loops_.start("old snapshots", collect_loop(*this));
-  loops_.start("published functions", expect_loop(*this));
+  loops_.start("orphaned calls", Orphans::loop(orphans_));
+  loops_.start("snapshots", SnapshotTaker::take_loop(snapshot_taker_));
+  loops_.start("old snapshots", SnapshotTaker::collect_loop(snapshot_taker_));
+  loops_.start("published functions", Expectations::loop(expectations_));
   for (const model::FunctionId& function : parts_.queue.functions_with_demand()) {
-    demand(function);
+    scaler_.demand(function);
   }
   for (const auto& [id, function] : parts_.catalog.functions.all()) {
     const auto live = function->live();
     if (live && live->scaling.min_containers > 0) {
-      dirty_.insert(function->id);
+      pools_.looks().want(function->id);
     }
   }
-  resume_gaps();
+  keep_alive_.resume_gaps();
 }
 
-std::shared_ptr<Fleet::Pool> Fleet::shared_pool(const model::FunctionId& function) {
-  auto& pool = pools_[function];
-  if (!pool) {
-    pool = std::make_shared<Pool>(function);
-  }
-  return pool;
+Result<std::shared_ptr<const model::FunctionSpec>> Fleet::spec_of(
+    const model::ContainerId& id) const {
+  THAW_TRY(const ContainerPtr container, pools_.get(id));
+  return container->spec;
 }
 
-Fleet::ContainerPtr Fleet::find(const model::ContainerId& id) const {
-  const auto found = containers_.find(id);
-  return found == containers_.end() ? nullptr : found->second;
-}
-
-// The hot path: wake as many parked containers as there are inputs, then let scaling look.
-void Fleet::demand(const model::FunctionId& function) {
-  Pool& pool = pool_of(function);
-  const queue::Demand now = parts_.queue.demand(function);
-  for (std::size_t n = now.ready; n > 0 && !pool.parked.empty(); --n) {
-    Container* container = pool.parked.back();
-    pool.parked.pop_back();
-    container->wake.notify_all();
+Result<int> Fleet::pid_of(const model::ContainerId& id) const {
+  const ContainerPtr container = pools_.find(id);
+  if (!container || !container->running) {
+    return Error::not_found("container " + id.str() + " has ended");
   }
-  if (now.ready > 0) {
-    note_arrival(pool);
-  }
-  if (now.ready > 0 && pool.demanded == Instant{}) {
-    pool.demanded = monotonic_now();
-    expect_load(pool.demanded);
-  }
-  dirty_.insert(function);
-  dirtied_.notify_one();
-}
-
-namespace {
-
-// What cannot be stored now is told with a later look; only the end of the task is passed on.
-async::Task<void> tell_or_log(async::Task<void> telling) {
-  const Result<void> told = co_await std::move(telling);
-  if (!told && told.error().code() == Code::cancelled) {
-    co_return told;
-  }
-  if (!told) {
-    log_warning("a failed start was not told to those who wait",
-                {{"reason", told.error().to_string()}});
-  }
-  co_return ok();
-}
-
-}  // namespace
-
-async::Task<void> Fleet::evaluate_loop(Fleet& fleet) {
-  while (true) {
-    while (!fleet.dirty_.empty()) {
-      const std::set<model::FunctionId> functions = std::exchange(fleet.dirty_, {});
-      for (const model::FunctionId& function : functions) {
-        const std::shared_ptr<Pool> pool = fleet.shared_pool(function);
-        if (fleet.is_known_to_fail(*pool)) {
-          std::string payload = pool->known_failure->payload;
-          THAW_CO_TRY_VOID(co_await tell_or_log(fleet.tell_waiting(pool, std::move(payload))));
-        }
-        fleet.evaluate(*pool);
-      }
-      fleet.grant_wanted_starts();
-    }
-    THAW_CO_TRY([[maybe_unused]] const bool notified, co_await fleet.dirtied_.wait(Instant::max()));
-  }
-}
-
-// An app whose record was lost counts as one that was stopped.
-bool Fleet::is_stopped(const catalog::Function& function) const {
-  const auto app = parts_.catalog.apps.find(function.app.str());
-  return !app || app->state == model::AppState::stopped;
-}
-
-void Fleet::evaluate(Pool& pool) {
-  const auto function = parts_.catalog.functions.find(pool.function.str());
-  const auto live = function ? function->live() : nullptr;
-  policy::PoolView view;
-  view.now = monotonic_now();
-  view.wanted = live != nullptr && !is_stopped(*function) && !pool.stopped && !shutting_down_;
-  view.waiting = parts_.queue.demand(pool.function).ready + pool.port_waiters;
-  view.waited = pool.demanded == Instant{} ? Duration::zero() : view.now - pool.demanded;
-  view.call_time = pool.call_time;
-  view.start_time = live ? start_time_of(pool, *live) : pool.start_time;
-  view.no_start_before = pool.no_start_before;
-  std::vector<ContainerPtr> idle;
-  std::vector<Duration> ages;  // of the calls that run
-  for (const model::ContainerId& id : pool.containers) {
-    const ContainerPtr container = find(id);
-    if (live && container->spec->version != live->version && !container->stopping()) {
-      stop(*container, StopReason::replaced, options_.stop_grace);
-    }
-    if (container->stopping() || container->status == Status::stopped) {
-      continue;
-    }
-    if (!container->reached_ready) {
-      ++view.starting;
-      continue;
-    }
-    ++view.running;
-    const std::size_t used = container->inputs.size() + container->proxied;
-    view.free_slots += container->batch_room + slots(container->spec->scaling) -
-                       std::min(slots(container->spec->scaling), used);
-    for (const auto& [input, work] : container->inputs) {
-      if (work.deadline != Instant::max()) {  // its batch is full
-        ages.push_back(view.now - work.started);
-      }
-    }
-    if (container->idle()) {
-      idle.push_back(container);
-    }
-  }
-  // Calls that take longer than those before them did are known to only when they end; that most of
-  // them still run says so earlier.
-  if (view.call_time > Duration::zero() && !ages.empty()) {
-    const auto middle = ages.begin() + static_cast<std::ptrdiff_t>(ages.size() / 2);
-    std::nth_element(ages.begin(), middle, ages.end());
-    view.call_time = std::max(view.call_time, *middle);
-  }
-  std::sort(idle.begin(), idle.end(),
-            [](const auto& a, const auto& b) { return a->idle_since < b->idle_since; });
-  for (const ContainerPtr& container : idle) {
-    view.idle.push_back({container->idle_since});
-  }
-  view.capacity = options_.max_containers;  // what there is of them is granted afterwards
-  view.processor = processors_for(pool, view);
-  view.better_soon = has_better_start_soon(pool, view);
-  if (view.wanted) {
-    view.last = keep_last(pool, *live, view);
-  }
-  const policy::ScalePlan plan = policy::plan_scale(live ? live->scaling : model::Scaling{}, view);
-  pool.wants_more = false;
-  if (plan.start > 0) {
-    want_starts(pool, live, plan);
-  }
-  for (std::size_t i = 0; i < plan.stop_idle; ++i) {
-    stop(*idle[i], view.wanted ? StopReason::idle : StopReason::app_stopped, options_.stop_grace);
-  }
-  if (view.waiting == 0) {
-    pool.demanded = Instant{};
-  }
-}
-
-// Of the first start ever it is not known yet by what others could start; of a template that is
-// being made it is. A few calls are answered sooner by a processor for each.
-bool Fleet::has_better_start_soon(Pool& pool, const policy::PoolView& view) {
-  if (view.waiting <= view.free_slots + worker::processor_count()) {
-    return false;
-  }
-  if (pool.levels.empty()) {
-    return view.starting > 0;
-  }
-  const bool comes = pool.fork && parts_.worker.hasten(*pool.fork);
-  if (!comes) {
-    pool.fork.reset();
-  }
-  return comes;
-}
-
-void Fleet::start_container(Pool& pool, std::shared_ptr<const model::FunctionSpec> spec) {
-  auto container = std::make_shared<Container>();
-  container->id = model::ContainerId(codec::random_container_id());
-  container->spec = std::move(spec);
-  container->created_at = wall_now();
-  container->clock.enter(Status::starting, monotonic_now());
-  container->moments.demanded = pool.demanded == Instant{} ? monotonic_now() : pool.demanded;
-  containers_[container->id] = container;
-  pool.containers.insert(container->id);
-  container_tasks_.start("container " + container->id.str(), run(*this, container));
-}
-
-void Fleet::update_status(Container& container) {
-  if (container.status == Status::stopped) {
-    return;  // it has ended, whatever it is told now
-  }
-  if (container.stopping()) {
-    container.status = Status::stopping;
-  } else if (container.frozen == Container::Frozen::yes) {
-    container.status = Status::frozen;
-  } else if (container.reached_ready) {
-    container.status = container.idle() ? Status::warm : Status::busy;
-  }
-  container.clock.enter(container.status, monotonic_now());
-  if (container.status == Status::warm) {
-    note_memory(parts_.measurements, container, monotonic_now());
-    freezer_.watch(container);
-  }
-}
-
-model::Level Fleet::awaken(Container& container) {
-  if (freezer_.thaw(container) == Freezer::Found::frozen) {
-    return model::Level::frozen;
-  }
-  const bool first = container.calls_served == 0 && container.inputs.empty();
-  return first && container.proxied == 0 ? container.level : model::Level::warm;
-}
-
-// The poll of a container that asks for inputs answers `stop`; one that works finishes first, or is
-// interrupted by the caller. kill_at bounds both.
-void Fleet::stop(Container& container, StopReason reason, Duration grace) {
-  if (!container.stopping()) {
-    container.stop_reason = reason;
-  }
-  container.kill_at = std::min(container.kill_at, monotonic_now() + grace);
-  if (!container.idle() && reason == StopReason::replaced) {
-    container.kill_at = Instant::max();  // its calls keep their own time limits
-  }
-  (void)freezer_.thaw(container);
-  update_status(container);
-  container.wake.notify_all();
+  return container->running->pid();
 }
 
 void Fleet::refresh(const model::FunctionId& function) {
-  note_published(function);
-  if (!pools_.contains(function)) {
+  if (options_.expects) {
+    expectations_.note_published(function);
+  }
+  if (!pools_.has(function) && parts_.queue.demand(function).ready == 0) {
     // Nobody has called it yet: until somebody does, it costs its record in the catalog only.
     const auto record = parts_.catalog.functions.find(function.str());
     const auto live = record ? record->live() : nullptr;
@@ -271,53 +113,156 @@ void Fleet::refresh(const model::FunctionId& function) {
       return;
     }
   }
-  pool_of(function).stopped = false;
-  pool_of(function).failures = 0;
-  pool_of(function).no_start_before = Instant{};
-  pool_of(function).known_failure.reset();
-  dirty_.insert(function);
-  dirtied_.notify_one();
+  pools_.of(function).stopped = false;
+  pools_.of(function).forget_failures();
+  pools_.looks().want_now(function);
 }
 
 void Fleet::forget_gone(const std::set<std::string>& versions) {
   parts_.measurements.keep_only(versions);
-  std::erase_if(pools_, [this](const auto& entry) {
-    const auto& [function, pool] = entry;
-    return pool.use_count() == 1 && pool->containers.empty() && pool->port_waiters == 0 &&
-           !dirty_.contains(function) && !parts_.catalog.functions.find(function.str());
+  pools_.forget_unused([this](const model::FunctionId& function) {
+    return !parts_.catalog.functions.find(function.str());
   });
 }
 
 Result<void> Fleet::stop_container(const model::ContainerId& id, StopHow how) {
-  const ContainerPtr container = find(id);
+  const ContainerPtr container = pools_.find(id);
   if (!container) {
     return Error::not_found("container " + id.str() + " does not exist or has ended");
   }
-  stop(*container, StopReason::user,
-       how == StopHow::graceful ? options_.stop_grace : options_.interrupt_grace);
+  pools_.stop(*container, StopReason::user,
+              how == StopHow::graceful ? options_.stop_grace : options_.interrupt_grace);
   if (how == StopHow::now && container->running && !container->idle()) {
-    return container->running->sandbox().signal(SIGINT);
+    return container->running->signal(interrupt_signal(*container->spec));
   }
   return ok();
 }
 
-void Fleet::cancel_inputs(const std::vector<model::InputId>& inputs, StopHow how) {
-  for (const auto& [id, container] : containers_) {
-    for (const model::InputId& input : inputs) {
-      const auto work = container->inputs.find(input);
-      if (work == container->inputs.end()) {
+async::Task<void> Fleet::stop_functions(std::vector<model::FunctionId> functions,
+                                        std::string message) {
+  Result<void> outcome;
+  for (const model::FunctionId& function : functions) {
+    const PoolPtr pool = pools_.shared(function);
+    pool->stopped = true;
+    pool->port_ready.notify_all();
+    model::Outcome verdict = model::failed(
+        OutcomeKind::terminated, {.type = model::failure_type::app_stopped, .message = message});
+    // What the disk does not take now is ended later; the containers end in any case.
+    Result<void> told = co_await parts_.queue.fail_all(function, std::move(verdict));
+    if (!told && outcome) {
+      outcome = std::move(told);
+    }
+    for (const model::ContainerId& id : std::set(pool->containers)) {
+      const ContainerPtr container = pools_.find(id);
+      if (!container) {
         continue;
       }
-      if (how == StopHow::now) {
-        stop(*container, StopReason::user, Duration::zero());
-      } else if (work->second.delivery != RunningInput::Delivery::done) {
-        work->second.delivery = RunningInput::Delivery::to_come_cancelled;
-      } else {
-        container->cancels.push_back(input);
-        container->wake.notify_all();
+      const bool working = !container->idle();
+      pools_.stop(*container, StopReason::app_stopped, options_.interrupt_grace);
+      if (working && container->running && container->start.reached_ready) {
+        (void)container->running->signal(interrupt_signal(*container->spec));
       }
     }
   }
+  for (const auto& [id, container] : pools_.containers()) {
+    if (container->for_snapshot &&
+        std::count(functions.begin(), functions.end(), container->spec->id) > 0) {
+      pools_.stop(*container, StopReason::app_stopped, Duration::zero());
+    }
+  }
+  for (const model::FunctionId& function : functions) {
+    while (pools_.count(function) > 0) {
+      THAW_CO_TRY([[maybe_unused]] const bool notified,
+                  co_await pools_.wait_for_end(Instant::max()));
+    }
+    pools_.forget_pool(function);
+    parts_.measurements.forget(function);
+    THAW_CO_TRY_VOID(co_await snapshots_.forget(function));
+  }
+  co_return outcome;
+}
+
+async::Task<std::string> Fleet::end_of(model::ContainerId id, Instant until) {
+  while (const ContainerPtr container = pools_.find(id)) {
+    if (container->status == Status::stopped || monotonic_now() >= until) {
+      break;
+    }
+    THAW_CO_TRY([[maybe_unused]] const bool notified, co_await container->wake.wait(until));
+  }
+  co_return views_.end_of(id);
+}
+
+async::Task<void> Fleet::shut_down(Instant deadline) {
+  pools_.shut_down();
+  for (const auto& [id, container] : pools_.containers()) {
+    const Duration left = std::max<Duration>(Duration::zero(), deadline - monotonic_now());
+    pools_.stop(*container, StopReason::shutdown,
+                container->for_snapshot ? Duration::zero() : left);
+  }
+  while (!pools_.containers().empty()) {
+    THAW_CO_TRY([[maybe_unused]] const bool notified,
+                co_await pools_.wait_for_end(monotonic_now() + 1s));
+  }
+  THAW_CO_TRY_VOID(co_await loops_.stop());
+  THAW_CO_TRY_VOID(co_await pools_.stop_freezing());
+  THAW_CO_TRY_VOID(co_await servers_.stop());
+  parts_.measurements.save();
+  co_return co_await starts_.stop();
+}
+
+async::Task<void> Fleet::tick_loop(Fleet& fleet) {
+  return async::every(100ms, "time limits", [&fleet] { return fleet.tick(); });
+}
+
+// What fails for one container, or for the disk, does not keep the others from their time limits:
+// the first error is told.
+async::Task<void> Fleet::tick() {
+  Result<void> outcome;
+  const auto note = [&outcome](Result<void> one) {
+    if (!one && outcome) {
+      outcome = std::move(one);
+    }
+  };
+  const Instant now = monotonic_now();
+  if (last_sweep_ + 60s < now) {
+    last_sweep_ = now;
+    note(co_await parts_.queue.sweep());
+  }
+  if (last_save_ + 30s < now) {
+    last_save_ = now;
+    parts_.measurements.save();
+  }
+  load_.note(now);
+  load_.note_survivals(now);
+  share_processors(pools_, now);
+  std::vector<ContainerPtr> all;
+  for (const auto& [id, container] : pools_.containers()) {
+    all.push_back(container);
+  }
+  for (const ContainerPtr& container : all) {
+    note(co_await limits_.enforce(container, now));
+    limits_.end_if_cut_off(container, now);
+    if (keep_alive_.is_over_its_window(*container, now)) {
+      pools_.looks().want(container->spec->id);
+    }
+  }
+  for (const auto& [function, pool] : pools_.all()) {
+    if (pool->look_at <= now) {
+      pool->look_at = Instant::max();
+      pools_.looks().want(function);
+    }
+    if (pool->demanded != Instant{}) {
+      pools_.looks().want(function);  // what waits may by now justify another container
+    }
+    if (pool->no_start_before != Instant{} && pool->no_start_before <= now) {
+      pool->no_start_before = Instant{};
+      pools_.looks().want(function);
+    }
+  }
+  if (!pools_.looks().empty()) {
+    pools_.looks().hurry();
+  }
+  co_return outcome;
 }
 
 }  // namespace thaw::control

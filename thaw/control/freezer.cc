@@ -15,7 +15,11 @@ constexpr Duration relief_pause = 1s;
 }  // namespace
 
 bool is_at_rest(const Container& container, const worker::Traffic& traffic) {
-  return container.idle() && !container.stopping() && container.parked_polls == 1 &&
+  if (container.spec->push) {
+    return container.idle() && !container.stopping() && traffic.connections == 0 &&
+           traffic.wire == worker::Traffic::Wire::quiet;
+  }
+  return container.idle() && !container.stopping() && container.work.parked_polls == 1 &&
          traffic.exchanges == 1 && traffic.wire == worker::Traffic::Wire::quiet;
 }
 
@@ -42,13 +46,13 @@ bool Freezer::freezes(const Container& container) const {
 }
 
 void Freezer::watch(Container& container) {
-  if (!container.is_watched && freezes(container)) {
-    look_at(container.shared_from_this(), container.idle_since + options_.after);
+  if (!container.freezing.is_watched && freezes(container)) {
+    look_at(container.shared_from_this(), container.work.idle_since + options_.after);
   }
 }
 
 void Freezer::look_at(const ContainerPtr& container, Instant when) {
-  container->is_watched = true;
+  container->freezing.is_watched = true;
   const bool first = due_.empty() || when < due_.begin()->first;
   due_.emplace(when, container);
   if (first) {
@@ -76,15 +80,20 @@ async::Task<void> Freezer::watch_loop(Freezer& freezer) {
 }
 
 void Freezer::consider(const ContainerPtr& container, Instant now) {
-  container->is_watched = false;
+  container->freezing.is_watched = false;
   if (!container->idle() || container->stopping() || !container->running ||
-      container->frozen != Container::Frozen::no) {
+      container->freezing.state != Freezing::State::no) {
     return;  // watched again when it becomes idle
   }
-  const Instant due = container->idle_since + options_.after;
+  const Instant due = container->work.idle_since + options_.after;
   if (now < due) {
     look_at(container, due);
-  } else if (!is_at_rest(*container, container->running->traffic())) {
+    return;
+  }
+  if (worker::ServerPort* server = container->running->server()) {
+    server->close_kept();  // its end of them is closed by the next look
+  }
+  if (!is_at_rest(*container, container->running->traffic())) {
     look_at(container, now + options_.retry);
   } else {
     tasks_.start("freeze", freeze(*this, container));
@@ -92,10 +101,10 @@ void Freezer::consider(const ContainerPtr& container, Instant now) {
 }
 
 async::Task<void> Freezer::freeze(Freezer& freezer, ContainerPtr container) {
-  container->frozen = Container::Frozen::freezing;
-  const std::uint64_t mine = ++container->freezes;
-  const Result<void> frozen = co_await container->running->sandbox().freeze();
-  if (container->freezes != mine) {
+  container->freezing.state = Freezing::State::freezing;
+  const std::uint64_t mine = ++container->freezing.count;
+  const Result<void> frozen = co_await container->running->freeze();
+  if (container->freezing.count != mine) {
     ++freezer.counters_.abandoned;  // whoever thawed it goes on from here
     co_return ok();
   }
@@ -109,8 +118,8 @@ async::Task<void> Freezer::freeze(Freezer& freezer, ContainerPtr container) {
     freezer.look_at(container, monotonic_now() + freezer.options_.retry);
     co_return ok();
   }
-  container->frozen = Container::Frozen::yes;
-  container->is_reclaimed = false;
+  container->freezing.state = Freezing::State::yes;
+  container->freezing.is_reclaimed = false;
   ++freezer.counters_.freezes;
   freezer.frozen_[container->id] = container;
   freezer.due_changed_.notify_all();  // memory is looked at from now on
@@ -133,38 +142,38 @@ void Freezer::give_up(const ContainerPtr& container, const Error& why) {
 
 // A poll that outlived its time meanwhile answers now.
 void Freezer::run_on(Container& container) {
-  container.frozen = Container::Frozen::no;
-  ++container.freezes;
-  if (const Result<void> thawed = container.running->sandbox().thaw(); !thawed) {
+  container.freezing.state = Freezing::State::no;
+  ++container.freezing.count;
+  if (const Result<void> thawed = container.running->thaw(); !thawed) {
     log_error("a frozen container cannot be thawed and is ended",
               {{"container", container.id.str()}, {"error", thawed.error().to_string()}});
-    (void)container.running->sandbox().signal(SIGKILL);
+    (void)container.running->signal(SIGKILL);
   }
   container.wake.notify_all();
 }
 
 Freezer::Found Freezer::thaw(Container& container) {
-  if (container.frozen == Container::Frozen::no) {
+  if (container.freezing.state == Freezing::State::no) {
     return Found::running;
   }
-  const bool was_frozen = container.frozen == Container::Frozen::yes;
+  const bool was_frozen = container.freezing.state == Freezing::State::yes;
   const Instant begun = monotonic_now();
   run_on(container);
   if (!was_frozen) {
     return Found::running;
   }
-  container.thaw_time = monotonic_now() - begun;
+  container.freezing.thaw_time = monotonic_now() - begun;
   ++counters_.thaws;
-  counters_.thaw_time += container.thaw_time;
-  counters_.longest_thaw = std::max(counters_.longest_thaw, container.thaw_time);
+  counters_.thaw_time += container.freezing.thaw_time;
+  counters_.longest_thaw = std::max(counters_.longest_thaw, container.freezing.thaw_time);
   frozen_.erase(container.id);
   parts_.changed(container);
   return Found::frozen;
 }
 
 void Freezer::forget(Container& container) {
-  ++container.freezes;
-  container.frozen = Container::Frozen::no;
+  ++container.freezing.count;
+  container.freezing.state = Freezing::State::no;
   frozen_.erase(container.id);
 }
 
@@ -190,7 +199,8 @@ void Freezer::relieve(Instant now) {
   }
   ContainerPtr longest;
   for (const auto& [id, container] : frozen_) {
-    if (!container->is_reclaimed && (!longest || container->idle_since < longest->idle_since)) {
+    if (!container->freezing.is_reclaimed &&
+        (!longest || container->work.idle_since < longest->work.idle_since)) {
       longest = container;
     }
   }
@@ -201,8 +211,8 @@ void Freezer::relieve(Instant now) {
 }
 
 async::Task<void> Freezer::reclaim(Freezer& freezer, ContainerPtr container) {
-  container->is_reclaimed = true;
-  const Result<std::uint64_t> bytes = co_await container->running->sandbox().reclaim();
+  container->freezing.is_reclaimed = true;
+  const Result<std::uint64_t> bytes = co_await container->running->reclaim();
   freezer.reclaiming_ = false;
   if (bytes) {
     freezer.counters_.reclaimed_bytes += *bytes;

@@ -3,12 +3,13 @@
 // Freezer: freezes containers that are idle inside their scale-down window, and thaws them before
 // anything is told to them. A container may be frozen when it has no input and no web request, its
 // one open exchange is the parked poll for inputs, and neither side has sent what the other has not
-// read. That is asked again when the kernel says that all its processes stand still: from then on
+// read; a server's network has no connection, and those that are kept for it are closed before.
+// That is asked again when the kernel says that all its processes stand still: from then on
 // it cannot change, so nothing is ever frozen in the middle. A request that comes while a freeze is
 // under way ends it. While frozen nothing is sent to the container, and its poll does not time out.
 //
 // Frozen containers give their memory back when the machine runs short of it and has swap.
-// Owned by the Fleet; loop thread only.
+// Owned by Pools; loop thread only.
 #pragma once
 
 #include <functional>

@@ -31,9 +31,9 @@ struct House {
     auto running = std::make_unique<FakeContainer>(container->id);
     running->now.exchanges = 1;
     container->running = std::move(running);
-    container->reached_ready = true;
-    container->parked_polls = 1;
-    container->idle_since = monotonic_now();
+    container->start.reached_ready = true;
+    container->work.parked_polls = 1;
+    container->work.idle_since = monotonic_now();
     return container;
   }
   static FakeContainer& fake(Container& container) {
@@ -55,7 +55,7 @@ struct House {
     return *loop.run_task(wait(condition));
   }
   bool becomes_frozen(Container& container) {
-    return comes_true([&] { return container.frozen == Container::Frozen::yes; });
+    return comes_true([&] { return container.freezing.state == Freezing::State::yes; });
   }
   // Runs the loop while the freezer's clock goes on for some of its looks.
   void pass() {
@@ -81,8 +81,8 @@ TEST_CASE("an idle container is frozen, and thawed before it is asked") {
   CHECK(House::sandbox(*container).is_frozen);
   CHECK(house.freezer->thaw(*container) == Freezer::Found::frozen);
   CHECK(!House::sandbox(*container).is_frozen);
-  CHECK(container->frozen == Container::Frozen::no);
-  CHECK(container->thaw_time > Duration::zero());
+  CHECK(container->freezing.state == Freezing::State::no);
+  CHECK(container->freezing.thaw_time > Duration::zero());
   CHECK(house.freezer->thaw(*container) == Freezer::Found::running);
   CHECK(house.freezer->counters().freezes == 1);
   CHECK(house.freezer->counters().thaws == 1);
@@ -96,19 +96,19 @@ TEST_CASE("only what is at rest wholly may be frozen") {
   CHECK_FALSE(is_at_rest(*container, {1, 1, Traffic::Wire::in_flight}));
   CHECK_FALSE(is_at_rest(*container, {1, 2, Traffic::Wire::quiet}));  // such as a heartbeat
   CHECK_FALSE(is_at_rest(*container, {1, 0, Traffic::Wire::quiet}));
-  container->parked_polls = 0;  // the one exchange is another than the poll
+  container->work.parked_polls = 0;  // the one exchange is another than the poll
   CHECK_FALSE(is_at_rest(*container, parked));
-  container->parked_polls = 1;
-  container->proxied = 1;
+  container->work.parked_polls = 1;
+  container->work.proxied = 1;
   CHECK_FALSE(is_at_rest(*container, parked));
-  container->proxied = 0;
-  container->inputs[model::InputId("in-1")] = {};
+  container->work.proxied = 0;
+  container->work.inputs[model::InputId("in-1")] = {};
   CHECK_FALSE(is_at_rest(*container, parked));
-  container->inputs.clear();
-  container->stop_reason = StopReason::idle;
+  container->work.inputs.clear();
+  container->ending.reason = StopReason::idle;
   CHECK_FALSE(is_at_rest(*container, parked));
-  container->stop_reason = StopReason::none;
-  container->reached_ready = false;
+  container->ending.reason = StopReason::none;
+  container->start.reached_ready = false;
   CHECK_FALSE(is_at_rest(*container, parked));
 }
 
@@ -129,17 +129,17 @@ TEST_CASE("a request that arrives while a freeze is under way ends it") {
   House::sandbox(*container).holds_freezes = true;
   house.freezer->watch(*container);
   REQUIRE(house.comes_true([&] { return House::sandbox(*container).freezes == 1; }));
-  CHECK(container->frozen == Container::Frozen::freezing);
+  CHECK(container->freezing.state == Freezing::State::freezing);
   CHECK(house.freezer->thaw(*container) == Freezer::Found::running);
-  container->inputs[model::InputId("in-1")] = {};
+  container->work.inputs[model::InputId("in-1")] = {};
   house.pass();
   CHECK(!House::sandbox(*container).is_frozen);
-  CHECK(container->frozen == Container::Frozen::no);
+  CHECK(container->freezing.state == Freezing::State::no);
   CHECK(house.freezer->counters().freezes == 0);
   CHECK(house.freezer->counters().abandoned == 1);
   // It is idle again later, and frozen then.
   House::sandbox(*container).holds_freezes = false;
-  container->inputs.clear();
+  container->work.inputs.clear();
   house.freezer->watch(*container);
   CHECK(house.becomes_frozen(*container));
 }
@@ -153,7 +153,7 @@ TEST_CASE("what the container said in its last moment thaws it at once") {
   house.freezer->watch(*container);
   REQUIRE(house.comes_true([&] { return house.freezer->counters().abandoned >= 1; }));
   CHECK(!House::sandbox(*container).is_frozen);
-  CHECK(container->frozen == Container::Frozen::no);
+  CHECK(container->freezing.state == Freezing::State::no);
   House::sandbox(*container).while_freezing = nullptr;
   House::fake(*container).now.wire = Traffic::Wire::quiet;
   CHECK(house.becomes_frozen(*container));
@@ -214,7 +214,7 @@ TEST_CASE("memory is taken back from what is frozen longest, and only where it c
   house.memory = {1'000, 50, 0};
   const auto young = house.idle_container();
   const auto old = house.idle_container();
-  old->idle_since = young->idle_since - 1s;
+  old->work.idle_since = young->work.idle_since - 1s;
   house.freezer->watch(*young);
   house.freezer->watch(*old);
   REQUIRE(house.becomes_frozen(*young));
@@ -235,7 +235,7 @@ TEST_CASE("a container that ends while it is frozen is forgotten") {
   house.freezer->watch(*container);
   REQUIRE(house.becomes_frozen(*container));
   house.freezer->forget(*container);
-  CHECK(container->frozen == Container::Frozen::no);
+  CHECK(container->freezing.state == Freezing::State::no);
   CHECK(container.use_count() == 1);
 }
 

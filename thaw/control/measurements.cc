@@ -317,14 +317,14 @@ void Measurements::save() {
 
 void note_memory(Measurements& measurements, Container& container, Instant now) {
   constexpr Duration seldom = 10s;
-  const bool is_known = container.memory_seen != Instant{};
-  if (!container.running || !container.idle() || container.calls_served == 0 ||
-      (is_known && now < container.memory_seen + seldom)) {
+  const bool is_known = container.measured.memory_seen != Instant{};
+  if (!container.running || !container.idle() || container.work.calls_served == 0 ||
+      (is_known && now < container.measured.memory_seen + seldom)) {
     return;
   }
-  container.memory_seen = now;
-  if (const std::uint64_t bytes = container.running->sandbox().memory_bytes(); bytes > 0) {
-    measurements.used_memory(container.spec->version, container.level, bytes);
+  container.measured.memory_seen = now;
+  if (const std::uint64_t bytes = container.running->memory_bytes(); bytes > 0) {
+    measurements.used_memory(container.spec->version, container.start.level, bytes);
   }
 }
 

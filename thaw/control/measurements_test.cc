@@ -79,22 +79,22 @@ TEST_CASE("a container that becomes idle after a call tells what its level takes
   spec.version = "v1";
   Container container;
   container.spec = std::make_shared<const model::FunctionSpec>(spec);  // its user named a window
-  container.level = Level::forked;
+  container.start.level = Level::forked;
   auto running = std::make_unique<worker::testing::FakeContainer>(model::ContainerId("ta-1"));
   sandbox::testing::FakeSandbox& sandbox = running->fake;
   container.running = std::move(running);
-  container.reached_ready = true;
+  container.start.reached_ready = true;
   const auto memory = [&] { return measurements->levels_of("v1").of(Level::forked).memory_bytes; };
 
   sandbox.memory = 10 << 20;
   const Instant start = monotonic_now();
   note_memory(*measurements, container, start);  // it has not worked yet
   CHECK(memory() == 0);
-  container.calls_served = 1;
-  container.proxied = 1;
+  container.work.calls_served = 1;
+  container.work.proxied = 1;
   note_memory(*measurements, container, start);  // it works
   CHECK(memory() == 0);
-  container.proxied = 0;
+  container.work.proxied = 0;
   note_memory(*measurements, container, start);
   CHECK(memory() == 10 << 20);
   sandbox.memory = 30 << 20;

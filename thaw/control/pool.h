@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The Fleet's own record of one function: its containers and what was learnt from them. Private to
-// control; included by the Fleet's own source files only.
+// Pool: the record of one function: its containers and what was learnt from them. Kept by Pools;
+// private to control.
 #pragma once
 
 #include <algorithm>
+#include <csignal>
 #include <list>
 #include <optional>
 #include <set>
@@ -12,7 +13,7 @@
 #include <vector>
 
 #include "thaw/async/event.h"
-#include "thaw/control/fleet.h"
+#include "thaw/control/container.h"
 #include "thaw/policy/keep_alive.h"
 #include "thaw/policy/pool_load.h"
 
@@ -23,8 +24,21 @@ inline std::size_t slots(const model::Scaling& scaling) {
   return static_cast<std::size_t>(std::max(1, scaling.max_concurrent_inputs));
 }
 
-// All containers of one function, and what was learnt from them.
-struct Fleet::Pool {
+// Of those, what is left. A program that pulls counts its inputs itself, and asks for more.
+inline std::size_t free_slots(const Container& container) {
+  const std::size_t used = container.work.inputs.size() + container.work.proxied;
+  return slots(container.spec->scaling) - std::min(slots(container.spec->scaling), used);
+}
+inline bool has_room_for_inputs(const Container& container) {
+  return !container.spec->push || free_slots(container) > 0;
+}
+
+// How the main program of a container is asked to end by force of no kill.
+inline int interrupt_signal(const model::FunctionSpec& spec) {
+  return spec.push ? spec.push->stop_signal : SIGINT;
+}
+
+struct Pool {
   explicit Pool(model::FunctionId id) : function(std::move(id)) {}
   model::FunctionId function;
   std::set<model::ContainerId> containers;
@@ -47,15 +61,27 @@ struct Fleet::Pool {
   bool wants_more = false;  // than it was granted to start
   std::size_t port_waiters = 0;
   std::uint64_t start_verdicts = 0;  // failed starts that those who wait were told of
-  std::string last_verdict;          // what they were told: a payload of the dialect's
+  model::Outcome last_verdict;       // what they were told
   // Until `no_start_before` those who come are told the same, while this version is live.
   struct KnownFailure {
     std::string version;
-    std::string payload;
+    model::Outcome outcome;
   };
   std::optional<KnownFailure> known_failure;
   async::Event port_ready;
   bool stopped = false;
+
+  // What made starts fail before is over, or has changed.
+  void forget_failures() {
+    failures = 0;
+    no_start_before = Instant{};
+    known_failure.reset();
+  }
 };
+
+// A running mean that follows the last dozen values.
+inline void learn(Duration& mean, Duration value) {
+  mean = mean == Duration::zero() ? value : (mean * 7 + value) / 8;
+}
 
 }  // namespace thaw::control

@@ -5,10 +5,8 @@
 #pragma once
 
 #include <memory>
-#include <string>
 
 #include "thaw/async/task.h"
-#include "thaw/model/call.h"
 #include "thaw/model/function.h"
 #include "thaw/worker/worker.h"
 
@@ -21,9 +19,6 @@ class Runtime {
   // files, further layers (such as the client's package).
   virtual async::Task<void> complete_plan(std::shared_ptr<const model::FunctionSpec> spec,
                                           worker::LaunchPlan& plan) = 0;
-  // The wire form of an outcome that the platform, not the container, produces.
-  virtual std::string outcome_payload(model::OutcomeKind kind,
-                                      const std::string& message) const = 0;
 };
 
 }  // namespace thaw::control

@@ -42,7 +42,7 @@ struct House {
     made.id = model::ContainerId(container);
     made.layers = {temporary / "layer"};
     made.binds = {{temporary / "data", "/data"}};
-    made.env = {"PATH=/bin", "MODAL_TASK_ID=" + container, "PASSWORD=secret"};
+    made.env = {"PATH=/bin", "CONTAINER_ID=" + container, "PASSWORD=secret"};
     made.argv = {"python", "-m", "main"};
     made.snapshot_point = worker::SnapshotPoint{61, "who.json", ""};
     return made;

@@ -123,7 +123,7 @@ struct Fixture {
     made.workspace = workspace;
     made.function = model::FunctionId("fu-1");
     made.durability = durability;
-    std::vector<model::NewInput> inputs{{0, payload}};
+    std::vector<model::NewInput> inputs{{0, {payload}}};
     REQUIRE(loop.run_task(queue->create(std::move(made), std::move(inputs))));
   }
   void round() { REQUIRE(loop.run_task(storage->round())); }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/gateway/blob_gate.h"
 
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 #include <charconv>
@@ -15,16 +14,7 @@ namespace thaw::gateway {
 namespace {
 
 constexpr std::size_t open_uploads_limit = 10'000;
-constexpr std::int64_t url_lifetime_s = 3600;
 constexpr Duration longest_pause = 2min;  // of a sender, in the middle of an upload
-
-std::int64_t unix_seconds() {
-  return std::chrono::duration_cast<std::chrono::seconds>(wall_now().time_since_epoch()).count();
-}
-
-bool is_sha256_hex(std::string_view text) {
-  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
-}
 
 // What object stores name a multipart upload: the MD5 of the parts' binary MD5s, and their number.
 std::string multipart_etag(const std::string& part_md5_hex) {
@@ -42,54 +32,37 @@ std::string too_long(std::uint64_t size) {
 
 }  // namespace
 
-std::string BlobGate::signature_of(const Ticket& ticket) const {
-  return box_.sign("blob-url", ticket.operation + " " + ticket.owner + " " + ticket.sha256_hex +
-                                   " " + ticket.size + " " + ticket.until);
-}
-
-std::string BlobGate::url(const std::string& authority, Ticket ticket) const {
-  ticket.until = std::to_string(unix_seconds() + url_lifetime_s);
-  return "http://" + authority + "/blobs/" + ticket.sha256_hex + "?op=" + ticket.operation +
-         "&for=" + ticket.owner + (ticket.size.empty() ? "" : "&size=" + ticket.size) +
-         "&until=" + ticket.until + "&sig=" + signature_of(ticket);
+std::string BlobGate::url(const std::string& authority, const Ticket& ticket) const {
+  return urls_.make(authority, "/blobs/" + ticket.sha256_hex + "?op=" + ticket.operation +
+                                   "&for=" + ticket.owner +
+                                   (ticket.size.empty() ? "" : "&size=" + ticket.size));
 }
 
 UploadUrls BlobGate::upload_urls(const std::string& authority, const std::string& owner,
                                  const std::string& sha256_hex, std::uint64_t size) const {
-  return {url(authority, {"put", owner, sha256_hex, std::to_string(size), ""}),
-          url(authority, {"complete", owner, sha256_hex, "", ""})};
+  return {url(authority, {"put", owner, sha256_hex, std::to_string(size)}),
+          url(authority, {"complete", owner, sha256_hex, ""})};
 }
 
 std::string BlobGate::download_url(const std::string& authority, const std::string& owner,
                                    const std::string& sha256_hex) const {
-  return url(authority, {"get", owner, sha256_hex, "", ""});
+  return url(authority, {"get", owner, sha256_hex, ""});
 }
 
 BlobGate::Ticket BlobGate::ticket_of(const net::HttpRequest& request) {
   const std::string_view path = request.path();
   return {codec::query_value(request.query(), "op"), codec::query_value(request.query(), "for"),
           std::string(path.substr(std::min(path.size(), std::string_view("/blobs/").size()))),
-          codec::query_value(request.query(), "size"),
-          codec::query_value(request.query(), "until")};
-}
-
-bool BlobGate::is_genuine(const net::HttpRequest& request) const {
-  const Ticket ticket = ticket_of(request);
-  const std::string signature = codec::query_value(request.query(), "sig");
-  const std::string expected = signature_of(ticket);
-  return is_sha256_hex(ticket.sha256_hex) && signature.size() == expected.size() &&
-         CRYPTO_memcmp(signature.data(), expected.data(), expected.size()) == 0;
+          codec::query_value(request.query(), "size")};
 }
 
 async::Task<void> BlobGate::serve(net::HttpExchange& exchange) {
   const net::HttpRequest& request = exchange.request();
   const Ticket ticket = ticket_of(request);
-  std::int64_t until = 0;
-  std::from_chars(ticket.until.data(), ticket.until.data() + ticket.until.size(), until);
   if (!is_genuine(request)) {
     co_return co_await exchange.answer(403, "text/plain", "the URL's signature is not valid\n");
   }
-  if (until < unix_seconds()) {
+  if (SignedUrls::has_expired(request.target)) {
     co_return co_await exchange.answer(403, "text/plain",
                                        "the URL has expired; ask for a new one\n");
   }

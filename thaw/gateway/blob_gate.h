@@ -13,9 +13,9 @@
 #include <string>
 #include <unordered_map>
 
+#include "thaw/gateway/signed_url.h"
 #include "thaw/net/http.h"
 #include "thaw/store/blob_store.h"
-#include "thaw/store/secret_box.h"
 
 namespace thaw::gateway {
 
@@ -30,7 +30,7 @@ class BlobGate {
   using Told = std::function<std::string(const Error&)>;
   // The parts outlive the gate.
   BlobGate(store::BlobStore& blobs, const store::SecretBox& box, Told told)
-      : blobs_(blobs), box_(box), told_(std::move(told)) {}
+      : blobs_(blobs), urls_(box, "blob-url", std::chrono::hours(1)), told_(std::move(told)) {}
 
   // `authority`: host:port at which the asker reaches this server.
   // `size`: what the uploader promised; its address takes no byte more.
@@ -40,7 +40,9 @@ class BlobGate {
                            const std::string& sha256_hex) const;
 
   // Whether this server has signed the address.
-  bool is_genuine(const net::HttpRequest& request) const;
+  bool is_genuine(const net::HttpRequest& request) const {
+    return urls_.is_genuine(request.target);
+  }
   // Serves /blobs/….
   async::Task<void> serve(net::HttpExchange& exchange);
 
@@ -50,19 +52,17 @@ class BlobGate {
     std::string operation;
     std::string owner;
     std::string sha256_hex;
-    std::string size;
-    std::string until;
+    std::string size;  // of an upload
   };
   async::Task<void> serve_ticket(net::HttpExchange& exchange, Ticket ticket);
   async::Task<void> put(net::HttpExchange& exchange, Ticket ticket);
   async::Task<void> complete(net::HttpExchange& exchange, Ticket ticket);
   async::Task<void> get(net::HttpExchange& exchange, Ticket ticket);
-  std::string url(const std::string& authority, Ticket ticket) const;
-  std::string signature_of(const Ticket& ticket) const;
+  std::string url(const std::string& authority, const Ticket& ticket) const;
   static Ticket ticket_of(const net::HttpRequest& request);
 
   store::BlobStore& blobs_;
-  const store::SecretBox& box_;
+  SignedUrls urls_;
   Told told_;
   // Of uploads not yet completed, by owner and content; bounded.
   std::unordered_map<std::string, std::string> part_md5_;

@@ -202,7 +202,8 @@ void keep_below(const WebOrigin& origin, const std::string& root_path, net::Head
     }
     const std::string_view at = std::string_view(value).substr(path);
     // Another function's path is another's, and not a path of this application.
-    if (!is_below(at, root_path) && !at.starts_with("/web/")) {
+    const std::string_view above = std::string_view(root_path).substr(0, root_path.rfind('/') + 1);
+    if (!is_below(at, root_path) && (above.size() < 2 || !at.starts_with(above))) {
       value.insert(path, at.starts_with('/') ? root_path : root_path + "/");
     }
   }

@@ -22,14 +22,21 @@ const std::vector<std::pair<std::string, std::string>> forwarded = {
     {"x-forwarded-proto", "https"},
     {"x-forwarded-host", "app.example.com"}};
 
-std::string kept(const std::string& location) {
+std::string kept(const std::string& location, const std::string& root_path = "/web/app") {
   net::Headers headers;
   headers.add("location", location);
-  keep_below({"http", "thaw.example.com:8700", "1.2.3.4:5"}, "/web/app", headers);
+  keep_below({"http", "thaw.example.com:8700", "1.2.3.4:5"}, root_path, headers);
   return headers.fields[0].second;
 }
 
 }  // namespace
+
+TEST_CASE("what stands beside an application belongs to others, wherever it is") {
+  CHECK(kept("/login", "/fn/app") == "/fn/app/login");
+  CHECK(kept("/web/login", "/fn/app") == "/fn/app/web/login");
+  CHECK(kept("/fn/other/login", "/fn/app") == "/fn/other/login");
+  CHECK(kept("/fn/login", "/web/app") == "/web/app/fn/login");
+}
 
 TEST_CASE("a trusted proxy says who asks, how and where") {
   const auto proxies = TrustedProxies::parse({"10.0.0.0/8"});

@@ -4,8 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "thaw/image/digest.h"
 #include "thaw/image/dockerfile_words.h"
+#include "thaw/image/key_maker.h"
 #include "thaw/image/plan.h"
 #include "thaw/image/subprocess.h"
 #include "thaw/os/files.h"

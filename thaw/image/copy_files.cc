@@ -9,8 +9,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "thaw/codec/sha256.h"
 #include "thaw/image/context_paths.h"
-#include "thaw/image/digest.h"
 #include "thaw/os/files.h"
 
 namespace thaw::image {
@@ -33,7 +33,7 @@ Result<void> write_all(int fd, std::string_view bytes, const std::string& name) 
 }
 
 // Copies what `from` gives; the digest of it, if asked for.
-Result<void> copy_bytes(int from, int to, const std::string& name, Sha256* digest) {
+Result<void> copy_bytes(int from, int to, const std::string& name, codec::Sha256* digest) {
   std::string piece(256u << 10, '\0');
   while (true) {
     const ssize_t n = ::read(from, piece.data(), piece.size());
@@ -117,7 +117,7 @@ class Writer {
             .with("sha256", entry.sha256_hex);
       }
       THAW_TRY(const os::Fd source, os::open_file(blob->second, O_RDONLY));
-      Sha256 digest;
+      codec::Sha256 digest;
       THAW_TRY_VOID(copy_bytes(source.get(), file.get(), path, &digest));
       if (digest.hex() != entry.sha256_hex) {
         return Error(Code::data_loss,

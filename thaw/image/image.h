@@ -51,7 +51,7 @@ struct Recipe {
   std::map<std::string, std::string> bases;    // tag named in FROM -> key of a built image
   std::string workspace;                       // whose blobs the context is; part of no key
   std::map<std::string, ContextFile> context;  // from the blob store
-  std::map<std::string, std::string> files;    // context_files: "/modal_requirements.txt" -> bytes
+  std::map<std::string, std::string> files;    // COPY finds these too: "/requirements.txt" -> bytes
   std::map<std::string, std::string> build_args;
   std::vector<std::string> secret_env;  // for RUN only; part of no key and of no layer
   enum class Cache { use, ignore } cache = Cache::use;

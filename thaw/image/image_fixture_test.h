@@ -20,7 +20,7 @@
 #include <string>
 
 #include "thaw/async/event.h"
-#include "thaw/image/digest.h"
+#include "thaw/codec/sha256.h"
 #include "thaw/image/image.h"
 #include "thaw/image/layer_store.h"
 #include "thaw/image/root_tree.h"
@@ -71,7 +71,7 @@ class FakeBlobs : public store::BlobStore {
     std::filesystem::create_directories(folder_);
   }
   std::string add(const std::string& bytes) {
-    Sha256 digest;
+    codec::Sha256 digest;
     digest.update(bytes);
     std::string name = digest.hex();
     write_file(folder_ + "/" + name, bytes);

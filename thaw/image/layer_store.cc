@@ -49,15 +49,20 @@ Result<void> rename_path(const std::string& from, const std::string& to) {
   return ok();
 }
 
+bool is_session(std::string_view name) {
+  return name.size() == 16 && name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
 // Removes the drafts of sessions whose server is gone. Runs under the guard lock, as does the
 // start of a session: a session is never seen without its lock.
 void remove_dead_sessions(const std::string& tmp) {
   for (const std::string& name : os::list_folder(tmp)) {
-    if (!name.ends_with(".lock")) {
+    const std::string_view session_name = std::string_view(name).substr(0, name.rfind('.'));
+    if (!name.ends_with(".lock") || !is_session(session_name)) {
       continue;
     }
     const std::string lock_path = tmp + "/" + name;
-    auto lock = os::open_file(lock_path, O_RDWR);
+    auto lock = os::open_file(lock_path, O_RDWR | O_NOFOLLOW);
     if (!lock || ::flock(lock->get(), LOCK_EX | LOCK_NB) != 0) {
       continue;
     }
@@ -103,13 +108,14 @@ LayerStore::~LayerStore() {
 Result<std::unique_ptr<LayerStore>> LayerStore::open(std::string layers_folder,
                                                      std::string bases_folder) {
   const std::string tmp = layers_folder + "/tmp";
-  for (const std::string& folder :
-       {tmp, layers_folder + "/images", layers_folder + "/locks", bases_folder}) {
+  for (const std::string& folder : {layers_folder + "/images", bases_folder}) {
     THAW_TRY_VOID(os::make_folders(folder, 0755));
   }
+  THAW_TRY_VOID(os::make_own_folder(tmp, 0755));
+  THAW_TRY_VOID(os::make_own_folder(layers_folder + "/locks", 0755));
   // Layers hold what recipes put there, secrets that leaked into files included.
   ::chmod(layers_folder.c_str(), 0700);
-  THAW_TRY(const os::Fd guard, os::open_file(tmp + "/guard", O_RDWR | O_CREAT, 0600));
+  THAW_TRY(const os::Fd guard, os::open_lock(tmp + "/guard"));
   if (::flock(guard.get(), LOCK_EX) != 0) {
     return Error::from_errno(errno, "lock " + tmp + "/guard");
   }
@@ -163,7 +169,7 @@ Result<Draft> LayerStore::draft() const {
 
 Result<std::optional<KeyLock>> LayerStore::try_lock(const std::string& key) const {
   const std::string path = layers_ + "/locks/" + key;
-  THAW_TRY(os::Fd fd, os::open_file(path, O_RDWR | O_CREAT, 0600));
+  THAW_TRY(os::Fd fd, os::open_lock(path));
   if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) {
       return std::optional<KeyLock>();

@@ -52,6 +52,24 @@ TEST_CASE("a committed layer is there with its record, a draft is not") {
   CHECK(found->python == "3.11");
 }
 
+TEST_CASE("no name beside the drafts leads out of their folder") {
+  TempFolder folder;
+  auto store = open_store(folder);
+  const std::string layer = commit(*store, LayerStore::Reuse::existing);
+  const std::string tmp = folder / "layers/tmp";
+  for (const char* name : {".lock", "..lock", "...lock", "a\nb.lock"}) {
+    write_file(tmp + "/" + name, "");
+  }
+  write_file(tmp + "/kept/file", "text");
+  write_file(tmp + "/kept.lock", "");
+  auto draft = store->draft();
+  REQUIRE(draft);
+  const auto second = open_store(folder);
+  CHECK(os::exists(draft->folder()));
+  CHECK(os::exists(tmp + "/kept/file"));
+  CHECK(os::exists(store->folder_of(layer)));
+}
+
 TEST_CASE("a record whose layer is gone, or that is damaged, is no record") {
   TempFolder folder;
   auto store = open_store(folder);

@@ -139,6 +139,7 @@ Result<Plan> make_plan(const Recipe& recipe, const BaseLookup& lookup) {
     }
   }
   Plan plan;
+  std::size_t looks = 0;
   std::map<int, int> place;  // of a draft in the plan
   for (int i = 0; i < static_cast<int>(drafts.size()); ++i) {
     if (!needed.contains(i)) {
@@ -160,7 +161,7 @@ Result<Plan> make_plan(const Recipe& recipe, const BaseLookup& lookup) {
       }
       stage.facts = std::move(*facts);
     }
-    StagePlanner planner(recipe, file.escape, global_args, stage);
+    StagePlanner planner(recipe, file.escape, global_args, stage, looks);
     planner.find_source = [&](const std::string& from) -> Result<CopyOrigin> {
       const int origin = copy_from_stage(drafts, static_cast<std::size_t>(i), from);
       if (origin >= 0 && !place.contains(origin)) {  // asked for by an ONBUILD of the base

@@ -50,7 +50,7 @@ Recipe with_context(std::vector<std::string> lines) {
                     {"/app/data/x.txt", {"bb", 0600}},
                     {"/app/data/y.bin", {"cc", 0755}},
                     {"/setup.py", {"dd", 0644}}};
-  recipe.files = {{"/modal_requirements.txt", "aiohttp\n"}};
+  recipe.files = {{"/requirements.txt", "aiohttp\n"}};
   return recipe;
 }
 const CopyStep& copy_of(const Plan& plan) { return plan.result().steps.back().copy; }
@@ -85,6 +85,26 @@ TEST_CASE("secrets are not part of the key, arguments are") {
   CHECK(key_of(recipe) == key);
 }
 
+TEST_CASE("a plan that looks at the context too often is refused before it has looked") {
+  Recipe recipe = recipe_of({"FROM base"});
+  for (int i = 0; i < 10'000; ++i) {
+    recipe.context["/f" + std::to_string(i)] = {"aa", 0644};
+  }
+  const std::vector<std::string> usual(50, "COPY . /x");
+  recipe.dockerfile.insert(recipe.dockerfile.end(), usual.begin(), usual.end());
+  planned(recipe);
+  std::string words = "COPY";
+  for (int i = 0; i < 1'000; ++i) {
+    words += " f1";
+  }
+  for (const std::string& line : {words + " /x/", "RUN true\n" + words + " /x/"}) {
+    recipe.dockerfile = {"FROM base", line};
+    const Error error = refused(recipe);
+    CHECK(error.code() == Code::resource_exhausted);
+    CHECK(error.message().find("too many for one image") != std::string::npos);
+  }
+}
+
 TEST_CASE("the content of what is copied is part of the key, other content is not") {
   Recipe recipe = with_context({"FROM base", "COPY app /x"});
   const std::string key = key_of(recipe);
@@ -92,9 +112,9 @@ TEST_CASE("the content of what is copied is part of the key, other content is no
   CHECK(key_of(recipe) == key);
   recipe.context["/app/main.py"].sha256_hex = "ee";
   CHECK(key_of(recipe) != key);
-  Recipe files = with_context({"FROM base", "COPY /modal_requirements.txt /r.txt"});
+  Recipe files = with_context({"FROM base", "COPY /requirements.txt /r.txt"});
   const std::string before = key_of(files);
-  files.files["/modal_requirements.txt"] = "other\n";
+  files.files["/requirements.txt"] = "other\n";
   CHECK(key_of(files) != before);
 }
 
@@ -180,7 +200,7 @@ TEST_CASE("COPY finds files, folders, everything and wildcards of the context") 
   CHECK(wild.items[0].name == "x.txt");
 
   const CopyStep given =
-      copy_of(planned(with_context({"FROM base", "COPY /modal_requirements.txt /r.txt"})));
+      copy_of(planned(with_context({"FROM base", "COPY /requirements.txt /r.txt"})));
   CHECK(given.items[0].entries[0].bytes == "aiohttp\n");
 }
 

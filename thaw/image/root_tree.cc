@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -66,14 +65,12 @@ Result<RootTree> RootTree::open_folder(const std::string& folder) {
 }
 
 Result<os::Fd> RootTree::open(const std::string& path, int flags) const {
-  open_how how{};
-  how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC);
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  const auto fd = ::syscall(SYS_openat2, root_.get(), path.c_str(), &how, sizeof how);
-  if (fd < 0) {
+  os::Fd fd(
+      os::open_resolved(root_.get(), path.c_str(), flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS));
+  if (!fd.valid()) {
     return Error::from_errno(errno, "open " + path + " in the image");
   }
-  return os::Fd(static_cast<int>(fd));
+  return fd;
 }
 
 bool RootTree::is_folder(const std::string& path) const {

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "thaw/image/context_paths.h"
-#include "thaw/image/digest.h"
+#include "thaw/image/key_maker.h"
 
 namespace thaw::image {
 namespace {
@@ -81,12 +81,27 @@ Result<void> declare_arg(const Instruction& instruction, const std::string& word
 }
 
 StagePlanner::StagePlanner(const Recipe& recipe, char escape,
-                           const std::map<std::string, std::string>& global_args, Stage& stage)
+                           const std::map<std::string, std::string>& global_args, Stage& stage,
+                           std::size_t& looks)
     : recipe_(recipe),
       escape_(escape),
       global_args_(global_args),
       stage_(stage),
+      looks_(looks),
       config_(stage.facts.config) {}
+
+Result<void> StagePlanner::note_look(const Instruction& instruction) {
+  constexpr std::size_t most_looks = 1'000'000;
+  looks_ += recipe_.context.size() + recipe_.files.size() + 1;
+  if (looks_ <= most_looks) {
+    return ok();
+  }
+  return at_line(instruction.line, Code::resource_exhausted,
+                 instruction.verb + ": so many of them over a context of " +
+                     std::to_string(recipe_.context.size()) +
+                     " files are too many for one image; add fewer files, copy folders instead of "
+                     "single files, or build it in several images");
+}
 
 Result<std::string> StagePlanner::expand(const Instruction& instruction, std::string_view word) {
   const VariableLookup lookup = [this](std::string_view name) -> std::optional<std::string> {

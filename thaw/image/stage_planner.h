@@ -45,8 +45,10 @@ std::optional<std::string> mount_option(std::string_view mount, std::string_view
 
 class StagePlanner {
  public:
+  // `looks`: of all stages, at files of the context; it outlives the planner.
   StagePlanner(const Recipe& recipe, char escape,
-               const std::map<std::string, std::string>& global_args, Stage& stage);
+               const std::map<std::string, std::string>& global_args, Stage& stage,
+               std::size_t& looks);
 
   // Where COPY --from=… leads.
   std::function<Result<CopyOrigin>(const std::string& from)> find_source;
@@ -66,6 +68,9 @@ class StagePlanner {
   Result<void> find_mounted_files(const Instruction& instruction, const std::string& text,
                                   RunMount& mount, KeyMaker& key);
   Result<void> add_copy(const Instruction& instruction);
+  // Each word of a COPY is looked for among all files of the context, on the server's loop: so many
+  // looks are too many. resource_exhausted.
+  Result<void> note_look(const Instruction& instruction);
   Result<void> add_workdir(const Instruction& instruction);
   Result<std::vector<std::string>> copy_words(const Instruction& instruction);
   Result<std::vector<CopyItem>> heredoc_items(const Instruction& instruction,
@@ -83,6 +88,7 @@ class StagePlanner {
   char escape_;
   const std::map<std::string, std::string>& global_args_;
   Stage& stage_;
+  std::size_t& looks_;
   ImageConfig config_;
   std::map<std::string, std::string> args_;
   bool has_cmd_ = false;

@@ -3,7 +3,7 @@
 // COPY and ADD: which content goes where. Context sources become digests here, so that the key of
 // the step follows the content and not the names of uploads.
 #include "thaw/image/context_paths.h"
-#include "thaw/image/digest.h"
+#include "thaw/image/key_maker.h"
 #include "thaw/image/stage_planner.h"
 
 namespace thaw::image {
@@ -147,6 +147,7 @@ Result<void> StagePlanner::add_copy(const Instruction& instruction) {
   } else {
     for (const std::string& word : words) {
       THAW_TRY_VOID(check_add_source(instruction, word));
+      THAW_TRY_VOID(note_look(instruction));
       auto items = find_in_context(recipe_, word);
       if (items.empty()) {
         return at_line(instruction.line, Code::failed_precondition,

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "thaw/image/context_paths.h"
-#include "thaw/image/digest.h"
+#include "thaw/image/key_maker.h"
 #include "thaw/image/stage_planner.h"
 
 namespace thaw::image {
@@ -62,6 +62,7 @@ Result<void> StagePlanner::find_mounted_files(const Instruction& instruction,
     key.add("image").add(origin->key).add(mount.source);
     return ok();
   }
+  THAW_TRY_VOID(note_look(instruction));
   mount.items = find_in_context(recipe_, source);
   if (mount.items.empty()) {
     return at_line(instruction.line, Code::failed_precondition,

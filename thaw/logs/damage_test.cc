@@ -15,7 +15,7 @@ using namespace thaw::logs;
 namespace {
 
 struct Fixture {
-  store::TempFolder folder;
+  store::TempFolder folder{store::TempFolder::Place::in_memory};
   async::Loop loop;
   std::unique_ptr<store::Database> database;
   std::unique_ptr<LogHub> hub;

@@ -11,11 +11,107 @@ using namespace thaw;
 
 namespace {
 
-// `--data` and `--json`, as most verbs have them.
-void add_where(CLI::App& verb, cli::Where& where) {
-  verb.add_option("--data", where.data, "data folder of the server (default: the newest running)");
+// Which server, and `--json`, as most verbs have them. Where `--data` is something else the server
+// has its longer name only.
+void add_where(CLI::App& verb, cli::Where& where, const char* names = "--server,--data") {
+  verb.add_option(names, where.data, "data folder of the server (default: the newest running)");
   verb.add_flag_callback(
       "--json", [&where] { where.output = cli::Output::json; }, "print JSON for machines");
+}
+
+void add_push(CLI::App& app, cli::Where& where, cli::PushOptions& options, int& exit_code) {
+  auto* push = app.add_subcommand("push", "make a function of a folder with a Dockerfile");
+  push->add_option("folder", options.folder, "with a Dockerfile; .dockerignore is honoured")
+      ->required();
+  push->add_option("name", options.name, "of the function (default: the folder's)");
+  push->add_option("--preset", options.preset,
+                   "what kind of server it is (default: guessed, and said)");
+  push->add_option("--port", options.port, "where it listens (default: EXPOSE, or the preset's)")
+      ->check(CLI::Range(1, 65535));
+  push->add_option("--ready", options.ready_path, "GET of it succeeds once the server is ready");
+  push->add_option("--health", options.health_path, "GET of it succeeds while the server is well");
+  push->add_option("--env", options.env, "NAME=value, for the server")->allow_extra_args(false);
+  push->add_option("--build-arg", options.build_args, "NAME=value, for ARG of the Dockerfile")
+      ->allow_extra_args(false);
+  push->add_option("--memory", options.memory, "most that one container may have, as 2GiB");
+  push->add_option("--cpu", options.cpu, "processors of one container, as 0.5")
+      ->check(CLI::Range(0.001, 1024.0));
+  push->add_option("--gpu", options.gpu, "kind of GPU");
+  push->add_option("--min", options.min, "containers that are always kept");
+  push->add_option("--max", options.max, "most containers at once");
+  push->add_option("--idle", options.idle_s, "seconds that an idle container is kept");
+  push->add_option("--timeout", options.timeout_s, "most seconds of one request");
+  push->add_option("--concurrency", options.concurrency, "requests in one container at once")
+      ->check(CLI::Range(1, 10'000));
+  push->add_option("--callers", options.callers, "who may call it")
+      ->check(CLI::IsMember({"anyone", "tokens"}));
+  push->add_option("--dockerfile", options.dockerfile, "another file (default: DIR/Dockerfile)");
+  add_where(*push, where);
+  push->callback([&] { exit_code = cli::push_folder(where, options); });
+}
+
+void add_invoke(CLI::App& app, cli::Where& where, cli::InvokeOptions& options, int& exit_code) {
+  auto* invoke = app.add_subcommand("invoke", "send a request to a function, print its answer");
+  invoke->add_option("name", options.name, "of the function")->required();
+  invoke->add_option("--path", options.path,
+                     "path and query (default: /; of --async: the preset's)");
+  invoke->add_option("--method", options.method, "default: POST with --data, else GET");
+  invoke->add_option("--data", options.data, "the body: text, @FILE, or - for standard input");
+  invoke->add_option("--header", options.headers, "'name: value'")->allow_extra_args(false);
+  auto* wait = invoke->add_option("--wait", options.wait_s, "most seconds for the whole answer")
+                   ->capture_default_str()
+                   ->check(CLI::Range(0.001, 1e6));
+  invoke
+      ->add_flag_callback(
+          "--async", [&options] { options.delivery = cli::InvokeOptions::Delivery::asynchronous; },
+          "leave it to the server, and print the call's id")
+      ->excludes(wait);
+  add_where(*invoke, where, "--server");
+  invoke->callback([&] { exit_code = cli::invoke(where, options); });
+}
+
+// What is named in a verb's own words: a call or a function, and how long to wait for it.
+struct Named {
+  std::string name;
+  double wait_s = 0;
+};
+
+void add_call(CLI::App& app, cli::Where& where, Named& named, int& exit_code) {
+  auto* call = app.add_subcommand("call", "calls, and what became of them");
+  call->require_subcommand(1);
+  auto* list = call->add_subcommand("list", "the newest hundred");
+  list->add_option("function", named.name, "whose (default: of all)");
+  add_where(*list, where);
+  list->callback([&] { exit_code = cli::list_calls(where, named.name); });
+  auto* show = call->add_subcommand("show", "its state, outcomes and attempts");
+  show->callback([&] { exit_code = cli::show_function_call(where, named.name); });
+  auto* result = call->add_subcommand("result", "what the function answered");
+  result->add_option("--wait", named.wait_s, "seconds to wait until it is there")
+      ->check(CLI::Range(0.0, 1e6));
+  result->callback([&] { exit_code = cli::show_result(where, named.name, named.wait_s); });
+  auto* cancel = call->add_subcommand("cancel", "end it");
+  cancel->callback([&] { exit_code = cli::cancel_call(where, named.name); });
+  for (CLI::App* verb : {show, result, cancel}) {
+    verb->add_option("call", named.name, "its id")->required();
+    add_where(*verb, where);
+  }
+}
+
+void add_function(CLI::App& app, cli::Where& where, Named& named, int& exit_code) {
+  auto* function = app.add_subcommand("function", "functions that `thaw push` made");
+  function->require_subcommand(1);
+  auto* list = function->add_subcommand("list", "all of them");
+  list->callback([&] { exit_code = cli::list_pushed(where); });
+  auto* show = function->add_subcommand("show", "one, with its settings");
+  show->callback([&] { exit_code = cli::show_pushed(where, named.name); });
+  auto* remove = function->add_subcommand("rm", "remove one, and end its containers");
+  remove->callback([&] { exit_code = cli::remove_pushed(where, named.name); });
+  for (CLI::App* verb : {list, show, remove}) {
+    if (verb != list) {
+      verb->add_option("name", named.name, "of the function")->required();
+    }
+    add_where(*verb, where);
+  }
 }
 
 // The first word that should be a verb and is none; empty if all are.
@@ -90,6 +186,14 @@ int main(int argc, char** argv) {
   auto* list_workspaces = workspace->add_subcommand("list", "all workspaces");
   add_where(*list_workspaces, where);
   list_workspaces->callback([&] { exit_code = cli::list_workspaces(where); });
+
+  cli::PushOptions push_options;
+  add_push(app, where, push_options, exit_code);
+  cli::InvokeOptions invoke_options;
+  add_invoke(app, where, invoke_options, exit_code);
+  Named named;
+  add_call(app, where, named, exit_code);
+  add_function(app, where, named, exit_code);
 
   std::string call;
   auto* ps = app.add_subcommand("ps", "containers, with the stages of their start");

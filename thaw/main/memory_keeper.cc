@@ -7,7 +7,7 @@
 namespace thaw::main_program {
 
 async::Task<void> keep_memory(async::Pool& pool, const net::Server& server,
-                              std::uint64_t limit_bytes) {
+                              std::vector<store::Database*> databases, std::uint64_t limit_bytes) {
   constexpr int look_every_s = 5;
   const auto requests = [&server] {
     return server.stats().grpc_calls + server.stats().http_requests;
@@ -29,6 +29,12 @@ async::Task<void> keep_memory(async::Pool& pool, const net::Server& server,
     memory.since_last = monotonic_now() - given_at;
     if (!policy::gives_memory_back(memory)) {
       continue;
+    }
+    for (store::Database* database : databases) {
+      const auto released = co_await database->release_memory();
+      if (!released && released.error().code() == Code::cancelled) {
+        co_return released.error();
+      }
     }
     const auto work = [] {
       os::give_memory_back();

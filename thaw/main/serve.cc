@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/main/serve.h"
 
+#include <arpa/inet.h>
 #include <netdb.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -21,21 +22,19 @@
 #include "thaw/async/task_group.h"
 #include "thaw/base/log.h"
 #include "thaw/catalog/catalog.h"
+#include "thaw/catalog/secret_values.h"
 #include "thaw/cli/running_servers.h"
 #include "thaw/codec/fields.h"
 #include "thaw/codec/ids.h"
 #include "thaw/control/disk_watch.h"
 #include "thaw/control/fleet.h"
+#include "thaw/control/runtimes.h"
 #include "thaw/control/storage_loop.h"
 #include "thaw/dialect/console/console.h"
-#include "thaw/dialect/modal/client_packages.h"
-#include "thaw/dialect/modal/modal_dialect.h"
-#include "thaw/dialect/modal/mounts.h"
-#include "thaw/dialect/modal/program_folder.h"
-#include "thaw/dialect/modal/secrets.h"
 #include "thaw/gateway/http_router.h"
 #include "thaw/gateway/public_error.h"
 #include "thaw/main/configuration.h"
+#include "thaw/main/dialects.h"
 #include "thaw/main/memory_keeper.h"
 #include "thaw/main/stored_data.h"
 #include "thaw/os/cgroup.h"
@@ -47,6 +46,7 @@
 #include "thaw/snapshot/snapshot_store.h"
 #include "thaw/store/data_folder.h"
 #include "thaw/store/set_aside.h"
+#include "thaw/worker/local_worker.h"
 
 namespace thaw::main_program {
 
@@ -76,7 +76,10 @@ Result<Address> parse_address(const std::string& text) {
 }
 
 bool listens_on_loopback(const Address& listen) {
-  return listen.host.starts_with("127.") || listen.host == "localhost" || listen.host == "::1";
+  in_addr address{};
+  const bool is_v4 = ::inet_pton(AF_INET, listen.host.c_str(), &address) == 1;
+  return (is_v4 && listen.host.starts_with("127.")) || listen.host == "localhost" ||
+         listen.host == "::1";
 }
 
 // Each is a descriptor: few of a server that may have few.
@@ -200,16 +203,21 @@ struct Program {
   gateway::HttpRouter signed_only;
   std::unique_ptr<net::Server> server;
   std::unique_ptr<worker::Templates> templates;
-  std::unique_ptr<worker::Worker> worker;
+  std::unique_ptr<worker::LocalWorker> worker;
   std::unique_ptr<worker::MountLayers> mounts;
   std::unique_ptr<worker::Volumes> volumes;
-  std::unique_ptr<dialect::modal::ClientPackages> client_packages;
-  std::unique_ptr<dialect::modal::ModalDialect> modal;
+  control::Runtimes runtimes;
   std::unique_ptr<control::Measurements> measurements;
   std::unique_ptr<snapshot::SnapshotStore> snapshots;  // null: level restored is off
   std::unique_ptr<control::Fleet> fleet;
   std::unique_ptr<control::StorageLoop> storage;
   std::unique_ptr<control::DiskWatch> disk_watch;
+  std::optional<gateway::ImageBuilds> builds;
+  std::optional<gateway::WebLabels> labels;
+  std::optional<gateway::WebFront> web;
+  std::optional<gateway::Deployments> deployments;
+  std::optional<gateway::Passages> passages;
+  std::vector<std::unique_ptr<gateway::Dialect>> dialects;
   std::unique_ptr<dialect::console::Console> console;
   std::string authority;
   async::TaskGroup tasks{loop};  // last: ended first
@@ -217,6 +225,7 @@ struct Program {
   Result<void> open_stores(ServeOptions::Loss loss);
   Task<std::map<std::string, std::int64_t>> set_aside();
   Result<void> connect();
+  void open_gateway();
   std::string owner_of_log(const std::string& stream) const;
   Task<void> first_start();
   std::vector<dialect::console::Parts::Count> counts_of_sandboxes() const;
@@ -283,7 +292,7 @@ std::string Program::owner_of_log(const std::string& stream) const {
     return app->workspace.str();
   }
   const auto image = catalog->images.find(stream);
-  return image ? image->workspace.str() : modal->builder_of(model::ImageId(stream)).str();
+  return image ? image->workspace.str() : builds->builder_of(model::ImageId(stream)).str();
 }
 
 Result<void> Program::connect() {
@@ -302,20 +311,14 @@ Result<void> Program::connect() {
   server = std::make_unique<net::Server>(loop, table, handler, limits_of(configuration));
   templates =
       std::make_unique<worker::Templates>(loop, *spawner, run_folder, configuration.templates);
-  worker = std::make_unique<worker::Worker>(loop, pool, *spawner, *server, *logs, *templates,
-                                            run_folder);
+  worker = std::make_unique<worker::LocalWorker>(loop, pool, *spawner, *server, *http, *logs,
+                                                 *templates, run_folder);
   mounts = std::make_unique<worker::MountLayers>(pool, *blobs, data + "/mounts");
   volumes = std::make_unique<worker::Volumes>(
       loop, data + "/volumes", *disk, [this](const model::VolumeId& id) {
         const auto volume = catalog->volumes.find(id.str());
         return volume ? volume->workspace.str() : std::string("of nobody");
       });
-  dialect::modal::ProgramFolder::sweep(configuration.cache_folder + "/clients");
-  client_packages =
-      std::make_unique<dialect::modal::ClientPackages>(configuration.cache_folder + "/clients");
-  modal = std::make_unique<dialect::modal::ModalDialect>(
-      dialect::modal::Parts{loop, pool, *catalog, *queue, *logs, *blobs, *disk, *box, *images,
-                            *access, *blob_gate, *http, *client_packages, *volumes});
   if (const std::string criu = criu_of(configuration); !criu.empty()) {
     const std::string folder = configuration.snapshots_folder.empty()
                                    ? data + "/snapshots"
@@ -324,25 +327,23 @@ Result<void> Program::connect() {
              snapshot::SnapshotStore::open(pool, folder, snapshot::describe_machine(criu),
                                            configuration.snapshots));
   }
-  control::FleetParts parts{
-      loop,
-      *catalog,
-      *queue,
-      *images,
-      *worker,
-      *mounts,
-      *volumes,
-      *logs,
-      modal->runtime(),
-      [this](const model::Secret& secret) { return dialect::modal::secret_env(*box, secret); },
-      *measurements,
-      snapshots.get()};
+  const auto secret_env = [this](const model::Secret& secret) {
+    return catalog::secret_env(*box, secret);
+  };
+  control::FleetParts parts{loop,     *catalog,   *queue,        *images,
+                            *worker,  *mounts,    *volumes,      *logs,
+                            runtimes, secret_env, *measurements, snapshots.get()};
   fleet = std::make_unique<control::Fleet>(std::move(parts), configuration.fleet);
   storage = std::make_unique<control::StorageLoop>(
       control::StorageParts{loop, *catalog, *queue, *blobs, *mounts, *logs,
                             [this](const std::string& stream) { return owner_of_log(stream); },
                             [this] { return fleet->mounts_in_use(); },
-                            [this] { return modal->builders(); }, dialect::modal::find_blobs},
+                            [this] { return builds->builders(); },
+                            [this](std::string_view payload, std::vector<std::string>& names) {
+                              for (const auto& dialect : dialects) {
+                                dialect->find_references(payload, names);
+                              }
+                            }},
       configuration.storage);
   disk_watch = std::make_unique<control::DiskWatch>(
       control::DiskWatchParts{
@@ -352,6 +353,7 @@ Result<void> Program::connect() {
             (void)fleet->stop_container(id, control::Fleet::StopHow::graceful);
           }},
       configuration.disk_watch);
+  open_gateway();
   access->function_of_container = [this](const model::ContainerId& id) {
     return fleet->spec_of(id);
   };
@@ -359,23 +361,47 @@ Result<void> Program::connect() {
       *catalog, *queue, *logs, *fleet, *access, *server, *disk, *storage, *disk_watch,
       [this] { return router.prefixes(); }, [this] { return client_environment(); },
       [this] { return set_aside(); }, [this] { return counts_of_sandboxes(); }});
-  modal->add_methods(table);
+  for (const auto& dialect : dialects) {
+    dialect->add_methods(table);
+    dialect->add_routes(router);
+    dialect->add_signed_routes(router);
+    dialect->add_signed_routes(signed_only);
+  }
   table.told = told;
   router.told = told;
   router.add_signed(
       "/blobs", [this](net::HttpExchange& e) { return blob_gate->serve(e); },
       [this](const net::HttpRequest& request) { return blob_gate->is_genuine(request); });
-  router.add_signed("/volumes", modal->volume_handler(),
-                    [this](const net::HttpRequest& request) { return modal->is_signed(request); });
-  router.add("/web", modal->web_handler());
+  router.add("/web", [this](net::HttpExchange& e) { return web->serve_path(e); });
   router.add("/admin", [this](net::HttpExchange& e) { return console->serve_admin(e); });
   router.add("/apps", [this](net::HttpExchange& e) { return console->serve_app_page(e); });
   router.add("/healthz", [this](net::HttpExchange& e) { return console->serve_health(e); });
   router.add("/metrics", [this](net::HttpExchange& e) { return console->serve_metrics(e); });
-  router.by_host = [this](const net::HttpRequest& request) {
-    return modal->handler_by_host(request);
-  };
+  router.by_host = [this](const net::HttpRequest& request) { return web->by_host(request); };
   return ok();
+}
+
+// What all dialects share, and the dialects themselves.
+void Program::open_gateway() {
+  builds.emplace(loop, *catalog, *logs, *images);
+  labels.emplace(*catalog);
+  web.emplace(*labels);
+  gateway::DeploymentOptions kept;
+  kept.keep_stopped = std::chrono::seconds(configuration.keep_stopped_s);
+  deployments.emplace(gateway::DeploymentParts{loop, *catalog, *queue, *logs, *fleet, *labels},
+                      kept);
+  passages.emplace(loop, *fleet, *http);
+  const gateway::Owners owners{loop,       pool,    *catalog, *queue,   *logs,        *blobs,
+                               *disk,      *box,    *images,  *volumes, *fleet,       *access,
+                               *blob_gate, *builds, *labels,  *web,     *deployments, *passages};
+  dialects = make_dialects(owners, configuration);
+  for (const auto& dialect : dialects) {
+    runtimes.add(dialect->name(), dialect->runtime());
+    web->add(dialect->name(),
+             [at = dialect.get()](net::HttpExchange& exchange, gateway::WebTarget target) {
+               return at->serve_web(exchange, std::move(target));
+             });
+  }
 }
 
 std::vector<dialect::console::Parts::Count> Program::counts_of_sandboxes() const {
@@ -454,10 +480,11 @@ Task<codec::Json> Program::environment_token() {
 
 Task<std::map<std::string, std::string>> Program::client_environment() {
   THAW_CO_TRY(const codec::Json pair, co_await environment_token());
+  const gateway::NewToken token{model::TokenId(pair.value("token", "")), pair.value("secret", "")};
   std::map<std::string, std::string> variables;
-  variables["MODAL_SERVER_URL"] = "http://" + authority;
-  variables["MODAL_TOKEN_ID"] = pair.value("token", "");
-  variables["MODAL_TOKEN_SECRET"] = pair.value("secret", "");
+  for (const auto& dialect : dialects) {
+    variables.merge(dialect->client_environment(authority, token));
+  }
   co_return variables;
 }
 
@@ -473,18 +500,20 @@ Task<void> Program::begin(Address listen) {
   THAW_CO_TRY_VOID(co_await first_start());
   // Signed URLs and nothing else: containers reach this.
   signed_only.add("/blobs", [this](net::HttpExchange& e) { return blob_gate->serve(e); });
-  signed_only.add("/volumes", modal->volume_handler());
   net::HttpHandler blobs_only = [this](net::HttpExchange& e) { return signed_only.serve(e); };
   const std::string bridge = spawner->bridge_host();
   THAW_CO_TRY(const std::uint16_t blob_port, server->listen_http_only(bridge, 0, blobs_only));
   THAW_CO_TRY_VOID(co_await spawner->allow_port(blob_port));
-  dialect::modal::Settings settings;
-  settings.authority = authority;
-  settings.container_authority = bridge + ":" + std::to_string(blob_port);
-  settings.web_domain = configuration.web_domain;
-  settings.knows_localhost = listens_on_loopback(listen) && knows_localhost();
-  settings.proxies = configuration.trusted_proxies;
-  if (listens_on_loopback(listen) && !settings.knows_localhost && settings.web_domain.empty()) {
+  gateway::Surroundings place;
+  place.authority = authority;
+  place.container_authority = bridge + ":" + std::to_string(blob_port);
+  place.web_domain = configuration.web_domain;
+  place.is_on_loopback = listens_on_loopback(listen);
+  place.knows_localhost = listens_on_loopback(listen) && knows_localhost();
+  place.proxies = configuration.trusted_proxies;
+  place.memory_bytes = own_memory();
+  place.message_buffer_bytes = limits_of(configuration).buffer_bytes;
+  if (listens_on_loopback(listen) && !place.knows_localhost && place.web_domain.empty()) {
     const auto listen_at = [this, port](const std::string& host,
                                         net::HttpHandler handler) -> Result<void> {
       THAW_TRY([[maybe_unused]] const std::uint16_t bound,
@@ -492,23 +521,19 @@ Task<void> Program::begin(Address listen) {
       return ok();
     };
     loopback_hosts.emplace(listen_at, most_loopback_hosts(), most_loopback_hosts() / 2);
-    settings.loopback_hosts = &*loopback_hosts;
   }
-  settings.ephemeral_volume_limit = std::chrono::seconds(configuration.ephemeral_volume_s);
-  settings.keep_stopped = std::chrono::seconds(configuration.keep_stopped_s);
-  settings.keep_unused = std::chrono::seconds(configuration.forget_unused_s);
-  settings.memory_bytes = own_memory();
-  // So many that a message of a map fits into what one workspace may have on its way.
-  constexpr std::uint64_t inputs_of_a_message = 50;
-  settings.inline_bytes = std::min<std::uint64_t>(
-      settings.inline_bytes, limits_of(configuration).buffer_bytes / 2 / inputs_of_a_message);
+  web->open(place, loopback_hosts ? &*loopback_hosts : nullptr);
   THAW_CO_TRY_VOID(volumes->start());
-  modal->start(*fleet, std::move(settings));
+  deployments->start();
+  for (const auto& dialect : dialects) {
+    dialect->start(place);
+  }
   fleet->start();
   storage->start();
   disk_watch->start();
   server->begin();
-  tasks.start("memory", keep_memory(pool, *server, own_memory()));
+  tasks.start("memory",
+              keep_memory(pool, *server, {database.get(), log_database.get()}, own_memory()));
   THAW_CO_TRY_VOID(server->listen_unix(data + "/admin.sock", "admin"));
   cli::RunningServer self;
   self.pid = ::getpid();
@@ -537,7 +562,11 @@ Task<void> Program::end() {
   told("storage", co_await storage->stop());
   told("templates", co_await templates->shut_down());
   told("connections", co_await server->drain(monotonic_now() + 2s));
-  told("dialect", co_await modal->stop());
+  for (const auto& dialect : dialects) {
+    told(dialect->name().c_str(), co_await dialect->stop());
+  }
+  told("image builds", co_await builds->stop());
+  told("deployments", co_await deployments->stop());
   told("volumes", co_await volumes->stop());
   told("sandboxes", co_await spawner->shut_down());
   std::error_code error;

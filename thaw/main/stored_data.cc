@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "thaw/base/log.h"
-#include "thaw/dialect/modal/secrets.h"
+#include "thaw/catalog/secret_values.h"
 #include "thaw/logs/log_hub.h"
 #include "thaw/store/set_aside.h"
 
@@ -46,7 +46,7 @@ Result<void> check_secrets(const store::SecretBox& box, catalog::Catalog& catalo
                            store::Database& database, ServeOptions::Loss loss) {
   std::vector<std::string> closed;
   for (const auto& [id, secret] : catalog.secrets.all()) {
-    if (!dialect::modal::secret_env(box, *secret)) {
+    if (!catalog::secret_env(box, *secret)) {
       closed.push_back(id);
     }
   }

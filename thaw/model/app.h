@@ -64,6 +64,9 @@ struct App {
   std::map<std::string, ClassId> classes;
   std::map<std::string, std::string> tags;
   std::vector<Deployment> history;  // newest last, bounded
+
+  // What people call it.
+  const std::string& title() const { return name.empty() ? description : name; }
 };
 
 struct Class {

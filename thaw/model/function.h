@@ -5,12 +5,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "thaw/base/time.h"
 #include "thaw/model/call.h"
 #include "thaw/model/ids.h"
+#include "thaw/model/runner.h"
 
 namespace thaw::model {
 
@@ -67,6 +69,9 @@ struct FunctionSpec {
   WorkspaceId workspace;
   EnvironmentId environment;
   std::string name;
+  // By whose protocol it was published, and is started; empty: the one that was there first.
+  std::string dialect;
+  std::optional<PushContract> push;  // of a server; nothing: its program pulls
   ImageId image;
   std::vector<MountId> mounts;
   std::vector<SecretId> secrets;
@@ -82,6 +87,8 @@ struct FunctionSpec {
   FunctionId base;         // of a bound variant: the function it was made from
   std::string parameters;  // of a bound variant: the dialect's serialised arguments
   std::string definition;  // the dialect's own bytes
+
+  RunnerKind runner() const { return push ? RunnerKind::push : RunnerKind::pull; }
 };
 
 }  // namespace thaw::model

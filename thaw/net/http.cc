@@ -45,6 +45,9 @@ async::Task<std::string> HttpExchange::read_all(std::size_t limit_bytes) {
 }
 
 async::Task<void> HttpExchange::respond_whole(int status, Headers headers, std::string body) {
+  if (respond_at_once(status, headers, body)) {
+    co_return ok();
+  }
   THAW_CO_TRY_VOID(co_await respond(status, std::move(headers)));
   if (!body.empty()) {
     THAW_CO_TRY_VOID(co_await write(std::move(body)));

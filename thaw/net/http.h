@@ -95,7 +95,9 @@ class HttpExchange {
   virtual async::Task<void> write(std::string data) = 0;
   virtual async::Task<void> finish() = 0;
   // respond(), write() and finish() in one, for an answer that is there as a whole.
-  virtual async::Task<void> respond_whole(int status, Headers headers, std::string body);
+  async::Task<void> respond_whole(int status, Headers headers, std::string body);
+  // The same without waiting, where that is possible; else nothing is done and nothing is taken.
+  virtual bool respond_at_once(int, const Headers&, std::string&) { return false; }
   // True once respond() was called.
   virtual bool responded() const = 0;
   // Returns when the peer has gone away (or the exchange is over). For concurrent use beside the

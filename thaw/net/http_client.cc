@@ -67,10 +67,29 @@ Result<std::string> render_request(const ClientRequest& request) {
     }
   }
   const bool may_have_body = request.method != "GET" && request.method != "HEAD";
-  if (may_have_body || !request.body.empty()) {
-    head.add("content-length", std::to_string(request.body.size()));
+  const std::uint64_t bytes = request.next_piece ? request.body_bytes : request.body.size();
+  if (may_have_body || bytes > 0) {
+    head.add("content-length", std::to_string(bytes));
   }
   return std::move(head).end();
+}
+
+// Behind a head that waits to be sent. A server that takes no more may have answered why.
+async::Task<void> send_pieces(detail::Stream& stream, ClientRequest& request) {
+  std::uint64_t rest = request.body_bytes;
+  while (rest > 0) {
+    THAW_CO_TRY(std::string piece, request.next_piece());
+    if (piece.empty() || piece.size() > rest) {
+      co_return Error::internal("a request's body is not of the length that its head says");
+    }
+    rest -= piece.size();
+    const Result<void> taken = co_await stream.write(std::move(piece));
+    if (!taken) {
+      break;
+    }
+  }
+  (void)stream.push();
+  co_return ok();
 }
 
 }  // namespace
@@ -83,17 +102,22 @@ async::Task<std::unique_ptr<ClientResponse>> HttpClient::send(Endpoint endpoint,
                                                               Instant deadline) {
   const auto pool = state_->pool;
   THAW_CO_TRY(const std::string head, render_request(request));
-  const bool replayable = request.body.empty() && detail::is_idempotent(request.method);
+  const bool replayable =
+      request.body.empty() && !request.next_piece && detail::is_idempotent(request.method);
   ClientConnectionPtr connection = pool->take(
       endpoint, deadline, replayable ? ClientPool::Check::seen : ClientPool::Check::asked);
   while (true) {
     if (!connection) {
       THAW_CO_TRY(connection, co_await pool->open(endpoint, deadline));
     }
-    // The answer is read while the body may still be on its way: a server that echoes would wait
-    // for us to read, and one that refuses (413) takes no more of it.
+    // The answer is read while a whole body may still be on its way: a server that echoes would
+    // wait for us to read, and one that refuses (413) takes no more of it.
     connection->stream->append(head);
-    (void)connection->stream->send(std::move(request.body), 1);
+    if (request.next_piece) {
+      THAW_CO_TRY_VOID(co_await send_pieces(*connection->stream, request));
+    } else {
+      (void)connection->stream->send(std::move(request.body), 1);
+    }
     const bool head_request = request.method == "HEAD";
     THAW_CO_TRY(const bool answered, co_await detail::read_final_head(*connection, head_request));
     if (answered) {
@@ -113,25 +137,15 @@ async::Task<void> HttpClient::proxy(HttpExchange& exchange, Endpoint endpoint,
 
 void HttpClient::forget(const Endpoint& endpoint) { state_->pool->forget(endpoint); }
 
-async::Task<bool> HttpClient::can_connect(Endpoint endpoint, Instant deadline) {
+async::Task<bool> HttpClient::connects(Endpoint endpoint, Instant deadline) {
   const auto pool = state_->pool;
-  Duration pause = 1ms;
-  while (true) {
-    const Result<detail::Socket> socket =
-        co_await detail::connect(pool->loop(), pool->timer(), endpoint, deadline);
-    if (socket) {
-      co_return true;
-    }
-    if (socket.error().code() == Code::cancelled ||
-        socket.error().code() == Code::invalid_argument) {
-      co_return socket.error();
-    }
-    if (monotonic_now() + pause >= deadline) {
-      co_return false;
-    }
-    THAW_CO_TRY_VOID(co_await async::sleep_for(pause));
-    pause = std::min<Duration>(pause * 2, 20ms);
+  const Result<detail::Socket> socket =
+      co_await detail::connect(pool->loop(), pool->timer(), std::move(endpoint), deadline);
+  if (!socket && (socket.error().code() == Code::cancelled ||
+                  socket.error().code() == Code::invalid_argument)) {
+    co_return socket.error();
   }
+  co_return socket.has_value();
 }
 
 async::Task<std::string> ClientResponse::read_all(std::size_t limit_bytes) {

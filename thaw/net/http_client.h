@@ -37,6 +37,11 @@ struct ClientRequest {
   std::string authority;
   Headers headers;
   std::string body;
+  // In place of `body`: the next piece of `body_bytes` in all, asked for once those before it are
+  // on their way; its Error ends the request. The answer is read when all is sent, so it is for
+  // servers that read a body to its end. May be empty.
+  std::function<Result<std::string>()> next_piece = {};
+  std::uint64_t body_bytes = 0;
 };
 
 struct ProxyOptions {
@@ -61,8 +66,8 @@ class HttpClient {
   async::Task<void> proxy(HttpExchange& exchange, Endpoint endpoint, ProxyOptions options);
   // Drops the idle connections to an endpoint that is gone.
   void forget(const Endpoint& endpoint);
-  // True as soon as a connection succeeds; tries again until `deadline` (then false).
-  async::Task<bool> can_connect(Endpoint endpoint, Instant deadline);
+  // Whether a connection succeeds by `deadline`; it is tried once, and closed.
+  async::Task<bool> connects(Endpoint endpoint, Instant deadline);
 
  private:
   struct State;

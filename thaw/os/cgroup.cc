@@ -229,14 +229,18 @@ CgroupUsage Cgroup::usage() const {
   if (layout_.version == CgroupLayout::Version::v1) {
     usage.memory_bytes = read_number(path(layout_.memory, "memory.usage_in_bytes"));
     usage.peak_memory_bytes = read_number(path(layout_.memory, "memory.max_usage_in_bytes"));
-    usage.out_of_memory_kills = read_keyed(path(layout_.memory, "memory.oom_control"), "oom_kill");
   } else {
     usage.memory_bytes = read_number(path(layout_.memory, "memory.current"));
     usage.peak_memory_bytes = read_number(path(layout_.memory, "memory.peak"));
-    usage.out_of_memory_kills = read_keyed(path(layout_.memory, "memory.events"), "oom_kill");
   }
+  usage.out_of_memory_kills = out_of_memory_kills();
   usage.cpu_us = cpu_us();
   return usage;
+}
+
+std::uint64_t Cgroup::out_of_memory_kills() const {
+  const bool v1 = layout_.version == CgroupLayout::Version::v1;
+  return read_keyed(path(layout_.memory, v1 ? "memory.oom_control" : "memory.events"), "oom_kill");
 }
 
 std::uint64_t Cgroup::cpu_us() const {

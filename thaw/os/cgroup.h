@@ -58,6 +58,7 @@ class Cgroup {
   // v2 only: the folder, for clone_process; invalid on v1.
   Result<Fd> open_for_clone() const;
   CgroupUsage usage() const;
+  std::uint64_t out_of_memory_kills() const;
   std::uint64_t cpu_us() const;  // alone, for who asks often; children's included
   // How much of the processors it gets against its neighbours while all of them want more than
   // there is: 1 is what a new group has.

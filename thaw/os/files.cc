@@ -3,7 +3,10 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
+#include <sched.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -45,6 +48,9 @@ Spare& spare() {
 // Made before it is needed.
 [[maybe_unused]] const Spare& made_at_start = spare();
 
+// Far beyond what is read at once; a device in its place would never end.
+constexpr std::size_t most_text_bytes = 64u << 20;
+
 bool is_out_of_descriptors(const Error& error) { return error.code() == Code::unavailable; }
 
 Result<std::string> read_all(const std::string& path);
@@ -56,6 +62,40 @@ Result<Fd> open_file(const std::string& path, int flags, unsigned mode) {
   Fd fd(::open(path.c_str(), flags | O_CLOEXEC, mode));
   if (!fd.valid()) {
     return Error::from_errno(errno, "open " + path);
+  }
+  return fd;
+}
+
+int open_resolved(int folder, const char* path, int flags, std::uint64_t resolve) {
+  constexpr int most_tries = 1000;  // each fails only if something was renamed in its microseconds
+  open_how how{};
+  how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC);
+  how.resolve = resolve;
+  int fd = -1;
+  int tries = 0;
+  do {
+    if (tries > 10) {
+      ::sched_yield();
+    }
+    fd = static_cast<int>(::syscall(SYS_openat2, folder, path, &how, sizeof how));
+  } while (fd < 0 && errno == EAGAIN && ++tries < most_tries);
+  return fd;
+}
+
+Result<Fd> open_lock(const std::string& path) {
+  Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
+  const int failure = errno;
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+    return Error::failed_precondition(path +
+                                      " is to be a file and is something else; move it away");
+  }
+  if (!fd.valid() && failure == EPERM) {
+    return Error::failed_precondition(path + " cannot be opened even by root; is it immutable? " +
+                                      "`chattr -i` lets it be written");
+  }
+  if (!fd.valid()) {
+    return Error::from_errno(failure, "open " + path);
   }
   return fd;
 }
@@ -79,7 +119,7 @@ Result<void> write_text(const std::string& path, std::string_view text) {
 namespace {
 
 Result<std::string> read_all(const std::string& path) {
-  THAW_TRY(const Fd fd, open_file(path, O_RDONLY));
+  THAW_TRY(const Fd fd, open_file(path, O_RDONLY | O_NONBLOCK));
   std::string text;
   char piece[4096];
   while (true) {
@@ -94,6 +134,9 @@ Result<std::string> read_all(const std::string& path) {
       return text;
     }
     text.append(piece, static_cast<std::size_t>(n));
+    if (text.size() > most_text_bytes) {
+      return Error::failed_precondition(path + " is larger than anything that is read whole");
+    }
   }
 }
 
@@ -108,7 +151,8 @@ Result<void> write_once(const std::string& path, std::string_view text) {
 }  // namespace
 
 Result<void> create_text(const std::string& path, std::string_view text, unsigned mode) {
-  THAW_TRY(const Fd fd, open_file(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode));
+  THAW_TRY(const Fd fd,
+           open_file(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK, mode));
   std::size_t done = 0;
   while (done < text.size()) {
     const ssize_t n = ::write(fd.get(), text.data() + done, text.size() - done);
@@ -123,15 +167,40 @@ Result<void> create_text(const std::string& path, std::string_view text, unsigne
   return ok();
 }
 
+namespace {
+
+Result<void> make_folder(const std::string& path, unsigned mode) {
+  if (::mkdir(path.c_str(), mode) == 0) {
+    return ok();
+  }
+  const int failure = errno;
+  struct stat status {};
+  if (::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) {
+    return ok();
+  }
+  if (failure == EEXIST) {
+    return Error::failed_precondition(path +
+                                      " is to be a folder and is something else; move it away");
+  }
+  return Error::from_errno(failure, "make folder " + path);
+}
+
+}  // namespace
+
 Result<void> make_folders(const std::string& path, unsigned mode) {
   for (std::size_t slash = path.find('/', 1); slash != std::string::npos;
        slash = path.find('/', slash + 1)) {
-    if (::mkdir(path.substr(0, slash).c_str(), mode) != 0 && errno != EEXIST) {
-      return Error::from_errno(errno, "make folder " + path.substr(0, slash));
-    }
+    THAW_TRY_VOID(make_folder(path.substr(0, slash), mode));
   }
-  if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST) {
-    return Error::from_errno(errno, "make folder " + path);
+  return make_folder(path, mode);
+}
+
+Result<void> make_own_folder(const std::string& path, unsigned mode) {
+  THAW_TRY_VOID(make_folders(path, mode));
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) {
+    return Error::failed_precondition(path + " is a link, and what is in it is removed at times; " +
+                                      "remove the link");
   }
   return ok();
 }

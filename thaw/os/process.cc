@@ -51,23 +51,53 @@ Result<Cloned> clone_process(const CloneOptions& options) {
   return Cloned{static_cast<pid_t>(pid), pid == 0 ? Fd() : Fd(pidfd)};
 }
 
+namespace {
+
+class BorrowersStack {
+ public:
+  BorrowersStack()
+      : start_(::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0)) {}
+  ~BorrowersStack() {
+    if (start_ != MAP_FAILED) {
+      ::munmap(start_, bytes);
+    }
+  }
+  BorrowersStack(const BorrowersStack&) = delete;
+  BorrowersStack& operator=(const BorrowersStack&) = delete;
+
+  // Runs on it, in this process's memory.
+  Result<pid_t> clone(int (*body)(void*), void* argument, int flags) {
+    if (start_ == MAP_FAILED) {
+      return Error::from_errno(errno, "make a stack");
+    }
+    const pid_t pid =
+        ::clone(body, static_cast<char*>(start_) + bytes, CLONE_VM | SIGCHLD | flags, argument);
+    if (pid < 0) {
+      return cannot_start(errno);
+    }
+    return pid;
+  }
+
+ private:
+  static constexpr std::size_t bytes = 512 * 1024;
+  void* start_;
+};
+
+}  // namespace
+
 Result<pid_t> run_in_borrowed_memory(int (*body)(void*), void* argument, Descriptors descriptors) {
-  constexpr std::size_t stack_bytes = 512 * 1024;
-  void* stack = ::mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-  if (stack == MAP_FAILED) {
-    return Error::from_errno(errno, "make a stack");
+  const int files = descriptors == Descriptors::shared ? CLONE_FILES : 0;
+  return BorrowersStack().clone(body, argument, CLONE_VFORK | files);
+}
+
+Result<int> call_in_borrowed_memory(int (*body)(void*), void* argument) {
+  BorrowersStack stack;
+  THAW_TRY(const pid_t pid, stack.clone(body, argument, CLONE_FILES));
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }
-  const pid_t pid = ::clone(
-      body, static_cast<char*>(stack) + stack_bytes,
-      CLONE_VM | CLONE_VFORK | SIGCHLD | (descriptors == Descriptors::shared ? CLONE_FILES : 0),
-      argument);
-  const int failure = errno;
-  ::munmap(stack, stack_bytes);
-  if (pid < 0) {
-    return cannot_start(failure);
-  }
-  return pid;
+  return status;
 }
 
 Result<pid_t> pid_of(const Fd& pidfd) {

@@ -35,6 +35,10 @@ enum class Descriptors { own, shared };
 Result<pid_t> run_in_borrowed_memory(int (*body)(void*), void* argument,
                                      Descriptors descriptors = Descriptors::own);
 
+// The same for a child that may take long, descriptors shared: this process waits for its end as
+// for any child's, since one that is suspended counts as load. The child's wait status.
+Result<int> call_in_borrowed_memory(int (*body)(void*), void* argument);
+
 // In the numbers of this process's pid namespace; not_found once it was reaped.
 Result<pid_t> pid_of(const Fd& pidfd);
 

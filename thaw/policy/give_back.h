@@ -23,6 +23,12 @@ inline bool gives_memory_back(const OwnMemory& memory) {
   constexpr std::uint64_t worth_it = 8u << 20;
   constexpr std::uint64_t much = 512u << 20;
   constexpr std::uint64_t quiet_per_s = 20;
+  constexpr Duration always_after = std::chrono::minutes(5);
+  const bool is_quiet = memory.requests_per_s <= quiet_per_s;
+  // What was in use at the last time may be free by now, and does not show in what is resident.
+  if (is_quiet && memory.since_last >= always_after) {
+    return true;
+  }
   const std::uint64_t more = memory.resident_bytes > memory.resident_after_last_bytes
                                  ? memory.resident_bytes - memory.resident_after_last_bytes
                                  : 0;
@@ -34,7 +40,7 @@ inline bool gives_memory_back(const OwnMemory& memory) {
   if (is_short && memory.since_last >= std::chrono::seconds(5)) {
     return true;
   }
-  return (memory.requests_per_s <= quiet_per_s && memory.since_last >= std::chrono::seconds(10)) ||
+  return (is_quiet && memory.since_last >= std::chrono::seconds(10)) ||
          (more >= much && memory.since_last >= std::chrono::seconds(60));
 }
 

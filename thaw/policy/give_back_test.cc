@@ -17,6 +17,13 @@ TEST_CASE("memory is given back in quiet moments, and in others when it is much"
   CHECK_FALSE(gives_memory_back({700 * mb, 40 * mb, 1'000, 30s}));
 }
 
+TEST_CASE("what was in use at the last time is given back in a quiet moment minutes later") {
+  const std::uint64_t mb = 1u << 20;
+  CHECK(gives_memory_back({60 * mb, 60 * mb, 0, 300s}));
+  CHECK_FALSE(gives_memory_back({60 * mb, 60 * mb, 0, 299s}));
+  CHECK_FALSE(gives_memory_back({60 * mb, 60 * mb, 1'000, 300s}));
+}
+
 TEST_CASE("who may have little gives memory back before it is killed for it") {
   const std::uint64_t mb = 1u << 20;
   CHECK(gives_memory_back({160 * mb, 40 * mb, 1'000, 5s, 300 * mb}));

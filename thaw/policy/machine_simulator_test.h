@@ -23,10 +23,6 @@ struct Workload {
   double call_cpu = 0.0023;
   double call_wait = 0;
   double beside = 0.0022;  // of the caller and the server, for each call
-  // What the caller does with each answer while the container goes on, in one thread; and more
-  // where it has to be woken for it.
-  double caller = 0;
-  double caller_wake = 0;
   double beside_start = 0.02;
   // Of an image that is new: what a start costs until a template has been made, and what that does.
   double boot_cpu = 0;
@@ -78,10 +74,9 @@ class Machine {
     Duration start_time{};
     double template_left = 0;  // processor time until it is there
     double hastened = -1;      // since when it is being made
-    double caller_left = 0;    // processor time that the answers so far cost the caller
     PoolResult result;
     bool makes_template() const { return hastened >= 0 && template_left > 0; }
-    bool done() const { return has_arrived && ended == work.inputs && caller_left <= 0; }
+    bool done() const { return has_arrived && ended == work.inputs; }
   };
 
   using Line = std::deque<std::pair<SimPool*, SimContainer*>>;
@@ -191,7 +186,6 @@ inline void Machine::end_phase(SimPool& pool, SimContainer& c) {
         pool.load.note_price(span(c.used));
       }
       pool.load.note_end();
-      pool.caller_left += pool.work.caller + (pool.caller_left > 0 ? 0 : pool.work.caller_wake);
       pool.result.seconds = time_ - pool.at;
       if (pool.result.first_answer == 0) {
         pool.result.first_answer = time_ - pool.at;
@@ -232,7 +226,7 @@ inline void Machine::step() {
   const double beginning = begins_.empty() ? 0 : 1;
   double threads = static_cast<double>(noise_) + answering + beginning;
   for (const SimPool& pool : pools_) {
-    threads += (pool.makes_template() ? 1 : 0) + (pool.caller_left > 0 ? 1 : 0);
+    threads += pool.makes_template() ? 1 : 0;
     for (const SimContainer& c : pool.containers) {
       threads += c.computes() ? 1 : 0;
     }
@@ -247,10 +241,6 @@ inline void Machine::step() {
   serve(answers_, answering * each * worth * dt);
   serve(begins_, beginning * each * worth * dt);
   for (SimPool& pool : pools_) {
-    if (pool.caller_left > 0) {
-      pool.caller_left -= each * worth * dt;
-      pool.result.seconds = time_ - pool.at;
-    }
     if (pool.makes_template()) {
       pool.template_left -= each * worth * dt;
       contained_ += each * dt;

@@ -48,18 +48,10 @@ TEST_CASE("a map ends about as soon as with the best number of containers, which
     const char* name;
     Workload work;
   };
-  const Workload trivial{.inputs = 3000};
-  const Workload quick{.inputs = 3000,
-                       .start_cpu = 0.01,
-                       .start_wait = 0.005,
-                       .call_cpu = 0.0007,
-                       .call_wait = 0.0003,
-                       .beside = 0.0002,
-                       .caller = 0.0007,
-                       .caller_wake = 0.0006};
+  // That one container more is tried of short calls where none seems to fit (scale_test) cannot be
+  // told here, whatever the calls are like: by counters as exact as these one always seems to.
   const std::vector<Row> rows = {
-      {"trivial", trivial},
-      {"trivial, answered at once", quick},
+      {"trivial", {.inputs = 3000}},
       {"first call burns 3 s", {.inputs = 60, .start_cpu = 0.3, .first_cpu = 3, .call_cpu = 0.05}},
       {"start burns 3 s", {.inputs = 60, .start_cpu = 3, .call_cpu = 0.05}},
       {"sleeps 1 s", {.inputs = 200, .call_cpu = 0.004, .call_wait = 1}},

@@ -37,7 +37,7 @@ struct Flow : Fixture {
   static LogEntry piece(std::size_t bytes, const std::string& by = "ta-1") {
     LogEntry entry;
     entry.container = container(by);
-    entry.payload = std::string(bytes, 'x');
+    entry.payload.bytes = std::string(bytes, 'x');
     return entry;
   }
   using Answer = std::optional<Result<std::uint64_t>>;
@@ -172,12 +172,12 @@ TEST_CASE("results that a map's reader has taken leave the memory") {
   Flow f;
   f.create(f.call("fc-1"), {});
   for (int i = 0; i < 100; ++i) {
-    const auto ids = f.add("fc-1", {{i, "in"}});
+    const auto ids = f.add("fc-1", {{i, {"in"}}});
     f.queue->lease(f.function, f.container("ta-1"), 1);
     f.complete(ids[0], "ta-1", OutcomeKind::success, std::string(200'000, 'y'));
     const auto log = f.read("fc-1", static_cast<std::uint64_t>(i));
     REQUIRE(log.size() == 1);
-    CHECK(log[0].payload.size() == 200'000);
+    CHECK(log[0].payload.bytes.size() == 200'000);
     f.queue->take(f.id("fc-1"), log[0].number);
   }
   const auto log = f.read("fc-1", 0, 1'000);
@@ -191,17 +191,24 @@ TEST_CASE("results that nobody comes for give way to new calls of their function
   Flow f(limits);
   const auto ids = f.create(f.call("fc-old"), {"in"});
   f.queue->lease(f.function, f.container("ta-1"), 1);
-  CHECK(f.loop.run_task(f.queue->wait_for_room(ids[0], 800'000, monotonic_now() + 20s)));
+  const auto wait = [&f](const model::InputId& input, const char* by, Duration patience) {
+    return f.loop.run_task(
+        f.queue->wait_for_room(input, f.container(by), 800'000, monotonic_now() + patience));
+  };
+  CHECK(wait(ids[0], "ta-1", 20s));
   f.complete(ids[0], "ta-1", OutcomeKind::success, std::string(800'000, 'y'));
   const auto next = f.create(f.call("fc-next"), {"in"});
+  f.queue->lease(f.function, f.container("ta-2"), 1);
   // It is too young to go, so the next one waits, and is told in the end.
-  const auto room =
-      f.loop.run_task(f.queue->wait_for_room(next[0], 800'000, monotonic_now() + 5ms));
+  const auto room = wait(next[0], "ta-2", 5ms);
   REQUIRE_FALSE(room);
   CHECK(room.error().code() == Code::resource_exhausted);
+  // A container that does not have the input makes nothing give way, and learns nothing.
+  CHECK(wait(next[0], "ta-3", 5ms));
+  CHECK(wait(model::InputId("in-none"), "ta-3", 5ms));
   f.queue->forget_all(f.function);
   CHECK(f.read_code("fc-old") == Code::not_found);
-  CHECK(f.loop.run_task(f.queue->wait_for_room(next[0], 800'000, monotonic_now() + 20s)));
+  CHECK(wait(next[0], "ta-2", 20s));
 }
 
 TEST_CASE("a container that dies uses up a retry of its inputs, and then ends them") {
@@ -214,13 +221,13 @@ TEST_CASE("a container that dies uses up a retry of its inputs, and then ends th
       const LeasedInput lease = f.wait_lease("ta-1");
       CHECK(lease.attempt == attempt);
       CHECK(lease.retry == attempt - 1);
-      f.release("ta-1", {OutcomeKind::failure, "it exited"});
+      f.release("ta-1", {OutcomeKind::failure, {"it exited"}});
     }
     const auto log = f.read("fc-1", 0);
     REQUIRE(log.size() == 1);
     CHECK(log[0].attempts == 3);
     CHECK(log[0].outcome == OutcomeKind::failure);
-    CHECK(log[0].payload == "it exited");
+    CHECK(log[0].payload.bytes == "it exited");
   }
 }
 
@@ -230,7 +237,7 @@ TEST_CASE("deaths that are not the user's do not use up retries") {
   call.retry = {1, 0s, 0s, 1.0};
   f.create(call, {"in"});
   f.wait_lease("ta-1");
-  f.release("ta-1", {OutcomeKind::failure, "it exited"});
+  f.release("ta-1", {OutcomeKind::failure, {"it exited"}});
   for (int i = 0; i < f.limits.redeliveries; ++i) {
     CHECK(f.wait_lease("ta-1").retry == 1);
     f.release("ta-1");
@@ -251,17 +258,17 @@ TEST_CASE("a call whose output has begun to leave is not delivered again") {
   Flow f;
   f.run("fc-1");
   f.queue->forbid_repeats(f.id("fc-1"));
-  f.release("ta-1", {OutcomeKind::internal_failure, "killed"});
+  f.release("ta-1", {OutcomeKind::internal_failure, {"killed"}});
   const auto log = f.read("fc-1", 0);
   REQUIRE(log.size() == 1);
-  CHECK(log[0].payload == "killed");
+  CHECK(log[0].payload.bytes == "killed");
 }
 
 TEST_CASE("the inputs of a cancelled call end as cancelled when their container exits") {
   Flow f;
   f.run("fc-1");
   CHECK(f.loop.run_task(f.queue->cancel(f.id("fc-1"))));
-  f.release("ta-1", {OutcomeKind::failure, "it exited"});
+  f.release("ta-1", {OutcomeKind::failure, {"it exited"}});
   CHECK(f.read("fc-1", 0).front().outcome == OutcomeKind::terminated);
 }
 
@@ -269,9 +276,9 @@ TEST_CASE("a function that cannot start ends what waits, and not what runs") {
   Flow f;
   f.run("fc-1");
   f.create(f.call("fc-2"), {"in"});
-  CHECK(f.loop.run_task(f.queue->fail_all(f.function, {OutcomeKind::terminated, "no start"},
+  CHECK(f.loop.run_task(f.queue->fail_all(f.function, {OutcomeKind::terminated, {"no start"}},
                                           CallQueue::Which::waiting)));
-  CHECK(f.read("fc-2", 0).front().payload == "no start");
+  CHECK(f.read("fc-2", 0).front().payload.bytes == "no start");
   CHECK(f.read_now("fc-1").empty());
   CHECK(f.queue->demand(f.function).unfinished == 1);
 }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "thaw/queue/detail/queue.h"
+#include "thaw/queue/detail/tables.h"
 
 namespace thaw::queue {
 
@@ -81,7 +82,7 @@ std::vector<FunctionId> Queue::functions_with_demand() const {
 
 }  // namespace detail
 
-std::vector<store::Migration> migrations() { return detail::journal_migrations(); }
+std::vector<store::Migration> migrations() { return detail::table_steps(); }
 
 Result<std::unique_ptr<CallQueue>> CallQueue::open(async::Loop& loop, store::Database& database,
                                                    QueueLimits limits, store::DiskShares* disk) {

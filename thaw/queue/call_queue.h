@@ -53,8 +53,17 @@ struct LeasedInput {
   int index = 0;
   int attempt = 1;  // this delivery, from 1
   int retry = 0;    // user-visible retries before this one, from 0
-  std::string payload;
+  model::Payload payload;
   WallTime enqueued_at{};
+  std::optional<Duration> run_for;  // instead of the function's own time limit
+  Instant end_by = Instant::max();  // it may not run past it
+  bool is_only_delivery = false;    // to begin only once record() has said that it is on record
+};
+
+// What a container is when it takes inputs.
+struct Taker {
+  std::string_view version;  // of the function that it runs
+  model::Level level = model::Level::booted;
 };
 
 struct CallInfo {
@@ -63,6 +72,50 @@ struct CallInfo {
   int unfinished = 0;
   bool cancelled = false;
   WallTime created_at{};
+  std::optional<WallTime> started_at;   // when a container first got an input of it
+  std::optional<WallTime> finished_at;  // when its last input ended; none while one has not
+};
+
+// What makes two requests the same: the key that their caller gave, for one workspace and function,
+// kept for 24 h; and a fingerprint of what was asked for. At most 255 bytes each.
+struct Once {
+  std::string key;
+  std::string fingerprint;
+};
+
+struct Created {
+  model::CallId id;
+  std::vector<model::InputId> inputs;  // empty if it was there
+  enum class Was { made, there } was = Was::made;
+};
+
+struct CallFilter {
+  model::WorkspaceId workspace;
+  model::FunctionId function;  // empty: all
+  enum class State { any, unfinished, finished } state = State::any;
+  // Created from..until, the latter not included.
+  WallTime from{};
+  WallTime until = WallTime::max();
+};
+
+struct ListedCall {
+  model::CallId id;
+  model::AppId app;
+  model::FunctionId function;
+  model::Durability durability = model::Durability::memory;
+  model::Origin origin = model::Origin::client;
+  WallTime created_at{};
+  std::optional<WallTime> finished_at;
+  bool cancelled = false;
+};
+
+struct CallPage {
+  std::vector<ListedCall> calls;  // the newest first
+  std::string next;               // where to go on; empty: that was all
+};
+
+struct QueueCounters {
+  std::uint64_t expired = 0;  // inputs that waited longer than their calls allow
 };
 
 struct Demand {
@@ -76,8 +129,8 @@ struct Demand {
 // inputs waits, everybody else is done.
 enum class WhenIdle { returns, waits };
 
-// Takes the names of what a payload refers to out of it; any thread.
-using FindReferences = std::function<void(std::string_view payload, std::vector<std::string>&)>;
+// Takes the names of what a payload's bytes refer to out of them; any thread.
+using FindReferences = std::function<void(std::string_view bytes, std::vector<std::string>&)>;
 using NoteReference =
     std::function<void(const model::WorkspaceId& workspace, const std::string& name)>;
 
@@ -98,6 +151,11 @@ class CallQueue {
   // already_exists if there is a call of that id, also one that ended, until its results expire.
   virtual async::Task<std::vector<model::InputId>> create(model::NewCall call,
                                                           std::vector<model::NewInput> inputs) = 0;
+  // The same, once for a key: who asks again, whatever has become of the call, is told which it is.
+  // failed_precondition if the key was used for another request. The key of a durable call outlives
+  // the server, those of synchronous ones do not; of these at most 100,000 are kept.
+  virtual async::Task<Created> create_once(model::NewCall call, std::vector<model::NewInput> inputs,
+                                           Once once) = 0;
   // More inputs for a call (a map). An index that is there already returns its existing id,
   // whatever has become of the call; failed_precondition for new ones of a cancelled call.
   virtual async::Task<std::vector<model::InputId>> add_inputs(
@@ -105,6 +163,8 @@ class CallQueue {
   // Entries numbered > `after`, at most `max`; waits until there is one, the call has no
   // unfinished input, or `deadline`. An empty answer means one of the latter two. `wanted`, when
   // given, selects entries (the wait is for a matching one). not_found when unknown or expired.
+  // Status entries are there only if the call asked for them; of a durable call the last ones may
+  // be missing after a crash.
   virtual async::Task<std::vector<model::LogEntry>> read(
       model::CallId call, std::uint64_t after, std::size_t max, Instant deadline,
       std::function<bool(const model::LogEntry&)> wanted,
@@ -125,10 +185,13 @@ class CallQueue {
   // Takes up to `max` ready inputs of `function`, oldest first. The lease ends with complete(),
   // release() or the container's death. A durable attempt is recorded before the next complete().
   virtual std::vector<LeasedInput> lease(const model::FunctionId& function,
-                                         const model::ContainerId& container, std::size_t max) = 0;
+                                         const model::ContainerId& container, std::size_t max,
+                                         const Taker& taker = {}) = 0;
   // Returns when the attempts of all that has been leased so far are on disk, where they belong
   // there. An error: they may not be.
   virtual async::Task<void> recorded() = 0;
+  // The attempts of these are on disk when it returns; else an error, and they may not begin.
+  virtual async::Task<void> record(std::vector<LeasedInput> inputs) = 0;
   // Notified whenever an input of `function` becomes ready. The reference stays valid while
   // somebody waits on it, or until the next sweep(). Call lease() first and wait only when it gave
   // nothing.
@@ -136,7 +199,8 @@ class CallQueue {
   // Records the outcome; decides about a retry by the call's policy; appends final_ to the log. On
   // disk (if durable) when it returns. Ignored, with ok, if the input has ended or the lease is
   // another container's. A large payload of a durable call whose workspace is past its share of the
-  // disk is not kept: the input ends as failed, without one.
+  // disk is not kept: the input ends as failed, and the failure says so. An outcome that is no
+  // success and has neither payload nor failure gets a failure that says what its kind means.
   virtual async::Task<void> complete(model::InputId input, model::ContainerId container,
                                      model::Outcome outcome) = 0;
   // A piece of a running input's output (generator item, web response part); returns its number.
@@ -151,9 +215,10 @@ class CallQueue {
   // begun to leave the house).
   virtual void forbid_repeats(const model::CallId& call) = 0;
   // Before complete() with a large payload: waits until the function's share has room for it, at
-  // most until `deadline`.
-  virtual async::Task<void> wait_for_room(model::InputId input, std::size_t bytes,
-                                          Instant deadline) = 0;
+  // most until `deadline`. Of an input that another container has, complete() takes nothing, and
+  // nobody waits or gives way.
+  virtual async::Task<void> wait_for_room(model::InputId input, model::ContainerId container,
+                                          std::size_t bytes, Instant deadline) = 0;
   // The container is gone: its inputs become ready again (at the front) or end with `verdict` once
   // their redeliveries are spent; with another kind than internal_failure they are tried again as
   // their call's policy says. Those of cancelled calls end as terminated.
@@ -165,6 +230,11 @@ class CallQueue {
                                      Which which = Which::all) = 0;
 
   // --- for control and for people ---
+  virtual QueueCounters counters() const = 0;
+  // At most `most` calls (up to 100). A page that is short, or empty, is the last one only if it
+  // says so: the work for a page is bounded too. `cursor`: what the page before has given, or
+  // empty. invalid_argument if it is not.
+  virtual async::Task<CallPage> list(CallFilter filter, std::string cursor, std::size_t most) = 0;
   virtual Demand demand(const model::FunctionId& function) const = 0;
   // Called when ready inputs of a function appear or its leases change; set once, by control.
   // Comes in a later turn of the loop, once for many changes: it may call the queue.
@@ -179,7 +249,7 @@ class CallQueue {
   // the calls. In pieces, between which others have their turn. Measures on its way what durable
   // calls take of the disk.
   virtual async::Task<void> visit_references(FindReferences find, NoteReference note) = 0;
-  // Forgets expired results; call every minute.
+  // Forgets results and calls that were kept long enough; call every minute.
   virtual async::Task<void> sweep() = 0;
 };
 

@@ -42,11 +42,11 @@ model::NewCall call_of(const Setting& s, int number, model::Durability durabilit
 async::Task<void> one_call(Setting& s, int number, model::Durability durability) {
   model::NewCall call = call_of(s, number, durability);
   const model::CallId id = call.id;
-  std::vector<model::NewInput> inputs{{0, std::string(200, 'i')}};
+  std::vector<model::NewInput> inputs{{0, {std::string(200, 'i')}}};
   THAW_CO_TRY_VOID(co_await s.queue->create(std::move(call), std::move(inputs)));
   auto leases = s.queue->lease(s.function, s.container, 1);
   THAW_CHECK(leases.size() == 1);
-  model::Outcome outcome{model::OutcomeKind::success, std::string(200, 'o')};
+  model::Outcome outcome{model::OutcomeKind::success, {std::string(200, 'o')}};
   THAW_CO_TRY_VOID(
       co_await s.queue->complete(std::move(leases[0].input), s.container, std::move(outcome)));
   THAW_CO_TRY(const auto log, co_await s.queue->read(id, 0, 1, Instant::max(), nullptr));
@@ -69,7 +69,7 @@ void synchronous_call(benchmark::State& state) {
   other.function = model::FunctionId("fu-other");
   std::vector<model::NewInput> waiting;
   for (int i = 0; i < state.range(0); ++i) {
-    waiting.push_back({i, "waits"});
+    waiting.push_back({i, {"waits"}});
   }
   THAW_CHECK(s.loop.run_task(s.queue->create(std::move(other), std::move(waiting))).has_value());
   constexpr int calls = 1'000;

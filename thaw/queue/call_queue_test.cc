@@ -22,7 +22,7 @@ TEST_CASE("a synchronous call is created, leased, completed and read, and then f
   const auto leases = f.queue->lease(f.function, f.container("ta-1"), 10);
   REQUIRE(leases.size() == 1);
   CHECK(leases[0].input == ids[0]);
-  CHECK(leases[0].payload == "in");
+  CHECK(leases[0].payload.bytes == "in");
   CHECK(leases[0].attempt == 1);
   CHECK(leases[0].retry == 0);
   CHECK(*f.queue->call_of(ids[0]) == f.id("fc-1"));
@@ -32,7 +32,7 @@ TEST_CASE("a synchronous call is created, leased, completed and read, and then f
   CHECK(log[0].number == 1);
   CHECK(log[0].kind == LogEntry::Kind::final_);
   CHECK(log[0].outcome == OutcomeKind::success);
-  CHECK(log[0].payload == "out");
+  CHECK(log[0].payload.bytes == "out");
   CHECK(log[0].attempts == 1);
   CHECK(log[0].container == f.container("ta-1"));
   f.queue->forget(f.id("fc-1"));
@@ -92,8 +92,8 @@ TEST_CASE("a call without unfinished inputs does not hold a reader, unless it as
 TEST_CASE("a map's finals come in any order after a number, and a repeated index is one input") {
   Fixture f;
   f.create(f.call("fc-1"), {});
-  const auto first = f.add("fc-1", {{0, "a"}, {1, "b"}});
-  const auto again = f.add("fc-1", {{1, "other"}, {2, "c"}, {2, "d"}});
+  const auto first = f.add("fc-1", {{0, {"a"}}, {1, {"b"}}});
+  const auto again = f.add("fc-1", {{1, {"other"}}, {2, {"c"}}, {2, {"d"}}});
   REQUIRE(again.size() == 3);
   CHECK(again[0] == first[1]);
   CHECK(again[1] == again[2]);
@@ -120,7 +120,7 @@ TEST_CASE("a generator's reader takes chunks only, in order, while the input run
   f.queue->lease(f.function, f.container("ta-1"), 1);
   for (const char* text : {"x", "y", "z"}) {
     LogEntry entry;
-    entry.payload = text;
+    entry.payload.bytes = text;
     entry.container = f.container("ta-1");
     CHECK(f.loop.run_task(f.queue->append(f.id("fc-1"), std::move(entry))));
   }
@@ -180,7 +180,7 @@ TEST_CASE("the first outcome wins, and only the container with the lease has one
   f.complete(model::InputId("in-unknown"), "ta-2", OutcomeKind::success, "");
   const auto log = f.read("fc-1", 0);
   REQUIRE(log.size() == 1);
-  CHECK(log[0].payload == "right");
+  CHECK(log[0].payload.bytes == "right");
   CHECK(log[0].attempts == 2);
 }
 
@@ -195,14 +195,14 @@ TEST_CASE("a failure is retried by the call's policy, and the last one is the re
       const LeasedInput lease = f.wait_lease("ta-1");
       CHECK(lease.attempt == attempt);
       CHECK(lease.retry == attempt - 1);
-      CHECK(lease.payload == "in");
+      CHECK(lease.payload.bytes == "in");
       CHECK(f.read_now("fc-1").empty());
       const OutcomeKind kind = attempt == 2 ? OutcomeKind::timeout : OutcomeKind::failure;
       f.complete(ids[0], "ta-1", kind, "failed " + std::to_string(attempt));
     }
     const auto log = f.read("fc-1", 0);
     REQUIRE(log.size() == 1);
-    CHECK(log[0].payload == "failed 3");
+    CHECK(log[0].payload.bytes == "failed 3");
     CHECK(log[0].outcome == OutcomeKind::failure);
     CHECK(log[0].attempts == 3);
   }
@@ -229,13 +229,13 @@ TEST_CASE("an input that takes its containers down with it is buried after its r
     int deliveries = 0;
     while (!f.queue->lease(f.function, f.container("ta-1"), 1).empty()) {
       ++deliveries;
-      f.release("ta-1", {OutcomeKind::internal_failure, "crashed"});
+      f.release("ta-1", {OutcomeKind::internal_failure, {"crashed"}});
     }
     CHECK(deliveries == 6);
     const auto log = f.read("fc-1", 0);
     REQUIRE(log.size() == 1);
     CHECK(log[0].outcome == OutcomeKind::internal_failure);
-    CHECK(log[0].payload == "crashed");
+    CHECK(log[0].payload.bytes == "crashed");
     CHECK(log[0].attempts == 6);
   }
 }
@@ -244,7 +244,7 @@ TEST_CASE("a release with another verdict ends the inputs at once") {
   Fixture f;
   f.create(f.call("fc-1"), {"in"});
   f.queue->lease(f.function, f.container("ta-1"), 1);
-  f.release("ta-1", {OutcomeKind::timeout, "too slow"});
+  f.release("ta-1", {OutcomeKind::timeout, {"too slow"}});
   const auto log = f.read("fc-1", 0);
   REQUIRE(log.size() == 1);
   CHECK(log[0].outcome == OutcomeKind::timeout);
@@ -277,7 +277,7 @@ TEST_CASE("cancel ends what waits, names what runs, and nothing of the call runs
     CHECK(log[0].outcome == OutcomeKind::failure);
     CHECK(log[1].outcome == OutcomeKind::terminated);
     CHECK(f.queue->demand(f.function).ready == 0);
-    const auto more = f.loop.run_task(f.queue->add_inputs(f.id("fc-1"), {{9, "x"}}));
+    const auto more = f.loop.run_task(f.queue->add_inputs(f.id("fc-1"), {{9, {"x"}}}));
     REQUIRE_FALSE(more);
     CHECK(more.error().code() == Code::failed_precondition);
     CHECK(f.loop.run_task(f.queue->info(f.id("fc-1")))->cancelled);
@@ -289,7 +289,7 @@ TEST_CASE("a function that cannot run ends all of its inputs, wherever they are"
     Fixture f;
     f.create(f.call("fc-1", durability), {"a", "b", "c"});
     f.queue->lease(f.function, f.container("ta-1"), 1);
-    CHECK(f.loop.run_task(f.queue->fail_all(f.function, {OutcomeKind::failure, "no image"})));
+    CHECK(f.loop.run_task(f.queue->fail_all(f.function, {OutcomeKind::failure, {"no image"}})));
     const auto log = f.read("fc-1", 0);
     REQUIRE(log.size() == 3);
     CHECK(payloads(log) == "no imageno imageno image");
@@ -314,7 +314,7 @@ TEST_CASE("a queue that is full says so and takes nothing") {
   CHECK(f.create_code(f.call("fc-4"), {"d"}) == Code::ok);
   CHECK(leases.size() == 3);
   CHECK(f.create_code(f.call("fc-1"), {}) == Code::already_exists);
-  CHECK(f.loop.run_task(f.queue->add_inputs(f.id("fc-1"), {{-1, ""}})).error().code() ==
+  CHECK(f.loop.run_task(f.queue->add_inputs(f.id("fc-1"), {{-1, {}}})).error().code() ==
         Code::invalid_argument);
 }
 

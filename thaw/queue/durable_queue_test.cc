@@ -2,6 +2,7 @@
 // Durable calls: what survives the process, and what happens while the disk is at work.
 #include <doctest/doctest.h>
 
+#include <future>
 #include <set>
 
 #include "thaw/queue/queue_fixture_test.h"
@@ -59,7 +60,7 @@ TEST_CASE("an acknowledged call runs after a crash, and its attempts are counted
   const auto log = f.read("fc-1", 0);
   REQUIRE(log.size() == 1);
   CHECK(log[0].attempts == 2);
-  CHECK(log[0].payload == "done");
+  CHECK(log[0].payload.bytes == "done");
   const auto info = f.loop.run_task(f.queue->info(f.id("fc-1")));
   REQUIRE(info);
   CHECK(info->call.workspace == call.workspace);
@@ -79,8 +80,8 @@ TEST_CASE("inputs come back in the order of their arrival over all calls") {
   Fixture f;
   f.create(f.call("fc-9", Durability::durable), {"a"});
   f.create(f.call("fc-1", Durability::durable), {"b"});
-  f.add("fc-9", {{1, "c"}});
-  f.add("fc-1", {{1, "d"}});
+  f.add("fc-9", {{1, {"c"}}});
+  f.add("fc-1", {{1, {"d"}}});
   f.reopen();
   CHECK(payloads(f.queue->lease(f.function, f.container("ta-1"), 10)) == "abcd");
 }
@@ -105,7 +106,7 @@ TEST_CASE("a result is read again and again, also after a restart, in windows of
         CHECK(log.size() <= max);
         for (const LogEntry& entry : log) {
           CHECK(entry.number == ++after);
-          CHECK(entry.payload == "result " + std::to_string(entry.index));
+          CHECK(entry.payload.bytes == "result " + std::to_string(entry.index));
           indexes.insert(entry.index);
         }
       }
@@ -115,7 +116,7 @@ TEST_CASE("a result is read again and again, also after a restart, in windows of
     const auto one = f.loop.run_task(f.queue->read(f.id("fc-1"), 0, 1, monotonic_now(), wanted));
     REQUIRE(one);
     REQUIRE(one->size() == 1);
-    CHECK(one->front().payload == "result 299");
+    CHECK(one->front().payload.bytes == "result 299");
     f.reopen();
   }
   CHECK(f.queue->functions_with_demand().empty());
@@ -154,8 +155,7 @@ TEST_CASE("pieces of a durable call are on disk, numbered without gaps") {
   f.queue->lease(f.function, f.container("ta-1"), 1);
   for (std::uint64_t i = 1; i <= 200; ++i) {
     LogEntry piece;
-    piece.payload = std::to_string(i);
-    piece.kind = i % 2 == 0 ? LogEntry::Kind::chunk : LogEntry::Kind::metric;
+    piece.payload.bytes = std::to_string(i);
     const auto number = f.loop.run_task(f.queue->append(f.id("fc-1"), std::move(piece)));
     REQUIRE(number);
     CHECK(*number == i);
@@ -165,7 +165,7 @@ TEST_CASE("pieces of a durable call are on disk, numbered without gaps") {
     std::uint64_t expected = 0;
     for (const LogEntry& entry : log) {
       CHECK(entry.number == ++expected);
-      CHECK(entry.payload == std::to_string(entry.number));
+      CHECK(entry.payload.bytes == std::to_string(entry.number));
     }
     std::uint64_t after = expected;
     while (after < 200) {
@@ -173,9 +173,9 @@ TEST_CASE("pieces of a durable call are on disk, numbered without gaps") {
       REQUIRE_FALSE(more.empty());
       after = more.back().number;
     }
-    const auto chunks = [](const LogEntry& entry) { return entry.kind == LogEntry::Kind::chunk; };
+    const auto even = [](const LogEntry& entry) { return entry.number % 2 == 0; };
     const auto some =
-        f.loop.run_task(f.queue->read(f.id("fc-1"), 20, 3, monotonic_now() + 5s, chunks));
+        f.loop.run_task(f.queue->read(f.id("fc-1"), 20, 3, monotonic_now() + 5s, even));
     REQUIRE(some);
     CHECK(payloads(*some) == "222426");
     f.reopen();
@@ -191,18 +191,18 @@ TEST_CASE("pieces of a durable call are on disk, numbered without gaps") {
 TEST_CASE("a repeated index is the same input after a restart") {
   Fixture f;
   f.create(f.call("fc-1", Durability::durable), {});
-  const auto first = f.add("fc-1", {{0, "a"}, {7, "b"}});
+  const auto first = f.add("fc-1", {{0, {"a"}}, {7, {"b"}}});
   f.reopen();
-  CHECK(f.add("fc-1", {{7, "other"}}) == std::vector{first[1]});
+  CHECK(f.add("fc-1", {{7, {"other"}}}) == std::vector{first[1]});
   const auto leases = f.queue->lease(f.function, f.container("ta-1"), 10);
   CHECK(payloads(leases) == "ab");
   for (const auto& lease : leases) {
     f.complete(lease.input, "ta-1", OutcomeKind::success, "x");
   }
   f.reopen();
-  CHECK(f.add("fc-1", {{0, "again"}}) == std::vector{first[0]});
+  CHECK(f.add("fc-1", {{0, {"again"}}}) == std::vector{first[0]});
   CHECK(f.queue->demand(f.function).ready == 0);
-  const auto more = f.add("fc-1", {{8, "new"}});
+  const auto more = f.add("fc-1", {{8, {"new"}}});
   f.reopen();
   CHECK(payloads(f.queue->lease(f.function, f.container("ta-1"), 10)) == "new");
   CHECK(*f.queue->call_of(more[0]) == f.id("fc-1"));
@@ -213,8 +213,8 @@ TEST_CASE("the same index sent twice at once is one input, and both are told aft
   f.create(f.call("fc-1", Durability::durable), {});
   std::optional<Result<std::vector<model::InputId>>> one;
   std::optional<Result<std::vector<model::InputId>>> two;
-  f.tasks.start("one", into(f.queue->add_inputs(f.id("fc-1"), {{0, "a"}}), one));
-  f.tasks.start("two", into(f.queue->add_inputs(f.id("fc-1"), {{0, "b"}, {1, "c"}}), two));
+  f.tasks.start("one", into(f.queue->add_inputs(f.id("fc-1"), {{0, {"a"}}}), one));
+  f.tasks.start("two", into(f.queue->add_inputs(f.id("fc-1"), {{0, {"b"}}, {1, {"c"}}}), two));
   f.join();
   REQUIRE(*one);
   REQUIRE(*two);
@@ -238,7 +238,7 @@ TEST_CASE("retries are counted over a restart, and one that waits is ready again
   f.complete(ids[0], "ta-2", OutcomeKind::failure, "second");
   const auto log = f.read("fc-1", 0);
   REQUIRE(log.size() == 1);
-  CHECK(log[0].payload == "second");
+  CHECK(log[0].payload.bytes == "second");
 }
 
 TEST_CASE("a cancelled call's running inputs end as terminated after a restart") {
@@ -309,7 +309,7 @@ TEST_CASE("a container that dies while its outcome is on the way to the disk has
   CHECK(f.queue->demand(f.function).leased == 0);
   const auto log = f.read("fc-1", 0);
   REQUIRE(log.size() == 1);
-  CHECK(log[0].payload == "out");
+  CHECK(log[0].payload.bytes == "out");
 }
 
 TEST_CASE("what the disk refuses has not happened") {
@@ -325,15 +325,29 @@ TEST_CASE("what the disk refuses has not happened") {
       f.loop.run_task(f.queue->complete(ids[0], f.container("ta-1"), f.success("out")));
   REQUIRE_FALSE(refused);
   CHECK(f.queue->leased_by(f.container("ta-1")).size() == 1);
-  CHECK_FALSE(f.loop.run_task(f.queue->add_inputs(f.id("fc-1"), {{5, "x"}})));
+  CHECK_FALSE(f.loop.run_task(f.queue->add_inputs(f.id("fc-1"), {{5, {"x"}}})));
   CHECK_FALSE(f.loop.run_task(f.queue->cancel(f.id("fc-1"))));
   // A container that dies with an outcome nobody could store leaves its input to another.
   CHECK_FALSE(
-      f.loop.run_task(f.queue->release(f.container("ta-2"), {OutcomeKind::failure, "exit 1"})));
+      f.loop.run_task(f.queue->release(f.container("ta-2"), {OutcomeKind::failure, {"exit 1"}})));
   CHECK(f.queue->leased_by(f.container("ta-2")).empty());
   CHECK(f.queue->demand(f.function).leased == 1);
   CHECK(f.queue->demand(f.function).ready == 3);
   CHECK(f.read_now("fc-1").empty());
+}
+
+TEST_CASE("an input that may not begin again does not, though the disk refuses its end") {
+  Fixture f;
+  model::NewCall call = f.call("fc-1", Durability::durable);
+  call.limits.redeliveries = 0;
+  f.create(call, {"in"});
+  REQUIRE(f.queue->lease(f.function, f.container("ta-1"), 1).size() == 1);
+  f.turn();
+  f.database->close();
+  CHECK_FALSE(f.loop.run_task(
+      f.queue->release(f.container("ta-1"), {OutcomeKind::internal_failure, {"killed"}})));
+  CHECK(f.queue->lease(f.function, f.container("ta-2"), 1).empty());
+  CHECK(f.queue->demand(f.function).unfinished == 1);
 }
 
 TEST_CASE("a damaged result is data_loss, a damaged input ends as a failure of the platform") {
@@ -363,17 +377,26 @@ TEST_CASE("the queue may go away while tasks wait in it") {
   std::optional<Result<std::vector<LogEntry>>> read;
   std::optional<Result<std::vector<model::InputId>>> create;
   f.tasks.start("read", into(f.queue->read(f.id("fc-1"), 0, 1, Instant::max(), {}), read));
+  // The disk is as slow as it takes.
+  const auto is_gone = std::make_shared<std::promise<void>>();
+  f.database->write_later([is_gone](store::Sql&) -> Result<void> {
+    is_gone->get_future().wait();
+    return ok();
+  });
   f.tasks.start(
       "create",
       into(f.queue->create(f.call("fc-3", Durability::durable), Fixture::inputs({"x"})), create));
-  const auto body = [](Fixture& fixture) -> async::Task<bool> {
+  const auto body = [](Fixture& fixture, std::promise<void>& gone) -> async::Task<bool> {
     THAW_CO_TRY_VOID(co_await async::yield());
     THAW_CO_TRY_VOID(co_await async::yield());
     fixture.queue.reset();
+    gone.set_value();
     co_return co_await fixture.tasks.join(monotonic_now() + 20s);
   };
-  CHECK(*f.loop.run_task(body(f)));
+  CHECK(*f.loop.run_task(body(f, *is_gone)));
+  REQUIRE_FALSE(*read);
   CHECK(read->error().code() == Code::cancelled);
+  REQUIRE_FALSE(*create);
   CHECK(create->error().code() == Code::cancelled);
   f.reopen();
 }
@@ -441,7 +464,7 @@ TEST_CASE("what durable calls of a workspace have on disk is a part of its share
   // Its argument makes room for its result.
   REQUIRE(f.queue->lease(f.function, f.container("ta-1"), 1).size() == 1);
   LogEntry piece;
-  piece.payload = std::string(150'000, 'p');
+  piece.payload.bytes = std::string(150'000, 'p');
   REQUIRE(f.loop.run_task(f.queue->append(f.id("fc-1"), piece)));
   const auto more = f.loop.run_task(f.queue->append(f.id("fc-1"), piece));
   REQUIRE(!more);
@@ -471,5 +494,5 @@ TEST_CASE("a large result past the share of its workspace ends its input without
   REQUIRE(log.size() == 2);
   CHECK(log[0].outcome == OutcomeKind::failure);
   CHECK(log[0].payload.empty());
-  CHECK(log[1].payload == "small");
+  CHECK(log[1].payload.bytes == "small");
 }

@@ -18,7 +18,8 @@
 namespace thaw::queue {
 
 struct Fixture {
-  store::TempFolder folder;
+  store::TempFolder folder{store::TempFolder::Place::in_memory};
+  std::string file = "t.db";
   QueueLimits limits;
   std::optional<store::DiskShares> disk;  // counted from the next open() on
   async::Loop loop;
@@ -31,7 +32,7 @@ struct Fixture {
 
   void open() {
     store::DatabaseOptions options;
-    options.path = folder / "t.db";
+    options.path = folder / file;
     options.migrations = migrations();
     auto opened = store::Database::open(loop, options);
     REQUIRE(opened);
@@ -49,7 +50,7 @@ struct Fixture {
   static model::CallId id(const std::string& text) { return model::CallId(text); }
   static model::ContainerId container(const std::string& text) { return model::ContainerId(text); }
   static model::Outcome success(std::string payload) {
-    return {model::OutcomeKind::success, std::move(payload)};
+    return {model::OutcomeKind::success, {std::move(payload)}};
   }
   model::NewCall call(const std::string& text,
                       model::Durability durability = model::Durability::memory) const {
@@ -62,7 +63,7 @@ struct Fixture {
   static std::vector<model::NewInput> inputs(const std::vector<std::string>& payloads) {
     std::vector<model::NewInput> made;
     for (const std::string& payload : payloads) {
-      made.push_back({static_cast<int>(made.size()), payload});
+      made.push_back({static_cast<int>(made.size()), {payload}});
     }
     return made;
   }
@@ -83,7 +84,7 @@ struct Fixture {
   }
   void complete(model::InputId input, const std::string& by, model::OutcomeKind kind,
                 std::string payload) {
-    model::Outcome outcome{kind, std::move(payload)};
+    model::Outcome outcome{kind, {std::move(payload)}};
     REQUIRE(loop.run_task(queue->complete(std::move(input), container(by), std::move(outcome))));
   }
   void release(const std::string& by,
@@ -151,7 +152,7 @@ template <class T>
 std::string payloads(const std::vector<T>& items) {
   std::string all;
   for (const T& item : items) {
-    all += item.payload;
+    all += item.payload.bytes;
   }
   return all;
 }

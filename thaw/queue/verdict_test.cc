@@ -50,4 +50,8 @@ TEST_CASE("what follows an outcome") {
   CHECK(next(failure, {1, 0, true}) == end);
   CHECK(next(internal_failure, {1, 0, true}) == end);
   CHECK(judge(policy, 5, {2, 1, false}, failure).delay == 2s);
+  CHECK(next(expired, {1, 0, false}) == end);
+  CHECK(next(failure, {2, 1, false, 3s}) == retry);
+  CHECK(next(failure, {2, 1, false, 2s}) == end);
+  CHECK(judge(policy, 0, {1, 0, false}, internal_failure).next == end);
 }

@@ -41,7 +41,7 @@ TEST_CASE("a frozen sandbox stands still, and goes on where it was") {
   House house;
   auto sandbox = house.start(house.spec({"signals"}));
   CHECK(house.first_output(*sandbox) == "ready\n");
-  house.run(sandbox->freeze());
+  house.freeze(*sandbox);
   CHECK(group_of(house, *sandbox).is_frozen());
   CHECK(sandbox->memory_bytes() > 0);
   CHECK(sandbox->thaw());
@@ -57,7 +57,7 @@ TEST_CASE("a signal to a frozen sandbox arrives") {
   House house;
   auto sandbox = house.start(house.spec({"signals"}));
   CHECK(house.first_output(*sandbox) == "ready\n");
-  house.run(sandbox->freeze());
+  house.freeze(*sandbox);
   CHECK(sandbox->signal(SIGTERM));
   CHECK(house.finish(*sandbox).status.code == 7);
   house.run(sandbox->remove());
@@ -67,24 +67,24 @@ TEST_CASE("a frozen sandbox is killed, removed or left to the spawner like anoth
   if (skipped_without_freezer()) return;
   House house;
   auto killed = house.start(house.spec({"spin", "1000"}));
-  house.run(killed->freeze());
+  house.freeze(*killed);
   CHECK(killed->signal(SIGKILL));
   CHECK(house.finish(*killed).status.signal == SIGKILL);
   house.run(killed->remove());
 
   auto removed = house.start(house.spec({"spin", "1000"}));
   const os::Cgroup group = group_of(house, *removed);
-  house.run(removed->freeze());
+  house.freeze(*removed);
   house.run(removed->remove());
   CHECK(group.processes().empty());
 
   auto dropped = house.start(house.spec({"spin", "1000"}));
-  house.run(dropped->freeze());
+  house.freeze(*dropped);
   dropped.reset();
 
   auto left = house.start(house.spec({"spin", "1000"}));
   const os::Cgroup last = group_of(house, *left);
-  house.run(left->freeze());
+  house.freeze(*left);
   house.run(house.spawner->shut_down());
   CHECK(last.processes().empty());
   left.reset();
@@ -119,7 +119,7 @@ TEST_CASE("memory of a frozen sandbox is given back as far as this machine can")
   House house;
   auto sandbox = house.start(house.spec({"signals"}));
   CHECK(house.first_output(*sandbox) == "ready\n");
-  house.run(sandbox->freeze());
+  house.freeze(*sandbox);
   const std::uint64_t before = sandbox->memory_bytes();
   CHECK(house.run(sandbox->reclaim()) <= before);
   CHECK(sandbox->signal(SIGTERM));

@@ -141,6 +141,9 @@ class Sandbox {
   virtual std::string root_writes() const { return {}; }
   // Processor time that the tree has used, since it was ordered.
   virtual Duration processor_time() const { return {}; }
+  // Called now and then while it works: what the kernel killed inside for memory before the call
+  // before this one has not ended it, so that only later kills make an end `out_of_memory`.
+  virtual void note_survival() {}
   // Its part of the processors against other sandboxes, when there are too few; 1: the usual.
   virtual Result<void> weigh(double) { return ok(); }
   // Kills what is left, unmounts, removes cgroup, veth and private folders.

@@ -152,6 +152,26 @@ TEST_CASE("memory past the limit ends in out_of_memory") {
   CHECK(output.status.peak_memory_bytes >= 30 << 20);
 }
 
+TEST_CASE("who outlives a child that was killed for memory does not end for memory") {
+  if (skipped()) return;
+  House house;
+  const auto ends_for_memory_after = [&house](int survivals) {
+    auto spec = house.spec({"eat-in-child", "200", "600"});
+    spec.limits.memory_bytes = 32 << 20;
+    const auto sandbox = house.start(spec);
+    CHECK(house.run(sandbox->read_stdout()) == "ok\n");
+    for (int i = 0; i < survivals; ++i) {
+      sandbox->note_survival();
+    }
+    CHECK(sandbox->signal(SIGKILL));
+    const bool for_memory = house.finish(*sandbox).status.out_of_memory;
+    house.run(sandbox->remove());
+    return for_memory;
+  };
+  CHECK(ends_for_memory_after(1));  // it may be the one that was killed, and not have ended yet
+  CHECK_FALSE(ends_for_memory_after(2));
+}
+
 TEST_CASE("processes past the limit are refused") {
   if (skipped()) return;
   House house;

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The program of a template: it imports what its containers need, then forks them on request.
 
-Run as `python -u template_program.py MODULE…`, with a message socket (SOCK_SEQPACKET) as standard
-input. The last word of each request's argv after "-m" is the module that a fork runs as __main__,
-as `python -u -m MODULE` would. It runs in its workspace's user namespace, where it may enter the
-namespaces that it is handed; a fork gives that up for good before it announces itself, and runs
-nothing of the user's before it was told to go. The other side is thaw/sandbox/detail/newcomer.h.
+Run as `python -u template_program.py [--shared FOLDER:FOLDER…] MODULE…`, with a message socket
+(SOCK_SEQPACKET) as standard input; below the shared folders the same lies in all forks. The last
+word of each request's argv after "-m" is the module that a fork runs as __main__, as `python -u -m
+MODULE` would. It runs in its workspace's user namespace, where it may enter the namespaces that it
+is handed; a fork gives that up for good before it announces itself, and runs nothing of the user's
+before it was told to go. The other side is thaw/sandbox/detail/newcomer.h.
 
 A fork may be made ahead, as a spare: it then does all that depends on no container and waits for
 its order. What makes it differ from its siblings (random numbers) is done at the order.
@@ -129,6 +130,10 @@ def forget(module):
         vars(sys.modules[package]).pop(name, None)
 
 
+# Whatever a function brings along, what lies below these is the template's too.
+shared_folders = (sys.prefix, sys.base_prefix)
+
+
 # --- In a fork -----------------------------------------------------------------------------------
 
 
@@ -144,7 +149,7 @@ def is_shadowed(cwd):
     instead of what the template has; None is the usual case."""
     folders = [cwd]
     for entry in sys.path:
-        if entry.startswith(("/pkg", "/__modal", sys.prefix, sys.base_prefix)):
+        if entry.startswith(shared_folders):
             break
         folders.append(entry)
     for folder in folders:
@@ -358,7 +363,7 @@ def become_container(hello):
     sys.orig_argv = words
     sys.path.insert(0, folder)
     for entry in list(sys.path_importer_cache):
-        if not entry.startswith(("/pkg", "/__modal", sys.prefix, sys.base_prefix)):
+        if not entry.startswith(shared_folders):
             del sys.path_importer_cache[entry]
     return words[at + 1]
 
@@ -399,11 +404,16 @@ def serve(control):
 
 
 def main():
+    global shared_folders
     arguments = sys.argv[1:]
     control = socket.socket(fileno=os.dup(0))
     left_out = []
     if arguments[:1] == ["--without"]:
         left_out = arguments[1].split(",")
+        arguments = arguments[2:]
+    given = arguments
+    if arguments[:1] == ["--shared"]:
+        shared_folders += tuple(filter(None, arguments[1].split(":")))
         arguments = arguments[2:]
     script, sys.path[0:1] = sys.argv[0], []
     if len(left_out) > 8:
@@ -413,7 +423,7 @@ def main():
     if culprit:
         # Threads do not outlive an exec; what started them is not imported again.
         without = ",".join([*left_out, culprit])
-        os.execv(sys.executable, [sys.executable, "-u", script, "--without", without, *arguments])
+        os.execv(sys.executable, [sys.executable, "-u", script, "--without", without, *given])
     if arguments:
         forget(arguments[0])
     null = os.open("/dev/null", os.O_RDONLY)

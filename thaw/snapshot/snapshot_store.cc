@@ -33,6 +33,16 @@ bool is_file_name(const std::string& text) {
          });
 }
 
+// The digest of its manifest. Whatever else lies in a folder that somebody has named is not ours.
+bool is_snapshot_id(const std::string& name) {
+  return name.size() == 64 && name.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+bool is_folder(const std::string& path) {
+  struct stat status {};
+  return ::lstat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
 // The manifest's time is that of the snapshot's last use; one of the future counts as now.
 constexpr Duration note_every = 1h;
 
@@ -116,7 +126,13 @@ Result<std::unique_ptr<SnapshotStore>> SnapshotStore::open(async::Pool& pool, st
 void SnapshotStore::load() {
   (void)os::remove_tree(folder_ + "/staging");
   for (const std::string& workspace : os::list_folder(folder_)) {
+    if (!is_folder(folder_ + "/" + workspace)) {
+      continue;
+    }
     for (const std::string& id : os::list_folder(folder_ + "/" + workspace)) {
+      if (!is_snapshot_id(id)) {
+        continue;
+      }
       auto snapshot = std::make_shared<Snapshot>();
       snapshot->id = id;
       snapshot->folder = folder_ + "/" + workspace + "/" + id;

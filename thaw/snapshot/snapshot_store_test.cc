@@ -63,6 +63,27 @@ const SnapshotKey key{"ws-1", "fu-1", "abc"};
 
 }  // namespace
 
+TEST_CASE("what is no snapshot in the folder stays, whatever it is called") {
+  Shelf shelf;
+  const std::string id = shelf.add(key)->id;
+  const std::string others = shelf.temporary / "others";
+  const std::string digest(64, 'a');
+  fs::create_directories(others + "/" + digest);
+  fs::create_directories(shelf.folder + "/home/somebody/papers");
+  fs::create_directories(shelf.folder + "/ws-1/notes");
+  std::ofstream(shelf.folder + "/file") << "text";
+  fs::create_directory_symlink(others, shelf.folder + "/ws-2");
+  fs::create_directories(shelf.folder + "/ws-3/" + digest);
+  fs::create_symlink("nowhere", shelf.folder + "/ws-3/\n");
+  shelf.open("this machine");
+  CHECK(shelf.find_code(key) == Code::ok);
+  CHECK(fs::exists(others + "/" + digest));
+  CHECK(fs::exists(shelf.folder + "/home/somebody/papers"));
+  CHECK(fs::exists(shelf.folder + "/ws-1/notes"));
+  CHECK(fs::exists(shelf.folder + "/file"));
+  CHECK_FALSE(fs::exists(shelf.folder + "/ws-3/" + digest));  // a snapshot that is none
+}
+
 TEST_CASE("a snapshot is found by its key, also after a restart of the server") {
   Shelf shelf;
   const std::string id = shelf.add(key)->id;

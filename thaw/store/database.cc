@@ -35,6 +35,12 @@ class SqliteDatabase final : public Database {
     }
     return detail::read_in_transaction(*direct_, work);
   }
+  async::Task<void> release_memory() override {
+    if (direct_) {
+      direct_->release_memory();
+    }
+    return release_memory(writer_, readers_);
+  }
   void close() override {
     readers_->close();
     direct_.reset();
@@ -51,6 +57,12 @@ class SqliteDatabase final : public Database {
   }
 
  private:
+  static async::Task<void> release_memory(std::shared_ptr<detail::Writer> writer,
+                                          std::shared_ptr<detail::Readers> readers) {
+    THAW_CO_TRY_VOID(co_await detail::Readers::release_memory(std::move(readers)));
+    co_return co_await detail::Writer::release_memory(std::move(writer));
+  }
+
   std::shared_ptr<detail::Writer> writer_;
   std::shared_ptr<detail::Readers> readers_;
   std::unique_ptr<detail::Connection> direct_;

@@ -84,6 +84,9 @@ class Database {
   virtual void write_later(std::function<Result<void>(Sql&)> work) = 0;
   // Synchronous read, for start-up before the loop runs.
   virtual Result<void> read_now(const std::function<Result<void>(Sql&)>& work) = 0;
+  // Gives back the memory of the pages that are kept for the next read; they are read from the file
+  // again then. Resumes when that is done; reads wait meanwhile (some milliseconds).
+  virtual async::Task<void> release_memory() = 0;
   // Commits what waits and joins the threads.
   virtual void close() = 0;
 

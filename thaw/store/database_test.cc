@@ -2,6 +2,7 @@
 #include "thaw/store/database.h"
 
 #include <doctest/doctest.h>
+#include <sqlite3.h>
 
 #include <filesystem>
 #include <stdexcept>
@@ -233,6 +234,40 @@ TEST_CASE("a read sees one moment, and more reads than connections wait their tu
   }
   CHECK(*loop.run_task(tasks.join(monotonic_now() + 30s)));
   CHECK(good == 50);
+}
+
+TEST_CASE("memory that only saves reading again is given back, beside reads and writes") {
+  constexpr int rows = 9'000;  // of 500 bytes
+  TempFolder folder;
+  make_filled(folder, rows);
+  async::Loop loop;
+  auto database = reopen(loop, folder);
+  async::TaskGroup tasks(loop);
+  const auto read_all = [](Database& db) -> async::Task<void> {
+    std::function<Result<std::int64_t>(Sql&)> work = [](Sql& sql) -> Result<std::int64_t> {
+      std::int64_t bytes = 0;
+      THAW_TRY_VOID(sql.each("SELECT sum(length(v)) FROM t", {},
+                             [&bytes](const Row& row) { bytes = row.integer(0); }));
+      return bytes;
+    };
+    THAW_CO_TRY(const std::int64_t bytes, co_await db.read<std::int64_t>(std::move(work)));
+    CHECK(bytes >= rows * 500);
+    co_return ok();
+  };
+  REQUIRE(loop.run_task(read_all(*database)));
+  const std::int64_t before = sqlite3_memory_used();
+  REQUIRE(loop.run_task(database->release_memory()));
+  CHECK(sqlite3_memory_used() < before - (3 << 20));
+
+  for (int i = 0; i < 20; ++i) {
+    tasks.start("read", read_all(*database));
+    tasks.start("release", database->release_memory());
+    database->write_later(insert(rows + i, "x"));
+  }
+  CHECK(*loop.run_task(tasks.join(monotonic_now() + 60s)));
+  CHECK(count(*database) == rows + 20);
+  database->close();
+  CHECK(loop.run_task(database->release_memory()));
 }
 
 TEST_CASE("a read cannot write") {

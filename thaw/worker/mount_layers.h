@@ -14,19 +14,18 @@
 #include "thaw/async/event.h"
 #include "thaw/model/app.h"
 #include "thaw/store/blob_store.h"
+#include "thaw/worker/launch_folders.h"
 
 namespace thaw::worker {
 
 // The digest of a mount's files: paths, contents, modes.
 std::string mount_checksum(const std::vector<model::MountFile>& files);
 
-class MountLayers {
+class MountLayers final : public MountFolders {
  public:
   MountLayers(async::Pool& pool, store::BlobStore& blobs, std::string folder);
 
-  // The folder; invalid_argument for a path that is not absolute or leaves the root, not_found
-  // for content that was never uploaded.
-  async::Task<std::string> folder_of(std::shared_ptr<const model::Mount> mount);
+  async::Task<std::string> folder_of(std::shared_ptr<const model::Mount> mount) override;
   // Removes the folders whose checksums are not wanted (asked for each when its turn comes), and
   // what a killed server left half made. A container that runs uses the folders of its mounts:
   // theirs must be wanted.

@@ -367,6 +367,11 @@ sandbox::SandboxSpec Templates::spec_for(const Entry& entry) const {
   spec.binds = entry.plan.binds;
   spec.binds.push_back({run_folder_ + "/" + entry.id.str(), container_folder});
   spec.argv = {"python", "-u", std::string(container_folder) + "/" + program_file};
+  std::string shared;
+  for (const sandbox::BindMount& bind : entry.plan.binds) {
+    shared += (shared.empty() ? "" : ":") + bind.target;
+  }
+  spec.argv.insert(spec.argv.end(), {"--shared", shared});
   spec.argv.insert(spec.argv.end(), entry.plan.modules.begin(), entry.plan.modules.end());
   spec.env = entry.plan.env;
   spec.hostname = "template";

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include <cerrno>
 
@@ -20,19 +19,6 @@ constexpr std::size_t longest_name = 255;
 constexpr std::size_t longest_path = 4000;
 
 constexpr std::uint64_t inside_only = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
-
-// -1 and errno, as openat(2).
-int open_beneath(int root, const char* path, int flags, std::uint64_t resolve) {
-  open_how how{};
-  how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC);
-  how.resolve = resolve;
-  int fd = -1;
-  // EAGAIN: something on the way was renamed meanwhile, and the kernel will not guess.
-  for (int tries = 0; fd < 0 && tries < 16 && (tries == 0 || errno == EAGAIN); ++tries) {
-    fd = static_cast<int>(::syscall(SYS_openat2, root, path, &how, sizeof how));
-  }
-  return fd;
-}
 
 Error cannot(int error_number, const std::string& what, const std::string& path) {
   if (error_number == ENOENT) {
@@ -86,7 +72,7 @@ Result<VolumeFolder> open_volume(const std::string& folder) {
 }
 
 Result<Fd> open_in_volume(const Fd& files, const std::string& path, int flags) {
-  Fd fd(open_beneath(files.get(), path.empty() ? "." : path.c_str(), flags, inside_only));
+  Fd fd(os::open_resolved(files.get(), path.empty() ? "." : path.c_str(), flags, inside_only));
   if (!fd.valid()) {
     return cannot(errno, "open", path);
   }
@@ -128,7 +114,7 @@ Result<void> make_sub_folder(const Fd& files, const std::string& path) {
     const std::string so_far = path.substr(0, end);
     const std::string above = begin == 0 ? "." : path.substr(0, begin - 1);
     const std::string name = path.substr(begin, end == std::string::npos ? end : end - begin);
-    const Fd parent(open_beneath(files.get(), above.c_str(), O_PATH | O_DIRECTORY, resolve));
+    const Fd parent(os::open_resolved(files.get(), above.c_str(), O_PATH | O_DIRECTORY, resolve));
     if (!parent.valid()) {
       return cannot(errno, "open", above);
     }
@@ -136,7 +122,7 @@ Result<void> make_sub_folder(const Fd& files, const std::string& path) {
       return cannot(errno, "make the folder", so_far);
     }
   }
-  const Fd made(open_beneath(files.get(), path.c_str(), O_PATH | O_DIRECTORY, resolve));
+  const Fd made(os::open_resolved(files.get(), path.c_str(), O_PATH | O_DIRECTORY, resolve));
   return made.valid() ? ok() : Result<void>(cannot(errno, "open", path));
 }
 

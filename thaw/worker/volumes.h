@@ -21,11 +21,12 @@
 #include "thaw/sandbox/sandbox.h"
 #include "thaw/store/disk_shares.h"
 #include "thaw/worker/byte_copy.h"
+#include "thaw/worker/launch_folders.h"
 #include "thaw/worker/volume_paths.h"
 
 namespace thaw::worker {
 
-class Volumes {
+class Volumes final : public VolumeMounts {
  public:
   // Whose share of the threads and of the disk a volume takes; without it each has its own.
   using OwnerOf = std::function<std::string(const model::VolumeId&)>;
@@ -39,16 +40,14 @@ class Volumes {
   // Removes the volume with all its files; one that is not there is fine. Containers that have it
   // mounted see an empty folder.
   async::Task<void> erase(model::VolumeId id);
-  // What a container gets for its mounts, outer paths first. All of them are read-only while their
-  // owner, or the disk, has no room: what is there can still be read and removed.
-  async::Task<std::vector<sandbox::BindMount>> binds(std::vector<model::VolumeMount> mounts);
+  async::Task<std::vector<sandbox::BindMount>> binds(
+      std::vector<model::VolumeMount> mounts) override;
   // The files on the host.
   std::string files_of(const model::VolumeId& id) const { return folder_of(id) + "/files"; }
   // Returns when all that was written to any volume before the call is on disk. Calls at one time
   // share one sync.
   async::Task<void> flush();
-  // resource_exhausted, saying what is there, if its owner is not to write so much more.
-  Result<void> check_space(const model::VolumeId& id, std::uint64_t bytes) const {
+  Result<void> check_space(const model::VolumeId& id, std::uint64_t bytes) const override {
     return disk_.check(owner_of(id), bytes);
   }
   // Looks how much disk each owner's volumes take, uploads that are not finished included.

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Worker: starts containers on this machine. A container gets its layers, its environment, a
-// private folder /run/thaw with the files of its plan and its own Unix socket (which is its
-// identity), and its output goes to its app's log as it comes. Loop thread only.
+// Worker: starts containers. A container gets its layers, its environment, a private folder
+// /run/thaw with the files of its plan and its own Unix socket (which is its identity), and its
+// output goes to its app's log as it comes. An interface: control asks it for all that it does with
+// containers and touches no process, file or cgroup itself; local_worker.h is this machine's. Loop
+// thread only.
 #pragma once
 
 #include <memory>
@@ -10,16 +12,14 @@
 #include <string>
 #include <vector>
 
-#include "thaw/async/blocking.h"
-#include "thaw/async/event.h"
-#include "thaw/async/loop.h"
-#include "thaw/async/task_group.h"
-#include "thaw/logs/log_hub.h"
+#include "thaw/async/task.h"
 #include "thaw/model/ids.h"
 #include "thaw/model/level.h"
-#include "thaw/net/server.h"
+#include "thaw/model/runner.h"
 #include "thaw/sandbox/sandbox.h"
 #include "thaw/worker/fork_plan.h"
+#include "thaw/worker/machine.h"
+#include "thaw/worker/server_port.h"
 #include "thaw/worker/snapshots.h"
 
 namespace thaw::worker {
@@ -59,6 +59,7 @@ struct LaunchPlan {
   std::string log_stream;  // the app's id
   std::string function;
   bool wants_socket = true;
+  std::optional<model::PushContract> push;  // its program is a server
   // All, if the program may have another user than the one that it is started as, by what its image
   // runs before it.
   InsideUsers users = InsideUsers::root;
@@ -84,7 +85,8 @@ struct CurrentWork {
   std::string input;
 };
 
-// What a container and this server are telling each other at this moment.
+// What a container and this server are telling each other at this moment: on the container's own
+// socket; of a server, how many connections its network has to anybody else than itself.
 struct Traffic {
   std::size_t connections = 0;  // that it has not closed
   std::size_t exchanges = 0;    // its requests that are not answered wholly
@@ -94,55 +96,62 @@ struct Traffic {
 class RunningContainer {
  public:
   virtual ~RunningContainer() = default;
-  virtual sandbox::Sandbox& sandbox() = 0;
   // What it was started by.
   virtual model::Level level() const = 0;
   // Better levels of its plan that were tried before, in order.
   virtual const std::vector<Fallback>& fallbacks() const = 0;
-  // On the container's own socket.
+  // When its sandbox had started its program.
+  virtual Instant started() const = 0;
+  // Of its own network, "172.21.0.7"; empty without one.
+  virtual const std::string& address() const = 0;
+  // Of its first process in the host's numbers, for people; control kills none by it.
+  virtual int pid() const = 0;
   virtual Traffic traffic() const = 0;
+  // Its port, if its program is a server (LaunchPlan::push), as long as it lives; else nullptr.
+  virtual ServerPort* server() = 0;
   // The lines that follow belong to this work (empty: to none in particular).
   virtual void label_output(CurrentWork work) = 0;
   // What the container wrote into its start file; zero if nothing sensible.
   virtual Instant interpreter_started() = 0;
   // Whether its program answers when it is restored.
   virtual bool is_restorable() = 0;
+
+  // See sandbox::Sandbox for these.
+  virtual bool has_ended() const = 0;
+  virtual Result<void> signal(int number) = 0;
+  virtual std::uint64_t memory_bytes() const = 0;
+  virtual std::string root_writes() const = 0;
+  virtual Duration processor_time() const = 0;
+  virtual void note_survival() = 0;
+  virtual Result<void> weigh(double weight) = 0;
+  virtual async::Task<void> freeze() = 0;
+  virtual Result<void> thaw() = 0;
+  virtual async::Task<std::uint64_t> reclaim() = 0;
+  virtual async::Task<sandbox::Checkpoint> checkpoint(std::string images,
+                                                      std::uint64_t max_file_bytes) = 0;
+
   // Resumes when the tree has ended and all it printed is in the log.
   virtual async::Task<sandbox::ExitStatus> wait() = 0;
   // Removes socket, folder, sandbox. After wait(), or to kill.
   virtual async::Task<void> remove() = 0;
 };
 
-class LocalContainer;
-class Templates;
-
 class Worker {
  public:
-  // `run_folder` is short (a socket's path has at most 107 letters), such as /run/thaw/ab12.
-  Worker(async::Loop& loop, async::Pool& pool, sandbox::Spawner& spawner, net::Server& server,
-         logs::LogHub& logs, Templates& templates, std::string run_folder);
+  virtual ~Worker() = default;
 
-  async::Task<std::unique_ptr<RunningContainer>> launch(LaunchPlan plan);
+  virtual async::Task<std::unique_ptr<RunningContainer>> launch(LaunchPlan plan) = 0;
   // Such a container may be launched some time: what its start needs is made in the background.
-  void expect(const LaunchPlan& plan);
+  virtual void expect(const LaunchPlan& plan) = 0;
   // Many wait for such containers: whether what they could be forked from is on its way, so that a
   // moment's patience gives cheaper starts.
-  bool hasten(const ForkPlan& plan);
+  virtual bool hasten(const ForkPlan& plan) = 0;
   // Processor time that all containers have used, those that have ended too.
-  Duration processor_time() const { return spawner_.processor_time(); }
-
- private:
-  async::Task<void> fork(LocalContainer& container, const LaunchPlan& plan,
-                         sandbox::SandboxSpec spec);
-  async::Task<void> restore(LocalContainer& container, const LaunchPlan& plan,
-                            sandbox::SandboxSpec spec);
-  async::Loop& loop_;
-  async::Pool& pool_;
-  sandbox::Spawner& spawner_;
-  net::Server& server_;
-  logs::LogHub& logs_;
-  Templates& templates_;
-  std::string run_folder_;
+  virtual Duration processor_time() const = 0;
+  // Of the machine on which they run.
+  virtual unsigned processor_count() const = 0;
+  virtual Result<MachineProcessors> processors() const = 0;
+  virtual MachineMemory memory() const = 0;
 };
 
 }  // namespace thaw::worker

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What user code may leave on a machine, and calls that last a moment."""
 import os
+import subprocess
+import sys
 import time
 
 import modal
@@ -45,3 +47,13 @@ def close_every_descriptor() -> None:
 @app.function()
 def interrupt_itself() -> None:
     raise KeyboardInterrupt
+
+
+@app.function(memory=(64, 256), volumes={"/data": volume}, timeout=280)
+def outlive_a_child(seconds: int) -> int:
+    """What ends its child, which takes all memory. A first attempt then waits for its own end."""
+    child = subprocess.run([sys.executable, "-c", "bytearray(1 << 30)"], check=False)
+    if not os.path.exists("/data/attempted"):
+        open("/data/attempted", "x").close()
+        subprocess.run(["sleep", str(seconds)], check=True)
+    return child.returncode

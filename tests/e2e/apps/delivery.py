@@ -110,6 +110,7 @@ def uploads():
             if event["type"] == "http.disconnect":
                 return seen.append(f"left after {size}")
             size += len(event.get("body", b""))
+            print("it has", size, flush=True)
             if not event.get("more_body"):
                 return await answer(send, size)
 

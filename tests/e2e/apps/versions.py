@@ -64,4 +64,4 @@ def main():
     try:
         square.remote("x")
     except TypeError as error:
-        print("it failed:", error)
+        print(f"it failed: {error}")  # in one piece: containers print too

@@ -155,6 +155,20 @@ def api():
 
 
 @app.function()
+@modal.asgi_app()
+def unframed():
+    """What no framework would send."""
+
+    async def web(scope, receive, send):
+        lengths = [(b"content-length", b"5"), (b"content-length", b"7")]
+        if scope["path"].endswith("/two-lengths"):
+            await send({"type": "http.response.start", "status": 200, "headers": lengths})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    return web
+
+
+@app.function()
 @modal.concurrent(max_inputs=10)
 @modal.web_server(8000, startup_timeout=60)
 def files():

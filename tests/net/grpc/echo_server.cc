@@ -185,6 +185,12 @@ Task<void> serve_http(net::HttpExchange& exchange) {
     THAW_CO_TRY_VOID(co_await exchange.write("12345"));
     co_return co_await exchange.finish();
   }
+  if (path == "/two-lengths") {
+    net::Headers headers;
+    headers.add("content-length", "5");
+    headers.add("content-length", "7");
+    co_return co_await exchange.respond_whole(200, std::move(headers), "12345");
+  }
   if (path == "/count") {
     THAW_CO_TRY(const std::string body, co_await exchange.read_all(64u << 20));
     co_return co_await exchange.answer(200, "text/plain", std::to_string(body.size()));

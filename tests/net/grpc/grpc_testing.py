@@ -59,8 +59,10 @@ class EchoServer:
         arguments = ["--unix", self.socket + "=box-1"]
         for name, value in limits.items():
             arguments += ["--limit", "%s=%s" % (name, value)]
-        self.process = subprocess.Popen([sys.argv[1], *arguments], stdout=subprocess.PIPE,
-                                        text=True)
+        self.log = pathlib.Path(self.folder, "log")
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen([sys.argv[1], *arguments], stdout=subprocess.PIPE,
+                                            stderr=log, text=True)
         line = self.process.stdout.readline()
         if not line.startswith("ready "):
             raise RuntimeError("the echo server has not started: %r" % line)
@@ -72,6 +74,7 @@ class EchoServer:
     def join(self):
         code = self.process.wait(timeout=20)
         self.process.stdout.close()
+        sys.stderr.write(self.log.read_text(errors="replace"))
         shutil.rmtree(self.folder)
         return code
 

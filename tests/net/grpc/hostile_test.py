@@ -142,6 +142,26 @@ class HostileTest(unittest.TestCase):
             # It does not read either.
             self.assertTrue(peer.flood(flood * 100, 10_000), flood)
 
+    def test_a_flood_is_told_of_once(self):
+        resets = b"".join(frame(RST_STREAM, 0, 1, CANCEL.to_bytes(4, "big")) for _ in range(50_000))
+        for flood in (frame(PING, 0, 0, b"........") * 50_000, frame(SETTINGS) * 50_000,
+                      frame(PRIORITY, 0, 1, bytes([0, 0, 0, 3, 9])) * 50_000,
+                      frame(DATA, 0, 1) * 50_000, resets):
+            told = self.told()
+            peer = self.peer()
+            peer.begin(SERVICE + "Park")
+            # What is sent at once is read at once: much of it after the first frame too many.
+            try:
+                peer.send(flood)
+            except ConnectionError:
+                pass
+            peer.wait_closed()
+            eventually(lambda: self.told() > told)
+            self.assertEqual(self.told(), told + 1, flood[:20])
+
+    def told(self):
+        return self.server.log.read_text().count("http2 connection closed")
+
     def test_more_streams_than_allowed(self):
         peer = self.peer()
         for _ in range(100):
@@ -165,6 +185,16 @@ class HostileTest(unittest.TestCase):
             peer = self.peer()
             stream = peer.begin("/", field, end=True, grpc=False)
             self.assertEqual(peer.answer(stream)[2], PROTOCOL_ERROR)
+
+    def test_an_authority_that_is_none(self):
+        peer = self.peer()
+        for number, (authority, status) in enumerate((
+                ("x:8700", "200"), ("[::1]:8700", "200"), ("a@b", "400"), ("x:99999", "400"))):
+            head = peer.encoder.encode([(":method", "GET"), (":scheme", "http"), (":path", "/"),
+                                        (":authority", authority)])
+            stream = 2 * number + 1
+            peer.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, head))
+            self.assertEqual(peer.answer(stream)[0][":status"], status, authority)
 
     def test_messages_that_are_none(self):
         peer = self.peer()

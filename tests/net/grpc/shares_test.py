@@ -227,6 +227,13 @@ class SharesTest(unittest.TestCase):
         fields, data, reset = peer.answer(peer.begin("/short", end=True, grpc=False))
         self.assertEqual((fields[":status"], data, reset), ("200", b"12345", INTERNAL_ERROR))
 
+    def test_an_answer_with_two_lengths_is_not_sent(self):
+        self.serve()
+        peer = self.peer()
+        fields, data, _ = peer.answer(peer.begin("/two-lengths", end=True, grpc=False))
+        self.assertEqual(fields[":status"], "500")
+        self.assertIn(b"content-length is said more than once", data)
+
     def test_five_thousand_polls_of_one_token(self):
         self.serve()
         peer = self.peer()

@@ -69,7 +69,7 @@ Json json_of(const catalog::Catalog& catalog, const control::ContainerView& view
   }
   return {{"container", view.id},
           {"workspace", workspace_name(catalog, view.spec->workspace)},
-          {"app", app ? (app->name.empty() ? app->description : app->name) : ""},
+          {"app", app ? app->title() : ""},
           {"app_id", view.spec->app},
           {"function", view.spec->name},
           {"status", control::status_name(view.status)},
@@ -106,7 +106,7 @@ Json json_of(const catalog::Catalog& catalog, const control::FunctionView& view)
   Json out = {{"function", view.spec->name},
               {"id", view.spec->id},
               {"workspace", workspace_name(catalog, view.spec->workspace)},
-              {"app", app ? (app->name.empty() ? app->description : app->name) : ""},
+              {"app", app ? app->title() : ""},
               {"version", view.spec->version},
               {"containers", view.containers},
               {"idle_s", to_seconds(view.idle)},
@@ -137,17 +137,6 @@ Json json_of(const catalog::Catalog& catalog, const control::FunctionView& view)
     }
   }
   return out;
-}
-
-std::string_view outcome_name(model::OutcomeKind kind) {
-  switch (kind) {
-    case model::OutcomeKind::success: return "success";
-    case model::OutcomeKind::failure: return "failure";
-    case model::OutcomeKind::timeout: return "timeout";
-    case model::OutcomeKind::terminated: return "terminated";
-    case model::OutcomeKind::internal_failure: return "internal_failure";
-  }
-  return "failure";
 }
 
 // By id, by deployed name, or by the description of the newest app that has it; of one workspace,
@@ -314,16 +303,28 @@ Task<std::string> Console::call(net::HttpExchange&, std::string id) {
               {"inputs", info.inputs},
               {"unfinished", info.unfinished},
               {"created_at", to_seconds(info.created_at)},
+              {"origin", model::origin_name(info.call.origin)},
               {"durable", info.call.durability == model::Durability::durable},
               {"outputs", Json::array()}};
+  if (info.started_at) {
+    out["started_at"] = to_seconds(*info.started_at);
+  }
+  if (info.finished_at) {
+    out["finished_at"] = to_seconds(*info.finished_at);
+  }
   THAW_CO_TRY(const std::vector<model::LogEntry> entries,
               co_await parts_.queue.read(call_id, 0, 1000, monotonic_now(), std::move(finals)));
   for (const model::LogEntry& entry : entries) {
     out["outputs"].push_back({{"input", entry.input},
                               {"index", entry.index},
                               {"attempts", entry.attempts},
-                              {"outcome", outcome_name(entry.outcome)},
+                              {"outcome", model::outcome_name(entry.outcome)},
+                              {"at", to_seconds(entry.at)},
                               {"container", entry.container}});
+    if (entry.failure) {
+      out["outputs"].back()["failure"] = {{"type", entry.failure->type},
+                                          {"message", entry.failure->message}};
+    }
   }
   co_return codec::dump_json(out);
 }
@@ -537,6 +538,9 @@ Task<void> Console::serve_metrics(net::HttpExchange& exchange) {
   text.metric("thaw_container_start_failures_total", MetricType::counter,
               "Containers that ended before they were ready.")
       .sample(static_cast<double>(counts.start_failures));
+  text.metric("thaw_inputs_expired_total", MetricType::counter,
+              "Inputs that waited for a container longer than their calls allow.")
+      .sample(static_cast<double>(parts_.queue.counters().expired));
   text.metric("thaw_container_crashes_total", MetricType::counter,
               "Containers that ended while they worked.")
       .sample(static_cast<double>(counts.crashes));

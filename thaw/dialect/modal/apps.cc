@@ -23,9 +23,7 @@ using model::AppState;
 namespace {
 
 constexpr Duration heartbeat_limit = 60s;  // the client beats every 15 s
-constexpr Duration keep_stopped_results = 30s;
-constexpr Duration detached_quiet = 10s;  // without work, after the client has gone
-constexpr std::size_t history_limit = 100;
+constexpr Duration detached_quiet = 10s;   // without work, after the client has gone
 
 pb::AppState wire_state(AppState state) {
   switch (state) {
@@ -62,7 +60,7 @@ pb::AppHandleMetadata app_metadata(const Context& cx, const model::App& app) {
   pb::AppHandleMetadata out;
   const catalog::Scope scope(cx.parts.catalog, app.workspace);
   out.set_app_id(app.id.str());
-  out.set_description(app.name.empty() ? app.description : app.name);
+  out.set_description(app.title());
   if (const auto environment = scope.environment(app.environment)) {
     out.set_environment_name(environment->name);
   }
@@ -153,218 +151,37 @@ Task<pb::AppGetLayoutResponse> get_layout(Context& cx, net::GrpcCall& call,
   co_return reply;
 }
 
-bool serves_label(const model::FunctionSpec& spec, const std::string& label) {
-  return std::any_of(spec.web.begin(), spec.web.end(),
-                     [&](const model::WebEndpoint& web) { return web.label == label; });
-}
-
-// The function at the version that this publication names, newest draft otherwise.
-Result<catalog::Function> published(const catalog::Scope& scope, const model::App& app,
-                                    const std::string& id, std::string definition) {
-  const auto function = scope.function(id);
-  if (!function || function->app != app.id) {
-    return Error::not_found("function '" + id + "' does not exist in app '" + app.id.str() + "'");
-  }
-  catalog::Function record = *function;
-  if (definition.empty()) {
-    for (const auto& [version, spec] : record.versions) {
-      definition = version == record.live_version ? definition : version;
-    }
-    definition = definition.empty() ? record.live_version : definition;
-  }
-  if (!record.versions.contains(definition)) {
-    return Error::failed_precondition("function '" + record.tag + "' has no definition '" +
-                                      definition + "'");
-  }
-  if (record.live_version != definition) {
-    record.versions.erase(record.live_version);  // who runs it holds it
-  }
-  record.live_version = definition;
-  // Containers that run on another one hold it; nothing starts it any more.
-  std::erase_if(record.versions, [&](const auto& entry) { return entry.first != definition; });
-  return record;
-}
-
-// All of a publication, or an error before anything has changed.
-Result<std::vector<catalog::Function>> functions_to_publish(Context& cx,
-                                                            const catalog::Scope& scope,
-                                                            const model::App& app,
-                                                            const pb::AppPublishRequest& request) {
-  for (const auto& [tag, id] : request.class_ids()) {
-    const auto known = scope.app_class(id);
-    if (!known || known->app != app.id) {
-      return Error::not_found("class '" + id + "' does not exist in app '" + app.id.str() + "'");
-    }
-  }
-  std::vector<catalog::Function> functions;
-  std::map<std::string, std::string> tags_of_labels;
-  std::set<std::string> seen;
+gateway::Publication publication_of(const pb::AppPublishRequest& request) {
+  gateway::Publication publication;
   for (const auto& [tag, id] : request.function_ids()) {
-    if (!seen.insert(id).second) {
-      continue;
-    }
     const auto definition = request.definition_ids().find(id);
-    THAW_TRY(catalog::Function function,
-             published(scope, app, id,
-                       definition == request.definition_ids().end() ? std::string()
-                                                                    : definition->second));
-    const auto live = function.live();
-    THAW_TRY_VOID(check_web_labels(cx, app, *live));
-    for (const model::WebEndpoint& web : live->web) {
-      const auto [other, fresh] = tags_of_labels.emplace(web.label, tag);
-      if (!fresh) {
-        return Error::already_exists("functions '" + other->second + "' and '" + tag +
-                                     "' want the same web address '" + web.label +
-                                     "'; give one of them a label= of its own");
-      }
-    }
-    functions.push_back(std::move(function));
+    publication.functions[tag] = {
+        model::FunctionId(id),
+        definition == request.definition_ids().end() ? std::string() : definition->second};
   }
-  return functions;
-}
-
-// A function's addresses are those of its live version, no more.
-void take_web_labels(Context& cx, const catalog::Function& function) {
-  std::erase_if(cx.web_labels, [&](const auto& entry) { return entry.second == function.id; });
-  for (const model::WebEndpoint& web : function.live()->web) {
-    cx.web_labels[web.label] = function.id;
-  }
-}
-
-void drop_web_labels(Context& cx, const model::FunctionId& function) {
-  std::erase_if(cx.web_labels, [&](const auto& entry) { return entry.second == function; });
-}
-
-// Those that this publication no longer names, their bound variants included.
-std::vector<model::FunctionId> dropped_by(Context& cx, const model::App& app,
-                                          const pb::AppPublishRequest& request) {
-  std::set<std::string> kept;
-  for (const auto& [tag, id] : request.function_ids()) {
-    kept.insert(id);
-  }
-  std::set<model::FunctionId> dropped;
-  for (const auto& [tag, id] : app.functions) {
-    if (!kept.contains(id.str())) {
-      dropped.insert(id);
-    }
-  }
-  const catalog::Scope scope(cx.parts.catalog, app.workspace);
-  for (const auto& function : scope.functions_of(app.id)) {
-    if (dropped.contains(function->base)) {
-      dropped.insert(function->id);
-    }
-  }
-  return {dropped.begin(), dropped.end()};
-}
-
-model::App app_as_published(model::App app, const pb::AppPublishRequest& request) {
-  app.functions.clear();
-  for (const auto& [tag, id] : request.function_ids()) {
-    app.functions[tag] = model::FunctionId(id);
-  }
-  app.classes.clear();
   for (const auto& [tag, id] : request.class_ids()) {
-    app.classes[tag] = model::ClassId(id);
+    publication.classes[tag] = model::ClassId(id);
   }
-  for (const auto& [key, value] : request.tags()) {
-    app.tags[key] = value;
-  }
+  publication.tags.insert(request.tags().begin(), request.tags().end());
   if (request.app_state() != pb::APP_STATE_UNSPECIFIED) {
-    app.state = state_from(request.app_state());
+    publication.state = state_from(request.app_state());
   }
-  if (app.state == AppState::deployed) {
-    app.name = request.name().empty() ? app.name : request.name();
-    app.deployed_at = wall_now();
-    app.version += 1;
-    app.history.push_back(
-        {app.version, app.deployed_at, request.deployment_tag(), request.client_version()});
-    if (app.history.size() > history_limit) {
-      app.history.erase(app.history.begin());
-    }
-  }
-  return app;
+  publication.name = request.name();
+  publication.deployment_tag = request.deployment_tag();
+  publication.client_version = request.client_version();
+  return publication;
 }
 
-model::App stopped(model::App app) {
-  app.state = AppState::stopped;
-  app.stopped_at = wall_now();
-  return app;
-}
-
-Task<void> end_stopped_app(Context& cx, model::App app, std::string why);
-
-// All of it is one write: a death in the middle leaves the app as it was or as it is to be.
 Task<pb::AppPublishResponse> publish(Context& cx, net::GrpcCall& call,
                                      pb::AppPublishRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
-  THAW_CO_TRY(const auto current, find_app(cx, who, request.app_id()));
-  if (current->state == AppState::stopped) {
-    co_return Error::failed_precondition("app '" + request.app_id() + "' was stopped");
-  }
-  THAW_CO_TRY(const std::vector<catalog::Function> functions,
-              functions_to_publish(cx, scope_of(cx, who), *current, request));
-  const std::vector<model::FunctionId> dropped = dropped_by(cx, *current, request);
-  const model::App app = app_as_published(*current, request);
-  // One deployment per name: an earlier app of that name gives way.
-  std::optional<model::App> earlier;
-  if (app.state == AppState::deployed) {
-    const auto known = scope_of(cx, who).deployed_app(app.environment, request.name());
-    if (known && known->id != app.id) {
-      earlier = stopped(*known);
-    }
-  }
-  catalog::Change change;
-  for (const catalog::Function& function : functions) {
-    change.put(cx.parts.catalog.functions, function);
-    // Before the write, so that nobody else takes them meanwhile.
-    take_web_labels(cx, function);
-  }
-  for (const model::FunctionId& id : dropped) {
-    change.erase(cx.parts.catalog.functions, id.str());
-  }
-  for (const auto& [tag, id] : current->classes) {
-    const bool kept = std::any_of(app.classes.begin(), app.classes.end(),
-                                  [&id = id](const auto& entry) { return entry.second == id; });
-    if (!kept) {
-      change.erase(cx.parts.catalog.classes, id.str());
-    }
-  }
-  if (earlier) {
-    change.put(cx.parts.catalog.apps, *earlier);
-  }
-  change.put(cx.parts.catalog.apps, app);
-  if (Result<void> stored = co_await cx.parts.catalog.apply(std::move(change)); !stored) {
-    for (const catalog::Function& function : functions) {
-      drop_web_labels(cx, function.id);
-    }
-    rebuild_web_labels(cx);
-    co_return std::move(stored).error();
-  }
-  for (const model::FunctionId& id : dropped) {
-    drop_web_labels(cx, id);
-  }
+  THAW_CO_TRY(const model::App app,
+              co_await cx.parts.deployments.publish(scope_of(cx, who), request.app_id(),
+                                                    publication_of(request)));
   pb::AppPublishResponse reply;
   reply.set_url("http://" + authority_for(cx, call) + "/apps/" + app.id.str());
   reply.set_deployed_at(
       unix_seconds(app.state == AppState::deployed ? app.deployed_at : wall_now()));
-  // Only now: a container that starts at once learns of all of its app's functions and classes.
-  for (const auto& [tag, id] : request.function_ids()) {
-    cx.fleet->refresh(model::FunctionId(id));
-  }
-  // It is published; what cannot be ended now is ended later.
-  const auto note = [&app](const Result<void>& ended) {
-    if (!ended) {
-      log_warning("what a publication replaces has not ended",
-                  {{"app", app.id.str()}, {"error", ended.error().to_string()}});
-    }
-  };
-  if (earlier) {
-    note(co_await end_stopped_app(cx, *earlier, "replaced by another app of its name"));
-  }
-  if (!dropped.empty()) {
-    note(
-        co_await cx.fleet->stop_functions(dropped, "the function was removed by a new deployment"));
-  }
   co_return reply;
 }
 
@@ -377,7 +194,7 @@ Task<Empty> client_disconnect(Context& cx, net::GrpcCall& call,
       app->state == AppState::deployed || (app->state == AppState::detached && interrupted);
   if (!lives_on && app->state != AppState::stopped) {
     // The client does not wait for this answer to see its logs end; the stop goes on behind it.
-    cx.tasks.start("stop app", stop_app(cx, app->id, "the client disconnected"));
+    cx.tasks.start("stop app", cx.parts.deployments.stop_app(app->id, "the client disconnected"));
   }
   if (app->state == AppState::detached && lives_on) {
     cx.left_alone.emplace(app->id, monotonic_now());
@@ -388,7 +205,7 @@ Task<Empty> client_disconnect(Context& cx, net::GrpcCall& call,
 Task<Empty> stop(Context& cx, net::GrpcCall& call, pb::AppStopRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
-  THAW_CO_TRY_VOID(co_await stop_app(cx, app->id, "a client asked for it"));
+  THAW_CO_TRY_VOID(co_await cx.parts.deployments.stop_app(app->id, "a client asked for it"));
   co_return Empty();
 }
 
@@ -422,7 +239,7 @@ Task<pb::AppListResponse> list(Context& cx, net::GrpcCall& call, pb::AppListRequ
     auto* item = reply.add_apps();
     item->set_app_id(app->id.str());
     item->set_name(app->name);
-    item->set_description(app->name.empty() ? app->description : app->name);
+    item->set_description(app->title());
     item->set_state(wire_state(app->state));
     item->set_created_at(unix_seconds(app->created_at));
     item->set_stopped_at(unix_seconds(app->stopped_at));
@@ -454,46 +271,6 @@ Task<pb::AppDeploymentHistoryResponse> history(Context& cx, net::GrpcCall& call,
 
 }  // namespace
 
-async::Task<void> stop_app(Context& cx, model::AppId id, std::string why) {
-  const auto found = cx.parts.catalog.apps.find(id.str());  // all workspaces: found by its caller
-  if (!found || found->state == AppState::stopped) {
-    co_return ok();
-  }
-  const model::App app = stopped(*found);
-  THAW_CO_TRY_VOID(co_await cx.parts.catalog.apps.put(app));
-  co_return co_await end_stopped_app(cx, app, std::move(why));
-}
-
-namespace {
-
-// What follows once it is on disk that the app is stopped.
-Task<void> end_stopped_app(Context& cx, model::App app, std::string why) {
-  log_info("app stopped", {{"app", app.id.str()}, {"name", app.name}, {"reason", why}});
-  std::vector<model::FunctionId> functions;
-  const catalog::Scope scope(cx.parts.catalog, app.workspace);
-  for (const auto& function : scope.functions_of(app.id)) {
-    functions.push_back(function->id);
-  }
-  const std::size_t freed = std::erase_if(cx.web_labels, [&](const auto& entry) {
-    return std::find(functions.begin(), functions.end(), entry.second) != functions.end();
-  });
-  if (freed > 0) {
-    rebuild_web_labels(cx);  // a label that was taken over goes back to who had it before
-  }
-  // Who waits for a result reads how it ended; then it goes.
-  for (const model::FunctionId& function : functions) {
-    cx.stopped.emplace_back(monotonic_now() + keep_stopped_results, function);
-  }
-  cx.last_heartbeat.erase(app.id);
-  cx.left_alone.erase(app.id);
-  const Result<void> ended =
-      co_await cx.fleet->stop_functions(std::move(functions), "the app was stopped: " + why);
-  cx.parts.logs.end(app.id.str());
-  co_return ended;
-}
-
-}  // namespace
-
 pb::AppLayout layout_of(Context& cx, const model::App& app, const WebAddresses& addresses) {
   pb::AppLayout layout;
   const catalog::Scope scope(cx.parts.catalog, app.workspace);
@@ -520,76 +297,6 @@ pb::AppLayout layout_of(Context& cx, const model::App& app, const WebAddresses& 
     object->mutable_class_handle_metadata();
   }
   return layout;
-}
-
-namespace {
-
-// Labels are of all workspaces: who has one is found by it.
-struct LabelHolder {
-  std::shared_ptr<const catalog::Function> function;
-  std::shared_ptr<const model::App> app;
-};
-
-LabelHolder holder_of(Context& cx, const model::FunctionId& id) {
-  LabelHolder holder;
-  holder.function = cx.parts.catalog.functions.find(id.str());  // all workspaces: see above
-  if (holder.function) {
-    holder.app =
-        cx.parts.catalog.apps.find(holder.function->app.str());  // all workspaces: as above
-  }
-  return holder;
-}
-
-WallTime deployed_at(Context& cx, const model::FunctionId& id) {
-  const LabelHolder holder = holder_of(cx, id);
-  return holder.app ? holder.app->deployed_at : WallTime{};
-}
-
-}  // namespace
-
-Result<void> check_web_labels(Context& cx, const model::App& app, const model::FunctionSpec& spec) {
-  for (const model::WebEndpoint& web : spec.web) {
-    const auto entry = cx.web_labels.find(web.label);
-    const LabelHolder holder =
-        entry == cx.web_labels.end() ? LabelHolder{} : holder_of(cx, entry->second);
-    const auto& other = holder.app;
-    const auto live = holder.function ? holder.function->live() : nullptr;
-    if (!other || !live || other->id == app.id || other->state == AppState::stopped ||
-        !serves_label(*live, web.label)) {
-      continue;
-    }
-    // A client that begins again may find that the end of its predecessor is not noticed yet, and
-    // a deployment replaces the earlier one of its name.
-    const std::string& name = app.name.empty() ? app.description : app.name;
-    const std::string& other_name = other->name.empty() ? other->description : other->name;
-    if (name == other_name && app.environment == other->environment) {
-      continue;
-    }
-    const std::string by =
-        other->workspace == app.workspace ? "app '" + other_name + "'" : "another workspace";
-    return Error::already_exists("the web address '" + web.label + "' of function '" + spec.name +
-                                 "' is held by " + by +
-                                 "; give the function a label= of its own, or stop that app first");
-  }
-  return ok();
-}
-
-// Of several apps that want a label, the one deployed last has it.
-void rebuild_web_labels(Context& cx) {
-  // all workspaces: the labels of this server
-  for (const auto& [id, function] : cx.parts.catalog.functions.all()) {
-    const auto live = function->live();
-    const auto app = holder_of(cx, function->id).app;
-    if (live && function->base.empty() && app && app->state != AppState::stopped) {
-      for (const auto& web : live->web) {
-        (void)loopback_host(cx, web.label, live->workspace);
-        const auto [entry, fresh] = cx.web_labels.emplace(web.label, function->id);
-        if (!fresh && deployed_at(cx, entry->second) < app->deployed_at) {
-          entry->second = function->id;
-        }
-      }
-    }
-  }
 }
 
 namespace {
@@ -637,7 +344,7 @@ using Ending = std::shared_ptr<std::set<model::AppId>>;
 
 // One that cannot be stopped now is found again at the next look.
 Task<void> end_one(Context& cx, Ending ending, model::AppId id, std::string why) {
-  const Result<void> ended = co_await stop_app(cx, id, std::move(why));
+  const Result<void> ended = co_await cx.parts.deployments.stop_app(id, std::move(why));
   ending->erase(id);
   if (ended) {
     cx.left_alone.erase(id);
@@ -674,33 +381,26 @@ void end_left_alone(Context& cx, const Ending& ending, Instant now) {
 
 namespace {
 
-bool is_long_ago(WallTime time, Duration limit) {
-  return time + std::chrono::duration_cast<std::chrono::microseconds>(limit) < wall_now();
-}
-
 // What is kept in memory for a while only.
 void forget_results(Context& cx, Instant now) {
   while (!cx.to_forget.empty() && cx.to_forget.front().first <= now) {
     cx.parts.queue.forget(cx.to_forget.front().second);
     cx.to_forget.pop_front();
   }
-  while (!cx.stopped.empty() && cx.stopped.front().first <= now) {
-    cx.parts.queue.forget_all(cx.stopped.front().second);
-    cx.stopped.pop_front();
-  }
 }
 
-// Apps that nobody lives for any more end, and those that ended long ago are forgotten. What cannot
-// be done for one of them does not keep the others: the first error is told.
+// Apps that nobody lives for any more end.
 Task<void> look_after_apps(Context& cx, Ending ending, Instant began) {
   const Instant now = monotonic_now();
   forget_results(cx, now);
   std::vector<model::AppId> abandoned;
-  std::vector<model::AppId> old;
   // all workspaces: what has ended anywhere
   for (const auto& [id, app] : cx.parts.catalog.apps.all()) {
     const auto beat = cx.last_heartbeat.find(app->id);
-    const Instant last = beat == cx.last_heartbeat.end() ? began : beat->second;
+    // One that no client of this dialect beats for has as long from when it was made.
+    const Duration age = std::max<Duration>(Duration::zero(), wall_now() - app->created_at);
+    const Instant last =
+        beat == cx.last_heartbeat.end() ? std::max(began, now - age) : beat->second;
     const bool needs_client =
         app->state == AppState::ephemeral || app->state == AppState::initializing;
     if (needs_client && last + heartbeat_limit < now) {
@@ -709,25 +409,16 @@ Task<void> look_after_apps(Context& cx, Ending ending, Instant began) {
     if (app->state == AppState::detached && last + heartbeat_limit < now) {
       cx.left_alone.emplace(app->id, now);
     }
-    if (app->state == AppState::stopped && is_long_ago(app->stopped_at, cx.settings.keep_stopped)) {
-      old.push_back(app->id);
+    if (app->state == AppState::stopped) {
+      cx.last_heartbeat.erase(app->id);
+      cx.left_alone.erase(app->id);
     }
   }
-  Result<void> outcome;
-  const auto note = [&outcome](Result<void> one) {
-    if (!one && outcome) {
-      outcome = std::move(one);
-    }
-  };
   end_left_alone(cx, ending, now);
   for (const model::AppId& id : abandoned) {
     end_app(cx, ending, id, "its client is gone");
   }
-  note(co_await end_unread(cx));
-  for (const model::AppId& id : old) {
-    note(co_await cx.parts.catalog.erase_app(id));
-  }
-  co_return outcome;
+  co_return co_await end_unread(cx);
 }
 
 }  // namespace

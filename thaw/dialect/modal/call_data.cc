@@ -79,10 +79,10 @@ Task<void> data_out(Context& cx, net::GrpcCall& call, pb::FunctionCallGetDataReq
     for (const model::LogEntry& entry : entries) {
       after = entry.number;
       pb::DataChunk chunk;
-      if (entry.kind != model::LogEntry::Kind::chunk || entry.payload.empty()) {
+      if (entry.kind != model::LogEntry::Kind::chunk || !is_of(entry.payload, chunk_type)) {
         continue;
       }
-      if (!chunk.ParseFromString(entry.payload)) {
+      if (!chunk.ParseFromString(entry.payload.bytes)) {
         co_return Error::data_loss("a stored item of call " + id.str() + " is damaged");
       }
       // Items of an attempt that was repeated come again with the same index.
@@ -245,7 +245,7 @@ Task<Empty> put_items(Context& cx, model::ContainerId container, model::CallId i
     model::LogEntry entry;
     entry.kind = model::LogEntry::Kind::chunk;
     entry.container = container;
-    entry.payload = chunk.SerializeAsString();
+    entry.payload = {chunk.SerializeAsString(), std::string(chunk_type)};
     chunk.Clear();
     const auto number = co_await cx.parts.queue.append(id, std::move(entry));
     if (!number) {

@@ -124,6 +124,7 @@ Task<pb::FunctionMapResponse> function_map(Context& cx, net::GrpcCall& call,
   fresh.durability = durable ? model::Durability::durable : model::Durability::memory;
   fresh.retry = spec->retry;
   fresh.parent_input = model::InputId(request.parent_input_id());
+  fresh.origin = who.container.empty() ? model::Origin::client : model::Origin::container;
   fresh.options = options_text({invocation, request.function_call_type()});
   pb::FunctionMapResponse reply;
   reply.set_function_call_id(fresh.id.str());
@@ -231,12 +232,11 @@ Task<pb::FunctionGetOutputsResponse> get_outputs(Context& cx, net::GrpcCall& cal
       break;
     }
     auto* item = reply.add_outputs();
-    if (entry.payload.empty()) {
-      // The queue ended this input by itself.
-      *item->mutable_result() = platform_result(entry.outcome, platform_text(entry.outcome));
-    } else if (!item->ParseFromString(entry.payload)) {
-      co_return Error::data_loss("the stored output of input " + entry.input.str() + " is damaged");
+    auto output = output_of(entry);
+    if (!output) {
+      co_return output.error();
     }
+    *item = std::move(*output);
     item->set_idx(entry.index);
     item->set_input_id(entry.input.str());
     item->set_task_id(entry.container.str());
@@ -315,7 +315,8 @@ Task<pb::FunctionCallGetInfoResponse> get_info(Context& cx, net::GrpcCall& call,
   out->mutable_succeeded_inputs()->set_total(std::max(succeeded, 0));
   out->mutable_failed_inputs()->set_total(others[model::OutcomeKind::failure] +
                                           others[model::OutcomeKind::internal_failure]);
-  out->mutable_timeout_inputs()->set_total(others[model::OutcomeKind::timeout]);
+  out->mutable_timeout_inputs()->set_total(others[model::OutcomeKind::timeout] +
+                                           others[model::OutcomeKind::expired]);
   out->mutable_cancelled_inputs()->set_total(others[model::OutcomeKind::terminated]);
   co_return reply;
 }
@@ -334,57 +335,83 @@ std::uint64_t entry_number(const std::string& entry_id) {
   return number;
 }
 
-std::string input_payload(const pb::FunctionInput& input,
-                          pb::FunctionCallInvocationType invocation) {
+model::Payload input_payload(const pb::FunctionInput& input,
+                             pb::FunctionCallInvocationType invocation) {
   pb::FunctionGetInputsItem item;
   *item.mutable_input() = input;
   item.set_function_call_invocation_type(invocation);
-  return item.SerializeAsString();
+  return {item.SerializeAsString(), std::string(input_type)};
 }
 
-std::string result_payload(const pb::GenericResult& result, pb::DataFormat format) {
-  pb::FunctionGetOutputsItem item;
-  *item.mutable_result() = result;
-  item.set_data_format(format);
-  item.set_output_created_at(to_seconds(wall_now()));
-  return item.SerializeAsString();
-}
+namespace {
 
-std::string platform_text(model::OutcomeKind kind) {
+pb::GenericResult::GenericStatus status_of(model::OutcomeKind kind) {
   switch (kind) {
-    case model::OutcomeKind::terminated: return "the call was cancelled";
-    case model::OutcomeKind::internal_failure:
-      return "the stored input of the call is damaged, so it could not run; call the function "
-             "again";
-    case model::OutcomeKind::success:
-    case model::OutcomeKind::failure:
-    case model::OutcomeKind::timeout: break;
-  }
-  return "the result is not kept any more: it was read before, or nobody took the results of this "
-         "function for too long, or its workspace has as much on the server's disk as it may";
-}
-
-pb::GenericResult platform_result(model::OutcomeKind kind, const std::string& message) {
-  pb::GenericResult result;
-  result.set_exception(message);
-  switch (kind) {
-    case model::OutcomeKind::success:
-      result.set_status(pb::GenericResult::GENERIC_STATUS_SUCCESS);
-      break;
-    case model::OutcomeKind::failure:
-      result.set_status(pb::GenericResult::GENERIC_STATUS_FAILURE);
-      break;
+    case model::OutcomeKind::success: return pb::GenericResult::GENERIC_STATUS_SUCCESS;
+    case model::OutcomeKind::failure: return pb::GenericResult::GENERIC_STATUS_FAILURE;
     case model::OutcomeKind::timeout:
-      result.set_status(pb::GenericResult::GENERIC_STATUS_TIMEOUT);
-      break;
-    case model::OutcomeKind::terminated:
-      result.set_status(pb::GenericResult::GENERIC_STATUS_TERMINATED);
-      break;
+    case model::OutcomeKind::expired: return pb::GenericResult::GENERIC_STATUS_TIMEOUT;
+    case model::OutcomeKind::terminated: return pb::GenericResult::GENERIC_STATUS_TERMINATED;
     case model::OutcomeKind::internal_failure:
-      result.set_status(pb::GenericResult::GENERIC_STATUS_INTERNAL_FAILURE);
-      break;
+      return pb::GenericResult::GENERIC_STATUS_INTERNAL_FAILURE;
   }
+  return pb::GenericResult::GENERIC_STATUS_FAILURE;
+}
+
+model::OutcomeKind kind_of(pb::GenericResult::GenericStatus status) {
+  switch (status) {
+    case pb::GenericResult::GENERIC_STATUS_SUCCESS: return model::OutcomeKind::success;
+    case pb::GenericResult::GENERIC_STATUS_TERMINATED: return model::OutcomeKind::terminated;
+    case pb::GenericResult::GENERIC_STATUS_TIMEOUT: return model::OutcomeKind::timeout;
+    case pb::GenericResult::GENERIC_STATUS_INTERNAL_FAILURE:
+      return model::OutcomeKind::internal_failure;
+    default: return model::OutcomeKind::failure;
+  }
+}
+
+pb::GenericResult platform_result(model::OutcomeKind kind, const model::Failure& failure) {
+  pb::GenericResult result;
+  result.set_status(status_of(kind));
+  result.set_exception(failure.message);
+  result.set_traceback(failure.trace);
   return result;
+}
+
+}  // namespace
+
+Result<pb::FunctionGetOutputsItem> output_of(const model::Outcome& outcome, WallTime at) {
+  pb::FunctionGetOutputsItem item;
+  if (is_of(outcome.payload, output_type)) {
+    if (!item.ParseFromString(outcome.payload.bytes)) {
+      return Error::data_loss("a stored output is damaged");
+    }
+    return item;
+  }
+  model::Failure failure;
+  if (outcome.failure) {
+    failure = *outcome.failure;
+  } else if (outcome.payload.empty()) {
+    failure.message =
+        "the result is not kept any more: it was read before, or nobody took the results of this "
+        "function for too long";
+  } else {
+    failure.message = "the result is of the type " + outcome.payload.content_type +
+                      ", which this client cannot read; ask for it as the call was made";
+  }
+  *item.mutable_result() = platform_result(outcome.kind, failure);
+  item.set_output_created_at(to_seconds(at));
+  return item;
+}
+
+Result<pb::FunctionGetOutputsItem> output_of(const model::LogEntry& entry) {
+  return output_of({entry.outcome, entry.payload, entry.failure}, entry.at);
+}
+
+model::Outcome outcome_of(const pb::GenericResult& failure) {
+  pb::FunctionGetOutputsItem item;
+  *item.mutable_result() = failure;
+  item.set_output_created_at(to_seconds(wall_now()));
+  return {kind_of(failure.status()), {item.SerializeAsString(), std::string(output_type)}, nullptr};
 }
 
 model::Outcome outcome_of(const pb::FunctionPutOutputsItem& item, const model::ContainerId& id) {
@@ -398,24 +425,9 @@ model::Outcome outcome_of(const pb::FunctionPutOutputsItem& item, const model::C
   out.set_input_started_at(item.input_started_at());
   out.set_output_created_at(item.output_created_at());
   out.set_task_id(id.str());
-  model::Outcome outcome;
-  outcome.payload = out.SerializeAsString();
-  switch (item.result().status()) {
-    case pb::GenericResult::GENERIC_STATUS_SUCCESS:
-      outcome.kind = model::OutcomeKind::success;
-      break;
-    case pb::GenericResult::GENERIC_STATUS_TERMINATED:
-      outcome.kind = model::OutcomeKind::terminated;
-      break;
-    case pb::GenericResult::GENERIC_STATUS_TIMEOUT:
-      outcome.kind = model::OutcomeKind::timeout;
-      break;
-    case pb::GenericResult::GENERIC_STATUS_INTERNAL_FAILURE:
-      outcome.kind = model::OutcomeKind::internal_failure;
-      break;
-    default: outcome.kind = model::OutcomeKind::failure;
-  }
-  return outcome;
+  return {kind_of(item.result().status()),
+          {out.SerializeAsString(), std::string(output_type)},
+          nullptr};
 }
 
 void add_call_rpcs(net::GrpcTable& table, Context& cx) {

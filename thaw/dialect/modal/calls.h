@@ -13,14 +13,25 @@ namespace pb = ::modal::client;
 
 // Entry ids of outputs and log batches are "<number>-0": clients send the last one back as it is.
 std::uint64_t entry_number(const std::string& entry_id);
-std::string input_payload(const pb::FunctionInput& input,
-                          pb::FunctionCallInvocationType invocation);
+
+// The content types of these payloads. One without a type is of a data folder from before payloads
+// had one, when there was no other dialect.
+inline constexpr std::string_view input_type = "application/vnd.modal.input";
+inline constexpr std::string_view output_type = "application/vnd.modal.output";
+inline constexpr std::string_view chunk_type = "application/vnd.modal.chunk";
+inline bool is_of(const model::Payload& payload, std::string_view type) {
+  return payload.content_type == type || (payload.content_type.empty() && !payload.bytes.empty());
+}
+
+model::Payload input_payload(const pb::FunctionInput& input,
+                             pb::FunctionCallInvocationType invocation);
 // A container's own output, ready for the caller.
 model::Outcome outcome_of(const pb::FunctionPutOutputsItem& item, const model::ContainerId& id);
-std::string result_payload(const pb::GenericResult& result, pb::DataFormat format);
-// The result of an outcome that the platform, not the container, produced.
-pb::GenericResult platform_result(model::OutcomeKind kind, const std::string& message);
-// Its words where the queue, which has none, ended an input or no longer has its result.
-std::string platform_text(model::OutcomeKind kind);
+// A container's own failure, outside of any input.
+model::Outcome outcome_of(const pb::GenericResult& failure);
+// What a caller gets: what the container said, or the platform's failure in this dialect's form.
+// data_loss if it cannot be read.
+Result<pb::FunctionGetOutputsItem> output_of(const model::Outcome& outcome, WallTime at);
+Result<pb::FunctionGetOutputsItem> output_of(const model::LogEntry& final_entry);
 
 }  // namespace thaw::dialect::modal

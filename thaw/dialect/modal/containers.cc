@@ -56,8 +56,9 @@ Task<pb::FunctionGetInputsResponse> get_inputs(Context& cx, net::GrpcCall& call,
   }
   for (queue::LeasedInput& lease : poll.inputs) {
     auto* item = reply.add_inputs();
-    if (!item->ParseFromString(lease.payload)) {
-      co_return Error::data_loss("the stored input " + lease.input.str() + " is damaged");
+    if (!is_of(lease.payload, input_type) || !item->ParseFromString(lease.payload.bytes)) {
+      co_return Error::data_loss("the stored input " + lease.input.str() +
+                                 " is damaged, or no input of this dialect");
     }
     item->set_input_id(lease.input.str());
     item->set_function_call_id(lease.call.str());
@@ -72,12 +73,13 @@ Task<Empty> put_outputs(Context& cx, net::GrpcCall& call, pb::FunctionPutOutputs
   for (const auto& item : request.outputs()) {
     const model::InputId input(item.input_id());
     model::Outcome outcome = outcome_of(item, id);
-    const Result<void> room = co_await cx.parts.queue.wait_for_room(input, outcome.payload.size(),
-                                                                    monotonic_now() + room_wait);
+    const Result<void> room = co_await cx.parts.queue.wait_for_room(
+        input, id, outcome.payload.size(), monotonic_now() + room_wait);
     if (!room && room.error().code() == Code::resource_exhausted) {
-      outcome.kind = model::OutcomeKind::failure;
-      outcome.payload = result_payload(platform_result(outcome.kind, room.error().message()),
-                                       pb::DATA_FORMAT_UNSPECIFIED);
+      outcome =
+          model::failed(model::OutcomeKind::failure, {.type = model::failure_type::result_not_kept,
+                                                      .message = room.error().message(),
+                                                      .retryable = true});
     } else if (!room) {
       co_return room.error();
     }
@@ -97,13 +99,13 @@ Task<Empty> checkpoint(Context& cx, net::GrpcCall& call, pb::ContainerCheckpoint
 // A failure outside of any input: import, enter hooks, exit hooks.
 Task<Empty> task_result(Context& cx, net::GrpcCall& call, pb::TaskResultRequest request) {
   THAW_CO_TRY(const model::ContainerId id, container_of(cx, call));
-  pb::GenericResult result = request.result();
+  const pb::GenericResult& result = request.result();
   if (result.status() == pb::GenericResult::GENERIC_STATUS_UNSPECIFIED ||
       result.status() == pb::GenericResult::GENERIC_STATUS_SUCCESS) {
     co_return Empty();
   }
   // The caller gets the traceback of the container's own start.
-  cx.fleet->start_failed(id, result_payload(result, pb::DATA_FORMAT_UNSPECIFIED));
+  cx.fleet->start_failed(id, outcome_of(result));
   co_return Empty();
 }
 
@@ -121,7 +123,7 @@ Task<pb::TaskListResponse> task_list(Context& cx, net::GrpcCall& call,
     auto* item = reply.add_tasks();
     item->set_task_id(view.id.str());
     item->set_app_id(view.spec->app.str());
-    item->set_app_description(app->name.empty() ? app->description : app->name);
+    item->set_app_description(app->title());
     item->set_enqueued_at(to_seconds(view.created_at));
     item->set_started_at(view.moments.sandbox == Instant{} ? 0.0 : to_seconds(view.created_at));
   }

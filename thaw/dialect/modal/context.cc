@@ -4,13 +4,19 @@
 #include <algorithm>
 #include <array>
 
-#include "thaw/dialect/modal/image_builds.h"
+#include "thaw/dialect/modal/client_packages.h"
 #include "thaw/dialect/modal/web.h"
 
 namespace thaw::dialect::modal {
 
-Context::Context(Parts p)
-    : parts(std::move(p)), image_builds(std::make_unique<ImageBuilds>(parts)), tasks(parts.loop) {}
+Context::Context(const gateway::Owners& owners, Options given)
+    : parts(owners),
+      options(std::move(given)),
+      fleet(&parts.fleet),
+      // A download's URLs are given out all at once, and the last of a large file is used late.
+      volume_urls(parts.secrets, "volume-url", std::chrono::hours(24)),
+      client_packages(std::make_unique<ClientPackages>(options.cache_folder + "/clients")),
+      tasks(parts.loop) {}
 
 Context::~Context() = default;
 
@@ -87,36 +93,36 @@ Result<model::ContainerId> container_of(Context& cx, const net::GrpcCall& call) 
 
 std::string authority_for(const Context& cx, const net::GrpcCall& call) {
   if (call.peer().transport == net::Peer::Transport::unix_socket) {
-    return cx.settings.container_authority;
+    return cx.place.container_authority;
   }
-  return call.authority().empty() ? cx.settings.authority : call.authority();
+  return call.authority().empty() ? cx.place.authority : call.authority();
 }
 
 namespace {
 
 WebAddresses addresses_at(Context& cx, std::string scheme, std::string authority) {
   WebAddresses addresses;
-  addresses.inline_bytes = cx.settings.inline_bytes;
+  addresses.inline_bytes = cx.inline_bytes;
   const std::size_t colon = authority.rfind(':');
   if (colon != std::string::npos && !authority.ends_with(']')) {
     addresses.port = authority.substr(colon);
   }
   addresses.scheme = std::move(scheme);
   addresses.authority = std::move(authority);
-  if (!cx.settings.web_domain.empty()) {
-    addresses.domain = cx.settings.web_domain;
-  } else if (cx.settings.knows_localhost) {
+  if (!cx.place.web_domain.empty()) {
+    addresses.domain = cx.place.web_domain;
+  } else if (cx.place.knows_localhost) {
     addresses.domain = "localhost";
   }
   addresses.host_of = [&cx](const std::string& label, const model::WorkspaceId& workspace) {
-    return loopback_host(cx, label, workspace);
+    return cx.parts.web.loopback_host(label, workspace);
   };
   return addresses;
 }
 
 }  // namespace
 
-WebAddresses own_addresses(Context& cx) { return addresses_at(cx, "http", cx.settings.authority); }
+WebAddresses own_addresses(Context& cx) { return addresses_at(cx, "http", cx.place.authority); }
 
 WebAddresses addresses_for(Context& cx, const net::GrpcCall& call) {
   if (call.peer().transport == net::Peer::Transport::unix_socket) {
@@ -124,7 +130,7 @@ WebAddresses addresses_for(Context& cx, const net::GrpcCall& call) {
   }
   gateway::WebOrigin plain{"http", authority_for(cx, call), call.peer().address};
   gateway::WebOrigin origin =
-      cx.settings.proxies.origin_of(call.peer(), std::move(plain), call.metadata());
+      cx.place.proxies.origin_of(call.peer(), std::move(plain), call.metadata());
   return addresses_at(cx, std::move(origin.scheme), std::move(origin.authority));
 }
 

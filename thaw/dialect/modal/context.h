@@ -12,31 +12,17 @@
 #include <string>
 #include <unordered_map>
 
-#include "thaw/async/blocking.h"
 #include "thaw/async/event.h"
 #include "thaw/async/task_group.h"
-#include "thaw/catalog/catalog.h"
-#include "thaw/control/fleet.h"
 #include "thaw/dialect/modal/held_output.h"
 #include "thaw/dialect/modal/readers.h"
-#include "thaw/gateway/access.h"
-#include "thaw/gateway/blob_gate.h"
-#include "thaw/gateway/function_hosts.h"
-#include "thaw/gateway/loopback_hosts.h"
-#include "thaw/gateway/web_origin.h"
-#include "thaw/image/image.h"
-#include "thaw/logs/log_hub.h"
+#include "thaw/gateway/dialect.h"
 #include "thaw/net/grpc.h"
-#include "thaw/net/http_client.h"
 #include "thaw/queue/call_queue.h"
-#include "thaw/store/blob_store.h"
-#include "thaw/store/secret_box.h"
-#include "thaw/worker/volumes.h"
 
 namespace thaw::dialect::modal {
 
 struct WebRequest;     // web.h
-class ImageBuilds;     // image_builds.h
 class ClientPackages;  // client_packages.h
 
 // Arguments and results up to this size travel inside a message; above it clients use signed blob
@@ -44,46 +30,24 @@ class ClientPackages;  // client_packages.h
 // client retries one that is refused for its size without end.
 constexpr std::uint64_t most_inline_bytes = 2u << 20;
 
-// What main decides about this server.
-struct Settings {
-  std::string authority;            // host:port at which clients reach this server
-  std::string container_authority;  // where containers reach signed blobs
-  std::string web_domain;           // functions are reached at LABEL.<this>; empty: none
-  bool knows_localhost = false;     // this machine's clients find LABEL.localhost
-  gateway::LoopbackHosts* loopback_hosts = nullptr;  // for a server on loopback without any names
-  gateway::TrustedProxies proxies;
+// How long things are kept; what main decides.
+struct Options {
+  std::string cache_folder;  // clients' packages are in CLIENTS below it
   Duration ephemeral_volume_limit = std::chrono::minutes(15);  // the client beats every 5
-  Duration keep_stopped = std::chrono::minutes(10);            // apps that have ended
   Duration keep_unused = std::chrono::hours(24 * 7);           // images that nothing uses
-  std::uint64_t memory_bytes = UINT64_MAX;                     // that this process may have
-  std::uint64_t inline_bytes = most_inline_bytes;              // less where there is little memory
-};
-
-struct Parts {
-  async::Loop& loop;
-  async::Pool& pool;
-  catalog::Catalog& catalog;
-  queue::CallQueue& queue;
-  logs::LogHub& logs;
-  store::BlobStore& blobs;
-  store::DiskShares& disk;
-  const store::SecretBox& secrets;
-  image::Builder& images;
-  gateway::Access& access;
-  gateway::BlobGate& blob_gate;
-  net::HttpClient& http;
-  ClientPackages& client_packages;
-  worker::Volumes& volumes;
 };
 
 struct Context {
-  explicit Context(Parts p);
+  Context(const gateway::Owners& owners, Options given);
   ~Context();
 
-  Parts parts;
-  Settings settings;
-  gateway::FunctionHosts hosts;
-  control::Fleet* fleet = nullptr;  // set once; the fleet needs the dialect's runtime first
+  gateway::Owners parts;
+  Options options;
+  control::Fleet* fleet;
+  gateway::SignedUrls volume_urls;
+  std::unique_ptr<ClientPackages> client_packages;
+  gateway::Surroundings place;                     // once the server listens
+  std::uint64_t inline_bytes = most_inline_bytes;  // less where there is little memory
 
   std::unordered_map<model::AppId, Instant> last_heartbeat;        // of ephemeral apps
   std::unordered_map<model::VolumeId, Instant> volume_heartbeats;  // of ephemeral volumes
@@ -91,13 +55,10 @@ struct Context {
   std::unordered_map<std::string, Instant> unused_since;  // images, old variants
   // Detached apps whose client has gone, and since when they have nothing to do.
   std::unordered_map<model::AppId, Instant> left_alone;
-  std::unordered_map<std::string, model::FunctionId> web_labels;
   std::unordered_map<model::CallId, std::shared_ptr<WebRequest>> web_requests;
-  std::deque<std::pair<Instant, model::CallId>> to_forget;    // read synchronous calls
-  std::deque<std::pair<Instant, model::FunctionId>> stopped;  // whose results are to be forgotten
+  std::deque<std::pair<Instant, model::CallId>> to_forget;  // read synchronous calls
   Readers readers;
   HeldOutput held_output;
-  std::unique_ptr<ImageBuilds> image_builds;
   async::TaskGroup tasks;  // declared last: joined first
 };
 

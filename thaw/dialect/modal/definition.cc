@@ -162,6 +162,7 @@ Result<pb::Function> parse_definition(const model::FunctionSpec& spec) {
 
 Result<model::FunctionSpec> spec_from(const pb::Function& f) {
   model::FunctionSpec spec;
+  spec.dialect = dialect_name;
   spec.name = f.function_name();
   if (spec.name.empty()) {
     return Error::invalid_argument("a function needs a name");

@@ -15,6 +15,9 @@ namespace thaw::dialect::modal {
 
 namespace pb = ::modal::client;
 
+// FunctionSpec::dialect of what is published here.
+inline constexpr const char* dialect_name = "modal";
+
 // Reads policy and references out of `definition`; invalid_argument names what cannot be.
 Result<model::FunctionSpec> spec_from(const pb::Function& definition);
 // A function that is to run by itself: cron or period.

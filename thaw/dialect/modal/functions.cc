@@ -49,7 +49,7 @@ Result<std::vector<model::WebEndpoint>> endpoints_of(Context& cx, const pb::Func
                                                      const model::App& app) {
   const LabelPlace place = place_of(cx, app);
   std::vector<model::WebEndpoint> endpoints;
-  const std::string& app_name = app.name.empty() ? app.description : app.name;
+  const std::string& app_name = app.title();
   const auto add = [&](const std::string& method, const std::string& name,
                        const pb::WebhookConfig& config) -> Result<void> {
     model::WebEndpoint web;
@@ -234,7 +234,7 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY(spec->web, endpoints_of(cx, definition, *app));
   THAW_CO_TRY_VOID(
       bound_scaling(*spec, cx.fleet->most_of_one_function(), cx.fleet->most_containers()));
-  THAW_CO_TRY_VOID(check_web_labels(cx, *app, *spec));
+  THAW_CO_TRY_VOID(cx.parts.labels.check(*app, *spec));
   THAW_CO_TRY_VOID(check_references(cx, who, *spec));
   THAW_CO_TRY(const std::string python, python_warning(cx, call, definition, *spec));
   // Drafts that were never published make room; the live version stays until the next publication.

@@ -3,128 +3,23 @@
 #include <algorithm>
 #include <charconv>
 
-#include "thaw/base/log.h"
+#include "thaw/catalog/secret_values.h"
 #include "thaw/codec/utf8.h"
-#include "thaw/dialect/modal/image_builds.h"
+#include "thaw/dialect/modal/proto/images.pb.h"
 #include "thaw/dialect/modal/rpc.h"
-#include "thaw/dialect/modal/secrets.h"
 #include "thaw/dialect/modal/services.h"
+#include "thaw/logs/log_hub.h"
 
 namespace thaw::dialect::modal {
 
+namespace pb = ::modal::client;
 using async::Task;
 
 namespace {
 
-constexpr std::size_t most_running = 16;
-constexpr std::size_t most_running_of_one = 6;  // workspace
-constexpr std::size_t most_ended = 200;
 constexpr std::size_t most_dockerfile_bytes = 1u << 20;
-constexpr std::size_t most_looks = 5'000'000;
 // A COPY may come behind steps that take hours.
 constexpr Duration longest_build = 6h;
-
-}  // namespace
-
-ImageBuilds::ImageBuilds(Parts& parts) : parts_(parts), tasks_(parts.loop) {}
-
-std::shared_ptr<ImageBuilds::Build> ImageBuilds::find(const model::WorkspaceId& workspace,
-                                                      const model::ImageId& id) const {
-  const auto found = builds_.find(id);
-  return found == builds_.end() || found->second->workspace != workspace ? nullptr : found->second;
-}
-
-std::set<model::WorkspaceId> ImageBuilds::builders() const {
-  std::set<model::WorkspaceId> found;
-  for (const auto& [workspace, count] : running_of_) {
-    found.insert(workspace);
-  }
-  return found;
-}
-
-model::WorkspaceId ImageBuilds::builder_of(const model::ImageId& id) const {
-  const auto found = builds_.find(id);
-  return found == builds_.end() ? model::WorkspaceId() : found->second->workspace;
-}
-
-Result<void> ImageBuilds::start(model::Image image, image::Recipe recipe) {
-  if (running_ >= most_running) {
-    return Error::resource_exhausted(std::to_string(running_) +
-                                     " images are being built already; try again when one is done");
-  }
-  std::size_t& running_of_one = running_of_[image.workspace];
-  if (running_of_one >= most_running_of_one) {
-    return Error::resource_exhausted(std::to_string(running_of_one) +
-                                     " images of this workspace are being built already, as many "
-                                     "as one may build at once; try again when one is done");
-  }
-  ++running_of_one;
-  ++running_;
-  auto build = std::make_shared<Build>();
-  build->workspace = image.workspace;
-  builds_[image.id] = build;
-  tasks_.start("image build", run(*this, build, std::move(image), std::move(recipe)));
-  return ok();
-}
-
-void ImageBuilds::remember_end(const model::ImageId& id, const model::WorkspaceId& workspace) {
-  --running_;
-  if (const auto of_one = running_of_.find(workspace); --of_one->second == 0) {
-    running_of_.erase(of_one);
-  }
-  ended_.push_back(id);
-  if (ended_.size() > most_ended) {
-    const model::ImageId oldest = ended_.front();
-    ended_.pop_front();
-    // One that was tried again since then is further back.
-    const auto found = builds_.find(oldest);
-    if (found != builds_.end() && found->second->state != State::running &&
-        std::count(ended_.begin(), ended_.end(), oldest) == 0) {
-      builds_.erase(found);
-    }
-  }
-}
-
-// Of a log that stores nothing: a build does not hang with it.
-constexpr Duration log_patience = 10s;
-
-Task<void> ImageBuilds::run(ImageBuilds& self, std::shared_ptr<Build> build, model::Image image,
-                            image::Recipe recipe) {
-  const std::string stream = image.id.str();
-  const model::WorkspaceId workspace = image.workspace;
-  logs::LogHub& hub = self.parts_.logs;
-  image::BuildLog log(
-      [&hub, stream](logs::Channel channel, std::string text) {
-        logs::Line line;
-        line.time = wall_now();
-        line.channel = channel;
-        line.text = std::move(text);
-        hub.append(stream, std::move(line));
-      },
-      [&hub, stream] { return hub.wait_for_room(stream, log_patience); });
-  const Instant began = monotonic_now();
-  auto result = co_await self.parts_.images.build(std::move(recipe), log);
-  Result<void> kept;
-  if (result) {
-    kept = co_await self.parts_.catalog.images.put(std::move(image));
-  }
-  if (result && kept) {
-    build->state = State::done;
-    log_info("image built", {{"image", stream},
-                             {"layers_built", std::to_string(result->layers_built)},
-                             {"seconds", std::to_string(to_seconds(monotonic_now() - began))}});
-  } else {
-    build->state = State::failed;
-    build->failure = result ? kept.error().to_string() : result.error().to_string();
-    log_warning("image build failed", {{"image", stream}, {"error", build->failure}});
-  }
-  hub.end(stream);
-  self.remember_end(model::ImageId(stream), workspace);
-  build->changed.notify_all();
-  co_return ok();
-}
-
-namespace {
 
 void fill_context(const model::Mount& mount, image::Recipe& recipe) {
   for (const auto& file : mount.files) {
@@ -132,7 +27,7 @@ void fill_context(const model::Mount& mount, image::Recipe& recipe) {
   }
 }
 
-// A plan is made on the loop, and takes a look at all files of the context for each COPY.
+// A plan is made on the loop.
 Result<void> check_size(const image::Recipe& recipe) {
   std::size_t bytes = 0;
   for (const std::string& line : recipe.dockerfile) {
@@ -142,12 +37,6 @@ Result<void> check_size(const image::Recipe& recipe) {
     return Error::invalid_argument(
         "the commands of an image have at most " + std::to_string(most_dockerfile_bytes >> 10) +
         " KiB, not " + std::to_string(bytes >> 10) + "; put what is long into a file and add that");
-  }
-  if (recipe.dockerfile.size() * recipe.context.size() > most_looks) {
-    return Error::invalid_argument(
-        std::to_string(recipe.dockerfile.size()) + " commands over a context of " +
-        std::to_string(recipe.context.size()) +
-        " files are too many for one image; add fewer files, or build it in several images");
   }
   return ok();
 }
@@ -196,7 +85,7 @@ Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
     if (!secret) {
       return Error::not_found("secret '" + id + "' does not exist");
     }
-    THAW_TRY(const std::vector<std::string> env, secret_env(cx.parts.secrets, *secret));
+    THAW_TRY(const std::vector<std::string> env, catalog::secret_env(cx.parts.secrets, *secret));
     recipe.secret_env.insert(recipe.secret_env.end(), env.begin(), env.end());
   }
   if (request.force_build() || request.ignore_cache()) {
@@ -205,10 +94,10 @@ Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
   return recipe;
 }
 
-void set_result(const ImageBuilds::Build& build, pb::GenericResult& result) {
-  if (build.state == ImageBuilds::State::done) {
+void set_result(const gateway::ImageBuilds::Build& build, pb::GenericResult& result) {
+  if (build.state == gateway::ImageBuilds::State::done) {
     result.set_status(pb::GenericResult::GENERIC_STATUS_SUCCESS);
-  } else if (build.state == ImageBuilds::State::failed) {
+  } else if (build.state == gateway::ImageBuilds::State::failed) {
     result.set_status(pb::GenericResult::GENERIC_STATUS_FAILURE);
     result.set_exception(codec::valid_utf8(build.failure));
   }
@@ -244,8 +133,8 @@ Task<pb::ImageGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
   reply.set_image_id(image.id.str());
   cx.unused_since.erase(image.id.str());
   const bool use_cache = recipe.cache == image::Recipe::Cache::use;
-  const auto running = cx.image_builds->find(who.workspace, image.id);
-  if (running && running->state == ImageBuilds::State::running) {
+  const auto running = cx.parts.builds.find(who.workspace, image.id);
+  if (running && running->state == gateway::ImageBuilds::State::running) {
     co_return reply;  // ImageJoinStreaming tells the rest
   }
   const auto known = cx.parts.images.find(key);
@@ -264,7 +153,7 @@ Task<pb::ImageGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
   for (const auto& [path, file] : recipe.context) {
     cx.parts.blobs.keep(recipe.workspace, file.sha256_hex, longest_build);
   }
-  THAW_CO_TRY_VOID(cx.image_builds->start(std::move(image), std::move(recipe)));
+  THAW_CO_TRY_VOID(cx.parts.builds.start(std::move(image), std::move(recipe)));
   co_return reply;
 }
 
@@ -282,7 +171,7 @@ Task<void> join(Context& cx, net::GrpcCall& call, pb::ImageJoinStreamingRequest 
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   const catalog::Scope scope = scope_of(cx, who);
   const model::ImageId id(request.image_id());
-  const auto build = cx.image_builds->find(who.workspace, id);
+  const auto build = cx.parts.builds.find(who.workspace, id);
   const auto image = scope.image(id.str());
   if (!build && !image) {
     co_return Error::not_found("image '" + id.str() + "' does not exist");
@@ -292,7 +181,7 @@ Task<void> join(Context& cx, net::GrpcCall& call, pb::ImageJoinStreamingRequest 
   std::from_chars(request.last_entry_id().data(),
                   request.last_entry_id().data() + request.last_entry_id().size(), after);
   while (true) {
-    const bool running = build && build->state == ImageBuilds::State::running;
+    const bool running = build && build->state == gateway::ImageBuilds::State::running;
     std::vector<logs::Line> lines;
     if (running || build || request.include_logs_for_finished()) {
       const Instant patience = running ? std::min(until, monotonic_now() + 1s) : monotonic_now();

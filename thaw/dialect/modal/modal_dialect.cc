@@ -3,8 +3,10 @@
 
 #include "thaw/dialect/modal/apps.h"
 #include "thaw/dialect/modal/client_packages.h"
+#include "thaw/dialect/modal/definition.h"
 #include "thaw/dialect/modal/features.h"
-#include "thaw/dialect/modal/image_builds.h"
+#include "thaw/dialect/modal/mounts.h"
+#include "thaw/dialect/modal/program_folder.h"
 #include "thaw/dialect/modal/runtime.h"
 #include "thaw/dialect/modal/services.h"
 #include "thaw/dialect/modal/unused.h"
@@ -16,40 +18,35 @@ namespace thaw::dialect::modal {
 
 namespace {
 
-std::string label_of_host(const Context& cx, const net::HttpRequest& request) {
-  return cx.hosts.label_of(cx.settings.proxies.origin_of(request).authority).value_or("");
-}
+// So many inputs of a map travel in one message, which is to fit into what one workspace may have
+// on its way.
+constexpr std::uint64_t inputs_of_a_message = 50;
 
 }  // namespace
 
-ModalDialect::ModalDialect(Parts parts)
-    : cx_(std::make_unique<Context>(std::move(parts))),
-      runtime_(std::make_unique<ModalRuntime>(*cx_)) {
-  Context& cx = *cx_;
-  host_handler_ = [&cx](net::HttpExchange& exchange) {
-    return serve_web_label(cx, exchange, label_of_host(cx, exchange.request()), "");
-  };
+ModalDialect::ModalDialect(const gateway::Owners& owners, Options options) {
+  ProgramFolder::sweep(options.cache_folder + "/clients");
+  cx_ = std::make_unique<Context>(owners, std::move(options));
+  runtime_ = std::make_unique<ModalRuntime>(*cx_);
 }
 
 ModalDialect::~ModalDialect() = default;
 
-control::Runtime& ModalDialect::runtime() { return *runtime_; }
+std::string ModalDialect::name() const { return dialect_name; }
 
-void ModalDialect::start(control::Fleet& fleet, Settings settings) {
-  cx_->fleet = &fleet;
-  cx_->settings = std::move(settings);
-  cx_->held_output.fit_into(cx_->settings.memory_bytes);
-  cx_->hosts = gateway::FunctionHosts(cx_->settings.authority, cx_->settings.web_domain);
-  rebuild_web_labels(*cx_);
+void ModalDialect::start(const gateway::Surroundings& place) {
+  cx_->place = place;
+  cx_->inline_bytes =
+      std::min(most_inline_bytes, place.message_buffer_bytes / 2 / inputs_of_a_message);
+  cx_->held_output.fit_into(place.memory_bytes);
   cx_->tasks.start("apps", app_loop(*cx_));
   cx_->tasks.start("volumes", volume_loop(*cx_));
   cx_->tasks.start("what is unused", unused_loop(*cx_));
 }
 
 async::Task<void> ModalDialect::stop() {
-  cx_->parts.client_packages.stop();
-  THAW_CO_TRY_VOID(co_await cx_->image_builds->stop());
-  co_return co_await cx_->tasks.stop();
+  cx_->client_packages->stop();
+  return cx_->tasks.stop();
 }
 
 void ModalDialect::add_methods(net::GrpcTable& table) {
@@ -72,30 +69,27 @@ void ModalDialect::add_methods(net::GrpcTable& table) {
   };
 }
 
-std::set<model::WorkspaceId> ModalDialect::builders() const {
-  return cx_->image_builds->builders();
-}
-
-model::WorkspaceId ModalDialect::builder_of(const model::ImageId& image) const {
-  return cx_->image_builds->builder_of(image);
-}
-
-net::HttpHandler ModalDialect::web_handler() {
+void ModalDialect::add_signed_routes(gateway::HttpRouter& routes) {
   Context& cx = *cx_;
-  return [&cx](net::HttpExchange& exchange) { return serve_web(cx, exchange); };
+  routes.add_signed(
+      "/volumes", [&cx](net::HttpExchange& exchange) { return serve_volume_block(cx, exchange); },
+      [&cx](const net::HttpRequest& request) { return cx.volume_urls.is_genuine(request.target); });
 }
 
-net::HttpHandler ModalDialect::volume_handler() {
-  Context& cx = *cx_;
-  return [&cx](net::HttpExchange& exchange) { return serve_volume_block(cx, exchange); };
+async::Task<void> ModalDialect::serve_web(net::HttpExchange& exchange, gateway::WebTarget target) {
+  return serve_web_target(*cx_, exchange, std::move(target));
 }
 
-bool ModalDialect::is_signed(const net::HttpRequest& request) const {
-  return is_signed_block_url(*cx_, request.target);
+void ModalDialect::find_references(std::string_view payload,
+                                   std::vector<std::string>& names) const {
+  find_blobs(payload, names);
 }
 
-const net::HttpHandler* ModalDialect::handler_by_host(const net::HttpRequest& request) {
-  return label_of_host(*cx_, request).empty() ? nullptr : &host_handler_;
+std::map<std::string, std::string> ModalDialect::client_environment(
+    const std::string& authority, const gateway::NewToken& token) const {
+  return {{"MODAL_SERVER_URL", "http://" + authority},
+          {"MODAL_TOKEN_ID", token.id.str()},
+          {"MODAL_TOKEN_SECRET", token.secret}};
 }
 
 }  // namespace thaw::dialect::modal

@@ -1,43 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ModalDialect: the front door of this folder. main constructs it with the owners, hands its
-// runtime to the fleet, and its methods to the server's table. It only translates.
+// ModalDialect: the front door of this folder.
 #pragma once
 
 #include <memory>
-#include <set>
+#include <string>
 
-#include "thaw/control/runtime.h"
 #include "thaw/dialect/modal/context.h"
-#include "thaw/net/grpc.h"
 
 namespace thaw::dialect::modal {
 
-class ModalDialect {
+class ModalDialect final : public gateway::Dialect {
  public:
-  explicit ModalDialect(Parts parts);
-  ~ModalDialect();
+  ModalDialect(const gateway::Owners& owners, Options options);
+  ~ModalDialect() override;
 
-  control::Runtime& runtime();
-  // After the fleet exists and the server's addresses are known.
-  void start(control::Fleet& fleet, Settings settings);
-  async::Task<void> stop();
-
-  void add_methods(net::GrpcTable& table);
-  // Those whose images are being built: a client waits for that with what it has sent.
-  std::set<model::WorkspaceId> builders() const;
-  // Whose the build of an image is, while that is remembered; else empty.
-  model::WorkspaceId builder_of(const model::ImageId& image) const;
-  net::HttpHandler web_handler();                         // for /web/…
-  net::HttpHandler volume_handler();                      // for /volumes/…, signed
-  bool is_signed(const net::HttpRequest& request) const;  // a /volumes/… address of this server's
-  // The handler of a request to a function's own host, or nullptr.
-  const net::HttpHandler* handler_by_host(const net::HttpRequest& request);
+  std::string name() const override;
+  control::Runtime& runtime() override { return *runtime_; }
+  void add_methods(net::GrpcTable& table) override;
+  void add_signed_routes(gateway::HttpRouter& routes) override;
+  async::Task<void> serve_web(net::HttpExchange& exchange, gateway::WebTarget target) override;
+  void find_references(std::string_view payload, std::vector<std::string>& names) const override;
+  std::map<std::string, std::string> client_environment(
+      const std::string& authority, const gateway::NewToken& token) const override;
+  void start(const gateway::Surroundings& place) override;
+  async::Task<void> stop() override;
 
  private:
   std::unique_ptr<Context> cx_;
   std::unique_ptr<control::Runtime> runtime_;
-  net::HttpHandler host_handler_;
 };
 
 }  // namespace thaw::dialect::modal

@@ -102,7 +102,7 @@ Task<pb::MountGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
   if (request.deployment_name().starts_with(client_mount_prefix)) {
     // The client's own package is laid into containers by the runtime, for the version named here.
     const std::string version = request.deployment_name().substr(client_mount_prefix.size());
-    THAW_CO_TRY_VOID(co_await cx.parts.client_packages.ensure(who.workspace, version));
+    THAW_CO_TRY_VOID(co_await cx.client_packages->ensure(who.workspace, version));
     // all workspaces: what the server gives to everybody
     const auto known = cx.parts.catalog.named_mount(cx.parts.catalog.default_workspace(),
                                                     request.deployment_name());

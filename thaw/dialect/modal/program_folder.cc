@@ -18,7 +18,8 @@ constexpr std::string_view prefix = "program-";
 
 // -1: somebody has it, or it cannot be made.
 int take_lock(const std::string& path, int how) {
-  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  constexpr int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+  const int fd = ::open(path.c_str(), flags, 0600);
   if (fd >= 0 && ::flock(fd, how) != 0) {
     ::close(fd);
     return -1;
@@ -41,9 +42,13 @@ class Guard {
 void remove_dead(const std::string& folder) {
   std::error_code error;
   std::vector<fs::path> found;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (entry.path().filename().string().starts_with(prefix)) {
-      found.push_back(entry.path());
+  for (auto entry = fs::directory_iterator(folder, error);
+       !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    // A link of that name leads to what is nobody's program.
+    std::error_code gone;
+    if (entry->path().filename().string().starts_with(prefix) &&
+        fs::is_directory(fs::symlink_status(entry->path(), gone))) {
+      found.push_back(entry->path());
     }
   }
   for (const fs::path& path : found) {
@@ -73,7 +78,8 @@ Result<ProgramFolder> ProgramFolder::make(const std::string& folder, const std::
 }
 
 void ProgramFolder::sweep(const std::string& folder) {
-  if (fs::exists(folder)) {
+  std::error_code error;
+  if (fs::is_directory(folder, error)) {
     const Guard guard(folder);
     remove_dead(folder);
   }

@@ -47,6 +47,19 @@ TEST_CASE("folders of killed servers' programs go, and those in use stay") {
   ::close(ready[1]);
 }
 
+TEST_CASE("a link is followed to no program, and what cannot be looked at is passed over") {
+  const store::TempFolder temporary;
+  const std::string folder = temporary / "clients", others = temporary / "others";
+  std::filesystem::create_directories(folder);
+  std::filesystem::create_directories(others);
+  std::filesystem::create_directory_symlink(others, folder + "/program-1");
+  std::filesystem::create_symlink("program-2", folder + "/program-2");
+  ProgramFolder::sweep(folder);
+  CHECK(std::filesystem::is_empty(others));
+  std::filesystem::create_symlink("loop", temporary / "loop");
+  ProgramFolder::sweep(temporary / "loop");
+}
+
 TEST_CASE("a program's folder goes with its run") {
   const store::TempFolder temporary;
   std::string path;

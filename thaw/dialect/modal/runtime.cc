@@ -134,7 +134,7 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
   std::vector<sandbox::BindMount> client;
   if (!version.empty()) {
     THAW_CO_TRY(const ClientFolders folders,
-                co_await cx_.parts.client_packages.folders(spec->workspace, version, python));
+                co_await cx_.client_packages->folders(spec->workspace, version, python));
     client.push_back({folders.package, "/pkg"});
     if (!folders.dependencies.empty()) {
       client.push_back({folders.dependencies, "/__modal/deps"});
@@ -205,11 +205,6 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
   }
   plan.files.push_back({arguments_file, arguments.SerializeAsString()});
   co_return ok();
-}
-
-std::string ModalRuntime::outcome_payload(model::OutcomeKind kind,
-                                          const std::string& message) const {
-  return result_payload(platform_result(kind, message), pb::DATA_FORMAT_UNSPECIFIED);
 }
 
 }  // namespace thaw::dialect::modal

@@ -15,7 +15,6 @@ class ModalRuntime final : public control::Runtime {
   explicit ModalRuntime(Context& cx) : cx_(cx) {}
   async::Task<void> complete_plan(std::shared_ptr<const model::FunctionSpec> spec,
                                   worker::LaunchPlan& plan) override;
-  std::string outcome_payload(model::OutcomeKind kind, const std::string& message) const override;
 
  private:
   Context& cx_;

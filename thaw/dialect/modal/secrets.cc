@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "thaw/dialect/modal/secrets.h"
-
 #include <algorithm>
 
+#include "thaw/catalog/secret_values.h"
 #include "thaw/codec/ids.h"
 #include "thaw/codec/json.h"
 #include "thaw/dialect/modal/proto/storage.pb.h"
@@ -15,26 +14,6 @@ namespace pb = ::modal::client;
 using async::Task;
 
 namespace {
-
-Result<codec::Json> values_of(const store::SecretBox& box, const model::Secret& secret) {
-  THAW_TRY(const std::string text, box.unseal(secret.sealed, secret.id.str()));
-  return codec::parse_json(text);
-}
-
-Result<void> seal_values(const store::SecretBox& box, const codec::Json& values,
-                         model::Secret& secret) {
-  secret.keys.clear();
-  for (const auto& [name, value] : values.items()) {
-    if (name.empty() || name.find('=') != std::string::npos ||
-        name.find('\0') != std::string::npos) {
-      return Error::invalid_argument("'" + name +
-                                     "' cannot be the name of an environment variable");
-    }
-    secret.keys.push_back(name);
-  }
-  THAW_TRY(secret.sealed, box.seal(codec::dump_json(values), secret.id.str()));
-  return ok();
-}
 
 pb::SecretMetadata metadata_of(const model::Secret& secret) {
   pb::SecretMetadata out;
@@ -99,7 +78,7 @@ Task<pb::SecretGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& ca
   for (const auto& [name, value] : request.env_dict()) {
     values[name] = value;
   }
-  THAW_CO_TRY_VOID(seal_values(cx.parts.secrets, values, secret));
+  THAW_CO_TRY_VOID(catalog::seal_secret(cx.parts.secrets, values, secret));
   reply.set_secret_id(secret.id.str());
   *reply.mutable_metadata() = metadata_of(secret);
   THAW_CO_TRY_VOID(co_await cx.parts.catalog.secrets.put(std::move(secret)));
@@ -155,7 +134,7 @@ Task<Empty> erase(Context& cx, net::GrpcCall& call, pb::SecretDeleteRequest requ
 Task<Empty> update(Context& cx, net::GrpcCall& call, pb::SecretUpdateRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto known, find_secret(cx, who, request.secret_id()));
-  THAW_CO_TRY(codec::Json values, values_of(cx.parts.secrets, *known));
+  THAW_CO_TRY(codec::Json values, catalog::open_secret(cx.parts.secrets, *known));
   for (const auto& change : request.updates()) {
     if (change.has_value()) {
       values[change.key()] = change.value();
@@ -164,25 +143,12 @@ Task<Empty> update(Context& cx, net::GrpcCall& call, pb::SecretUpdateRequest req
     }
   }
   model::Secret secret = *known;
-  THAW_CO_TRY_VOID(seal_values(cx.parts.secrets, values, secret));
+  THAW_CO_TRY_VOID(catalog::seal_secret(cx.parts.secrets, values, secret));
   THAW_CO_TRY_VOID(co_await cx.parts.catalog.secrets.put(std::move(secret)));
   co_return Empty();
 }
 
 }  // namespace
-
-Result<std::vector<std::string>> secret_env(const store::SecretBox& box,
-                                            const model::Secret& secret) {
-  THAW_TRY(const codec::Json values, values_of(box, secret));
-  std::vector<std::string> env;
-  for (const auto& [name, value] : values.items()) {
-    if (!value.is_string()) {
-      return Error::data_loss("secret " + secret.id.str() + " holds a value that is no text");
-    }
-    env.push_back(name + "=" + value.get<std::string>());
-  }
-  return env;
-}
 
 void add_secret_rpcs(net::GrpcTable& table, Context& cx) {
   add_once(table, cx, "SecretGetOrCreate", get_or_create);

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "thaw/async/every.h"
-#include "thaw/dialect/modal/image_builds.h"
 
 namespace thaw::dialect::modal {
 
@@ -39,7 +38,7 @@ std::vector<std::string> long_unused_images(Context& cx, const std::set<std::str
   for (const auto& [id, image] : cx.parts.catalog.images.all()) {
     if (used.contains(id)) {
       cx.unused_since.erase(id);
-    } else if (cx.unused_since.emplace(id, now).first->second + cx.settings.keep_unused <= now) {
+    } else if (cx.unused_since.emplace(id, now).first->second + cx.options.keep_unused <= now) {
       unused.push_back(id);
     }
   }
@@ -63,7 +62,7 @@ std::vector<model::FunctionId> old_variants(Context& cx, Instant now) {
                          cx.fleet->running_count(function->id) > 0;
     if (is_used) {
       cx.unused_since.erase(id);
-    } else if (cx.unused_since.emplace(id, now).first->second + cx.settings.keep_unused <= now) {
+    } else if (cx.unused_since.emplace(id, now).first->second + cx.options.keep_unused <= now) {
       old.push_back(function->id);
     }
   }
@@ -78,7 +77,7 @@ bool is_nameless(Context& cx, const std::string& stream) {
   const model::ImageId image(stream);
   // all workspaces: as above
   return !cx.parts.catalog.images.find(stream) &&
-         !cx.image_builds->find(cx.image_builds->builder_of(image), image);
+         !cx.parts.builds.find(cx.parts.builds.builder_of(image), image);
 }
 
 Task<void> forget_unused(Context& cx) {
@@ -122,7 +121,7 @@ Task<void> forget_unused(Context& cx) {
 }  // namespace
 
 async::Task<void> unused_loop(Context& cx) {
-  const Duration period = std::clamp<Duration>(cx.settings.keep_unused / 4, 1s, 60s);
+  const Duration period = std::clamp<Duration>(cx.options.keep_unused / 4, 1s, 60s);
   return async::every(period, "what is unused", [&cx] { return forget_unused(cx); });
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/dialect/modal/volume_blocks.h"
 
-#include <openssl/crypto.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -17,19 +16,10 @@ using async::Task;
 
 namespace {
 
-// A download's URLs are given out all at once, and the last of a large file is used late.
-constexpr std::int64_t url_lifetime_s = 24 * 3600;
 constexpr std::size_t piece_size = 256 << 10;
 constexpr Duration longest_pause = 2min;  // of a sender, in the middle of a block
-constexpr const char* purpose = "volume-url";
-
-std::int64_t unix_now() { return static_cast<std::int64_t>(to_seconds(wall_now())); }
-
-std::string signed_url(Context& cx, const std::string& authority, const model::VolumeId& volume,
-                       const std::string& query) {
-  const std::string target = "/volumes/" + volume.str() + "?" + query +
-                             "&until=" + std::to_string(unix_now() + url_lifetime_s);
-  return "http://" + authority + target + "&sig=" + cx.parts.secrets.sign(purpose, target);
+std::string target_of(const model::VolumeId& volume, const std::string& query) {
+  return "/volumes/" + volume.str() + "?" + query;
 }
 
 std::uint64_t number(const net::HttpRequest& request, std::string_view name) {
@@ -37,17 +27,6 @@ std::uint64_t number(const net::HttpRequest& request, std::string_view name) {
   std::uint64_t value = 0;
   std::from_chars(text.data(), text.data() + text.size(), value);
   return value;
-}
-
-bool is_genuine(Context& cx, const std::string& target) {
-  const std::size_t at = target.rfind("&sig=");
-  if (at == std::string::npos) {
-    return false;
-  }
-  const std::string given = target.substr(at + 5);
-  const std::string expected = cx.parts.secrets.sign(purpose, target.substr(0, at));
-  return given.size() == expected.size() &&
-         CRYPTO_memcmp(given.data(), expected.data(), expected.size()) == 0;
 }
 
 Task<void> receive(Context& cx, net::HttpExchange& exchange, model::VolumeId id,
@@ -156,26 +135,24 @@ Task<void> get(Context& cx, net::HttpExchange& exchange, model::VolumeId id) {
 
 std::string block_put_url(Context& cx, const std::string& authority, const model::VolumeId& volume,
                           const std::string& name, std::uint64_t most_bytes) {
-  return signed_url(cx, authority, volume,
-                    "op=put&name=" + name + "&most=" + std::to_string(most_bytes));
+  return cx.volume_urls.make(
+      authority, target_of(volume, "op=put&name=" + name + "&most=" + std::to_string(most_bytes)));
 }
 
 std::string block_get_url(Context& cx, const std::string& authority, const model::VolumeId& volume,
                           const worker::FileRange& range) {
-  return signed_url(cx, authority, volume,
-                    "op=get&path=" + codec::hex_encode(range.path) + "&file=" + range.identity +
-                        "&from=" + std::to_string(range.offset) +
-                        "&size=" + std::to_string(range.size));
+  return cx.volume_urls.make(
+      authority, target_of(volume, "op=get&path=" + codec::hex_encode(range.path) + "&file=" +
+                                       range.identity + "&from=" + std::to_string(range.offset) +
+                                       "&size=" + std::to_string(range.size)));
 }
-
-bool is_signed_block_url(Context& cx, const std::string& target) { return is_genuine(cx, target); }
 
 async::Task<void> serve_volume_block(Context& cx, net::HttpExchange& exchange) {
   const net::HttpRequest& request = exchange.request();
-  if (!is_genuine(cx, request.target)) {
+  if (!cx.volume_urls.is_genuine(request.target)) {
     co_return co_await exchange.answer(403, "text/plain", "the URL's signature is not valid\n");
   }
-  if (number(request, "until") < static_cast<std::uint64_t>(unix_now())) {
+  if (gateway::SignedUrls::has_expired(request.target)) {
     co_return co_await exchange.answer(403, "text/plain",
                                        "the URL has expired; ask for a new one\n");
   }

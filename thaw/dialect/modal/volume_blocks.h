@@ -19,8 +19,6 @@ std::string block_put_url(Context& cx, const std::string& authority, const model
 std::string block_get_url(Context& cx, const std::string& authority, const model::VolumeId& volume,
                           const worker::FileRange& range);
 
-// Whether this server has signed the address.
-bool is_signed_block_url(Context& cx, const std::string& target);
 // Serves /volumes/….
 async::Task<void> serve_volume_block(Context& cx, net::HttpExchange& exchange);
 

@@ -273,7 +273,7 @@ namespace {
 Task<void> look_after_volumes(Context& cx) {
   std::vector<model::VolumeId> abandoned;
   for (const auto& [id, beat] : cx.volume_heartbeats) {
-    if (beat + cx.settings.ephemeral_volume_limit < monotonic_now()) {
+    if (beat + cx.options.ephemeral_volume_limit < monotonic_now()) {
       abandoned.push_back(id);
     }
   }
@@ -309,7 +309,7 @@ async::Task<void> volume_loop(Context& cx) {
       cx.volume_heartbeats[volume->id] = monotonic_now();
     }
   }
-  return async::every(std::min<Duration>(cx.settings.ephemeral_volume_limit, 5s), "volumes",
+  return async::every(std::min<Duration>(cx.options.ephemeral_volume_limit, 5s), "volumes",
                       [&cx] { return look_after_volumes(cx); });
 }
 

@@ -21,7 +21,6 @@ using async::Task;
 
 namespace {
 
-constexpr std::string_view web_prefix = "/web/";
 // What may wait for a container that is behind: of any request, and of one that sends much, while
 // its workspace has room for it.
 constexpr std::size_t least_ahead = 256u << 10;
@@ -103,10 +102,6 @@ std::string pickled_scope(const net::HttpRequest& request, const gateway::WebOri
   return out.finish();
 }
 
-std::string ended_text(const std::vector<model::LogEntry>& entries) {
-  return entries.empty() ? "the call has ended" : platform_text(entries.front().outcome);
-}
-
 // If no container has the call yet, none needs to; one that has it is told.
 Task<void> client_left(Context& cx, model::CallId id, std::shared_ptr<WebRequest> web) {
   web->leave();
@@ -159,6 +154,9 @@ Task<void> pump_body(Context& cx, model::CallId id, model::WorkspaceId workspace
   while (more) {
     auto piece = co_await exchange.read();
     if (!piece) {
+      if (piece.error().code() == Code::invalid_argument) {
+        web->bad_body = piece.error();
+      }
       co_return co_await client_left(cx, std::move(id), std::move(web));
     }
     pb::Asgi event;
@@ -217,10 +215,12 @@ Task<void> watch_end(Context& cx, model::CallId id, std::shared_ptr<WebRequest> 
   auto& result = *web->last.mutable_result();
   if (!entries) {
     result.set_exception("the end of the call is not known: " + entries.error().to_string());
-  } else if (entries->empty() || entries->front().payload.empty()) {
-    result = platform_result(model::OutcomeKind::terminated, ended_text(*entries));
-  } else if (!web->last.ParseFromString(entries->front().payload)) {
-    result.set_exception("the stored output is damaged");
+  } else if (entries->empty()) {
+    result.set_exception("the call has ended");
+  } else if (auto output = output_of(entries->front())) {
+    web->last = std::move(*output);
+  } else {
+    result.set_exception(output.error().message());
   }
   web->is_over = true;
   web->over.notify_all();
@@ -247,6 +247,10 @@ Task<void> answer_http(net::HttpExchange& exchange, std::shared_ptr<WebRequest> 
   while (true) {
     THAW_CO_TRY(std::optional<pb::Asgi> event,
                 co_await web->from_container.receive(Instant::max()));
+    // Whatever the application makes of half a request.
+    if (web->bad_body && !exchange.responded()) {
+      co_return *web->bad_body;
+    }
     if (!event) {
       break;
     }
@@ -347,7 +351,7 @@ Task<void> serve_events(Context& cx, net::HttpExchange& exchange,
                         std::shared_ptr<const model::FunctionSpec> spec, model::WebEndpoint web,
                         std::string path, std::string root_path) {
   const bool websocket = exchange.is_websocket_upgrade();
-  gateway::WebOrigin origin = cx.settings.proxies.origin_of(exchange.request());
+  gateway::WebOrigin origin = cx.place.proxies.origin_of(exchange.request());
   pb::FunctionInput input;
   input.set_args(pickled_scope(exchange.request(), origin, root_path + path, root_path, websocket));
   input.set_data_format(pb::DATA_FORMAT_PICKLE);
@@ -357,6 +361,7 @@ Task<void> serve_events(Context& cx, net::HttpExchange& exchange,
   call.workspace = spec->workspace;
   call.app = spec->app;
   call.function = spec->id;
+  call.origin = model::Origin::web;
   const model::CallId id = call.id;
   auto request = std::make_shared<WebRequest>();
   request->is_websocket = websocket;
@@ -474,18 +479,10 @@ Task<void> send_to_slash(net::HttpExchange& exchange) {
 
 }  // namespace
 
-async::Task<void> serve_web_label(Context& cx, net::HttpExchange& exchange, std::string label,
-                                  std::string root_path) {
-  const auto found = cx.web_labels.find(label);
-  // all workspaces: a label is everybody's to ask
-  const auto function =
-      found == cx.web_labels.end() ? nullptr : cx.parts.catalog.functions.find(found->second.str());
-  const auto spec = function ? function->live() : nullptr;
-  if (!spec) {
-    co_return co_await exchange.answer(
-        404, "application/json",
-        error_body("no web endpoint '" + label.substr(0, 63) + "' is deployed here"));
-  }
+async::Task<void> serve_web_target(Context& cx, net::HttpExchange& exchange,
+                                   gateway::WebTarget target) {
+  const auto& [function, label, root_path] = target;
+  const auto spec = function->live();
   std::string path(exchange.request().path().substr(root_path.size()));
   const bool is_bare = path.empty() && !root_path.empty();
   path = path.empty() ? "/" : path;
@@ -528,27 +525,6 @@ async::Task<void> serve_web_label(Context& cx, net::HttpExchange& exchange, std:
     co_return outcome;
   }
   co_return Error::not_found("the endpoint was replaced meanwhile; try again");
-}
-
-std::string loopback_host(Context& cx, const std::string& label,
-                          const model::WorkspaceId& workspace) {
-  if (cx.settings.loopback_hosts == nullptr) {
-    return {};
-  }
-  return cx.settings.loopback_hosts->address_of(label, workspace, [&cx, &label] {
-    return [&cx, label](net::HttpExchange& exchange) {
-      return serve_web_label(cx, exchange, label, "");
-    };
-  });
-}
-
-async::Task<void> serve_web(Context& cx, net::HttpExchange& exchange) {
-  const std::string_view path = exchange.request().path();
-  const std::string_view rest = path.substr(std::min(path.size(), web_prefix.size()));
-  const std::string asked(rest.substr(0, rest.find('/')));
-  std::string root_path = std::string(web_prefix) + asked;
-  co_return co_await serve_web_label(cx, exchange, gateway::lower_case(asked),
-                                     std::move(root_path));
 }
 
 }  // namespace thaw::dialect::modal

@@ -10,6 +10,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -32,6 +33,7 @@ struct WebRequest {
   std::uint64_t last_out = 0;  // and of the last that it sent
   bool is_websocket = false;
   bool is_announced = false;        // something of its body is in to_container, or was
+  std::optional<Error> bad_body;    // what is wrong with the rest of it
   pb::FunctionGetOutputsItem last;  // the call's output, once it is over
   bool is_over = false;
   async::Event over;
@@ -71,13 +73,8 @@ struct WebRequest {
   }
 };
 
-// The address on loopback that is this function's own host, where that is how it has one.
-std::string loopback_host(Context& cx, const std::string& label,
-                          const model::WorkspaceId& workspace);
-// Serves /web/<label>/….
-async::Task<void> serve_web(Context& cx, net::HttpExchange& exchange);
-// Serves a request to the function of a label: 404 if there is none.
-async::Task<void> serve_web_label(Context& cx, net::HttpExchange& exchange, std::string label,
-                                  std::string root_path);
+// Serves a request to the function of a label.
+async::Task<void> serve_web_target(Context& cx, net::HttpExchange& exchange,
+                                   gateway::WebTarget target);
 
 }  // namespace thaw::dialect::modal

@@ -8,6 +8,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "thaw/net/detail/http1_body.h"
+#include "thaw/net/detail/in_machine.h"
 
 namespace thaw::net::detail {
 
@@ -116,6 +117,7 @@ async::Task<Socket> connect(async::Loop& loop, CoarseTimer& timer, Endpoint endp
     if (!error) {
       if (endpoint.unix_path.empty()) {
         socket.set_option(asio::ip::tcp::no_delay(true), error);
+        send_unpaced(socket.native_handle());  // it leads to a container, or to a server here
       }
       co_return socket;
     }
@@ -170,7 +172,8 @@ async::Task<ClientConnectionPtr> ClientPool::open(Endpoint endpoint, Instant dea
 
 void ClientPool::give_back(ClientConnectionPtr connection) {
   Stream& stream = *connection->stream;
-  if (monotonic_now() >= swept_at_ + idle_time) {
+  const Instant now = monotonic_now();
+  if (now >= swept_at_ + idle_time) {
     sweep();
   }
   if (closed_ || !connection->parser.done() || !connection->parser.keep_alive() || !stream.open() ||
@@ -184,7 +187,7 @@ void ClientPool::give_back(ClientConnectionPtr connection) {
   }
   stream.rest();
   stream.listen();
-  stream.set_deadline(monotonic_now() + idle_time);
+  stream.set_deadline(now + idle_time);
   kept.push_back(std::move(connection));
   ++idle_count_;
 }

@@ -13,7 +13,10 @@ constexpr std::size_t window_bytes = 8u << 10;
 }  // namespace
 
 Result<bool> decode_buffered(Stream& stream, Http1Parser& parser, std::string& piece) {
-  const Instant began = monotonic_now();
+  // Of little that is nobody's turn the time is not asked.
+  const bool is_timed = stream.takes_turns() || stream.buffered().size() > window_bytes;
+  const auto clock = [is_timed] { return is_timed ? monotonic_now() : Instant{}; };
+  const Instant began = clock();
   Instant now = began;
   bool goes_on = true;
   while (!parser.done() && !stream.buffered().empty() && now - began < Turns::slice) {
@@ -25,13 +28,13 @@ Result<bool> decode_buffered(Stream& stream, Http1Parser& parser, std::string& p
       THAW_TRY(used, parser.put_body(input, piece));
     }
     stream.consume(used);
-    now = monotonic_now();
+    now = clock();
     goes_on = used > 0;
     if (!goes_on) {
       break;
     }
   }
-  stream.worked(now - began);
+  stream.worked(now - began, now);
   return goes_on && !stream.buffered().empty();
 }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/net/detail/http1_exchange.h"
 
-#include <algorithm>
 #include <boost/asio/error.hpp>
-#include <charconv>
 
 #include "thaw/base/check.h"
+#include "thaw/net/detail/authority.h"
+#include "thaw/net/detail/content_length.h"
 #include "thaw/net/detail/http1_body.h"
 #include "thaw/net/detail/http1_head.h"
 #include "thaw/net/detail/websocket.h"
@@ -16,6 +16,7 @@ namespace {
 
 // A rest of a body that nobody has read: up to here it is cheaper to drop it than to reconnect.
 constexpr std::size_t droppable_bytes = 256u << 10;
+constexpr std::size_t at_once_bytes = 64u << 10;
 // How long a peer may take to read what came before the end of an answer that has failed.
 constexpr Duration break_off_time = 5s;
 
@@ -69,11 +70,11 @@ async::Task<std::optional<std::string>> Http1Exchange::read() {
   co_return piece;
 }
 
-Http1Exchange::Framing Http1Exchange::choose_framing(int status, const Headers& headers) const {
+Http1Exchange::Framing Http1Exchange::choose_framing(int status, bool has_length) const {
   if (status == 204 || status == 304) {
     return Framing::none;
   }
-  if (headers.find("content-length")) {
+  if (has_length) {
     return Framing::length;
   }
   if (request_.method == "HEAD") {
@@ -85,19 +86,13 @@ Http1Exchange::Framing Http1Exchange::choose_framing(int status, const Headers& 
 Result<std::string> Http1Exchange::render_head(int status, const Headers& headers) {
   const Http1AnswerPolicy policy = policy_();
   exchanges_ = policy.exchanges;
-  framing_ = choose_framing(status, headers);
-  silent_ = framing_ == Framing::none || request_.method == "HEAD";
-  if (framing_ == Framing::length) {
-    const auto is_length = [](const auto& field) { return field.first == "content-length"; };
-    if (std::count_if(headers.fields.begin(), headers.fields.end(), is_length) > 1) {
-      return Error::internal("the answer has more than one content-length");
-    }
-    const std::string_view text = *headers.find("content-length");
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), length_left_);
-    if (error != std::errc() || end != text.data() + text.size()) {
-      return Error::internal("the answer's content-length is not a number");
-    }
+  const auto length = content_length_of(headers);
+  if (!length) {
+    return Error::internal("of an answer: " + length.error().message());
   }
+  framing_ = choose_framing(status, length->has_value());
+  silent_ = framing_ == Framing::none || request_.method == "HEAD";
+  length_left_ = length->value_or(0);
   const bool unread = awaits_continue_ || body_failed_;
   keep_alive_ = keep_alive_ && !policy.close_after && !unread && framing_ != Framing::until_close;
   HeadWriter head(status);
@@ -122,41 +117,38 @@ Result<std::string> Http1Exchange::render_head(int status, const Headers& header
   return std::move(head).end();
 }
 
-Result<std::string> Http1Exchange::begin_answer(int status, const Headers& headers) {
+Result<void> Http1Exchange::check_answer(int status) const {
   if (responded_) {
     return Error::failed_precondition("the exchange is answered already");
   }
   if (status < 200 || status > 999) {
     return Error::internal("an answer cannot have the status " + std::to_string(status));
   }
-  THAW_TRY(std::string head, render_head(status, headers));
-  responded_ = true;
-  return head;
+  return ok();
 }
 
 async::Task<void> Http1Exchange::respond(int status, Headers headers) {
-  THAW_CO_TRY(std::string head, begin_answer(status, headers));
+  THAW_CO_TRY_VOID(check_answer(status));
+  THAW_CO_TRY(std::string head, render_head(status, headers));
+  responded_ = true;
   stream_->queue(std::move(head));
   co_return ok();
 }
 
-async::Task<void> Http1Exchange::respond_whole(int status, Headers headers, std::string body) {
-  THAW_CO_TRY(std::string head, begin_answer(status, headers));
-  if (framing_ == Framing::length && !silent_ && body.size() == length_left_) {
-    length_left_ = 0;
-    finished_ = true;
-    const std::shared_ptr<Stream> stream = stream_;
-    stream->append(std::move(head));
-    if (stream->send(std::move(body), keep_alive_ ? exchanges_ : 1)) {
-      co_return ok();
-    }
-    co_return co_await stream->flush();
+bool Http1Exchange::respond_at_once(int status, const Headers& headers, std::string& body) {
+  // Nobody waits until it is sent, so that a peer that asks and does not read has one of them here.
+  if (body.size() > at_once_bytes || stream_->unsent() > 0 || !check_answer(status)) {
+    return false;
   }
-  stream_->queue(std::move(head));
-  if (!body.empty()) {
-    THAW_CO_TRY_VOID(co_await write(std::move(body)));
+  auto head = render_head(status, headers);
+  if (!head || framing_ != Framing::length || silent_ || body.size() != length_left_) {
+    return false;
   }
-  co_return co_await finish();
+  length_left_ = 0;
+  responded_ = finished_ = true;
+  stream_->append(std::move(*head));
+  (void)stream_->send(std::move(body), keep_alive_ ? exchanges_ : 1);
+  return true;
 }
 
 async::Task<void> Http1Exchange::write(std::string data) {

@@ -30,7 +30,7 @@ class Http1Exchange final : public HttpExchange {
   async::Task<void> respond(int status, Headers headers) override;
   async::Task<void> write(std::string data) override;
   async::Task<void> finish() override;
-  async::Task<void> respond_whole(int status, Headers headers, std::string body) override;
+  bool respond_at_once(int status, const Headers& headers, std::string& body) override;
   bool responded() const override { return responded_; }
   async::Task<void> until_gone() override;
   bool is_websocket_upgrade() const override;
@@ -46,10 +46,10 @@ class Http1Exchange final : public HttpExchange {
 
  private:
   enum class Framing { none, length, chunked, until_close };
-  // The head of the answer, which has begun with it.
-  Result<std::string> begin_answer(int status, const Headers& headers);
+  // Whether an answer may begin, with that status.
+  Result<void> check_answer(int status) const;
   Result<std::string> render_head(int status, const Headers& headers);
-  Framing choose_framing(int status, const Headers& headers) const;
+  Framing choose_framing(int status, bool has_length) const;
   async::Task<bool> drop_rest_of_body();
   // The answer ends here, and the peer is to see that it is not whole.
   boost::asio::awaitable<void> break_off();

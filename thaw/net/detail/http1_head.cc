@@ -169,19 +169,6 @@ std::string chunk_head(std::size_t size) {
   return std::string(digits.data(), end + 2);
 }
 
-void take_absolute_target(HttpRequest& request) {
-  const std::string_view target = request.target;
-  if (target.starts_with('/') ||
-      !(target.starts_with("http://") || target.starts_with("https://"))) {
-    return;
-  }
-  const std::size_t start = target.find("//") + 2;
-  const std::size_t end = std::min(target.find_first_of("/?", start), target.size());
-  request.authority = target.substr(start, end - start);
-  std::string rest(target.substr(end));
-  request.target = rest.starts_with('/') ? std::move(rest) : "/" + rest;
-}
-
 std::string http_date(WallTime now) {
   const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
   std::tm parts{};

@@ -36,8 +36,6 @@ bool is_hop_by_hop(std::string_view name);
 bool is_idempotent(std::string_view method);
 // "1f4\r\n".
 std::string chunk_head(std::size_t size);
-// "GET http://host/path" is the same request as "GET /path" to that host.
-void take_absolute_target(HttpRequest& request);
 // The value of the date header for now.
 std::string http_date(WallTime now);
 

@@ -6,6 +6,8 @@
 #include <boost/beast/http/rfc7230.hpp>
 
 #include "thaw/base/check.h"
+#include "thaw/net/detail/authority.h"
+#include "thaw/net/detail/content_length.h"
 
 namespace thaw::net::detail {
 
@@ -24,8 +26,14 @@ std::string lower(string_view text) {
   return out;
 }
 
+bool is_control(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return (byte < ' ' && byte != '\t') || byte == 0x7f;
+}
+
 // Nobody has more to say behind a body.
 constexpr std::size_t longest_trailers = 16u << 10;
+constexpr std::size_t usual_fields = 8;
 // A chunk that nobody can send; the sum of sizes below it does not overflow.
 constexpr std::uint64_t largest_chunk = std::uint64_t{1} << 60;
 // What some clients send behind the body of the request before (RFC 9112, 2.2).
@@ -64,6 +72,9 @@ struct Collector {
       }
     }
     hosts += field == http::field::host ? 1 : 0;
+    if (head.headers.fields.empty()) {
+      head.headers.fields.reserve(usual_fields);
+    }
     head.headers.add(lower(name), std::string(value.data(), value.size()));
   }
 };
@@ -88,19 +99,15 @@ class BeastParser final : public http::basic_parser<is_request> {
                      BeastError& error) override {
     out_.field(field, name, value, error);
   }
-  void on_header_impl(BeastError& error) override {
-    out_.head_done = true;
-    if (is_request && out_.hosts != 1 && (out_.hosts > 1 || out_.head.minor_version == 1)) {
-      error = http::error::bad_field;
-    }
-  }
+  void on_header_impl(BeastError&) override { out_.head_done = true; }
   void on_body_init_impl(const boost::optional<std::uint64_t>&, BeastError&) override {}
   std::size_t on_body_impl(string_view body, BeastError&) override {
     out_.body->append(body.data(), body.size());
     return body.size();
   }
-  void on_chunk_header_impl(std::uint64_t size, string_view, BeastError& error) override {
-    if (size > largest_chunk) {
+  void on_chunk_header_impl(std::uint64_t size, string_view extension, BeastError& error) override {
+    // Beast lets any byte stand between quotes; others take a line feed there for the line's end.
+    if (size > largest_chunk || std::any_of(extension.begin(), extension.end(), is_control)) {
       error = http::error::bad_chunk;
     }
     out_.chunk_left = size;
@@ -175,11 +182,29 @@ bool has_folded_line(std::string_view head) {
   return false;
 }
 
+Error malformed(const std::string& why) {
+  return Error::invalid_argument("the message is not valid HTTP/1.1: " + why);
+}
+
 Error malformed(const BeastError& error) {
   if (error == http::error::header_limit) {
     return Error::resource_exhausted("the head of the message is too large");
   }
-  return Error::invalid_argument("the message is not valid HTTP/1.1: " + error.message());
+  return malformed(error.message());
+}
+
+// What a head says of whom the request is for.
+Result<void> check_addressee(const Http1Head& head, int hosts) {
+  if (hosts > 1) {
+    return Error::invalid_argument("it has more than one Host");
+  }
+  if (hosts == 0 && head.minor_version == 1) {
+    return Error::invalid_argument("it has no Host");
+  }
+  if (hosts == 1) {
+    THAW_TRY_VOID(check_authority(*head.headers.find("host"), "the Host"));
+  }
+  return check_target(head.method, head.target);
 }
 
 }  // namespace
@@ -203,7 +228,7 @@ Result<std::size_t> Http1Parser::put_head(std::string_view input) {
     return parser.put(asio::const_buffer(input.data(), input.size()), error);
   });
   if (impl_->role == Role::request && has_folded_line(input.substr(0, used))) {
-    return Error::invalid_argument("the message is not valid HTTP/1.1: a folded line");
+    return malformed("a folded line");
   }
   // Beast's own limit starts again with each call, so that many small fields would pass it.
   impl_->found.head_bytes += used;
@@ -218,6 +243,15 @@ Result<std::size_t> Http1Parser::put_head(std::string_view input) {
   }
   if (impl_->found.unknown_coding) {
     return Error::unimplemented("a transfer coding other than chunked");
+  }
+  if (const auto length = content_length_of(impl_->found.head.headers); !length) {
+    return malformed(length.error().message());
+  }
+  if (impl_->role == Role::request) {
+    const Result<void> checked = check_addressee(impl_->found.head, impl_->found.hosts);
+    if (!checked) {
+      return malformed(checked.error().message());
+    }
   }
   return used;
 }
@@ -236,6 +270,9 @@ Result<std::size_t> Http1Parser::put_body(std::string_view input, std::string& b
     return parser.put(asio::const_buffer(input.data(), input.size()), error);
   });
   impl_->found.body = nullptr;
+  if (error == http::error::header_limit) {
+    return malformed("what stands behind its body is too large");
+  }
   if (error && error != http::error::need_more) {
     return malformed(error);
   }

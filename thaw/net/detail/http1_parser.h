@@ -3,8 +3,8 @@
 // Http1Parser: bytes of one HTTP/1.1 connection to heads and body pieces, for either side. Pure: no
 // I/O; the caller owns the buffer and presents unconsumed bytes again. It refuses everything that
 // two parsers could read differently (request smuggling): both content-length and
-// transfer-encoding, codings other than chunked, that header twice, folded lines of requests, chunk
-// sizes beyond any body, repeated or missing Host, bare line feeds.
+// transfer-encoding, codings other than chunked, either header twice, folded lines of requests,
+// chunk sizes beyond any body, bare line feeds, a Host that is repeated, missing or none.
 #pragma once
 
 #include <cstdint>

@@ -37,34 +37,30 @@ class Proxy {
     const HttpRequest& request = exchange_.request();
     deadline_ = options.deadline;
     edit_answer_ = &options.edit_answer;
-    THAW_CO_TRY(ProxiedHead head, proxied_head(request, options));
     std::optional<std::string> first;
-    if (head.body == Body::unknown) {
+    if (hides_its_body(request)) {
       THAW_CO_TRY(first, co_await exchange_.read());
-      head.body = first ? Body::chunked : Body::none;
     }
-    THAW_CO_TRY(const std::string text, render(head, request));
+    THAW_CO_TRY(const std::string text, head_upstream(request, options, first.has_value()));
     pool_->timer().arm(watch_alarm_, started + watch_after);
     // Retries once on a fresh connection if a kept one turns out to have been closed meanwhile, and
     // the request may safely run twice.
-    const bool replayable = head.body == Body::none && is_idempotent(request.method);
+    const bool replayable = body_ == Body::none && is_idempotent(request.method);
     upstream_ = pool_->take(endpoint, options.deadline,
                             replayable ? ClientPool::Check::seen : ClientPool::Check::asked);
     while (true) {
       if (!upstream_) {
-        THAW_CO_TRY(upstream_, co_await pool_->open(endpoint, options.deadline));
+        THAW_CO_TRY_VOID(co_await connect(endpoint));
       }
       if (client_gone_) {
         co_return Error::cancelled("the client has gone away");
       }
-      const bool is_inline = head.body == Body::length && head.length <= inline_body_bytes;
-      if (head.body == Body::none || (head.body == Body::length && head.length == 0)) {
+      if (body_ == Body::none || (body_ == Body::length && length_ == 0)) {
         body_sent_ = true;
         (void)upstream_->stream->send(text, pool_->exchanges);
-      } else if (upstream_->stream->queue(text); is_inline) {
-        THAW_CO_TRY_VOID(co_await send_body(head.body, std::move(first)));
       } else {
-        tasks().start("proxy body", send_body_beside(head.body, std::move(first)));
+        upstream_->stream->queue(text);
+        THAW_CO_TRY_VOID(co_await begin_body(std::move(first)));
       }
       THAW_CO_TRY(const bool answered,
                   co_await read_final_head(*upstream_, request.method == "HEAD"));
@@ -77,9 +73,13 @@ class Proxy {
       upstream_.reset();
     }
     if (upstream_->parser.head().status == 101) {
-      co_return co_await tunnel(head);
+      co_return co_await tunnel();
     }
-    co_return co_await answer();
+    Beginning beginning;
+    if (answer_at_once(beginning)) {
+      co_return ok();
+    }
+    co_return co_await answer(std::move(beginning));
   }
 
   // What carry() has begun ends; `result` is its own.
@@ -106,7 +106,34 @@ class Proxy {
   }
 
  private:
-  async::Task<void> send_body(Body framing, std::optional<std::string> first) {
+  // Frames are kept small: one of more than a KiB is no longer got from the allocator's quick
+  // lists.
+  Result<std::string> head_upstream(const HttpRequest& request, const ProxyOptions& options,
+                                    bool has_more) {
+    THAW_TRY(ProxiedHead head, proxied_head(request, options));
+    if (head.body == Body::unknown) {
+      head.body = has_more ? Body::chunked : Body::none;
+    }
+    body_ = head.body;
+    length_ = head.length;
+    is_upgrade_ = head.upgrade;
+    return render(head, request);
+  }
+
+  async::Task<void> connect(const Endpoint& endpoint) {
+    THAW_CO_TRY(upstream_, co_await pool_->open(endpoint, deadline_));
+    co_return ok();
+  }
+
+  async::Task<void> begin_body(std::optional<std::string> first) {
+    if (body_ == Body::length && length_ <= inline_body_bytes) {
+      co_return co_await send_body(std::move(first));
+    }
+    tasks().start("proxy body", send_body_beside(std::move(first)));
+    co_return ok();
+  }
+
+  async::Task<void> send_body(std::optional<std::string> first) {
     Stream& stream = *upstream_->stream;
     std::optional<std::string> piece = std::move(first);
     while (true) {
@@ -116,7 +143,7 @@ class Proxy {
       if (!piece) {
         break;
       }
-      if (framing == Body::chunked) {
+      if (body_ == Body::chunked) {
         stream.append(chunk_head(piece->size()));
         stream.append(std::move(*piece));
         *piece = "\r\n";
@@ -128,7 +155,7 @@ class Proxy {
         co_return ok();
       }
     }
-    if (framing == Body::chunked) {
+    if (body_ == Body::chunked) {
       stream.append(last_chunk(exchange_.trailers()));
     }
     body_sent_ = true;
@@ -136,8 +163,8 @@ class Proxy {
     co_return ok();
   }
 
-  async::Task<void> send_body_beside(Body framing, std::optional<std::string> first) {
-    const Result<void> sent = co_await send_body(framing, std::move(first));
+  async::Task<void> send_body_beside(std::optional<std::string> first) {
+    const Result<void> sent = co_await send_body(std::move(first));
     if (!sent) {
       // Half a request must not look like a whole one.
       body_error_ = sent.error();
@@ -146,24 +173,47 @@ class Proxy {
     co_return ok();
   }
 
-  async::Task<void> answer() {
-    Http1Parser& parser = upstream_->parser;
-    Headers headers = proxied_answer(std::move(parser.head().headers));
-    if (*edit_answer_) {
-      (*edit_answer_)(headers);
-    }
-    const int status = parser.head().status;
+  // What of an answer came with its head.
+  struct Beginning {
+    int status = 0;
+    Headers headers;
     std::string body;
-    const Result<bool> decoded = decode_buffered(*upstream_->stream, parser, body);
-    if (parser.done()) {
-      release();
-      co_return co_await exchange_.respond_whole(status, std::move(headers), std::move(body));
+    bool is_all = false;
+    std::unique_ptr<Error> error;
+  };
+
+  // Most answers are there with their head, and need no task to go on.
+  bool answer_at_once(Beginning& out) {
+    Http1Parser& parser = upstream_->parser;
+    out.status = parser.head().status;
+    out.headers = proxied_answer(std::move(parser.head().headers));
+    if (*edit_answer_) {
+      (*edit_answer_)(out.headers);
     }
-    THAW_CO_TRY_VOID(co_await exchange_.respond(status, std::move(headers)));
-    if (!body.empty()) {
-      THAW_CO_TRY_VOID(co_await exchange_.write(std::move(body)));
+    if (const auto decoded = decode_buffered(*upstream_->stream, parser, out.body); !decoded) {
+      out.error = std::make_unique<Error>(decoded.error());
     }
-    THAW_CO_TRY_VOID(decoded);
+    out.is_all = parser.done();
+    if (!out.is_all) {
+      return false;
+    }
+    release();
+    return exchange_.respond_at_once(out.status, out.headers, out.body);
+  }
+
+  async::Task<void> answer(Beginning begun) {
+    if (begun.is_all) {
+      co_return co_await exchange_.respond_whole(begun.status, std::move(begun.headers),
+                                                 std::move(begun.body));
+    }
+    THAW_CO_TRY_VOID(co_await exchange_.respond(begun.status, std::move(begun.headers)));
+    if (!begun.body.empty()) {
+      THAW_CO_TRY_VOID(co_await exchange_.write(std::move(begun.body)));
+    }
+    if (begun.error) {
+      co_return *begun.error;
+    }
+    Http1Parser& parser = upstream_->parser;
     while (true) {
       THAW_CO_TRY(std::optional<std::string> piece, co_await read_body(upstream_->stream, parser));
       if (!piece) {
@@ -182,8 +232,8 @@ class Proxy {
     }
   }
 
-  async::Task<void> tunnel(const ProxiedHead& head) {
-    if (!head.upgrade) {
+  async::Task<void> tunnel() {
+    if (!is_upgrade_) {
       co_return Error::unavailable("the server has switched protocols without being asked");
     }
     // From here on the client's end is one of the bytes' two ends, and no reason to hurry.
@@ -249,6 +299,9 @@ class Proxy {
   CoarseTimer::Alarm watch_alarm_;
   std::optional<async::TaskGroup> tasks_;
   async::TaskGroup::Handle watch_task_;
+  Body body_ = Body::none;
+  std::uint64_t length_ = 0;  // with Body::length
+  bool is_upgrade_ = false;
   bool body_sent_ = false;
   bool client_gone_ = false;
   std::optional<Error> body_error_;  // why the rest of the request will not come

@@ -13,15 +13,16 @@ namespace thaw::net::detail {
 async::Task<void> run_proxy(std::shared_ptr<ClientPool> pool, HttpExchange& exchange,
                             Endpoint endpoint, ProxyOptions options);
 
-// What goes upstream for `request`; pure.
+// What goes upstream for `request`; pure. It names what stands in its two arguments.
 struct ProxiedHead {
   enum class Body { none, length, chunked, unknown };  // unknown: HTTP/2 does not tell
   Body body = Body::none;
   std::uint64_t length = 0;
   bool upgrade = false;
-  Headers headers;
-  std::string target;
+  std::vector<std::pair<std::string_view, std::string_view>> headers;
+  std::string_view target;
 };
+bool hides_its_body(const HttpRequest& request);
 Result<ProxiedHead> proxied_head(const HttpRequest& request, const ProxyOptions& options);
 Result<std::string> render(const ProxiedHead& head, const HttpRequest& request);
 

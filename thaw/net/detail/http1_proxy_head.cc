@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <charconv>
 #include <iterator>
 
+#include "thaw/net/detail/content_length.h"
 #include "thaw/net/detail/http1_head.h"
 #include "thaw/net/detail/http1_proxy.h"
 
@@ -23,27 +23,28 @@ bool asks_for_websocket(const HttpRequest& request) {
 
 }  // namespace
 
+bool hides_its_body(const HttpRequest& request) {
+  return request.version == "2" && !request.headers.find("content-length") &&
+         !request.headers.find("transfer-encoding");
+}
+
 Result<ProxiedHead> proxied_head(const HttpRequest& request, const ProxyOptions& options) {
   ProxiedHead head;
-  head.target = options.target.empty() ? request.target : options.target;
+  head.target = options.target.empty() ? std::string_view(request.target) : options.target;
   head.upgrade = asks_for_websocket(request);
   using Body = ProxiedHead::Body;
-  if (const auto length = request.headers.find("content-length")) {
-    const auto [end, error] =
-        std::from_chars(length->data(), length->data() + length->size(), head.length);
-    if (error != std::errc() || end != length->data() + length->size()) {
-      return Error::invalid_argument("the content-length is not a number");
-    }
+  THAW_TRY(const std::optional<std::uint64_t> length, content_length_of(request.headers));
+  if (length) {
+    head.length = *length;
     head.body = Body::length;
   } else if (request.headers.find("transfer-encoding")) {
     head.body = Body::chunked;
-  } else if (request.version == "2") {
+  } else if (hides_its_body(request)) {
     head.body = Body::unknown;
   }
   const bool names_others = request.headers.find("connection").has_value();
-  head.headers.fields.reserve(request.headers.fields.size() + options.add_headers.fields.size() +
-                              4);
-  head.headers.add("host", request.authority);
+  head.headers.reserve(request.headers.fields.size() + options.add_headers.fields.size() + 4);
+  head.headers.emplace_back("host", request.authority);
   for (const auto& [name, value] : request.headers.fields) {
     // `expect` is answered by our own side; what the caller adds replaces what the client claims.
     if (is_hop_by_hop(name) || name == "host" || name == "expect" || name == "content-length" ||
@@ -51,14 +52,14 @@ Result<ProxiedHead> proxied_head(const HttpRequest& request, const ProxyOptions&
         options.add_headers.find(name) || (options.withholds && options.withholds(name))) {
       continue;
     }
-    head.headers.add(name, value);
+    head.headers.emplace_back(name, value);
   }
   for (const auto& [name, value] : options.add_headers.fields) {
-    head.headers.add(name, value);
+    head.headers.emplace_back(name, value);
   }
   if (head.upgrade) {
-    head.headers.add("connection", "upgrade");
-    head.headers.add("upgrade", "websocket");
+    head.headers.emplace_back("connection", "upgrade");
+    head.headers.emplace_back("upgrade", "websocket");
   }
   return head;
 }
@@ -66,7 +67,7 @@ Result<ProxiedHead> proxied_head(const HttpRequest& request, const ProxyOptions&
 Result<std::string> render(const ProxiedHead& head, const HttpRequest& request) {
   THAW_TRY_VOID(check_request_line(request.method, head.target));
   HeadWriter text(request.method, head.target);
-  for (const auto& [name, value] : head.headers.fields) {
+  for (const auto& [name, value] : head.headers) {
     THAW_TRY_VOID(text.add_checked(name, value));
   }
   if (head.body == ProxiedHead::Body::length) {
@@ -95,15 +96,14 @@ std::string last_chunk(const Headers& trailers) {
 }
 
 Headers proxied_answer(Headers headers) {
-  Headers kept;
-  kept.fields.reserve(headers.fields.size());
-  const bool names_others = headers.find("connection").has_value();
-  for (auto& [name, value] : headers.fields) {
-    if (!is_hop_by_hop(name) && !(names_others && named_by_connection(headers, name))) {
-      kept.add(std::move(name), std::move(value));
-    }
+  // Those that `connection` names go first: it goes itself as well.
+  if (headers.find("connection")) {
+    const Headers all = headers;
+    std::erase_if(headers.fields,
+                  [&all](const auto& field) { return named_by_connection(all, field.first); });
   }
-  return kept;
+  std::erase_if(headers.fields, [](const auto& field) { return is_hop_by_hop(field.first); });
+  return headers;
 }
 
 }  // namespace thaw::net::detail

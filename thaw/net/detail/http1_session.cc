@@ -92,6 +92,9 @@ class Session final : public LiveConnection {
       if (core_->draining) {
         co_return co_await stream_->flush();
       }
+      if (stream_->is_blocked()) {
+        THAW_CO_TRY_VOID(co_await stream_->flush());  // however slowly: the connection is not idle
+      }
       parser_.reset();
       stream_->rest();
       // More requests may be there already.
@@ -123,7 +126,8 @@ class Session final : public LiveConnection {
         const Instant began = monotonic_now();
         THAW_CO_TRY(const std::size_t used, parser_.put_head(stream_->buffered()));
         stream_->consume(used);
-        stream_->worked(monotonic_now() - began + request_time);
+        const Instant now = monotonic_now();
+        stream_->worked(now - began + request_time, now);
         if (parser_.head_done()) {
           break;
         }

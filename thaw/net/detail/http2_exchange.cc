@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/net/detail/http2_exchange.h"
 
-#include <charconv>
-
 #include "thaw/base/log.h"
+#include "thaw/net/detail/authority.h"
+#include "thaw/net/detail/content_length.h"
 
 namespace thaw::net::detail {
 
@@ -37,14 +37,12 @@ class Http2Exchange : public HttpExchange {
       co_return Error::internal("an exchange was answered twice");
     }
     const bool bodyless = request().method == "HEAD" || status == 204 || status == 304;
-    if (const auto length = headers.find("content-length"); length && !bodyless) {
-      const auto [end, error] =
-          std::from_chars(length->data(), length->data() + length->size(), length_left_);
-      has_length_ = error == std::errc() && end == length->data() + length->size();
-      if (!has_length_) {
-        co_return Error::internal("the answer's content-length is not a number");
-      }
+    const auto length = content_length_of(headers);
+    if (!length) {
+      co_return Error::internal("of an answer: " + length.error().message());
     }
+    has_length_ = length->has_value() && !bodyless;
+    length_left_ = length->value_or(0);
     stream_.send_head(status, headers,
                       bodyless ? Http2Stream::Body::none : Http2Stream::Body::follows);
     if (stream_.gone()) {
@@ -107,7 +105,10 @@ async::Task<void> serve_http(Http2Session& session, std::shared_ptr<Http2Stream>
     stream->linger();
     co_return ok();
   }
-  Result<void> outcome = co_await session.service().handler(exchange);
+  Result<void> outcome = check_authority(exchange.request().authority, "the :authority");
+  if (outcome) {
+    outcome = co_await session.service().handler(exchange);
+  }
   if (!stream->head_sent()) {
     if (outcome) {
       outcome = Error::internal("the handler has not answered");

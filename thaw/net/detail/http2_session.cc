@@ -34,6 +34,7 @@ constexpr std::uint32_t header_table_bytes = 2048;
 constexpr std::size_t usual_head_bytes = 4u << 10;
 // What a connection costs beside its streams.
 constexpr std::size_t session_bytes = 24u << 10;
+constexpr std::string_view flood = "too many frames that carry nothing";
 
 }  // namespace
 
@@ -179,11 +180,13 @@ void Http2Session::feed(std::string_view bytes) {
   }
   const ssize_t used = nghttp2_session_mem_recv(
       native_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
-  if (used < 0) {
+  if (used == NGHTTP2_ERR_FLOODED) {
+    // The library's count of answers that wait is as high as ours of frames: either may be first.
+    punish(NGHTTP2_ENHANCE_YOUR_CALM, flood);
+  } else if (used < 0) {
     log_debug("http2 connection broken by its peer",
               {{"peer", peer_.address}, {"error", nghttp2_strerror(static_cast<int>(used))}});
-    nghttp2_session_terminate_session(
-        native_, used == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM : NGHTTP2_PROTOCOL_ERROR);
+    nghttp2_session_terminate_session(native_, NGHTTP2_PROTOCOL_ERROR);
     punished_ = true;
   }
   if (!in_headers_) {
@@ -479,7 +482,7 @@ void Http2Session::punish(std::uint32_t http2_error, std::string_view why) {
 
 void Http2Session::allow_control_frame() {
   if (!control_frames_.allow(monotonic_now())) {
-    punish(NGHTTP2_ENHANCE_YOUR_CALM, "too many frames that carry nothing");
+    punish(NGHTTP2_ENHANCE_YOUR_CALM, flood);
   }
 }
 

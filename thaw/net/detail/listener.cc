@@ -13,6 +13,8 @@
 #include <cstring>
 #include <memory>
 
+#include "thaw/net/detail/in_machine.h"
+
 namespace thaw::net::detail {
 
 namespace {
@@ -123,6 +125,9 @@ Result<Accepted> accept_one(const os::Fd& listener) {
     if (address.ss_family != AF_UNIX) {
       const int yes = 1;
       ::setsockopt(accepted.fd.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+      if (is_loopback(address)) {
+        send_unpaced(accepted.fd.get());
+      }
       accepted.address = text_of(address);
     }
     return accepted;

@@ -75,10 +75,10 @@ void Stream::belong_to(std::shared_ptr<Account> account, std::shared_ptr<Turns> 
 
 void Stream::recount() { held_.set(open_ ? stream_bytes + capacity_ + out_bytes_ : 0); }
 
-void Stream::worked(Duration used) {
+void Stream::worked(Duration used, Instant now) {
   if (turns_) {
     worked_ += used;
-    turns_->spend(turn_share_, held_.account()->turns, used, monotonic_now());
+    turns_->spend(turn_share_, held_.account()->turns, used, now);
   }
 }
 
@@ -324,19 +324,28 @@ void Stream::queue(std::string data) {
   }
 }
 
+ssize_t Stream::send_some() {
+  const int socket = socket_.native_handle();
+  if (out_.size() == 1) {  // most answers are, and the kernel has less to copy and check
+    const std::string& only = out_.front();
+    return ::send(socket, only.data() + front_sent_, only.size() - front_sent_, MSG_NOSIGNAL);
+  }
+  std::array<iovec, 16> pieces;
+  const std::size_t count = std::min(pieces.size(), out_.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    pieces[i] = {out_[i].data(), out_[i].size()};
+  }
+  pieces[0].iov_base = out_[0].data() + front_sent_;
+  pieces[0].iov_len -= front_sent_;
+  msghdr message{};
+  message.msg_iov = pieces.data();
+  message.msg_iovlen = count;
+  return ::sendmsg(socket, &message, MSG_NOSIGNAL);
+}
+
 void Stream::try_send() {
   while (!out_.empty() && open_ && !send_broken_) {
-    std::array<iovec, 16> pieces;
-    const std::size_t count = std::min(pieces.size(), out_.size());
-    for (std::size_t i = 0; i < count; ++i) {
-      pieces[i] = {out_[i].data(), out_[i].size()};
-    }
-    pieces[0].iov_base = out_[0].data() + front_sent_;
-    pieces[0].iov_len -= front_sent_;
-    msghdr message{};
-    message.msg_iov = pieces.data();
-    message.msg_iovlen = count;
-    const ssize_t taken = ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL);
+    const ssize_t taken = send_some();
     if (taken < 0 && errno == EINTR) {
       continue;
     }

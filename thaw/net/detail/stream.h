@@ -32,8 +32,9 @@ class Stream : public std::enable_shared_from_this<Stream> {
   // first operation.
   void belong_to(std::shared_ptr<Account> account, std::shared_ptr<Turns> turns);
   const std::shared_ptr<Account>& account() const { return held_.shared(); }
-  // Time that a reader has spent on what it got here.
-  void worked(Duration used);
+  // Time that a reader has spent on what it got here, until now.
+  void worked(Duration used, Instant now);
+  bool takes_turns() const { return turns_ != nullptr; }
   // Others should have the loop before this connection goes on: take_turn().
   bool owes_turn() const;
   async::Task<void> take_turn();
@@ -81,6 +82,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   // Waits until the kernel has everything.
   async::Task<void> flush();
   std::size_t unsent() const { return out_bytes_; }
+  // The peer does not take what was sent to it.
+  bool is_blocked() const { return writing_; }
 
   // -- life
   // Closes the connection when the instant passes; max() for never.
@@ -111,6 +114,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
   // With a full buffer the end of the peer's stream is out of sight, but not a reset.
   void start_hangup_wait();
   Error broken_error() const;
+  ssize_t send_some();
   void try_send();
   void start_background_write();
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "thaw/base/log.h"
+#include "thaw/queue/detail/untold.h"
 #include "thaw/store/blob_store.h"
 
 namespace thaw::queue::detail {
@@ -22,8 +23,26 @@ std::int64_t micros(Duration duration) {
   return std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
 }
 
-// Enough to notice damage; nobody is to be kept from forging it.
-std::string checksum(std::string_view payload) { return store::sha256_hex(payload).substr(0, 16); }
+// Enough to notice damage; nobody is to be kept from forging it. Of bytes alone it is what it was
+// before payloads had a content type.
+std::string checksum(const model::Payload& payload, const model::Failure* failure = nullptr) {
+  const auto shortened = [](const std::string& hex) { return hex.substr(0, 16); };
+  if (payload.content_type.empty() && failure == nullptr) {
+    return shortened(store::sha256_hex(payload.bytes));
+  }
+  std::string all = payload.bytes;
+  const auto add = [&all](std::string_view part) {
+    all += '\0';
+    all += part;
+  };
+  add(payload.content_type);
+  if (failure != nullptr) {
+    add(failure->type);
+    add(failure->message);
+    add(failure->trace);
+  }
+  return shortened(store::sha256_hex(all));
+}
 
 Error damaged_payload(const model::CallId& call) {
   return Error::data_loss("a stored payload of the call " + call.str() +
@@ -32,7 +51,10 @@ Error damaged_payload(const model::CallId& call) {
 
 constexpr const char* call_columns =
     "SELECT id, workspace, app, function, max_retries, initial_delay_us, max_delay_us, backoff, "
-    "parent_input, options, created_us, cancelled, rowid, typeof(id) = 'text' FROM calls ";
+    "parent_input, options, created_us, cancelled, rowid, typeof(id) = 'text', finished_us, "
+    "origin, "
+    "log_status, queue_until_us, end_by_us, run_for_us, redeliveries, payload_for_us, "
+    "record_for_us FROM calls ";
 
 // What was stored is what was asked for; what damage has made of it is brought back to where it can
 // do no harm.
@@ -48,8 +70,25 @@ Duration duration_in(const Row& row, int column) {
 WallTime time_in(const Row& row, int column) {
   return wall(std::clamp<std::int64_t>(row.integer(column), 0, 8'000 * year_us));
 }
+// From this column on: type, message, trace, retryable.
+model::FailurePtr failure_in(const Row& row, int column) {
+  if (row.is_null(column)) {
+    return nullptr;
+  }
+  return std::make_shared<const model::Failure>(
+      model::Failure{.type = row.text(column),
+                     .message = row.text(column + 1),
+                     .trace = row.text(column + 2),
+                     .retryable = row.integer(column + 3) != 0});
+}
 // Of log entries; beyond it counting on would not be exact.
 constexpr std::int64_t last_possible_number = std::int64_t{1} << 53;
+
+model::Origin origin_in(const Row& row, int column) {
+  const std::int64_t number = row.integer(column);
+  const bool is_known = number >= 0 && number <= static_cast<std::int64_t>(model::Origin::web);
+  return is_known ? static_cast<model::Origin>(number) : model::Origin::client;
+}
 
 StoredCall call_of_row(const Row& row) {
   StoredCall stored;
@@ -69,6 +108,15 @@ StoredCall call_of_row(const Row& row) {
   stored.created_at = time_in(row, 10);
   stored.cancelled = row.integer(11) != 0;
   stored.row = row.integer(12);
+  stored.finished_at = row.is_null(14) ? WallTime{} : time_in(row, 14);
+  call.origin = origin_in(row, 15);
+  call.status = row.integer(16) != 0 ? model::StatusEntries::yes : model::StatusEntries::no;
+  const auto maybe = [&row](int column, auto read) {
+    return row.is_null(column) ? std::nullopt : std::optional(read(row, column));
+  };
+  call.limits = {maybe(17, time_in), maybe(18, time_in), maybe(19, duration_in),
+                 maybe(20, count_in)};
+  call.keep = {maybe(21, duration_in), maybe(22, duration_in)};
   return stored;
 }
 
@@ -76,19 +124,24 @@ Result<void> load_rest(Sql& sql, StoredCall& stored) {
   const std::string id = stored.call.id.str();
   THAW_TRY_VOID(
       sql.each("SELECT id, idx, payload, attempts, retries, enqueued_us, ended, checksum, rowid, "
-               "typeof(id) = 'text' FROM inputs "
+               "typeof(id) = 'text', content_type, started_us FROM inputs "
                "WHERE call = ? ORDER BY rowid",
                {id}, [&stored](const Row& row) {
                  StoredInput input;
                  input.id = model::InputId(row.text(0));
                  input.index = count_in(row, 1);
-                 input.payload = row.text(2);
+                 input.payload = {row.text(2), row.text(10)};
                  input.attempts = count_in(row, 3);
                  input.retries = count_in(row, 4);
                  input.enqueued_at = time_in(row, 5);
                  input.ended = row.integer(6) != 0;
                  input.damaged = !input.ended && checksum(input.payload) != row.text(7);
                  input.order = row.integer(8);
+                 const WallTime started = row.is_null(11) ? WallTime{} : time_in(row, 11);
+                 if (started != WallTime{} &&
+                     (stored.started_at == WallTime{} || started < stored.started_at)) {
+                   stored.started_at = started;
+                 }
                  if (input.id.empty() || row.integer(9) == 0) {
                    input.unreadable = "it has no id";
                  } else if (input.index != row.integer(1)) {
@@ -97,53 +150,52 @@ Result<void> load_rest(Sql& sql, StoredCall& stored) {
                  stored.inputs.push_back(std::move(input));
                }));
   return sql.each(
-      "SELECT coalesce(max(number), 0), coalesce(sum(CASE WHEN kind = ? THEN 0 ELSE "
-      "length(payload) + ? END), 0) FROM call_log WHERE call = ? AND number <= ?",
-      {static_cast<std::int64_t>(model::LogEntry::Kind::final_), std::int64_t{entry_overhead}, id,
+      "SELECT coalesce(max(number), 0), coalesce(sum(CASE WHEN kind = ?1 THEN "
+      "length(payload) + length(content_type) + ?3 ELSE 0 END), 0), "
+      "coalesce(sum(kind = ?2), 0) FROM call_log WHERE call = ?4 AND number <= ?5",
+      {static_cast<std::int64_t>(model::LogEntry::Kind::chunk),
+       static_cast<std::int64_t>(model::LogEntry::Kind::status), std::int64_t{entry_overhead}, id,
        last_possible_number},
       [&stored](const Row& row) {
         stored.last_number = static_cast<std::uint64_t>(row.integer(0));
         stored.piece_bytes = static_cast<std::size_t>(std::max<std::int64_t>(row.integer(1), 0));
+        stored.status_entries = static_cast<std::size_t>(row.integer(2));
       });
 }
 
 }  // namespace
 
-std::vector<store::Migration> journal_migrations() {
-  // A call is finished while none of its inputs is unfinished; one without inputs is, too.
-  return {{"queue", 1, R"sql(
-    CREATE TABLE calls (
-      id TEXT PRIMARY KEY, workspace TEXT NOT NULL, app TEXT NOT NULL, function TEXT NOT NULL,
-      max_retries INTEGER NOT NULL, initial_delay_us INTEGER NOT NULL,
-      max_delay_us INTEGER NOT NULL, backoff REAL NOT NULL, parent_input TEXT NOT NULL,
-      options BLOB NOT NULL, created_us INTEGER NOT NULL, cancelled INTEGER NOT NULL DEFAULT 0,
-      finished_us INTEGER);
-    CREATE INDEX calls_unfinished ON calls (id) WHERE finished_us IS NULL;
-    CREATE INDEX calls_finished ON calls (finished_us) WHERE finished_us IS NOT NULL;
-    CREATE TABLE inputs (
-      id TEXT PRIMARY KEY, call TEXT NOT NULL, idx INTEGER NOT NULL, payload BLOB,
-      checksum TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
-      retries INTEGER NOT NULL DEFAULT 0, enqueued_us INTEGER NOT NULL,
-      ended INTEGER NOT NULL DEFAULT 0, UNIQUE (call, idx));
-    CREATE INDEX inputs_unfinished ON inputs (call) WHERE ended = 0;
-    CREATE TABLE call_log (
-      call TEXT NOT NULL, number INTEGER NOT NULL, kind INTEGER NOT NULL, input TEXT NOT NULL,
-      idx INTEGER NOT NULL, attempts INTEGER NOT NULL, outcome INTEGER NOT NULL,
-      container TEXT NOT NULL, payload BLOB NOT NULL, checksum TEXT NOT NULL,
-      PRIMARY KEY (call, number));
-  )sql"}};
-}
-
 Result<void> insert_call(Sql& sql, const model::NewCall& call, WallTime created_at) {
   const std::int64_t now = micros(created_at);
+  const auto maybe = [](const auto& time) {
+    return time ? store::Value(micros(*time)) : store::Value(nullptr);
+  };
   THAW_TRY_VOID(
       sql.run("INSERT INTO calls (id, workspace, app, function, max_retries, initial_delay_us, "
-              "max_delay_us, backoff, parent_input, options, created_us, finished_us) "
-              "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-              {call.id.str(), call.workspace.str(), call.app.str(), call.function.str(),
-               std::int64_t{call.retry.max_retries}, micros(call.retry.initial_delay),
-               micros(call.retry.max_delay), call.retry.backoff, call.parent_input.str(),
-               Blob{call.options}, now, now}));
+              "max_delay_us, backoff, parent_input, options, created_us, finished_us, origin, "
+              "log_status, queue_until_us, end_by_us, run_for_us, redeliveries, payload_for_us, "
+              "record_for_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+              {call.id.str(),
+               call.workspace.str(),
+               call.app.str(),
+               call.function.str(),
+               std::int64_t{call.retry.max_retries},
+               micros(call.retry.initial_delay),
+               micros(call.retry.max_delay),
+               call.retry.backoff,
+               call.parent_input.str(),
+               Blob{call.options},
+               now,
+               now,
+               static_cast<std::int64_t>(call.origin),
+               static_cast<std::int64_t>(call.status),
+               maybe(call.limits.queue_until),
+               maybe(call.limits.end_by),
+               maybe(call.limits.run_for),
+               call.limits.redeliveries ? store::Value(std::int64_t{*call.limits.redeliveries})
+                                        : store::Value(nullptr),
+               maybe(call.keep.payload_for),
+               maybe(call.keep.record_for)}));
   return ok();
 }
 
@@ -151,19 +203,31 @@ Result<void> insert_inputs(Sql& sql, const model::CallId& call,
                            const std::vector<StoredInput>& inputs) {
   for (const StoredInput& input : inputs) {
     THAW_TRY_VOID(
-        sql.run("INSERT INTO inputs (id, call, idx, payload, checksum, enqueued_us) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                {input.id.str(), call.str(), std::int64_t{input.index}, Blob{input.payload},
-                 checksum(input.payload), micros(input.enqueued_at)}));
+        sql.run("INSERT INTO inputs (id, call, idx, payload, content_type, checksum, enqueued_us) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                {input.id.str(), call.str(), std::int64_t{input.index}, Blob{input.payload.bytes},
+                 input.payload.content_type, checksum(input.payload), micros(input.enqueued_at)}));
   }
   if (!inputs.empty()) {
-    THAW_TRY_VOID(sql.run("UPDATE calls SET finished_us = NULL WHERE id = ?", {call.str()}));
+    THAW_TRY_VOID(
+        sql.run("UPDATE calls SET finished_us = NULL, payloads_until_us = NULL, "
+                "record_until_us = NULL WHERE id = ?",
+                {call.str()}));
   }
   return ok();
 }
 
 Result<void> mark_cancelled(Sql& sql, const model::CallId& call) {
   THAW_TRY_VOID(sql.run("UPDATE calls SET cancelled = 1 WHERE id = ?", {call.str()}));
+  return ok();
+}
+
+Result<void> note_start(Sql& sql, const model::InputId& input, int attempts, int retries,
+                        WallTime at) {
+  THAW_TRY_VOID(
+      sql.run("UPDATE inputs SET attempts = ?, retries = ?, started_us = coalesce(started_us, ?) "
+              "WHERE id = ?",
+              {std::int64_t{attempts}, std::int64_t{retries}, micros(at), input.str()}));
   return ok();
 }
 
@@ -176,15 +240,30 @@ Result<void> note_delivery(Sql& sql, const model::InputId& input, int attempts, 
 Result<std::uint64_t> append_entry(Sql& sql, const model::CallId& call,
                                    const model::LogEntry& entry) {
   std::uint64_t number = 0;
+  const model::Failure* failure = entry.failure.get();
+  const auto told = [failure](const std::string& text) -> store::Value {
+    return failure == nullptr ? store::Value(nullptr) : store::Value(text);
+  };
+  const auto of_status = [&entry](store::Value value) {
+    return entry.kind == model::LogEntry::Kind::status ? std::move(value) : store::Value(nullptr);
+  };
+  static const model::Failure none;
+  const model::Failure& words = failure == nullptr ? none : *failure;
   THAW_TRY_VOID(sql.each(
       "INSERT INTO call_log (call, number, kind, input, idx, attempts, outcome, container, "
-      "payload, checksum) VALUES "
-      "(?1, (SELECT coalesce(max(number), 0) + 1 FROM call_log WHERE call = ?1 AND number <= ?10), "
-      "?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING number",
+      "payload, checksum, content_type, at_us, failure_type, failure_message, failure_trace, "
+      "failure_retryable, status, version, level) VALUES "
+      "(?1, (SELECT coalesce(max(number), 0) + 1 FROM call_log WHERE call = ?1 AND number <= ?16), "
+      "?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?17, ?18, ?19) "
+      "RETURNING number",
       {call.str(), static_cast<std::int64_t>(entry.kind), entry.input.str(),
        std::int64_t{entry.index}, std::int64_t{entry.attempts},
-       static_cast<std::int64_t>(entry.outcome), entry.container.str(), Blob{entry.payload},
-       checksum(entry.payload), last_possible_number},
+       static_cast<std::int64_t>(entry.outcome), entry.container.str(), Blob{entry.payload.bytes},
+       checksum(entry.payload, failure), entry.payload.content_type, micros(entry.at),
+       told(words.type), told(words.message), told(words.trace),
+       failure == nullptr ? store::Value(nullptr) : store::Value(std::int64_t{words.retryable}),
+       last_possible_number, of_status(static_cast<std::int64_t>(entry.status.what)),
+       of_status(entry.status.version), of_status(static_cast<std::int64_t>(entry.status.level))},
       [&number](const Row& row) { number = static_cast<std::uint64_t>(row.integer(0)); }));
   return number;
 }
@@ -195,7 +274,8 @@ Result<std::uint64_t> end_input(Sql& sql, const StoredEnding& ending, WallTime n
               {std::int64_t{ending.attempts}, std::int64_t{ending.retries}, ending.input.str()}));
   THAW_TRY(const std::uint64_t number, append_entry(sql, ending.call, ending.entry));
   THAW_TRY_VOID(
-      sql.run("UPDATE calls SET finished_us = ?1 WHERE id = ?2 AND NOT EXISTS "
+      sql.run("UPDATE calls SET finished_us = ?1, payloads_until_us = ?1 + payload_for_us, "
+              "record_until_us = ?1 + record_for_us WHERE id = ?2 AND NOT EXISTS "
               "(SELECT 1 FROM inputs WHERE call = ?2 AND ended = 0)",
               {micros(now), ending.call.str()}));
   return number;
@@ -206,8 +286,10 @@ Result<std::vector<model::LogEntry>> read_log(Sql& sql, const model::CallId& cal
   std::vector<model::LogEntry> entries;
   bool damaged = false;
   THAW_TRY_VOID(sql.each(
-      "SELECT number, kind, input, idx, attempts, outcome, container, payload, checksum "
-      "FROM call_log WHERE call = ? AND number > ? AND number <= ? ORDER BY number LIMIT ?",
+      "SELECT number, kind, input, idx, attempts, outcome, container, payload, checksum, "
+      "content_type, at_us, failure_type, failure_message, failure_trace, failure_retryable, "
+      "status, version, level FROM call_log WHERE call = ? AND number > ? AND number <= ? ORDER BY "
+      "number LIMIT ?",
       {call.str(), static_cast<std::int64_t>(after), last_possible_number,
        static_cast<std::int64_t>(limit)},
       [&](const Row& row) {
@@ -219,13 +301,28 @@ Result<std::vector<model::LogEntry>> read_log(Sql& sql, const model::CallId& cal
         entry.attempts = static_cast<int>(row.integer(4));
         entry.outcome = static_cast<model::OutcomeKind>(row.integer(5));
         entry.container = model::ContainerId(row.text(6));
-        entry.payload = row.text(7);
+        entry.payload = {row.text(7), row.text(9)};
+        entry.at = time_in(row, 10);
+        entry.failure = failure_in(row, 11);
         const auto within = [&row](int column, auto last) {
           return row.integer(column) >= 0 && row.integer(column) <= static_cast<std::int64_t>(last);
         };
-        damaged = damaged || checksum(entry.payload) != row.text(8) ||
-                  !within(1, model::LogEntry::Kind::final_) || row.integer(1) == 0 ||
-                  !within(5, model::OutcomeKind::internal_failure);
+        const bool is_status = entry.kind == model::LogEntry::Kind::status;
+        const bool is_known = within(1, model::LogEntry::Kind::final_) &&
+                              (entry.kind == model::LogEntry::Kind::chunk ||
+                               entry.kind == model::LogEntry::Kind::final_ ||
+                               (is_status && within(15, model::CallStatus::What::cancelled) &&
+                                within(17, model::Level::booted)));
+        if (is_status) {
+          entry.status = {static_cast<model::CallStatus::What>(row.integer(15)),
+                          static_cast<model::Level>(row.integer(17)), row.text(16)};
+        }
+        damaged = damaged || checksum(entry.payload, entry.failure.get()) != row.text(8) ||
+                  !is_known || !within(5, model::OutcomeKind::expired);
+        const bool is_final = entry.kind == model::LogEntry::Kind::final_;
+        if (is_final && entry.payload.empty() && !entry.failure) {
+          entry.failure = untold_failure(entry.outcome);  // of before failures had words
+        }
         entries.push_back(std::move(entry));
       }));
   if (damaged) {
@@ -258,7 +355,8 @@ Result<std::vector<StoredCall>> load_unfinished(Sql& sql) {
 
 Result<void> repair(Sql& sql, WallTime now) {
   THAW_TRY_VOID(
-      sql.run("UPDATE calls SET finished_us = ? WHERE finished_us IS NULL AND NOT EXISTS "
+      sql.run("UPDATE calls SET finished_us = ?1, payloads_until_us = ?1 + payload_for_us, "
+              "record_until_us = ?1 + record_for_us WHERE finished_us IS NULL AND NOT EXISTS "
               "(SELECT 1 FROM inputs WHERE call = calls.id AND ended = 0)",
               {micros(now)}));
   const std::string lost = "call NOT IN (SELECT id FROM calls WHERE id IS NOT NULL)";
@@ -298,11 +396,40 @@ store::Unreadable unreadable_call(const StoredCall& stored, std::string reason) 
           std::move(reason)};
 }
 
-Result<std::int64_t> delete_finished(Sql& sql, WallTime before, int limit) {
+Result<std::vector<model::CallId>> drop_payloads(Sql& sql, WallTime now, int limit) {
+  std::vector<model::CallId> ids;
+  THAW_TRY_VOID(sql.each("SELECT id FROM calls WHERE payloads_until_us < ? LIMIT ?",
+                         {micros(now), std::int64_t{limit}},
+                         [&ids](const Row& row) { ids.emplace_back(row.text(0)); }));
+  for (const model::CallId& id : ids) {
+    THAW_TRY_VOID(sql.run("DELETE FROM call_log WHERE call = ? AND kind = ?",
+                          {id.str(), static_cast<std::int64_t>(model::LogEntry::Kind::chunk)}));
+    std::vector<std::pair<std::int64_t, std::string>> bare;  // numbers, with their new checksums
+    THAW_TRY_VOID(
+        sql.each("SELECT number, failure_type, failure_message, failure_trace, failure_retryable "
+                 "FROM call_log WHERE call = ? AND length(payload) + length(content_type) > 0",
+                 {id.str()}, [&bare](const Row& row) {
+                   bare.emplace_back(row.integer(0), checksum({}, failure_in(row, 1).get()));
+                 }));
+    for (const auto& [number, sum] : bare) {
+      THAW_TRY_VOID(
+          sql.run("UPDATE call_log SET payload = x'', content_type = '', checksum = ? "
+                  "WHERE call = ? AND number = ?",
+                  {sum, id.str(), number}));
+    }
+    THAW_TRY_VOID(sql.run("UPDATE calls SET payloads_until_us = NULL WHERE id = ?", {id.str()}));
+  }
+  return ids;
+}
+
+Result<std::int64_t> delete_finished(Sql& sql, WallTime before, WallTime now, int limit) {
   std::vector<std::string> ids;
-  THAW_TRY_VOID(sql.each("SELECT id FROM calls WHERE finished_us < ? LIMIT ?",
-                         {micros(before), std::int64_t{limit}},
-                         [&ids](const Row& row) { ids.push_back(row.text(0)); }));
+  const auto note = [&ids](const Row& row) { ids.push_back(row.text(0)); };
+  THAW_TRY_VOID(
+      sql.each("SELECT id FROM calls WHERE finished_us < ? AND record_for_us IS NULL LIMIT ?",
+               {micros(before), std::int64_t{limit}}, note));
+  THAW_TRY_VOID(sql.each("SELECT id FROM calls WHERE record_until_us < ? LIMIT ?",
+                         {micros(now), limit - static_cast<std::int64_t>(ids.size())}, note));
   for (const std::string& id : ids) {
     THAW_TRY_VOID(sql.run("DELETE FROM call_log WHERE call = ?", {id}));
     THAW_TRY_VOID(sql.run("DELETE FROM inputs WHERE call = ?", {id}));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The durable half of the queue: its tables, and the statements that change them. Each function
+// The durable half of the queue: the statements that change its tables (tables.h). Each function
 // runs inside a transaction of the caller, on a database thread, and touches values only. Payloads
 // carry a checksum: a changed bit is data_loss, not a wrong result.
 #pragma once
@@ -22,7 +22,7 @@ constexpr std::size_t entry_overhead = 256;
 struct StoredInput {
   model::InputId id;
   int index = 0;
-  std::string payload;
+  model::Payload payload;
   int attempts = 0;
   int retries = 0;
   WallTime enqueued_at{};
@@ -36,8 +36,11 @@ struct StoredCall {
   model::NewCall call;
   WallTime created_at{};
   bool cancelled = false;
+  WallTime started_at{};   // zero: not yet
+  WallTime finished_at{};  // zero: not yet
   std::uint64_t last_number = 0;
-  std::size_t piece_bytes = 0;  // of log entries that end no input
+  std::size_t piece_bytes = 0;     // of chunks
+  std::size_t status_entries = 0;  // so many
   std::vector<StoredInput> inputs;
   std::int64_t row = 0;
 };
@@ -54,6 +57,10 @@ Result<void> insert_call(store::Sql& sql, const model::NewCall& call, WallTime c
 Result<void> insert_inputs(store::Sql& sql, const model::CallId& call,
                            const std::vector<StoredInput>& inputs);
 Result<void> mark_cancelled(store::Sql& sql, const model::CallId& call);
+// A delivery begins. The first one's time stays.
+Result<void> note_start(store::Sql& sql, const model::InputId& input, int attempts, int retries,
+                        WallTime at);
+// A delivery ended, and another will follow.
 Result<void> note_delivery(store::Sql& sql, const model::InputId& input, int attempts, int retries);
 // Both return the number that the entry got.
 Result<std::uint64_t> append_entry(store::Sql& sql, const model::CallId& call,
@@ -70,9 +77,10 @@ Result<void> repair(store::Sql& sql, WallTime now);
 // The rows of an input or a call that cannot be used.
 store::Unreadable unreadable_input(const StoredInput& input, const model::CallId& call);
 store::Unreadable unreadable_call(const StoredCall& stored, std::string reason);
-// Deletes up to `limit` calls that finished before `before`; returns how many.
-Result<std::int64_t> delete_finished(store::Sql& sql, WallTime before, int limit);
-
-std::vector<store::Migration> journal_migrations();
+// Deletes up to `limit` calls that finished before `before`, or whose own time is over at `now`;
+// returns how many.
+Result<std::int64_t> delete_finished(store::Sql& sql, WallTime before, WallTime now, int limit);
+// Of up to `limit` calls, what their logs carry: they asked to keep it no longer.
+Result<std::vector<model::CallId>> drop_payloads(store::Sql& sql, WallTime now, int limit);
 
 }  // namespace thaw::queue::detail

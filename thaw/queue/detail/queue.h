@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Queue: the CallQueue on its hot state (state.h) and its journal. Every public task may outlive
-// it: a task that wakes up looks at `alive` before it touches the queue. Its parts are in four
-// files: queue_calls.cc (calls come, go, and come back from disk), queue_inputs.cc (where inputs
-// are), queue_endings.cc (outcomes), queue_log.cc (call logs).
+// it: a task that wakes up looks at `alive` before it touches the queue. Its parts are in files of
+// their own: queue_calls.cc (calls come, go, and come back from disk), queue_inputs.cc (where
+// inputs are), queue_endings.cc (outcomes), queue_log.cc (call logs), queue_lists.cc,
+// queue_keys.cc, queue_references.cc.
 #pragma once
 
 #include <list>
@@ -45,7 +46,11 @@ class Queue final : public CallQueue {
   Result<void> load();
 
   async::Task<std::vector<InputId>> create(model::NewCall call,
-                                           std::vector<model::NewInput> inputs) override;
+                                           std::vector<model::NewInput> inputs) override {
+    return make(*this, std::move(call), std::move(inputs), nullptr);
+  }
+  async::Task<Created> create_once(model::NewCall call, std::vector<model::NewInput> inputs,
+                                   Once once) override;
   async::Task<std::vector<InputId>> add_inputs(CallId id,
                                                std::vector<model::NewInput> inputs) override;
   async::Task<std::vector<LogEntry>> read(CallId id, std::uint64_t after, std::size_t max,
@@ -57,12 +62,14 @@ class Queue final : public CallQueue {
   void forget_all(const FunctionId& id) override;
   void take(const CallId& id, std::uint64_t up_to) override;
   void forbid_repeats(const CallId& id) override;
-  async::Task<void> wait_for_room(InputId id, std::size_t bytes, Instant deadline) override;
+  async::Task<void> wait_for_room(InputId id, ContainerId container, std::size_t bytes,
+                                  Instant deadline) override;
   async::Task<std::vector<InputId>> cancel(CallId id) override;
 
   async::Task<void> recorded() override;
+  async::Task<void> record(std::vector<LeasedInput> inputs) override;
   std::vector<LeasedInput> lease(const FunctionId& function, const ContainerId& container,
-                                 std::size_t max) override;
+                                 std::size_t max, const Taker& taker) override;
   async::Event& ready(const FunctionId& function) override {
     return function_of(function).became_ready;
   }
@@ -71,6 +78,8 @@ class Queue final : public CallQueue {
   async::Task<void> release(ContainerId container, Outcome verdict) override;
   async::Task<void> fail_all(FunctionId function, Outcome verdict, Which which) override;
 
+  QueueCounters counters() const override { return counters_; }
+  async::Task<CallPage> list(CallFilter filter, std::string cursor, std::size_t most) override;
   Demand demand(const FunctionId& function) const override;
   void on_demand(std::function<void(const FunctionId&)> notify) override {
     notify_ = std::move(notify);
@@ -119,6 +128,10 @@ class Queue final : public CallQueue {
   // --- calls ---
   Function& function_of(const FunctionId& id);
   Workspace& workspace_of(const model::WorkspaceId& id) { return workspaces_[id]; }
+  // `key` is stored with it; null: it has none.
+  static async::Task<std::vector<InputId>> make(Queue& self, model::NewCall call,
+                                                std::vector<model::NewInput> inputs,
+                                                std::shared_ptr<const StoredKey> key);
   Call& make_call(model::NewCall call, WallTime created_at);
   void erase(Call& call);
   void unpin(Call& call);
@@ -133,6 +146,15 @@ class Queue final : public CallQueue {
   // What cannot be used is set aside. Adds the inputs that have not ended.
   Call& adopt(StoredCall stored, std::vector<Unfinished>& unfinished);
 
+  // --- lists and keys ---
+  ListPart list_in_memory(const CallFilter& filter, const ListKey& before, std::size_t most) const;
+  void forget_old_keys();
+  struct HeldKey {
+    StoredKey stored;
+    bool is_on_its_way = false;  // to the disk: nobody knows yet whether its call is made
+  };
+  using HeldKeys = std::map<std::string, HeldKey>;
+
   // --- inputs ---
   Result<void> admit(const Workspace& workspace, Function& function,
                      const std::vector<model::NewInput>& inputs, std::size_t calls);
@@ -146,21 +168,31 @@ class Queue final : public CallQueue {
   void hold(Input& input);
   void leave_container(Input& input);
   void retry_later(Input& input, Duration delay);
+  int redeliveries_of(const Call& call) const {
+    return call.call.limits.redeliveries.value_or(limits_.redeliveries);
+  }
+  // It has begun as often as its call allows beside its retries.
+  static bool is_spent(const Input& input);
   Verdict judge(const Input& input, OutcomeKind outcome) const;
   LeasedInput leased(const Input& input) const;
 
   // --- endings ---
-  static StoredEnding ending_of(const Input& input, const Outcome& outcome);
+  static StoredEnding ending_of(const Input& input, Outcome outcome);
   void end(Input& input, LogEntry entry);
   static async::Task<void> end_all(Queue& self, std::vector<Input*> inputs, Outcome outcome);
   static async::Task<void> store_endings(Queue& self, std::vector<Input*> inputs, Outcome outcome);
-  static async::Task<void> retry_all(Queue& self, std::vector<Input*> inputs);
-  void ending_failed(Input& input);
+  static async::Task<void> retry_all(Queue& self, std::vector<Input*> inputs, Outcome outcome);
+  // The disk has not taken the end of this delivery, which was to be `outcome`.
+  void ending_failed(Input& input, const Outcome& outcome);
+  static async::Task<void> end_later(Queue& self, Alive alive, InputId id, Outcome outcome);
   static async::Task<void> complete_durable(Queue& self, Input& input, Verdict verdict,
                                             Outcome outcome);
-  void apply(Input& input, const Verdict& verdict);
+  void apply(Input& input, const Verdict& verdict, const Outcome& outcome);
 
   // --- logs ---
+  // A status entry, if the call wants them. `input` may be null: it is of the whole call.
+  void tell(Call& call, const Input* input, model::CallStatus status, const Outcome& outcome = {});
+  static async::Task<void> store_status(Queue& self, Alive alive, CallId id, LogEntry entry);
   void push_entry(Call& call, LogEntry entry);
   void drop_payload(Call& call, LogEntry& entry);
   void drop_taken(Call& call);
@@ -184,7 +216,10 @@ class Queue final : public CallQueue {
   // Whether the call's workspace may have so much more on disk; counts what is there now.
   Result<void> check_disk(const model::NewCall& call, std::size_t bytes) const;
   void count_disk(const Call& call, std::size_t more, std::size_t less = 0);
-  static std::size_t cost(const std::string& payload) { return payload.size() + entry_overhead; }
+  static std::size_t cost(const model::Payload& payload) { return payload.size() + entry_overhead; }
+  static std::size_t cost(const LogEntry& entry) {
+    return cost(entry.payload) + (entry.failure ? entry.failure->size() : 0);
+  }
   static std::size_t cost_of(const std::vector<model::NewInput>& inputs) {
     std::size_t sum = 0;
     for (const model::NewInput& input : inputs) {
@@ -198,9 +233,14 @@ class Queue final : public CallQueue {
   void start_timer();
   static async::Task<void> retry_when_due(Queue& self, Alive alive);
   void retry_due();
+  void watch_expiry(Call& call, Instant when);
+  void expire_due();
+  struct Doomed {
+    std::vector<Input*> inputs;
+    Outcome outcome;
+  };
   static async::Task<void> end_what_may_not_run(Queue& self, Alive alive,
-                                                std::vector<Input*> cancelled,
-                                                std::vector<Input*> damaged);
+                                                std::vector<Doomed> doomed);
 
   async::Loop& loop_;
   store::Database& database_;
@@ -217,10 +257,14 @@ class Queue final : public CallQueue {
   std::list<Call*> idle_memory_;  // finished and unused, the longest first
   std::list<Call*> idle_durable_;
   std::multimap<Instant, Input*> due_;
+  std::multimap<Instant, Call*> expiries_;
   async::Event due_changed_;
   bool timer_started_ = false;
   std::vector<Function*> to_report_;
   std::function<void(const FunctionId&)> notify_;
+  QueueCounters counters_;
+  HeldKeys keys_;
+  std::list<HeldKeys::iterator> keys_in_order_;  // of synchronous calls, the oldest first
   async::TaskGroup tasks_;
 };
 

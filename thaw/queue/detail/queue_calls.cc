@@ -19,6 +19,13 @@ constexpr int expired_per_write = 200;
 constexpr Duration shortest_keep = 5s;
 constexpr std::size_t looked_at_for_room = 256;
 
+// The moment of this run of the server that is that moment of the wall's.
+Instant on_our_clock(WallTime when) {
+  constexpr auto far = std::chrono::hours(24 * 365 * 50);
+  const auto left = std::clamp<std::chrono::microseconds>(when - wall_now(), -far, far);
+  return left == far ? Instant::max() : monotonic_now() + left;
+}
+
 }  // namespace
 
 Queue::~Queue() {
@@ -44,26 +51,42 @@ Call& Queue::make_call(model::NewCall call, WallTime created_at) {
   made->workspace = &workspace_of(call.workspace);
   made->created_at = created_at;
   made->call = std::move(call);
-  charge(*made, cost(made->call.options));
+  if (const auto& until = made->call.limits.end_by) {
+    made->end_by = on_our_clock(*until);
+    made->expires = made->end_by;
+  }
+  if (const auto& until = made->call.limits.queue_until) {
+    made->expires = std::min(made->expires, on_our_clock(*until));
+  }
+  charge(*made, made->call.options.size() + entry_overhead);
   for (Share* share : {&all_, &made->workspace->share, &made->function->share}) {
     ++share->calls;
   }
   Call& result = *made;
+  CallsByAge& all = made->function->calls;
+  made->by_age = all.emplace_hint(all.end(), made.get());
+  if (result.expires != Instant::max()) {
+    watch_expiry(result, result.expires);
+  }
   calls_.emplace(result.call.id, std::move(made));
   return result;
 }
 
 void Queue::erase(Call& call) {
   leave_idle(call);
+  if (call.is_watched) {
+    expiries_.erase(call.expiry);
+  }
   for (const auto& [index, input] : call.inputs) {
     inputs_.erase(input->id);
     refund(call, cost(input->payload));
   }
   refund(call, call.log_bytes);
-  refund(call, cost(call.call.options));
+  refund(call, call.call.options.size() + entry_overhead);
   for (Share* share : {&all_, &call.workspace->share, &call.function->share}) {
     --share->calls;
   }
+  call.function->calls.erase(call.by_age);
   calls_.erase(calls_.find(call.call.id));
 }
 
@@ -141,10 +164,12 @@ async::Task<Queue::Pin> Queue::find(Queue& self, CallId id) {
     // It was stored as finished: what says otherwise is damaged.
     std::vector<Input*> damaged;
     for (const Unfinished& one : unfinished) {
+      log_error("a stored input is damaged", {{"input", one.input->id.str()}});
       damaged.push_back(one.input);
     }
+    Outcome lost{OutcomeKind::internal_failure, {}};
     self.tasks_.start("end what may not run",
-                      end_what_may_not_run(self, alive, {}, std::move(damaged)));
+                      end_what_may_not_run(self, alive, {{std::move(damaged), std::move(lost)}}));
   }
   co_return std::move(pin);
 }
@@ -153,9 +178,13 @@ async::Task<Queue::Pin> Queue::find(Queue& self, CallId id) {
 // inputs are `storing` until somebody makes them ready.
 Call& Queue::adopt(StoredCall stored, std::vector<Unfinished>& unfinished) {
   Call& call = make_call(std::move(stored.call), stored.created_at);
+  call.is_stored = true;
   call.cancelled = stored.cancelled;
+  call.started_at = stored.started_at;
+  call.finished_at = stored.finished_at;
   call.last_number = stored.last_number;
   call.unread_bytes = stored.piece_bytes;
+  call.status_entries = stored.status_entries;
   for (StoredInput& from : stored.inputs) {
     if (from.unreadable.empty() &&
         (inputs_.contains(from.id) || call.inputs.contains(from.index))) {
@@ -169,11 +198,12 @@ Call& Queue::adopt(StoredCall stored, std::vector<Unfinished>& unfinished) {
     input->id = std::move(from.id);
     input->call = &call;
     input->index = from.index;
-    input->payload = from.damaged ? std::string() : std::move(from.payload);
+    input->payload = from.damaged ? model::Payload() : std::move(from.payload);
     input->state = from.ended ? State::ended : State::storing;
     input->attempts = from.attempts;
     input->retries = from.retries;
-    input->forgiven = from.attempts - from.retries;
+    // Who sets a number of deliveries means all of them.
+    input->forgiven = call.call.limits.redeliveries ? 0 : from.attempts - from.retries;
     input->enqueued_at = from.enqueued_at;
     count_unfinished(call, from.ended ? 0 : 1);
     charge(call, cost(input->payload));
@@ -193,8 +223,14 @@ Result<void> Queue::load() {
     return ok();
   }));
   std::vector<std::pair<std::int64_t, Input*>> runnable;
-  std::vector<Input*> cancelled;
-  std::vector<Input*> damaged;
+  Doomed cancelled{{}, {OutcomeKind::terminated, {}}};
+  Doomed damaged{{}, {OutcomeKind::internal_failure, {}}};
+  Doomed lost{
+      {},
+      model::failed(OutcomeKind::internal_failure,
+                    {.type = model::failure_type::container_ended,
+                     .message = "the server ended while a container had this input, and the "
+                                "call is not to be delivered again"})};
   for (StoredCall& stored : calls) {
     if (stored.call.id.empty() || calls_.contains(stored.call.id)) {
       store::set_aside_later(database_, unreadable_call(stored, "it has no id of its own"));
@@ -204,9 +240,12 @@ Result<void> Queue::load() {
     Call& call = adopt(std::move(stored), unfinished);
     for (const Unfinished& one : unfinished) {
       if (call.cancelled) {
-        cancelled.push_back(one.input);
+        cancelled.inputs.push_back(one.input);
       } else if (one.damaged) {
-        damaged.push_back(one.input);
+        damaged.inputs.push_back(one.input);
+      } else if (one.input->attempts - one.input->retries - one.input->forgiven >
+                 redeliveries_of(call)) {
+        lost.inputs.push_back(one.input);
       } else {
         runnable.emplace_back(one.order, one.input);
       }
@@ -217,36 +256,43 @@ Result<void> Queue::load() {
   for (const auto& [order, input] : runnable) {
     make_ready(*input, Place::back);
   }
-  if (!cancelled.empty() || !damaged.empty()) {
-    tasks_.start("end what may not run",
-                 end_what_may_not_run(*this, alive_, std::move(cancelled), std::move(damaged)));
+  for (const Input* input : damaged.inputs) {
+    log_error("a stored input is damaged", {{"input", input->id.str()}});
+  }
+  std::vector<Doomed> doomed;
+  for (Doomed* some : {&cancelled, &damaged, &lost}) {
+    if (!some->inputs.empty()) {
+      doomed.push_back(std::move(*some));
+    }
+  }
+  if (!doomed.empty()) {
+    tasks_.start("end what may not run", end_what_may_not_run(*this, alive_, std::move(doomed)));
   }
   database_.write_later([](store::Sql& sql) { return repair(sql, wall_now()); });
   return ok();
 }
 
 async::Task<void> Queue::end_what_may_not_run(Queue& self, Alive alive,
-                                              std::vector<Input*> cancelled,
-                                              std::vector<Input*> damaged) {
+                                              std::vector<Doomed> doomed) {
   if (!*alive) {
     co_return closed();
   }
-  for (const Input* input : damaged) {
-    log_error("a stored input is damaged", {{"input", input->id.str()}});
+  for (const Doomed& some : doomed) {
+    for (Input* input : some.inputs) {
+      self.hold(*input);
+    }
   }
-  for (Input* input : cancelled) {
-    self.hold(*input);
+  Result<void> result;
+  for (Doomed& some : doomed) {
+    Result<void> ended = co_await end_all(self, std::move(some.inputs), std::move(some.outcome));
+    if (!*alive) {
+      co_return closed();
+    }
+    if (!ended) {
+      result = std::move(ended);
+    }
   }
-  for (Input* input : damaged) {
-    self.hold(*input);
-  }
-  Outcome terminated{OutcomeKind::terminated, {}};
-  THAW_CO_TRY_VOID(co_await end_all(self, std::move(cancelled), std::move(terminated)));
-  if (!*alive) {
-    co_return closed();
-  }
-  Outcome lost{OutcomeKind::internal_failure, {}};
-  co_return co_await end_all(self, std::move(damaged), std::move(lost));
+  co_return result;
 }
 
 async::Task<CallInfo> Queue::info(CallId id) {
@@ -257,6 +303,12 @@ async::Task<CallInfo> Queue::info(CallId id) {
   info.unfinished = call->unfinished;
   info.cancelled = call->cancelled;
   info.created_at = call->created_at;
+  if (call->started_at != WallTime{}) {
+    info.started_at = call->started_at;
+  }
+  if (call->unfinished == 0 && call->finished_at != WallTime{}) {
+    info.finished_at = call->finished_at;
+  }
   co_return info;
 }
 
@@ -393,55 +445,60 @@ std::vector<StoredInput> Queue::to_store(const std::vector<Input*>& inputs) {
   return stored;
 }
 
-async::Task<std::vector<InputId>> Queue::create(model::NewCall call,
-                                                std::vector<model::NewInput> inputs) {
-  const Alive alive = alive_;
-  if (calls_.contains(call.id)) {
+async::Task<std::vector<InputId>> Queue::make(Queue& self, model::NewCall call,
+                                              std::vector<model::NewInput> inputs,
+                                              std::shared_ptr<const StoredKey> key) {
+  const Alive alive = self.alive_;
+  if (self.calls_.contains(call.id)) {
     co_return Error::already_exists("there is a call " + call.id.str());
   }
-  Function& function = function_of(call.function);
-  THAW_CO_TRY_VOID(admit(workspace_of(call.workspace), function, inputs, 1));
-  const std::size_t bytes = cost(call.options) + cost_of(inputs);
-  THAW_CO_TRY_VOID(check_disk(call, bytes));
-  Call& made = make_call(std::move(call), wall_now());
-  const Pin pin(*this, alive, made);
-  Added added = add(made, std::move(inputs));
+  Function& function = self.function_of(call.function);
+  THAW_CO_TRY_VOID(self.admit(self.workspace_of(call.workspace), function, inputs, 1));
+  const std::size_t bytes = call.options.size() + (key ? 2 : 1) * entry_overhead + cost_of(inputs);
+  THAW_CO_TRY_VOID(self.check_disk(call, bytes));
+  Call& made = self.make_call(std::move(call), wall_now());
+  const Pin pin(self, alive, made);
+  Added added = self.add(made, std::move(inputs));
   if (made.durable()) {
     function.storing += added.fresh.size();
     auto rows = std::make_shared<const std::vector<StoredInput>>(to_store(added.fresh));
     std::function<Result<void>(store::Sql&)> work =
-        [rows, head = made.call, at = made.created_at](store::Sql& sql) -> Result<void> {
+        [rows, key, head = made.call, at = made.created_at](store::Sql& sql) -> Result<void> {
       THAW_TRY_VOID(insert_call(sql, head, at));
+      if (key) {
+        THAW_TRY_VOID(insert_key(sql, *key));
+      }
       return insert_inputs(sql, head.id, *rows);
     };
-    Result<void> stored = co_await database_.write<void>(std::move(work));
+    Result<void> stored = co_await self.database_.write<void>(std::move(work));
     if (!*alive) {
       co_return closed();
     }
     function.storing -= added.fresh.size();
     if (!stored) {
-      drop_unstored(made, added.fresh);
+      self.drop_unstored(made, added.fresh);
       made.forgotten = true;
       if (stored.error().code() == Code::already_exists) {
         co_return Error::already_exists("there is a call " + made.call.id.str());
       }
       co_return std::move(stored).error();
     }
-    count_disk(made, bytes);
+    made.is_stored = true;
+    self.count_disk(made, bytes);
   }
-  THAW_CO_TRY_VOID(co_await publish(*this, made, std::move(added.fresh)));
+  THAW_CO_TRY_VOID(co_await publish(self, made, std::move(added.fresh)));
   co_return std::move(added.ids);
 }
 
 // New inputs, on disk if they have to be, become ready.
 async::Task<void> Queue::publish(Queue& self, Call& call, std::vector<Input*> fresh) {
-  if (call.cancelled) {
+  if (call.cancelled || call.has_expired()) {
     // While they were stored. Nobody has seen them: they end like the others.
     for (Input* input : fresh) {
       self.hold(*input);
     }
-    Outcome terminated{OutcomeKind::terminated, {}};
-    co_return co_await end_all(self, std::move(fresh), std::move(terminated));
+    Outcome outcome{call.cancelled ? OutcomeKind::terminated : OutcomeKind::expired, {}};
+    co_return co_await end_all(self, std::move(fresh), std::move(outcome));
   }
   for (Input* input : fresh) {
     self.make_ready(*input, Place::back);
@@ -515,12 +572,47 @@ async::Task<void> Queue::sweep() {
          idle_durable_.front()->idle_since + durable_idle_in_memory <= now) {
     erase(*idle_durable_.front());
   }
+  forget_old_keys();
   std::erase_if(functions_, [](const auto& entry) { return entry.second->unused(); });
   const WallTime before =
       wall_now() - std::chrono::duration_cast<std::chrono::microseconds>(limits_.keep_results);
   while (true) {
-    std::function<Result<std::int64_t>(store::Sql&)> work = [before](store::Sql& sql) {
-      return detail::delete_finished(sql, before, expired_per_write);
+    std::function<Result<std::vector<CallId>>(store::Sql&)> work =
+        [now = wall_now()](store::Sql& sql) {
+          return detail::drop_payloads(sql, now, expired_per_write);
+        };
+    THAW_CO_TRY(const std::vector<CallId> bare,
+                co_await database_.write<std::vector<CallId>>(std::move(work)));
+    if (!*alive) {
+      co_return ok();
+    }
+    for (const CallId& id : bare) {
+      const auto found = calls_.find(id);
+      if (found != calls_.end() && found->second->idle) {
+        erase(*found->second);
+      }
+    }
+    if (bare.size() < expired_per_write) {
+      break;
+    }
+  }
+  while (true) {
+    std::function<Result<std::int64_t>(store::Sql&)> work = [before,
+                                                             now = wall_now()](store::Sql& sql) {
+      return detail::delete_finished(sql, before, now, expired_per_write);
+    };
+    THAW_CO_TRY(const std::int64_t deleted,
+                co_await database_.write<std::int64_t>(std::move(work)));
+    if (!*alive) {
+      co_return ok();
+    }
+    if (deleted < expired_per_write) {
+      break;
+    }
+  }
+  while (true) {
+    std::function<Result<std::int64_t>(store::Sql&)> work = [now = wall_now()](store::Sql& sql) {
+      return delete_keys(sql, now, expired_per_write);
     };
     THAW_CO_TRY(const std::int64_t deleted,
                 co_await database_.write<std::int64_t>(std::move(work)));

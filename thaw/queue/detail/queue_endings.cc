@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "thaw/queue/detail/queue.h"
+#include "thaw/queue/detail/untold.h"
 
 namespace thaw::queue::detail {
 
@@ -17,12 +18,16 @@ constexpr std::size_t always_stored = 64u << 10;
 }  // namespace
 
 Verdict Queue::judge(const Input& input, OutcomeKind outcome) const {
-  const bool is_over = input.call->cancelled || !input.call->repeats;
-  const Delivery delivery{input.attempts - input.forgiven, input.retries, is_over};
-  return detail::judge(input.call->call.retry, limits_.redeliveries, delivery, outcome);
+  const Call& call = *input.call;
+  Delivery delivery{input.attempts - input.forgiven, input.retries,
+                    call.cancelled || !call.repeats || call.has_expired()};
+  if (call.expires != Instant::max()) {
+    delivery.left = call.expires - monotonic_now();
+  }
+  return detail::judge(call.call.retry, redeliveries_of(call), delivery, outcome);
 }
 
-StoredEnding Queue::ending_of(const Input& input, const Outcome& outcome) {
+StoredEnding Queue::ending_of(const Input& input, Outcome outcome) {
   StoredEnding ending;
   ending.call = input.call->call.id;
   ending.input = input.id;
@@ -35,7 +40,10 @@ StoredEnding Queue::ending_of(const Input& input, const Outcome& outcome) {
   entry.attempts = input.attempts;
   entry.outcome = outcome.kind;
   entry.container = input.container;
-  entry.payload = outcome.payload;
+  entry.at = wall_now();
+  const bool is_told = !outcome.payload.empty() || outcome.failure != nullptr;
+  entry.payload = std::move(outcome.payload);
+  entry.failure = is_told ? std::move(outcome.failure) : untold_failure(outcome.kind);
   return ending;
 }
 
@@ -54,25 +62,45 @@ void Queue::end(Input& input, LogEntry entry) {
   }
   input.state = State::ended;
   refund(call, input.payload.size());
-  input.payload = std::string();
+  input.payload = {};
   count_unfinished(call, -1);
+  call.finished_at = entry.at;
+  counters_.expired += entry.outcome == OutcomeKind::expired ? 1 : 0;
   call.room.notify_all();
   report(function);
   push_entry(call, std::move(entry));
   enter_idle_if_unused(call);
 }
 
-void Queue::ending_failed(Input& input) {
+bool Queue::is_spent(const Input& input) {
+  const std::optional<int>& most = input.call->call.limits.redeliveries;
+  return most && input.attempts - input.retries - input.forgiven > *most;
+}
+
+void Queue::ending_failed(Input& input, const Outcome& outcome) {
   // The outcome is not on disk, so the input has not ended. Its container may try again; if it has
-  // none, another one gets it.
-  if (input.container.empty() || input.orphaned) {
+  // none, another one gets it, or it waits until the disk takes its end.
+  if (!input.container.empty() && !input.orphaned) {
+    input.state = State::leased;
+  } else if (is_spent(input)) {
+    leave_container(input);
+    tasks_.start("end an input later", end_later(*this, alive_, input.id, outcome));
+  } else {
     leave_container(input);
     make_ready(input, Place::front);
     input.call->function->became_ready.notify_all();
-  } else {
-    input.state = State::leased;
   }
   input.call->changed.notify_all();
+}
+
+async::Task<void> Queue::end_later(Queue& self, Alive alive, InputId id, Outcome outcome) {
+  THAW_CO_TRY_VOID(co_await async::sleep_for(1s));
+  const auto found = *alive ? self.inputs_.find(id) : self.inputs_.end();
+  if (!*alive || found == self.inputs_.end() || found->second->state != State::ending) {
+    co_return ok();
+  }
+  std::vector<Input*> one{found->second};
+  co_return co_await store_endings(self, std::move(one), std::move(outcome));
 }
 
 async::Task<void> Queue::end_all(Queue& self, std::vector<Input*> inputs, Outcome outcome) {
@@ -122,17 +150,18 @@ async::Task<void> Queue::store_endings(Queue& self, std::vector<Input*> inputs, 
   }
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (stored) {
-      const std::size_t result = cost((*endings)[i].entry.payload);
+      const std::size_t result = cost((*endings)[i].entry);
       self.count_disk(*inputs[i]->call, result, inputs[i]->payload.size());
       self.end(*inputs[i], std::move((*endings)[i].entry));
     } else {
-      self.ending_failed(*inputs[i]);
+      self.ending_failed(*inputs[i], outcome);
     }
   }
   co_return stored;
 }
 
-void Queue::apply(Input& input, const Verdict& verdict) {
+void Queue::apply(Input& input, const Verdict& verdict, const Outcome& outcome) {
+  tell(*input.call, &input, {model::CallStatus::What::retried}, outcome);
   if (verdict.next == Verdict::Next::retry) {
     retry_later(input, verdict.delay);
   } else {
@@ -168,18 +197,20 @@ async::Task<void> Queue::complete(InputId id, ContainerId container, Outcome out
   }
   if (outcome.payload.size() > always_stored && disk_ != nullptr && input->call->durable() &&
       !disk_->check_quota(input->call->call.workspace.str(), outcome.payload.size())) {
-    outcome = Outcome{OutcomeKind::failure, {}};
+    outcome = model::failed(
+        OutcomeKind::failure,
+        {.type = model::failure_type::result_not_kept,
+         .message = "the result is not kept: its workspace has as much on the server's disk as it "
+                    "may; take results as they come, or wait until older ones have expired"});
   }
   const Verdict verdict = judge(*input, outcome.kind);
   if (input->call->durable() && verdict.next != Verdict::Next::redeliver) {
     co_return co_await complete_durable(*this, *input, verdict, std::move(outcome));
   }
   if (verdict.next == Verdict::Next::end) {
-    LogEntry entry = ending_of(*input, {outcome.kind, {}}).entry;
-    entry.payload = std::move(outcome.payload);
-    end(*input, std::move(entry));
+    end(*input, ending_of(*input, std::move(outcome)).entry);
   } else {
-    apply(*input, verdict);
+    apply(*input, verdict, outcome);
   }
   co_return ok();
 }
@@ -201,10 +232,10 @@ async::Task<void> Queue::complete_durable(Queue& self, Input& input, Verdict ver
     co_return closed();
   }
   if (!stored) {
-    self.ending_failed(input);
+    self.ending_failed(input, outcome);
     co_return stored;
   }
-  self.apply(input, verdict);
+  self.apply(input, verdict, outcome);
   // Whoever waits to learn how this delivery ended may go on.
   Call& call = *input.call;
   call.changed.notify_all();
@@ -243,13 +274,14 @@ async::Task<void> Queue::release(ContainerId container, Outcome verdict) {
   std::erase_if(retried, [&](Input* input) {
     const bool in_memory = !input->call->durable();
     if (in_memory) {
-      apply(*input, judge(*input, verdict.kind));
+      apply(*input, judge(*input, verdict.kind), verdict);
     }
     return in_memory;
   });
   // Redelivery needs no write: the delivery was recorded when it began.
   Function* function = nullptr;
   for (auto it = again.rbegin(); it != again.rend(); ++it) {
+    tell(*(*it)->call, *it, {model::CallStatus::What::retried}, verdict);
     leave_container(**it);
     make_ready(**it, Place::front);
     if (function != nullptr && function != (*it)->call->function) {
@@ -271,16 +303,16 @@ async::Task<void> Queue::release(ContainerId container, Outcome verdict) {
   if (!*alive) {
     co_return closed();
   }
-  const Result<void> second = co_await end_all(*this, std::move(ended), std::move(verdict));
+  const Result<void> second = co_await end_all(*this, std::move(ended), verdict);
   if (!*alive) {
     co_return closed();
   }
-  THAW_CO_TRY_VOID(co_await retry_all(*this, std::move(retried)));
+  THAW_CO_TRY_VOID(co_await retry_all(*this, std::move(retried), std::move(verdict)));
   co_return first ? second : first;
 }
 
 // Durable inputs of a container that is gone: tried again once that is on disk.
-async::Task<void> Queue::retry_all(Queue& self, std::vector<Input*> inputs) {
+async::Task<void> Queue::retry_all(Queue& self, std::vector<Input*> inputs, Outcome outcome) {
   const Alive alive = self.alive_;
   if (inputs.empty()) {
     co_return ok();
@@ -306,12 +338,12 @@ async::Task<void> Queue::retry_all(Queue& self, std::vector<Input*> inputs) {
   std::vector<Input*> cancelled;
   for (Input* input : inputs) {
     if (!stored) {
-      self.ending_failed(*input);
+      self.ending_failed(*input, outcome);
     } else if (input->call->cancelled) {
       cancelled.push_back(input);  // meanwhile: it is not to run again
     } else {
       const Duration delay = retry_delay(input->call->call.retry, input->retries + 1);
-      self.apply(*input, {Verdict::Next::retry, delay});
+      self.apply(*input, {Verdict::Next::retry, delay}, outcome);
       input->call->changed.notify_all();
     }
   }
@@ -368,12 +400,13 @@ async::Task<std::vector<InputId>> Queue::cancel(CallId id) {
     }
     if (!stored) {
       for (Input* input : waiting) {
-        ending_failed(*input);
+        ending_failed(*input, {});
       }
       call->cancelled = false;
       co_return stored.error();
     }
   }
+  tell(*call, nullptr, {model::CallStatus::What::cancelled});
   Outcome terminated{OutcomeKind::terminated, {}};
   THAW_CO_TRY_VOID(co_await end_all(*this, std::move(waiting), std::move(terminated)));
   co_return running;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "thaw/base/check.h"
 #include "thaw/queue/detail/queue.h"
 
@@ -17,6 +19,10 @@ void Queue::make_ready(Input& input, Place place) {
   }
   input.state = State::ready;
   input.ready_since = wall_now();
+  Call& call = *input.call;
+  if (call.expires != Instant::max() && !call.is_watched) {
+    watch_expiry(call, std::max(call.expires, monotonic_now() + 1s));  // it came back too late
+  }
   report(function);
 }
 
@@ -61,11 +67,15 @@ LeasedInput Queue::leased(const Input& input) const {
   out.retry = input.retries;
   out.payload = input.payload;
   out.enqueued_at = input.enqueued_at;
+  out.run_for = input.call->call.limits.run_for;
+  out.end_by = input.call->end_by;
+  out.is_only_delivery =
+      input.call->durable() && input.call->call.limits.redeliveries.value_or(1) == 0;
   return out;
 }
 
 std::vector<LeasedInput> Queue::lease(const FunctionId& id, const ContainerId& container,
-                                      std::size_t max) {
+                                      std::size_t max, const Taker& taker) {
   std::vector<LeasedInput> leases;
   THAW_CHECK(!container.empty());
   const auto found = functions_.find(id);
@@ -80,8 +90,14 @@ std::vector<LeasedInput> Queue::lease(const FunctionId& id, const ContainerId& c
     int retries;
   };
   std::vector<Delivered> durable;
+  Doomed late;
   while (!function.ready.empty() && leases.size() < max) {
     Input& input = *function.ready.front();
+    if (input.call->has_expired()) {
+      hold(input);
+      late.inputs.push_back(&input);
+      continue;
+    }
     function.held.splice(function.held.end(), function.ready, input.place);
     input.state = State::leased;
     input.container = container;
@@ -89,18 +105,33 @@ std::vector<LeasedInput> Queue::lease(const FunctionId& id, const ContainerId& c
     input.lease_place = mine.insert(mine.end(), &input);
     ++input.attempts;
     ++function.leased;
+    if (input.call->started_at == WallTime{}) {
+      input.call->started_at = wall_now();
+    }
+    if (input.call->call.status == model::StatusEntries::yes) {
+      tell(*input.call, &input,
+           {model::CallStatus::What::started, taker.level, std::string(taker.version)});
+    }
     if (input.call->durable()) {
       durable.push_back({input.id, input.attempts, input.retries});
     }
     leases.push_back(leased(input));
   }
+  if (mine.empty()) {
+    containers_.erase(container);
+  }
+  if (!late.inputs.empty()) {
+    late.outcome.kind = OutcomeKind::expired;
+    tasks_.start("expired calls", end_what_may_not_run(*this, alive_, {std::move(late)}));
+  }
   if (!durable.empty()) {
-    database_.write_later([durable = std::move(durable)](store::Sql& sql) -> Result<void> {
-      for (const Delivered& one : durable) {
-        THAW_TRY_VOID(note_delivery(sql, one.input, one.attempts, one.retries));
-      }
-      return ok();
-    });
+    database_.write_later(
+        [durable = std::move(durable), now = wall_now()](store::Sql& sql) -> Result<void> {
+          for (const Delivered& one : durable) {
+            THAW_TRY_VOID(note_start(sql, one.input, one.attempts, one.retries, now));
+          }
+          return ok();
+        });
   }
   report(function);
   return leases;
@@ -111,6 +142,17 @@ std::vector<LeasedInput> Queue::lease(const FunctionId& id, const ContainerId& c
 async::Task<void> Queue::recorded() {
   std::function<Result<void>(store::Sql&)> nothing = [](store::Sql&) { return ok(); };
   co_return co_await database_.write<void>(std::move(nothing));
+}
+
+async::Task<void> Queue::record(std::vector<LeasedInput> inputs) {
+  std::function<Result<void>(store::Sql&)> work =
+      [inputs = std::move(inputs), now = wall_now()](store::Sql& sql) -> Result<void> {
+    for (const LeasedInput& one : inputs) {
+      THAW_TRY_VOID(note_start(sql, one.input, one.attempt, one.retry, now));
+    }
+    return ok();
+  };
+  co_return co_await database_.write<void>(std::move(work));
 }
 
 void Queue::retry_later(Input& input, Duration delay) {
@@ -135,10 +177,47 @@ void Queue::start_timer() {
 async::Task<void> Queue::retry_when_due(Queue& self, Alive alive) {
   while (*alive) {
     self.retry_due();
-    const Instant next = self.due_.empty() ? Instant::max() : self.due_.begin()->first;
+    self.expire_due();
+    Instant next = self.due_.empty() ? Instant::max() : self.due_.begin()->first;
+    if (!self.expiries_.empty()) {
+      next = std::min(next, self.expiries_.begin()->first);
+    }
     THAW_CO_TRY([[maybe_unused]] const bool notified, co_await self.due_changed_.wait(next));
   }
   co_return ok();
+}
+
+void Queue::watch_expiry(Call& call, Instant when) {
+  call.is_watched = true;
+  call.expiry = expiries_.emplace(when, &call);
+  start_timer();
+  if (call.expiry == expiries_.begin()) {
+    due_changed_.notify_all();
+  }
+}
+
+// What waits ends. What a container has goes on, and ends as its container says.
+void Queue::expire_due() {
+  const Instant now = monotonic_now();
+  Doomed late;
+  late.outcome.kind = OutcomeKind::expired;
+  while (!expiries_.empty() && expiries_.begin()->first <= now) {
+    Call& call = *expiries_.begin()->second;
+    expiries_.erase(expiries_.begin());
+    call.is_watched = false;
+    const std::size_t before = late.inputs.size();
+    for (const auto& [index, input] : call.inputs) {
+      if (input->state == State::ready || input->state == State::delayed) {
+        hold(*input);
+        late.inputs.push_back(input.get());
+      }
+    }
+    std::sort(late.inputs.begin() + static_cast<std::ptrdiff_t>(before), late.inputs.end(),
+              [](const Input* a, const Input* b) { return a->index < b->index; });
+  }
+  if (!late.inputs.empty()) {
+    tasks_.start("expired calls", end_what_may_not_run(*this, alive_, {std::move(late)}));
+  }
 }
 
 void Queue::retry_due() {

@@ -27,16 +27,16 @@ void Queue::push_entry(Call& call, LogEntry entry) {
   }
   THAW_CHECK(entry.number > call.last_number);
   call.last_number = entry.number;
-  const std::size_t bytes = cost(entry.payload);
+  const std::size_t bytes = cost(entry);
   call.log_bytes += bytes;
   charge(call, bytes);
-  if (entry.kind != LogEntry::Kind::final_) {
+  if (entry.kind == LogEntry::Kind::chunk) {
     call.unread_bytes += bytes;
   }
   call.log.push_back(std::move(entry));
   while (call.durable() && call.log.size() > 1 &&
          (call.log.size() > durable_log_entries || call.log_bytes > durable_log_bytes)) {
-    const std::size_t freed = cost(call.log.front().payload);
+    const std::size_t freed = cost(call.log.front());
     call.log_bytes -= freed;
     refund(call, freed);
     call.log.pop_front();
@@ -44,10 +44,62 @@ void Queue::push_entry(Call& call, LogEntry entry) {
   call.changed.notify_all();
 }
 
+// So many of one input are more than anyone reads.
+constexpr std::size_t most_status_per_input = 16;
+
+void Queue::tell(Call& call, const Input* input, model::CallStatus status, const Outcome& outcome) {
+  if (call.call.status == model::StatusEntries::no ||
+      call.status_entries >= most_status_per_input * std::max<std::size_t>(call.inputs.size(), 1)) {
+    return;
+  }
+  ++call.status_entries;
+  LogEntry entry;
+  entry.kind = LogEntry::Kind::status;
+  entry.at = wall_now();
+  entry.status = std::move(status);
+  entry.outcome = outcome.kind;
+  entry.failure = outcome.failure;
+  if (input != nullptr) {
+    entry.input = input->id;
+    entry.index = input->index;
+    entry.attempts = input->attempts;
+    entry.container = input->container;
+  }
+  if (!call.durable()) {
+    push_entry(call, std::move(entry));
+    return;
+  }
+  // Numbered by its place on the disk, like all others of its log.
+  tasks_.start("status of a call", store_status(*this, alive_, call.call.id, std::move(entry)));
+}
+
+async::Task<void> Queue::store_status(Queue& self, Alive alive, CallId id, LogEntry entry) {
+  const auto found = *alive ? self.calls_.find(id) : self.calls_.end();
+  if (!*alive || found == self.calls_.end()) {
+    co_return ok();
+  }
+  const Pin call(self, alive, *found->second);
+  auto shared = std::make_shared<LogEntry>(std::move(entry));
+  std::function<Result<std::uint64_t>(store::Sql&)> work = [id, shared](store::Sql& sql) {
+    return append_entry(sql, id, *shared);
+  };
+  const auto number = co_await self.database_.write<std::uint64_t>(std::move(work));
+  if (!*alive) {
+    co_return closed();
+  }
+  if (number) {
+    shared->number = *number;
+    self.push_entry(*call, std::move(*shared));
+  }
+  co_return number ? ok() : Result<void>(number.error());
+}
+
 void Queue::drop_payload(Call& call, LogEntry& entry) {
-  refund(call, entry.payload.size());
-  call.log_bytes -= entry.payload.size();
-  entry.payload = std::string();
+  const std::size_t freed = cost(entry) - entry_overhead;
+  refund(call, freed);
+  call.log_bytes -= freed;
+  entry.payload = {};
+  entry.failure = nullptr;
 }
 
 // Of what the reader has taken, the newest stay. A piece leaves the log; of a final entry only the
@@ -58,7 +110,7 @@ void Queue::drop_taken(Call& call) {
     if (entry.number > call.taken) {
       break;
     }
-    call.replay_bytes -= cost(entry.payload);
+    call.replay_bytes -= cost(entry);
     drop_payload(call, entry);
     if (call.next_to_drop == 0 && entry.kind != LogEntry::Kind::final_) {
       call.log_bytes -= entry_overhead;
@@ -83,9 +135,9 @@ void Queue::take(const CallId& id, std::uint64_t up_to) {
   }
   for (std::uint64_t number = first; number <= last; ++number) {
     const LogEntry& entry = call.log[static_cast<std::size_t>(number - call.first_in_memory())];
-    call.replay_bytes += cost(entry.payload);
-    if (entry.kind != LogEntry::Kind::final_) {
-      call.unread_bytes -= cost(entry.payload);
+    call.replay_bytes += cost(entry);
+    if (entry.kind == LogEntry::Kind::chunk) {
+      call.unread_bytes -= cost(entry);
     }
   }
   call.taken = last;
@@ -108,13 +160,15 @@ bool Queue::has_room(const Call& call, std::size_t bytes) {
   return make_room(*call.workspace, *call.function, asked);
 }
 
-async::Task<void> Queue::wait_for_room(InputId id, std::size_t bytes, Instant deadline) {
+async::Task<void> Queue::wait_for_room(InputId id, ContainerId container, std::size_t bytes,
+                                       Instant deadline) {
   const Alive alive = alive_;
   while (true) {
     const auto found = inputs_.find(id);
     Share asked;
     asked.bytes = bytes;
-    if (found == inputs_.end() || bytes <= always_admitted || found->second->call->durable() ||
+    if (found == inputs_.end() || found->second->container != container ||
+        bytes <= always_admitted || found->second->call->durable() ||
         make_room(*found->second->call->workspace, *found->second->call->function, asked)) {
       co_return ok();
     }
@@ -148,8 +202,8 @@ Result<Input*> Queue::running(Call& call, const LogEntry& entry) const {
 
 async::Task<std::uint64_t> Queue::append(CallId id, LogEntry entry) {
   const Alive alive = alive_;
-  if (entry.kind == LogEntry::Kind::final_) {
-    co_return Error::invalid_argument("a final entry is made by complete()");
+  if (entry.kind != LogEntry::Kind::chunk) {
+    co_return Error::invalid_argument("only pieces of output are appended");
   }
   const auto found = calls_.find(id);
   if (found == calls_.end() || found->second->unfinished == 0) {
@@ -157,21 +211,23 @@ async::Task<std::uint64_t> Queue::append(CallId id, LogEntry entry) {
   }
   Call& call = *found->second;
   const Pin pin(*this, alive, call);
-  const std::size_t bytes = cost(entry.payload);
+  entry.failure = nullptr;
+  const std::size_t bytes = cost(entry);
   if (bytes > limits_.largest_piece_bytes) {
-    co_return Error::invalid_argument(
-        "a piece of " + std::to_string(entry.payload.size()) + " bytes is too large (at most " +
-        std::to_string(limits_.largest_piece_bytes) + "); send it as a blob");
+    co_return Error::invalid_argument("a piece of " + std::to_string(entry.payload.bytes.size()) +
+                                      " bytes is too large (at most " +
+                                      std::to_string(limits_.largest_piece_bytes) +
+                                      "); send it as a blob");
   }
   THAW_CO_TRY(Input * input, running(call, entry));
   if (call.durable() && !call.cancelled) {
     // Nobody takes them off the disk, so there is nothing to wait for.
     if (!has_room(call, bytes)) {
-      co_return Error::resource_exhausted(
-          "the pieces of the call " + id.str() + " that are kept on disk are " +
-          std::to_string(call.unread_bytes) + " bytes (at most " +
-          std::to_string(limits_.stored_piece_bytes_per_call) +
-          "); call it with .remote() or .remote_gen() to take them as they come");
+      co_return Error::resource_exhausted("the pieces of the call " + id.str() +
+                                          " that are kept on disk are " +
+                                          std::to_string(call.unread_bytes) + " bytes (at most " +
+                                          std::to_string(limits_.stored_piece_bytes_per_call) +
+                                          "); call it synchronously to take them as they come");
     }
     THAW_CO_TRY_VOID(check_disk(call.call, bytes));
   }
@@ -203,6 +259,7 @@ async::Task<std::uint64_t> Queue::append(CallId id, LogEntry entry) {
     co_return 0;
   }
   entry.number = 0;
+  entry.at = wall_now();
   entry.input = input->id;
   entry.index = input->index;
   entry.attempts = input->attempts;

@@ -23,8 +23,8 @@ struct Walk {
 bool look_at_some(const Call& call, Walk& walk, const FindReferences& find,
                   std::vector<std::string>& found) {
   std::size_t bytes = 0;
-  const auto look = [&](std::string_view payload) {
-    find(payload, found);
+  const auto look = [&](const model::Payload& payload) {
+    find(payload.bytes, found);
     bytes += payload.size() + entry_overhead;
   };
   for (; walk.next_input < walk.inputs.size() && bytes < bytes_at_once; ++walk.next_input) {
@@ -58,14 +58,15 @@ Result<FoundRows> look_at_rows(store::Sql& sql, const std::string& table, std::i
                          {after, std::int64_t{rows_at_once}},
                          [&](const store::Row& row) { out.last_row = row.integer(0); }));
   std::vector<std::string> names;
-  THAW_TRY_VOID(sql.each("SELECT c.workspace, p.payload FROM " + table +
+  THAW_TRY_VOID(sql.each("SELECT c.workspace, p.payload, length(p.content_type) FROM " + table +
                              " p CROSS JOIN calls c ON c.id = p.call "
                              "WHERE p.rowid > ? AND p.rowid <= ? AND p.payload IS NOT NULL",
                          {after, out.last_row}, [&](const store::Row& row) {
                            names.clear();
                            const std::string payload = row.text(1);
                            find(payload, names);
-                           out.bytes[row.text(0)] += payload.size() + entry_overhead;
+                           out.bytes[row.text(0)] += payload.size() + entry_overhead +
+                                                     static_cast<std::uint64_t>(row.integer(2));
                            for (std::string& name : names) {
                              out.references.emplace_back(row.text(0), std::move(name));
                            }

@@ -10,17 +10,28 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 
 #include "thaw/async/event.h"
 #include "thaw/model/call.h"
+#include "thaw/queue/detail/call_index.h"
 #include "thaw/queue/detail/shares.h"
 
 namespace thaw::queue::detail {
 
 struct Call;
 struct Function;
+
+// The oldest first, as ListKey has it.
+struct ByAge {
+  using is_transparent = void;
+  bool operator()(const Call* a, const Call* b) const;
+  bool operator()(const Call* a, const ListKey& b) const;
+  bool operator()(const ListKey& a, const Call* b) const;
+};
+using CallsByAge = std::set<Call*, ByAge>;
 
 struct Workspace {
   Share share;
@@ -38,7 +49,7 @@ struct Input {
   model::InputId id;
   Call* call = nullptr;
   int index = 0;
-  std::string payload;
+  model::Payload payload;
   State state = State::storing;
   int attempts = 0;
   int retries = 0;
@@ -56,6 +67,7 @@ struct Function {
   model::FunctionId id;
   Workspace* workspace = nullptr;  // of its last call
   Share share;
+  CallsByAge calls;
   std::list<Input*> ready;
   std::list<Input*> held;  // leased, ending, delayed
   std::size_t storing = 0;
@@ -74,31 +86,52 @@ struct Call {
   Function* function = nullptr;
   Workspace* workspace = nullptr;
   WallTime created_at{};
+  CallsByAge::iterator by_age;
+  bool is_stored = false;  // durable only: others may know it
+  WallTime started_at{};   // zero: not yet
+  WallTime finished_at{};  // of the input that ended last
   bool cancelled = false;
   bool forgotten = false;
   bool repeats = true;  // an input that did not end well may be delivered again
   int unfinished = 0;
-  int pins = 0;  // tasks that hold it across a wait
+  int pins = 0;                      // tasks that hold it across a wait
+  Instant expires = Instant::max();  // nothing of it is delivered from then on
+  Instant end_by = Instant::max();
+  bool is_watched = false;  // its place among those that will expire is valid
+  std::multimap<Instant, Call*>::iterator expiry;
   std::unordered_map<int, std::unique_ptr<Input>> inputs;
   // The end of the log. What came before is on disk (durable calls only).
   std::deque<model::LogEntry> log;
   std::uint64_t last_number = 0;
   std::size_t log_bytes = 0;
   std::uint64_t taken = 0;         // the reader has the entries up to here
-  std::size_t unread_bytes = 0;    // of pieces after them; of a durable call: of all its pieces
+  std::size_t unread_bytes = 0;    // of chunks after them; of a durable call: of all its chunks
   std::size_t replay_bytes = 0;    // of pieces up to there that are in `log` still
   std::size_t next_to_drop = 0;    // of `log`: what is before it has no payload any more
   std::size_t waiting_pieces = 0;  // append() calls that wait for room
+  std::size_t status_entries = 0;  // so many were made
   async::Event changed;
   async::Event room;
   Instant idle_since{};
   bool idle = false;
   std::list<Call*>::iterator idle_place;
 
+  bool has_expired() const { return expires != Instant::max() && expires <= monotonic_now(); }
   bool durable() const { return call.durability == model::Durability::durable; }
   std::uint64_t first_in_memory() const {
     return log.empty() ? last_number + 1 : log.front().number;
   }
 };
+
+inline bool ByAge::operator()(const Call* a, const Call* b) const {
+  return a->created_at != b->created_at ? a->created_at < b->created_at
+                                        : a->call.id.str() < b->call.id.str();
+}
+inline bool ByAge::operator()(const Call* a, const ListKey& b) const {
+  return a->created_at != b.created_at ? a->created_at < b.created_at : a->call.id.str() < b.id;
+}
+inline bool ByAge::operator()(const ListKey& a, const Call* b) const {
+  return a.created_at != b->created_at ? a.created_at < b->created_at : a.id < b->call.id.str();
+}
 
 }  // namespace thaw::queue::detail

@@ -17,15 +17,17 @@ Duration retry_delay(const model::RetryPolicy& policy, int number) {
 Verdict judge(const model::RetryPolicy& policy, int redeliveries, const Delivery& delivery,
               model::OutcomeKind outcome) {
   using enum model::OutcomeKind;
-  if (outcome == success || outcome == terminated || delivery.cancelled) {
+  if (outcome == success || outcome == terminated || outcome == expired || delivery.is_over) {
     return {};
   }
   if (outcome == internal_failure) {
     const int lost = delivery.attempts - delivery.retries;
     return {lost > redeliveries ? Verdict::Next::end : Verdict::Next::redeliver, Duration{}};
   }
-  if (delivery.retries < policy.max_retries) {
-    return {Verdict::Next::retry, retry_delay(policy, delivery.retries + 1)};
+  // A retry that would come too late is none: the call ends as this delivery has.
+  const Duration delay = retry_delay(policy, delivery.retries + 1);
+  if (delivery.retries < policy.max_retries && delay < delivery.left) {
+    return {Verdict::Next::retry, delay};
   }
   return {};
 }

@@ -14,9 +14,10 @@ struct Verdict {
 };
 
 struct Delivery {
-  int attempts = 1;  // deliveries so far, this one included
-  int retries = 0;   // of these, how many were the user's retries
-  bool cancelled = false;
+  int attempts = 1;                 // deliveries so far, this one included
+  int retries = 0;                  // of these, how many were the user's retries
+  bool is_over = false;             // it was cancelled, or may not be delivered again
+  Duration left = Duration::max();  // until nothing of the call is delivered any more
 };
 
 Verdict judge(const model::RetryPolicy& policy, int redeliveries, const Delivery& delivery,

@@ -24,7 +24,7 @@ const std::string forwarding_before = folder + "/ip_forward";
 const std::string cgroups_before = folder + "/cgroup2_options";
 
 bool is_alive(const std::string& instance) {
-  const auto file = os::open_file(servers + "/" + instance, O_RDWR);
+  const auto file = os::open_file(servers + "/" + instance, O_RDWR | O_NOFOLLOW);
   return file && ::flock(file->get(), LOCK_EX | LOCK_NB) != 0;
 }
 
@@ -64,8 +64,9 @@ bool remount(const Cgroup2Mount& mount, const std::string& options) {
 std::string machine_folder(const std::string& name) { return folder + "/" + name; }
 
 Result<os::Fd> lock_machine() {
-  THAW_TRY_VOID(os::make_folders(servers));
-  THAW_TRY(os::Fd lock, os::open_file(folder + "/lock", O_RDWR | O_CREAT, 0600));
+  THAW_TRY_VOID(os::make_own_folder(folder));
+  THAW_TRY_VOID(os::make_own_folder(servers));
+  THAW_TRY(os::Fd lock, os::open_lock(folder + "/lock"));
   if (::flock(lock.get(), LOCK_EX) != 0) {
     return Error::from_errno(errno, "lock " + folder);
   }
@@ -77,7 +78,7 @@ namespace {
 // The lock on the instance's name, if nobody has it.
 Result<os::Fd> take_name(const std::string& instance) {
   THAW_TRY(const os::Fd lock, lock_machine());
-  THAW_TRY(os::Fd file, os::open_file(servers + "/" + instance, O_RDWR | O_CREAT, 0600));
+  THAW_TRY(os::Fd file, os::open_lock(servers + "/" + instance));
   if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
     return Error::already_exists("another server of this machine has the same instance name")
         .with("instance", instance);

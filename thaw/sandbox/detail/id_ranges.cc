@@ -105,7 +105,7 @@ Result<IdRange> IdRanges::take() {
 }
 
 Result<void> IdRanges::take_block() {
-  THAW_TRY_VOID(os::make_folders(folder_, 0700));
+  THAW_TRY_VOID(os::make_own_folder(folder_, 0700));
   THAW_TRY(const os::Fd machine, lock_machine());
   const IdSpans spans = spans_of_machine();
   for (std::uint32_t block = 0; block < blocks; ++block) {
@@ -114,7 +114,7 @@ Result<void> IdRanges::take_block() {
       continue;
     }
     const std::string path = folder_ + "/" + std::to_string(block);
-    auto lock = os::open_file(path, O_RDWR | O_CREAT, 0600);
+    auto lock = os::open_lock(path);
     // One that is none, whoever made it, is as good as taken.
     if (!lock || ::flock(lock->get(), LOCK_EX | LOCK_NB) != 0) {
       continue;

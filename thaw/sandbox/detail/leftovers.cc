@@ -52,7 +52,7 @@ std::string cgroup_name(const std::string& instance, const std::string& workspac
 }
 
 Result<os::Fd> lock_folder(const std::string& folder) {
-  THAW_TRY(os::Fd lock, os::open_file(folder + lock_file, O_RDWR | O_CREAT, 0600));
+  THAW_TRY(os::Fd lock, os::open_lock(folder + lock_file));
   // The spawner of a server that was killed still holds the lock while it removes its sandboxes.
   const Instant latest = monotonic_now() + 10s;
   while (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
@@ -155,10 +155,17 @@ void remove_leftovers(const std::string& folder, const os::CgroupLayout& layout)
   }
   const Instant latest = monotonic_now() + patience;
   bool is_clean = true;
+  std::vector<std::string> odd;
   for (const std::string& instance : instances) {
     if (!is_instance(instance)) {
-      log_warning("not the name of a server that was killed", {{"name", instance.substr(0, 64)}});
+      odd.push_back(instance.substr(0, 64));
       continue;
+    }
+    if (monotonic_now() > latest) {
+      log_warning("what more killed servers have left stays until the next start",
+                  {{"servers", std::to_string(instances.size())}});
+      is_clean = false;
+      break;
     }
     // A copy of a folder names the instance of the one that it was copied from.
     const auto held = hold_dead_server(instance);
@@ -177,6 +184,10 @@ void remove_leftovers(const std::string& folder, const os::CgroupLayout& layout)
     if (const auto lock = lock_machine()) {
       leave_machine(instance);
     }
+  }
+  if (!odd.empty()) {
+    log_warning("what is no name of a server that was killed is passed over",
+                {{"names", std::to_string(odd.size())}, {"one", odd.front()}});
   }
   if (is_clean) {
     (void)os::create_text(folder + record_file, "", 0600);

@@ -25,10 +25,7 @@ namespace thaw::sandbox::detail {
 using os::Fd;
 
 Result<Fd> open_inside(int root, const std::string& path, int flags) {
-  open_how how{};
-  how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC);
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  Fd fd(static_cast<int>(::syscall(SYS_openat2, root, path.c_str(), &how, sizeof how)));
+  Fd fd(os::open_resolved(root, path.c_str(), flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS));
   if (!fd.valid()) {
     return Error::from_errno(errno, "open " + path + " in the sandbox");
   }
@@ -369,11 +366,8 @@ Result<Fd> open_source(const BindMount& bind) {
   if (bind.inside.empty()) {
     return source;
   }
-  open_how how{};
-  how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  Fd inside(static_cast<int>(
-      ::syscall(SYS_openat2, source.get(), bind.inside.c_str(), &how, sizeof how)));
+  Fd inside(os::open_resolved(source.get(), bind.inside.c_str(), O_PATH | O_DIRECTORY,
+                              RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS));
   if (!inside.valid()) {
     return Error::from_errno(errno, "open " + bind.inside + " of a bind source");
   }

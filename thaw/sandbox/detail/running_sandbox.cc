@@ -172,7 +172,7 @@ ExitStatus RunningSandbox::collect() {
   }
   ExitStatus status;
   const os::CgroupUsage usage = cgroup_.usage();
-  status.out_of_memory = usage.out_of_memory_kills > 0;
+  status.out_of_memory = usage.out_of_memory_kills > kills_survived_;
   status.peak_memory_bytes = usage.peak_memory_bytes;
   status.cpu_us = usage.cpu_us;
   // Without a report PID 1 itself was killed.
@@ -224,6 +224,12 @@ std::uint64_t RunningSandbox::memory_bytes() const { return cgroup_.usage().memo
 
 Duration RunningSandbox::processor_time() const {
   return std::chrono::microseconds(cgroup_.cpu_us());
+}
+
+// Not at once: a large program that was killed takes seconds to end.
+void RunningSandbox::note_survival() {
+  kills_survived_ = kills_seen_;
+  kills_seen_ = cgroup_.out_of_memory_kills();
 }
 
 Result<void> RunningSandbox::weigh(double weight) { return cgroup_.weigh(weight); }

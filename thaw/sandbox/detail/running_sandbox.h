@@ -48,6 +48,7 @@ class RunningSandbox : public Sandbox {
   async::Task<std::uint64_t> reclaim() override;
   std::uint64_t memory_bytes() const override;
   Duration processor_time() const override;
+  void note_survival() override;
   Result<void> weigh(double weight) override;
   async::Task<void> remove() override;
 
@@ -87,7 +88,9 @@ class RunningSandbox : public Sandbox {
   std::optional<Error> failure_;
   std::optional<ExitStatus> exit_;
   bool is_removed_ = false;
-  std::uint64_t freezes_ = 0;  // tells a freeze that is under way from those before it
+  std::uint64_t kills_seen_ = 0;      // by the kernel, for memory
+  std::uint64_t kills_survived_ = 0;  // of them, those of a process that was not the program
+  std::uint64_t freezes_ = 0;         // tells a freeze that is under way from those before it
   bool may_be_frozen_ = false;
   bool is_checkpointing_ = false;  // nothing of it is to run; it is thawed when that is done
 };

@@ -46,6 +46,7 @@ Result<void> send_namespaces(const Slot& slot, Cradle what, std::vector<const ch
 }
 
 Result<void> settle(Slot& slot) {
+  THAW_TRY_VOID(send_namespaces(slot, Cradle::born, {"pid", "uts", "ipc", "net"}));
   // The one that made this process has ended by now, so that the tie is to who took it over.
   THAW_TRY([[maybe_unused]] const auto begun, expect(slot.cradle, Cradle::begin, Instant::max()));
   THAW_TRY_VOID(die_with(slot.spawner));
@@ -55,7 +56,6 @@ Result<void> settle(Slot& slot) {
   }
   ::setsid();
   ::umask(022);
-  THAW_TRY_VOID(send_namespaces(slot, Cradle::born, {"pid", "uts", "ipc", "net"}));
   THAW_TRY(os::Message rooted, expect(slot.cradle, Cradle::rooted, Instant::max()));
   if (rooted.fds.size() == 1) {
     slot.report = std::move(rooted.fds[0]);

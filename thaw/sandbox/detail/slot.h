@@ -5,7 +5,8 @@
 // program is given to it as a child, in their workspace's. It cannot build its own root (that takes
 // powers over the host), so it waits in its cradle for slot_builder.h to do so. The conversation
 // over the cradle, a message pair:
-//   builder: begin                 slot: born + its pid, uts, ipc, net namespaces
+//   slot: born + its pid, uts, ipc, net namespaces, as its first step: the builder waits for it
+//   builder: begin, when the slot is in its cgroup and the one that made it has ended
 //   builder: rooted{host name}     slot: housed + its mnt and cgroup namespaces
 //   builder: adopt{pid}            slot: adopted            (only what is forked)
 //   builder: the end, when nothing of its own is in the slot's pid namespace any more

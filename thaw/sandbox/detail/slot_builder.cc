@@ -202,6 +202,20 @@ Result<void> house(SlotPlan& plan, Cradled& cradled, std::optional<Newcomer>& ne
       .map([](const os::Message&) {});
 }
 
+struct Housing {
+  SlotPlan& plan;
+  Cradled& cradled;
+  std::optional<Newcomer>& newcomer;
+};
+
+int be_housing(void* given) {
+  Housing& self = *static_cast<Housing*>(given);
+  if (auto housed = house(self.plan, self.cradled, self.newcomer); !housed) {
+    give_up(self.plan.report, housed.error());
+  }
+  return 0;
+}
+
 Result<void> build(SlotPlan& plan) {
   THAW_TRY_VOID(die_with(plan.spawner));
   ::umask(022);
@@ -248,18 +262,10 @@ Result<void> build(SlotPlan& plan) {
     THAW_TRY(newcomer, Newcomer::ask_for(plan.control, cradled.pid));
   }
   THAW_TRY_VOID(enter(cradled.pid, CLONE_NEWPID, "the sandbox's processes"));
-  THAW_TRY(const os::Cloned child, os::clone_process({}));
-  if (child.pid == 0) {
-    if (auto housed = house(plan, cradled, newcomer); !housed) {
-      give_up(plan.report, housed.error());
-    }
-    ::_exit(0);
-  }
-  // A spare's end must be seen at the end of the child alone.
-  plan.orders.reset();
-  int status = 0;
-  while (::waitpid(child.pid, &status, 0) < 0 && errno == EINTR) {
-  }
+  // In this memory: nothing is copied for it, and its end takes nothing apart while somebody waits.
+  Housing housing{plan, cradled, newcomer};
+  THAW_TRY(const int status, os::call_in_borrowed_memory(be_housing, &housing));
+  plan.orders.reset();  // of a spare: it has ended, or is none any more
   // The slot knows by this that nothing of the builder's is to be seen inside any more.
   cradled.cradle.reset();
   if (WIFSIGNALED(status)) {

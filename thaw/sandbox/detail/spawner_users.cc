@@ -29,10 +29,17 @@ Result<void> SpawnerProcess::decide_ids() {
   }
   ranges_.emplace(machine_folder("ids"), machine_folder("servers"), options_.instance,
                   last_ones_ids_);
+  const auto range = ranges_->take();
+  // Something in the way is to be moved, and no reason to separate containers less.
+  if (!range && range.error().code() == Code::failed_precondition) {
+    return range.error();
+  }
   const auto possible = [&]() -> Result<void> {
-    THAW_TRY(const IdRange range, ranges_->take());
-    auto tried = try_own_ids(options_.folder, options_.shown_folders, range);
-    ranges_->give_back(range);
+    if (!range) {
+      return range.error();
+    }
+    auto tried = try_own_ids(options_.folder, options_.shown_folders, *range);
+    ranges_->give_back(*range);
     return tried;
   }();
   if (possible) {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // FakeSandbox: a sandbox without processes, for tests of those who freeze, thaw and signal it. It
-// never ends by itself; what was done to it can be read from its members.
+// ends when it is told to by end(), or by SIGKILL if it can be killed; what was done to it can be
+// read from its members.
 #pragma once
 
+#include <csignal>
 #include <functional>
 #include <optional>
 #include <string>
@@ -21,18 +23,30 @@ class FakeSandbox : public Sandbox {
 
   const model::ContainerId& id() const override { return id_; }
   int pid() const override { return 1; }
-  bool has_ended() const override { return false; }
+  bool has_ended() const override { return ended.has_value(); }
   const std::string& address() const override { return address_; }
   const StartTimes& times() const override { return times_; }
   async::Task<std::optional<std::string>> read_stdout() override { co_return std::nullopt; }
   async::Task<std::optional<std::string>> read_stderr() override { co_return std::nullopt; }
   async::Task<ExitStatus> wait() override {
-    THAW_CO_TRY([[maybe_unused]] const bool n, co_await changed.wait(Instant::max()));
-    co_return ExitStatus{};
+    while (!ended) {
+      THAW_CO_TRY([[maybe_unused]] const bool n, co_await changed.wait(Instant::max()));
+    }
+    co_return *ended;
   }
   Result<void> signal(int number) override {
     signals.push_back(number);
+    if (number == SIGKILL && can_be_killed) {
+      ExitStatus status;
+      status.code = 128 + SIGKILL;
+      status.signal = SIGKILL;
+      end(status);
+    }
     return ok();
+  }
+  void end(ExitStatus status) {
+    ended = status;
+    changed.notify_all();
   }
   async::Task<void> freeze() override {
     ++freezes;
@@ -67,6 +81,8 @@ class FakeSandbox : public Sandbox {
   std::uint64_t memory_bytes() const override { return memory; }
   async::Task<void> remove() override { co_return ok(); }
 
+  std::optional<ExitStatus> ended;
+  bool can_be_killed = false;
   std::uint64_t memory = 0;
   bool is_frozen = false;
   bool holds_freezes = false;            // until it is thawed, or `changed` is notified after false

@@ -70,6 +70,14 @@ inline std::string unique_name() {
   return "t" + std::to_string(::getpid()) + "x" + std::to_string(++count);
 }
 
+// None that servers choose from by themselves: one whose spawner is replaced wants its own again,
+// which must not have been taken meanwhile by a test that runs beside it.
+inline std::string own_network() {
+  static int count = 0;
+  const int third = 16 * (++count % 16);
+  return "10." + std::to_string(64 + ::getpid() % 128) + "." + std::to_string(third) + ".1/20";
+}
+
 struct Temporary {
   explicit Temporary(const std::string& parent = "/tmp") {
     std::string path = parent + "/thaw-sandbox-XXXXXX";
@@ -116,7 +124,7 @@ class House {
         options(std::move(more)) {
     options.instance = unique_name();
     options.folder = folder.empty() ? temporary.folder + "/data/sandboxes" : folder;
-    options.bridge_address = "auto";
+    options.bridge_address = own_network();
     options.networking = networking;
     options.criu = criu;
     options.own_ids = own_ids;
@@ -146,6 +154,19 @@ class House {
     spec.network = options.networking == Networking::on ? SandboxSpec::Network::bridge
                                                         : SandboxSpec::Network::none;
     return spec;
+  }
+
+  // As the Fleet does: a machine that is busy cannot always stop all processes in a moment.
+  void freeze(Sandbox& sandbox) {
+    for (int tries = 0;; ++tries) {
+      const Result<void> frozen = loop.run_task(sandbox.freeze());
+      if (frozen) {
+        return;
+      }
+      REQUIRE_MESSAGE((frozen.error().code() == Code::deadline_exceeded && tries < 100),
+                      frozen.error().to_string());
+      run(async::sleep_for(20ms));
+    }
   }
 
   template <class T>

@@ -521,7 +521,8 @@ int main(int argc, char** argv) {
   VERB("eat-in-child") {
     if (fork() == 0) _exit(eat((size_t)atoi(a)));
     wait(0);
-    return tell(0);
+    tell(0);
+    return fflush(stdout), sleep((unsigned)atoi(b)), 0;
   }
   VERB("forks") return fork_until_refused(atoi(a));
   VERB("orphan") return orphan();

@@ -32,6 +32,8 @@ class Connection final : public Sql {
   Result<void> script(const std::string& statements);
   // The first column of the first row; 0 if there is none.
   Result<std::int64_t> number(std::string_view query);
+  // Of pages that are cached and not in use.
+  void release_memory() { sqlite3_db_release_memory(db_); }
   // SQLite itself ends a transaction on some failures (disk full, I/O).
   bool in_transaction() const { return sqlite3_get_autocommit(db_) == 0; }
 

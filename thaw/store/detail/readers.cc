@@ -47,6 +47,23 @@ async::Task<void> Readers::read(std::shared_ptr<Readers> self,
   co_return result;
 }
 
+async::Task<void> Readers::release_memory(std::shared_ptr<Readers> self) {
+  if (self->closed_ || self->free_.empty()) {
+    co_return ok();
+  }
+  const auto taken = std::exchange(self->free_, {});
+  auto run = [taken] {
+    for (const auto& connection : taken) {
+      connection->release_memory();
+    }
+    return ok();
+  };
+  const Result<void> result = co_await async::blocking(self->threads_, std::move(run));
+  self->free_.insert(self->free_.end(), taken.begin(), taken.end());
+  self->freed_.notify_all();
+  co_return result;
+}
+
 void Readers::close() {
   if (std::exchange(closed_, true)) {
     return;

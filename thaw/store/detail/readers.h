@@ -21,6 +21,8 @@ class Readers {
 
   static async::Task<void> read(std::shared_ptr<Readers> self,
                                 std::function<Result<void>(Sql&)> work);
+  // Of the connections that are free now.
+  static async::Task<void> release_memory(std::shared_ptr<Readers> self);
   // Waits for the reads that run.
   void close();
 

@@ -91,6 +91,17 @@ async::Task<void> Writer::pump(std::shared_ptr<Writer> self) {
   co_return ok();
 }
 
+async::Task<void> Writer::release_memory(std::shared_ptr<Writer> self) {
+  if (self->closed_) {
+    co_return ok();
+  }
+  auto work = [self] {
+    self->connection_->release_memory();
+    return ok();
+  };
+  co_return co_await async::blocking(self->thread_, std::move(work));
+}
+
 void Writer::close() {
   if (std::exchange(closed_, true)) {
     return;

@@ -35,6 +35,7 @@ class Writer : public std::enable_shared_from_this<Writer> {
 
   static async::Task<void> write(std::shared_ptr<Writer> self, async::TaskGroup& tasks, Work work);
   void write_later(async::TaskGroup& tasks, Work work);
+  static async::Task<void> release_memory(std::shared_ptr<Writer> self);
   // Commits what waits, on this thread, and closes the connection.
   void close();
 

@@ -3,30 +3,36 @@
 // FakeContainer: a running container with a fake sandbox, for tests of control.
 #pragma once
 
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "thaw/sandbox/testing/fake_sandbox.h"
-#include "thaw/worker/worker.h"
+#include "thaw/worker/sandboxed_container.h"
+#include "thaw/worker/testing/fake_server_port.h"
 
 namespace thaw::worker::testing {
 
-class FakeContainer : public RunningContainer {
+class FakeContainer : public SandboxedContainer {
  public:
   explicit FakeContainer(model::ContainerId id) : fake(std::move(id)) {}
 
-  sandbox::Sandbox& sandbox() override { return fake; }
   model::Level level() const override { return model::Level::booted; }
   const std::vector<Fallback>& fallbacks() const override { return fallbacks_; }
   Traffic traffic() const override { return now; }
+  ServerPort* server() override { return port ? &*port : nullptr; }
   void label_output(CurrentWork) override {}
   Instant interpreter_started() override { return {}; }
   bool is_restorable() override { return false; }
   async::Task<sandbox::ExitStatus> wait() override { return fake.wait(); }
   async::Task<void> remove() override { return fake.remove(); }
 
-  sandbox::testing::FakeSandbox fake;
+  mutable sandbox::testing::FakeSandbox fake;
   Traffic now;
+  std::optional<FakeServerPort> port;  // of a server
+
+ protected:
+  sandbox::Sandbox& box() const override { return fake; }
 
  private:
   std::vector<Fallback> fallbacks_;

@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/sim/container.h"
+
+#include <algorithm>
+#include <csignal>
+#include <utility>
+
+#include "tests/sim/work_order.h"
+
+namespace thaw::sim {
+
+SimContainer::SimContainer(SimWorker& worker, model::ContainerId id, Instant ordered,
+                           Program program_of_it)
+    : worker_(worker),
+      id_(std::move(id)),
+      ordered_(ordered),
+      started_(monotonic_now()),
+      program_(program_of_it),
+      is_deaf_(worker.dice.chance(worker.faults.deaf)),
+      tasks_(worker.loop) {
+  worker_.living[id_.str()] = this;
+  tasks_.start("program", program(*this));
+}
+
+SimContainer::~SimContainer() { worker_.living.erase(id_.str()); }
+
+worker::Traffic SimContainer::traffic() const {
+  worker::Traffic traffic;
+  if (program_ == Program::serves) {
+    traffic.connections = works_.size();
+    return traffic;
+  }
+  traffic.connections = is_cut_off_ || has_ended_ ? 0 : 1;
+  traffic.exchanges = polls_open_ + calls_open_;
+  return traffic;
+}
+
+Result<void> SimContainer::signal(int number) {
+  if (has_ended_) {
+    return Error::not_found("it has ended");
+  }
+  worker_.judge.hear(id_.str() + " gets signal " + std::to_string(number));
+  (void)thaw();
+  sandbox::ExitStatus status;
+  status.code = 128 + number;
+  status.signal = number;
+  if (number == SIGKILL) {
+    status.killed_as_a_whole = true;
+    die(status);
+  } else if (!is_deaf_) {
+    const auto ends = [](SimContainer& self, Duration later) -> async::Task<void> {
+      if (self.program_ == Program::serves &&
+          self.worker_.dice.chance(self.worker_.faults.hangs_at_end)) {
+        co_return ok();
+      }
+      THAW_CO_TRY_VOID(co_await self.takes(later));
+      self.die({});
+      co_return ok();
+    };
+    tasks_.start("exit hooks", ends(*this, worker_.dice.about(1ms, 8s)));
+  }
+  return ok();
+}
+
+void SimContainer::die(sandbox::ExitStatus status) {
+  if (std::exchange(has_ended_, true)) {
+    return;
+  }
+  status_ = status;
+  worker_.judge.dies(id_.str());
+  tasks_.cancel();
+  changed_.notify_all();
+}
+
+async::Task<void> SimContainer::freeze() {
+  const std::uint64_t mine = thaws_;
+  THAW_CO_TRY_VOID(co_await async::sleep_for(worker_.dice.between(Duration(0), 5ms)));
+  if (thaws_ != mine) {
+    co_return Error::cancelled("thawed while it was being frozen");
+  }
+  if (has_ended_) {
+    co_return Error::not_found("it has ended");
+  }
+  if (worker_.dice.chance(worker_.faults.freeze_fails)) {
+    co_return Error::deadline_exceeded("one of its processes does not stop");
+  }
+  is_frozen_ = true;
+  co_return ok();
+}
+
+Result<void> SimContainer::thaw() {
+  ++thaws_;
+  is_frozen_ = false;
+  changed_.notify_all();
+  return ok();
+}
+
+async::Task<sandbox::ExitStatus> SimContainer::wait() {
+  while (!has_ended_) {
+    THAW_CO_TRY([[maybe_unused]] const bool n, co_await changed_.wait(Instant::max()));
+  }
+  THAW_CO_TRY_VOID(co_await async::sleep_for(worker_.dice.between(Duration(0), 20ms)));
+  if (!std::exchange(is_counted_, true)) {
+    worker_.lived += monotonic_now() - ordered_;
+  }
+  co_return status_;
+}
+
+async::Task<void> SimContainer::remove() {
+  if (!has_ended_) {
+    die({});
+  }
+  THAW_CO_TRY_VOID(co_await tasks_.stop());
+  worker_.judge.is_gone(id_.str());
+  co_return ok();
+}
+
+async::Task<void> SimContainer::takes(Duration time) {
+  const Instant begun = monotonic_now();
+  Instant until = begun + time;
+  while (true) {
+    while (is_frozen_) {
+      const Instant frozen = monotonic_now();
+      THAW_CO_TRY([[maybe_unused]] const bool n, co_await changed_.wait(Instant::max()));
+      until += monotonic_now() - frozen;
+    }
+    if (monotonic_now() >= until) {
+      used_ += time;
+      co_return ok();
+    }
+    THAW_CO_TRY([[maybe_unused]] const bool n, co_await changed_.wait(until));
+  }
+}
+
+async::Task<void> SimContainer::program(SimContainer& self) {
+  Dice& dice = self.worker_.dice;
+  THAW_CO_TRY_VOID(co_await self.takes(dice.about(5ms, 4s)));
+  self.worker_.fleet->said_hello(self.id_);
+  if (dice.chance(self.worker_.faults.never_ready)) {
+    co_return co_await self.takes(24h);
+  }
+  if (dice.chance(self.worker_.faults.dies_at_start)) {
+    if (dice.chance(50)) {
+      self.worker_.fleet->start_failed(
+          self.id_, {model::OutcomeKind::failure, {"it cannot start", "text/plain"}, nullptr});
+    }
+    sandbox::ExitStatus status;
+    status.code = 1;
+    self.die(status);
+    co_return ok();
+  }
+  if (self.program_ == Program::serves) {
+    self.is_ready_ = true;
+    self.changed_.notify_all();
+    co_return ok();
+  }
+  self.tasks_.start("heartbeat", hears_cancels(self));
+  const Result<void> polled = co_await polls(self);
+  if (!self.has_ended_) {
+    // The server has no more for it, or knows it no longer: what it runs it brings to its end.
+    while (!self.works_.empty()) {
+      THAW_CO_TRY([[maybe_unused]] const bool n, co_await self.changed_.wait(Instant::max()));
+    }
+    const bool hangs = dice.chance(self.worker_.faults.hangs_at_end);
+    (void)co_await self.takes(hangs ? Duration(24h) : dice.about(1ms, 3s));
+    self.die({});
+  }
+  co_return polled;
+}
+
+async::Task<void> SimContainer::polls(SimContainer& self) {
+  Dice& dice = self.worker_.dice;
+  while (!self.has_ended_) {
+    const auto spec = self.worker_.fleet->spec_of(self.id_);
+    if (!spec) {
+      co_return ok();
+    }
+    const model::Scaling scaling = (*spec)->scaling;
+    const auto slots = static_cast<std::size_t>(std::max(1, scaling.max_concurrent_inputs));
+    if (self.works_.size() >= slots) {
+      THAW_CO_TRY([[maybe_unused]] const bool n, co_await self.changed_.wait(Instant::max()));
+      continue;
+    }
+    control::PollOptions options;
+    options.max = scaling.batch_max_size > 0 ? slots - self.works_.size() : std::size_t{1};
+    options.linger = scaling.batch_linger;
+    options.hold_until = monotonic_now() + 20s;
+    ++self.polls_open_;
+    Result<control::Poll> poll = Error::unavailable("the connection was lost");
+    if (dice.chance(self.worker_.faults.connection_lost)) {
+      // It breaks while nothing is told: what was leased by then is the next poll's.
+      async::TaskGroup broken(self.worker_.loop);
+      const auto asks = [](SimContainer& to, control::PollOptions how,
+                           Result<control::Poll>& answer) -> async::Task<void> {
+        answer = co_await to.worker_.fleet->next_inputs(to.id_, how);
+        co_return ok();
+      };
+      auto asking = broken.start("a poll that breaks", asks(self, options, poll));
+      (void)co_await broken.join(monotonic_now() + dice.about(1ms, 10s));
+      asking.cancel();
+      (void)co_await broken.stop();
+      --self.polls_open_;
+      if (self.has_ended_) {
+        co_return Error::cancelled("the container ends");
+      }
+      if (!poll && poll.error().code() != Code::not_found) {
+        continue;
+      }
+    } else {
+      poll = co_await self.worker_.fleet->next_inputs(self.id_, options);
+      --self.polls_open_;
+    }
+    if (!poll) {
+      co_return poll.error();
+    }
+    if (self.is_frozen_ && !poll->inputs.empty()) {
+      self.worker_.judge.blame("inputs are told to the frozen " + self.id_.str());
+    }
+    if (dice.chance(self.worker_.faults.dies)) {
+      sandbox::ExitStatus status;
+      status.code = 137;
+      status.signal = SIGKILL;
+      status.killed_as_a_whole = true;
+      self.die(status);
+      co_return ok();
+    }
+    for (queue::LeasedInput& input : poll->inputs) {
+      self.worker_.judge.begins(input.input.str(), input.attempt, self.id_.str(),
+                                monotonic_now() + (*spec)->timeout);
+      self.works_[input.input] = false;
+      self.tasks_.start("work", works(self, std::move(input)));
+    }
+    if (poll->stop) {
+      co_return ok();
+    }
+  }
+  co_return ok();
+}
+
+async::Task<void> SimContainer::hears_cancels(SimContainer& self) {
+  while (!self.has_ended_) {
+    if (self.works_.empty()) {
+      THAW_CO_TRY([[maybe_unused]] const bool n, co_await self.changed_.wait(Instant::max()));
+      continue;
+    }
+    ++self.calls_open_;
+    const auto cancels =
+        co_await self.worker_.fleet->wait_for_cancels(self.id_, monotonic_now() + 15s);
+    --self.calls_open_;
+    if (!cancels) {
+      co_return cancels.error();
+    }
+    for (const model::InputId& input : *cancels) {
+      if (const auto work = self.works_.find(input); work != self.works_.end()) {
+        work->second = true;
+        self.worker_.judge.lets_go(input.str(), self.id_.str());
+      }
+    }
+    self.changed_.notify_all();
+    THAW_CO_TRY_VOID(co_await async::sleep_for(10ms));
+  }
+  co_return ok();
+}
+
+async::Task<void> SimContainer::finishes(queue::LeasedInput input, model::Outcome outcome) {
+  Dice& dice = worker_.dice;
+  while (!has_ended_) {
+    ++calls_open_;
+    const Result<void> told = co_await worker_.fleet->finish(id_, input.input, outcome);
+    --calls_open_;
+    if (told && !dice.chance(worker_.faults.connection_lost)) {
+      co_return ok();
+    }
+    if (!told &&
+        (told.error().code() == Code::not_found || told.error().code() == Code::cancelled)) {
+      co_return told;
+    }
+    // Its answer was lost, or the disk is full: it is told again.
+    THAW_CO_TRY_VOID(co_await async::sleep_for(dice.about(10ms, 5s)));
+  }
+  co_return ok();
+}
+
+async::Task<void> SimContainer::works(SimContainer& self, queue::LeasedInput input) {
+  THAW_CO_TRY(model::Outcome outcome, co_await self.carries_out(input));
+  (void)co_await self.finishes(input, std::move(outcome));
+  self.works_.erase(input.input);
+  self.changed_.notify_all();
+  co_return ok();
+}
+
+async::Task<model::Outcome> SimContainer::carries_out(const queue::LeasedInput& input) {
+  SimContainer& self = *this;
+  Dice& dice = self.worker_.dice;
+  const WorkOrder order = WorkOrder::of(input.payload.bytes);
+  const auto is_left = [&self, id = input.input] {
+    const auto work = self.works_.find(id);
+    return work == self.works_.end() || work->second;
+  };
+  const Error unheard = Error::cancelled("the container ends");
+  const Instant until = monotonic_now() + (order.deed == Deed::hangs ? Duration(24h) : order.time);
+  int pieces = order.deed == Deed::speaks && program_ == Program::pulls ? 3 : 0;
+  while (!is_left() && monotonic_now() < until) {
+    if (self.is_frozen_) {
+      self.worker_.judge.blame(self.id_.str() + " is frozen while it works");
+      co_return unheard;
+    }
+    if (pieces > 0) {
+      --pieces;
+      model::LogEntry entry;
+      entry.kind = model::LogEntry::Kind::chunk;
+      entry.input = input.input;
+      entry.container = self.id_;
+      entry.payload.bytes = "piece";
+      (void)co_await self.worker_.queue->append(input.call, std::move(entry));
+    }
+    const Instant next = pieces > 0 ? monotonic_now() + order.time / 4 : until;
+    THAW_CO_TRY([[maybe_unused]] const bool n, co_await self.changed_.wait(std::min(next, until)));
+  }
+  if (self.has_ended_) {
+    co_return unheard;
+  }
+  const bool is_first = input.attempt == 1;
+  sandbox::ExitStatus death;
+  death.code = 137;
+  if (!is_left() &&
+      (order.deed == Deed::crashes || (order.deed == Deed::crashes_once && is_first))) {
+    death.code = 3;
+    self.die(death);
+    co_return unheard;
+  }
+  if (!is_left() && order.deed == Deed::eats_memory) {
+    death.signal = SIGKILL;
+    death.out_of_memory = true;
+    self.die(death);
+    co_return unheard;
+  }
+  if (!is_left() && dice.chance(self.worker_.faults.cut_off)) {
+    self.worker_.judge.lets_go(input.input.str(), self.id_.str());
+    if (program_ == Program::serves) {
+      co_return Error::unavailable("the server closed the connection");
+    }
+    self.is_cut_off_ = true;  // it goes on and on, and nobody hears of it
+    THAW_CO_TRY_VOID(co_await self.takes(24h));
+    co_return unheard;
+  }
+  self.worker_.judge.lets_go(input.input.str(), self.id_.str());
+  model::Outcome outcome{model::OutcomeKind::success, {order.result()}};
+  if (order.deed == Deed::fails || (order.deed == Deed::fails_once && is_first)) {
+    outcome = {model::OutcomeKind::failure, {"it raised"}};
+  }
+  if (is_left()) {
+    outcome = {model::OutcomeKind::failure, {"it was told to leave it"}};
+  }
+  co_return outcome;
+}
+
+async::Task<void> SimContainer::until_ready() {
+  while (!is_ready_ && !has_ended_) {
+    THAW_CO_TRY([[maybe_unused]] const bool n, co_await changed_.wait(Instant::max()));
+  }
+  co_return has_ended_ ? Result<void>(Error::unavailable("it has ended")) : ok();
+}
+
+async::Task<void> SimContainer::check_health() {
+  if (is_frozen_) {
+    worker_.judge.blame("the frozen " + id_.str() + " is asked for its health");
+  }
+  THAW_CO_TRY_VOID(co_await async::sleep_for(worker_.dice.about(1ms, 1s)));
+  co_return worker_.dice.chance(worker_.faults.unwell)
+      ? Result<void>(Error::unavailable("it is not well"))
+      : ok();
+}
+
+async::Task<codec::HttpResponseMessage> SimContainer::ask(codec::HttpRequestMessage request,
+                                                          std::size_t, Instant) {
+  const auto header = [&request](const char* name) {
+    for (const auto& [key, value] : request.headers) {
+      if (key == name) {
+        return value;
+      }
+    }
+    return std::string();
+  };
+  const auto spec = worker_.fleet->spec_of(id_);
+  if (has_ended_ || !spec) {
+    co_return Error::unavailable("nobody listens there");
+  }
+  if (is_frozen_) {
+    worker_.judge.blame("the frozen " + id_.str() + " is asked something");
+  }
+  if (worker_.dice.chance(worker_.faults.dies)) {
+    sandbox::ExitStatus status;
+    status.code = 139;
+    status.signal = SIGSEGV;
+    die(status);
+    co_return Error::unavailable("the server closed the connection");
+  }
+  queue::LeasedInput input;
+  input.call = model::CallId(header("thaw-call-id"));
+  input.input = model::InputId(header("thaw-input-id"));
+  input.attempt = std::stoi(header("thaw-attempt"));
+  input.payload.bytes = std::move(request.body);
+  worker_.judge.begins(input.input.str(), input.attempt, id_.str(),
+                       monotonic_now() + (*spec)->timeout);
+  works_[input.input] = false;
+  const Result<model::Outcome> outcome = co_await carries_out(input);
+  worker_.judge.lets_go(input.input.str(), id_.str());
+  works_.erase(input.input);
+  if (has_ended_) {
+    co_return Error::unavailable("the server closed the connection");
+  }
+  if (!outcome) {
+    co_return outcome.error();
+  }
+  codec::HttpResponseMessage answer;
+  answer.status = outcome->kind == model::OutcomeKind::success ? 200 : 500;
+  answer.body = outcome->payload.bytes;
+  co_return answer;
+}
+
+async::Task<std::unique_ptr<worker::RunningContainer>> SimWorker::launch(worker::LaunchPlan plan) {
+  const Instant ordered = monotonic_now();
+  const Result<void> slept = co_await async::sleep_for(dice.about(2ms, 2s));
+  Result<void> outcome = slept;
+  if (slept && is_off) {
+    outcome = Error::unavailable("the server was killed");
+  } else if (slept && dice.chance(faults.start_fails)) {
+    outcome = dice.chance(50) ? Error::resource_exhausted("no more processes can be started")
+                              : Error::invalid_argument("its working directory does not exist");
+  }
+  if (!outcome) {
+    lived += monotonic_now() - ordered;
+    co_return outcome.error();
+  }
+  ++started;
+  judge.starts(plan.id.str(), most);
+  co_return std::unique_ptr<worker::RunningContainer>(std::make_unique<SimContainer>(
+      *this, plan.id, ordered, plan.push ? Program::serves : Program::pulls));
+}
+
+}  // namespace thaw::sim

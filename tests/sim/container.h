@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A worker whose containers are simulated: each start takes its time or fails, each program asks
+// the Fleet for inputs and does what they say, or is a server that is asked for them at its port;
+// is frozen and thawed, dies of signals, of itself and of nothing, loses its connection and finds
+// it again. What it does is told to the Judge.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/sim/dice.h"
+#include "tests/sim/judge.h"
+#include "thaw/async/event.h"
+#include "thaw/async/task_group.h"
+#include "thaw/control/fleet.h"
+#include "thaw/worker/worker.h"
+
+namespace thaw::sim {
+
+// In per cent, of what it can happen to.
+struct ContainerFaults {
+  int start_fails = 0;      // the worker cannot start it
+  int never_ready = 0;      // its program hangs before its first poll
+  int dies_at_start = 0;    // its program ends before its first poll
+  int connection_lost = 0;  // of a poll, which is made again
+  int cut_off = 0;          // its program closes its connection while it works
+  int dies = 0;             // between two polls
+  int deaf = 0;             // to SIGINT
+  int freeze_fails = 0;
+  int hangs_at_end = 0;  // when it is told to stop
+  int unwell = 0;        // a server whose health is asked for
+};
+
+class SimWorker;
+
+enum class Program { pulls, serves };
+
+class SimContainer final : public worker::RunningContainer, private worker::ServerPort {
+ public:
+  // `ordered`: when its start began.
+  SimContainer(SimWorker& worker, model::ContainerId id, Instant ordered, Program program);
+  ~SimContainer() override;
+
+  model::Level level() const override { return model::Level::booted; }
+  const std::vector<worker::Fallback>& fallbacks() const override { return fallbacks_; }
+  Instant started() const override { return started_; }
+  const std::string& address() const override { return address_; }
+  int pid() const override { return 1; }
+  worker::Traffic traffic() const override;
+  worker::ServerPort* server() override {
+    return program_ == Program::serves ? static_cast<worker::ServerPort*>(this) : nullptr;
+  }
+  void label_output(worker::CurrentWork) override {}
+  Instant interpreter_started() override { return started_; }
+  bool is_restorable() override { return false; }
+  bool has_ended() const override { return has_ended_; }
+  Result<void> signal(int number) override;
+  std::uint64_t memory_bytes() const override { return 64u << 20; }
+  std::string root_writes() const override { return {}; }
+  Duration processor_time() const override { return used_; }
+  void note_survival() override {}
+  Result<void> weigh(double) override { return ok(); }
+  async::Task<void> freeze() override;
+  Result<void> thaw() override;
+  async::Task<std::uint64_t> reclaim() override { co_return 0; }
+  async::Task<sandbox::Checkpoint> checkpoint(std::string, std::uint64_t) override {
+    co_return Error::failed_precondition("simulated containers have no memory to write");
+  }
+  async::Task<sandbox::ExitStatus> wait() override;
+  async::Task<void> remove() override;
+
+  bool is_frozen() const { return is_frozen_; }
+  // The end of all of it, at once.
+  void die(sandbox::ExitStatus status);
+
+ private:
+  // --- of a server ---
+  async::Task<void> until_ready() override;
+  std::string last_look() const override { return "it was looked at"; }
+  async::Task<void> check_health() override;
+  async::Task<codec::HttpResponseMessage> ask(codec::HttpRequestMessage request, std::size_t most,
+                                              Instant deadline) override;
+  void close_kept() override {}
+
+  static async::Task<void> program(SimContainer& self);
+  static async::Task<void> polls(SimContainer& self);
+  static async::Task<void> hears_cancels(SimContainer& self);
+  static async::Task<void> works(SimContainer& self, queue::LeasedInput input);
+  // What it comes to; cancelled: it has died of it, or goes on unheard.
+  async::Task<model::Outcome> carries_out(const queue::LeasedInput& input);
+  // While it is frozen nothing of it goes on.
+  async::Task<void> takes(Duration time);
+  async::Task<void> finishes(queue::LeasedInput input, model::Outcome outcome);
+
+  SimWorker& worker_;
+  model::ContainerId id_;
+  std::string address_ = "10.0.0.2";
+  std::vector<worker::Fallback> fallbacks_;
+  Instant ordered_{};
+  Instant started_{};
+  Duration used_{};
+  Program program_;
+  bool is_ready_ = false;  // a server
+  bool is_frozen_ = false;
+  std::uint64_t thaws_ = 0;
+  std::size_t polls_open_ = 0;
+  std::size_t calls_open_ = 0;
+  bool is_cut_off_ = false;
+  bool is_deaf_ = false;
+  bool has_ended_ = false;
+  sandbox::ExitStatus status_;
+  std::map<model::InputId, bool> works_;  // and whether it was told to leave it
+  async::Event changed_;
+  bool is_counted_ = false;
+  async::TaskGroup tasks_;
+};
+
+class SimWorker final : public worker::Worker {
+ public:
+  SimWorker(async::Loop& loop, Dice& dice, Judge& judge, ContainerFaults& faults)
+      : loop(loop), dice(dice), judge(judge), faults(faults) {}
+
+  async::Task<std::unique_ptr<worker::RunningContainer>> launch(worker::LaunchPlan plan) override;
+  void expect(const worker::LaunchPlan&) override {}
+  bool hasten(const worker::ForkPlan&) override { return false; }
+  Duration processor_time() const override { return {}; }
+  unsigned processor_count() const override { return 4; }
+  Result<worker::MachineProcessors> processors() const override {
+    return Error::unavailable("a simulated machine has no counters");
+  }
+  worker::MachineMemory memory() const override { return {}; }
+
+  async::Loop& loop;
+  Dice& dice;
+  Judge& judge;
+  ContainerFaults& faults;
+  control::Fleet* fleet = nullptr;
+  queue::CallQueue* queue = nullptr;
+  std::size_t most = 0;  // containers that may be there
+  bool is_off = false;   // its server has been killed
+  Duration lived{};      // all containers together, from the order to the end
+  std::size_t started = 0;
+  std::map<std::string, SimContainer*> living;  // by id: an address is another in each run
+};
+
+}  // namespace thaw::sim

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/sim/judge.h"
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace thaw::sim {
+
+// FNV-1a, over the moment and the words.
+void Judge::hear(const std::string& what) {
+  static const bool aloud = std::getenv("SIM_TRACE") != nullptr;
+  const auto now = monotonic_now().time_since_epoch().count();
+  if (aloud) {
+    std::fprintf(stderr, "%14.6f %s\n", static_cast<double>(now) / 1e9, what.c_str());
+  }
+  ++heard_;
+  for (const char c : std::to_string(now) + what) {
+    digest_ = (digest_ ^ static_cast<unsigned char>(c)) * 1099511628211ull;
+  }
+}
+
+void Judge::blame(std::string what) {
+  hear("FAULT " + what);
+  if (faults_.size() < 20) {
+    faults_.push_back(std::move(what));
+  }
+}
+
+void Judge::begins(const std::string& input, int attempt, const std::string& container,
+                   Instant until) {
+  hear(container + " begins " + input + " attempt " + std::to_string(attempt));
+  const auto [run, is_new] = running_.try_emplace(input, Run{container, until});
+  if (!is_new) {
+    if (monotonic_now() < run->second.until) {
+      blame("input " + input + " is leased to " + container + " while " + run->second.container +
+            " has it");
+    }
+    run->second = {container, until};
+  }
+  const int beginnings = ++beginnings_[input];
+  if (const auto allowed = allowed_.find(input); allowed != allowed_.end()) {
+    if (beginnings > allowed->second.first) {
+      blame("input " + input + " begins for the time number " + std::to_string(beginnings) +
+            " and may " + std::to_string(allowed->second.first));
+    }
+    if (monotonic_now() > allowed->second.second) {
+      blame("input " + input + " begins though its call has expired");
+    }
+  }
+  if (!attempts_[input].insert(attempt).second && !may_repeat_attempts_) {
+    blame("attempt " + std::to_string(attempt) + " of input " + input + " was made twice");
+  }
+}
+
+void Judge::lets_go(const std::string& input, const std::string& container) {
+  hear(container + " lets go of " + input);
+  const auto run = running_.find(input);
+  if (run != running_.end() && run->second.container == container) {
+    running_.erase(run);
+  }
+}
+
+void Judge::dies(const std::string& container) {
+  hear(container + " dies");
+  std::erase_if(running_, [&](const auto& one) { return one.second.container == container; });
+}
+
+void Judge::reads(const std::string& call, const model::LogEntry& entry) {
+  const std::string words = std::to_string(static_cast<int>(entry.kind)) + " " +
+                            std::to_string(entry.index) + " " +
+                            std::to_string(static_cast<int>(entry.outcome)) + " " +
+                            entry.payload.bytes + (entry.failure ? " " + entry.failure->type : "");
+  hear(call + " has " + std::to_string(entry.number) + ": " + words);
+  const auto [known, is_new] = logs_[call].try_emplace(entry.number, words);
+  if (!is_new) {
+    if (known->second != words) {
+      blame("entry " + std::to_string(entry.number) + " of " + call + " was '" + known->second +
+            "' and is '" + words + "'");
+    }
+    return;
+  }
+  if (entry.kind == model::LogEntry::Kind::final_ && !finals_[call].insert(entry.index).second) {
+    blame("input " + std::to_string(entry.index) + " of " + call + " has two results");
+  }
+}
+
+void Judge::starts(const std::string& container, std::size_t most) {
+  hear(container + " starts");
+  containers_.insert(container);
+  if (containers_.size() > most) {
+    blame(std::to_string(containers_.size()) + " containers where " + std::to_string(most) +
+          " may be");
+  }
+}
+
+void Judge::is_gone(const std::string& container) {
+  hear(container + " is gone");
+  containers_.erase(container);
+}
+
+}  // namespace thaw::sim

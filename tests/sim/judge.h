@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Judge: hears what happens in a simulated world and says what must never be. It knows nothing of
+// how the server works: only what was promised to those outside.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "thaw/base/time.h"
+#include "thaw/model/call.h"
+
+namespace thaw::sim {
+
+class Judge {
+ public:
+  // --- a container runs an input; after `until` its time is over, and another may have it ---
+  void begins(const std::string& input, int attempt, const std::string& container, Instant until);
+  // It has been told to leave it, or is done: another may have it from now on.
+  void lets_go(const std::string& input, const std::string& container);
+  void dies(const std::string& container);
+  // What the call of an input allows: `deliveries` beginnings, none of them after `begin_by`.
+  void allows(const std::string& input, int deliveries, Instant begin_by) {
+    allowed_[input] = {deliveries, begin_by};
+  }
+  // A disk that is full stops nobody: what attempts it has not recorded a restart does not know.
+  void disk_is_full() { may_repeat_attempts_ = true; }
+
+  // --- a client reads the log of a call ---
+  void reads(const std::string& call, const model::LogEntry& entry);
+
+  // --- containers exist ---
+  void starts(const std::string& container, std::size_t most);
+  void is_gone(const std::string& container);
+
+  void hear(const std::string& what);
+  void blame(std::string what);
+  const std::vector<std::string>& faults() const { return faults_; }
+  // Of all that was heard, in order: equal for two runs that were equal.
+  std::uint64_t digest() const { return digest_; }
+  std::uint64_t heard() const { return heard_; }
+
+ private:
+  struct Run {
+    std::string container;
+    Instant until{};
+  };
+  std::map<std::string, Run> running_;                                // by input
+  std::map<std::string, std::set<int>> attempts_;                     // by input
+  std::map<std::string, int> beginnings_;                             // by input
+  std::map<std::string, std::pair<int, Instant>> allowed_;            // by input
+  std::map<std::string, std::map<std::uint64_t, std::string>> logs_;  // by call and number
+  std::map<std::string, std::set<int>> finals_;                       // by call: indices
+  std::set<std::string> containers_;
+  bool may_repeat_attempts_ = false;
+  std::vector<std::string> faults_;
+  std::uint64_t digest_ = 14695981039346656037ull;
+  std::uint64_t heard_ = 0;
+};
+
+}  // namespace thaw::sim

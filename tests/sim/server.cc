@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/sim/server.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <utility>
+
+namespace thaw::sim {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+template <class T>
+T must(Result<T> result, const char* what) {
+  if (!result) {
+    std::fprintf(stderr, "sim: %s: %s\n", what, result.error().to_string().c_str());
+    std::abort();
+  }
+  return std::move(*result);
+}
+
+std::vector<store::Migration> all_migrations() {
+  std::vector<store::Migration> all = catalog::migrations();
+  for (const auto& more :
+       {queue::migrations(), logs::migrations(), control::measurement_migrations()}) {
+    all.insert(all.end(), more.begin(), more.end());
+  }
+  return all;
+}
+
+}  // namespace
+
+Server::Server(async::VirtualTime& virtual_time, std::string file, Dice& dice, Judge& the_judge,
+               ContainerFaults& faults, control::FleetOptions options)
+    : time(virtual_time),
+      judge(the_judge),
+      worker(loop, dice, the_judge, faults),
+      file_(std::move(file)) {
+  store::DatabaseOptions database_options;
+  database_options.path = file_;
+  database_options.migrations = all_migrations();
+  database_options.readers = 1;
+  database = std::make_unique<store::testing::FaultyDatabase>(
+      must(store::Database::open(loop, std::move(database_options)), "database"),
+      [this, &dice] { return full > 0 && dice.chance(full); });
+  catalog = must(catalog::Catalog::open(*database), "catalog");
+  queue = must(queue::CallQueue::open(loop, *database, {}), "queue");
+  logs = must(logs::LogHub::open(loop, *database, {}), "logs");
+  measurements = must(control::Measurements::open(database.get()), "measurements");
+  worker.queue = queue.get();
+  worker.most = options.max_containers;
+  auto no_secrets = [](const model::Secret&) -> Result<std::vector<std::string>> {
+    return std::vector<std::string>{};
+  };
+  fleet = std::make_unique<control::Fleet>(
+      control::FleetParts{loop, *catalog, *queue, images, worker, folders, folders, *logs, runtime,
+                          no_secrets, *measurements, nullptr},
+      options);
+  worker.fleet = fleet.get();
+  outside = std::make_unique<async::TaskGroup>(loop);
+}
+
+Server::~Server() {
+  outside.reset();
+  fleet.reset();
+  measurements.reset();
+  logs.reset();
+  queue.reset();
+  catalog.reset();
+  database.reset();
+}
+
+bool Server::await(async::Task<void> task, Duration at_most) {
+  async::TaskGroup group(loop);
+  group.start("awaited", std::move(task));
+  const Instant give_up = time.now() + at_most;
+  while (group.size() > 0 && time.now() < give_up) {
+    time.run(loop, time.now() + 50ms);
+  }
+  return group.size() == 0;
+}
+
+void Server::copy_files(const std::string& file) const {
+  for (const char* suffix : {"", "-wal", "-commits"}) {
+    std::error_code ignored;
+    fs::remove(file + suffix, ignored);
+    fs::copy_file(file_ + suffix, file + suffix, ignored);
+  }
+}
+
+void Server::kill(const std::string& file) {
+  copy_files(file);
+  is_dead = true;
+  end(Duration::zero());
+}
+
+void Server::stop(const std::string& file) {
+  end(10s);
+  copy_files(file);
+}
+
+void Server::end(Duration grace) {
+  full = 0;
+  if (is_dead) {
+    worker.is_off = true;
+    for (const auto& [id, container] : std::map(worker.living)) {
+      container->die({});
+    }
+  }
+  const bool left = await(outside->stop(), 1min);
+  const bool ended = await(fleet->shut_down(time.now() + grace), 10min);
+  if (!left || !ended) {
+    judge.blame("the server does not end when it is told to");
+    std::printf("seed %llu is at fault:\n  %s\n", static_cast<unsigned long long>(current_seed),
+                judge.faults().back().c_str());
+    std::fflush(stdout);
+    std::_Exit(1);  // its objects cannot be taken down
+  }
+  Duration sum{};
+  for (const auto& [status, in_it] : fleet->container_times()) {
+    sum += in_it;
+  }
+  if (sum != worker.lived) {
+    judge.blame("containers lived for " + std::to_string(to_seconds(worker.lived)) +
+                " s, and the ledger has " + std::to_string(to_seconds(sum)) + " s");
+  }
+  time.run(loop, time.now() + 1s);  // writes that nobody waits for
+  database->close();
+}
+
+}  // namespace thaw::sim

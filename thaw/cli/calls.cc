@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// thaw call list | show | result | cancel
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <utility>
+
+#include "thaw/cli/admin_client.h"
+#include "thaw/cli/answer_output.h"
+#include "thaw/cli/table.h"
+
+namespace thaw::cli {
+
+namespace {
+
+// What the server waits at most.
+constexpr double longest_wait_s = 60;
+
+std::string target_of(const std::string& call) { return "/api/v1/calls/" + percent_encoded(call); }
+
+async::Task<void> print_result(ServerClient& client, std::string call, double wait_s) {
+  // Its state is asked for first: a function may answer with the status that means "not yet".
+  const Instant until =
+      monotonic_now() + std::chrono::duration_cast<Duration>(std::chrono::duration<double>(wait_s));
+  while (true) {
+    const double left = to_seconds(until - monotonic_now());
+    const double wait = std::ceil(std::clamp(left, 0.0, longest_wait_s));
+    AdminRequest state;
+    state.target = target_of(call) + "?wait_s=" + std::to_string(static_cast<int>(wait));
+    THAW_CO_TRY(const codec::Json view, co_await client.ask(std::move(state), 120s));
+    if (view.value("state", "") == "finished") {
+      break;
+    }
+    if (left <= 0) {
+      co_return Error::unavailable("call " + call +
+                                   " is not finished; --wait SECONDS waits for its result");
+    }
+  }
+  net::ClientRequest request;
+  request.target = target_of(call) + "/result";
+  THAW_CO_TRY(const std::unique_ptr<net::ClientResponse> response,
+              co_await client.send(std::move(request), std::chrono::hours(1)));
+  co_return co_await print_answer(*response, "call " + call);
+}
+
+}  // namespace
+
+int list_calls(const Where& where, const std::string& function) {
+  const std::string filter = function.empty() ? "" : "?function=" + percent_encoded(function);
+  const auto answer = ask_server(where, {"GET", "/api/v1/calls" + filter});
+  if (!answer) {
+    return fail(answer.error());
+  }
+  if (where.output == Output::json) {
+    std::printf("%s\n", answer->dump(2).c_str());
+    return 0;
+  }
+  std::vector<TableRow> rows;
+  for (const auto& call : (*answer)["calls"]) {
+    const auto& end = call["finished_at"];
+    rows.push_back({call.value("call", ""), call.value("function", ""), call.value("state", ""),
+                    local_time(call.value("created_at", 0.0)),
+                    local_time(end.is_number() ? end.get<double>() : 0.0)});
+  }
+  std::fputs(aligned_table({"CALL", "FUNCTION", "STATE", "CREATED", "FINISHED"}, rows).c_str(),
+             stdout);
+  if (!answer->value("next", "").empty()) {
+    std::puts("There are more; name a function to see its calls only.");
+  }
+  return 0;
+}
+
+int show_function_call(const Where& where, const std::string& call) {
+  const auto view = ask_server(where, {"GET", target_of(call)});
+  if (!view) {
+    return fail(view.error());
+  }
+  if (where.output == Output::json) {
+    std::printf("%s\n", view->dump(2).c_str());
+    return 0;
+  }
+  std::printf("call %s  function %s  %s  created %s\n", view->value("call", "").c_str(),
+              view->value("function", "").c_str(), view->value("state", "").c_str(),
+              local_time(view->value("created_at", 0.0)).c_str());
+  std::vector<TableRow> rows;
+  for (const auto& output : (*view)["outputs"]) {
+    rows.push_back({std::to_string(output.value("index", 0)), output.value("outcome", ""),
+                    std::to_string(output.value("attempts", 0)), output.value("error", "")});
+  }
+  std::fputs(aligned_table({"INDEX", "OUTCOME", "ATTEMPTS", "ERROR"}, rows).c_str(), stdout);
+  return 0;
+}
+
+int show_result(const Where& where, const std::string& call, double wait_s) {
+  auto server = choose_server(where);
+  if (!server) {
+    return fail(server.error());
+  }
+  async::Loop loop;
+  ServerClient client(loop, std::move(*server));
+  const Result<void> done = loop.run_task(print_result(client, call, wait_s));
+  return done ? 0 : fail(done.error());
+}
+
+int cancel_call(const Where& where, const std::string& call) {
+  const auto gone = ask_server(where, {"DELETE", target_of(call)});
+  if (!gone) {
+    return fail(gone.error());
+  }
+  if (where.output == Output::json) {
+    std::printf("%s\n", gone->dump(2).c_str());
+  } else {
+    std::printf("cancelled %s\n", call.c_str());
+  }
+  return 0;
+}
+
+}  // namespace thaw::cli

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// thaw function list | show | rm
+#include <cstdio>
+
+#include "thaw/cli/admin_client.h"
+#include "thaw/cli/table.h"
+
+namespace thaw::cli {
+
+namespace {
+
+std::string target_of(const std::string& name) {
+  return "/api/v1/functions/" + percent_encoded(name);
+}
+
+// A setting as it is told; "-": it is not.
+std::string cell(const codec::Json& view, const char* key) {
+  if (!view.contains(key) || view[key].is_null()) {
+    return "-";
+  }
+  const codec::Json& value = view[key];
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+}  // namespace
+
+int list_pushed(const Where& where) {
+  const auto answer = ask_server(where, {"GET", "/api/v1/functions"});
+  if (!answer) {
+    return fail(answer.error());
+  }
+  if (where.output == Output::json) {
+    std::printf("%s\n", answer->dump(2).c_str());
+    return 0;
+  }
+  std::vector<TableRow> rows;
+  for (const auto& view : (*answer)["functions"]) {
+    rows.push_back({cell(view, "name"), cell(view, "preset"), cell(view, "callers"),
+                    cell(view, "containers"), cell(view, "min"), cell(view, "max"),
+                    local_time(view.value("published_at", 0.0)), cell(view, "url")});
+  }
+  std::fputs(
+      aligned_table(
+          {"NAME", "PRESET", "CALLERS", "CONTAINERS", "MIN", "MAX", "PUBLISHED", "ADDRESS"}, rows)
+          .c_str(),
+      stdout);
+  return 0;
+}
+
+int show_pushed(const Where& where, const std::string& name) {
+  const auto view = ask_server(where, {"GET", target_of(name)});
+  if (!view) {
+    return fail(view.error());
+  }
+  if (where.output == Output::json) {
+    std::printf("%s\n", view->dump(2).c_str());
+    return 0;
+  }
+  std::vector<TableRow> rows;
+  for (const auto& [key, value] : view->items()) {
+    rows.push_back({key, key == "published_at" && value.is_number()
+                             ? local_time(value.get<double>())
+                             : cell(*view, key.c_str())});
+  }
+  std::fputs(aligned_table({"SETTING", "VALUE"}, rows).c_str(), stdout);
+  return 0;
+}
+
+int remove_pushed(const Where& where, const std::string& name) {
+  const auto gone = ask_server(where, {"DELETE", target_of(name)});
+  if (!gone) {
+    return fail(gone.error());
+  }
+  if (where.output == Output::json) {
+    std::printf("%s\n", gone->dump(2).c_str());
+  } else {
+    std::printf("removed %s\n", name.c_str());
+  }
+  return 0;
+}
+
+}  // namespace thaw::cli

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/control/driver.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace thaw::control {
+
+using model::OutcomeKind;
+namespace failure_type = model::failure_type;
+
+namespace {
+
+constexpr std::size_t most_answer_bytes = 16u << 20;
+// A connection breaks before it is known that the program has ended; then its end says more.
+constexpr Duration end_is_seen_within = 1s;
+constexpr Duration end_is_told_within = 10s;
+
+}  // namespace
+
+Result<codec::HttpRequestMessage> request_of(const model::PushContract& contract,
+                                             const queue::LeasedInput& input) {
+  codec::HttpRequestMessage request;
+  if (input.payload.content_type == codec::http_content_type) {
+    THAW_TRY(request, codec::read_http_request(input.payload.bytes));
+  } else {
+    request.method = "POST";
+    request.target = contract.target;
+    request.body = input.payload.bytes;
+    if (!input.payload.content_type.empty()) {
+      request.headers.emplace_back("content-type", input.payload.content_type);
+    }
+  }
+  std::erase_if(request.headers, [&](const auto& field) {
+    const auto& dropped = contract.drop_headers;
+    return std::find(dropped.begin(), dropped.end(), field.first) != dropped.end() ||
+           field.first.starts_with("thaw-");
+  });
+  // By these a server can tell a second delivery from a second input.
+  request.headers.emplace_back("thaw-call-id", input.call.str());
+  request.headers.emplace_back("thaw-input-id", input.input.str());
+  request.headers.emplace_back("thaw-attempt", std::to_string(input.attempt));
+  return request;
+}
+
+async::Task<void> Driver::run() {
+  tasks_.start("cancellations", hear_cancels(*this));
+  Result<void> polled = co_await poll();
+  while (polled && !asks_.empty() && container_->status != Status::stopped) {
+    const Result<bool> notified = co_await container_->wake.wait(Instant::max());
+    if (!notified) {
+      polled = notified.error();
+    }
+  }
+  co_await async::forget_cancellation();
+  THAW_CO_TRY_VOID(co_await tasks_.stop());
+  co_return polled;
+}
+
+async::Task<void> Driver::poll() {
+  while (true) {
+    PollOptions options;
+    options.hold_until = Instant::max();
+    Result<Poll> poll = co_await parts_.inputs.next(container_->id, options);
+    if (!poll && poll.error().code() == Code::not_found) {
+      co_return ok();  // it has ended
+    }
+    if (!poll) {
+      co_return poll.error();
+    }
+    for (queue::LeasedInput& input : poll->inputs) {
+      const std::pair delivery{input.input, input.attempt};
+      const auto handle =
+          tasks_.start("input " + input.input.str(), carry_out(*this, std::move(input)));
+      if (handle.running()) {
+        asks_[delivery] = handle;
+      }
+    }
+    if (poll->stop) {
+      co_return ok();
+    }
+  }
+}
+
+async::Task<void> Driver::hear_cancels(Driver& self) {
+  Container& container = *self.container_;
+  while (container.status != Status::stopped) {
+    if (container.work.inputs.empty() && container.work.cancels.empty()) {
+      THAW_CO_TRY([[maybe_unused]] const bool n, co_await container.wake.wait(Instant::max()));
+      continue;
+    }
+    THAW_CO_TRY(const std::vector<model::InputId> cancels,
+                co_await self.parts_.inputs.wait_for_cancels(container.id, Instant::max()));
+    for (const model::InputId& input : cancels) {
+      for (auto ask = self.asks_.lower_bound({input, 0});
+           ask != self.asks_.end() && ask->first.first == input; ++ask) {
+        ask->second.cancel();
+      }
+    }
+  }
+  co_return ok();
+}
+
+async::Task<void> Driver::carry_out(Driver& self, queue::LeasedInput input) {
+  const Answer answer = co_await self.ask(input);
+  bool is_told_by_end = false;
+  if (!answer && answer.error().code() == Code::unavailable) {
+    const Result<bool> ended = co_await self.has_ended_meanwhile();
+    is_told_by_end = ended && *ended;
+  }
+  co_await async::forget_cancellation();
+  if (!is_told_by_end) {
+    (void)co_await self.finish(input, self.outcome_of(answer));
+  }
+  self.asks_.erase({input.input, input.attempt});
+  self.container_->wake.notify_all();
+  co_return ok();
+}
+
+async::Task<codec::HttpResponseMessage> Driver::ask(const queue::LeasedInput& input) {
+  THAW_CO_TRY(codec::HttpRequestMessage request, request_of(*container_->spec->push, input));
+  // Its time limit is the input's, and cancels this.
+  co_return co_await container_->running->server()->ask(std::move(request), most_answer_bytes,
+                                                        Instant::max());
+}
+
+async::Task<bool> Driver::has_ended_meanwhile() {
+  const Instant begun = monotonic_now();
+  while (container_->status != Status::stopped) {
+    const Instant until =
+        begun + (container_->running->has_ended() ? end_is_told_within : end_is_seen_within);
+    if (monotonic_now() >= until) {
+      co_return false;
+    }
+    THAW_CO_TRY([[maybe_unused]] const bool n, co_await container_->wake.wait(until));
+  }
+  co_return true;
+}
+
+model::Outcome Driver::outcome_of(const Answer& answer) const {
+  const auto failed = [this](OutcomeKind kind, const char* type, const std::string& why) {
+    return model::failed(kind, {.type = type, .message = container_->spec->name + ": " + why});
+  };
+  if (!answer) {
+    const std::string& why = answer.error().message();
+    switch (answer.error().code()) {
+      case Code::cancelled:
+        return failed(OutcomeKind::terminated, failure_type::cancelled, "the input was cancelled");
+      case Code::invalid_argument:
+        return failed(OutcomeKind::terminated, failure_type::input_damaged, why);
+      default: return failed(OutcomeKind::failure, failure_type::no_answer, why);
+    }
+  }
+  Result<std::string> bytes = codec::write_http(*answer);
+  if (!bytes) {
+    return failed(OutcomeKind::failure, failure_type::no_answer, bytes.error().message());
+  }
+  return {answer->status < 500 ? OutcomeKind::success : OutcomeKind::failure,
+          {std::move(*bytes), std::string(codec::http_content_type)}};
+}
+
+// A disk that is full for a moment loses no answer: it is told again while the input is its own.
+async::Task<void> Driver::finish(const queue::LeasedInput& input, model::Outcome outcome) {
+  Duration pause = 100ms;
+  while (true) {
+    const Result<void> told = co_await parts_.inputs.finish(container_->id, input.input, outcome);
+    if (told || told.error().code() == Code::not_found || told.error().code() == Code::cancelled) {
+      co_return told;
+    }
+    THAW_CO_TRY_VOID(co_await async::sleep_for(pause));
+    pause = std::min<Duration>(pause * 2, 5s);
+  }
+}
+
+}  // namespace thaw::control

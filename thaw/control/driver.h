@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Driver: polls on behalf of one container that is a plain HTTP server, through the same Inputs
+// that programs poll which pull: leases, slots, time limits, cancellation, the stop and freezing
+// are theirs. Each input becomes one request at the container's port, and its answer the outcome:
+//   a status below 500      success, with the whole answer as its payload
+//   500 and above           failure, with the answer: the call's retries apply
+//   no answer, or too large failure; but if the container ended by it, its end says what that means
+// An input that is cancelled or past its time has its connection closed. Owned by Servers; loop
+// thread only.
+#pragma once
+
+#include <map>
+#include <utility>
+
+#include "thaw/async/task_group.h"
+#include "thaw/codec/http_message.h"
+#include "thaw/control/inputs.h"
+#include "thaw/control/pools.h"
+
+namespace thaw::control {
+
+struct DriverParts {
+  async::Loop& loop;
+  Inputs& inputs;
+};
+
+class Driver {
+ public:
+  // The container's start has reached its ready server.
+  Driver(DriverParts parts, ContainerPtr container)
+      : parts_(parts), container_(std::move(container)), tasks_(parts.loop) {}
+
+  // Until the container is to stop and has answered what it was asked, or has ended.
+  async::Task<void> run();
+
+ private:
+  using Answer = Result<codec::HttpResponseMessage>;
+
+  async::Task<void> poll();
+  static async::Task<void> hear_cancels(Driver& self);
+  static async::Task<void> carry_out(Driver& self, queue::LeasedInput input);
+  async::Task<codec::HttpResponseMessage> ask(const queue::LeasedInput& input);
+  // Whether the container has ended, as far as a moment tells.
+  async::Task<bool> has_ended_meanwhile();
+  model::Outcome outcome_of(const Answer& answer) const;
+  async::Task<void> finish(const queue::LeasedInput& input, model::Outcome outcome);
+
+  DriverParts parts_;
+  ContainerPtr container_;
+  // By delivery: an input's next one may be here before the last has let go.
+  std::map<std::pair<model::InputId, int>, async::TaskGroup::Handle> asks_;
+  async::TaskGroup tasks_;
+};
+
+// What an input asks of a server: the request that its payload is, or a POST of whatever else it is
+// to the target of the contract. invalid_argument: it is said to be a request, and is none.
+Result<codec::HttpRequestMessage> request_of(const model::PushContract& contract,
+                                             const queue::LeasedInput& input);
+
+}  // namespace thaw::control

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/control/pools.h"
+
+#include <algorithm>
+
+#include "thaw/codec/ids.h"
+
+namespace thaw::control {
+
+Pools::Pools(PoolsParts parts, Graces graces, FreezerOptions freezer)
+    : parts_(parts),
+      graces_(graces),
+      freezer_({parts.loop, [this](Container& c) { update(c); },
+                [this] { return parts_.worker.memory(); }},
+               freezer) {}
+
+ContainerPtr Pools::find(const model::ContainerId& id) const {
+  const auto found = containers_.find(id);
+  return found == containers_.end() ? nullptr : found->second;
+}
+
+Result<ContainerPtr> Pools::get(const model::ContainerId& id) const {
+  ContainerPtr container = find(id);
+  // One whose program has ended is told nothing more, though its remains are still there.
+  if (!container || container->status == Status::stopped) {
+    return Error::not_found("container " + id.str() + " has ended");
+  }
+  return container;
+}
+
+PoolPtr Pools::find_pool(const model::FunctionId& function) const {
+  const auto found = pools_.find(function);
+  return found == pools_.end() ? nullptr : found->second;
+}
+
+PoolPtr Pools::shared(const model::FunctionId& function) {
+  auto& pool = pools_[function];
+  if (!pool) {
+    pool = std::make_shared<Pool>(function);
+  }
+  return pool;
+}
+
+std::size_t Pools::count(const model::FunctionId& function) const {
+  const auto found = pools_.find(function);
+  return found == pools_.end() ? 0 : found->second->containers.size();
+}
+
+bool Pools::is_crowded() const {
+  const auto starting = std::count_if(containers_.begin(), containers_.end(), [](const auto& c) {
+    return !c.second->start.reached_ready && !c.second->for_snapshot;
+  });
+  return starting > 1 + static_cast<std::ptrdiff_t>(parts_.worker.processor_count() / 2);
+}
+
+ContainerPtr Pools::make(std::shared_ptr<const model::FunctionSpec> spec) {
+  auto container = std::make_shared<Container>();
+  container->id = model::ContainerId(codec::random_container_id());
+  container->spec = std::move(spec);
+  container->created_at = wall_now();
+  containers_[container->id] = container;
+  return container;
+}
+
+ContainerPtr Pools::add(std::shared_ptr<const model::FunctionSpec> spec) {
+  ContainerPtr container = make(std::move(spec));
+  container->clock.enter(Status::starting, monotonic_now());
+  of(container->spec->id).containers.insert(container->id);
+  return container;
+}
+
+ContainerPtr Pools::add_for_snapshot(std::shared_ptr<const model::FunctionSpec> spec) {
+  ContainerPtr container = make(std::move(spec));
+  container->for_snapshot = true;
+  return container;
+}
+
+void Pools::update(Container& container) {
+  if (container.status == Status::stopped) {
+    return;  // it has ended, whatever it is told now
+  }
+  if (container.stopping()) {
+    container.status = Status::stopping;
+    if (container.idle() && container.ending.kill_at == Instant::max()) {
+      // It was replaced while it worked, and has no more to do than to end.
+      container.ending.kill_at = monotonic_now() + graces_.stop;
+    }
+  } else if (container.freezing.state == Freezing::State::yes) {
+    container.status = Status::frozen;
+  } else if (container.start.reached_ready) {
+    container.status = container.idle() ? Status::warm : Status::busy;
+  }
+  container.clock.enter(container.status, monotonic_now());
+  if (container.status == Status::warm) {
+    note_memory(parts_.measurements, container, monotonic_now());
+    freezer_.watch(container);
+  }
+}
+
+model::Level Pools::awaken(Container& container) {
+  const model::Level level = level_of(container);
+  (void)freezer_.thaw(container);
+  return level;
+}
+
+model::Level Pools::level_of(const Container& container) const {
+  if (container.freezing.state == Freezing::State::yes) {
+    return model::Level::frozen;
+  }
+  const bool first = container.work.calls_served == 0 && container.work.inputs.empty();
+  return first && container.work.proxied == 0 ? container.start.level : model::Level::warm;
+}
+
+void Pools::stop(Container& container, StopReason reason, Duration grace) {
+  if (!container.stopping()) {
+    container.ending.reason = reason;
+  }
+  container.ending.kill_at = std::min(container.ending.kill_at, monotonic_now() + grace);
+  if (container.start.reached_ready && !container.idle() && reason == StopReason::replaced) {
+    container.ending.kill_at = Instant::max();  // its calls keep their own time limits
+  }
+  (void)freezer_.thaw(container);
+  update(container);
+  container.wake.notify_all();
+}
+
+void Pools::ended(Container& container) {
+  container.status = Status::stopped;
+  freezer_.forget(container);
+  container.clock.enter(Status::stopped, monotonic_now());
+  of(container.spec->id).parked.remove(&container);
+  container.wake.notify_all();
+}
+
+void Pools::remove(const Container& container) {
+  if (!container.for_snapshot) {
+    of(container.spec->id).containers.erase(container.id);
+  }
+  containers_.erase(container.id);
+}
+
+void Pools::forget_pool(const model::FunctionId& function) {
+  pools_.erase(function);
+  looks_.forget(function);
+}
+
+void Pools::forget_unused(const std::function<bool(const model::FunctionId&)>& is_gone) {
+  std::erase_if(pools_, [&](const auto& entry) {
+    const auto& [function, pool] = entry;
+    return pool.use_count() == 1 && pool->containers.empty() && pool->port_waiters == 0 &&
+           !looks_.contains(function) && is_gone(function);
+  });
+}
+
+void Pools::look_at_who_waits() {
+  for (const auto& [function, pool] : pools_) {
+    if (pool->demanded != Instant{} || pool->wants_more) {
+      looks_.want(function);
+    }
+  }
+  looks_.hurry();
+}
+
+void Pools::shut_down() {
+  shutting_down_ = true;
+  for (const auto& [function, pool] : pools_) {
+    pool->port_ready.notify_all();
+  }
+}
+
+}  // namespace thaw::control

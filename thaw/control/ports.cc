@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/control/ports.h"
+
+#include <utility>
+
+#include "thaw/base/check.h"
+
+namespace thaw::control {
+
+std::optional<PortLease> Ports::try_lease(const model::FunctionId& function) {
+  Pool& pool = pools_.of(function);
+  keep_alive_.note_arrival(pool);
+  return free_port(pool);
+}
+
+std::optional<PortLease> Ports::free_port(Pool& pool) {
+  ContainerPtr chosen;  // a frozen one only if all are
+  for (const model::ContainerId& id : pool.containers) {
+    const ContainerPtr container = pools_.find(id);
+    if (container->start.reached_ready && !container->stopping() &&
+        container->status != Status::stopped && container->running && free_slots(*container) > 0 &&
+        (!chosen || chosen->freezing.state == Freezing::State::yes)) {
+      chosen = container;
+    }
+  }
+  if (!chosen) {
+    return std::nullopt;
+  }
+  const model::Level level = pools_.awaken(*chosen);
+  ++chosen->work.proxied;
+  pools_.update(*chosen);
+  const auto& push = chosen->spec->push;
+  return PortLease{chosen->id, chosen->running->address(), push ? push->port : std::uint16_t{0},
+                   level};
+}
+
+async::Task<PortAnswer> Ports::lease(model::FunctionId function, Instant deadline) {
+  const PoolPtr pool = pools_.shared(function);
+  const std::uint64_t verdicts_before = pool->start_verdicts;
+  if (pool->port_waiters >= most_waiters_) {
+    co_return Error::resource_exhausted(std::to_string(pool->port_waiters) +
+                                        " requests wait for a container already");
+  }
+  while (true) {
+    if (const std::optional<PortLease> free = free_port(*pool)) {
+      co_return PortAnswer(*free);
+    }
+    if (pool->demanded == Instant{}) {
+      pool->demanded = monotonic_now();
+    }
+    ++pool->port_waiters;
+    pools_.looks().want_now(function);
+    const Result<bool> notified = co_await pool->port_ready.wait(deadline);
+    --pool->port_waiters;
+    if (!notified) {
+      pool->port_ready.notify_one();  // whom it was to wake, if it was to wake this one
+      if (pools_.shutting_down()) {
+        co_return Error::unavailable("the server is stopping");
+      }
+      co_return notified.error();
+    }
+    if (!*notified) {
+      co_return Error::deadline_exceeded(
+          "no container of the function was ready in time; see `thaw logs --starts`");
+    }
+    if (pool->stopped) {
+      co_return Error::unavailable("the app was stopped");
+    }
+    if (pools_.shutting_down()) {
+      co_return Error::unavailable("the server is stopping");
+    }
+    if (pool->start_verdicts != verdicts_before) {
+      // Not when no container is left: another request's next try may have begun meanwhile.
+      co_return PortAnswer(pool->last_verdict);
+    }
+  }
+}
+
+void Ports::give_back(const PortLease& lease) {
+  const ContainerPtr container = pools_.find(lease.container);
+  ++counters_.answers[lease.level];
+  if (!container) {
+    return;
+  }
+  THAW_CHECK(container->work.proxied > 0);
+  --container->work.proxied;
+  if (container->work.proxied == 0 || container->spec->push) {
+    container->wake
+        .notify_all();  // the poll of one that stops ends; of a server, it has room again
+  }
+  ++container->work.calls_served;
+  container->work.idle_since = monotonic_now();
+  if (container->start.moments.first_output == Instant{}) {
+    container->start.moments.first_output = container->work.idle_since;
+  }
+  pools_.update(*container);
+  Pool& pool = pools_.of(container->spec->id);
+  pool.load.note_end();
+  keep_alive_.note_end(pool);
+  pool.port_ready.notify_one();
+}
+
+}  // namespace thaw::control

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Ports: leases of containers whose own port is asked: a request passes straight through to it,
+// and takes one of its slots meanwhile, as an input does. Who finds none free waits in the pool.
+// Loop thread only.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "thaw/control/fleet_options.h"
+#include "thaw/control/keep_alive.h"
+#include "thaw/control/pools.h"
+
+namespace thaw::control {
+
+struct PortLease {
+  model::ContainerId container;
+  std::string address;
+  std::uint16_t port = 0;                   // of a server's contract; 0: whoever asks knows it
+  model::Level level = model::Level::warm;  // what the container was when it got the request
+};
+
+// A lease, or how the start ended that was waited for.
+using PortAnswer = std::variant<PortLease, model::Outcome>;
+
+class Ports {
+ public:
+  Ports(Pools& pools, KeepAlive& keep_alive, FleetCounters& counters, std::size_t most_waiters)
+      : pools_(pools), keep_alive_(keep_alive), counters_(counters), most_waiters_(most_waiters) {}
+
+  // If one is free at this moment.
+  std::optional<PortLease> try_lease(const model::FunctionId& function);
+  // Waits for one, or for a start that fails. resource_exhausted: too many wait; deadline_exceeded;
+  // unavailable: the app or the server is stopping.
+  async::Task<PortAnswer> lease(model::FunctionId function, Instant deadline);
+  void give_back(const PortLease& lease);
+
+ private:
+  std::optional<PortLease> free_port(Pool& pool);
+
+  Pools& pools_;
+  KeepAlive& keep_alive_;
+  FleetCounters& counters_;
+  std::size_t most_waiters_;  // of each function
+};
+
+}  // namespace thaw::control

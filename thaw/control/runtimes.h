@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Runtimes: the dialects that this server serves, by name, as one Runtime: each function's
+// containers are started as its own dialect says. A version of a dialect that is not served here
+// does not start, and says so; all others do. Filled by main; loop thread only.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "thaw/control/runtime.h"
+
+namespace thaw::control {
+
+class Runtimes final : public Runtime {
+ public:
+  // Not owned; `name` is what its functions have as FunctionSpec::dialect. The first one also
+  // starts versions that name none: they were stored before there were others.
+  void add(std::string name, Runtime& runtime);
+
+  async::Task<void> complete_plan(std::shared_ptr<const model::FunctionSpec> spec,
+                                  worker::LaunchPlan& plan) override;
+
+ private:
+  // failed_precondition: this server does not serve it.
+  Result<Runtime*> of(const model::FunctionSpec& spec) const;
+
+  std::map<std::string, Runtime*> by_name_;
+  Runtime* first_ = nullptr;
+};
+
+}  // namespace thaw::control

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Scaler: how many containers each function has. Demand (inputs in the queue, waiting web requests)
+// wakes those that wait for it; each function that something changed for is looked at again, as
+// policy::plan_scale says. What all of them want to start is granted together, so that none takes
+// what another is to have; where there is no room, idle containers of others give way. Loop thread
+// only.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "thaw/catalog/catalog.h"
+#include "thaw/control/keep_alive.h"
+#include "thaw/control/pools.h"
+#include "thaw/control/processor_load.h"
+#include "thaw/control/starts.h"
+#include "thaw/policy/scale.h"
+#include "thaw/policy/share.h"
+#include "thaw/queue/call_queue.h"
+
+namespace thaw::control {
+
+struct ScalerParts {
+  Pools& pools;
+  catalog::Catalog& catalog;
+  queue::CallQueue& queue;
+  worker::Worker& worker;
+  ProcessorLoad& load;
+  KeepAlive& keep_alive;
+  Starts& starts;
+};
+
+struct ScalerOptions {
+  std::size_t most = 0;           // containers
+  std::size_t most_starting = 0;  // 0: four for each processor, at least eight
+};
+
+class Scaler {
+ public:
+  Scaler(ScalerParts parts, ScalerOptions options) : parts_(parts), options_(options) {}
+
+  // There may be inputs of this function to do.
+  void demand(const model::FunctionId& function);
+  // Looks whenever somebody wants it; runs until it is cancelled.
+  static async::Task<void> loop(Scaler& self);
+
+ private:
+  void evaluate(Pool& pool);
+  // What evaluate() found, and what all of it together may have.
+  struct Wanted {
+    model::FunctionId function;
+    std::shared_ptr<const model::FunctionSpec> spec;
+    policy::StartRequest request;
+  };
+  void want_starts(Pool& pool, std::shared_ptr<const model::FunctionSpec> spec,
+                   const policy::ScalePlan& plan);
+  void grant_wanted();
+  void make_room_for(const Pool& pool, const model::FunctionSpec& spec, std::size_t count);
+  bool has_better_start_soon(Pool& pool, const policy::PoolView& view);
+
+  ScalerParts parts_;
+  ScalerOptions options_;
+  std::vector<Wanted> wanted_;
+};
+
+}  // namespace thaw::control

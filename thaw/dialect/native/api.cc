@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/dialect/native/api.h"
+
+#include <span>
+#include <vector>
+
+#include "thaw/codec/encoding.h"
+#include "thaw/dialect/native/calls.h"
+#include "thaw/dialect/native/functions.h"
+#include "thaw/dialect/native/push.h"
+
+namespace thaw::dialect::native {
+
+using async::Task;
+
+namespace {
+
+constexpr std::string_view prefix = "/api/v1/";
+
+struct Asked {
+  gateway::Identity who;
+  std::vector<std::string> names;  // what stands in the place of each "*"
+};
+
+struct Operation {
+  std::string_view method;
+  std::string_view path;  // below the prefix; "*" is one segment of any kind
+  Task<void> (*serve)(Context& cx, net::HttpExchange& exchange, Asked asked);
+};
+
+constexpr Operation operations[] = {
+    {"POST", "uploads",
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_uploads(cx, std::move(asked.who), exchange);
+     }},
+    {"POST", "functions",
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_push(cx, std::move(asked.who), exchange);
+     }},
+    {"GET", "functions",
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_list(cx, std::move(asked.who), exchange);
+     }},
+    {"GET", "functions/*",
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_function(cx, std::move(asked.who), exchange, asked.names.at(0));
+     }},
+    {"DELETE", "functions/*",
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_function(cx, std::move(asked.who), exchange, asked.names.at(0));
+     }},
+    {"POST", "functions/*/calls",
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_new_call(cx, std::move(asked.who), exchange, asked.names.at(0));
+     }},
+    {"GET", "calls",
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_calls(cx, std::move(asked.who), exchange);
+     }},
+    {"GET", "calls/*",
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_call(cx, std::move(asked.who), exchange, asked.names.at(0), "");
+     }},
+    {"DELETE", "calls/*",
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_call(cx, std::move(asked.who), exchange, asked.names.at(0), "");
+     }},
+    {"GET", "calls/*/result",
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_call(cx, std::move(asked.who), exchange, asked.names.at(0), "result");
+     }},
+};
+
+// The names in the place of each "*"; nullopt: another path.
+std::optional<std::vector<std::string>> match(std::string_view pattern, std::string_view path) {
+  std::vector<std::string> names;
+  while (true) {
+    const std::string_view wanted = pattern.substr(0, pattern.find('/'));
+    const std::string_view given = path.substr(0, path.find('/'));
+    if (wanted == "*" && !given.empty()) {
+      names.push_back(codec::percent_decode(std::string(given)));
+    } else if (wanted != given) {
+      return std::nullopt;
+    }
+    const bool pattern_ends = wanted.size() == pattern.size();
+    const bool path_ends = given.size() == path.size();
+    if (pattern_ends || path_ends) {
+      return pattern_ends && path_ends ? std::optional(std::move(names)) : std::nullopt;
+    }
+    pattern.remove_prefix(wanted.size() + 1);
+    path.remove_prefix(given.size() + 1);
+  }
+}
+
+}  // namespace
+
+Task<void> serve_api(Context& cx, net::HttpExchange& exchange) {
+  const net::HttpRequest& request = exchange.request();
+  THAW_CO_TRY(gateway::Identity who, identify(cx, request));
+  const std::string path(request.path());
+  const std::string below = path.size() > prefix.size() ? path.substr(prefix.size()) : "";
+  bool is_known = false;
+  for (const Operation& operation : operations) {
+    auto names = match(operation.path, below);
+    is_known = is_known || names;
+    if (names && operation.method == request.method) {
+      co_return co_await operation.serve(cx, exchange, {std::move(who), std::move(*names)});
+    }
+  }
+  if (is_known) {
+    co_return co_await exchange.answer(405, "application/json",
+                                       "{\"error\":\"this path is not for that method\"}\n");
+  }
+  co_return Error::not_found("this version of Thaw has no " + path.substr(0, 200) +
+                             "; docs/reference/api.md lists what it has");
+}
+
+}  // namespace thaw::dialect::native

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/dialect/native/context.h"
+
+#include "thaw/dialect/native/push_request.h"
+
+namespace thaw::dialect::native {
+
+Result<Published> find_published(const catalog::Scope& scope, const std::string& name) {
+  THAW_TRY(const auto environment, scope.environment_named(""));
+  const auto app = scope.deployed_app(environment->id, name);
+  const auto member = app ? app->functions.find(name) : decltype(app->functions.end()){};
+  const auto function =
+      app && member != app->functions.end() ? scope.function(member->second.str()) : nullptr;
+  const auto spec = function ? function->live() : nullptr;
+  if (!spec || spec->dialect != dialect_name) {
+    return Error::not_found("no function '" + name.substr(0, 63) +
+                            "' is pushed here; `thaw function list` shows what is, and `thaw push "
+                            "FOLDER NAME` adds one");
+  }
+  return Published{app, function, spec};
+}
+
+bool is_for_tokens(const Context& cx, const model::FunctionSpec& spec) {
+  const auto definition = read_definition(spec.definition);
+  return !cx.place.is_on_loopback || !definition || definition->for_tokens;
+}
+
+Result<gateway::Identity> identify(const Context& cx, const net::HttpRequest& request) {
+  if (request.peer.transport == net::Peer::Transport::unix_socket) {
+    THAW_TRY(gateway::Identity who, cx.owners.access.from_socket(request.peer));
+    if (who.kind == gateway::Identity::Kind::container) {
+      return Error::permission_denied("containers have no access to this API");
+    }
+    return who;
+  }
+  constexpr std::string_view scheme = "Bearer ";
+  const std::string_view given = request.headers.find("authorization").value_or("");
+  const std::size_t colon = given.find(':');
+  if (!given.starts_with(scheme) || colon == std::string_view::npos) {
+    return Error::unauthenticated(
+        "this needs a token: send Authorization: Bearer TOKEN_ID:SECRET; `thaw token create` makes "
+        "one");
+  }
+  return cx.owners.access.from_token(
+      std::string(given.substr(scheme.size(), colon - scheme.size())),
+      std::string(given.substr(colon + 1)));
+}
+
+}  // namespace thaw::dialect::native

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/dialect/native/front.h"
+
+#include "thaw/codec/encoding.h"
+#include "thaw/codec/json.h"
+
+namespace thaw::dialect::native {
+
+using async::Task;
+
+namespace {
+
+constexpr std::string_view fn_prefix = "/fn/";
+
+Task<void> answer_json_error(net::HttpExchange& exchange, int status, std::string text) {
+  co_return co_await exchange.answer(status, "application/json",
+                                     codec::dump_json({{"error", std::move(text)}}) + "\n");
+}
+
+Task<void> answer_busy(net::HttpExchange& exchange, std::string text) {
+  const std::string body = codec::dump_json({{"error", std::move(text)}}) + "\n";
+  net::Headers headers;
+  headers.add("retry-after", "1");
+  headers.add("content-type", "application/json");
+  headers.add("content-length", std::to_string(body.size()));
+  THAW_CO_TRY_VOID(co_await exchange.respond(429, std::move(headers)));
+  THAW_CO_TRY_VOID(co_await exchange.write(body));
+  co_return co_await exchange.finish();
+}
+
+Task<void> lead(Context& cx, net::HttpExchange& exchange,
+                std::shared_ptr<const model::FunctionSpec> spec, std::string root_path,
+                bool hides_token) {
+  const std::string_view query = exchange.request().query();
+  std::string path(exchange.request().path().substr(root_path.size()));
+  path = path.empty() ? "/" : path;
+  gateway::Passage passage;
+  passage.target = query.empty() ? path : path + "?" + std::string(query);
+  passage.spec = std::move(spec);
+  passage.root_path = std::move(root_path);
+  passage.origin = cx.place.proxies.origin_of(exchange.request());
+  if (hides_token) {
+    passage.withholds = [](std::string_view name) { return name == "authorization"; };
+  }
+  auto led = co_await cx.owners.passages.lead(exchange, std::move(passage));
+  if (!led && !exchange.responded()) {
+    switch (led.error().code()) {
+      case Code::aborted:
+        co_return co_await answer_json_error(exchange, 500, led.error().message());
+      case Code::resource_exhausted:
+        co_return co_await answer_busy(exchange, led.error().message());
+      default: break;
+    }
+  }
+  THAW_CO_TRY(const std::optional<model::Outcome> start, std::move(led));
+  if (!start) {
+    co_return ok();
+  }
+  const bool is_late = start->kind == model::OutcomeKind::timeout;
+  co_return co_await answer_json_error(
+      exchange, is_late ? 504 : 500,
+      start->failure ? start->failure->message
+                     : "the function's container failed to start; see `thaw logs`");
+}
+
+}  // namespace
+
+Task<void> serve_fn(Context& cx, net::HttpExchange& exchange) {
+  const std::string path(exchange.request().path());
+  const std::size_t end = std::min(path.find('/', fn_prefix.size()), path.size());
+  const std::string name =
+      path.size() <= fn_prefix.size() ? "" : path.substr(fn_prefix.size(), end - fn_prefix.size());
+  const auto who = identify(cx, exchange.request());
+  const bool is_local = exchange.request().peer.transport == net::Peer::Transport::unix_socket;
+  if (!who && is_local) {
+    co_return co_await exchange.answer_error(who.error());  // a container is no stranger
+  }
+  const catalog::Catalog& catalog = cx.owners.catalog;
+  const catalog::Scope scope =
+      who ? gateway::scope_of(catalog, *who) : catalog::Scope(catalog, catalog.default_workspace());
+  THAW_CO_TRY(const Published published, find_published(scope, codec::percent_decode(name)));
+  const bool for_tokens = is_for_tokens(cx, *published.spec);
+  if (for_tokens && !who) {
+    co_return co_await exchange.answer_error(who.error());
+  }
+  // What is meant for the server inside is not ours to take.
+  co_return co_await lead(cx, exchange, published.spec, path.substr(0, end),
+                          who.has_value() && !is_local);
+}
+
+Task<void> serve_host(Context& cx, net::HttpExchange& exchange, gateway::WebTarget target) {
+  const auto spec = target.function->live();
+  bool hides_token = false;
+  if (is_for_tokens(cx, *spec)) {
+    const auto who = identify(cx, exchange.request());
+    if (!who) {
+      co_return co_await exchange.answer_error(who.error());
+    }
+    if (who->workspace != spec->workspace) {
+      co_return co_await exchange.answer_error(
+          Error::unauthenticated("the token is of another workspace than this function"));
+    }
+    hides_token = true;
+  }
+  co_return co_await lead(cx, exchange, spec, std::move(target.root_path), hides_token);
+}
+
+}  // namespace thaw::dialect::native

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/dialect/native/push.h"
+
+#include "thaw/async/task_group.h"
+#include "thaw/codec/fields.h"
+#include "thaw/codec/ids.h"
+#include "thaw/dialect/native/functions.h"
+#include "thaw/dialect/native/push_request.h"
+#include "thaw/image/image.h"
+#include "thaw/logs/log_hub.h"
+
+namespace thaw::dialect::native {
+
+using async::Task;
+using codec::Json;
+
+namespace {
+
+constexpr std::size_t most_request_bytes = 12u << 20;  // 50,000 files, and a Dockerfile
+constexpr std::size_t most_uploads = 50'000;
+// A COPY may come behind steps that take hours.
+constexpr Duration longest_build = 6h;
+
+image::Recipe recipe_of(const PushRequest& request, const gateway::Identity& who) {
+  image::Recipe recipe;
+  recipe.dockerfile = request.dockerfile;
+  recipe.workspace = who.workspace.str();
+  for (const PushedFile& file : request.files) {
+    recipe.context[file.path] = {file.sha256_hex, file.mode};
+  }
+  recipe.build_args = request.build_args;
+  return recipe;
+}
+
+// One JSON value in a line each.
+class Lines {
+ public:
+  explicit Lines(net::HttpExchange& exchange) : exchange_(exchange) {}
+  Task<void> write(Json value) {
+    if (!exchange_.responded()) {
+      net::Headers headers;
+      headers.add("content-type", "application/x-ndjson");
+      THAW_CO_TRY_VOID(co_await exchange_.respond(200, std::move(headers)));
+    }
+    co_return co_await exchange_.write(codec::dump_json(value) + "\n");
+  }
+
+ private:
+  net::HttpExchange& exchange_;
+};
+
+// Tells the log of a build until it has ended.
+Task<void> follow_build(Context& cx, const gateway::ImageBuilds::Build& build, std::string stream,
+                        Lines& lines) {
+  std::uint64_t after = 0;
+  while (true) {
+    const bool running = build.state == gateway::ImageBuilds::State::running;
+    // Of one that has ended: until its last lines are in the log, which says that they are.
+    const Instant patience = monotonic_now() + (running ? Duration(1s) : Duration(10s));
+    THAW_CO_TRY(const auto some, co_await cx.owners.logs.follow(stream, after, 500, patience));
+    for (const logs::Line& line : some) {
+      after = line.number;
+      THAW_CO_TRY_VOID(co_await lines.write({{"log", line.text}}));
+    }
+    if (some.empty() && !running) {
+      co_return ok();
+    }
+  }
+}
+
+// The image of the recipe, built if it is not there.
+Task<model::Image> image_for(Context& cx, gateway::Identity who, image::Recipe recipe,
+                             Lines& lines) {
+  THAW_CO_TRY(const std::string key, cx.owners.images.key_of(recipe));
+  model::Image image;
+  // Equal recipes on equal bases are one image of the workspace.
+  image.id = model::ImageId("im-" + store::sha256_hex(who.workspace.str() + key).substr(0, 22));
+  image.workspace = who.workspace;
+  image.key = key;
+  if (cx.owners.images.find(key)) {
+    THAW_CO_TRY_VOID(co_await cx.owners.catalog.images.put(image));
+    co_return image;
+  }
+  for (const auto& [path, file] : recipe.context) {
+    if (!cx.owners.blobs.contains(recipe.workspace, file.sha256_hex)) {
+      co_return Error::failed_precondition("the content of " + path +
+                                           " was not sent; ask /api/v1/uploads what is missing");
+    }
+    cx.owners.blobs.keep(recipe.workspace, file.sha256_hex, longest_build);
+  }
+  auto build = cx.owners.builds.find(who.workspace, image.id);
+  if (!build || build->state != gateway::ImageBuilds::State::running) {
+    THAW_CO_TRY_VOID(cx.owners.builds.start(image, std::move(recipe)));
+    build = cx.owners.builds.find(who.workspace, image.id);
+  }
+  THAW_CO_TRY_VOID(co_await follow_build(cx, *build, image.id.str(), lines));
+  if (build->state == gateway::ImageBuilds::State::failed) {
+    co_return Error::failed_precondition(build->failure);
+  }
+  co_return image;
+}
+
+// The app of that name, made if there is none. already_exists: it is another dialect's.
+Task<model::App> app_for(Context& cx, gateway::Identity who, std::string name) {
+  const catalog::Scope scope = gateway::scope_of(cx.owners.catalog, who);
+  THAW_CO_TRY(const auto environment, scope.environment_named(""));
+  if (const auto known = scope.deployed_app(environment->id, name)) {
+    if (!find_published(scope, name)) {
+      co_return Error::already_exists("an app '" + name +
+                                      "' is deployed here by another client; choose another name, "
+                                      "or stop that app first");
+    }
+    co_return *known;
+  }
+  model::App app;
+  app.id = model::AppId(codec::random_id("ap"));
+  app.workspace = who.workspace;
+  app.environment = environment->id;
+  app.description = name;
+  app.created_at = wall_now();
+  THAW_CO_TRY_VOID(co_await cx.owners.catalog.apps.put(app));
+  co_return app;
+}
+
+Result<bool> for_tokens(const Context& cx, PushRequest::Callers callers) {
+  if (callers == PushRequest::Callers::anyone && !cx.place.is_on_loopback) {
+    return Error::failed_precondition(
+        "callers: this server is reached from other machines, so that its functions are for token "
+        "holders; push with callers 'tokens'");
+  }
+  return callers == PushRequest::Callers::tokens ||
+         (callers == PushRequest::Callers::by_place && !cx.place.is_on_loopback);
+}
+
+// The host of a function is its name; in other workspaces than the default one, theirs before it.
+std::string label_of(const Context& cx, const gateway::Identity& who, const std::string& name) {
+  const catalog::Catalog& catalog = cx.owners.catalog;
+  const auto workspace = gateway::scope_of(catalog, who).workspace();
+  const bool is_default = who.workspace == catalog.default_workspace();
+  const std::string label =
+      is_default || !workspace ? name : gateway::lower_case(workspace->name) + "-" + name;
+  return gateway::check_label(label) ? label : std::string();
+}
+
+Task<Published> publish(Context& cx, gateway::Identity who, PushRequest request,
+                        model::Image image) {
+  THAW_CO_TRY(const bool are_token_holders, for_tokens(cx, request.callers));
+  THAW_CO_TRY(const model::App app, co_await app_for(cx, who, request.name));
+  const catalog::Scope scope = gateway::scope_of(cx.owners.catalog, who);
+  catalog::Function record;
+  if (const auto known = app.functions.find(request.name); known != app.functions.end()) {
+    if (const auto function = scope.function(known->second.str())) {
+      record = *function;
+    }
+  }
+  if (record.id.empty()) {
+    record.id = model::FunctionId(codec::random_id("fu"));
+    record.app = app.id;
+    record.workspace = who.workspace;
+    record.tag = request.name;
+  }
+  auto spec = std::make_shared<model::FunctionSpec>();
+  spec->id = record.id;
+  spec->version = codec::random_id("de");
+  spec->app = app.id;
+  spec->workspace = who.workspace;
+  spec->environment = app.environment;
+  spec->dialect = dialect_name;
+  spec->name = request.name;
+  spec->image = image.id;
+  spec->push = request.contract;
+  spec->resources = request.resources;
+  spec->scaling = request.scaling;
+  spec->timeout = request.timeout;
+  spec->startup_timeout = request.startup_timeout;
+  spec->reach = model::Reach::inputs;
+  if (const std::string label = label_of(cx, who, request.name); !label.empty()) {
+    model::WebEndpoint web;
+    web.label = label;
+    web.kind = model::WebEndpoint::Kind::server_port;
+    web.port = request.contract.port;
+    web.callers = are_token_holders ? model::WebEndpoint::Callers::token_holders
+                                    : model::WebEndpoint::Callers::anyone;
+    spec->web.push_back(std::move(web));
+  }
+  // A host is an extra: who has none is reached below /fn.
+  if (!cx.owners.labels.check(app, *spec)) {
+    spec->web.clear();
+  }
+  spec->definition = write_definition({request.preset, are_token_holders, request.env});
+  record.versions[spec->version] = spec;
+  THAW_CO_TRY_VOID(co_await cx.owners.catalog.functions.put(record));
+  gateway::Publication publication;
+  publication.functions[request.name] = {record.id, spec->version};
+  publication.state = model::AppState::deployed;
+  publication.name = request.name;
+  THAW_CO_TRY([[maybe_unused]] const model::App published,
+              co_await cx.owners.deployments.publish(scope, app.id.str(), std::move(publication)));
+  THAW_CO_TRY(Published found, find_published(scope, request.name));
+  co_return found;
+}
+
+Task<void> watch(net::HttpExchange& exchange, bool& has_left) {
+  THAW_CO_TRY_VOID(co_await exchange.until_gone());
+  has_left = true;
+  co_return ok();
+}
+
+Task<void> push(Context& cx, gateway::Identity who, PushRequest request, Lines& lines,
+                const bool& has_left) {
+  THAW_CO_TRY_VOID(for_tokens(cx, request.callers));
+  THAW_CO_TRY(const model::Image image,
+              co_await image_for(cx, who, recipe_of(request, who), lines));
+  if (has_left) {
+    co_return Error::cancelled("the caller has left; nothing is published");
+  }
+  THAW_CO_TRY(const Published published,
+              co_await publish(cx, std::move(who), std::move(request), image));
+  co_return co_await lines.write({{"function", json_of(cx, published)}});
+}
+
+}  // namespace
+
+Task<void> serve_push(Context& cx, gateway::Identity who, net::HttpExchange& exchange) {
+  THAW_CO_TRY(const std::string body, co_await exchange.read_all(most_request_bytes));
+  THAW_CO_TRY(PushRequest request, read_push_request(body));
+  Lines lines(exchange);
+  bool has_left = false;
+  async::TaskGroup watches(cx.owners.loop);
+  watches.start("push's caller", watch(exchange, has_left));
+  Result<void> pushed = co_await push(cx, std::move(who), std::move(request), lines, has_left);
+  co_await async::forget_cancellation();
+  (void)co_await watches.stop();
+  if (!pushed && !exchange.responded()) {
+    co_return pushed;
+  }
+  if (!pushed && pushed.error().code() != Code::cancelled) {
+    THAW_CO_TRY_VOID(co_await lines.write({{"error", pushed.error().message()}}));
+  } else if (!pushed) {
+    co_return pushed;
+  }
+  co_return co_await exchange.finish();
+}
+
+Task<void> serve_uploads(Context& cx, gateway::Identity who, net::HttpExchange& exchange) {
+  THAW_CO_TRY(const std::string body, co_await exchange.read_all(most_request_bytes));
+  THAW_CO_TRY(const Json json, codec::parse_json(body));
+  codec::Fields fields(json);
+  std::map<std::string, std::uint64_t> sizes;
+  const Json& files = fields.items("files");
+  if (files.size() > most_uploads) {
+    co_return Error::invalid_argument("files: at most " + std::to_string(most_uploads));
+  }
+  for (const Json& file : files) {
+    std::string digest;
+    std::uint64_t size = 0;
+    codec::Fields one(file);
+    one.read("sha256", digest);
+    one.read("size", size);
+    fields.include(one);
+    if (digest.size() != 64 || digest.find_first_not_of("0123456789abcdef") != std::string::npos) {
+      co_return Error::invalid_argument("files: sha256 is 64 digits of lower-case hex");
+    }
+    sizes[digest] = size;
+  }
+  if (const Result<void> read = fields.outcome(); !read) {
+    co_return Error::invalid_argument(read.error().message());
+  }
+  std::vector<std::string> names;
+  for (const auto& [digest, size] : sizes) {
+    names.push_back(digest);
+  }
+  const std::string owner = who.workspace.str();
+  THAW_CO_TRY(const auto missing,
+              co_await cx.owners.blobs.missing(owner, std::move(names), longest_build));
+  // Who asks on a socket of this machine has no address of its own to answer at.
+  const auto host = exchange.request().headers.find("host");
+  const bool is_local = exchange.request().peer.transport == net::Peer::Transport::unix_socket;
+  const std::string authority = is_local || !host ? cx.place.authority : std::string(*host);
+  Json out = Json::array();
+  for (const std::string& digest : missing) {
+    const auto urls = cx.owners.blob_gate.upload_urls(authority, owner, digest, sizes[digest]);
+    out.push_back({{"sha256", digest}, {"part", urls.part}, {"completion", urls.completion}});
+  }
+  co_return co_await exchange.answer(200, "application/json",
+                                     codec::dump_json({{"missing", out}}) + "\n");
+}
+
+}  // namespace thaw::dialect::native

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// PushRequest: what is to become a function, as the API gets it (docs/reference/api.md): read and
+// checked at the door, so that nothing strange is stored. Pure.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "thaw/base/result.h"
+#include "thaw/model/function.h"
+
+namespace thaw::dialect::native {
+
+struct PushedFile {
+  std::string path;  // absolute, in the build's context
+  std::string sha256_hex;
+  std::uint32_t mode = 0644;
+};
+
+struct PushRequest {
+  std::string name;
+  std::vector<std::string> dockerfile;  // lines
+  std::vector<PushedFile> files;
+  std::map<std::string, std::string> build_args;
+  std::map<std::string, std::string> env;
+  std::string preset = "plain";
+  model::PushContract contract;
+  model::Resources resources;
+  model::Scaling scaling;
+  Duration timeout = std::chrono::minutes(5);
+  Duration startup_timeout = std::chrono::minutes(5);
+  enum class Callers { by_place, anyone, tokens } callers = Callers::by_place;
+};
+
+// invalid_argument names the field and what it may be.
+Result<PushRequest> read_push_request(std::string_view json);
+
+// What a version keeps beside its FunctionSpec, and of it again.
+struct Definition {
+  std::string preset;
+  bool for_tokens = false;
+  std::map<std::string, std::string> env;
+};
+std::string write_definition(const Definition& definition);
+Result<Definition> read_definition(std::string_view bytes);
+
+}  // namespace thaw::dialect::native

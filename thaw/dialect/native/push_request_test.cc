@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/dialect/native/push_request.h"
+
+#include <doctest/doctest.h>
+
+#include "thaw/codec/json.h"
+
+using namespace thaw;
+using namespace thaw::dialect::native;
+using codec::Json;
+
+namespace {
+
+Json least() { return {{"name", "hello"}, {"dockerfile", {"FROM debian:bookworm-slim"}}}; }
+
+std::string refusal(const Json& json) {
+  const auto read = read_push_request(codec::dump_json(json));
+  return read ? "none" : read.error().message();
+}
+
+}  // namespace
+
+TEST_CASE("a function needs a name and a Dockerfile, and has sensible values for the rest") {
+  const auto read = read_push_request(codec::dump_json(least()));
+  REQUIRE_MESSAGE(read, (read ? "" : read.error().to_string()));
+  CHECK(read->name == "hello");
+  CHECK(read->preset == "plain");
+  CHECK(read->contract.port == 8080);
+  CHECK(read->scaling.max_concurrent_inputs == 1);
+  CHECK(read->timeout == 5min);
+  CHECK(read->callers == PushRequest::Callers::by_place);
+}
+
+TEST_CASE("what stands beside a preset comes before what it says") {
+  Json json = least();
+  json["preset"] = "cog";
+  auto read = read_push_request(codec::dump_json(json));
+  REQUIRE(read);
+  CHECK(read->contract.port == 5000);
+  CHECK(read->contract.ready.by == model::PushContract::Ready::By::field);
+  json["port"] = 7000;
+  json["ready_path"] = "/ok";
+  json["arguments"] = {"serve", "--fast"};
+  read = read_push_request(codec::dump_json(json));
+  REQUIRE(read);
+  CHECK(read->contract.port == 7000);
+  CHECK(read->contract.ready.by == model::PushContract::Ready::By::status);
+  CHECK(read->contract.arguments.size() == 2);
+}
+
+TEST_CASE("what makes no sense is refused at the door, by its name") {
+  struct Row {
+    const char* field;
+    Json value;
+  };
+  const std::string digest(64, 'a');
+  const auto file = [&](const std::string& path, const std::string& sha, Json mode) {
+    return Json::array({{{"path", path}, {"sha256", sha}, {"mode", mode}}});
+  };
+  const Row rows[] = {
+      {"name", "Hello"},
+      {"name", "../x"},
+      {"name", std::string(200, 'a')},
+      {"name", 7},
+      {"dockerfile", Json::array()},
+      {"dockerfile", Json::array({std::string(2 << 20, 'x')})},
+      {"dockerfile", "FROM x"},
+      {"files", file("relative", digest, 420)},
+      {"files", file("/a/../b", digest, 420)},
+      {"files", file("/a", "short", 420)},
+      {"files", file("/a", digest, 1 << 20)},
+      {"files", 5},
+      {"env", Json{{"", "x"}}},
+      {"env", Json{{"A=B", "x"}}},
+      {"env", Json{{"A", std::string(1 << 20, 'x')}}},
+      {"build_args", Json{{std::string("a\0b", 3), "x"}}},
+      {"preset", "unheard-of"},
+      {"port", 0},
+      {"port", 70'000},
+      {"port", 1e300},
+      {"port", "80"},
+      {"min", -1},
+      {"max", 1'000'000'000},
+      {"concurrency", 0},
+      {"memory_bytes", -5},
+      {"idle_s", 0},
+      {"timeout_s", 1e18},
+      {"startup_timeout_s", nullptr},
+      {"callers", "everybody"},
+      {"ready_path", "no slash"},
+  };
+  for (const Row& row : rows) {
+    Json json = least();
+    json[row.field] = row.value;
+    CAPTURE(row.field);
+    CAPTURE(codec::dump_json(row.value).substr(0, 100));
+    CHECK(refusal(json) != "none");
+  }
+  for (const char* text : {"", "[]", "null", "{", "7", "\"x\""}) {
+    CHECK_FALSE(read_push_request(text));
+  }
+}
+
+TEST_CASE("a definition comes back as it was written, and a damaged one is an error") {
+  const Definition definition{"tgi", true, {{"A", "1"}, {"B", ""}}};
+  const auto read = read_definition(write_definition(definition));
+  REQUIRE(read);
+  CHECK(read->preset == "tgi");
+  CHECK(read->for_tokens);
+  CHECK(read->env == definition.env);
+  CHECK_FALSE(read_definition(""));
+  CHECK_FALSE(read_definition("{\"env\":7}"));
+}

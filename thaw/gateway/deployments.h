@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Deployments: how apps come and go. A publication makes versions live and is one write: a death in
+// the middle leaves the app as it was or as it is to be. A stopped app's containers end, its
+// results are kept for a moment for who waits, and its record for a while for who reads its logs.
+// Loop thread only.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "thaw/async/task_group.h"
+#include "thaw/catalog/catalog.h"
+#include "thaw/catalog/scope.h"
+#include "thaw/control/fleet.h"
+#include "thaw/gateway/web_labels.h"
+#include "thaw/logs/log_hub.h"
+#include "thaw/queue/call_queue.h"
+
+namespace thaw::gateway {
+
+// What an app is to consist of; what it had besides goes.
+struct Publication {
+  struct Member {
+    model::FunctionId function;
+    std::string version;  // empty: the newest that was created
+  };
+  std::map<std::string, Member> functions;  // by tag
+  std::map<std::string, model::ClassId> classes;
+  std::map<std::string, std::string> tags;  // added to the app's
+  std::optional<model::AppState> state;     // none: as it is
+  std::string name;                         // of a deployed app; empty: as it is
+  std::string deployment_tag;
+  std::string client_version;
+};
+
+struct DeploymentParts {
+  async::Loop& loop;
+  catalog::Catalog& catalog;
+  queue::CallQueue& queue;
+  logs::LogHub& logs;
+  control::Fleet& fleet;
+  WebLabels& labels;
+};
+
+struct DeploymentOptions {
+  Duration keep_stopped = std::chrono::minutes(10);          // the records of apps that ended
+  Duration keep_stopped_results = std::chrono::seconds(30);  // synchronous calls of them
+};
+
+class Deployments {
+ public:
+  Deployments(DeploymentParts parts, DeploymentOptions options);
+  // Begins to forget what ended long ago.
+  void start();
+  async::Task<void> stop() { return tasks_.stop(); }
+
+  // What `scope` does not cover is not found. already_exists: a label of it is another app's;
+  // failed_precondition: the app was stopped, or a function has no such version. An earlier app
+  // that was deployed by the same name gives way. Resumes when what it replaces has ended.
+  async::Task<model::App> publish(catalog::Scope scope, std::string app, Publication publication);
+  // Ends its functions and containers and its log; ok if it was stopped already. Resumes when they
+  // are gone.
+  async::Task<void> stop_app(model::AppId app, std::string why);
+
+ private:
+  async::Task<void> end_stopped(model::App app, std::string why);
+  async::Task<void> forget_old();
+  Result<std::vector<catalog::Function>> functions_of(const catalog::Scope& scope,
+                                                      const model::App& app,
+                                                      const Publication& publication) const;
+  std::vector<model::FunctionId> dropped_by(const model::App& app,
+                                            const Publication& publication) const;
+
+  DeploymentParts parts_;
+  DeploymentOptions options_;
+  std::deque<std::pair<Instant, model::FunctionId>> stopped_;  // whose results are to be forgotten
+  async::TaskGroup tasks_;
+};
+
+}  // namespace thaw::gateway

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Dialect: one cloud's protocols, as main and the rest of the server see them. It is constructed
+// with the owners of everything (they outlive it), adds its methods and routes, starts once the
+// server listens, and only translates: what it needs done is done by them. Loop thread only, but
+// for find_references().
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "thaw/async/blocking.h"
+#include "thaw/catalog/catalog.h"
+#include "thaw/control/fleet.h"
+#include "thaw/control/runtime.h"
+#include "thaw/gateway/access.h"
+#include "thaw/gateway/blob_gate.h"
+#include "thaw/gateway/deployments.h"
+#include "thaw/gateway/http_router.h"
+#include "thaw/gateway/image_builds.h"
+#include "thaw/gateway/passage.h"
+#include "thaw/gateway/surroundings.h"
+#include "thaw/gateway/web_front.h"
+#include "thaw/net/grpc.h"
+#include "thaw/store/disk_shares.h"
+#include "thaw/store/secret_box.h"
+#include "thaw/worker/volumes.h"
+
+namespace thaw::gateway {
+
+struct Owners {
+  async::Loop& loop;
+  async::Pool& pool;
+  catalog::Catalog& catalog;
+  queue::CallQueue& queue;
+  logs::LogHub& logs;
+  store::BlobStore& blobs;
+  store::DiskShares& disk;
+  const store::SecretBox& secrets;
+  image::Builder& images;
+  worker::Volumes& volumes;
+  control::Fleet& fleet;
+  Access& access;
+  BlobGate& blob_gate;
+  ImageBuilds& builds;
+  WebLabels& labels;
+  WebFront& web;
+  Deployments& deployments;
+  Passages& passages;
+};
+
+class Dialect {
+ public:
+  virtual ~Dialect() = default;
+
+  // What its functions have as FunctionSpec::dialect.
+  virtual std::string name() const = 0;
+  virtual control::Runtime& runtime() = 0;
+
+  virtual void add_methods(net::GrpcTable& /*table*/) {}
+  virtual void add_routes(HttpRouter& /*routes*/) {}
+  // Of addresses that this server signs; containers reach them too.
+  virtual void add_signed_routes(HttpRouter& /*routes*/) {}
+  // A request to the web address of one of its functions.
+  virtual async::Task<void> serve_web(net::HttpExchange& exchange, WebTarget target) = 0;
+
+  // The names of blobs that a payload of its calls refers to. Any thread.
+  virtual void find_references(std::string_view /*payload*/,
+                               std::vector<std::string>& /*names*/) const {}
+  // By which its clients find this server, for `thaw env`.
+  virtual std::map<std::string, std::string> client_environment(const std::string& /*authority*/,
+                                                                const NewToken& /*token*/) const {
+    return {};
+  }
+
+  virtual void start(const Surroundings& place) = 0;
+  virtual async::Task<void> stop() = 0;
+};
+
+}  // namespace thaw::gateway

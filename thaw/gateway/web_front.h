@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// WebFront: requests to the addresses of functions. A function is reached at its label's own host,
+// LABEL.DOMAIN or an address on loopback, and below the path /web/LABEL; who answers is the dialect
+// that the function was published by. Loop thread only.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "thaw/gateway/function_hosts.h"
+#include "thaw/gateway/loopback_hosts.h"
+#include "thaw/gateway/surroundings.h"
+#include "thaw/gateway/web_labels.h"
+#include "thaw/net/http.h"
+
+namespace thaw::gateway {
+
+// A request to a label: the function that has it, and the path below which it is reached ("" on a
+// host of its own).
+struct WebTarget {
+  std::shared_ptr<const catalog::Function> function;  // with a live version
+  std::string label;
+  std::string root_path;
+};
+
+class WebFront {
+ public:
+  using Serve = std::function<async::Task<void>(net::HttpExchange&, WebTarget)>;
+
+  // `labels` outlives the front.
+  explicit WebFront(WebLabels& labels) : labels_(labels) {}
+
+  // Who answers for versions of that dialect. The first one does for those that name none.
+  void add(const std::string& dialect, Serve serve);
+  // Once the server listens. `loopback`, if there is one, gives labels addresses on loopback.
+  void open(const Surroundings& place, LoopbackHosts* loopback);
+
+  // Serves /web/LABEL/….
+  async::Task<void> serve_path(net::HttpExchange& exchange);
+  // The handler of a request to a function's own host; nullptr for every other host.
+  const net::HttpHandler* by_host(const net::HttpRequest& request);
+  // The address on loopback that is this label's own host, where that is how it has one.
+  std::string loopback_host(const std::string& label, const model::WorkspaceId& workspace);
+
+ private:
+  async::Task<void> serve(net::HttpExchange& exchange, std::string label, std::string root_path);
+  std::string label_of_host(const net::HttpRequest& request) const;
+
+  WebLabels& labels_;
+  FunctionHosts hosts_;
+  TrustedProxies proxies_;
+  LoopbackHosts* loopback_ = nullptr;
+  std::map<std::string, Serve> dialects_;
+  Serve first_;
+  net::HttpHandler host_handler_;
+};
+
+}  // namespace thaw::gateway

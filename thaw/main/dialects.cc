@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/main/dialects.h"
+
+#include "thaw/dialect/modal/modal_dialect.h"
+#include "thaw/dialect/native/native_dialect.h"
+
+namespace thaw::main_program {
+
+std::vector<std::unique_ptr<gateway::Dialect>> make_dialects(const gateway::Owners& owners,
+                                                             const Configuration& configuration) {
+  dialect::modal::Options modal;
+  modal.cache_folder = configuration.cache_folder;
+  modal.ephemeral_volume_limit = std::chrono::seconds(configuration.ephemeral_volume_s);
+  modal.keep_unused = std::chrono::seconds(configuration.forget_unused_s);
+
+  std::vector<std::unique_ptr<gateway::Dialect>> dialects;
+  dialects.push_back(std::make_unique<dialect::modal::ModalDialect>(owners, std::move(modal)));
+  dialects.push_back(std::make_unique<dialect::native::NativeDialect>(owners));
+  return dialects;
+}
+
+}  // namespace thaw::main_program

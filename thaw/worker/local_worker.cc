@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/worker/local_worker.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <system_error>
+
+#include "thaw/base/log.h"
+#include "thaw/os/fd.h"
+#include "thaw/os/files.h"
+#include "thaw/worker/local_server_port.h"
+#include "thaw/worker/sandboxed_container.h"
+#include "thaw/worker/templates.h"
+
+namespace thaw::worker {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+Result<void> write_private_file(const std::string& path, const std::string& bytes,
+                                InsideUsers users) {
+  const os::Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd.valid() || (users == InsideUsers::all && ::fchmod(fd.get(), 0644) != 0)) {
+    return Error::from_errno(errno, "cannot make " + path);
+  }
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t n = ::write(fd.get(), bytes.data() + done, bytes.size() - done);
+    if (n < 0) {
+      return Error::from_errno(errno, "cannot write " + path);
+    }
+    done += static_cast<std::size_t>(n);
+  }
+  return ok();
+}
+
+Result<void> make_folder(const std::string& folder, const std::vector<InjectedFile>& files,
+                         InsideUsers users) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) {
+    return Error::from_errno(error.value(), "cannot make the container folder " + folder);
+  }
+  if (::chmod(folder.c_str(), users == InsideUsers::all ? 0755 : 0700) != 0) {
+    return Error::from_errno(errno, "cannot make the container folder " + folder);
+  }
+  for (const InjectedFile& file : files) {
+    THAW_TRY_VOID(write_private_file(folder + "/" + file.name, file.bytes, users));
+  }
+  return ok();
+}
+
+// The container's own door to this server: who comes by it is that container.
+Result<void> listen(net::Server& server, const std::string& path, const LaunchPlan& plan) {
+  THAW_TRY_VOID(server.listen_unix(path, plan.id.str()));
+  if (plan.users == InsideUsers::all && ::chmod(path.c_str(), 0666) != 0) {
+    return Error::from_errno(errno, "cannot open the socket of a container to its users");
+  }
+  return ok();
+}
+
+// A disk that stores nothing for so long must not hold up those who print.
+constexpr Duration log_patience = 10s;
+
+// Whether layers above the image's, or binds, reach into the folders of its interpreter.
+bool has_files_among_modules(const LaunchPlan& plan) {
+  const auto is_place = [](std::string_view path) {
+    return path.starts_with("/usr") || path.starts_with("/opt");
+  };
+  std::error_code error;
+  for (std::size_t i = plan.fork->layers.size(); i < plan.layers.size(); ++i) {
+    if (fs::exists(plan.layers[i] + "/usr", error) || fs::exists(plan.layers[i] + "/opt", error)) {
+      return true;
+    }
+  }
+  return std::any_of(plan.binds.begin(), plan.binds.end(),
+                     [&](const auto& bind) { return is_place(bind.target); });
+}
+
+// The bytes at the end of `text` that are the beginning of a UTF-8 character.
+std::size_t incomplete_tail(const std::string& text) {
+  for (std::size_t back = 1; back <= 3 && back <= text.size(); ++back) {
+    const auto byte = static_cast<unsigned char>(text[text.size() - back]);
+    if (byte >= 0xc0) {
+      const std::size_t length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
+      return length > back ? back : 0;
+    }
+    if (byte < 0x80) {
+      return 0;
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+class LocalContainer final : public SandboxedContainer {
+ public:
+  LocalContainer(async::Loop& loop, net::Server& server, logs::LogHub& logs, std::string folder,
+                 const LaunchPlan& plan)
+      : server_(server),
+        logs_(logs),
+        folder_(std::move(folder)),
+        id_(plan.id.str()),
+        stream_(plan.log_stream),
+        function_(plan.function),
+        pumps_(loop) {}
+
+  Result<void> listen_to(std::string start_report, InsideUsers users) {
+    THAW_TRY(report_, StartReport::make(std::move(start_report), users));
+    return ok();
+  }
+
+  void serve(net::HttpClient& client, model::PushContract contract) {
+    port_ = std::make_unique<LocalServerPort>(client, sandbox_->address(), std::move(contract),
+                                              [this] { return sandbox_->has_ended(); });
+  }
+  void begin(std::unique_ptr<sandbox::Sandbox> sandbox, model::Level level) {
+    level_ = level;
+    sandbox_ = std::move(sandbox);
+    pumps_.start("container output", pump(*this, logs::Channel::out));
+    pumps_.start("container output", pump(*this, logs::Channel::err));
+  }
+
+  void keep(snapshot::SnapshotPtr snapshot) { snapshot_ = std::move(snapshot); }
+  void note_fallback(Fallback fallback) { fallbacks_.push_back(std::move(fallback)); }
+  void was_forked(Templates& templates, ForkPlan plan, Templates::Lease from) {
+    templates_ = &templates;
+    fork_plan_ = std::move(plan);
+    template_ = std::move(from);
+  }
+  bool has_begun() const { return sandbox_ != nullptr; }
+  const std::string& folder() const { return folder_; }
+  StartReport& report() { return report_; }
+
+  model::Level level() const override { return level_; }
+  const std::vector<Fallback>& fallbacks() const override { return fallbacks_; }
+  Traffic traffic() const override {
+    if (port_) {
+      const Result<std::size_t> open = count_connections(sandbox_->pid());
+      return {open.value_or(1), 0, open ? Traffic::Wire::quiet : Traffic::Wire::in_flight};
+    }
+    const net::Server::Traffic seen = server_.traffic(id_);
+    return {seen.connections, seen.exchanges,
+            seen.wire == net::Server::Traffic::Wire::quiet ? Traffic::Wire::quiet
+                                                           : Traffic::Wire::in_flight};
+  }
+  ServerPort* server() override { return port_.get(); }
+  void label_output(CurrentWork work) override { work_ = std::move(work); }
+
+  Instant interpreter_started() override { return report_.started(); }
+  bool is_restorable() override { return report_.is_restorable(); }
+
+  async::Task<sandbox::ExitStatus> wait() override {
+    THAW_CO_TRY(const sandbox::ExitStatus status, co_await sandbox_->wait());
+    // A process that escaped the reaper could hold a pipe open; the log is not worth a hang.
+    THAW_CO_TRY([[maybe_unused]] const bool drained, co_await pumps_.join(monotonic_now() + 5s));
+    co_return status;
+  }
+
+  async::Task<void> remove() override {
+    server_.close_unix(id_);
+    if (port_) {
+      port_->close_kept();  // another container may have its address soon
+    }
+    if (templates_ != nullptr && template_) {
+      templates_->saw(*fork_plan_, report_.modules());
+    }
+    Result<void> outcome;
+    if (sandbox_) {
+      outcome = co_await sandbox_->remove();
+    }
+    THAW_CO_TRY_VOID(co_await pumps_.stop());
+    std::error_code error;
+    fs::remove_all(folder_, error);
+    report_.remove();
+    co_return outcome;
+  }
+
+ protected:
+  sandbox::Sandbox& box() const override { return *sandbox_; }
+
+ private:
+  static async::Task<void> pump(LocalContainer& self, logs::Channel channel) {
+    std::string held;
+    while (true) {
+      // While the log is behind its pipe is not read, and who prints waits.
+      THAW_CO_TRY_VOID(co_await self.logs_.wait_for_room(self.stream_, log_patience));
+      THAW_CO_TRY(std::optional<std::string> piece, channel == logs::Channel::out
+                                                        ? co_await self.sandbox_->read_stdout()
+                                                        : co_await self.sandbox_->read_stderr());
+      if (!piece) {
+        break;
+      }
+      held += *piece;
+      const std::size_t tail = incomplete_tail(held);
+      std::string text = held.substr(0, held.size() - tail);
+      held.erase(0, held.size() - tail);
+      self.print(channel, std::move(text));
+    }
+    self.print(channel, std::move(held));
+    co_return ok();
+  }
+
+  void print(logs::Channel channel, std::string text) {
+    if (text.empty()) {
+      return;
+    }
+    logs::Line line;
+    line.time = wall_now();
+    line.channel = channel;
+    line.container = id_;
+    line.function = function_;
+    line.call = work_.call;
+    line.input = work_.input;
+    line.text = std::move(text);
+    logs_.append(stream_, std::move(line));
+  }
+
+  net::Server& server_;
+  logs::LogHub& logs_;
+  std::string folder_;
+  StartReport report_;
+  std::string id_;
+  std::string stream_;
+  std::string function_;
+  CurrentWork work_;
+  model::Level level_ = model::Level::booted;
+  std::vector<Fallback> fallbacks_;
+  std::unique_ptr<sandbox::Sandbox> sandbox_;
+  std::unique_ptr<LocalServerPort> port_;  // of a server
+  Templates* templates_ = nullptr;
+  Templates::Lease template_;  // while what was forked from it lives
+  std::optional<ForkPlan> fork_plan_;
+  snapshot::SnapshotPtr snapshot_;  // its files are this container's root
+  async::TaskGroup pumps_;
+};
+
+LocalWorker::LocalWorker(async::Loop& loop, async::Pool& pool, sandbox::Spawner& spawner,
+                         net::Server& server, net::HttpClient& client, logs::LogHub& logs,
+                         Templates& templates, std::string run_folder)
+    : loop_(loop),
+      pool_(pool),
+      spawner_(spawner),
+      server_(server),
+      client_(client),
+      logs_(logs),
+      templates_(templates),
+      run_folder_(std::move(run_folder)) {}
+
+async::Task<std::unique_ptr<RunningContainer>> LocalWorker::launch(LaunchPlan plan) {
+  const std::string folder = run_folder_ + "/" + plan.id.str();
+  auto container = std::make_unique<LocalContainer>(loop_, server_, logs_, folder, plan);
+  Result<void> prepared = make_folder(folder, plan.files, plan.users);
+  prepared = prepared ? container->listen_to(folder + ".start", plan.users) : prepared;
+  if (prepared && plan.wants_socket) {
+    prepared = listen(server_, folder + "/api.sock", plan);
+  }
+  if (!prepared) {
+    (void)co_await container->remove();
+    co_return std::move(prepared).error();
+  }
+  sandbox::SandboxSpec spec;
+  spec.id = plan.id;
+  if (plan.fork) {
+    spec.workspace = plan.fork->workspace;
+    plan.fork->learns =
+        has_files_among_modules(plan) ? ForkPlan::Learns::nothing : ForkPlan::Learns::imports;
+  }
+  spec.layers = std::move(plan.layers);
+  spec.binds = std::move(plan.binds);
+  spec.binds.push_back({folder, container_folder, sandbox::BindMount::Access::read_only});
+  spec.binds.push_back(
+      {folder + ".start", container_start_report, sandbox::BindMount::Access::read_write});
+  spec.argv = std::move(plan.argv);
+  spec.env = std::move(plan.env);
+  spec.cwd = plan.cwd;
+  spec.hostname = "thaw-" + plan.id.str().substr(3, 8);
+  spec.user = plan.user;
+  spec.limits = plan.limits;
+  spec.network = plan.network;
+  if (plan.not_restored) {
+    container->note_fallback(*plan.not_restored);
+  }
+  if (plan.purpose == LaunchPlan::Purpose::snapshot) {
+    spec.checkpoints = sandbox::SandboxSpec::Checkpoints::possible;
+    spec.upper = plan.upper;
+    spec.env.insert(spec.env.end(), plan.snapshot_env.begin(), plan.snapshot_env.end());
+  }
+  for (const model::Level level : plan.levels) {
+    Result<void> tried = ok();
+    if (level == model::Level::forked && plan.fork) {
+      tried = co_await fork(*container, plan, spec);
+    }
+    if (level == model::Level::restored && plan.restore && plan.snapshot_point) {
+      tried = co_await restore(*container, plan, spec);
+    }
+    if (!tried) {
+      (void)co_await container->remove();
+      co_return std::move(tried).error();
+    }
+    if (level == model::Level::booted || container->has_begun()) {
+      break;
+    }
+  }
+  if (!container->has_begun()) {
+    auto started = co_await spawner_.start(std::move(spec));
+    if (!started) {
+      (void)co_await container->remove();
+      co_return std::move(started).error();
+    }
+    container->begin(std::move(*started), model::Level::booted);
+    if (plan.fork) {
+      templates_.want(*plan.fork);
+    }
+  }
+  if (plan.push) {
+    container->serve(client_, std::move(*plan.push));
+  }
+  co_return std::unique_ptr<RunningContainer>(std::move(container));
+}
+
+void LocalWorker::expect(const LaunchPlan& plan) {
+  if (plan.fork) {
+    templates_.expect(*plan.fork);
+  }
+}
+
+bool LocalWorker::hasten(const ForkPlan& plan) { return templates_.hasten(plan); }
+
+namespace {
+
+struct ForkFailure {
+  std::string reason;
+  Fallback::Tried tried = Fallback::Tried::in_vain;
+};
+
+ForkFailure fork_failure(const Error& error) {
+  switch (error.code()) {
+    case Code::resource_exhausted: return {"template_busy"};
+    case Code::deadline_exceeded: return {"fork_timeout"};
+    case Code::failed_precondition: return {"not_fit"};
+    default: return {"fork_failed", Fallback::Tried::failed};
+  }
+}
+
+}  // namespace
+
+// Begins the container, or notes why not; an Error only if the task was cancelled.
+async::Task<void> LocalWorker::fork(LocalContainer& container, const LaunchPlan& plan,
+                                    sandbox::SandboxSpec spec) {
+  // Whether a fork of this template is fit depends on the function's own files.
+  const std::string user = plan.function;
+  Templates::Offer offer = templates_.offer(*plan.fork, user);
+  if (!offer.lease) {
+    using Tried = Fallback::Tried;
+    const Tried tried = offer.failed_before ? Tried::failed_before : Tried::no;
+    container.note_fallback({model::Level::forked, std::move(offer.reason), "", tried});
+    co_return ok();
+  }
+  spec.fork_from = offer.id;
+  auto started = co_await spawner_.start(spec);
+  if (!started && started.error().code() == Code::unavailable) {
+    started = co_await spawner_.start(std::move(spec));  // it may have been a spare that has ended
+  }
+  if (started) {
+    templates_.note(offer.lease, user, Templates::Outcome::forked);
+    container.begin(std::move(*started), model::Level::forked);
+    container.was_forked(templates_, *plan.fork, std::move(offer.lease));
+    co_return ok();
+  }
+  if (started.error().code() == Code::cancelled) {
+    co_return started.error();
+  }
+  ForkFailure failure = fork_failure(started.error());
+  const bool refused = started.error().code() == Code::failed_precondition;
+  templates_.note(offer.lease, user,
+                  refused ? Templates::Outcome::refused : Templates::Outcome::failed);
+  container.note_fallback({model::Level::forked, std::move(failure.reason),
+                           started.error().to_string(), failure.tried});
+  co_return ok();
+}
+
+// Begins the container, or notes why not and leaves nothing; an Error only if the task was
+// cancelled.
+async::Task<void> LocalWorker::restore(LocalContainer& container, const LaunchPlan& plan,
+                                       sandbox::SandboxSpec spec) {
+  spec.layers.push_back(plan.restore->upper());
+  spec.restore = sandbox::RestoreFrom{plan.restore->images(), plan.restore->checkpoint,
+                                      plan.snapshot_point->restored_signal};
+  THAW_CO_TRY_VOID(expect_restored(*plan.snapshot_point, container.folder(), plan.users));
+  auto started = co_await spawner_.start(std::move(spec));
+  Result<void> woken = ok();
+  if (started) {
+    woken = co_await wake_restored(**started, *plan.snapshot_point, container.report(),
+                                   container.folder());
+    if (woken) {
+      container.keep(plan.restore);
+      container.begin(std::move(*started), model::Level::restored);
+      co_return ok();
+    }
+  }
+  const Error error = started ? woken.error() : started.error();
+  if (error.code() == Code::cancelled) {
+    co_return error;
+  }
+  if (started) {
+    THAW_CO_TRY_VOID(co_await (*started)->remove());
+  }
+  // As it was for the next level.
+  container.report().forget();
+  std::error_code ignored;
+  fs::remove(container.folder() + "/" + plan.snapshot_point->file_name, ignored);
+  container.note_fallback(
+      {model::Level::restored, "restore_failed", error.to_string(), Fallback::Tried::failed});
+  co_return ok();
+}
+
+}  // namespace thaw::worker

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// LocalWorker: containers on this machine, each in a sandbox. Loop thread only.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "thaw/async/blocking.h"
+#include "thaw/async/loop.h"
+#include "thaw/logs/log_hub.h"
+#include "thaw/net/http_client.h"
+#include "thaw/net/server.h"
+#include "thaw/worker/worker.h"
+
+namespace thaw::worker {
+
+class LocalContainer;
+class Templates;
+
+class LocalWorker final : public Worker {
+ public:
+  // `run_folder` is short (a socket's path has at most 107 letters), such as /run/thaw/ab12.
+  // `client` carries all that is asked of containers' ports, so that what it keeps can be closed.
+  LocalWorker(async::Loop& loop, async::Pool& pool, sandbox::Spawner& spawner, net::Server& server,
+              net::HttpClient& client, logs::LogHub& logs, Templates& templates,
+              std::string run_folder);
+
+  async::Task<std::unique_ptr<RunningContainer>> launch(LaunchPlan plan) override;
+  void expect(const LaunchPlan& plan) override;
+  bool hasten(const ForkPlan& plan) override;
+  Duration processor_time() const override { return spawner_.processor_time(); }
+  unsigned processor_count() const override { return worker::processor_count(); }
+  Result<MachineProcessors> processors() const override { return machine_processors(); }
+  MachineMemory memory() const override { return machine_memory(); }
+
+ private:
+  async::Task<void> fork(LocalContainer& container, const LaunchPlan& plan,
+                         sandbox::SandboxSpec spec);
+  async::Task<void> restore(LocalContainer& container, const LaunchPlan& plan,
+                            sandbox::SandboxSpec spec);
+  async::Loop& loop_;
+  async::Pool& pool_;
+  sandbox::Spawner& spawner_;
+  net::Server& server_;
+  net::HttpClient& client_;
+  logs::LogHub& logs_;
+  Templates& templates_;
+  std::string run_folder_;
+};
+
+}  // namespace thaw::worker

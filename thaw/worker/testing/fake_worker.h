@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// FakeWorker: starts containers that are nothing but a fake sandbox, at once, or when a test lets
+// them. For tests of control, which play the part of the programs.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "thaw/async/event.h"
+#include "thaw/worker/testing/fake_container.h"
+#include "thaw/worker/worker.h"
+
+namespace thaw::worker::testing {
+
+class FakeWorker final : public Worker {
+ public:
+  async::Task<std::unique_ptr<RunningContainer>> launch(LaunchPlan plan) override {
+    launched.push_back(plan.id);
+    while (holds_launches) {
+      THAW_CO_TRY([[maybe_unused]] const bool n, co_await changed.wait(Instant::max()));
+    }
+    if (launch_error) {
+      co_return *launch_error;
+    }
+    auto container = std::make_unique<FakeContainer>(plan.id);
+    container->fake.can_be_killed = true;
+    container->now = {1, 1, Traffic::Wire::quiet};
+    if (plan.push) {
+      container->port.emplace();
+      container->now = {0, 0, Traffic::Wire::quiet};
+    }
+    plans.push_back(plan);
+    running.push_back(container.get());
+    co_return std::unique_ptr<RunningContainer>(std::move(container));
+  }
+  void expect(const LaunchPlan&) override {}
+  bool hasten(const ForkPlan&) override { return false; }
+  Duration processor_time() const override { return {}; }
+  unsigned processor_count() const override { return 4; }
+  Result<MachineProcessors> processors() const override {
+    return Error::unavailable("a fake machine has no counters");
+  }
+  MachineMemory memory() const override { return {}; }
+
+  std::vector<model::ContainerId> launched;  // that were ordered, in order
+  std::vector<LaunchPlan> plans;             // of those that were started
+  std::vector<FakeContainer*> running;       // that were started; gone with their Fleet's record
+  bool holds_launches = false;               // until it is false and `changed` is notified
+  std::optional<Error> launch_error;
+  async::Event changed;
+};
+
+}  // namespace thaw::worker::testing
