@@ -9,7 +9,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests/e2e"))
 
-from thaw_server import ThawServer  # noqa: E402  (it enters the client's environment)
+from thaw_server import BUILD_TIMEOUT, ThawServer  # noqa: E402,F401  (enters the environment)
 
 STAGES = ("queue", "sandbox", "interpreter", "imports", "user_code", "call")
 SCALE = {"s": 1, "ms": 1e3, "us": 1e6}

@@ -1,9 +1,10 @@
 # thaw_module(queue USES model codec async store LINKS PkgConfig::sqlite3)
 #   One static library per folder of thaw/. Sources, unit tests (*_test.cc) and micro-benchmarks
 #   (*_bench.cc) are found by suffix. USES names the Thaw modules it may include (base is implied);
-#   tools/thaw-tidy compares it with the layer table of ARCHITECTURE.md.
+#   tools/thaw-tidy compares it with the layer table of ARCHITECTURE.md. COMPUTING_TESTS: they are
+#   programs of their own (simulated machines) and keep the preset's level.
 function(thaw_module name)
-  cmake_parse_arguments(ARG "" "" "USES;LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "COMPUTING_TESTS" "" "USES;LINKS" ${ARGN})
   string(REPLACE "/" "_" target ${name})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   set(tests ${sources})
@@ -27,6 +28,9 @@ function(thaw_module name)
   if(tests)
     add_executable(${target}_test ${tests} ${CMAKE_SOURCE_DIR}/cmake/test_main.cc)
     target_link_libraries(${target}_test PRIVATE thaw_${target})
+    if(NOT ARG_COMPUTING_TESTS)  # half of all that is compiled, and run once
+      target_compile_options(${target}_test PRIVATE -O0)
+    endif()
     add_test(NAME unit.${target} COMMAND ${target}_test)
     set_tests_properties(unit.${target} PROPERTIES TIMEOUT 300)
   endif()

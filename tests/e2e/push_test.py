@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -128,6 +129,15 @@ class Pushed(E2eTest):
     def test_a_program_for_node_is_a_function(self):
         push("node", folder="node")
         self.assertEqual(ask("node", "/x"), (200, b"by node, /x\n"))
+
+    def test_a_static_program_in_an_empty_image_is_asked_to_end_by_its_own_signal(self):
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copytree(PUSHED / "static", folder, dirs_exist_ok=True)
+            shutil.copy(THAW_BIN.parent / "static_http_server", folder)
+            thaw("push", folder, "static", "--idle", "1", timeout=BUILD_TIMEOUT)
+        self.assertEqual(ask("static", "/x?y", "POST", b"text"), (200, b"POST /x?y text"))
+        wait_until(lambda: not containers_of("static"), 60, "the server has scaled to zero")
+        self.assertIn(b"asked to end by SIGQUIT", thaw("logs", "static").stdout)
 
     def test_an_idle_server_is_frozen_and_thawed(self):
         push("frozen", "--idle", "300", *MANY)

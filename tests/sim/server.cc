@@ -33,7 +33,7 @@ std::vector<store::Migration> all_migrations() {
 }  // namespace
 
 Server::Server(async::VirtualTime& virtual_time, std::string file, Dice& dice, Judge& the_judge,
-               ContainerFaults& faults, control::FleetOptions options)
+               Receivers& receivers, ContainerFaults& faults, control::FleetOptions options)
     : time(virtual_time),
       judge(the_judge),
       worker(loop, dice, the_judge, faults),
@@ -59,11 +59,19 @@ Server::Server(async::VirtualTime& virtual_time, std::string file, Dice& dice, J
                           no_secrets, *measurements, nullptr},
       options);
   worker.fleet = fleet.get();
+  receivers.is_dead = &is_dead;
+  callbacks = std::make_unique<gateway::CallbackLoop>(gateway::CallbackLoopParts{
+      loop, *queue, receivers,
+      [&receivers](const std::string& name) -> gateway::CallbackDialect* {
+        return name == "sim" ? &receivers : nullptr;
+      },
+      [&dice] { return static_cast<double>(dice.between(0, 1'000)) / 1'000; }});
   outside = std::make_unique<async::TaskGroup>(loop);
 }
 
 Server::~Server() {
   outside.reset();
+  callbacks.reset();
   fleet.reset();
   measurements.reset();
   logs.reset();
@@ -109,7 +117,7 @@ void Server::end(Duration grace) {
       container->die({});
     }
   }
-  const bool left = await(outside->stop(), 1min);
+  const bool left = await(outside->stop(), 1min) && await(callbacks->stop(), 1min);
   const bool ended = await(fleet->shut_down(time.now() + grace), 10min);
   if (!left || !ended) {
     judge.blame("the server does not end when it is told to");

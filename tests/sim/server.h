@@ -8,11 +8,13 @@
 #include <string>
 
 #include "tests/sim/container.h"
+#include "tests/sim/receivers.h"
 #include "thaw/async/virtual_time.h"
 #include "thaw/catalog/catalog.h"
 #include "thaw/control/fleet.h"
 #include "thaw/control/measurements.h"
 #include "thaw/control/testing/plain_runtime.h"
+#include "thaw/gateway/callback_loop.h"
 #include "thaw/image/testing/fake_builder.h"
 #include "thaw/logs/log_hub.h"
 #include "thaw/queue/call_queue.h"
@@ -27,7 +29,7 @@ inline std::uint64_t current_seed = 0;
 class Server {
  public:
   // `file` is the database's; made if it is not there.
-  Server(async::VirtualTime& time, std::string file, Dice& dice, Judge& judge,
+  Server(async::VirtualTime& time, std::string file, Dice& dice, Judge& judge, Receivers& receivers,
          ContainerFaults& faults, control::FleetOptions options);
   ~Server();
 
@@ -51,6 +53,7 @@ class Server {
   control::testing::PlainRuntime runtime;
   SimWorker worker;
   std::unique_ptr<control::Fleet> fleet;
+  std::unique_ptr<gateway::CallbackLoop> callbacks;
   int full = 0;                               // the disk: in per cent, of the writes
   std::unique_ptr<async::TaskGroup> outside;  // clients, and what befalls the server
   bool is_dead = false;                       // who hears of it from now on hears nothing

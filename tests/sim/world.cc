@@ -59,6 +59,7 @@ void World::draw() {
   has_outages_ = dice_.chance(30);
   lives_ = static_cast<std::size_t>(dice_.chance(50) ? dice_.between(2, 4) : 1);
   life_time_ = dice_.between(Duration(1min), Duration(8min));
+  receivers_.may_forget = has_store_faults_ || lives_ > 1;
   is_quiet_ = dice_.chance(15);
   if (is_quiet_) {
     faults_ = {};
@@ -77,6 +78,7 @@ void World::draw() {
     Function function;
     function.has_port = dice_.chance(20);
     function.is_server = !function.has_port && dice_.chance(30);
+    function.keeps_one = dice_.chance(40);
     model::FunctionSpec& spec = function.spec;
     spec.id = model::FunctionId("fu-" + digits(i));
     spec.app = app_id();
@@ -102,6 +104,10 @@ void World::draw() {
       client->waits_for = dice_.about(100ms, 3min);
     }
     client->is_once = !is_quiet_ && dice_.chance(15);
+    client->is_pinned = functions_[client->function].keeps_one && dice_.chance(50);
+    if (client->durability == model::Durability::durable) {
+      client->callbacks = receivers_.draw();
+    }
     const int inputs = static_cast<int>(dice_.chance(70) ? 1 : dice_.between(2, 20));
     for (int n = 0; n < inputs; ++n) {
       WorkOrder order;
@@ -182,6 +188,22 @@ async::Task<void> World::publish(Server& server, Function& function) {
   co_return put;
 }
 
+async::Task<void> World::publish_first(Server& server, Function& function) {
+  THAW_CO_TRY_VOID(co_await publish(server, function));
+  if (!function.keeps_one) {
+    co_return ok();
+  }
+  const auto first = server.catalog->functions.find(function.spec.id.str());
+  THAW_CO_TRY_VOID(co_await server.catalog->versions.put(catalog::kept_version(*first)));
+  function.kept = first->live_version;
+  co_return co_await publish(server, function);
+}
+
+model::Target World::target_of(const Client& client) const {
+  const Function& function = functions_[client.function];
+  return {function.spec.id, client.is_pinned ? function.kept : ""};
+}
+
 Verdict World::run() {
   draw();
   const Instant begun = time_.now();
@@ -204,7 +226,8 @@ Verdict World::run() {
 }
 
 void World::live(std::size_t life, bool is_last) {
-  Server server(time_, folder_ + "/" + digits(life) + ".db", dice_, judge_, faults_, options_);
+  Server server(time_, folder_ + "/" + digits(life) + ".db", dice_, judge_, receivers_, faults_,
+                options_);
   const auto set_up = [](World& self, Server& to) -> async::Task<void> {
     model::App app;
     app.id = app_id();
@@ -221,7 +244,7 @@ void World::live(std::size_t life, bool is_last) {
       THAW_CO_TRY_VOID(co_await to.catalog->workspaces.put(workspace));
     }
     for (Function& function : self.functions_) {
-      THAW_CO_TRY_VOID(co_await self.publish(to, function));
+      THAW_CO_TRY_VOID(co_await self.publish_first(to, function));
     }
     co_return ok();
   };
@@ -229,6 +252,7 @@ void World::live(std::size_t life, bool is_last) {
     judge_.blame("the catalog was not written within a minute");
   }
   server.fleet->start();
+  server.callbacks->start();
   for (const auto& client : clients_) {
     if (!client->is_done) {
       server.outside->start("client", drive(*this, server, *client));
@@ -270,8 +294,10 @@ async::Task<void> World::create(World& self, Server& server, Client& client) {
     call.workspace = function.spec.workspace;
     call.app = function.spec.app;
     call.function = function.spec.id;
+    call.version = self.target_of(client).version;
     call.durability = client.durability;
     call.retry = function.spec.retry;
+    call.callbacks = client.callbacks;
     client.retries = call.retry.max_retries;
     if (client.is_once) {
       call.limits.redeliveries = 0;
@@ -285,7 +311,7 @@ async::Task<void> World::create(World& self, Server& server, Client& client) {
     for (std::size_t i = 0; i < client.first_batch; ++i) {
       inputs.push_back({static_cast<int>(i), self.payload_of(client, client.orders[i])});
     }
-    self.judge_.hear(client.id.str() + " is created for " + function.spec.id.str());
+    self.judge_.hear(client.id.str() + " is created for " + self.target_of(client).str());
     const auto made = co_await server.queue->create(std::move(call), std::move(inputs));
     if (server.is_dead) {
       co_return Error::cancelled("the server was killed");
@@ -426,11 +452,13 @@ async::Task<void> World::ask_port(World& self, Server& server, std::size_t funct
   Dice& dice = self.dice_;
   while (true) {
     THAW_CO_TRY_VOID(co_await async::sleep_for(dice.about(10ms, 1min)));
-    const model::FunctionId id = self.functions_[function].spec.id;
-    auto lease = server.fleet->try_lease_port(id);
+    const std::string& kept = self.functions_[function].kept;
+    const model::Target target(self.functions_[function].spec.id,
+                               !kept.empty() && dice.chance(50) ? kept : std::string());
+    auto lease = server.fleet->try_lease_port(target);
     if (!lease) {
       const Instant deadline = monotonic_now() + dice.about(100ms, 1min);
-      auto waited = co_await server.fleet->lease_port(id, deadline);
+      auto waited = co_await server.fleet->lease_port(target, deadline);
       if (monotonic_now() > deadline + 100ms) {
         self.judge_.blame("a request at a port waited past its deadline");
       }
@@ -444,6 +472,9 @@ async::Task<void> World::ask_port(World& self, Server& server, std::size_t funct
         continue;
       }
       lease = std::get<control::PortLease>(std::move(*waited));
+    }
+    if (!kept.empty() && (lease->version == kept) != target.is_pinned()) {
+      self.judge_.blame("a request for " + target.str() + " got a container of " + lease->version);
     }
     const Result<void> served = co_await async::sleep_for(dice.about(1ms, 10s));
     const auto container = server.worker.living.find(lease->container.str());
@@ -595,6 +626,7 @@ async::Task<void> World::invariants(World& self, Server& server) {
 void World::come_to_rest(Server& server) {
   faults_ = {};
   server.full = 0;
+  receivers_.calm();
   const Instant give_up = time_.now() + settled_within;
   const auto is_at_rest = [&] {
     return std::all_of(clients_.begin(), clients_.end(),
@@ -613,6 +645,7 @@ void World::come_to_rest(Server& server) {
     }
   }
   (void)server.await(server.outside->stop(), 1min);
+  judge_callbacks(server);
   std::size_t kept = 0;
   for (const Function& function : functions_) {
     kept += static_cast<std::size_t>(function.spec.scaling.min_containers);
@@ -632,6 +665,36 @@ void World::come_to_rest(Server& server) {
   }
 }
 
+// Each arrives, or is ended by its rule.
+void World::judge_callbacks(Server& server) {
+  const auto pending = [&server] {
+    return server.queue->callbacks().pending(model::WorkspaceId("ac-ann")) +
+           server.queue->callbacks().pending(model::WorkspaceId("ac-bob"));
+  };
+  // The wall clock may have been put back by hours, several times.
+  const Instant give_up = time_.now() + (has_jumps_ ? Duration(72h) : Duration(settled_within));
+  while (pending() > 0 && time_.now() < give_up) {
+    time_.run(server.loop, time_.now() + 5s);
+  }
+  for (const auto& client : clients_) {
+    if (client->is_done && !client->is_lost && !client->callbacks.empty()) {
+      (void)server.await(judge_callbacks_of(*this, server, *client), 1min);
+    }
+  }
+}
+
+async::Task<void> World::judge_callbacks_of(World& self, Server& server, const Client& client) {
+  const auto views = co_await server.queue->callbacks().of(client.id);
+  if (!views || views->size() != client.callbacks.size()) {
+    self.judge_.blame("the callbacks of " + client.id.str() + " are not there");
+    co_return ok();
+  }
+  for (const queue::CallbackView& view : *views) {
+    self.receivers_.judge(client.id.str(), view, client.results);
+  }
+  co_return ok();
+}
+
 model::Payload World::payload_of(const Client& client, const WorkOrder& order) const {
   if (!functions_[client.function].is_server) {
     return {order.payload()};
@@ -646,6 +709,10 @@ model::Payload World::payload_of(const Client& client, const WorkOrder& order) c
 bool World::may_be(const Client& client, const WorkOrder& order,
                    const model::LogEntry& result) const {
   if (result.outcome == model::OutcomeKind::expired && !client.waits_for) {
+    return false;
+  }
+  const std::string& kept = functions_[client.function].kept;
+  if (!kept.empty() && !result.version.empty() && (result.version == kept) != client.is_pinned) {
     return false;
   }
   if (result.outcome == model::OutcomeKind::success) {

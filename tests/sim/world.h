@@ -40,6 +40,7 @@ class World {
     model::Durability durability = model::Durability::memory;
     Instant comes{};
     std::vector<WorkOrder> orders;
+    std::vector<model::Callback> callbacks;
     std::size_t first_batch = 0;  // inputs that come with the call; the others follow
     bool is_acknowledged = false;
     std::size_t added = 0;
@@ -48,6 +49,7 @@ class World {
     std::optional<Duration> waits_for;       // a container; then the call is to expire
     Instant expires = Instant::max();
     bool is_once = false;       // it may not be delivered again
+    bool is_pinned = false;     // to the version that its function keeps beside the live one
     int retries = 0;            // but so often, as its function says
     bool is_impatient = false;  // cancels the call some time
     bool is_cancelled = false;
@@ -60,6 +62,8 @@ class World {
     bool is_stopped = false;
     bool has_port = false;
     bool is_server = false;  // takes inputs and passages
+    bool keeps_one = false;  // a version beside the live one
+    std::string kept;        // that version, once it is there
   };
 
   void draw();
@@ -67,6 +71,8 @@ class World {
   enum class Live { no, yes };
   async::Task<void> put_function(Server& server, const Function& function, Live live);
   async::Task<void> publish(Server& server, Function& function);
+  async::Task<void> publish_first(Server& server, Function& function);
+  model::Target target_of(const Client& client) const;
   void live(std::size_t life, bool is_last);
   static async::Task<void> drive(World& self, Server& server, Client& client);
   static async::Task<void> create(World& self, Server& server, Client& client);
@@ -76,6 +82,8 @@ class World {
   static async::Task<void> stop_functions(World& self, Server& server);
   static async::Task<void> invariants(World& self, Server& server);
   void come_to_rest(Server& server);
+  void judge_callbacks(Server& server);
+  static async::Task<void> judge_callbacks_of(World& self, Server& server, const Client& client);
   model::Payload payload_of(const Client& client, const WorkOrder& order) const;
   void tell_judge(const Client& client, const std::vector<model::InputId>& inputs);
   void judge_results();
@@ -87,6 +95,7 @@ class World {
   async::VirtualTime time_;
   codec::IdsFrom ids_;
   Judge judge_;
+  Receivers receivers_{dice_, judge_};
   ContainerFaults faults_;
   control::FleetOptions options_;
   std::vector<Function> functions_;

@@ -30,6 +30,8 @@ Catalog::Catalog(store::Database& database)
       tokens(database, shares, "token"),
       apps(database, shares, "app"),
       functions(database, shares, "function"),
+      versions(database, shares, "version"),
+      aliases(database, shares, "alias"),
       classes(database, shares, "class"),
       mounts(database, shares, "mount"),
       secrets(database, shares, "secret"),
@@ -45,6 +47,8 @@ Result<std::unique_ptr<Catalog>> Catalog::open(store::Database& database, Catalo
   THAW_TRY_VOID(catalog->tokens.load());
   THAW_TRY_VOID(catalog->apps.load());
   THAW_TRY_VOID(catalog->functions.load());
+  THAW_TRY_VOID(catalog->versions.load());
+  THAW_TRY_VOID(catalog->aliases.load());
   THAW_TRY_VOID(catalog->classes.load());
   THAW_TRY_VOID(catalog->mounts.load());
   THAW_TRY_VOID(catalog->secrets.load());
@@ -97,6 +101,59 @@ std::vector<std::shared_ptr<const Function>> Catalog::functions_of(const model::
   return functions.find_by_key(app.str());
 }
 
+std::shared_ptr<const model::FunctionSpec> Catalog::spec_of(const model::Target& target) const {
+  const auto function = functions.find(target.function.str());
+  // What is not published has no versions to call.
+  auto live = function ? function->live() : nullptr;
+  if (!live || !target.is_pinned() || target.version == live->version) {
+    return live;
+  }
+  const auto kept = versions.find(version_id(target).str());
+  return kept ? kept->spec : nullptr;
+}
+
+std::vector<std::shared_ptr<const Version>> Catalog::versions_of(
+    const model::FunctionId& function) const {
+  auto kept = versions.find_by_key(function.str());
+  std::sort(kept.begin(), kept.end(),
+            [](const auto& a, const auto& b) { return a->number > b->number; });
+  return kept;
+}
+
+std::vector<std::shared_ptr<const model::Alias>> Catalog::aliases_of(
+    const model::FunctionId& function) const {
+  auto found = aliases.find_by_key(function.str());
+  std::sort(found.begin(), found.end(),
+            [](const auto& a, const auto& b) { return a->name < b->name; });
+  return found;
+}
+
+std::shared_ptr<const model::Alias> Catalog::alias(const model::FunctionId& function,
+                                                   const std::string& name) const {
+  return aliases.find(model::alias_id(function, name).str());
+}
+
+void Catalog::each_spec(const std::function<void(const model::FunctionSpec&)>& visit) const {
+  for (const auto& [id, function] : functions.all()) {
+    for (const auto& [version, spec] : function->versions) {
+      visit(*spec);
+    }
+  }
+  for (const auto& [id, kept] : versions.all()) {
+    visit(*kept->spec);
+  }
+}
+
+void Catalog::erase_function(Change& change, const model::FunctionId& function) {
+  change.erase(functions, function.str());
+  for (const auto& kept : versions.find_by_key(function.str())) {
+    change.erase(versions, kept->id.str());
+  }
+  for (const auto& one : aliases.find_by_key(function.str())) {
+    change.erase(aliases, one->id.str());
+  }
+}
+
 model::EnvironmentId Catalog::lost_environment(const model::WorkspaceId& workspace) const {
   std::map<model::EnvironmentId, std::size_t> uses;
   const auto count = [&](const auto& table) {
@@ -122,7 +179,13 @@ async::Task<void> Catalog::apply(Change change) {
 async::Task<void> Catalog::erase_app(model::AppId app) {
   Change change;
   for (const auto& function : functions_of(app)) {
-    change.erase(functions, function->id.str());
+    erase_function(change, function->id);
+  }
+  // Of functions whose own record was lost.
+  for (const auto& [id, kept] : versions.all()) {
+    if (kept->app == app && !functions.find(kept->function.str())) {
+      change.erase(versions, id);
+    }
   }
   for (const auto& secret : secrets.find_by_key(owned_key(app))) {
     change.erase(secrets, secret->id.str());

@@ -5,6 +5,7 @@
 // a workspace. Loop thread only.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -53,6 +54,8 @@ class Catalog {
   ObjectTable<model::Token> tokens;
   ObjectTable<model::App> apps;
   ObjectTable<Function> functions;
+  ObjectTable<Version> versions;  // that are kept beside the live ones
+  ObjectTable<model::Alias> aliases;
   ObjectTable<model::Class> classes;
   ObjectTable<model::Mount> mounts;
   ObjectTable<model::Secret> secrets;
@@ -73,6 +76,21 @@ class Catalog {
                                                     const std::string& name) const;
   // Live functions of an app, bound variants included.
   std::vector<std::shared_ptr<const Function>> functions_of(const model::AppId& app) const;
+
+  // Of a version that is live or kept; of a target that is not pinned, the live one. nullptr: it is
+  // not there (any more).
+  std::shared_ptr<const model::FunctionSpec> spec_of(const model::Target& target) const;
+  // Those beside the live one, the newest first.
+  std::vector<std::shared_ptr<const Version>> versions_of(const model::FunctionId& function) const;
+  // By name.
+  std::vector<std::shared_ptr<const model::Alias>> aliases_of(
+      const model::FunctionId& function) const;
+  std::shared_ptr<const model::Alias> alias(const model::FunctionId& function,
+                                            const std::string& name) const;
+  // All versions of all functions: live, kept, and drafts. What they name is in use.
+  void each_spec(const std::function<void(const model::FunctionSpec&)>& visit) const;
+  // A function with its versions and aliases.
+  void erase_function(Change& change, const model::FunctionId& function);
 
   // In one transaction; seen in memory at once, and undone there if the disk does not take it.
   async::Task<void> apply(Change change);

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "thaw/async/loop.h"
+#include "thaw/codec/json.h"
 
 using namespace thaw;
 using catalog::Catalog;
@@ -45,6 +46,7 @@ catalog::Function example_function() {
   spec->scaling.min_containers = 2;
   spec->timeout = 11s;
   spec->reach = model::Reach::inputs;
+  spec->snapshot_at = model::SnapshotAt::ready;
   spec->retry.max_retries = 3;
   spec->web = {{"label", "method", model::WebEndpoint::Kind::server_port, 8000,
                 model::WebEndpoint::Callers::token_holders}};
@@ -58,6 +60,7 @@ catalog::Function example_function() {
   spec->push->drop_headers = {"x-key"};
   spec->push->arguments = {"serve"};
   spec->push->drain_path = "/end";
+  spec->push->restored_path = "/renew";
   spec->push->stop_signal = 3;
   spec->definition = std::string("\0\xff binary", 9);
   spec->parameters = std::string("\x01\x00", 2);
@@ -109,6 +112,8 @@ TEST_CASE("a function is the same after a restart") {
   CHECK(live->push->drop_headers == std::vector<std::string>{"x-key"});
   CHECK(live->push->arguments == std::vector<std::string>{"serve"});
   CHECK(live->push->drain_path == "/end");
+  CHECK(live->push->restored_path == "/renew");
+  CHECK(live->snapshot_at == model::SnapshotAt::ready);
   CHECK(live->push->stop_signal == 3);
   CHECK(live->web.at(0).port == 8000);
   CHECK(live->web.at(0).kind == model::WebEndpoint::Kind::server_port);
@@ -116,6 +121,24 @@ TEST_CASE("a function is the same after a restart") {
   CHECK(live->definition == std::string("\0\xff binary", 9));
   CHECK(live->parameters == std::string("\x01\x00", 2));
   database->close();
+}
+
+TEST_CASE("a version of before snapshots had a moment has the one that its program says") {
+  catalog::Function function = example_function();
+  const auto read_without = [&function](bool is_server) {
+    auto spec = std::make_shared<model::FunctionSpec>(*function.versions["de-1"]);
+    spec->push = is_server ? spec->push : std::nullopt;
+    function.versions["de-1"] = spec;
+    catalog::StoredRecord record = catalog::to_record(function);
+    codec::Json json = *codec::parse_json(record.json);
+    json["versions"][0].erase("snapshot_at");
+    record.json = codec::dump_json(json);
+    const auto read = catalog::from_record<catalog::Function>(record);
+    REQUIRE(read);
+    return read->live()->snapshot_at;
+  };
+  CHECK(read_without(true) == model::SnapshotAt::never);
+  CHECK(read_without(false) == model::SnapshotAt::asked);
 }
 
 TEST_CASE("an app that is erased takes its functions and anonymous secrets along") {
@@ -240,4 +263,98 @@ TEST_CASE("what is looked up by name or owner is found after changes, removals a
   CHECK_FALSE(catalog->secrets.find("st-2"));
   CHECK(catalog->secrets.find("st-3"));
   CHECK(catalog->secrets.find("st-1"));
+}
+
+TEST_CASE("versions that are kept and aliases are the same after a restart") {
+  const Folder folder;
+  catalog::Function before = example_function();
+  before.number = 7;
+  before.keep = 10;
+  before.published_at = WallTime(std::chrono::seconds(1'900'000'000));
+  catalog::Function after = before;
+  auto spec = std::make_shared<model::FunctionSpec>(*before.live());
+  spec->version = "de-2";
+  after.versions = {{"de-2", spec}};
+  after.live_version = "de-2";
+  after.number = 8;
+  {
+    async::Loop loop;
+    const auto database = open_database(loop, folder);
+    const auto catalog = std::move(*Catalog::open(*database));
+    catalog::Change change;
+    change.put(catalog->functions, after);
+    change.put(catalog->versions, catalog::kept_version(before));
+    change.put(catalog->aliases, {model::alias_id(before.id, "old"),
+                                  before.id,
+                                  model::WorkspaceId("ac-1"),
+                                  "old",
+                                  {{"de-1", 3}}});
+    REQUIRE(loop.run_task(catalog->apply(std::move(change))));
+    database->close();
+  }
+  async::Loop loop;
+  const auto database = open_database(loop, folder);
+  const auto catalog = std::move(*Catalog::open(*database));
+  CHECK(catalog->functions.find("fu-1")->number == 8);
+  CHECK(catalog->functions.find("fu-1")->keep == 10);
+  CHECK(catalog->spec_of(model::FunctionId("fu-1"))->version == "de-2");
+  const auto old = catalog->spec_of({model::FunctionId("fu-1"), "de-1"});
+  REQUIRE(old);
+  CHECK(old->id == model::FunctionId("fu-1"));
+  CHECK(old->app == model::AppId("ap-1"));
+  CHECK(old->definition == before.live()->definition);
+  CHECK(old->parameters == before.live()->parameters);
+  CHECK(old->push->health_path == "/health");
+  CHECK(!catalog->spec_of({model::FunctionId("fu-1"), "de-3"}));
+  CHECK(!catalog->spec_of({model::FunctionId("fu-2"), "de-1"}));
+  REQUIRE(catalog->versions_of(model::FunctionId("fu-1")).size() == 1);
+  CHECK(catalog->versions_of(model::FunctionId("fu-1")).front()->number == 7);
+  CHECK(catalog->versions_of(model::FunctionId("fu-1")).front()->published_at ==
+        before.published_at);
+  const auto alias = catalog->alias(model::FunctionId("fu-1"), "old");
+  REQUIRE(alias);
+  CHECK(alias->versions == std::vector<model::WeightedVersion>{{"de-1", 3}});
+  std::size_t seen = 0;
+  catalog->each_spec([&seen](const model::FunctionSpec&) { ++seen; });
+  CHECK(seen == 2);
+  REQUIRE(loop.run_task(catalog->erase_app(model::AppId("ap-1"))));
+  CHECK(catalog->versions.all().empty());
+  CHECK(catalog->aliases.all().empty());
+}
+
+// As a server before there were versions beside the live one has written it.
+TEST_CASE("a catalog of before versions were kept is opened, and its functions run") {
+  const Folder folder;
+  async::Loop loop;
+  const auto database = open_database(loop, folder);
+  const auto write = [](store::Database& to) -> async::Task<void> {
+    std::function<Result<void>(store::Sql&)> work = [](store::Sql& sql) -> Result<void> {
+      THAW_TRY_VOID(sql.run(
+          "INSERT INTO catalog_objects VALUES ('function', 'fu-1', ?, ?, 1900000000000000)",
+          {R"({"app":"ap-1","base":"","id":"fu-1","live":"de-1","tag":"square","versions":[)"
+           R"({"cpu":0,"cpu_limit":0,"definition_bytes":3,"dialect":"some","disk":0,)"
+           R"("environment":"en-1","gpu":"","image":"im-1","memory":0,"memory_limit":0,)"
+           R"("mounts":[],"name":"square","network":0,"parameters":"","reach":0,"retries":0,)"
+           R"("retry_backoff":2.0,"retry_initial_ns":1000000000,"retry_max_ns":60000000000,)"
+           R"("scaling":{"batch":0,"buffer":0,"freezing":0,"inputs":1,"linger_ns":0,"max":0,)"
+           R"("min":0,"target_inputs":0,"use":0,"window_by":0,"window_ns":60000000000},)"
+           R"("secrets":[],"startup_ns":300000000000,"timeout_ns":300000000000,)"
+           R"("version":"de-1","volumes":[],"web":[],"workspace":"ac-1"}],)"
+           R"("workspace":"ac-1"})",
+           store::Blob{"abc"}}));
+      return ok();
+    };
+    co_return co_await to.write<void>(std::move(work));
+  };
+  REQUIRE(loop.run_task(write(*database)));
+  const auto catalog = std::move(*Catalog::open(*database));
+  const auto function = catalog->functions.find("fu-1");
+  REQUIRE(function);
+  REQUIRE(function->live());
+  CHECK(function->live()->definition == "abc");
+  CHECK(function->keep == 0);
+  CHECK(function->number == 0);
+  CHECK(catalog->versions_of(function->id).empty());
+  CHECK(catalog->spec_of({function->id, "de-1"}) == function->live());
+  REQUIRE(loop.run_task(catalog->functions.put(*function)));
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The stored form of functions: JSON for each version, and their definitions as bytes behind it.
+// The stored form of functions, of versions that are kept and of aliases: JSON for each version,
+// and their definitions as bytes behind it.
 
+#include "thaw/base/check.h"
 #include "thaw/catalog/detail/decode.h"
 #include "thaw/catalog/records.h"
 #include "thaw/codec/encoding.h"
@@ -56,6 +58,7 @@ Json push_json(const model::PushContract& push) {
           {"target", push.target},
           {"drop_headers", push.drop_headers},
           {"arguments", push.arguments},
+          {"restored_path", push.restored_path},
           {"drain_path", push.drain_path},
           {"stop_signal", push.stop_signal}};
 }
@@ -73,6 +76,7 @@ model::PushContract push_from(const Json& json, Fields& all) {
   fields.read("target", push.target);
   fields.read("drop_headers", push.drop_headers);
   fields.read("arguments", push.arguments);
+  fields.read("restored_path", push.restored_path);
   fields.read("drain_path", push.drain_path);
   fields.read("stop_signal", push.stop_signal);
   if (const Result<void> checked = model::check(push); !checked) {
@@ -122,6 +126,7 @@ Json spec_json(const model::FunctionSpec& f) {
                {"retry_backoff", f.retry.backoff},
                {"network", static_cast<int>(f.network)},
                {"reach", static_cast<int>(f.reach)},
+               {"snapshot_at", static_cast<int>(f.snapshot_at)},
                {"web", web},
                {"parameters", codec::base64_encode(f.parameters)},
                {"definition_bytes", f.definition.size()}};
@@ -191,6 +196,9 @@ model::FunctionSpec spec_from(const Json& json, const Function& function, std::s
   fields.read("retry_backoff", f.retry.backoff);
   fields.read_enum("network", f.network, model::NetworkAccess::blocked);
   fields.read_enum("reach", f.reach, model::Reach::inputs);
+  // Records of before this field: what its program says.
+  f.snapshot_at = f.push ? model::SnapshotAt::never : model::SnapshotAt::asked;
+  fields.read_enum("snapshot_at", f.snapshot_at, model::SnapshotAt::ready);
   for (const Json& item : fields.items("web")) {
     f.web.push_back(web_from(item, fields));
   }
@@ -229,6 +237,9 @@ StoredRecord to_record(const Function& f) {
                             {"tag", f.tag},
                             {"base", f.base},
                             {"live", f.live_version},
+                            {"number", f.number},
+                            {"published_us", detail::micros(f.published_at)},
+                            {"keep", f.keep},
                             {"versions", versions}}),
           std::move(bytes)};
 }
@@ -241,6 +252,9 @@ Result<Function> from_record(const StoredRecord& record) {
     fields.read("tag", f.tag);
     fields.read("base", f.base);
     fields.read("live", f.live_version);
+    fields.read("number", f.number);
+    fields.read_time("published_us", f.published_at);
+    fields.read("keep", f.keep);
     std::string_view bytes = record.bytes;
     for (const Json& item : fields.items("versions")) {
       auto spec = std::make_shared<model::FunctionSpec>(spec_from(item, f, bytes, fields));
@@ -260,6 +274,99 @@ Weight weight_of(const Function& f) {
     }
   }
   return weight;
+}
+
+Version kept_version(const Function& function) {
+  const auto live = function.live();
+  THAW_CHECK(live != nullptr);
+  return {version_id({function.id, live->version}),
+          function.id,
+          function.app,
+          live->workspace,
+          function.number,
+          function.published_at,
+          live};
+}
+
+template <>
+StoredRecord to_record(const Version& v) {
+  return {codec::dump_json({{"id", v.id},
+                            {"function", v.function},
+                            {"app", v.app},
+                            {"workspace", v.workspace},
+                            {"base", v.spec->base},
+                            {"number", v.number},
+                            {"published_us", detail::micros(v.published_at)},
+                            {"spec", spec_json(*v.spec)}}),
+          v.spec->definition};
+}
+template <>
+Result<Version> from_record(const StoredRecord& record) {
+  return decode<Version>(record, [&](Fields& fields, Version& v) {
+    fields.read("id", v.id);
+    fields.read("function", v.function);
+    fields.read("app", v.app);
+    fields.read("workspace", v.workspace);
+    fields.read("number", v.number);
+    fields.read_time("published_us", v.published_at);
+    Function function;
+    function.id = v.function;
+    function.app = v.app;
+    fields.read("base", function.base);
+    std::string_view bytes = record.bytes;
+    v.spec = std::make_shared<model::FunctionSpec>(
+        spec_from(fields.object("spec"), function, bytes, fields));
+    if (v.id != version_id({v.function, v.spec->version})) {
+      fields.wrong("id", "is not that of its function and its version");
+    }
+  });
+}
+template <>
+Weight weight_of(const Version& v) {
+  return {v.workspace.str(), v.spec->definition.size() + v.spec->parameters.size()};
+}
+
+template <>
+StoredRecord to_record(const model::Alias& a) {
+  Json versions = Json::array();
+  for (const model::WeightedVersion& one : a.versions) {
+    versions.push_back({{"version", one.version}, {"weight", one.weight}});
+  }
+  return {codec::dump_json({{"id", a.id},
+                            {"function", a.function},
+                            {"workspace", a.workspace},
+                            {"name", a.name},
+                            {"versions", versions}}),
+          {}};
+}
+template <>
+Result<model::Alias> from_record(const StoredRecord& record) {
+  return decode<model::Alias>(record, [](Fields& fields, model::Alias& a) {
+    fields.read("id", a.id);
+    fields.read("function", a.function);
+    fields.read("workspace", a.workspace);
+    fields.read("name", a.name);
+    for (const Json& item : fields.items("versions")) {
+      model::WeightedVersion one;
+      Fields part(item);
+      part.read("version", one.version);
+      part.read("weight", one.weight);
+      fields.include(part);
+      a.versions.push_back(std::move(one));
+    }
+    if (const Result<void> checked = model::check(a);
+        !checked || a.id != model::alias_id(a.function, a.name)) {
+      fields.wrong("versions", "are not those of an alias");
+    }
+  });
+}
+template <>
+Weight weight_of(const model::Alias& a) {
+  std::size_t bytes = a.name.size();
+  for (const model::WeightedVersion& one : a.versions) {
+    bytes += one.version.size();
+  }
+  return {a.workspace.str(), bytes};
 }
 
 }  // namespace thaw::catalog

@@ -4,19 +4,24 @@
 // newer Thaw reads what an older one wrote.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
 
 #include "thaw/catalog/object_table.h"
+#include "thaw/model/alias.h"
 #include "thaw/model/app.h"
 #include "thaw/model/function.h"
+#include "thaw/model/target.h"
 #include "thaw/model/volume.h"
 
 namespace thaw::catalog {
 
 // A function's name, its published version and the drafts that wait for the next publication.
 // Calls and containers hold a version by shared pointer, so a replaced one lives as long as needed.
+// The versions that were live before and are kept have records of their own, so that a publication
+// writes as much whether one is kept or a thousand are.
 struct Function {
   model::FunctionId id;
   model::AppId app;
@@ -24,6 +29,9 @@ struct Function {
   std::string tag;
   model::FunctionId base;    // of a bound variant
   std::string live_version;  // empty until published
+  std::uint64_t number = 0;  // of the live version: how many publications there were
+  WallTime published_at{};
+  std::size_t keep = 0;  // versions at most, the live one among them; 0 and 1: no other
   std::map<std::string, std::shared_ptr<const model::FunctionSpec>> versions;
 
   std::shared_ptr<const model::FunctionSpec> live() const {
@@ -31,6 +39,22 @@ struct Function {
     return found == versions.end() ? nullptr : found->second;
   }
 };
+
+using VersionId = StrongId<struct VersionTag>;
+
+// A version that was live before and is kept: whoever names it is served by it. It never changes.
+struct Version {
+  VersionId id;  // Target::str()
+  model::FunctionId function;
+  model::AppId app;
+  model::WorkspaceId workspace;
+  std::uint64_t number = 0;  // of the function's publications; a later one has a greater one
+  WallTime published_at{};
+  std::shared_ptr<const model::FunctionSpec> spec;
+};
+inline VersionId version_id(const model::Target& target) { return VersionId(target.str()); }
+// The live version of a function, as it is kept once another one is live.
+Version kept_version(const Function& function);
 
 // "environment/name" of an app or a secret with a name.
 std::string named_key(const model::EnvironmentId& environment, const std::string& name);
@@ -42,6 +66,14 @@ std::string owned_key(const model::AppId& app);
 template <>
 inline std::string index_key(const Function& function) {
   return function.app.str();
+}
+template <>
+inline std::string index_key(const Version& version) {
+  return version.function.str();
+}
+template <>
+inline std::string index_key(const model::Alias& alias) {
+  return alias.function.str();
 }
 template <>
 inline std::string index_key(const model::Class& one) {

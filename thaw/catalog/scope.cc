@@ -126,4 +126,20 @@ std::vector<Found<Function>> Scope::functions_of(const model::AppId& id) const {
   return app(id.str()) ? catalog_.functions_of(id) : std::vector<Found<Function>>();
 }
 
+Found<model::FunctionSpec> Scope::spec_of(const model::Target& target) const {
+  return function(target.function.str()) ? catalog_.spec_of(target) : nullptr;
+}
+
+std::vector<Found<Version>> Scope::versions_of(const model::FunctionId& id) const {
+  return function(id.str()) ? catalog_.versions_of(id) : std::vector<Found<Version>>();
+}
+
+std::vector<Found<model::Alias>> Scope::aliases_of(const model::FunctionId& id) const {
+  return function(id.str()) ? catalog_.aliases_of(id) : std::vector<Found<model::Alias>>();
+}
+
+Found<model::Alias> Scope::alias(const model::FunctionId& id, const std::string& name) const {
+  return function(id.str()) ? catalog_.alias(id, name) : nullptr;
+}
+
 }  // namespace thaw::catalog

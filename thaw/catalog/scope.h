@@ -50,6 +50,11 @@ class Scope {
   std::vector<Found<model::Secret>> secrets_in(const model::EnvironmentId& environment) const;
   std::vector<Found<model::Volume>> volumes_in(const model::EnvironmentId& environment) const;
   std::vector<Found<Function>> functions_of(const model::AppId& app) const;
+  // Of a function that is seen here: catalog.h says more.
+  Found<model::FunctionSpec> spec_of(const model::Target& target) const;
+  std::vector<Found<Version>> versions_of(const model::FunctionId& function) const;
+  std::vector<Found<model::Alias>> aliases_of(const model::FunctionId& function) const;
+  Found<model::Alias> alias(const model::FunctionId& function, const std::string& name) const;
 
  private:
   template <class T>

@@ -44,6 +44,25 @@ async::Task<void> print_result(ServerClient& client, std::string call, double wa
   co_return co_await print_answer(*response, "call " + call);
 }
 
+void print_callbacks(const codec::Json& view) {
+  std::vector<TableRow> rows;
+  for (const auto& one : view.value("callbacks", codec::Json::array())) {
+    std::string on;
+    for (const auto& word : one.value("on", codec::Json::array())) {
+      on += (on.empty() ? "" : ",") + word.get<std::string>();
+    }
+    rows.push_back({one.value("address", ""), on, one.value("state", ""),
+                    std::to_string(one.value("told", 0)), std::to_string(one.value("tries", 0)),
+                    local_time(one.value("next_try_at", 0.0)), one.value("why", "")});
+  }
+  if (!rows.empty()) {
+    std::puts("");
+    std::fputs(aligned_table({"CALLBACK", "ON", "STATE", "TOLD", "TRIES", "NEXT TRY", "WHY"}, rows)
+                   .c_str(),
+               stdout);
+  }
+}
+
 }  // namespace
 
 int list_calls(const Where& where, const std::string& function) {
@@ -80,15 +99,18 @@ int show_function_call(const Where& where, const std::string& call) {
     std::printf("%s\n", view->dump(2).c_str());
     return 0;
   }
-  std::printf("call %s  function %s  %s  created %s\n", view->value("call", "").c_str(),
-              view->value("function", "").c_str(), view->value("state", "").c_str(),
-              local_time(view->value("created_at", 0.0)).c_str());
+  const std::string version = view->value("version", "");
+  std::printf("call %s  function %s  version %s  %s  created %s\n", view->value("call", "").c_str(),
+              view->value("function", "").c_str(),
+              version.empty() ? "(the live one)" : version.c_str(),
+              view->value("state", "").c_str(), local_time(view->value("created_at", 0.0)).c_str());
   std::vector<TableRow> rows;
   for (const auto& output : (*view)["outputs"]) {
     rows.push_back({std::to_string(output.value("index", 0)), output.value("outcome", ""),
                     std::to_string(output.value("attempts", 0)), output.value("error", "")});
   }
   std::fputs(aligned_table({"INDEX", "OUTCOME", "ATTEMPTS", "ERROR"}, rows).c_str(), stdout);
+  print_callbacks(*view);
   return 0;
 }
 
@@ -112,6 +134,19 @@ int cancel_call(const Where& where, const std::string& call) {
     std::printf("%s\n", gone->dump(2).c_str());
   } else {
     std::printf("cancelled %s\n", call.c_str());
+  }
+  return 0;
+}
+
+int show_callback_secret(const Where& where) {
+  const auto answer = ask_server(where, {"GET", "/api/v1/callback-secret"});
+  if (!answer) {
+    return fail(answer.error());
+  }
+  if (where.output == Output::json) {
+    std::printf("%s\n", answer->dump(2).c_str());
+  } else {
+    std::printf("%s\n", answer->value("secret", "").c_str());
   }
   return 0;
 }

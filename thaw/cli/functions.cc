@@ -22,6 +22,24 @@ std::string cell(const codec::Json& view, const char* key) {
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
+void print_versions(const codec::Json& view) {
+  std::vector<TableRow> rows;
+  for (const auto& one : view.value("versions", codec::Json::array())) {
+    const std::string version = cell(one, "version");
+    std::string names = one.value("live", false) ? "(live)" : "";
+    for (const auto& [alias, versions] : view["aliases"].items()) {
+      if (versions.contains(version)) {
+        names += (names.empty() ? "" : ", ") + alias + "=" + versions[version].dump();
+      }
+    }
+    rows.push_back({version, cell(one, "number"), local_time(one.value("published_at", 0.0)),
+                    cell(one, "containers"), names});
+  }
+  std::printf(
+      "\n%s",
+      aligned_table({"VERSION", "NUMBER", "PUBLISHED", "CONTAINERS", "ALIASES"}, rows).c_str());
+}
+
 }  // namespace
 
 int list_pushed(const Where& where) {
@@ -58,11 +76,15 @@ int show_pushed(const Where& where, const std::string& name) {
   }
   std::vector<TableRow> rows;
   for (const auto& [key, value] : view->items()) {
+    if (value.is_array() || value.is_object()) {
+      continue;  // tables of their own
+    }
     rows.push_back({key, key == "published_at" && value.is_number()
                              ? local_time(value.get<double>())
                              : cell(*view, key.c_str())});
   }
   std::fputs(aligned_table({"SETTING", "VALUE"}, rows).c_str(), stdout);
+  print_versions(*view);
   return 0;
 }
 

@@ -98,8 +98,12 @@ Result<void> run(const Where& where, const InvokeOptions& options) {
   async::Loop loop;
   ServerClient client(loop, std::move(server));
   const std::string path = (options.path.starts_with('/') ? "" : "/") + options.path;
+  if (options.delivery == InvokeOptions::Delivery::wait && !options.callbacks.empty()) {
+    return Error::invalid_argument("--callback goes with --async: who waits is told by the answer");
+  }
   if (options.delivery == InvokeOptions::Delivery::wait) {
-    request.target = "/fn/" + percent_encoded(options.name) + path;
+    const std::string version = options.version.empty() ? "" : "@" + options.version;
+    request.target = "/fn/" + percent_encoded(options.name + version) + path;
     const auto limit =
         std::chrono::duration_cast<Duration>(std::chrono::duration<double>(options.wait_s));
     return loop.run_task(pass(client, std::move(request), options.name, limit));
@@ -110,8 +114,19 @@ Result<void> run(const Where& where, const InvokeOptions& options) {
   create.target = "/api/v1/functions/" + percent_encoded(options.name) + "/calls?method=" +
                   percent_encoded(options.method.empty() ? "POST" : options.method);
   create.target += options.path.empty() ? "" : "&path=" + percent_encoded(path);
+  // The server looks for an alias of that name first.
+  create.target += options.version.empty() ? "" : "&version=" + percent_encoded(options.version);
   create.body = std::move(request.body);
   create.headers = std::move(request.headers);
+  for (const std::string& address : options.callbacks) {
+    create.headers.add("thaw-callback", address);
+  }
+  if (!options.callback_on.empty()) {
+    create.headers.add("thaw-callback-on", options.callback_on);
+  }
+  if (options.callback_for_s > 0) {
+    create.headers.add("thaw-callback-for", std::to_string(options.callback_for_s));
+  }
   THAW_TRY(const codec::Json made, loop.run_task(client.ask(std::move(create), 60s)));
   if (where.output == Output::json) {
     std::printf("%s\n", made.dump(2).c_str());

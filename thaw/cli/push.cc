@@ -10,6 +10,7 @@
 #include "thaw/cli/push_definition.h"
 #include "thaw/cli/push_folder.h"
 #include "thaw/cli/push_transfer.h"
+#include "thaw/model/alias.h"
 #include "thaw/model/push_presets.h"
 
 namespace thaw::cli {
@@ -63,6 +64,16 @@ void print_published(const codec::Json& function, const PushOptions& options,
   std::printf("address  %s/\n", url.c_str());
   if (const std::string host = function.value("host_url", ""); !host.empty()) {
     std::printf("or       %s\n", host.c_str());
+  }
+  for (const auto& [alias, versions] : function.value("aliases", codec::Json::object()).items()) {
+    double sum = 0;
+    for (const auto& [version, weight] : versions.items()) {
+      sum += weight.get<double>();
+    }
+    const double own = versions.value(function.value("version", ""), 0.0);
+    std::printf("alias    %s gives it %.0f %% of its requests%s\n", alias.c_str(),
+                sum > 0 ? 100 * own / sum : 0.0,
+                alias == model::live_alias ? ", and so does the plain address" : "");
   }
   std::printf("try      %s%s%s\n", curl.c_str(), url.c_str(), target.c_str());
   std::printf("later    thaw invoke %s --async --data @request.json\n", name.c_str());

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "thaw/cli/alias_shares.h"
 #include "thaw/cli/push_guess.h"
 #include "thaw/cli/sizes.h"
 #include "thaw/model/push_presets.h"
@@ -87,6 +88,8 @@ Result<codec::Json> definition_of(const PushOptions& options, const FolderConten
   };
   set_text("ready_path", options.ready_path);
   set_text("health_path", options.health_path);
+  set_text("restored_path", options.restored_path);
+  set_text("snapshot", options.snapshot == PushOptions::Snapshot::at_ready ? "ready" : "");
   set_text("gpu", options.gpu);
   set_text("callers", options.callers);
   const auto set = [&out](const char* key, const auto& value) {
@@ -100,6 +103,11 @@ Result<codec::Json> definition_of(const PushOptions& options, const FolderConten
   set("concurrency", options.concurrency);
   set("idle_s", options.idle_s);
   set("timeout_s", options.timeout_s);
+  set("keep_versions", options.keep_versions);
+  THAW_TRY(const auto aliases, named_numbers(options.aliases, "--alias NAME=PERCENT"));
+  if (!aliases.empty()) {
+    out["aliases"] = aliases;
+  }
   if (options.cpu) {
     out["cpu_millis"] = static_cast<std::uint64_t>(*options.cpu * 1000 + 0.5);
   }

@@ -46,6 +46,10 @@ TEST_CASE("what was said comes before what the folder says") {
   options.ready_path = "/ready";
   options.health_path = "/health";
   options.gpu = "any";
+  options.keep_versions = 3;
+  options.aliases = {"live=10"};
+  options.snapshot = PushOptions::Snapshot::at_ready;
+  options.restored_path = "/renew";
   REQUIRE(fill_in(options, one_file(), "FROM x\nEXPOSE 80", "other"));
   const auto definition = definition_of(options, one_file(), "FROM x");
   REQUIRE(definition);
@@ -58,6 +62,8 @@ TEST_CASE("what was said comes before what the folder says") {
                                 {"build_args", {{"V", "1"}}},
                                 {"memory_bytes", 2ull << 30},
                                 {"cpu_millis", 500},
+                                {"snapshot", "ready"},
+                                {"restored_path", "/renew"},
                                 {"min", 0},
                                 {"max", 4},
                                 {"concurrency", 8},
@@ -66,7 +72,9 @@ TEST_CASE("what was said comes before what the folder says") {
                                 {"callers", "tokens"},
                                 {"ready_path", "/ready"},
                                 {"health_path", "/health"},
-                                {"gpu", "any"}};
+                                {"gpu", "any"},
+                                {"keep_versions", 3},
+                                {"aliases", {{"live", 10}}}};
   CHECK(*definition == expected);
 }
 

@@ -38,6 +38,8 @@ struct PushOptions {
   std::string dockerfile;  // empty: the folder's own
   std::string ready_path;
   std::string health_path;
+  std::string restored_path;
+  enum class Snapshot { no, at_ready } snapshot = Snapshot::no;
   std::vector<std::string> env;         // "NAME=value"
   std::vector<std::string> build_args;  // "NAME=value"
   std::string memory;                   // "2GiB"
@@ -51,6 +53,8 @@ struct PushOptions {
   std::optional<std::uint32_t> concurrency;
   std::optional<double> idle_s;
   std::optional<double> timeout_s;
+  std::optional<std::uint32_t> keep_versions;
+  std::vector<std::string> aliases;  // "NAME=PERCENT"
 };
 int push_folder(const Where& where, const PushOptions& options);
 
@@ -62,7 +66,11 @@ struct InvokeOptions {
   std::optional<std::string> data;   // text, "@FILE", or "-": standard input
   std::vector<std::string> headers;  // "name: value"
   enum class Delivery { wait, asynchronous } delivery = Delivery::wait;
-  double wait_s = 3600;  // for the whole answer
+  std::vector<std::string> callbacks;  // addresses, or function:NAME; of asynchronous calls
+  std::string callback_on;             // "started,output,final"; empty: final
+  std::int64_t callback_for_s = 0;     // after the call's end; 0: a day
+  double wait_s = 3600;                // for the whole answer
+  std::string version;                 // or an alias; empty: as the function's address routes
 };
 int invoke(const Where& where, const InvokeOptions& options);
 
@@ -71,11 +79,24 @@ int list_calls(const Where& where, const std::string& function);
 int show_function_call(const Where& where, const std::string& call);
 int show_result(const Where& where, const std::string& call, double wait_s);
 int cancel_call(const Where& where, const std::string& call);
+// thaw call secret: with which the workspace's callbacks are signed
+int show_callback_secret(const Where& where);
 
 // thaw function list | show | rm: those that `thaw push` made.
 int list_pushed(const Where& where);
 int show_pushed(const Where& where, const std::string& name);
 int remove_pushed(const Where& where, const std::string& name);
+
+// thaw alias set | list | rm
+struct AliasOptions {
+  std::string function;
+  std::string name;
+  std::vector<std::string> versions;  // "V=WEIGHT"
+};
+int set_alias(const Where& where, const AliasOptions& options);
+// `function`: whose; empty: of all.
+int list_aliases(const Where& where, const std::string& function);
+int remove_alias(const Where& where, const AliasOptions& options);
 
 struct LogOptions {
   std::string app;        // name or id; empty: the newest

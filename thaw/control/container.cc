@@ -21,6 +21,7 @@ std::string_view stop_reason_name(StopReason reason) {
     case StopReason::idle: return "idle";
     case StopReason::unhealthy: return "its server was not well";
     case StopReason::made_room: return "made room for another function";
+    case StopReason::made_way: return "made way for another version of its function";
     case StopReason::replaced: return "replaced by a new version";
     case StopReason::app_stopped: return "app stopped";
     case StopReason::single_use: return "single use";

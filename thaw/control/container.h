@@ -14,6 +14,7 @@
 #include "thaw/model/call.h"
 #include "thaw/model/function.h"
 #include "thaw/model/level.h"
+#include "thaw/model/target.h"
 #include "thaw/policy/pool_load.h"
 #include "thaw/queue/call_queue.h"
 #include "thaw/worker/worker.h"
@@ -50,6 +51,7 @@ enum class StopReason {
   idle,
   unhealthy,
   made_room,  // idle, and a call of another function had none
+  made_way,   // its function has as many as it may, and another version of it had none
   replaced,
   app_stopped,
   single_use,
@@ -72,11 +74,12 @@ struct Start {
   bool volumes_are_full = false;  // when it was started: it cannot write to them
   std::optional<model::Outcome> failure;  // so its start failed, where more is known than its end
   std::string snapshot_key;               // of its plan; empty: it has no snapshot point
-  snapshot::SnapshotPtr restored_from;    // until it is ready
+  snapshot::SnapshotPtr restored_from;    // until it is ready, and a server has served somebody
+  bool was_late = false;                  // it was not ready by the time that it had for it
   bool at_snapshot_point = false;
 };
 
-// What it does. Written by Inputs and Ports, and by Limits for what ran past its time.
+// What it does. Written by Inputs, Driver and Ports, and by Limits for what ran past its time.
 struct Work {
   std::map<model::InputId, RunningInput> inputs;  // from the moment they are leased
   std::vector<queue::LeasedInput> batch;          // of them those whose poll was broken off
@@ -84,7 +87,9 @@ struct Work {
   std::size_t parked_polls = 0;                   // for inputs
   std::vector<model::InputId> cancels;            // to tell with the next heartbeat
   std::size_t proxied = 0;                        // web requests on the container's own port
-  std::size_t calls_served = 0;
+  std::size_t calls_served = 0;                   // however they ended
+  std::size_t answers = 0;                        // of its server: that have begun to come
+  std::size_t passages_timed_out = 0;
   Instant idle_since{};
 };
 
@@ -99,6 +104,7 @@ struct Ending {
 // Written by the Freezer alone.
 struct Freezing {
   enum class State { no, freezing, yes } state = State::no;
+  Duration retry{};         // until the next look at one that was not quiet
   std::uint64_t count = 0;  // tells a freeze under way from those before it
   bool is_watched = false;
   bool is_reclaimed = false;
@@ -116,6 +122,7 @@ struct Measured {
 struct Container : std::enable_shared_from_this<Container> {
   model::ContainerId id;
   std::shared_ptr<const model::FunctionSpec> spec;
+  model::Target target;  // whose it is: its version, or whichever is live
   WallTime created_at{};
   bool for_snapshot = false;  // in the background; belongs to no pool, gets no inputs
   std::unique_ptr<worker::RunningContainer> running;

@@ -104,6 +104,7 @@ async::Task<void> Driver::hear_cancels(Driver& self) {
 
 async::Task<void> Driver::carry_out(Driver& self, queue::LeasedInput input) {
   const Answer answer = co_await self.ask(input);
+  self.container_->work.answers += answer ? 1 : 0;
   bool is_told_by_end = false;
   if (!answer && answer.error().code() == Code::unavailable) {
     const Result<bool> ended = co_await self.has_ended_meanwhile();

@@ -32,10 +32,10 @@ Fleet::Fleet(FleetParts parts, FleetOptions options)
                     options.expect_after),
       snapshot_taker_({pools_, parts_.catalog, snapshots_, parts_.worker, parts_.logs,
                        parts_.measurements, plans_}),
-      starts_({parts_.loop, pools_, plans_, parts_.worker, parts_.queue, parts_.catalog, snapshots_,
-               parts_.measurements, load_, views_, counters_,
+      starts_({parts_.loop, pools_, plans_, parts_.worker, parts_.queue, parts_.catalog,
+               parts_.logs, snapshots_, parts_.measurements, load_, views_, counters_,
                [this](const ContainerPtr& container) { servers_.watch(container); },
-               [this](const model::FunctionId& function) { scaler_.demand(function); }}),
+               [this](const model::Target& target) { scaler_.demand(target); }}),
       inputs_({pools_, parts_.queue, starts_, keep_alive_, counters_}),
       ports_(pools_, keep_alive_, counters_, options.max_port_waiters),
       servers_({parts_.loop, pools_, starts_, inputs_, parts_.logs}),
@@ -53,8 +53,8 @@ std::size_t Fleet::most_of_one_function() const {
   return policy::most_of_one_function(options_.max_containers);
 }
 
-Duration Fleet::call_time_of(const model::FunctionId& function) const {
-  const PoolPtr pool = pools_.find_pool(function);
+Duration Fleet::call_time_of(const model::Target& target) const {
+  const PoolPtr pool = pools_.find_pool(target);
   return pool ? pool->call_time : Duration::zero();
 }
 
@@ -67,7 +67,7 @@ std::vector<std::string> Fleet::check_invariants() const {
 }
 
 void Fleet::start() {
-  parts_.queue.on_demand([this](const model::FunctionId& function) { scaler_.demand(function); });
+  parts_.queue.on_demand([this](const model::Target& target) { scaler_.demand(target); });
   pools_.start();
   loops_.start("scaling", Scaler::loop(scaler_));
   loops_.start("time limits", tick_loop(*this));
@@ -75,8 +75,8 @@ void Fleet::start() {
   loops_.start("snapshots", SnapshotTaker::take_loop(snapshot_taker_));
   loops_.start("old snapshots", SnapshotTaker::collect_loop(snapshot_taker_));
   loops_.start("published functions", Expectations::loop(expectations_));
-  for (const model::FunctionId& function : parts_.queue.functions_with_demand()) {
-    scaler_.demand(function);
+  for (const model::Target& target : parts_.queue.targets_with_demand()) {
+    scaler_.demand(target);
   }
   for (const auto& [id, function] : parts_.catalog.functions.all()) {
     const auto live = function->live();
@@ -118,10 +118,30 @@ void Fleet::refresh(const model::FunctionId& function) {
   pools_.looks().want_now(function);
 }
 
+bool Fleet::is_in_use(const model::Target& target) const {
+  const PoolPtr pool = pools_.find_pool(target);
+  return pool &&
+         (pool->port_waiters > 0 ||
+          std::any_of(pool->containers.begin(), pool->containers.end(), [&](const auto& id) {
+            const ContainerPtr container = pools_.find(id);
+            return container && container->status != Status::stopped &&
+                   (container->work.proxied > 0 || !container->work.inputs.empty());
+          }));
+}
+
+void Fleet::let_go(const std::vector<model::Target>& targets) {
+  for (const model::Target& target : targets) {
+    if (pools_.has(target)) {
+      pools_.looks().want_now(target);
+    }
+  }
+}
+
 void Fleet::forget_gone(const std::set<std::string>& versions) {
   parts_.measurements.keep_only(versions);
-  pools_.forget_unused([this](const model::FunctionId& function) {
-    return !parts_.catalog.functions.find(function.str());
+  pools_.forget_unused([this](const model::Target& target) {
+    return target.is_pinned() ? !parts_.catalog.spec_of(target)
+                              : !parts_.catalog.functions.find(target.function.str());
   });
 }
 
@@ -142,9 +162,12 @@ async::Task<void> Fleet::stop_functions(std::vector<model::FunctionId> functions
                                         std::string message) {
   Result<void> outcome;
   for (const model::FunctionId& function : functions) {
-    const PoolPtr pool = pools_.shared(function);
-    pool->stopped = true;
-    pool->port_ready.notify_all();
+    std::set<model::ContainerId> containers;
+    (void)pools_.shared(function);  // who comes now is told, too
+    for (const PoolPtr& pool : pools_.of_function(function)) {
+      pool->stopped = true;
+      pool->port_ready.notify_all();
+    }
     model::Outcome verdict = model::failed(
         OutcomeKind::terminated, {.type = model::failure_type::app_stopped, .message = message});
     // What the disk does not take now is ended later; the containers end in any case.
@@ -152,7 +175,10 @@ async::Task<void> Fleet::stop_functions(std::vector<model::FunctionId> functions
     if (!told && outcome) {
       outcome = std::move(told);
     }
-    for (const model::ContainerId& id : std::set(pool->containers)) {
+    for (const PoolPtr& pool : pools_.of_function(function)) {
+      containers.insert(pool->containers.begin(), pool->containers.end());
+    }
+    for (const model::ContainerId& id : containers) {
       const ContainerPtr container = pools_.find(id);
       if (!container) {
         continue;
@@ -175,7 +201,7 @@ async::Task<void> Fleet::stop_functions(std::vector<model::FunctionId> functions
       THAW_CO_TRY([[maybe_unused]] const bool notified,
                   co_await pools_.wait_for_end(Instant::max()));
     }
-    pools_.forget_pool(function);
+    pools_.forget_pools(function);
     parts_.measurements.forget(function);
     THAW_CO_TRY_VOID(co_await snapshots_.forget(function));
   }
@@ -242,21 +268,22 @@ async::Task<void> Fleet::tick() {
   for (const ContainerPtr& container : all) {
     note(co_await limits_.enforce(container, now));
     limits_.end_if_cut_off(container, now);
+    starts_.note_served(*container);
     if (keep_alive_.is_over_its_window(*container, now)) {
-      pools_.looks().want(container->spec->id);
+      pools_.looks().want(container->target);
     }
   }
-  for (const auto& [function, pool] : pools_.all()) {
+  for (const auto& [target, pool] : pools_.all()) {
     if (pool->look_at <= now) {
       pool->look_at = Instant::max();
-      pools_.looks().want(function);
+      pools_.looks().want(target);
     }
     if (pool->demanded != Instant{}) {
-      pools_.looks().want(function);  // what waits may by now justify another container
+      pools_.looks().want(target);  // what waits may by now justify another container
     }
     if (pool->no_start_before != Instant{} && pool->no_start_before <= now) {
       pool->no_start_before = Instant{};
-      pools_.looks().want(function);
+      pools_.looks().want(target);
     }
   }
   if (!pools_.looks().empty()) {

@@ -76,6 +76,10 @@ class Fleet {
   async::Task<Poll> next_inputs(model::ContainerId id, PollOptions options) {
     return inputs_.next(std::move(id), options);
   }
+  // Of a poll whose answer nobody has heard: its next one gets them.
+  void take_back(const model::ContainerId& id, std::vector<queue::LeasedInput> inputs) {
+    inputs_.take_back(id, std::move(inputs));
+  }
   async::Task<void> finish(model::ContainerId id, model::InputId input, model::Outcome outcome) {
     return inputs_.finish(std::move(id), std::move(input), std::move(outcome));
   }
@@ -94,10 +98,15 @@ class Fleet {
   }
 
   // --- apps and people ---
-  // A function was published, changed or given other limits: old versions end after their work.
+  // A function was published, changed or given other limits: containers of who follows it end
+  // after their work on an old version.
   void refresh(const model::FunctionId& function);
   // Ends everything of these functions; resumes when their containers are gone.
   async::Task<void> stop_functions(std::vector<model::FunctionId> functions, std::string message);
+  // Somebody waits at a port of this version, or is served there.
+  bool is_in_use(const model::Target& target) const;
+  // These are kept no more: who stands idle there ends.
+  void let_go(const std::vector<model::Target>& targets);
   // Drops what was learnt of functions that are gone, and of versions that are not among these.
   void forget_gone(const std::set<std::string>& versions);
   // not_found; graceful lets running work finish.
@@ -112,15 +121,17 @@ class Fleet {
   using PortLease = control::PortLease;
   using PortAnswer = control::PortAnswer;
   // If one is free at this moment.
-  std::optional<PortLease> try_lease_port(const model::FunctionId& function) {
-    return ports_.try_lease(function);
+  std::optional<PortLease> try_lease_port(const model::Target& target) {
+    return ports_.try_lease(target);
   }
   // Waits for one, or for a start that fails. resource_exhausted: too many wait; deadline_exceeded;
   // unavailable: the app or the server is stopping.
-  async::Task<PortAnswer> lease_port(model::FunctionId function, Instant deadline) {
-    return ports_.lease(std::move(function), deadline);
+  async::Task<PortAnswer> lease_port(model::Target target, Instant deadline) {
+    return ports_.lease(std::move(target), deadline);
   }
-  void return_port(const PortLease& lease) { ports_.give_back(lease); }
+  void return_port(const PortLease& lease, PortUse use = PortUse::answered) {
+    ports_.give_back(lease, use);
+  }
   // For one whose connection to a leased container broke: how that ended, as soon as it is known;
   // empty at `until`: it lives.
   async::Task<std::string> end_of(model::ContainerId id, Instant until);
@@ -136,15 +147,19 @@ class Fleet {
   void end_for(const model::ContainerId& id, const std::string& why) { limits_.end_for(id, why); }
   // Of all containers that live or are being started.
   std::vector<model::MountId> mounts_in_use() const { return views_.mounts_in_use(); }
+  // Of a function, whichever version.
   std::size_t running_count(const model::FunctionId& function) const {
     return pools_.count(function);
+  }
+  std::size_t running_count(const model::FunctionId& function, const std::string& version) const {
+    return pools_.count(function, version);
   }
   // The most containers that a function can have, as others find some too.
   std::size_t most_of_one_function() const;
   std::size_t most_containers() const { return options_.max_containers; }
   FleetOptions::MissingGpu missing_gpu() const { return options_.missing_gpu; }
   // Typical, of those that ended; 0: none has.
-  Duration call_time_of(const model::FunctionId& function) const;
+  Duration call_time_of(const model::Target& target) const;
   const FleetCounters& counters() const { return counters_; }
   const FreezerCounters& freezing() const { return pools_.freezing(); }
   // Of all containers since the server started.

@@ -55,6 +55,8 @@ struct FleetHouse {
   std::unique_ptr<queue::CallQueue> queue;
   std::unique_ptr<logs::LogHub> logs;
   std::unique_ptr<Measurements> measurements;
+  async::Pool pool{1};
+  std::unique_ptr<snapshot::SnapshotStore> snapshots;
   worker::testing::FakeFolders folders;
   image::testing::FakeBuilder images;
   testing::PlainRuntime runtime;
@@ -63,7 +65,14 @@ struct FleetHouse {
   model::FunctionSpec spec;
   async::TaskGroup tasks{loop};
 
-  FleetHouse() {
+  // With a folder for snapshots, if it is to have them.
+  enum class Has { no_snapshots, snapshots };
+  explicit FleetHouse(Has has = Has::no_snapshots) {
+    if (has == Has::snapshots) {
+      snapshot::SnapshotLimits limits;
+      limits.free_bytes = 0;
+      snapshots = must(snapshot::SnapshotStore::open(pool, folder / "snapshots", "m", limits));
+    }
     store::DatabaseOptions database_options;
     database_options.path = folder / "t.db";
     database_options.migrations = all_migrations();
@@ -77,7 +86,7 @@ struct FleetHouse {
                    [](const model::Secret&) -> Result<std::vector<std::string>> {
                      return std::vector<std::string>{};
                    },
-                   *measurements, nullptr},
+                   *measurements, snapshots.get()},
         small_options());
     spec.id = model::FunctionId("fu-1");
     spec.app = model::AppId("ap-1");
@@ -138,10 +147,18 @@ struct FleetHouse {
     record.versions[spec.version] = std::make_shared<model::FunctionSpec>(spec);
     await(catalog->functions.put(std::move(record)));
   }
+  // What was live is there still, for who names it; its name.
+  std::string publish_beside() {
+    const auto before = catalog->functions.find(spec.id.str());
+    await(catalog->versions.put(catalog::kept_version(*before)));
+    publish();
+    fleet->refresh(spec.id);
+    return before->live_version;
+  }
   void call(const std::string& name, model::Payload payload = {"payload"},
-            model::CallLimits limits = {}) {
+            model::CallLimits limits = {}, const std::string& version = {}) {
     const auto body = [](FleetHouse& f, std::string id, model::Payload given,
-                         model::CallLimits allowed) -> async::Task<void> {
+                         model::CallLimits allowed, std::string pinned) -> async::Task<void> {
       model::NewCall made;
       made.id = model::CallId(std::move(id));
       made.workspace = f.spec.workspace;
@@ -150,12 +167,13 @@ struct FleetHouse {
       made.durability = model::Durability::durable;
       made.retry = f.spec.retry;
       made.limits = allowed;
+      made.version = std::move(pinned);
       std::vector<model::NewInput> inputs;
       inputs.push_back({0, std::move(given)});
       const auto ids = co_await f.queue->create(std::move(made), std::move(inputs));
       co_return ids ? ok() : Result<void>(ids.error());
     };
-    await(body(*this, name, std::move(payload), limits));
+    await(body(*this, name, std::move(payload), limits, version));
   }
   // How it ended; nothing: it has not.
   std::optional<model::LogEntry> result_of(const std::string& name) {

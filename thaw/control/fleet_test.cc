@@ -392,3 +392,92 @@ TEST_CASE("inputs that a broken poll was to bring are the next poll's") {
   f.finishes(f.taken.back(), 0);
   CHECK(f.result_of("fc-2")->payload.bytes == "done");
 }
+
+TEST_CASE("inputs that a poll gives back are those of another poll, which waits already") {
+  Fixture f;
+  f.spec.scaling.max_concurrent_inputs = 2;
+  f.publish();
+  bring(f, State::working);
+  f.polls(0);
+  f.call("fc-2");
+  f.passes(1s);
+  REQUIRE(f.taken.size() == 2);
+  const auto waits = [](Fixture& at) -> async::Task<void> {
+    const auto poll = co_await at.fleet->next_inputs(
+        at.worker.launched.at(0), {.max = 1, .linger = {}, .hold_until = Instant::max()});
+    if (poll) {
+      at.taken.insert(at.taken.end(), poll->inputs.begin(), poll->inputs.end());
+    }
+    co_return ok();
+  };
+  f.tasks.start("a poll that waits", waits(f));
+  f.passes(100ms);
+  f.fleet->take_back(f.worker.launched.at(0), {f.taken.back()});
+  f.passes(100ms);
+  REQUIRE(f.taken.size() == 3);
+  CHECK(f.taken.back().input == f.taken.at(1).input);
+  CHECK(f.taken.back().attempt == f.taken.at(1).attempt);
+  f.finishes(f.taken.back(), 0);
+  CHECK(f.result_of("fc-2")->payload.bytes == "done");
+  // What has ended is nobody's to give back.
+  f.fleet->take_back(f.worker.launched.at(0), {f.taken.back()});
+  f.passes(100ms);
+}
+
+TEST_CASE("a program that never asks again does not keep what its poll was to bring") {
+  Fixture f;
+  f.spec.timeout = 20s;
+  f.publish();
+  bring(f, State::working);
+  f.fleet->take_back(f.worker.launched.at(0), {f.taken.back()});
+  f.passes(10s);
+  CHECK(!f.result_of("fc-1"));
+  f.passes(30s);
+  check_call(f, State::working, Call::timed_out);
+  CHECK(!f.lives(0));
+}
+
+TEST_CASE("a container with a door is not cut off while no connection of its is open") {
+  for (const bool has_door : {true, false}) {
+    CAPTURE(has_door);
+    Fixture f;
+    bring(f, State::working);
+    f.container(0).now = {.wire = worker::Traffic::Wire::quiet};
+    f.container(0).with_door = has_door;
+    f.passes(30s);
+    CHECK(f.result_of("fc-1").has_value() != has_door);
+  }
+}
+
+TEST_CASE("a program for which nobody has named a folder is started in the root") {
+  Fixture f;
+  f.call("fc-1");
+  f.passes(1s);
+  REQUIRE(f.worker.plans.size() == 1);
+  CHECK(f.worker.plans.at(0).cwd == "/");
+}
+
+TEST_CASE("of two polls of one container the other gets what comes when one has gone") {
+  Fixture f;
+  bring(f, State::working);
+  f.finishes(f.taken.back(), 0);
+  const auto waits = [](Fixture& at) -> async::Task<void> {
+    const auto poll = co_await at.fleet->next_inputs(
+        at.worker.launched.at(0), {.max = 1, .linger = {}, .hold_until = Instant::max()});
+    if (poll) {
+      at.taken.insert(at.taken.end(), poll->inputs.begin(), poll->inputs.end());
+    }
+    co_return ok();
+  };
+  f.tasks.start("a poll that waits", waits(f));
+  async::TaskGroup::Handle gone = f.tasks.start("a poll that goes", waits(f));
+  f.passes(100ms);
+  gone.cancel();
+  f.passes(100ms);
+  const std::size_t before = f.taken.size();
+  f.call("fc-9");
+  f.passes(1s);
+  REQUIRE(f.taken.size() == before + 1);
+  CHECK(f.taken.back().call == model::CallId("fc-9"));
+  f.finishes(f.taken.back(), 0);
+}

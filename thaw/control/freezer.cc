@@ -11,6 +11,11 @@ namespace thaw::control {
 namespace {
 
 constexpr Duration relief_pause = 1s;
+constexpr int longest_retry = 16;
+
+bool is_at_rest_now(const Container& container) {
+  return is_at_rest(container, container.running->traffic()) && !container.running->has_unread();
+}
 
 }  // namespace
 
@@ -19,8 +24,9 @@ bool is_at_rest(const Container& container, const worker::Traffic& traffic) {
     return container.idle() && !container.stopping() && traffic.connections == 0 &&
            traffic.wire == worker::Traffic::Wire::quiet;
   }
-  return container.idle() && !container.stopping() && container.work.parked_polls == 1 &&
-         traffic.exchanges == 1 && traffic.wire == worker::Traffic::Wire::quiet;
+  return container.idle() && !container.stopping() && container.work.parked_polls > 0 &&
+         traffic.exchanges == container.work.parked_polls &&
+         traffic.wire == worker::Traffic::Wire::quiet;
 }
 
 Freezer::Freezer(FreezerParts parts, FreezerOptions options)
@@ -60,6 +66,13 @@ void Freezer::look_at(const ContainerPtr& container, Instant when) {
   }
 }
 
+// A look costs something, and a container that is never quiet would be looked at for ever.
+void Freezer::look_again(const ContainerPtr& container) {
+  Duration& pause = container->freezing.retry;
+  pause = std::clamp<Duration>(pause * 2, options_.retry, options_.retry * longest_retry);
+  look_at(container, monotonic_now() + pause);
+}
+
 async::Task<void> Freezer::watch_loop(Freezer& freezer) {
   while (true) {
     const Instant now = monotonic_now();
@@ -87,14 +100,15 @@ void Freezer::consider(const ContainerPtr& container, Instant now) {
   }
   const Instant due = container->work.idle_since + options_.after;
   if (now < due) {
+    container->freezing.retry = {};
     look_at(container, due);
     return;
   }
   if (worker::ServerPort* server = container->running->server()) {
     server->close_kept();  // its end of them is closed by the next look
   }
-  if (!is_at_rest(*container, container->running->traffic())) {
-    look_at(container, now + options_.retry);
+  if (!is_at_rest_now(*container)) {
+    look_again(container);
   } else {
     tasks_.start("freeze", freeze(*this, container));
   }
@@ -112,14 +126,15 @@ async::Task<void> Freezer::freeze(Freezer& freezer, ContainerPtr container) {
     freezer.give_up(container, frozen.error());
     co_return ok();
   }
-  if (!is_at_rest(*container, container->running->traffic())) {
+  if (!is_at_rest_now(*container)) {
     ++freezer.counters_.abandoned;
     freezer.run_on(*container);
-    freezer.look_at(container, monotonic_now() + freezer.options_.retry);
+    freezer.look_again(container);
     co_return ok();
   }
   container->freezing.state = Freezing::State::yes;
   container->freezing.is_reclaimed = false;
+  container->freezing.retry = {};
   ++freezer.counters_.freezes;
   freezer.frozen_[container->id] = container;
   freezer.due_changed_.notify_all();  // memory is looked at from now on

@@ -25,8 +25,9 @@ namespace thaw::control {
 
 struct FreezerOptions {
   enum class Use { on, off } use = Use::on;
-  Duration after = 2s;          // idle for that long
-  Duration retry = 100ms;       // after a look that found the container not quiet
+  Duration after = 2s;  // idle for that long
+  // After a look that found the container not quiet; each time twice as long, up to 16 times that.
+  Duration retry = 100ms;
   double short_of_memory = 10;  // per cent available, below which memory is taken back
 };
 
@@ -69,6 +70,7 @@ class Freezer {
 
   bool freezes(const Container& container) const;
   void look_at(const ContainerPtr& container, Instant when);
+  void look_again(const ContainerPtr& container);
   void consider(const ContainerPtr& container, Instant now);
   static async::Task<void> watch_loop(Freezer& freezer);
   static async::Task<void> freeze(Freezer& freezer, ContainerPtr container);

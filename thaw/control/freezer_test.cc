@@ -123,6 +123,21 @@ TEST_CASE("a container with something in flight is frozen when that has ended") 
   CHECK(house.becomes_frozen(*container));
 }
 
+TEST_CASE("a container is at rest when each of its requests is a poll that waits") {
+  House house;
+  const auto container = house.idle_container();
+  worker::Traffic traffic{.connections = 2, .exchanges = 2};
+  container->work.parked_polls = 2;
+  CHECK(is_at_rest(*container, traffic));
+  traffic.exchanges = 3;
+  CHECK_FALSE(is_at_rest(*container, traffic));
+  traffic.exchanges = 1;  // the other's answer is on its way
+  CHECK_FALSE(is_at_rest(*container, traffic));
+  container->work.parked_polls = 0;
+  traffic.exchanges = 0;  // it does not ask
+  CHECK_FALSE(is_at_rest(*container, traffic));
+}
+
 TEST_CASE("a request that arrives while a freeze is under way ends it") {
   House house;
   const auto container = house.idle_container();
@@ -266,4 +281,22 @@ TEST_CASE("frozen seconds are metered as memory only") {
                                {Status::stopping, 1s}});
   CHECK(sum.processor == 15s);
   CHECK(sum.memory == 31s);
+}
+
+TEST_CASE("what has not read what was sent to it is not at rest; that is asked last") {
+  House house;
+  const auto container = house.idle_container();
+  FakeContainer& fake = House::fake(*container);
+  fake.now.exchanges = 2;
+  house.freezer->watch(*container);
+  house.pass();
+  CHECK(fake.unread_asked == 0);
+  fake.with_unread = true;
+  fake.now.exchanges = 1;
+  REQUIRE(house.comes_true([&] { return fake.unread_asked > 0; }));
+  CHECK(container->freezing.state == Freezing::State::no);
+  CHECK(container->freezing.retry > house.options.retry);  // it is looked at ever more seldom
+  fake.with_unread = false;
+  CHECK(house.becomes_frozen(*container));
+  CHECK(container->freezing.retry == Duration::zero());
 }

@@ -7,14 +7,14 @@ namespace thaw::control {
 
 std::vector<FunctionView> view_functions(const FunctionViewParts& parts) {
   std::vector<FunctionView> views;
-  for (const auto& [id, pool] : parts.pools.all()) {
-    const auto record = parts.catalog.functions.find(id.str());
-    const auto live = record ? record->live() : nullptr;
+  for (const auto& [target, pool] : parts.pools.all()) {
+    const auto live = parts.catalog.spec_of(target);
     if (!live) {
       continue;
     }
     FunctionView view;
     view.spec = live;
+    view.target = target;
     view.containers = pool->containers.size();
     view.levels = pool->levels;
     view.records = parts.measurements.levels_of(live->version);
@@ -24,9 +24,10 @@ std::vector<FunctionView> view_functions(const FunctionViewParts& parts) {
     if (pool->last_active != Instant{}) {
       view.idle = now - pool->last_active;
     }
-    view.plan = live->scaling.window_by == model::Scaling::WindowBy::user
-                    ? policy::obey_window(live->scaling.scaledown_window)
-                    : pool->plan.value_or(policy::KeepAlivePlan{});
+    const bool by_window =
+        target.is_pinned() || live->scaling.window_by == model::Scaling::WindowBy::user;
+    view.plan = by_window ? policy::obey_window(live->scaling.scaledown_window)
+                          : pool->plan.value_or(policy::KeepAlivePlan{});
     views.push_back(std::move(view));
   }
   std::sort(views.begin(), views.end(),

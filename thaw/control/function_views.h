@@ -10,8 +10,9 @@
 
 namespace thaw::control {
 
-// A function for people: `thaw functions`.
+// A function, or a version of it that is called by its name, for people: `thaw functions`.
 struct FunctionView {
+  model::Target target;
   std::shared_ptr<const model::FunctionSpec> spec;
   std::size_t containers = 0;
   Duration idle{};  // since its last call ended; 0: none yet

@@ -19,6 +19,18 @@ bool pulls_for_its_port(const model::FunctionSpec& spec) {
          });
 }
 
+bool is_its_own(const Container& container, const queue::LeasedInput& input) {
+  const auto work = container.work.inputs.find(input.input);
+  return work != container.work.inputs.end() && work->second.attempt == input.attempt;
+}
+
+// What a poll before was to bring, and what has not ended meanwhile.
+std::vector<queue::LeasedInput> take_batch(Container& container) {
+  std::vector<queue::LeasedInput> batch = std::exchange(container.work.batch, {});
+  std::erase_if(batch, [&](const auto& input) { return !is_its_own(container, input); });
+  return batch;
+}
+
 }  // namespace
 
 async::Task<Poll> Inputs::next(model::ContainerId id, PollOptions options) {
@@ -28,7 +40,7 @@ async::Task<Poll> Inputs::next(model::ContainerId id, PollOptions options) {
     past_the_point.stop = true;
     co_return past_the_point;
   }
-  const PoolPtr pool = parts_.pools.shared(container->spec->id);
+  const PoolPtr pool = parts_.pools.shared(container->target);
   parts_.starts.became_ready(*pool, *container);
   Poll poll;
   const std::size_t most =
@@ -38,7 +50,7 @@ async::Task<Poll> Inputs::next(model::ContainerId id, PollOptions options) {
   if (spent && !container->stopping()) {
     parts_.pools.stop(*container, StopReason::single_use, parts_.pools.graces().stop);
   }
-  poll.inputs = std::exchange(container->work.batch, {});
+  poll.inputs = take_batch(*container);
   // One that stops is told so when its own port has answered what it was asked.
   while (poll.inputs.empty() && (!container->stopping() || container->work.proxied > 0)) {
     if (!container->stopping() && !pulls_for_its_port(*container->spec) &&
@@ -51,6 +63,7 @@ async::Task<Poll> Inputs::next(model::ContainerId id, PollOptions options) {
       break;
     }
     THAW_CO_TRY_VOID(co_await park(*pool, container, held ? Instant::max() : options.hold_until));
+    poll.inputs = take_batch(*container);
   }
   const Instant until = monotonic_now() + options.linger;
   while (!poll.inputs.empty() && poll.inputs.size() < most && monotonic_now() < until &&
@@ -59,8 +72,7 @@ async::Task<Poll> Inputs::next(model::ContainerId id, PollOptions options) {
     const Result<void> woken = co_await park(*pool, container, until);
     container->work.batch_room = 0;
     if (!woken) {
-      container->work.batch =
-          std::move(poll.inputs);  // the next poll's, or released with the container
+      take_back(id, std::move(poll.inputs));  // or released with the container
       co_return woken.error();
     }
     auto more = lease(*container, most - poll.inputs.size());
@@ -68,7 +80,7 @@ async::Task<Poll> Inputs::next(model::ContainerId id, PollOptions options) {
   }
   THAW_CO_TRY_VOID(co_await record_deliveries(container, poll.inputs));
   if (co_await async::is_cancelled()) {
-    container->work.batch = std::move(poll.inputs);  // nobody hears the answer
+    take_back(id, std::move(poll.inputs));
     co_return Error::cancelled("the connection of the poll is gone");
   }
   const Instant now = monotonic_now();
@@ -133,7 +145,7 @@ async::Task<void> Inputs::record_deliveries(ContainerPtr container,
 std::vector<queue::LeasedInput> Inputs::lease(Container& container, std::size_t most) {
   const queue::Taker taker{container.spec->version, parts_.pools.level_of(container)};
   std::vector<queue::LeasedInput> leased =
-      parts_.queue.lease(container.spec->id, container.id, most, taker);
+      parts_.queue.lease(container.target, container.id, most, taker);
   if (leased.empty()) {
     return leased;
   }
@@ -147,6 +159,27 @@ std::vector<queue::LeasedInput> Inputs::lease(Container& container, std::size_t 
   return leased;
 }
 
+void Inputs::take_back(const model::ContainerId& id, std::vector<queue::LeasedInput> inputs) {
+  const ContainerPtr container = parts_.pools.find(id);
+  if (!container || inputs.empty()) {
+    return;
+  }
+  for (queue::LeasedInput& input : inputs) {
+    if (!is_its_own(*container, input)) {
+      continue;  // it has ended meanwhile
+    }
+    RunningInput& work = container->work.inputs.at(input.input);
+    if (work.delivery == RunningInput::Delivery::done) {
+      work.delivery = RunningInput::Delivery::to_come;
+    }
+    // A program that never asks again is not left with it for ever.
+    const Duration patience = input.run_for.value_or(container->spec->timeout);
+    work.deadline = std::min(monotonic_now() + patience, input.end_by);
+    container->work.batch.push_back(std::move(input));
+  }
+  container->wake.notify_all();
+}
+
 // Waits until there may be inputs, the container is to stop, or the moment has come.
 async::Task<void> Inputs::park(Pool& pool, ContainerPtr container, Instant until) {
   pool.parked.push_back(container.get());
@@ -154,6 +187,9 @@ async::Task<void> Inputs::park(Pool& pool, ContainerPtr container, Instant until
   const Result<bool> notified = co_await container->wake.wait(until);
   --container->work.parked_polls;
   pool.parked.remove(container.get());
+  if (container->work.parked_polls > 0 && container->status != Status::stopped) {
+    pool.parked.push_back(container.get());  // for its other polls
+  }
   if (!notified) {
     co_return notified.error();
   }
@@ -179,7 +215,7 @@ async::Task<void> Inputs::finish(model::ContainerId id, model::InputId input,
   if (found == container->work.inputs.end() || found->second.attempt != attempt) {
     co_return ok();
   }
-  Pool& pool = parts_.pools.of(container->spec->id);
+  Pool& pool = parts_.pools.of(container->target);
   learn(pool.call_time, monotonic_now() - found->second.started);
   ++parts_.counters.answers[found->second.level];
   parts_.keep_alive.note_end(pool);

@@ -39,6 +39,8 @@ class Inputs {
 
   async::Task<Poll> next(model::ContainerId id, PollOptions options);
   async::Task<void> finish(model::ContainerId id, model::InputId input, model::Outcome outcome);
+  // Of a poll whose answer nobody has heard: the next one, or one that waits already, gets them.
+  void take_back(const model::ContainerId& id, std::vector<queue::LeasedInput> inputs);
   // Tells (or, with `now`, kills) the containers that run these inputs.
   void cancel(const std::vector<model::InputId>& inputs, StopHow how);
   // Inputs to cancel, as soon as there are some, else empty at `hold_until`.

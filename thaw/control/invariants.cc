@@ -7,18 +7,20 @@ namespace {
 
 using Broken = std::vector<std::string>;
 
-void check_pool(const Pools& pools, const model::FunctionId& function, const Pool& pool,
-                Broken& broken) {
-  const std::string name = "the pool of " + function.str();
-  if (pool.function != function) {
-    broken.push_back(name + " is that of " + pool.function.str());
+void check_pool(const Pools& pools, const model::Target& target, const Pool& pool, Broken& broken) {
+  const std::string name = "the pool of " + target.str();
+  if (pool.target != target) {
+    broken.push_back(name + " is that of " + pool.target.str());
   }
   for (const model::ContainerId& id : pool.containers) {
     const ContainerPtr container = pools.find(id);
     if (!container) {
       broken.push_back(name + " has " + id.str() + ", which is gone");
-    } else if (container->for_snapshot || container->spec->id != function) {
+    } else if (container->for_snapshot || container->target != target ||
+               container->spec->id != target.function) {
       broken.push_back(name + " has " + id.str() + ", which does not belong there");
+    } else if (target.is_pinned() && container->spec->version != target.version) {
+      broken.push_back(name + " has " + id.str() + ", which runs " + container->spec->version);
     }
   }
   for (const Container* parked : pool.parked) {
@@ -80,11 +82,11 @@ void check_work(const Container& container, const queue::CallQueue& queue, Broke
 
 std::vector<std::string> check_invariants(const Pools& pools, const queue::CallQueue& queue) {
   Broken broken;
-  for (const auto& [function, pool] : pools.all()) {
-    check_pool(pools, function, *pool, broken);
+  for (const auto& [target, pool] : pools.all()) {
+    check_pool(pools, target, *pool, broken);
   }
   for (const auto& [id, container] : pools.containers()) {
-    const PoolPtr pool = pools.find_pool(container->spec->id);
+    const PoolPtr pool = pools.find_pool(container->target);
     const bool is_in_its_pool = pool && pool->containers.contains(id);
     if (container->id != id) {
       broken.push_back(id.str() + " is " + container->id.str());

@@ -41,7 +41,7 @@ struct House {
   ContainerPtr idle_container() {
     model::FunctionSpec spec;
     spec.id = model::FunctionId("fu-1");
-    const ContainerPtr container = pools->add(std::make_shared<model::FunctionSpec>(spec));
+    const ContainerPtr container = pools->add(spec.id, std::make_shared<model::FunctionSpec>(spec));
     container->start.reached_ready = true;
     pools->update(*container);
     return container;

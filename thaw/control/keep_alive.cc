@@ -26,7 +26,8 @@ WallTime wall_of(Instant moment) {
 void KeepAlive::note_arrival(Pool& pool) {
   const Instant now = monotonic_now();
   const bool waited_for = pool.demanded != Instant{};
-  if (waited_for || pool.last_active == Instant{} || now - pool.last_active < same_session) {
+  if (pool.target.is_pinned() || waited_for || pool.last_active == Instant{} ||
+      now - pool.last_active < same_session) {
     return;
   }
   const bool busy =
@@ -37,10 +38,10 @@ void KeepAlive::note_arrival(Pool& pool) {
   if (busy) {
     return;
   }
-  FunctionUse& use = parts_.measurements.use_of(pool.function);
+  FunctionUse& use = parts_.measurements.use_of(pool.target.function);
   use.idle.arrived(wall_of(pool.last_active), wall_now());
   use.last_active = wall_now();
-  parts_.measurements.changed(pool.function);
+  parts_.measurements.changed(pool.target.function);
   note_end(pool);  // the inputs that come with this one end no gap of their own
 }
 
@@ -85,9 +86,9 @@ void KeepAlive::plan_gap(Pool& pool, const model::FunctionSpec& live) {
     costs.memory_gb = static_cast<double>(memory) / (1 << 30);
   }
   costs.start_time = start_time_of(pool, live);
-  FunctionUse& use = parts_.measurements.use_of(pool.function);
+  FunctionUse& use = parts_.measurements.use_of(pool.target.function);
   use.last_active = wall_of(pool.last_active);
-  parts_.measurements.changed(pool.function);
+  parts_.measurements.changed(pool.target.function);
   pool.plan =
       policy::plan_keep_alive(options_.costs, policy::Outlook(use.idle, use.last_active), costs);
   pool.planned_for = pool.last_active;
@@ -103,7 +104,8 @@ policy::PoolView::Last KeepAlive::last_of(Pool& pool, const model::FunctionSpec&
                                           const policy::PoolView& view) {
   using Last = policy::PoolView::Last;
   pool.look_at = Instant::max();
-  if (live.scaling.window_by == model::Scaling::WindowBy::user || pool.last_active == Instant{}) {
+  if (pool.target.is_pinned() || live.scaling.window_by == model::Scaling::WindowBy::user ||
+      pool.last_active == Instant{}) {
     pool.plan.reset();
     return Last::by_window;
   }
@@ -147,12 +149,12 @@ bool KeepAlive::is_over_its_window(const Container& container, Instant now) cons
     return false;
   }
   // Whoever changes a function's window means its living containers too.
-  const auto function = parts_.catalog.functions.find(container.spec->id.str());
-  const auto live = function ? function->live() : nullptr;
+  const auto live = parts_.catalog.spec_of(container.target);
   const model::Scaling& scaling = live ? live->scaling : container.spec->scaling;
   // The last container of a function without a window of its own is looked at when it is time.
-  const Pool& pool = parts_.pools.of(container.spec->id);
-  const bool kept = scaling.window_by == model::Scaling::WindowBy::policy &&
+  const Pool& pool = parts_.pools.of(container.target);
+  const bool kept = !container.target.is_pinned() &&
+                    scaling.window_by == model::Scaling::WindowBy::policy &&
                     pool.last_active != Instant{} && pool.containers.size() == 1;
   return !kept && container.work.idle_since + scaling.scaledown_window <= now;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // KeepAlive: how long the last container of a function is kept, and when one is started ahead of a
-// call. It tells policy/ when calls came and ended, and says what becomes of the last container as
-// of now. Starts and stops nothing itself. Loop thread only.
+// call; of those that follow the live version. It tells policy/ when calls came and ended, and says
+// what becomes of the last container as of now. Starts and stops nothing itself. Loop thread only.
 #pragma once
 
 #include "thaw/catalog/catalog.h"

@@ -87,6 +87,7 @@ async::Task<worker::LaunchPlan> LaunchPlans::plan_for(ContainerPtr container) {
   plan.id = container->id;
   plan.log_stream = spec->app.str();
   plan.function = spec->id.str();
+  plan.workspace = spec->workspace.str();
   THAW_CO_TRY_VOID(outline(*spec, plan));
   for (const model::MountId& id : spec->mounts) {
     const auto mount = parts_.catalog.mounts.find(id.str());
@@ -135,10 +136,16 @@ async::Task<worker::LaunchPlan> LaunchPlans::plan_for(ContainerPtr container) {
                spec->name + " asks for GPU " + spec->resources.gpu +
                    "; this machine has none, it runs on the CPU");
   }
+  if (spec->push && spec->snapshot_at == model::SnapshotAt::ready) {
+    plan.snapshot_point.emplace();
+  }
   if (container->for_snapshot) {
     plan.purpose = worker::LaunchPlan::Purpose::snapshot;
   }
   THAW_CO_TRY_VOID(co_await parts_.runtime.complete_plan(spec, plan));
+  if (plan.cwd.empty()) {
+    plan.cwd = "/";  // neither its image nor its dialect has another
+  }
   if (spec->push) {
     THAW_CO_TRY_VOID(check_server(*spec, plan));
   }
@@ -147,16 +154,21 @@ async::Task<worker::LaunchPlan> LaunchPlans::plan_for(ContainerPtr container) {
     if (!plan.fork) {
       std::erase(plan.levels, model::Level::forked);
     }
+    if (spec->snapshot_at == model::SnapshotAt::ready &&
+        policy::has_restored_in_vain(parts_.measurements.levels_of(spec->version))) {
+      std::erase(plan.levels, model::Level::restored);  // its trial was at a strange moment
+    }
     plan.levels = policy::order_levels(parts_.measurements.levels_of(spec->version), plan.levels,
                                        monotonic_now());
     if (plan.restore && std::erase(plan.levels, model::Level::restored) > 0) {
       // Who asks for a snapshot has code that is to run once for all containers.
       plan.levels.insert(plan.levels.begin(), model::Level::restored);
     }
-    Pool& pool = parts_.pools.of(spec->id);
+    Pool& pool = parts_.pools.of(container->target);
     pool.levels = plan.levels;
     pool.fork = pool.levels.front() == model::Level::forked ? plan.fork : std::nullopt;
-    parts_.pools.looks().want_now(spec->id);  // how others will start is known from here on
+    parts_.pools.looks().want_now(
+        container->target);  // how others will start is known from here on
   }
   co_return plan;
 }

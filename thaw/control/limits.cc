@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/control/limits.h"
 
+#include <algorithm>
 #include <csignal>
 #include <utility>
 
 #include "thaw/base/log.h"
 #include "thaw/control/container_log.h"
+#include "thaw/control/restored_server.h"
 
 namespace thaw::control {
 
@@ -15,6 +17,15 @@ namespace {
 
 // A new connection is made at once where one is made at all.
 constexpr Duration reconnect_patience = 15s;
+
+// A server that was restored was ready when it was written: it has its time from the moment that it
+// runs again, however long its restore had to wait and took.
+Instant late_from(const Container& container) {
+  const Instant limit = container.start.moments.launching + container.spec->startup_timeout;
+  const bool is_restored_server = container.spec->push && container.start.restored_from;
+  return is_restored_server ? std::min(limit, container.start.moments.hello + restored_patience)
+                            : limit;
+}
 
 std::string last_look(const Container& container) {
   worker::ServerPort* server = container.running->server();
@@ -40,10 +51,9 @@ async::Task<void> Limits::enforce(ContainerPtr container, Instant now) {
     (void)container->running->signal(SIGKILL);
     co_return ok();
   }
-  if (!container->start.reached_ready && !container->stopping() &&
-      container->start.moments.launching + container->spec->startup_timeout <= now) {
-    if (!container->start
-             .restored_from) {  // or the snapshot is to blame, and the next start is without
+  if (!container->start.reached_ready && !container->stopping() && late_from(*container) <= now) {
+    container->start.was_late = true;
+    if (!container->start.restored_from) {  // or its snapshot may be to blame
       container->start.failure =
           model::failed(OutcomeKind::timeout,
                         {.type = model::failure_type::start_failed,
@@ -84,6 +94,8 @@ async::Task<void> Limits::enforce(ContainerPtr container, Instant now) {
     if (const auto work = container->work.inputs.find(input);
         work != container->work.inputs.end() && work->second.deadline <= now) {
       container->work.inputs.erase(work);
+      std::erase_if(container->work.batch,
+                    [&input = input](const auto& kept) { return kept.input == input; });
     }
     // Alone in its container a hung call is ended with it; beside others it is cancelled first.
     const bool alone = container->work.inputs.empty() && container->work.proxied == 0;
@@ -96,7 +108,7 @@ async::Task<void> Limits::enforce(ContainerPtr container, Instant now) {
 
 void Limits::end_if_cut_off(const ContainerPtr& container, Instant now) {
   if (!container->running || container->spec->push || !container->start.reached_ready ||
-      container->work.inputs.empty() || container->stopping() ||
+      container->work.inputs.empty() || container->stopping() || container->running->has_door() ||
       container->running->traffic().connections > 0) {
     container->ending.cut_off_since = Instant{};
     return;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Orphans: calls whose function is gone, or whose app was stopped, and that were not ended with
-// it: the server died in between, the disk did not take their end, or a record was lost. Nobody
-// would ever run them. Loop thread only.
+// Orphans: calls whose function is gone, or the version that they are pinned to, or whose app was
+// stopped, and that were not ended with it: the server died in between, the disk did not take their
+// end, or a record was lost. Nobody would ever run them. Loop thread only.
 #pragma once
 
 #include "thaw/catalog/catalog.h"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Pool: the record of one function: its containers and what was learnt from them. Kept by Pools;
-// private to control.
+// Pool: the record of one target: its containers and what was learnt from them. A pinned one ends
+// by its own window: what keep-alive learns is of those that follow. Kept by Pools; private to
+// control.
 #pragma once
 
 #include <algorithm>
@@ -39,8 +40,8 @@ inline int interrupt_signal(const model::FunctionSpec& spec) {
 }
 
 struct Pool {
-  explicit Pool(model::FunctionId id) : function(std::move(id)) {}
-  model::FunctionId function;
+  explicit Pool(model::Target of) : target(std::move(of)) {}
+  model::Target target;
   std::set<model::ContainerId> containers;
   std::list<Container*> parked;  // waiting for inputs, most recently used at the back
   policy::PoolLoad load;         // what its containers do with the processors

@@ -28,22 +28,44 @@ Result<ContainerPtr> Pools::get(const model::ContainerId& id) const {
   return container;
 }
 
-PoolPtr Pools::find_pool(const model::FunctionId& function) const {
-  const auto found = pools_.find(function);
+PoolPtr Pools::find_pool(const model::Target& target) const {
+  const auto found = pools_.find(target);
   return found == pools_.end() ? nullptr : found->second;
 }
 
-PoolPtr Pools::shared(const model::FunctionId& function) {
-  auto& pool = pools_[function];
+PoolPtr Pools::shared(const model::Target& target) {
+  auto& pool = pools_[target];
   if (!pool) {
-    pool = std::make_shared<Pool>(function);
+    pool = std::make_shared<Pool>(target);
   }
   return pool;
 }
 
+std::vector<PoolPtr> Pools::of_function(const model::FunctionId& function) const {
+  std::vector<PoolPtr> found;
+  for (auto pool = pools_.lower_bound(model::Target(function));
+       pool != pools_.end() && pool->first.function == function; ++pool) {
+    found.push_back(pool->second);
+  }
+  return found;
+}
+
 std::size_t Pools::count(const model::FunctionId& function) const {
-  const auto found = pools_.find(function);
-  return found == pools_.end() ? 0 : found->second->containers.size();
+  std::size_t count = 0;
+  for (const PoolPtr& pool : of_function(function)) {
+    count += pool->containers.size();
+  }
+  return count;
+}
+
+std::size_t Pools::count(const model::FunctionId& function, const std::string& version) const {
+  std::size_t count = 0;
+  for (const PoolPtr& pool : of_function(function)) {
+    for (const model::ContainerId& id : pool->containers) {
+      count += find(id)->spec->version == version ? 1 : 0;
+    }
+  }
+  return count;
 }
 
 bool Pools::is_crowded() const {
@@ -56,16 +78,19 @@ bool Pools::is_crowded() const {
 ContainerPtr Pools::make(std::shared_ptr<const model::FunctionSpec> spec) {
   auto container = std::make_shared<Container>();
   container->id = model::ContainerId(codec::random_container_id());
+  container->target = model::Target(spec->id);
   container->spec = std::move(spec);
   container->created_at = wall_now();
   containers_[container->id] = container;
   return container;
 }
 
-ContainerPtr Pools::add(std::shared_ptr<const model::FunctionSpec> spec) {
+ContainerPtr Pools::add(const model::Target& target,
+                        std::shared_ptr<const model::FunctionSpec> spec) {
   ContainerPtr container = make(std::move(spec));
+  container->target = target;
   container->clock.enter(Status::starting, monotonic_now());
-  of(container->spec->id).containers.insert(container->id);
+  of(target).containers.insert(container->id);
   return container;
 }
 
@@ -116,7 +141,8 @@ void Pools::stop(Container& container, StopReason reason, Duration grace) {
     container.ending.reason = reason;
   }
   container.ending.kill_at = std::min(container.ending.kill_at, monotonic_now() + grace);
-  if (container.start.reached_ready && !container.idle() && reason == StopReason::replaced) {
+  const bool may_finish = reason == StopReason::replaced || reason == StopReason::made_way;
+  if (container.start.reached_ready && !container.idle() && may_finish) {
     container.ending.kill_at = Instant::max();  // its calls keep their own time limits
   }
   (void)freezer_.thaw(container);
@@ -128,34 +154,36 @@ void Pools::ended(Container& container) {
   container.status = Status::stopped;
   freezer_.forget(container);
   container.clock.enter(Status::stopped, monotonic_now());
-  of(container.spec->id).parked.remove(&container);
+  of(container.target).parked.remove(&container);
   container.wake.notify_all();
 }
 
 void Pools::remove(const Container& container) {
   if (!container.for_snapshot) {
-    of(container.spec->id).containers.erase(container.id);
+    of(container.target).containers.erase(container.id);
   }
   containers_.erase(container.id);
 }
 
-void Pools::forget_pool(const model::FunctionId& function) {
-  pools_.erase(function);
-  looks_.forget(function);
+void Pools::forget_pools(const model::FunctionId& function) {
+  for (const PoolPtr& pool : of_function(function)) {
+    pools_.erase(pool->target);
+    looks_.forget(pool->target);
+  }
 }
 
-void Pools::forget_unused(const std::function<bool(const model::FunctionId&)>& is_gone) {
+void Pools::forget_unused(const std::function<bool(const model::Target&)>& is_gone) {
   std::erase_if(pools_, [&](const auto& entry) {
-    const auto& [function, pool] = entry;
+    const auto& [target, pool] = entry;
     return pool.use_count() == 1 && pool->containers.empty() && pool->port_waiters == 0 &&
-           !looks_.contains(function) && is_gone(function);
+           !looks_.contains(target) && is_gone(target);
   });
 }
 
 void Pools::look_at_who_waits() {
-  for (const auto& [function, pool] : pools_) {
+  for (const auto& [target, pool] : pools_) {
     if (pool->demanded != Instant{} || pool->wants_more) {
-      looks_.want(function);
+      looks_.want(target);
     }
   }
   looks_.hurry();
@@ -163,7 +191,7 @@ void Pools::look_at_who_waits() {
 
 void Pools::shut_down() {
   shutting_down_ = true;
-  for (const auto& [function, pool] : pools_) {
+  for (const auto& [target, pool] : pools_) {
     pool->port_ready.notify_all();
   }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Pools: every container of this server and the pools that they stand in, one for each function.
+// Pools: every container of this server and the pools that they stand in, one for each target.
 // Every change of what a container is at a moment goes through here: it comes, it is thawed before
 // it is given work, it is told to end, it has ended, it is gone. Its status follows from that and
 // from its work; nobody else writes it. The other parts of control share this one object and reach
@@ -8,6 +8,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -51,22 +52,27 @@ class Pools {
   const std::unordered_map<model::ContainerId, ContainerPtr>& containers() const {
     return containers_;
   }
-  const std::unordered_map<model::FunctionId, PoolPtr>& all() const { return pools_; }
+  const std::map<model::Target, PoolPtr>& all() const { return pools_; }
   ContainerPtr find(const model::ContainerId& id) const;
   // not_found: it has ended.
   Result<ContainerPtr> get(const model::ContainerId& id) const;
-  bool has(const model::FunctionId& function) const { return pools_.contains(function); }
-  PoolPtr find_pool(const model::FunctionId& function) const;
+  bool has(const model::Target& target) const { return pools_.contains(target); }
+  PoolPtr find_pool(const model::Target& target) const;
   // Makes it, if there is none. Tasks that wait hold it: its function may be stopped meanwhile.
-  PoolPtr shared(const model::FunctionId& function);
-  Pool& of(const model::FunctionId& function) { return *shared(function); }
+  PoolPtr shared(const model::Target& target);
+  Pool& of(const model::Target& target) { return *shared(target); }
+  // That which follows the live version, if there is one, and those of pinned versions.
+  std::vector<PoolPtr> of_function(const model::FunctionId& function) const;
+  // Containers of a function, of whichever version.
   std::size_t count(const model::FunctionId& function) const;
+  // Those of them that run this version.
+  std::size_t count(const model::FunctionId& function, const std::string& version) const;
   // More containers are starting than the machine can start at their own pace.
   bool is_crowded() const;
 
   // --- what becomes of a container ---
-  // A new one of this function, in its pool.
-  ContainerPtr add(std::shared_ptr<const model::FunctionSpec> spec);
+  // A new one, in the pool of its target.
+  ContainerPtr add(const model::Target& target, std::shared_ptr<const model::FunctionSpec> spec);
   // In the background, in no pool.
   ContainerPtr add_for_snapshot(std::shared_ptr<const model::FunctionSpec> spec);
   // Its status follows from its work and from its end.
@@ -81,9 +87,9 @@ class Pools {
   void ended(Container& container);
   // Nothing of it is left.
   void remove(const Container& container);
-  void forget_pool(const model::FunctionId& function);
+  void forget_pools(const model::FunctionId& function);
   // Those without containers and waiters for which this holds.
-  void forget_unused(const std::function<bool(const model::FunctionId&)>& is_gone);
+  void forget_unused(const std::function<bool(const model::Target&)>& is_gone);
   // Waits until a container is gone.
   async::Task<bool> wait_for_end(Instant until) { return gone_.wait(until); }
   void tell_end() { gone_.notify_all(); }
@@ -104,7 +110,7 @@ class Pools {
   PoolsParts parts_;
   Graces graces_;
   // Shared with tasks that wait in a pool while its function is stopped.
-  std::unordered_map<model::FunctionId, PoolPtr> pools_;
+  std::map<model::Target, PoolPtr> pools_;
   std::unordered_map<model::ContainerId, ContainerPtr> containers_;
   Looks looks_;
   async::Event gone_;

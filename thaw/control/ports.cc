@@ -7,8 +7,8 @@
 
 namespace thaw::control {
 
-std::optional<PortLease> Ports::try_lease(const model::FunctionId& function) {
-  Pool& pool = pools_.of(function);
+std::optional<PortLease> Ports::try_lease(const model::Target& target) {
+  Pool& pool = pools_.of(target);
   keep_alive_.note_arrival(pool);
   return free_port(pool);
 }
@@ -31,14 +31,22 @@ std::optional<PortLease> Ports::free_port(Pool& pool) {
   pools_.update(*chosen);
   const auto& push = chosen->spec->push;
   return PortLease{chosen->id, chosen->running->address(), push ? push->port : std::uint16_t{0},
-                   level};
+                   level, chosen->spec->version};
 }
 
-async::Task<PortAnswer> Ports::lease(model::FunctionId function, Instant deadline) {
-  const PoolPtr pool = pools_.shared(function);
+std::size_t Ports::waiters_of(const model::FunctionId& function) const {
+  std::size_t waiters = 0;
+  for (const PoolPtr& pool : pools_.of_function(function)) {
+    waiters += pool->port_waiters;
+  }
+  return waiters;
+}
+
+async::Task<PortAnswer> Ports::lease(model::Target target, Instant deadline) {
+  const PoolPtr pool = pools_.shared(target);
   const std::uint64_t verdicts_before = pool->start_verdicts;
-  if (pool->port_waiters >= most_waiters_) {
-    co_return Error::resource_exhausted(std::to_string(pool->port_waiters) +
+  if (const std::size_t waiters = waiters_of(target.function); waiters >= most_waiters_) {
+    co_return Error::resource_exhausted(std::to_string(waiters) +
                                         " requests wait for a container already");
   }
   while (true) {
@@ -49,7 +57,7 @@ async::Task<PortAnswer> Ports::lease(model::FunctionId function, Instant deadlin
       pool->demanded = monotonic_now();
     }
     ++pool->port_waiters;
-    pools_.looks().want_now(function);
+    pools_.looks().want_now(target);
     const Result<bool> notified = co_await pool->port_ready.wait(deadline);
     --pool->port_waiters;
     if (!notified) {
@@ -76,7 +84,7 @@ async::Task<PortAnswer> Ports::lease(model::FunctionId function, Instant deadlin
   }
 }
 
-void Ports::give_back(const PortLease& lease) {
+void Ports::give_back(const PortLease& lease, PortUse use) {
   const ContainerPtr container = pools_.find(lease.container);
   ++counters_.answers[lease.level];
   if (!container) {
@@ -89,12 +97,14 @@ void Ports::give_back(const PortLease& lease) {
         .notify_all();  // the poll of one that stops ends; of a server, it has room again
   }
   ++container->work.calls_served;
+  container->work.answers += use == PortUse::answered ? 1 : 0;
+  container->work.passages_timed_out += use == PortUse::timed_out ? 1 : 0;
   container->work.idle_since = monotonic_now();
   if (container->start.moments.first_output == Instant{}) {
     container->start.moments.first_output = container->work.idle_since;
   }
   pools_.update(*container);
-  Pool& pool = pools_.of(container->spec->id);
+  Pool& pool = pools_.of(container->target);
   pool.load.note_end();
   keep_alive_.note_end(pool);
   pool.port_ready.notify_one();

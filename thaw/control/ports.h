@@ -21,10 +21,15 @@ struct PortLease {
   std::string address;
   std::uint16_t port = 0;                   // of a server's contract; 0: whoever asks knows it
   model::Level level = model::Level::warm;  // what the container was when it got the request
+  std::string version;                      // that the container runs
 };
 
 // A lease, or how the start ended that was waited for.
 using PortAnswer = std::variant<PortLease, model::Outcome>;
+
+// What came of a lease: its server's answer has begun at least; nothing has come by the function's
+// time limit; or its client has left before, or something else broke.
+enum class PortUse { answered, timed_out, broken_off };
 
 class Ports {
  public:
@@ -32,14 +37,15 @@ class Ports {
       : pools_(pools), keep_alive_(keep_alive), counters_(counters), most_waiters_(most_waiters) {}
 
   // If one is free at this moment.
-  std::optional<PortLease> try_lease(const model::FunctionId& function);
+  std::optional<PortLease> try_lease(const model::Target& target);
   // Waits for one, or for a start that fails. resource_exhausted: too many wait; deadline_exceeded;
   // unavailable: the app or the server is stopping.
-  async::Task<PortAnswer> lease(model::FunctionId function, Instant deadline);
-  void give_back(const PortLease& lease);
+  async::Task<PortAnswer> lease(model::Target target, Instant deadline);
+  void give_back(const PortLease& lease, PortUse use);
 
  private:
   std::optional<PortLease> free_port(Pool& pool);
+  std::size_t waiters_of(const model::FunctionId& function) const;
 
   Pools& pools_;
   KeepAlive& keep_alive_;

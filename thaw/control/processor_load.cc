@@ -78,7 +78,7 @@ void ProcessorLoad::note(Instant now) {
       [](const auto& a, const auto& b) { return a->measured.load.at < b->measured.load.at; });
   for (std::size_t i = 0; i < read; ++i) {
     Container& container = *all[i];
-    policy::PoolLoad& load = pools_.of(container.spec->id).load;
+    policy::PoolLoad& load = pools_.of(container.target).load;
     const Duration used = container.running->processor_time();
     if (!container.start.reached_ready) {
       load.note_start(container.measured.load, container.start.moments.launching, now, used,
@@ -87,16 +87,16 @@ void ProcessorLoad::note(Instant now) {
       load.note_work(container.measured.load, now, used, machine);
     }
   }
-  for (const auto& [function, pool] : pools_.all()) {
+  for (const auto& [target, pool] : pools_.all()) {
     pool->load.count_calls(now);
   }
   busy_pools_.clear();
   for (const auto& [id, container] : pools_.containers()) {
-    busy_pools_[container->spec->id] += container->measured.load.got;
+    busy_pools_[container->target] += container->measured.load.got;
   }
-  for (const auto& [function, pool] : pools_.all()) {
+  for (const auto& [target, pool] : pools_.all()) {
     if (pool->demanded != Instant{}) {
-      busy_pools_[function] += much;
+      busy_pools_[target] += much;
     }
   }
   std::erase_if(busy_pools_, [](const auto& entry) { return entry.second < much; });
@@ -149,7 +149,7 @@ policy::ProcessorView ProcessorLoad::view_for(Pool& pool, const policy::PoolView
     }
   }
   pool.load.weigh(view.running, view.now);
-  const std::size_t rivals = busy_pools_.size() - busy_pools_.count(pool.function);
+  const std::size_t rivals = busy_pools_.size() - busy_pools_.count(pool.target);
   return pool.load.view(view.now, machine_view(view.now), rivals);
 }
 

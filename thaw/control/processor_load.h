@@ -39,7 +39,7 @@ class ProcessorLoad {
   std::optional<policy::MachineLoad> machine_load_;
   Instant machine_noted_{};
   // Functions that use, or want, a good part of a processor, and how much.
-  std::unordered_map<model::FunctionId, double> busy_pools_;
+  std::unordered_map<model::Target, double> busy_pools_;
 };
 
 }  // namespace thaw::control

@@ -29,9 +29,9 @@ async::Task<void> tell_or_log(async::Task<void> telling) {
 }  // namespace
 
 // The hot path: wake as many parked containers as there are inputs, then let scaling look.
-void Scaler::demand(const model::FunctionId& function) {
-  Pool& pool = parts_.pools.of(function);
-  const queue::Demand now = parts_.queue.demand(function);
+void Scaler::demand(const model::Target& target) {
+  Pool& pool = parts_.pools.of(target);
+  const queue::Demand now = parts_.queue.demand(target);
   std::size_t to_wake = now.ready;
   for (auto last = pool.parked.end(); to_wake > 0 && last != pool.parked.begin();) {
     --last;
@@ -50,17 +50,24 @@ void Scaler::demand(const model::FunctionId& function) {
     pool.demanded = monotonic_now();
     parts_.load.expect(pool.demanded);
   }
-  parts_.pools.looks().want_now(function);
+  parts_.pools.looks().want_now(target);
 }
 
 async::Task<void> Scaler::loop(Scaler& self) {
   while (true) {
     while (!self.parts_.pools.looks().empty()) {
-      const std::set<model::FunctionId> functions = self.parts_.pools.looks().take();
-      for (const model::FunctionId& function : functions) {
-        const PoolPtr pool = self.parts_.pools.shared(function);
+      const std::set<model::Target> targets = self.parts_.pools.looks().take();
+      for (const model::Target& target : targets) {
+        const PoolPtr pool = self.parts_.pools.shared(target);
         if (self.parts_.starts.is_known_to_fail(*pool)) {
           model::Outcome outcome = pool->known_failure->outcome;
+          THAW_CO_TRY_VOID(
+              co_await tell_or_log(self.parts_.starts.tell_waiting(pool, std::move(outcome))));
+        }
+        if (pool->port_waiters > 0 && self.is_for_a_version_that_is_gone(*pool)) {
+          model::Outcome outcome = model::failed(
+              model::OutcomeKind::terminated,
+              {.type = model::failure_type::app_stopped, .message = version_is_gone(target)});
           THAW_CO_TRY_VOID(
               co_await tell_or_log(self.parts_.starts.tell_waiting(pool, std::move(outcome))));
         }
@@ -72,14 +79,19 @@ async::Task<void> Scaler::loop(Scaler& self) {
   }
 }
 
+bool Scaler::is_for_a_version_that_is_gone(const Pool& pool) const {
+  return pool.target.is_pinned() && !parts_.catalog.spec_of(pool.target);
+}
+
 void Scaler::evaluate(Pool& pool) {
-  const auto function = parts_.catalog.functions.find(pool.function.str());
-  const auto live = function ? function->live() : nullptr;
+  const auto function = parts_.catalog.functions.find(pool.target.function.str());
+  // The version that its containers run: of who follows it, the live one.
+  const auto live = parts_.catalog.spec_of(pool.target);
   policy::PoolView view;
   view.now = monotonic_now();
   view.wanted = live != nullptr && !app_is_stopped(parts_.catalog, *function) && !pool.stopped &&
                 !parts_.pools.shutting_down();
-  view.waiting = parts_.queue.demand(pool.function).ready + pool.port_waiters;
+  view.waiting = parts_.queue.demand(pool.target).ready + pool.port_waiters;
   view.waited = pool.demanded == Instant{} ? Duration::zero() : view.now - pool.demanded;
   view.call_time = pool.call_time;
   view.start_time = live ? parts_.keep_alive.start_time_of(pool, *live) : pool.start_time;
@@ -88,7 +100,8 @@ void Scaler::evaluate(Pool& pool) {
   std::vector<Duration> ages;  // of the calls that run
   for (const model::ContainerId& id : pool.containers) {
     const ContainerPtr container = parts_.pools.find(id);
-    if (live && container->spec->version != live->version && !container->stopping()) {
+    if (live && !pool.target.is_pinned() && container->spec->version != live->version &&
+        !container->stopping()) {
       parts_.pools.stop(*container, StopReason::replaced, parts_.pools.graces().stop);
     }
     if (container->stopping() || container->status == Status::stopped) {
@@ -121,20 +134,30 @@ void Scaler::evaluate(Pool& pool) {
   for (const ContainerPtr& container : idle) {
     view.idle.push_back({container->work.idle_since});
   }
-  view.capacity = options_.most;  // what there is of them is granted afterwards
+  // What there is of them is granted afterwards.
+  view.capacity = live ? std::min(options_.most, room_in_function(pool, *live)) : options_.most;
   view.processor = parts_.load.view_for(pool, view);
   view.better_soon = has_better_start_soon(pool, view);
   if (view.wanted) {
     view.last = parts_.keep_alive.last_of(pool, *live, view);
   }
-  const policy::ScalePlan plan = policy::plan_scale(live ? live->scaling : model::Scaling{}, view);
+  model::Scaling scaling = live ? live->scaling : model::Scaling{};
+  if (pool.target.is_pinned()) {
+    scaling.min_containers = 0;  // what is kept without a call is of the live version
+  }
+  const policy::ScalePlan plan = policy::plan_scale(scaling, view);
   pool.wants_more = false;
+  if (view.wanted && view.capacity == 0) {
+    make_way_for(pool, view);
+  }
   if (plan.start > 0) {
     want_starts(pool, live, plan);
   }
   for (std::size_t i = 0; i < plan.stop_idle; ++i) {
-    parts_.pools.stop(*idle[i], view.wanted ? StopReason::idle : StopReason::app_stopped,
-                      parts_.pools.graces().stop);
+    const StopReason reason = view.wanted                           ? StopReason::idle
+                              : is_for_a_version_that_is_gone(pool) ? StopReason::replaced
+                                                                    : StopReason::app_stopped;
+    parts_.pools.stop(*idle[i], reason, parts_.pools.graces().stop);
   }
   if (view.waiting == 0) {
     pool.demanded = Instant{};

@@ -27,6 +27,24 @@ bool takes_a_place(const Container& container, Instant now) {
       container.measured.load.got);
 }
 
+bool still_works(const Container& container) {
+  return container.status != Status::stopped &&
+         (!container.work.inputs.empty() || container.work.proxied > 0);
+}
+
+bool has_made_way(const Container& container) {
+  return container.stopping() && container.ending.reason == StopReason::made_way;
+}
+
+// Where versions of a function take turns at one place: at least as long as its start took.
+bool has_had_its_turn(const Container& container, Instant now) {
+  constexpr Duration shortest_turn = 5s;
+  const StartMoments& moments = container.start.moments;
+  const Duration start_time =
+      moments.launching == Instant{} ? Duration::zero() : moments.ready - moments.launching;
+  return now - moments.ready >= std::max(shortest_turn, start_time);
+}
+
 std::size_t places_to_start(const ScalerOptions& options, unsigned processors) {
   return options.most_starting > 0 ? options.most_starting
                                    : std::max<std::size_t>(8, 4 * processors);
@@ -42,14 +60,14 @@ void Scaler::want_starts(Pool& pool, std::shared_ptr<const model::FunctionSpec> 
   request.to_keep = plan.start_to_keep;
   request.held = pool.containers.size();
   request.demanded = pool.demanded == Instant{} ? monotonic_now() : pool.demanded;
-  wanted_.push_back({pool.function, std::move(spec), std::move(request)});
+  wanted_.push_back({pool.target, std::move(spec), std::move(request)});
 }
 
 void Scaler::grant_wanted() {
   std::vector<Wanted> wanted = std::exchange(wanted_, {});
   // Between evaluate() and now a function may have been stopped.
   std::erase_if(wanted, [this](const Wanted& want) {
-    const auto pool = parts_.pools.all().find(want.function);
+    const auto pool = parts_.pools.all().find(want.target);
     return pool == parts_.pools.all().end() || pool->second->stopped ||
            parts_.pools.shutting_down();
   });
@@ -71,7 +89,7 @@ void Scaler::grant_wanted() {
   }
   std::vector<policy::StartRequest> requests;
   for (Wanted& want : wanted) {
-    const Held own = of_function[want.function.str()];
+    const Held own = of_function[want.target.function.str()];
     const Held all = of_workspace[want.request.workspace];
     want.request.held = own.containers;
     want.request.held_beside = all.containers - own.containers;
@@ -87,13 +105,17 @@ void Scaler::grant_wanted() {
   places.is_shared = parts_.catalog.workspaces.all().size() > 1;
   const policy::StartGrants grants = policy::grant_starts(requests, places);
   for (std::size_t i = 0; i < wanted.size(); ++i) {
-    Pool& pool = parts_.pools.of(wanted[i].function);
-    for (std::size_t n = grants.starts[i]; n > 0; --n) {
-      parts_.starts.start(pool, wanted[i].spec);
-    }
-    pool.wants_more = grants.starts[i] < requests[i].wanted;
-    const std::size_t held = pool.containers.size();
+    Pool& pool = parts_.pools.of(wanted[i].target);
     const std::size_t may_hold = policy::most_of_one_function(options_.most);
+    // Another version of the function may have started some in this very round.
+    std::size_t started = 0;
+    while (started < grants.starts[i] && room_in_function(pool, *wanted[i].spec) > 0 &&
+           parts_.pools.count(pool.target.function) < may_hold) {
+      parts_.starts.start(pool, wanted[i].spec);
+      ++started;
+    }
+    pool.wants_more = started < requests[i].wanted;
+    const std::size_t held = parts_.pools.count(pool.target.function);
     if (grants.short_of[i] > 0 && held < may_hold) {
       make_room_for(pool, *wanted[i].spec, std::min(grants.short_of[i], may_hold - held));
     }
@@ -109,11 +131,11 @@ void Scaler::make_room_for(const Pool& pool, const model::FunctionSpec& spec, st
   for (const auto& [id, container] : parts_.pools.containers()) {
     const bool goes = container->stopping() || container->status == Status::stopped;
     on_their_way += goes && container->ending.reason == StopReason::made_room ? 1 : 0;
-    left[container->spec->id.str()] += goes ? 0 : 1;
+    left[container->target.str()] += goes ? 0 : 1;
     left[container->spec->workspace.str()] += goes ? 0 : 1;
     if (container->idle() && !goes && !container->for_snapshot &&
-        container->spec->id != pool.function &&
-        parts_.pools.of(container->spec->id).demanded == Instant{}) {
+        container->target != pool.target &&
+        parts_.pools.of(container->target).demanded == Instant{}) {
       idle.push_back(container);
     }
   }
@@ -121,21 +143,21 @@ void Scaler::make_room_for(const Pool& pool, const model::FunctionSpec& spec, st
             [](const auto& a, const auto& b) { return a->work.idle_since < b->work.idle_since; });
   std::vector<policy::IdleCandidate> candidates;
   const std::map<std::string, std::size_t> held = left;
-  const auto holding = [&held](const model::FunctionSpec& spec) {
+  const auto holding = [&held](const model::Target& target, const model::WorkspaceId& owner) {
     const auto of = [&held](const std::string& whose) {
       const auto found = held.find(whose);
       return found == held.end() ? 0 : found->second;
     };
-    const std::string function = spec.id.str();
-    const std::string workspace = spec.workspace.str();
+    const std::string function = target.str();
+    const std::string workspace = owner.str();
     return policy::Holding{function, workspace, of(function), of(workspace)};
   };
   for (const ContainerPtr& container : idle) {
-    const std::string function = container->spec->id.str();
-    const auto least =
-        static_cast<std::size_t>(std::max(0, container->spec->scaling.min_containers));
+    const std::string function = container->target.str();
+    const int kept = container->target.is_pinned() ? 0 : container->spec->scaling.min_containers;
+    const auto least = static_cast<std::size_t>(std::max(0, kept));
     policy::IdleCandidate candidate;
-    candidate.holding = holding(*container->spec);
+    candidate.holding = holding(container->target, container->spec->workspace);
     candidate.idle_since = container->work.idle_since;
     candidate.why = left[function] > least ? policy::IdleCandidate::Why::window
                                            : policy::IdleCandidate::Why::kept;
@@ -143,11 +165,77 @@ void Scaler::make_room_for(const Pool& pool, const model::FunctionSpec& spec, st
     candidates.push_back(candidate);
   }
   const std::size_t missing = count - std::min(count, on_their_way);
-  for (const std::size_t chosen :
-       policy::give_way(candidates, holding(spec), missing, monotonic_now())) {
+  for (const std::size_t chosen : policy::give_way(candidates, holding(pool.target, spec.workspace),
+                                                   missing, monotonic_now())) {
     log_info("an idle container makes room for a call of another function",
              {{"container", idle[chosen]->id.str()}, {"function", idle[chosen]->spec->name}});
     parts_.pools.stop(*idle[chosen], StopReason::made_room, parts_.pools.graces().stop);
+  }
+}
+
+std::size_t Scaler::room_in_function(const Pool& pool, const model::FunctionSpec& spec) const {
+  // The limit is the function's, whichever version is asked for.
+  const auto live = parts_.catalog.spec_of(model::Target(pool.target.function));
+  const int most = live ? live->scaling.max_containers : spec.scaling.max_containers;
+  if (most <= 0) {
+    return options_.most;
+  }
+  std::size_t held = 0;
+  for (const PoolPtr& one : parts_.pools.of_function(pool.target.function)) {
+    held += static_cast<std::size_t>(
+        std::count_if(one->containers.begin(), one->containers.end(), [&](const auto& id) {
+          const ContainerPtr container = parts_.pools.find(id);
+          const bool goes = container->stopping() || container->status == Status::stopped;
+          // The place of one that makes way is another version's, once it has done its work.
+          return !goes || (has_made_way(*container) &&
+                           (still_works(*container) || one->target == pool.target));
+        }));
+  }
+  return static_cast<std::size_t>(most) - std::min(static_cast<std::size_t>(most), held);
+}
+
+// Where a function has as many containers as it may and a version of it that is called has none,
+// one of another version ends, when it has answered what it was asked; one that works only once the
+// call has waited for a moment. So no version is kept from answering by another that is never idle.
+// Each has its turn first: were an idle one to go at once, a call now and then to one version would
+// make each call to another a cold one.
+void Scaler::make_way_for(const Pool& pool, const policy::PoolView& view) {
+  constexpr Duration moment = 1s;
+  if (view.waiting == 0 || view.running + view.starting > 0) {
+    return;
+  }
+  const Instant now = monotonic_now();
+  ContainerPtr chosen;
+  std::size_t most_held = 0;
+  for (const PoolPtr& other : parts_.pools.of_function(pool.target.function)) {
+    if (other->target == pool.target) {
+      continue;
+    }
+    for (const model::ContainerId& id : other->containers) {
+      const ContainerPtr container = parts_.pools.find(id);
+      if (has_made_way(*container) && still_works(*container)) {
+        return;  // for this call, or for one that waits like it
+      }
+      if (container->stopping() || !container->start.reached_ready ||
+          !has_had_its_turn(*container, now)) {
+        continue;
+      }
+      const bool is_idle = container->idle();
+      const bool has_idle = chosen && chosen->idle();
+      const bool holds_more = other->containers.size() > most_held;
+      if ((is_idle || view.waited >= moment) &&
+          (!chosen || (is_idle && !has_idle) || (is_idle == has_idle && holds_more))) {
+        chosen = container;
+        most_held = other->containers.size();
+      }
+    }
+  }
+  if (chosen) {
+    log_info("a container makes way for another version of its function",
+             {{"container", chosen->id.str()}, {"function", chosen->spec->name}});
+    parts_.pools.stop(*chosen, StopReason::made_way, parts_.pools.graces().stop);
+    parts_.pools.looks().want(pool.target);
+    parts_.pools.looks().hurry();
   }
 }
 

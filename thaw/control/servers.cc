@@ -7,6 +7,7 @@
 
 #include "thaw/base/log.h"
 #include "thaw/control/container_log.h"
+#include "thaw/control/restored_server.h"
 
 namespace thaw::control {
 
@@ -32,7 +33,7 @@ void Servers::watch(const ContainerPtr& container) {
 void Servers::said_ready(const model::ContainerId& id) {
   const ContainerPtr container = parts_.pools.find(id);
   if (container && container->spec->push && container->status != Status::stopped) {
-    parts_.starts.became_ready(parts_.pools.of(container->spec->id), *container);
+    parts_.starts.became_ready(parts_.pools.of(container->target), *container);
     container->wake.notify_all();
   }
 }
@@ -66,11 +67,12 @@ async::Task<void> Servers::serve(Servers& self, ContainerPtr container) {
   const Result<void> ready = co_await self.until_ready(container);
   if (!ready) {
     if (ready.error().code() == Code::failed_precondition) {
-      self.start_failed(*container, ready.error().message());
+      container->start.restored_from ? self.restore_failed(*container, ready.error().message())
+                                     : self.start_failed(*container, ready.error().message());
     }
     co_return ok();  // otherwise it has ended, or this server does
   }
-  self.parts_.starts.became_ready(self.parts_.pools.of(container->spec->id), *container);
+  self.parts_.starts.became_ready(self.parts_.pools.of(container->target), *container);
   Driver driver({self.parts_.loop, self.parts_.inputs}, container);
   THAW_CO_TRY_VOID(co_await driver.run());
   if (container->status == Status::stopped) {
@@ -81,7 +83,8 @@ async::Task<void> Servers::serve(Servers& self, ContainerPtr container) {
 
 async::Task<void> Servers::until_ready(ContainerPtr container) {
   if (container->spec->push->ready.by != model::PushContract::Ready::By::said) {
-    co_return co_await container->running->server()->until_ready();
+    THAW_CO_TRY_VOID(co_await container->running->server()->until_ready());
+    co_return container->start.restored_from ? co_await tell_restored(container) : ok();
   }
   while (!container->start.reached_ready) {
     THAW_CO_TRY([[maybe_unused]] const bool n, co_await container->wake.wait(Instant::max()));
@@ -105,6 +108,16 @@ void Servers::start_failed(Container& container, const std::string& why) {
   (void)container.running->signal(SIGKILL);
 }
 
+// Its snapshot is to blame (Starts::ended), and the next start goes on without it.
+void Servers::restore_failed(Container& container, const std::string& why) {
+  if (!container.stopping()) {
+    say_in_log(
+        parts_.logs, container,
+        "it was restored from a memory snapshot and is of no use: " + why + "; it is started anew");
+    (void)container.running->signal(SIGKILL);
+  }
+}
+
 async::Task<void> Servers::look_after(Servers& self, ContainerPtr container) {
   int misses = 0;
   while (container->status != Status::stopped) {
@@ -113,12 +126,12 @@ async::Task<void> Servers::look_after(Servers& self, ContainerPtr container) {
       misses = 0;
       continue;
     }
-    const std::size_t served = container->work.calls_served;
+    const std::size_t answers = container->work.answers;
     const Result<void> health = co_await container->running->server()->check_health();
     if (!health && health.error().code() == Code::cancelled) {
       co_return health;
     }
-    if (health || !may_be_asked(*container) || container->work.calls_served != served) {
+    if (health || !may_be_asked(*container) || container->work.answers != answers) {
       misses = 0;
       continue;
     }
@@ -129,7 +142,7 @@ async::Task<void> Servers::look_after(Servers& self, ContainerPtr container) {
                                               {"reason", health.error().message()}});
       say_in_log(self.parts_.logs, *container, why);
       self.parts_.pools.stop(*container, StopReason::unhealthy, self.parts_.pools.graces().stop);
-      self.parts_.pools.looks().want_now(container->spec->id);
+      self.parts_.pools.looks().want_now(container->target);
       co_return ok();
     }
   }

@@ -39,6 +39,7 @@ class Servers {
   static async::Task<void> serve(Servers& self, ContainerPtr container);
   async::Task<void> until_ready(ContainerPtr container);
   void start_failed(Container& container, const std::string& why);
+  void restore_failed(Container& container, const std::string& why);
   static async::Task<void> look_after(Servers& self, ContainerPtr container);
   async::Task<void> tell_to_end(ContainerPtr container);
 

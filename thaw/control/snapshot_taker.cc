@@ -2,10 +2,15 @@
 #include "thaw/control/snapshot_taker.h"
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include "thaw/async/every.h"
+#include "thaw/async/within.h"
 #include "thaw/base/log.h"
 #include "thaw/control/container_log.h"
+#include "thaw/control/snapshot_trial.h"
+#include "thaw/policy/levels.h"
 
 namespace thaw::control {
 
@@ -16,11 +21,17 @@ constexpr Duration collect_pause = 60s;
 // Far longer than closing a connection takes. A program that made one of its own, or a child that
 // it has forked by hand, may hold one for ever, and other snapshots wait meanwhile.
 constexpr Duration close_patience = 10s;
+constexpr Duration ready_patience = 10min;
+constexpr Duration settle_patience = 5s;
+constexpr Duration settle_look = 200ms;
+constexpr int most_trials = 3;
 
 // The program closes its connection after it was told that all is ready: a connection to the
-// outside cannot be written. What else it holds that cannot does not go away by waiting.
-async::Task<void> wait_for_close(const worker::RunningContainer& container, Instant give_up) {
-  while (container.traffic().connections > 0) {
+// outside cannot be written. Those at a door can: they are closed in what is restored. What else it
+// holds that cannot does not go away by waiting.
+async::Task<void> wait_for_close(const worker::RunningContainer& container, Duration patience) {
+  const Instant give_up = monotonic_now() + patience;
+  while (!container.has_door() && container.traffic().connections > 0) {
     if (monotonic_now() > give_up) {
       co_return Error::deadline_exceeded(
           "a connection to this server was not closed at its snapshot point: its program, or a "
@@ -30,6 +41,34 @@ async::Task<void> wait_for_close(const worker::RunningContainer& container, Inst
     THAW_CO_TRY_VOID(co_await async::sleep_for(5ms));
   }
   co_return ok();
+}
+
+// A server that is ready may have connections of ours, and be busy with what comes after: caches
+// that fill, threads that start. What it has open after a while it has opened itself, to outside:
+// such connections are closed for those that are restored.
+async::Task<void> settle(worker::RunningContainer& container) {
+  const Instant give_up = monotonic_now() + settle_patience;
+  Duration used = container.processor_time();
+  while (monotonic_now() < give_up) {
+    container.server()->close_kept();
+    THAW_CO_TRY_VOID(co_await async::sleep_for(settle_look));
+    const Duration before = std::exchange(used, container.processor_time());
+    if (container.traffic().connections == 0 && used - before < settle_look / 10) {
+      break;
+    }
+  }
+  co_return ok();
+}
+
+bool is_at_ready(const Container& container) {
+  return container.spec->snapshot_at == model::SnapshotAt::ready;
+}
+
+std::string in_ms(Duration time) { return std::to_string(static_cast<int>(to_ms(time))); }
+
+Error no_gain(Duration booted, const std::string& but) {
+  return Error::failed_precondition("it is ready " + in_ms(booted) + " ms after its start, " + but +
+                                    ": that is no gain, and it is not tried again");
 }
 
 }  // namespace
@@ -47,6 +86,10 @@ async::Task<void> SnapshotTaker::wait_for_quiet(const Pools& pools) {
   co_return ok();
 }
 
+bool SnapshotTaker::is_called(const model::FunctionSpec& spec) const {
+  return parts_.catalog.spec_of({spec.id, spec.version}) != nullptr;
+}
+
 async::Task<void> SnapshotTaker::take_loop(SnapshotTaker& self) {
   if (!self.parts_.snapshots.enabled()) {
     co_return ok();
@@ -55,18 +98,17 @@ async::Task<void> SnapshotTaker::take_loop(SnapshotTaker& self) {
   while (true) {
     THAW_CO_TRY(const Snapshots::Spec spec, co_await self.parts_.snapshots.next());
     THAW_CO_TRY_VOID(co_await wait_for_quiet(self.parts_.pools));
-    const auto function = self.parts_.catalog.functions.find(spec->id.str());
-    const auto live = function ? function->live() : nullptr;
-    if (self.parts_.pools.shutting_down() || !live || live->version != spec->version) {
+    if (self.parts_.pools.shutting_down() || !self.is_called(*spec)) {
       self.parts_.snapshots.refused(spec);
       continue;
     }
-    const ContainerPtr container = self.parts_.pools.add_for_snapshot(spec);
-    const Result<void> outcome = co_await take(self, container);
-    if (container->running) {
-      (void)co_await container->running->remove();
+    Attempt attempt;
+    attempt.container = self.parts_.pools.add_for_snapshot(spec);
+    const Result<void> outcome = co_await take(self, attempt);
+    if (attempt.container->running) {
+      (void)co_await attempt.container->running->remove();
     }
-    self.parts_.pools.remove(*container);
+    self.parts_.pools.remove(*attempt.container);
     self.parts_.pools.tell_end();
     if (co_await async::is_cancelled()) {
       co_return Error::cancelled("no more snapshots are taken");
@@ -76,12 +118,18 @@ async::Task<void> SnapshotTaker::take_loop(SnapshotTaker& self) {
       self.parts_.measurements.forgive(spec->version, model::Level::restored);
       continue;
     }
-    self.parts_.snapshots.refused(spec);
-    say_in_log(self.parts_.logs, *container,
-               "no memory snapshot of " + spec->name + ": " + outcome.error().to_string() +
-                   "; it starts without one");
-    log_warning("no snapshot", {{"function", spec->name}, {"reason", outcome.error().to_string()}});
+    attempt.gain == Attempt::Gain::none ? self.parts_.snapshots.settled(spec)
+                                        : self.parts_.snapshots.refused(spec);
+    self.tell(attempt, outcome.error());
   }
+}
+
+void SnapshotTaker::tell(const Attempt& attempt, const Error& error) {
+  const std::string& name = attempt.container->spec->name;
+  say_in_log(
+      parts_.logs, *attempt.container,
+      "no memory snapshot of " + name + ": " + error.to_string() + "; it starts without one");
+  log_warning("no snapshot", {{"function", name}, {"reason", error.to_string()}});
 }
 
 async::Task<void> SnapshotTaker::collect_loop(SnapshotTaker& self) {
@@ -89,12 +137,17 @@ async::Task<void> SnapshotTaker::collect_loop(SnapshotTaker& self) {
     co_return ok();
   }
   std::function<async::Task<void>()> collect = [&self] {
+    std::set<std::string> versions;
+    self.parts_.catalog.each_spec(
+        [&versions](const model::FunctionSpec& spec) { versions.insert(spec.version); });
+    self.parts_.snapshots.keep_only(versions);
     return self.parts_.snapshots.store().collect();
   };
   co_return co_await async::every(collect_pause, "old snapshots", std::move(collect));
 }
 
-async::Task<void> SnapshotTaker::take(SnapshotTaker& self, ContainerPtr container) {
+async::Task<void> SnapshotTaker::take(SnapshotTaker& self, Attempt& attempt) {
+  const ContainerPtr container = attempt.container;
   container->start.moments.launching = monotonic_now();
   THAW_CO_TRY(worker::LaunchPlan plan, co_await self.parts_.plans.plan_for(container));
   if (!plan.snapshot_point) {
@@ -109,7 +162,7 @@ async::Task<void> SnapshotTaker::take(SnapshotTaker& self, ContainerPtr containe
   Result<sandbox::Checkpoint> written = Error::internal("not launched");
   if (launched) {
     container->running = std::move(*launched);
-    written = co_await write(self, container, staging + "/images");
+    written = co_await write(self, attempt, staging + "/images");
     // Its folder is tidied with its end; what it wrote stays in "upper".
     auto removed = co_await container->running->remove();
     container->running.reset();
@@ -119,9 +172,15 @@ async::Task<void> SnapshotTaker::take(SnapshotTaker& self, ContainerPtr containe
   } else {
     written = launched.error();
   }
-  if (!written) {
+  Result<void> fit = written ? ok() : Result<void>(written.error());
+  if (fit && is_at_ready(*container)) {
+    auto preview = snapshot::SnapshotStore::preview(staging, key, *written);
+    fit = preview ? co_await try_it(self, attempt, std::move(*preview))
+                  : Result<void>(preview.error());
+  }
+  if (!fit) {
     (void)co_await store.abandon(staging);
-    co_return written.error();
+    co_return fit.error();
   }
   THAW_CO_TRY(snapshot::SnapshotPtr kept, co_await store.commit(staging, key, *written));
   if (container->ending.reason == StopReason::app_stopped) {
@@ -138,8 +197,7 @@ async::Task<void> SnapshotTaker::take(SnapshotTaker& self, ContainerPtr containe
   co_return ok();
 }
 
-async::Task<sandbox::Checkpoint> SnapshotTaker::write(SnapshotTaker& self, ContainerPtr container,
-                                                      std::string images) {
+async::Task<void> SnapshotTaker::until_point(ContainerPtr container) {
   const Instant give_up = monotonic_now() + container->spec->startup_timeout;
   while (!container->start.at_snapshot_point) {
     if (container->start.failure) {
@@ -159,13 +217,91 @@ async::Task<sandbox::Checkpoint> SnapshotTaker::write(SnapshotTaker& self, Conta
         "its image has a sitecustomize module that hides the one that renews random numbers after "
         "a restore");
   }
+  co_return ok();
+}
+
+// Its wait ends with its container, which the time limit of its start ends; and sooner, since
+// others wait meanwhile.
+async::Task<void> SnapshotTaker::until_ready(Attempt& attempt) {
+  Container& container = *attempt.container;
+  if (container.spec->push->ready.by == model::PushContract::Ready::By::said) {
+    co_return Error::failed_precondition("nobody says of one in the background that it is ready");
+  }
+  const Result<void> ready =
+      co_await async::within(ready_patience, container.running->server()->until_ready());
+  if (!ready && ready.error().code() == Code::deadline_exceeded) {
+    co_return Error::failed_precondition("it was not ready after " +
+                                         std::to_string(ready_patience / 1min) +
+                                         " minutes in the background");
+  }
+  if (!ready && ready.error().code() == Code::unavailable) {
+    co_return Error::failed_precondition(container.start.failure
+                                             ? "its server was not ready within its startup timeout"
+                                             : "its server ended before it was ready");
+  }
+  THAW_CO_TRY_VOID(ready);
+  attempt.booted = monotonic_now() - container.start.moments.launching;
+  if (!policy::is_worth_restoring(attempt.booted, Duration::zero())) {
+    attempt.gain = Attempt::Gain::none;
+    co_return no_gain(attempt.booted, "which a restore takes too");
+  }
+  co_return co_await settle(*container.running);
+}
+
+async::Task<sandbox::Checkpoint> SnapshotTaker::write(SnapshotTaker& self, Attempt& attempt,
+                                                      std::string images) {
+  const ContainerPtr container = attempt.container;
+  const bool at_ready = is_at_ready(*container);
+  THAW_CO_TRY_VOID(at_ready ? co_await until_ready(attempt) : co_await until_point(container));
+  if (container->stopping()) {
+    co_return Error::failed_precondition("it is to end");
+  }
   // Room for what it has in memory, and twice that for what it may come to while it is written.
   const std::uint64_t memory = container->running->memory_bytes();
   THAW_CO_TRY(const std::string probe, self.parts_.snapshots.store().begin(memory));
   (void)co_await self.parts_.snapshots.store().abandon(probe);
-  THAW_CO_TRY_VOID(co_await wait_for_close(*container->running,
-                                           std::min(give_up, monotonic_now() + close_patience)));
-  co_return co_await container->running->checkpoint(std::move(images), 2 * memory + reserve_bytes);
+  if (!at_ready) {
+    THAW_CO_TRY_VOID(co_await wait_for_close(*container->running, close_patience));
+  }
+  const bool hears_restores = container->running->is_restorable();
+  THAW_CO_TRY(sandbox::Checkpoint written, co_await container->running->checkpoint(
+                                               std::move(images), 2 * memory + reserve_bytes));
+  written.hears_restores = hears_restores;
+  co_return written;
+}
+
+// A machine is busier at one moment than at another: the best of a few tries counts.
+async::Task<void> SnapshotTaker::try_it(SnapshotTaker& self, Attempt& attempt,
+                                        snapshot::SnapshotPtr written) {
+  const Snapshots::Spec spec = attempt.container->spec;
+  const SnapshotTrialParts parts{self.parts_.pools, self.parts_.plans, self.parts_.worker};
+  // What was deleted meanwhile is not run again.
+  const auto may_go_on = [&] { return !attempt.container->stopping() && self.is_called(*spec); };
+  const Error gone = Error::failed_precondition("its version is neither live nor kept any more");
+  // Nor is the one boot beside them more than a moment's: what callers have waited counts too.
+  const Duration measured =
+      self.parts_.measurements.levels_of(spec->version).of(model::Level::booted).time;
+  const Duration booted =
+      measured > Duration::zero() ? std::min(measured, attempt.booted) : attempt.booted;
+  Duration best = Duration::max();
+  for (int i = 0; i < most_trials; ++i) {
+    if (!may_go_on()) {
+      co_return gone;
+    }
+    THAW_CO_TRY(const Duration taken, co_await try_restore(parts, spec, written));
+    if (!may_go_on()) {
+      co_return gone;
+    }
+    best = std::min(best, taken);
+    if (policy::is_worth_restoring(booted, best)) {
+      log_info(
+          "a restore was tried",
+          {{"function", spec->name}, {"booted_ms", in_ms(booted)}, {"restored_ms", in_ms(best)}});
+      co_return ok();
+    }
+  }
+  attempt.gain = Attempt::Gain::none;
+  co_return no_gain(booted, "and would be " + in_ms(best) + " ms after a restore");
 }
 
 void SnapshotTaker::reached_point(const model::ContainerId& id) {

@@ -3,6 +3,9 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+
+#include "thaw/model/target.h"
 #include "thaw/store/blob_store.h"
 
 namespace thaw::control {
@@ -19,6 +22,10 @@ std::string identity_of(const std::string& path) {
 }
 
 }  // namespace
+
+std::string Snapshots::slot_of(const model::FunctionSpec& spec) {
+  return spec.push ? model::Target(spec.id, spec.version).str() : spec.id.str();
+}
 
 snapshot::SnapshotKey Snapshots::key_of(const model::FunctionSpec& spec,
                                         const worker::LaunchPlan& plan) {
@@ -41,7 +48,7 @@ snapshot::SnapshotKey Snapshots::key_of(const model::FunctionSpec& spec,
   }
   text += plan.cwd + "\n" + plan.user + "\n" + std::to_string(plan.limits.memory_bytes) + "\n" +
           std::to_string(plan.limits.pids) + "\n" + std::to_string(static_cast<int>(plan.network));
-  return {spec.workspace.str(), spec.id.str(), store::sha256_hex(text)};
+  return {spec.workspace.str(), slot_of(spec), store::sha256_hex(text)};
 }
 
 async::Task<std::string> Snapshots::offer(Spec spec, worker::LaunchPlan& plan) {
@@ -74,13 +81,19 @@ void Snapshots::started(Spec spec, const std::string& key_digest) {
   if (store_ == nullptr || key_digest.empty()) {
     return;
   }
-  Tries& tries = tries_[spec->id];
+  Tries& tries = tries_[slot_of(*spec)];
   if (tries.key != key_digest) {
     tries.key = key_digest;
     tries.count = 0;
   }
-  if (store_->contains({spec->workspace.str(), spec->id.str(), key_digest}) || tries.is_waiting ||
+  if (store_->contains({spec->workspace.str(), slot_of(*spec), key_digest}) || tries.is_waiting ||
       tries.count >= most_tries || waiting_.size() >= most_waiting) {
+    return;
+  }
+  const auto of_one = std::count_if(waiting_.begin(), waiting_.end(), [&](const Spec& other) {
+    return other->workspace == spec->workspace;
+  });
+  if (static_cast<std::size_t>(of_one) >= most_waiting_of_one) {
     return;
   }
   tries.is_waiting = true;
@@ -93,13 +106,18 @@ async::Task<Snapshots::Spec> Snapshots::next() {
   while (waiting_.empty()) {
     THAW_CO_TRY([[maybe_unused]] const bool notified, co_await wanted_.wait(Instant::max()));
   }
-  Spec spec = std::move(waiting_.front());
-  waiting_.pop_front();
+  const auto of_another = std::find_if(waiting_.begin(), waiting_.end(), [this](const Spec& spec) {
+    return spec->workspace != last_workspace_;
+  });
+  const auto next = of_another == waiting_.end() ? waiting_.begin() : of_another;
+  Spec spec = std::move(*next);
+  waiting_.erase(next);
+  last_workspace_ = spec->workspace;
   co_return spec;
 }
 
 void Snapshots::no_longer_waits(const Spec& spec) {
-  if (const auto found = tries_.find(spec->id); found != tries_.end()) {
+  if (const auto found = tries_.find(slot_of(*spec)); found != tries_.end()) {
     found->second.is_waiting = false;
   }
 }
@@ -114,10 +132,17 @@ void Snapshots::refused(const Spec& spec) {
   no_longer_waits(spec);
 }
 
+void Snapshots::settled(const Spec& spec) {
+  refused(spec);
+  if (const auto found = tries_.find(slot_of(*spec)); found != tries_.end()) {
+    found->second.count = most_tries;
+  }
+}
+
 void Snapshots::succeeded(const snapshot::SnapshotPtr& snapshot) {
   if (snapshot) {
     store_->succeeded(*snapshot);
-    tries_.erase(model::FunctionId(snapshot->key.function));
+    tries_.erase(snapshot->key.function);
   }
 }
 
@@ -134,11 +159,26 @@ void Snapshots::retire(const snapshot::SnapshotPtr& snapshot, const std::string&
 }
 
 async::Task<void> Snapshots::forget(model::FunctionId function) {
-  tries_.erase(function);
-  if (store_ == nullptr || !store_->retire_of(function.str(), "its function is gone")) {
+  const std::string of_versions = function.str() + "@";
+  const auto is_its = [&](const std::string& slot) {
+    return slot == function.str() || slot.starts_with(of_versions);
+  };
+  std::erase_if(tries_, [&](const auto& entry) { return is_its(entry.first); });
+  if (store_ == nullptr || !store_->retire_if(is_its, "its function is gone")) {
     co_return ok();
   }
   co_return co_await store_->collect();
+}
+
+void Snapshots::keep_only(const std::set<std::string>& versions) {
+  const auto is_gone = [&](const std::string& slot) {
+    const std::size_t at = slot.find('@');
+    return at != std::string::npos && !versions.contains(slot.substr(at + 1));
+  };
+  std::erase_if(tries_, [&](const auto& entry) { return is_gone(entry.first); });
+  if (store_ != nullptr) {
+    (void)store_->retire_if(is_gone, "its version is kept no more");
+  }
 }
 
 }  // namespace thaw::control

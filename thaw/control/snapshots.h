@@ -9,6 +9,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "thaw/async/event.h"
@@ -34,6 +35,9 @@ class Snapshots {
   bool enabled() const { return store_ != nullptr; }
   snapshot::SnapshotStore& store() { return *store_; }
 
+  // Whose place among the snapshots it is: a function's, and of servers, of which several versions
+  // are called side by side, each version's.
+  static std::string slot_of(const model::FunctionSpec& spec);
   // Everything that a restored container shares with the one that was checkpointed.
   static snapshot::SnapshotKey key_of(const model::FunctionSpec& spec,
                                       const worker::LaunchPlan& plan);
@@ -43,20 +47,26 @@ class Snapshots {
 
   // A container of this function has become ready, at another level.
   void started(Spec spec, const std::string& key_digest);
-  // The next function to take a snapshot of; waits for it.
+  // The next function to take a snapshot of; waits for it. Another workspace's comes first: one
+  // that is slow keeps others waiting for one of its own at most.
   async::Task<Spec> next();
   void taken(const Spec& spec);
   void refused(const Spec& spec);
+  // Another try would end as the last one did: there is none, until the function changes.
+  void settled(const Spec& spec);
   // A restored container has become ready; a restore failed; one ended before it was ready.
   void succeeded(const snapshot::SnapshotPtr& snapshot);
   void failed(const snapshot::SnapshotPtr& snapshot);
   void retire(const snapshot::SnapshotPtr& snapshot, const std::string& why);
   // The function is gone, and with it what its program had in memory.
   async::Task<void> forget(model::FunctionId function);
+  // Versions of servers that are not among these are gone.
+  void keep_only(const std::set<std::string>& versions);
   const SnapshotCounters& counters() const { return counters_; }
 
  private:
   static constexpr std::size_t most_waiting = 1000;
+  static constexpr std::size_t most_waiting_of_one = most_waiting / 4;  // workspace
   static constexpr int most_tries = 3;  // of one key, without a successful restore
 
   struct Tries {
@@ -68,8 +78,9 @@ class Snapshots {
   void no_longer_waits(const Spec& spec);
 
   snapshot::SnapshotStore* store_;
-  std::map<model::FunctionId, Tries> tries_;
+  std::map<std::string, Tries> tries_;  // by slot
   std::deque<Spec> waiting_;
+  model::WorkspaceId last_workspace_;  // whose came out last
   async::Event wanted_;
   SnapshotCounters counters_;
 };

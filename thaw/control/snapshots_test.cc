@@ -273,3 +273,34 @@ TEST_CASE("with a function its snapshot goes, from disk too") {
   CHECK(house.offered().not_restored->reason == "no_snapshot");
   CHECK(house.run(house.snapshots->forget(house.spec.id)));  // a second time is no matter
 }
+
+TEST_CASE("a workspace with many functions does not keep another one waiting for a snapshot") {
+  House house;
+  const auto want = [&house](const std::string& workspace, int number) {
+    house.spec.workspace = model::WorkspaceId(workspace);
+    house.spec.id = model::FunctionId("fu-" + workspace + std::to_string(number));
+    house.snapshots->started(house.shared(), "key");
+  };
+  for (int i = 0; i < 2000; ++i) {
+    want("ws-greedy", i);
+  }
+  want("ws-other", 1);
+  want("ws-other", 2);
+  std::vector<std::string> order;
+  for (int i = 0; i < 5; ++i) {
+    const auto next = house.run(house.snapshots->next());
+    REQUIRE(next);
+    order.push_back((*next)->workspace.str());
+  }
+  CHECK(order ==
+        std::vector<std::string>{"ws-greedy", "ws-other", "ws-greedy", "ws-other", "ws-greedy"});
+}
+
+TEST_CASE("what another try would find is known: there is none until the function changes") {
+  House house;
+  CHECK(house.wants_one());
+  house.snapshots->settled(house.shared());
+  CHECK(!house.wants_one());
+  house.spec.version = "v2";
+  CHECK(house.wants_one());
+}

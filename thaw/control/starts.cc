@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "thaw/base/log.h"
+#include "thaw/control/container_log.h"
 #include "thaw/policy/backoff.h"
 
 namespace thaw::control {
@@ -81,7 +82,7 @@ bool tried_in_vain(const std::vector<worker::Fallback>& fallbacks) {
 }  // namespace
 
 void Starts::start(Pool& pool, std::shared_ptr<const model::FunctionSpec> spec) {
-  const ContainerPtr container = parts_.pools.add(std::move(spec));
+  const ContainerPtr container = parts_.pools.add(pool.target, std::move(spec));
   container->start.moments.demanded = pool.demanded == Instant{} ? monotonic_now() : pool.demanded;
   tasks_.start("container " + container->id.str(), run(*this, container));
 }
@@ -116,15 +117,47 @@ void Starts::became_ready(Pool& pool, Container& container) {
   if (!in_a_crowd && container.running && !tried_in_vain(container.running->fallbacks())) {
     parts_.measurements.started(container.spec->version, container.start.level, start);
   }
-  if (container.start.restored_from) {
-    parts_.snapshots.succeeded(std::exchange(container.start.restored_from, nullptr));
-  } else {
+  if (!container.start.restored_from) {
     parts_.snapshots.started(container.spec, container.start.snapshot_key);
-  }
+  } else if (!container.spec->push) {
+    parts_.snapshots.succeeded(std::exchange(container.start.restored_from, nullptr));
+  }  // a server has proved nothing by being ready: see note_served()
   pool.forget_failures();
   pool.port_ready.notify_all();
   parts_.pools.look_at_who_waits();  // a container that has started makes room for the next start
   parts_.pools.update(container);
+}
+
+void Starts::note_served(Container& container) {
+  if (container.start.restored_from && container.start.reached_ready &&
+      container.work.answers > 0) {
+    parts_.snapshots.succeeded(std::exchange(container.start.restored_from, nullptr));
+  }
+}
+
+// What a container that was restored and is not proved to be well has to do with its end.
+bool Starts::blames_snapshot(Container& container, const std::string& how) {
+  note_served(container);  // it may have ended before anybody looked
+  const StopReason reason = container.ending.reason;
+  const bool was_silent = reason == StopReason::timeout || reason == StopReason::unhealthy ||
+                          container.work.passages_timed_out > 0;
+  if (!container.start.restored_from || container.start.failure ||
+      (container.stopping() && !was_silent)) {
+    return false;
+  }
+  const snapshot::SnapshotPtr snapshot = std::exchange(container.start.restored_from, nullptr);
+  // One that is late once may have had a busy moment of the machine.
+  if (container.start.reached_ready || container.start.was_late) {
+    parts_.snapshots.failed(snapshot);
+    say_in_log(parts_.logs, container,
+               "it ended before its first answer, restored from a memory snapshot, which is given "
+               "up if that goes on: " +
+                   how);
+    return true;
+  }
+  // The snapshot is to blame until a boot fails too: the next start goes on without it.
+  parts_.snapshots.retire(snapshot, "a restored container was not ready when it ended: " + how);
+  return true;
 }
 
 void Starts::note_launch(Container& container, const snapshot::SnapshotPtr& offered) {
@@ -186,7 +219,7 @@ async::Task<void> Starts::run(Starts& self, ContainerPtr container) {
     }
   }
   self.parts_.pools.remove(*container);
-  self.parts_.demand(container->spec->id);
+  self.parts_.demand(container->target);
   self.parts_.pools.look_at_who_waits();
   self.parts_.pools.tell_end();
   co_return outcome;
@@ -195,7 +228,7 @@ async::Task<void> Starts::run(Starts& self, ContainerPtr container) {
 async::Task<void> Starts::ended(ContainerPtr container, Result<sandbox::ExitStatus> status) {
   co_await async::forget_cancellation();
   parts_.pools.ended(*container);
-  const PoolPtr pool = parts_.pools.shared(container->spec->id);
+  const PoolPtr pool = parts_.pools.shared(container->target);
   const bool past_limit = !container->ending.why.empty();
   const std::string how = past_limit ? container->ending.why
                           : status   ? describe(*status, container->spec->runner())
@@ -223,10 +256,7 @@ async::Task<void> Starts::ended(ContainerPtr container, Result<sandbox::ExitStat
   if (status && status->ended_with_spawner) {
     co_return ok();  // neither its start nor its snapshot is to blame
   }
-  if (container->start.restored_from && !container->start.failure && !container->stopping()) {
-    // Its snapshot is to blame until a boot fails too: the next start goes on without it.
-    parts_.snapshots.retire(std::exchange(container->start.restored_from, nullptr),
-                            "a restored container was not ready when it ended: " + how);
+  if (blames_snapshot(*container, how)) {
     co_return ok();
   }
   if (!container->start.reached_ready && (!container->stopping() || past_limit)) {
@@ -278,8 +308,7 @@ async::Task<void> Starts::ended_badly(PoolPtr shared, ContainerPtr container, st
 
 async::Task<void> Starts::tell_waiting(PoolPtr pool, model::Outcome outcome) {
   pool->last_verdict = outcome;
-  const Result<void> told = co_await parts_.queue.fail_all(pool->function, std::move(outcome),
-                                                           queue::CallQueue::Which::waiting);
+  const Result<void> told = co_await parts_.queue.fail_waiting(pool->target, std::move(outcome));
   ++pool->start_verdicts;
   pool->port_ready.notify_all();
   co_return told;
@@ -287,16 +316,15 @@ async::Task<void> Starts::tell_waiting(PoolPtr pool, model::Outcome outcome) {
 
 bool Starts::is_known_to_fail(const Pool& pool) const {
   if (!pool.known_failure || pool.no_start_before <= monotonic_now() ||
-      (pool.port_waiters == 0 && parts_.queue.demand(pool.function).ready == 0)) {
+      (pool.port_waiters == 0 && parts_.queue.demand(pool.target).ready == 0)) {
     return false;
   }
-  const auto function = parts_.catalog.functions.find(pool.function.str());
-  const auto live = function ? function->live() : nullptr;
-  return live && live->version == pool.known_failure->version &&
+  const auto spec = parts_.catalog.spec_of(pool.target);
+  return spec && spec->version == pool.known_failure->version &&
          std::none_of(pool.containers.begin(), pool.containers.end(), [&](const auto& id) {
            const ContainerPtr container = parts_.pools.find(id);
            return container && !container->stopping() &&
-                  container->spec->version == live->version && container->status != Status::stopped;
+                  container->spec->version == spec->version && container->status != Status::stopped;
          });
 }
 

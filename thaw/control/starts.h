@@ -14,6 +14,7 @@
 #include "thaw/control/container_views.h"
 #include "thaw/control/launch_plans.h"
 #include "thaw/control/processor_load.h"
+#include "thaw/logs/log_hub.h"
 #include "thaw/queue/call_queue.h"
 
 namespace thaw::control {
@@ -25,6 +26,7 @@ struct StartsParts {
   worker::Worker& worker;
   queue::CallQueue& queue;
   catalog::Catalog& catalog;
+  logs::LogHub& logs;
   Snapshots& snapshots;
   Measurements& measurements;
   ProcessorLoad& load;
@@ -33,7 +35,7 @@ struct StartsParts {
   // The program of a server runs.
   std::function<void(const std::shared_ptr<Container>&)> watch_server;
   // A container is gone: what it had may wait for another.
-  std::function<void(const model::FunctionId&)> demand;
+  std::function<void(const model::Target&)> demand;
 };
 
 class Starts {
@@ -48,8 +50,10 @@ class Starts {
   // Its own start failed: so those who wait are told.
   void failed(const model::ContainerId& id, model::Outcome outcome);
   void became_ready(Pool& pool, Container& container);
+  // Looked at now and then: a server that was restored and has answered somebody is well.
+  void note_served(Container& container);
 
-  // Somebody waits for a function whose next start is not due yet, and whose last one told why it
+  // Somebody waits for a target whose next start is not due yet, and whose last one told why it
   // failed: the wait would end with the same words.
   bool is_known_to_fail(const Pool& pool) const;
   // Those who wait are told; nobody retries what fails before the first line of their function.
@@ -60,6 +64,7 @@ class Starts {
 
   static async::Task<void> run(Starts& self, ContainerPtr container);
   void note_launch(Container& container, const snapshot::SnapshotPtr& offered);
+  bool blames_snapshot(Container& container, const std::string& how);
   async::Task<void> ended(ContainerPtr container, Result<sandbox::ExitStatus> status);
   async::Task<void> ended_badly(PoolPtr pool, ContainerPtr container, std::string message,
                                 StartFailure failure);

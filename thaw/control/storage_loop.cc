@@ -73,11 +73,9 @@ async::Task<void> StorageLoop::erase_unused_mounts() {
   for (model::MountId& id : parts_.mounts_in_use()) {
     used.insert(std::move(id));
   }
-  for (const auto& [id, function] : parts_.catalog.functions.all()) {
-    for (const auto& [name, spec] : function->versions) {
-      used.insert(spec->mounts.begin(), spec->mounts.end());
-    }
-  }
+  parts_.catalog.each_spec([&used](const model::FunctionSpec& spec) {
+    used.insert(spec.mounts.begin(), spec.mounts.end());
+  });
   for (const model::WorkspaceId& workspace : parts_.busy()) {
     last_busy_[workspace] = wall_now();
   }

@@ -78,7 +78,7 @@ Result<Identity> Access::from_socket(const net::Peer& peer) const {
     identity.workspace = catalog_.default_workspace();
     return identity;
   }
-  if (peer.transport == net::Peer::Transport::unix_socket && !peer.identity.empty()) {
+  if (peer.transport != net::Peer::Transport::tcp && !peer.identity.empty()) {
     identity.kind = Identity::Kind::container;
     identity.container = model::ContainerId(peer.identity);
     THAW_TRY(const auto function, function_of_container(identity.container));

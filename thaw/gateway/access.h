@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Access: who is asking. A token's secret is 256 random bits and only its SHA-256 is stored; a
-// container is known by its socket and acts in its own environment, or as far as its function
-// reaches; the admin socket (0600) acts for the default workspace. Loop thread only.
+// container is known by its socket or door and acts in its own environment, or as far as its
+// function reaches; the admin socket (0600) acts for the default workspace. Loop thread only.
 #pragma once
 
 #include <functional>
@@ -47,7 +47,7 @@ class Access {
   // unauthenticated when the pair is unknown; how long that takes tells nothing about what is
   // wrong.
   Result<Identity> from_token(const std::string& id, const std::string& secret) const;
-  // For peers on Unix sockets.
+  // For peers on Unix sockets and doors.
   Result<Identity> from_socket(const net::Peer& peer) const;
 
   // nullptr for who came without one.

@@ -2,6 +2,7 @@
 #include "thaw/gateway/deployments.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "thaw/async/every.h"
 #include "thaw/base/log.h"
@@ -85,7 +86,7 @@ void Deployments::start() {
 }
 
 // All of a publication, or an error before anything has changed.
-Result<std::vector<catalog::Function>> Deployments::functions_of(
+Result<std::vector<Deployments::Function>> Deployments::functions_of(
     const catalog::Scope& scope, const model::App& app, const Publication& publication) const {
   for (const auto& [tag, id] : publication.classes) {
     const auto known = scope.app_class(id.str());
@@ -94,15 +95,20 @@ Result<std::vector<catalog::Function>> Deployments::functions_of(
                               "'");
     }
   }
-  std::vector<catalog::Function> functions;
+  std::vector<Function> functions;
   std::map<std::string, std::string> tags_of_labels;
   std::set<model::FunctionId> seen;
   for (const auto& [tag, member] : publication.functions) {
     if (!seen.insert(member.function).second) {
       continue;
     }
-    THAW_TRY(catalog::Function function, at_version(scope, app, member));
-    const auto live = function.live();
+    Function function;
+    if (member.spec) {
+      THAW_TRY(function, made_by(scope, app, tag, member, publication.turn));
+    } else {
+      THAW_TRY(function.after, at_version(scope, app, member));
+    }
+    const auto live = function.after.live();
     THAW_TRY_VOID(parts_.labels.check(app, *live));
     for (const model::WebEndpoint& web : live->web) {
       const auto [other, fresh] = tags_of_labels.emplace(web.label, tag);
@@ -115,6 +121,35 @@ Result<std::vector<catalog::Function>> Deployments::functions_of(
     functions.push_back(std::move(function));
   }
   return functions;
+}
+
+// The function with a version that nobody has seen yet.
+Result<Deployments::Function> Deployments::made_by(const catalog::Scope& scope,
+                                                   const model::App& app, const std::string& tag,
+                                                   const Publication::Member& member,
+                                                   std::uint64_t turn) const {
+  Function made{scope.function(member.function.str()), {}, &member};
+  if (made.before && made.before->app != app.id) {
+    return Error::not_found("function '" + member.function.str() + "' does not exist in app '" +
+                            app.id.str() + "'");
+  }
+  const auto later = turns_of_.find(member.function);
+  if (turn != 0 && later != turns_of_.end() && later->second > turn) {
+    return Error::aborted("a version of " + tag +
+                          " that was begun later is live already, so this one is not published; "
+                          "push again if it is to be the one");
+  }
+  catalog::Function& after = made.after;
+  after.id = member.function;
+  after.app = app.id;
+  after.workspace = app.workspace;
+  after.tag = tag;
+  after.live_version = member.spec->version;
+  after.number = made.before ? made.before->number + 1 : 1;
+  after.published_at = wall_now();
+  after.keep = member.keep;
+  after.versions[member.spec->version] = member.spec;
+  return made;
 }
 
 // Those that this publication no longer names, their bound variants included.
@@ -141,15 +176,18 @@ std::vector<model::FunctionId> Deployments::dropped_by(const model::App& app,
 
 Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
                                       Publication publication) {
-  const auto current = scope.app(id);
+  auto current = scope.app(id);
+  if (!current && publication.made && publication.made->id.str() == id &&
+      scope.covers(publication.made->workspace, publication.made->environment)) {
+    current = std::make_shared<const model::App>(*publication.made);
+  }
   if (!current) {
     co_return Error::not_found("app '" + id + "' does not exist");
   }
   if (current->state == AppState::stopped) {
     co_return Error::failed_precondition("app '" + id + "' was stopped");
   }
-  THAW_CO_TRY(const std::vector<catalog::Function> functions,
-              functions_of(scope, *current, publication));
+  THAW_CO_TRY(const std::vector<Function> functions, functions_of(scope, *current, publication));
   const std::vector<model::FunctionId> dropped = dropped_by(*current, publication);
   const model::App app = as_published(*current, publication);
   // One deployment per name: an earlier app of that name gives way.
@@ -161,15 +199,29 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
     }
   }
   catalog::Change change;
+  std::vector<model::Target> outlived;
+  for (const Function& function : functions) {
+    change.put(parts_.catalog.functions, function.after);
+    if (function.member != nullptr) {
+      THAW_CO_TRY(const std::vector<model::Target> some,
+                  parts_.versions.publish(change, function.before.get(), function.after,
+                                          function.member->shares));
+      outlived.insert(outlived.end(), some.begin(), some.end());
+    }
+  }
   std::vector<model::FunctionId> taken;
-  for (const catalog::Function& function : functions) {
-    change.put(parts_.catalog.functions, function);
+  std::map<model::FunctionId, std::uint64_t> turns_before;
+  for (const Function& function : functions) {
     // Before the write, so that nobody else takes them meanwhile.
-    parts_.labels.take(function);
-    taken.push_back(function.id);
+    parts_.labels.take(function.after);
+    taken.push_back(function.after.id);
+    if (function.member != nullptr && publication.turn != 0) {
+      std::uint64_t& turn = turns_of_[function.after.id];
+      turns_before[function.after.id] = std::exchange(turn, std::max(turn, publication.turn));
+    }
   }
   for (const model::FunctionId& gone : dropped) {
-    change.erase(parts_.catalog.functions, gone.str());
+    parts_.catalog.erase_function(change, gone);
   }
   for (const auto& [tag, known] : current->classes) {
     const bool kept =
@@ -186,8 +238,15 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
   if (Result<void> stored = co_await parts_.catalog.apply(std::move(change)); !stored) {
     parts_.labels.drop(taken);
     parts_.labels.rebuild();
+    for (const auto& [function, turn] : turns_before) {
+      if (turns_of_[function] == publication.turn) {
+        turns_of_[function] = turn;
+      }
+    }
     co_return std::move(stored).error();
   }
+  parts_.versions.let_go(outlived);
+  forget_turns(dropped);
   parts_.labels.drop(dropped);
   // Only now: a container that starts at once learns of all of its app's functions and classes.
   for (const auto& [tag, member] : publication.functions) {
@@ -231,6 +290,7 @@ Task<void> Deployments::end_stopped(model::App app, std::string why) {
   if (parts_.labels.drop(functions) > 0) {
     parts_.labels.rebuild();  // a label that was taken over goes back to who had it before
   }
+  forget_turns(functions);
   // Who waits for a result reads how it ended; then it goes.
   for (const model::FunctionId& function : functions) {
     stopped_.emplace_back(monotonic_now() + options_.keep_stopped_results, function);
@@ -239,6 +299,12 @@ Task<void> Deployments::end_stopped(model::App app, std::string why) {
       co_await parts_.fleet.stop_functions(std::move(functions), "the app was stopped: " + why);
   parts_.logs.end(app.id.str());
   co_return ended;
+}
+
+void Deployments::forget_turns(const std::vector<model::FunctionId>& functions) {
+  for (const model::FunctionId& function : functions) {
+    turns_of_.erase(function);
+  }
 }
 
 // What cannot be done for one app does not keep the others: the first error is told.

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Deployments: how apps come and go. A publication makes versions live and is one write: a death in
-// the middle leaves the app as it was or as it is to be. A stopped app's containers end, its
+// the middle leaves the app as it was or as it is to be. Of two that make versions of one function,
+// the one that began later stays, whichever was ready first. A stopped app's containers end, its
 // results are kept for a moment for who waits, and its record for a while for who reads its logs.
 // Loop thread only.
 #pragma once
 
+#include <cstdint>
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -18,6 +21,7 @@
 #include "thaw/catalog/catalog.h"
 #include "thaw/catalog/scope.h"
 #include "thaw/control/fleet.h"
+#include "thaw/gateway/kept_versions.h"
 #include "thaw/gateway/web_labels.h"
 #include "thaw/logs/log_hub.h"
 #include "thaw/queue/call_queue.h"
@@ -29,6 +33,10 @@ struct Publication {
   struct Member {
     model::FunctionId function;
     std::string version;  // empty: the newest that was created
+    // Of a version, and a function, that are made with the publication and not before.
+    std::shared_ptr<const model::FunctionSpec> spec = nullptr;
+    std::size_t keep = 0;  // with a spec: versions at most, the live one among them
+    AliasShares shares = {};
   };
   std::map<std::string, Member> functions;  // by tag
   std::map<std::string, model::ClassId> classes;
@@ -37,6 +45,8 @@ struct Publication {
   std::string name;                         // of a deployed app; empty: as it is
   std::string deployment_tag;
   std::string client_version;
+  std::optional<model::App> made;  // an app that is not there yet, and is made with it
+  std::uint64_t turn = 0;          // of Deployments::begin(); 0: nobody is later
 };
 
 struct DeploymentParts {
@@ -46,6 +56,7 @@ struct DeploymentParts {
   logs::LogHub& logs;
   control::Fleet& fleet;
   WebLabels& labels;
+  KeptVersions& versions;
 };
 
 struct DeploymentOptions {
@@ -60,7 +71,10 @@ class Deployments {
   void start();
   async::Task<void> stop() { return tasks_.stop(); }
 
-  // What `scope` does not cover is not found. already_exists: a label of it is another app's;
+  // When it begins what a publication will publish, a build say; it is the publication's `turn`.
+  std::uint64_t begin() { return ++turns_; }
+  // What `scope` does not cover is not found. aborted: one that began later has published a
+  // function of it; nothing has changed. already_exists: a label of it is another app's;
   // failed_precondition: the app was stopped, or a function has no such version. An earlier app
   // that was deployed by the same name gives way. Resumes when what it replaces has ended.
   async::Task<model::App> publish(catalog::Scope scope, std::string app, Publication publication);
@@ -71,14 +85,24 @@ class Deployments {
  private:
   async::Task<void> end_stopped(model::App app, std::string why);
   async::Task<void> forget_old();
-  Result<std::vector<catalog::Function>> functions_of(const catalog::Scope& scope,
-                                                      const model::App& app,
-                                                      const Publication& publication) const;
+  void forget_turns(const std::vector<model::FunctionId>& functions);
+  struct Function {
+    std::shared_ptr<const catalog::Function> before;  // null: it is new
+    catalog::Function after;
+    const Publication::Member* member = nullptr;
+  };
+  Result<std::vector<Function>> functions_of(const catalog::Scope& scope, const model::App& app,
+                                             const Publication& publication) const;
+  Result<Function> made_by(const catalog::Scope& scope, const model::App& app,
+                           const std::string& tag, const Publication::Member& member,
+                           std::uint64_t turn) const;
   std::vector<model::FunctionId> dropped_by(const model::App& app,
                                             const Publication& publication) const;
 
   DeploymentParts parts_;
   DeploymentOptions options_;
+  std::uint64_t turns_ = 0;
+  std::map<model::FunctionId, std::uint64_t> turns_of_;        // of what made their live versions
   std::deque<std::pair<Instant, model::FunctionId>> stopped_;  // whose results are to be forgotten
   async::TaskGroup tasks_;
 };

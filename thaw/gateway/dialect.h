@@ -17,10 +17,14 @@
 #include "thaw/control/runtime.h"
 #include "thaw/gateway/access.h"
 #include "thaw/gateway/blob_gate.h"
+#include "thaw/gateway/callback_dialect.h"
+#include "thaw/gateway/container_doors.h"
 #include "thaw/gateway/deployments.h"
 #include "thaw/gateway/http_router.h"
 #include "thaw/gateway/image_builds.h"
+#include "thaw/gateway/kept_versions.h"
 #include "thaw/gateway/passage.h"
+#include "thaw/gateway/sink_rules.h"
 #include "thaw/gateway/surroundings.h"
 #include "thaw/gateway/web_front.h"
 #include "thaw/net/grpc.h"
@@ -48,7 +52,9 @@ struct Owners {
   WebLabels& labels;
   WebFront& web;
   Deployments& deployments;
+  KeptVersions& versions;
   Passages& passages;
+  const SinkRules& sinks;
 };
 
 class Dialect {
@@ -65,6 +71,14 @@ class Dialect {
   virtual void add_signed_routes(HttpRouter& /*routes*/) {}
   // A request to the web address of one of its functions.
   virtual async::Task<void> serve_web(net::HttpExchange& exchange, WebTarget target) = 0;
+
+  // Null: its calls have no callbacks.
+  virtual CallbackDialect* callbacks() { return nullptr; }
+  // A request that a program makes at the door of its container, which runs one of its functions;
+  // there are doors only where complete_plan() asks for them (worker::LaunchPlan::door_port).
+  virtual async::Task<void> serve_container(net::HttpExchange& exchange, DoorVisit /*visit*/) {
+    return exchange.answer_error(Error::not_found("nothing is served to containers here"));
+  }
 
   // The names of blobs that a payload of its calls refers to. Any thread.
   virtual void find_references(std::string_view /*payload*/,

@@ -37,6 +37,10 @@ async::Task<void> HttpRouter::serve(net::HttpExchange& exchange) const {
 
 async::Task<void> HttpRouter::serve_route(net::HttpExchange& exchange) const {
   const net::HttpRequest& request = exchange.request();
+  if (request.peer.transport == net::Peer::Transport::door) {
+    co_return by_door ? co_await by_door(exchange)
+                      : Result<void>(Error::not_found("nothing is served at this door"));
+  }
   const Route* route = route_of(request.path());
   const net::HttpHandler* function = by_host ? by_host(request) : nullptr;
   const bool is_ours = function && route && route->is_genuine && route->is_genuine(request);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// HttpRouter: plain HTTP requests. What this server has signed is served first, at every host; then
-// a function's own host belongs to its function; and at every other host the routes are the
-// server's own, by the longest prefix of their path. Filled by main before the server listens.
+// HttpRouter: plain HTTP requests. What comes by a container's door has a handler of its own. What
+// this server has signed is served first, at every host; then a function's own host belongs to its
+// function; and at every other host the routes are the server's own, by the longest prefix of their
+// path. Filled by main before the server listens.
 #pragma once
 
 #include <functional>
@@ -23,6 +24,9 @@ class HttpRouter {
   void add_signed(std::string prefix, net::HttpHandler handler, Check is_genuine);
   // The handler of a request to a function's own host; nullptr for every other host.
   std::function<const net::HttpHandler*(const net::HttpRequest&)> by_host;
+
+  // Whatever comes by the door of a container.
+  net::HttpHandler by_door;
 
   // What a client is told of an Error that its route has not answered itself.
   std::function<std::string(const Error&)> told;

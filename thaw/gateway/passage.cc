@@ -18,19 +18,20 @@ constexpr Duration end_patience = 1s;
 // Gives the port back however the exchange ends.
 struct PortReturn {
   control::Fleet& fleet;
-  control::PortLease lease;
-  ~PortReturn() { fleet.return_port(lease); }
+  const control::PortLease& lease;
+  control::PortUse use = control::PortUse::broken_off;
+  ~PortReturn() { fleet.return_port(lease, use); }
 };
 
 // A container for a request: one that is free, or one that is waited for while the caller waits.
 class PortWait {
  public:
   PortWait(async::Loop& loop, control::Fleet& fleet, net::HttpExchange& exchange,
-           const model::FunctionSpec& spec)
-      : fleet_(fleet), exchange_(exchange), spec_(spec), tasks_(loop) {}
+           const Passage& passage)
+      : fleet_(fleet), exchange_(exchange), passage_(passage), tasks_(loop) {}
 
   Task<control::PortAnswer> lease() {
-    if (const auto free = fleet_.try_lease_port(spec_.id)) {
+    if (const auto free = fleet_.try_lease_port(passage_.served_by)) {
       co_return control::PortAnswer(*free);
     }
     waits_ = tasks_.start("wait for a port", wait());
@@ -42,7 +43,7 @@ class PortWait {
       co_await async::forget_cancellation();
       (void)co_await tasks_.stop();
       if (outcome_ && std::holds_alternative<control::PortLease>(*outcome_)) {
-        fleet_.return_port(std::get<control::PortLease>(*outcome_));
+        fleet_.return_port(std::get<control::PortLease>(*outcome_), control::PortUse::broken_off);
       }
       co_return joined.error();
     }
@@ -51,7 +52,8 @@ class PortWait {
 
  private:
   Task<void> wait() {
-    outcome_ = co_await fleet_.lease_port(spec_.id, monotonic_now() + spec_.startup_timeout);
+    outcome_ = co_await fleet_.lease_port(passage_.served_by,
+                                          monotonic_now() + passage_.spec->startup_timeout);
     over_ = true;
     watches_.cancel();
     co_return ok();
@@ -65,7 +67,7 @@ class PortWait {
 
   control::Fleet& fleet_;
   net::HttpExchange& exchange_;
-  const model::FunctionSpec& spec_;
+  const Passage& passage_;
   Result<control::PortAnswer> outcome_ = Error::cancelled("the caller has left");
   bool over_ = false;
   async::TaskGroup::Handle waits_;
@@ -87,7 +89,7 @@ Instant deadline_of(const model::FunctionSpec& spec, const net::HttpExchange& ex
                                                       : monotonic_now() + spec.timeout;
 }
 
-net::ProxyOptions options_of(const Passage& passage, Instant deadline) {
+net::ProxyOptions options_of(const Passage& passage, PortReturn& port, Instant deadline) {
   net::ProxyOptions options;
   options.target = passage.target;
   options.deadline = deadline;
@@ -101,8 +103,14 @@ net::ProxyOptions options_of(const Passage& passage, Instant deadline) {
     return is_dropped || name.starts_with("thaw-") || is_forwarded_header(name) ||
            (passage.withholds && passage.withholds(name));
   };
-  options.edit_answer = [&passage](net::Headers& headers) {
+  options.edit_answer = [&passage, &port](net::Headers& headers) {
+    port.use = control::PortUse::answered;
     keep_below(passage.origin, passage.root_path, headers);
+    if (!passage.version_header.empty()) {
+      std::erase_if(headers.fields,
+                    [&](const auto& field) { return field.first == passage.version_header; });
+      headers.add(passage.version_header, port.lease.version);
+    }
   };
   return options;
 }
@@ -111,20 +119,24 @@ net::ProxyOptions options_of(const Passage& passage, Instant deadline) {
 
 Task<std::optional<model::Outcome>> Passages::lead(net::HttpExchange& exchange, Passage passage) {
   const model::FunctionSpec& spec = *passage.spec;
-  PortWait wait(loop_, fleet_, exchange, spec);
+  PortWait wait(loop_, fleet_, exchange, passage);
   THAW_CO_TRY(control::PortAnswer answer, co_await wait.lease());
   if (auto* failed = std::get_if<model::Outcome>(&answer)) {
     co_return std::move(*failed);
   }
   const auto lease = std::get<control::PortLease>(std::move(answer));
-  const PortReturn give_back{fleet_, lease};
+  PortReturn port{fleet_, lease};
   const Instant deadline = deadline_of(spec, exchange);
   net::Endpoint endpoint{lease.address, passage.port == 0 ? lease.port : passage.port, ""};
   if (lease.level == model::Level::frozen) {
     // The server inside finds that its kept connections are over their time, and closes them.
     http_.forget(endpoint);
   }
-  const Result<void> led = co_await http_.proxy(exchange, endpoint, options_of(passage, deadline));
+  const Result<void> led =
+      co_await http_.proxy(exchange, endpoint, options_of(passage, port, deadline));
+  if (exchange.responded()) {
+    port.use = control::PortUse::answered;
+  }
   if (led) {
     co_return std::optional<model::Outcome>();
   }
@@ -133,6 +145,9 @@ Task<std::optional<model::Outcome>> Passages::lead(net::HttpExchange& exchange, 
   }
   if (monotonic_now() >= deadline) {
     fleet_.note_timeout();
+    if (port.use != control::PortUse::answered) {
+      port.use = control::PortUse::timed_out;
+    }
     const auto limit = std::chrono::duration_cast<std::chrono::seconds>(spec.timeout).count();
     co_return Error::deadline_exceeded(spec.name + " ran past its timeout of " +
                                        std::to_string(limit) + " s");

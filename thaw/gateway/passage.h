@@ -21,13 +21,16 @@ namespace thaw::gateway {
 
 struct Passage {
   std::shared_ptr<const model::FunctionSpec> spec;
-  std::uint16_t port = 0;  // 0: that of the function's contract
-  std::string target;      // path and query, as the server inside is to see them
-  std::string root_path;   // below which the caller reaches it; empty on a host of its own
-  WebOrigin origin;        // who really asks
+  model::Target served_by;  // of its spec
+  std::uint16_t port = 0;   // 0: that of the function's contract
+  std::string target;       // path and query, as the server inside is to see them
+  std::string root_path;    // below which the caller reaches it; empty on a host of its own
+  WebOrigin origin;         // who really asks
   // Headers of the caller, by their lower-case names, that the server does not see; forwarding
   // headers never are. May be empty.
   std::function<bool(std::string_view)> withholds;
+  // By which the answer says what version gave it; empty: by none.
+  std::string version_header;
 };
 
 class Passages {

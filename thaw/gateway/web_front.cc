@@ -58,6 +58,12 @@ async::Task<void> WebFront::serve_path(net::HttpExchange& exchange) {
 async::Task<void> WebFront::serve(net::HttpExchange& exchange, std::string label,
                                   std::string root_path) {
   auto function = labels_.function_of(label);
+  std::string alias;
+  // No label has two dashes in a row.
+  if (const std::size_t dashes = label.rfind("--"); !function && dashes != std::string::npos) {
+    function = labels_.function_of(label.substr(dashes + 2));
+    alias = label.substr(0, dashes);
+  }
   const auto spec = function ? function->live() : nullptr;
   if (!spec) {
     const codec::Json error = {
@@ -70,8 +76,8 @@ async::Task<void> WebFront::serve(net::HttpExchange& exchange, std::string label
                                          spec->dialect + "\", which this server does not serve");
   }
   const Serve& answers = by_name == dialects_.end() ? first_ : by_name->second;
-  co_return co_await answers(exchange,
-                             {std::move(function), std::move(label), std::move(root_path)});
+  co_return co_await answers(
+      exchange, {std::move(function), std::move(label), std::move(root_path), std::move(alias)});
 }
 
 }  // namespace thaw::gateway

@@ -24,6 +24,7 @@ struct WebTarget {
   std::shared_ptr<const catalog::Function> function;  // with a live version
   std::string label;
   std::string root_path;
+  std::string alias;  // of the function, that the host names: ALIAS--LABEL; empty: none
 };
 
 class WebFront {

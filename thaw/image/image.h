@@ -33,6 +33,7 @@ struct ImageConfig {
   std::vector<std::string> cmd;
   std::vector<std::string> shell;    // default: /bin/sh -c
   std::vector<std::string> onbuild;  // instructions that an image FROM this one begins with
+  int stop_signal = 0;               // asks its program to end; 0: not set
 };
 
 struct BuiltImage {

@@ -39,10 +39,11 @@ bool read_text(const json& object, const char* name, std::string& out) {
 }  // namespace
 
 std::string write_record(const ImageRecord& record) {
-  const json config = {{"env", record.config.env},        {"workdir", record.config.workdir},
-                       {"user", record.config.user},      {"entrypoint", record.config.entrypoint},
-                       {"cmd", record.config.cmd},        {"shell", record.config.shell},
-                       {"onbuild", record.config.onbuild}};
+  const json config = {
+      {"env", record.config.env},         {"workdir", record.config.workdir},
+      {"user", record.config.user},       {"entrypoint", record.config.entrypoint},
+      {"cmd", record.config.cmd},         {"shell", record.config.shell},
+      {"onbuild", record.config.onbuild}, {"stop_signal", record.config.stop_signal}};
   return text(
       {{"format", 1}, {"layers", record.layers}, {"python", record.python}, {"config", config}});
 }
@@ -63,6 +64,13 @@ std::optional<ImageRecord> read_record(std::string_view bytes) {
       !read_list(*config, "cmd", record.config.cmd) ||
       !read_list(*config, "shell", record.config.shell)) {
     return std::nullopt;
+  }
+  // Records of earlier versions have none of what follows.
+  if (const auto signal = config->find("stop_signal"); signal != config->end()) {
+    if (!signal->is_number_integer() || *signal < 0 || *signal > 64) {
+      return std::nullopt;
+    }
+    record.config.stop_signal = signal->get<int>();
   }
   if (config->contains("onbuild") && !read_list(*config, "onbuild", record.config.onbuild)) {
     return std::nullopt;

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 
 #include "thaw/image/image_fixture_test.h"
+#include "thaw/image/image_record.h"
 
 using namespace thaw;
 using namespace thaw::image;
@@ -85,6 +86,25 @@ TEST_CASE("a record whose layer is gone, or that is damaged, is no record") {
     write_file(folder / "layers/images/" + key + ".json", text);
     CHECK(!store->find(key));
   }
+}
+
+TEST_CASE("a record keeps the stop signal, and one from before there was any is read") {
+  ImageRecord record{{"layer:x"}, {}, ""};
+  record.config.stop_signal = 3;
+  const std::string text = write_record(record);
+  REQUIRE(read_record(text));
+  CHECK(read_record(text)->config.stop_signal == 3);
+  const std::string field = "\"stop_signal\"";
+  const auto at = text.find(field);
+  REQUIRE(at != std::string::npos);
+  const auto value = text.find('3', at);
+  std::string older = text;
+  older.replace(at, field.size(), "\"something\"");
+  REQUIRE(read_record(older));
+  CHECK(read_record(older)->config.stop_signal == 0);
+  std::string odd = text;
+  odd.replace(value, 1, "1e300");
+  CHECK(!read_record(odd));
 }
 
 TEST_CASE("a layer that is there is reused, or a second one stands beside it") {

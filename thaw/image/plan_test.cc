@@ -170,6 +170,29 @@ TEST_CASE("ENTRYPOINT drops the base's CMD, but not one of its own recipe") {
   CHECK(planned({"FROM base", "ENTRYPOINT []"}).result().config().entrypoint.empty());
 }
 
+TEST_CASE("STOPSIGNAL is kept as a number, and inherited") {
+  const auto signal = [](std::string text) {
+    return planned({"FROM base", "ARG S=SIGQUIT", "STOPSIGNAL " + text})
+        .result()
+        .config()
+        .stop_signal;
+  };
+  CHECK(planned({"FROM base", "RUN a"}).result().config().stop_signal == 0);
+  CHECK(signal("SIGINT") == 2);
+  CHECK(signal("quit") == 3);
+  CHECK(signal("15") == 15);
+  CHECK(signal("$S") == 3);
+  CHECK(signal("SIGRTMIN+3") == 37);
+  CHECK(signal("RTMAX-1") == 63);
+  CHECK(signal("SIGWINCH") == 28);
+  for (const char* none : {"SIGNONE", "0", "65", "-1", "9x", "SIGRTMIN-1", "SIGRTMAX+1",
+                           "SIGRTMIN+40", "SIG", "RTMINUS"}) {
+    CAPTURE(none);
+    CHECK(refused({"FROM base", std::string("STOPSIGNAL ") + none}).find("is no signal") !=
+          std::string::npos);
+  }
+}
+
 TEST_CASE("WORKDIR is relative to the one before") {
   CHECK(planned({"FROM base", "WORKDIR /a", "WORKDIR b/../c", "WORKDIR ./d/"})
             .result()

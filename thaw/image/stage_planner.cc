@@ -6,6 +6,7 @@
 
 #include "thaw/image/context_paths.h"
 #include "thaw/image/key_maker.h"
+#include "thaw/image/signal_names.h"
 
 namespace thaw::image {
 namespace {
@@ -35,13 +36,16 @@ std::string config_key(const std::string& parent, const ImageConfig& config) {
   if (!config.onbuild.empty()) {  // images without any keep the keys that they had
     add_list(key, config.onbuild);
   }
+  if (config.stop_signal != 0) {
+    key.add("stop signal").add(std::to_string(config.stop_signal));
+  }
   return key.key();
 }
 
 bool same(const ImageConfig& a, const ImageConfig& b) {
   return a.env == b.env && a.workdir == b.workdir && a.user == b.user &&
          a.entrypoint == b.entrypoint && a.cmd == b.cmd && a.shell == b.shell &&
-         a.onbuild == b.onbuild;
+         a.onbuild == b.onbuild && a.stop_signal == b.stop_signal;
 }
 
 // A heredoc alone ("RUN <<EOF") is a script; beside other words it belongs to the shell's text.
@@ -224,6 +228,15 @@ Result<void> StagePlanner::add(const Instruction& instruction) {
     config_.shell = *instruction.exec;
   } else if (verb == "USER") {
     THAW_TRY(config_.user, expand(instruction, instruction.rest));
+  } else if (verb == "STOPSIGNAL") {
+    THAW_TRY(const std::string name, expand(instruction, instruction.rest));
+    const auto signal = signal_number(name);
+    if (!signal) {
+      return at_line(instruction.line, "\"" + name.substr(0, 40) +
+                                           "\" is no signal; write STOPSIGNAL SIGTERM, or its "
+                                           "number from 1 to 64");
+    }
+    config_.stop_signal = *signal;
   } else if (verb != "LABEL" && verb != "EXPOSE" && verb != "MAINTAINER") {
     note = verb + " has no effect in Thaw and is ignored";
   }

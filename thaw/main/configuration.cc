@@ -103,6 +103,25 @@ const std::map<std::string, Setter>& setters() {
          c.trusted_proxies = std::move(*parsed);
          return true;
        }},
+      {"callbacks.allow",
+       [](const toml::node& node, Configuration& c) {
+         std::vector<std::string> allowed;
+         const toml::array* all = node.as_array();
+         for (std::size_t i = 0; all && i < all->size() && i < 1'001; ++i) {
+           allowed.push_back((*all)[i].value_or(std::string()));
+         }
+         auto rules = gateway::SinkRules::parse(allowed);
+         if (!all || all->size() > 1'000 || !rules) {
+           return false;
+         }
+         c.sinks = std::move(*rules);
+         return true;
+       }},
+      {"callbacks.authorities",
+       [](const toml::node& node, Configuration& c) {
+         c.callback_authorities = node.value_or(std::string());
+         return std::filesystem::is_regular_file(c.callback_authorities);
+       }},
       {"containers.own_ids",
        [](const toml::node& node, Configuration& c) {
          using OwnIds = sandbox::SpawnerOptions::OwnIds;
@@ -282,6 +301,10 @@ const std::map<std::string, Setter>& setters() {
       {"catalog.keep_stopped_s",
        [](const toml::node& node, Configuration& c) {
          return read_number(node, 0, longest_s, c.keep_stopped_s);
+       }},
+      {"catalog.keep_versions",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 1, 1'000, c.keep_versions);
        }},
       {"catalog.keep_unused_s",
        [](const toml::node& node, Configuration& c) {

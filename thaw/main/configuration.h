@@ -13,6 +13,7 @@
 #include "thaw/control/disk_watch.h"
 #include "thaw/control/fleet.h"
 #include "thaw/control/storage_loop.h"
+#include "thaw/gateway/sink_rules.h"
 #include "thaw/gateway/web_origin.h"
 #include "thaw/net/server.h"
 #include "thaw/sandbox/sandbox.h"
@@ -37,6 +38,7 @@ struct Configuration {
   snapshot::SnapshotLimits snapshots;                  // [cold_start] snapshots_gb, …
   catalog::CatalogLimits catalog;                      // [catalog] mb_per_workspace, …
   int keep_stopped_s = 600;                            // [catalog] keep_stopped_s
+  int keep_versions = 10;                              // [catalog] keep_versions
   int forget_unused_s = 7 * 86'400;                    // [catalog] keep_unused_s
   store::DiskLimits disk;                              // [limits] workspace_disk_gb, …
   control::DiskWatchOptions disk_watch;                // [limits] container_disk_gb, …
@@ -45,6 +47,8 @@ struct Configuration {
   int ephemeral_volume_s = 900;                        // [volumes] ephemeral_timeout_s
   std::string web_domain;                              // [web] domain; empty: none
   gateway::TrustedProxies trusted_proxies;             // [web] trusted_proxies
+  gateway::SinkRules sinks;                            // [callbacks] allow
+  std::string callback_authorities;                    // [callbacks] authorities
   int drain_s = 10;                                    // [server] drain_s
   net::ServerLimits limits;                            // [server] buffers_mb, connections
 };

@@ -11,11 +11,14 @@ std::vector<std::unique_ptr<gateway::Dialect>> make_dialects(const gateway::Owne
   dialect::modal::Options modal;
   modal.cache_folder = configuration.cache_folder;
   modal.ephemeral_volume_limit = std::chrono::seconds(configuration.ephemeral_volume_s);
+  modal.keep_uploads = configuration.storage.keep_unused_mounts;
   modal.keep_unused = std::chrono::seconds(configuration.forget_unused_s);
 
   std::vector<std::unique_ptr<gateway::Dialect>> dialects;
   dialects.push_back(std::make_unique<dialect::modal::ModalDialect>(owners, std::move(modal)));
-  dialects.push_back(std::make_unique<dialect::native::NativeDialect>(owners));
+  dialect::native::Options native;
+  native.keep_versions = static_cast<std::size_t>(configuration.keep_versions);
+  dialects.push_back(std::make_unique<dialect::native::NativeDialect>(owners, native));
   return dialects;
 }
 

@@ -4,10 +4,11 @@
 #include <cstdio>
 
 #include "thaw/cli/verbs.h"
+#include "thaw/main/run.h"
 #include "thaw/main/serve.h"
 #include "thaw/sandbox/sandbox.h"
 
-using namespace thaw;
+namespace thaw::main_program {
 
 namespace {
 
@@ -43,6 +44,17 @@ void add_push(CLI::App& app, cli::Where& where, cli::PushOptions& options, int& 
   push->add_option("--timeout", options.timeout_s, "most seconds of one request");
   push->add_option("--concurrency", options.concurrency, "requests in one container at once")
       ->check(CLI::Range(1, 10'000));
+  push->add_option("--keep-versions", options.keep_versions,
+                   "versions that are kept, the live one among them");
+  push->add_option("--alias", options.aliases,
+                   "NAME=PERCENT: this version's part of an alias; the others share the rest")
+      ->allow_extra_args(false);
+  auto* snapshot = push->add_flag_callback(
+      "--snapshot", [&options] { options.snapshot = cli::PushOptions::Snapshot::at_ready; },
+      "later containers go on from the memory of one that was ready");
+  push->add_option("--restored", options.restored_path,
+                   "POST to it tells the server that it was restored, before anybody asks it")
+      ->needs(snapshot);
   push->add_option("--callers", options.callers, "who may call it")
       ->check(CLI::IsMember({"anyone", "tokens"}));
   push->add_option("--dockerfile", options.dockerfile, "another file (default: DIR/Dockerfile)");
@@ -58,6 +70,7 @@ void add_invoke(CLI::App& app, cli::Where& where, cli::InvokeOptions& options, i
   invoke->add_option("--method", options.method, "default: POST with --data, else GET");
   invoke->add_option("--data", options.data, "the body: text, @FILE, or - for standard input");
   invoke->add_option("--header", options.headers, "'name: value'")->allow_extra_args(false);
+  invoke->add_option("--version", options.version, "a version or an alias of it");
   auto* wait = invoke->add_option("--wait", options.wait_s, "most seconds for the whole answer")
                    ->capture_default_str()
                    ->check(CLI::Range(0.001, 1e6));
@@ -66,8 +79,42 @@ void add_invoke(CLI::App& app, cli::Where& where, cli::InvokeOptions& options, i
           "--async", [&options] { options.delivery = cli::InvokeOptions::Delivery::asynchronous; },
           "leave it to the server, and print the call's id")
       ->excludes(wait);
+  auto* callback = invoke
+                       ->add_option("--callback", options.callbacks,
+                                    "with --async: an address that is told of the call, or "
+                                    "function:NAME (up to 8)")
+                       ->allow_extra_args(false);
+  invoke
+      ->add_option("--callback-on", options.callback_on,
+                   "of what: started,output,final (default: final)")
+      ->needs(callback);
+  invoke
+      ->add_option("--callback-for", options.callback_for_s,
+                   "seconds after the call's end until it is given up (default: a day)")
+      ->needs(callback)
+      ->check(CLI::Range(1, 604'800));
   add_where(*invoke, where, "--server");
   invoke->callback([&] { exit_code = cli::invoke(where, options); });
+}
+
+void add_alias(CLI::App& app, cli::Where& where, cli::AliasOptions& options, int& exit_code) {
+  auto* alias = app.add_subcommand("alias", "names for versions of functions, with weights");
+  alias->require_subcommand(1);
+  auto* set = alias->add_subcommand("set", "give an alias these versions, and no others");
+  auto* list = alias->add_subcommand("list", "aliases and what they name");
+  auto* remove = alias->add_subcommand("rm", "remove one; its versions stay as long as others do");
+  for (CLI::App* verb : {set, list, remove}) {
+    auto* function = verb->add_option("function", options.function, "whose");
+    if (verb != list) {
+      function->required();
+      verb->add_option("alias", options.name, "its name; 'live' is the plain address")->required();
+    }
+    add_where(*verb, where, "--server");
+  }
+  set->add_option("versions", options.versions, "V=WEIGHT, weights from 1 to 10000")->required();
+  set->callback([&] { exit_code = cli::set_alias(where, options); });
+  list->callback([&] { exit_code = cli::list_aliases(where, options.function); });
+  remove->callback([&] { exit_code = cli::remove_alias(where, options); });
 }
 
 // What is named in a verb's own words: a call or a function, and how long to wait for it.
@@ -83,7 +130,7 @@ void add_call(CLI::App& app, cli::Where& where, Named& named, int& exit_code) {
   list->add_option("function", named.name, "whose (default: of all)");
   add_where(*list, where);
   list->callback([&] { exit_code = cli::list_calls(where, named.name); });
-  auto* show = call->add_subcommand("show", "its state, outcomes and attempts");
+  auto* show = call->add_subcommand("show", "its state, outcomes, attempts and callbacks");
   show->callback([&] { exit_code = cli::show_function_call(where, named.name); });
   auto* result = call->add_subcommand("result", "what the function answered");
   result->add_option("--wait", named.wait_s, "seconds to wait until it is there")
@@ -91,6 +138,9 @@ void add_call(CLI::App& app, cli::Where& where, Named& named, int& exit_code) {
   result->callback([&] { exit_code = cli::show_result(where, named.name, named.wait_s); });
   auto* cancel = call->add_subcommand("cancel", "end it");
   cancel->callback([&] { exit_code = cli::cancel_call(where, named.name); });
+  auto* secret = call->add_subcommand("secret", "that callbacks' signatures are checked with");
+  add_where(*secret, where);
+  secret->callback([&] { exit_code = cli::show_callback_secret(where); });
   for (CLI::App* verb : {show, result, cancel}) {
     verb->add_option("call", named.name, "its id")->required();
     add_where(*verb, where);
@@ -132,7 +182,7 @@ std::string unknown_verb(const CLI::App& app, int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int run(int argc, char** argv, const MakeDialects& make_dialects) {
   if (sandbox::is_to_be_spawner(argc, argv)) {
     return sandbox::run_as_spawner();
   }
@@ -142,18 +192,18 @@ int main(int argc, char** argv) {
   cli::Where where;
   int exit_code = 0;
 
-  main_program::ServeOptions serve_options;
+  ServeOptions serve_options;
   bool serving = false;
-  auto* serve = app.add_subcommand("serve", "run gateway, control and one worker");
-  serve->add_option("--listen", serve_options.listen, "HOST:PORT; port 0 picks a free one")
+  auto* serve_verb = app.add_subcommand("serve", "run gateway, control and one worker");
+  serve_verb->add_option("--listen", serve_options.listen, "HOST:PORT; port 0 picks a free one")
       ->capture_default_str();
-  serve->add_option("--data", serve_options.data, "data folder, made if missing")
+  serve_verb->add_option("--data", serve_options.data, "data folder, made if missing")
       ->capture_default_str();
-  serve->add_option("--config", serve_options.configuration, "configuration file (TOML)");
-  serve->add_flag_callback(
-      "--accept-loss", [&] { serve_options.loss = main_program::ServeOptions::Loss::accept; },
+  serve_verb->add_option("--config", serve_options.configuration, "configuration file (TOML)");
+  serve_verb->add_flag_callback(
+      "--accept-loss", [&] { serve_options.loss = ServeOptions::Loss::accept; },
       "start although stored commits or the key of stored secrets are gone, without them");
-  serve->callback([&] { serving = true; });
+  serve_verb->callback([&] { serving = true; });
 
   auto* env = app.add_subcommand("env", "shell exports for the clients: eval \"$(thaw env)\"");
   add_where(*env, where);
@@ -194,6 +244,8 @@ int main(int argc, char** argv) {
   Named named;
   add_call(app, where, named, exit_code);
   add_function(app, where, named, exit_code);
+  cli::AliasOptions alias_options;
+  add_alias(app, where, alias_options, exit_code);
 
   std::string call;
   auto* ps = app.add_subcommand("ps", "containers, with the stages of their start");
@@ -228,7 +280,7 @@ int main(int argc, char** argv) {
   doctor->add_option("--data", where.data, "data folder of one server (default: all that run)");
   doctor->add_flag_callback(
       "--json", [&] { where.output = cli::Output::json; }, "print JSON for machines");
-  doctor->callback([&] { exit_code = cli::diagnose(where, main_program::lacks_own_ids); });
+  doctor->callback([&] { exit_code = cli::diagnose(where, lacks_own_ids); });
 
   auto* version = app.add_subcommand("version", "the version of this program");
   version->add_flag_callback(
@@ -240,5 +292,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   CLI11_PARSE(app, argc, argv);
-  return serving ? main_program::serve(serve_options) : exit_code;
+  return serving ? main_program::serve(serve_options, make_dialects) : exit_code;
 }
+
+}  // namespace thaw::main_program

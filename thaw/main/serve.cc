@@ -15,6 +15,7 @@
 #include <iterator>
 #include <map>
 #include <memory>
+#include <random>
 
 #include "thaw/async/blocking.h"
 #include "thaw/async/loop.h"
@@ -31,6 +32,7 @@
 #include "thaw/control/runtimes.h"
 #include "thaw/control/storage_loop.h"
 #include "thaw/dialect/console/console.h"
+#include "thaw/gateway/callback_loop.h"
 #include "thaw/gateway/http_router.h"
 #include "thaw/gateway/public_error.h"
 #include "thaw/main/configuration.h"
@@ -171,13 +173,16 @@ std::string short_digest(const std::string& text) {
 
 // All parts, in the order in which they need each other; destroyed in reverse.
 struct Program {
-  Program(std::unique_ptr<sandbox::Spawner> s, Configuration c, std::string d, std::string i)
-      : configuration(std::move(c)),
+  Program(std::unique_ptr<sandbox::Spawner> s, Configuration c, std::string d, std::string i,
+          const MakeDialects& make)
+      : make_dialects(make),
+        configuration(std::move(c)),
         data(std::move(d)),
         instance(std::move(i)),
         run_folder(run_root + instance),
         spawner(std::move(s)) {}
 
+  const MakeDialects& make_dialects;
   Configuration configuration;
   std::string data;
   std::string instance;
@@ -215,9 +220,15 @@ struct Program {
   std::optional<gateway::ImageBuilds> builds;
   std::optional<gateway::WebLabels> labels;
   std::optional<gateway::WebFront> web;
+  std::optional<gateway::KeptVersions> versions;
   std::optional<gateway::Deployments> deployments;
   std::optional<gateway::Passages> passages;
+  std::optional<gateway::ContainerDoors> doors;
+  std::optional<net::Resolver> resolver;
+  std::optional<net::WebClient> web_client;
+  std::optional<gateway::WebCallbackSender> callback_sender;
   std::vector<std::unique_ptr<gateway::Dialect>> dialects;
+  std::optional<gateway::CallbackLoop> callbacks;
   std::unique_ptr<dialect::console::Console> console;
   std::string authority;
   async::TaskGroup tasks{loop};  // last: ended first
@@ -226,9 +237,11 @@ struct Program {
   Task<std::map<std::string, std::int64_t>> set_aside();
   Result<void> connect();
   void open_gateway();
+  void open_callbacks();
+  void start_callbacks(const std::vector<std::uint16_t>& own_ports);
   std::string owner_of_log(const std::string& stream) const;
   Task<void> first_start();
-  std::vector<dialect::console::Parts::Count> counts_of_sandboxes() const;
+  std::vector<dialect::console::Parts::Count> more_counts() const;
   Task<codec::Json> environment_token();
   Task<std::map<std::string, std::string>> client_environment();
   Task<void> begin(Address listen);
@@ -360,7 +373,7 @@ Result<void> Program::connect() {
   console = std::make_unique<dialect::console::Console>(dialect::console::Parts{
       *catalog, *queue, *logs, *fleet, *access, *server, *disk, *storage, *disk_watch,
       [this] { return router.prefixes(); }, [this] { return client_environment(); },
-      [this] { return set_aside(); }, [this] { return counts_of_sandboxes(); }});
+      [this] { return set_aside(); }, [this] { return more_counts(); }});
   for (const auto& dialect : dialects) {
     dialect->add_methods(table);
     dialect->add_routes(router);
@@ -377,6 +390,7 @@ Result<void> Program::connect() {
   router.add("/apps", [this](net::HttpExchange& e) { return console->serve_app_page(e); });
   router.add("/healthz", [this](net::HttpExchange& e) { return console->serve_health(e); });
   router.add("/metrics", [this](net::HttpExchange& e) { return console->serve_metrics(e); });
+  router.by_door = [this](net::HttpExchange& exchange) { return doors->serve(exchange); };
   router.by_host = [this](const net::HttpRequest& request) { return web->by_host(request); };
   return ok();
 }
@@ -388,12 +402,15 @@ void Program::open_gateway() {
   web.emplace(*labels);
   gateway::DeploymentOptions kept;
   kept.keep_stopped = std::chrono::seconds(configuration.keep_stopped_s);
-  deployments.emplace(gateway::DeploymentParts{loop, *catalog, *queue, *logs, *fleet, *labels},
-                      kept);
+  versions.emplace(gateway::KeptVersionsParts{loop, *catalog, *queue, *fleet});
+  deployments.emplace(
+      gateway::DeploymentParts{loop, *catalog, *queue, *logs, *fleet, *labels, *versions}, kept);
   passages.emplace(loop, *fleet, *http);
-  const gateway::Owners owners{loop,       pool,    *catalog, *queue,   *logs,        *blobs,
-                               *disk,      *box,    *images,  *volumes, *fleet,       *access,
-                               *blob_gate, *builds, *labels,  *web,     *deployments, *passages};
+  doors.emplace(*fleet);
+  const gateway::Owners owners{loop,   pool,         *catalog,   *queue,    *logs,
+                               *blobs, *disk,        *box,       *images,   *volumes,
+                               *fleet, *access,      *blob_gate, *builds,   *labels,
+                               *web,   *deployments, *versions,  *passages, configuration.sinks};
   dialects = make_dialects(owners, configuration);
   for (const auto& dialect : dialects) {
     runtimes.add(dialect->name(), dialect->runtime());
@@ -401,17 +418,62 @@ void Program::open_gateway() {
              [at = dialect.get()](net::HttpExchange& exchange, gateway::WebTarget target) {
                return at->serve_web(exchange, std::move(target));
              });
+    doors->add(dialect->name(),
+               [at = dialect.get()](net::HttpExchange& exchange, gateway::DoorVisit visit) {
+                 return at->serve_container(exchange, std::move(visit));
+               });
   }
+  open_callbacks();
 }
 
-std::vector<dialect::console::Parts::Count> Program::counts_of_sandboxes() const {
+void Program::open_callbacks() {
+  resolver.emplace(loop);
+  web_client.emplace(loop, net::WebClient::Options{configuration.callback_authorities});
+  callback_sender.emplace(*web_client, *resolver, *box, configuration.sinks);
+  const auto dialect_named = [this](const std::string& name) -> gateway::CallbackDialect* {
+    for (const auto& dialect : dialects) {
+      if (dialect->name() == name) {
+        return dialect->callbacks();
+      }
+    }
+    return nullptr;
+  };
+  auto random = [generator = std::mt19937_64(std::random_device()())]() mutable {
+    return std::uniform_real_distribution<double>(0, 1)(generator);
+  };
+  callbacks.emplace(
+      gateway::CallbackLoopParts{loop, *queue, *callback_sender, dialect_named, std::move(random)});
+}
+
+// What it keeps away from is known once the server listens.
+void Program::start_callbacks(const std::vector<std::uint16_t>& own_ports) {
+  gateway::SinkRules::Around around;
+  around.interfaces = gateway::interfaces_of_this_machine;
+  around.own_ports = own_ports;
+  if (const auto network = net::IpNetwork::parse(spawner->bridge_host() + "/16")) {
+    around.own_networks.push_back(*network);
+  }
+  configuration.sinks.stand(std::move(around));
+  callbacks->start();
+}
+
+std::vector<dialect::console::Parts::Count> Program::more_counts() const {
   using Count = dialect::console::Parts::Count;
   const std::size_t aside = sandbox::Spawner::set_aside(data + "/sandboxes").size();
+  const gateway::CallbackLoop::Counters told = callbacks->counters();
   return {{"thaw_spawner_deaths_total",
            "Times that the spawner process ended by itself and was brought back.",
            Count::Kind::counter, static_cast<double>(spawner->deaths())},
           {"thaw_set_aside", "Left-overs of sandboxes that are not removed yet, or cannot be.",
-           Count::Kind::gauge, static_cast<double>(aside)}};
+           Count::Kind::gauge, static_cast<double>(aside)},
+          {"thaw_callbacks_delivered_total", "Entries of calls' logs that callbacks told.",
+           Count::Kind::counter, static_cast<double>(told.delivered)},
+          {"thaw_callback_failures_total", "Tries of callbacks that their receivers did not take.",
+           Count::Kind::counter, static_cast<double>(told.failed)},
+          {"thaw_callbacks_given_up_total", "Callbacks that ended without all being told.",
+           Count::Kind::counter, static_cast<double>(told.given_up)},
+          {"thaw_callbacks_under_way", "Tries of callbacks under way.", Count::Kind::gauge,
+           static_cast<double>(told.under_way)}};
 }
 
 // A new data folder gets a workspace and its environment.
@@ -524,6 +586,7 @@ Task<void> Program::begin(Address listen) {
   }
   web->open(place, loopback_hosts ? &*loopback_hosts : nullptr);
   THAW_CO_TRY_VOID(volumes->start());
+  versions->start();
   deployments->start();
   for (const auto& dialect : dialects) {
     dialect->start(place);
@@ -531,6 +594,7 @@ Task<void> Program::begin(Address listen) {
   fleet->start();
   storage->start();
   disk_watch->start();
+  start_callbacks({port, blob_port});
   server->begin();
   tasks.start("memory",
               keep_memory(pool, *server, {database.get(), log_database.get()}, own_memory()));
@@ -557,6 +621,9 @@ Task<void> Program::end() {
     }
   };
   told("memory", co_await tasks.stop());
+  if (callbacks) {
+    told("callbacks", co_await callbacks->stop());
+  }
   told("containers", co_await fleet->shut_down(monotonic_now() + grace));
   told("disk watch", co_await disk_watch->stop());
   told("storage", co_await storage->stop());
@@ -567,6 +634,7 @@ Task<void> Program::end() {
   }
   told("image builds", co_await builds->stop());
   told("deployments", co_await deployments->stop());
+  told("versions", co_await versions->stop());
   told("volumes", co_await volumes->stop());
   told("sandboxes", co_await spawner->shut_down());
   std::error_code error;
@@ -593,7 +661,7 @@ void raise_file_limit() {
   }
 }
 
-Result<void> serve_until_told(const ServeOptions& options) {
+Result<void> serve_until_told(const ServeOptions& options, const MakeDialects& make_dialects) {
   THAW_TRY(const Address listen, parse_address(options.listen));
   THAW_TRY(const Configuration configuration, read_configuration(options.configuration));
   if (::geteuid() != 0) {
@@ -626,7 +694,7 @@ Result<void> serve_until_told(const ServeOptions& options) {
   // From here on the name is this server's.
   remove_dead_run_folders(instance);
   THAW_TRY_VOID(os::make_folders(run_root + instance, 0700));
-  Program program(std::move(spawner), configuration, data, instance);
+  Program program(std::move(spawner), configuration, data, instance, make_dialects);
   Result<void> outcome = program.open_stores(options.loss);
   outcome = outcome ? program.connect() : outcome;
   outcome = outcome ? program.loop.run_task(program.run(listen)) : outcome;
@@ -648,9 +716,9 @@ Result<void> serve_until_told(const ServeOptions& options) {
 
 }  // namespace
 
-int serve(const ServeOptions& options) {
+int serve(const ServeOptions& options, const MakeDialects& make_dialects) {
   std::signal(SIGPIPE, SIG_IGN);
-  const Result<void> outcome = serve_until_told(options);
+  const Result<void> outcome = serve_until_told(options, make_dialects);
   if (!outcome) {
     std::fprintf(stderr, "thaw: %s\n", outcome.error().to_string().c_str());
     std::fflush(nullptr);

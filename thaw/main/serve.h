@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "thaw/main/dialects.h"
+
 namespace thaw::main_program {
 
 struct ServeOptions {
@@ -16,7 +18,7 @@ struct ServeOptions {
 };
 
 // Runs until SIGTERM or SIGINT; returns the exit code.
-int serve(const ServeOptions& options);
+int serve(const ServeOptions& options, const MakeDialects& make_dialects);
 
 // Why this machine cannot give containers user ids of their own, tried where images are kept.
 // Empty: it can.

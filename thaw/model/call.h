@@ -10,12 +10,15 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "thaw/base/time.h"
+#include "thaw/model/callback.h"
 #include "thaw/model/failure.h"
 #include "thaw/model/ids.h"
 #include "thaw/model/level.h"
 #include "thaw/model/payload.h"
+#include "thaw/model/target.h"
 
 namespace thaw::model {
 
@@ -67,6 +70,11 @@ struct NewCall {
   StatusEntries status = StatusEntries::no;
   CallLimits limits = {};
   Keep keep = {};
+  // Durable calls only. The queue keeps them beside the call: in what it tells there are none.
+  std::vector<Callback> callbacks = {};
+  std::string version = {};  // of the function, and no other; empty: whichever is live
+
+  Target target() const { return {function, version}; }
 };
 
 struct NewInput {
@@ -142,8 +150,9 @@ struct LogEntry {
   WallTime at{};                               // zero: written before entries had a time
   // Both are empty in a final entry whose result is not kept any more.
   Payload payload;
-  FailurePtr failure;  // final_, and what was retried
-  CallStatus status;   // status only
+  FailurePtr failure;   // final_, and what was retried
+  CallStatus status;    // status only
+  std::string version;  // final_: that its last container ran; empty: it had none, or it is old
 };
 
 }  // namespace thaw::model

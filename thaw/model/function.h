@@ -58,6 +58,13 @@ struct WebEndpoint {
 
 enum class NetworkAccess { open, blocked };
 
+// When the program of a function is written to disk, for later containers to be restored from.
+enum class SnapshotAt {
+  never,
+  asked,  // where it says itself that it is at its snapshot point; a program without one: never
+  ready,  // a server: once it is ready
+};
+
 // What a function's containers may do by this server: whatever their environment, or all of their
 // workspace, allows; or only what their own inputs need.
 enum class Reach { environment, workspace, inputs };
@@ -83,6 +90,7 @@ struct FunctionSpec {
   RetryPolicy retry;
   NetworkAccess network = NetworkAccess::open;
   Reach reach = Reach::environment;
+  SnapshotAt snapshot_at = SnapshotAt::never;
   std::vector<WebEndpoint> web;
   FunctionId base;         // of a bound variant: the function it was made from
   std::string parameters;  // of a bound variant: the dialect's serialised arguments

@@ -13,6 +13,7 @@ using EnvironmentId = StrongId<struct EnvironmentTag>;
 using TokenId = StrongId<struct TokenTag>;
 using AppId = StrongId<struct AppTag>;
 using FunctionId = StrongId<struct FunctionTag>;
+using AliasId = StrongId<struct AliasTag>;
 using ClassId = StrongId<struct ClassTag>;
 using ImageId = StrongId<struct ImageTag>;
 using MountId = StrongId<struct MountTag>;

@@ -80,6 +80,9 @@ Result<void> check(const PushContract& contract) {
   if (!contract.health_path.empty()) {
     THAW_TRY_VOID(check_path("health path", contract.health_path));
   }
+  if (!contract.restored_path.empty()) {
+    THAW_TRY_VOID(check_path("path of restores", contract.restored_path));
+  }
   if (!contract.drain_path.empty()) {
     THAW_TRY_VOID(check_path("drain path", contract.drain_path));
   }

@@ -39,6 +39,9 @@ struct PushContract {
   std::string target = "/";
   // Headers of callers, lower-case, that the server does not see.
   std::vector<std::string> drop_headers;
+  // POST to it tells a server that it was restored from a snapshot, before anybody else asks it
+  // anything: it renews what no two restores may share. Empty: it is not told.
+  std::string restored_path;
   // In place of the CMD of its image.
   std::vector<std::string> arguments;
   // POST to it asks the server to end; empty, or if it answers with no success: `stop_signal`.

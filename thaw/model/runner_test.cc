@@ -27,6 +27,7 @@ TEST_CASE("a contract that cannot be kept is refused, and told why") {
   SUBCASE("no port") { contract.port = 0; }
   SUBCASE("a path that is none") { contract.health_path = "health"; }
   SUBCASE("a path that would be two headers") { contract.target = "/a\r\nx: y"; }
+  SUBCASE("a path of restores that is none") { contract.restored_path = "reseed"; }
   SUBCASE("a path without end") { contract.drain_path = "/" + std::string(4096, 'a'); }
   SUBCASE("readiness by a status of no path") { contract.ready.by = By::status; }
   SUBCASE("a status that is none") { contract.ready = {By::status, "/health", "", {"fine"}, {}}; }

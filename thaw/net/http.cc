@@ -36,6 +36,7 @@ async::Task<std::string> HttpExchange::read_all(std::size_t limit_bytes) {
       co_return Error::resource_exhausted("the request body is larger than " +
                                           std::to_string(limit_bytes) + " bytes");
     }
+    THAW_CO_TRY_VOID(keep(piece->size()));
     if (all.empty()) {
       all = std::move(*piece);
     } else {

@@ -18,10 +18,10 @@
 
 namespace thaw::net {
 
-// Who is at the other end. `identity` is the name the Unix socket was opened under (a container's
-// id, or "admin"); it is empty on TCP. That socket is the container's identity.
+// Who is at the other end. `identity` is the name that its Unix socket or door was opened under (a
+// container's id, or "admin"); it is empty on TCP. That socket or door is the container's identity.
 struct Peer {
-  enum class Transport { tcp, unix_socket };
+  enum class Transport { tcp, unix_socket, door };
   Transport transport = Transport::tcp;
   std::string address;  // "127.0.0.1:53210" on TCP
   std::string identity;
@@ -113,10 +113,15 @@ class HttpExchange {
   virtual async::Task<std::unique_ptr<ByteStream>> switch_protocols(Headers headers);
 
   // Conveniences on top of the above.
-  async::Task<std::string> read_all(std::size_t limit_bytes);  // resource_exhausted past the limit
+  // resource_exhausted past the limit, or past what is kept for this peer.
+  async::Task<std::string> read_all(std::size_t limit_bytes);
   async::Task<void> answer(int status, std::string content_type, std::string body);
   // http_status() of the code and {"error": message, "code": name} as JSON.
   async::Task<void> answer_error(Error error);
+
+ protected:
+  // So many bytes more of the body are kept until the exchange ends; resource_exhausted.
+  virtual Result<void> keep(std::size_t /*bytes*/) { return ok(); }
 };
 
 // The status that stands for an error code where no dialect has its own table.

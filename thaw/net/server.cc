@@ -117,19 +117,22 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
 
   struct Listener {
     os::Fd fd;
-    std::string unix_path;
-    std::string identity;
     std::shared_ptr<const Service> service;
-    async::TaskGroup::Handle task;
+    std::string identity = {};
+    std::string unix_path = {};
+    Peer::Transport transport = Peer::Transport::tcp;
+    Admission whose = {};  // of a door
+    async::TaskGroup::Handle task = {};
   };
   // A connection, for closing those of one identity.
   struct Open {
     std::string identity;
+    Peer::Transport transport = Peer::Transport::tcp;
     std::shared_ptr<Account> account;  // whose it counts as
-    async::TaskGroup::Handle task;
-    Http2Session* session = nullptr;  // once its protocol is known to be HTTP/2
+    async::TaskGroup::Handle task = {};
+    LiveConnection* live = nullptr;  // once its protocol is known
   };
-  // What is there under the name of one Unix socket.
+  // What is there under the name of one Unix socket or door.
   struct Named {
     std::set<std::shared_ptr<Listener>> listeners;
     std::set<std::shared_ptr<Open>> open;
@@ -151,10 +154,8 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
   Instant warned_at{};  // peers may be refused oftener than anybody wants to read
   async::TaskGroup tasks;
 
-  void listen(os::Fd fd, std::string unix_path, std::string identity,
-              std::shared_ptr<const Service> served) {
-    auto listener = std::make_shared<Listener>(
-        Listener{std::move(fd), std::move(unix_path), std::move(identity), std::move(served), {}});
+  void listen(Listener made) {
+    auto listener = std::make_shared<Listener>(std::move(made));
     listeners.insert(listener);
     if (!listener->identity.empty()) {
       named[listener->identity].listeners.insert(listener);
@@ -200,6 +201,10 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
 
   std::size_t limit_of(const Account& account, const Open& open) const {
     const auto& limits = core->limits;
+    if (open.transport == Peer::Transport::door) {
+      return std::min(limits.connections_per_door,
+                      std::max<std::size_t>(limits.connections / 8, 1));
+    }
     if (!open.identity.empty()) {
       return std::min(limits.connections_per_container,
                       std::max<std::size_t>(limits.connections / 8, 1));
@@ -259,14 +264,26 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     return true;
   }
 
+  std::shared_ptr<Account> account_of(const Listener& listener, const Peer& peer) const {
+    using Kind = detail::Shares::Kind;
+    switch (listener.transport) {
+      case Peer::Transport::tcp:
+        return core->shares->account(Kind::peer, "address " + host_of(peer.address));
+      case Peer::Transport::unix_socket:
+        return core->shares->account(Kind::peer, "the socket of " + listener.identity);
+      case Peer::Transport::door: break;
+    }
+    return core->shares->account(Kind::peer, listener.whose.account,
+                                 core->shares->account(Kind::owner, listener.whose.within));
+  }
+
   void admit(const Listener& listener, detail::Accepted accepted) {
-    const bool is_unix = accepted.family == AF_UNIX;
-    Peer peer{is_unix ? Peer::Transport::unix_socket : Peer::Transport::tcp,
-              std::move(accepted.address), listener.identity};
-    const std::string name =
-        is_unix ? "the socket of " + listener.identity : "address " + host_of(peer.address);
-    const auto entry = std::make_shared<Open>(Open{
-        listener.identity, core->shares->account(detail::Shares::Kind::peer, name), {}, nullptr});
+    Peer peer{listener.transport, std::move(accepted.address), listener.identity};
+    if (peer.transport == Peer::Transport::door) {
+      peer.address.clear();  // it says nothing
+    }
+    const auto entry = std::make_shared<Open>(
+        Open{listener.identity, listener.transport, account_of(listener, peer)});
     if (!has_place(*entry)) {
       return;
     }
@@ -352,24 +369,27 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     const Presence presence(*self, entry);
     const Instant accepted_at = monotonic_now();
     std::string read;
-    const auto protocol = co_await sniff(*self->core, entry->account, socket, read);
+    Result<Protocol> protocol = Protocol::http1;
+    if (peer.transport != Peer::Transport::door) {
+      protocol = co_await sniff(*self->core, entry->account, socket, read);
+    }
     if (!protocol) {
       co_return ok();
     }
     if (*protocol == Protocol::http2) {
       Http2Session session(std::move(socket), std::move(peer), std::move(served), self->core,
                            entry->account);
-      entry->session = &session;
+      entry->live = &session;
       session.on_owner = [&](const std::shared_ptr<Account>& owner) {
         self->move_to_owner(*entry, session, owner);
       };
       auto outcome = co_await session.run(std::move(read));
-      entry->session = nullptr;
+      entry->live = nullptr;
       co_return outcome;
     }
     const auto* handler = &served->handler;
     Http1Connection connection{std::move(socket), std::move(read), std::move(peer), handler,
-                               self->core,        entry->account,  accepted_at};
+                               self->core,        entry->account,  accepted_at,     &entry->live};
     const auto outcome = co_await detail::run_http1(std::move(connection));
     if (!outcome) {
       log_debug("http1 connection ended", {{"error", outcome.error().to_string()}});
@@ -399,7 +419,7 @@ void Server::begin() {
 
 Result<std::uint16_t> Server::listen_tcp(const std::string& host, std::uint16_t port) {
   THAW_TRY(auto bound, detail::bind_tcp(host, port));
-  state_->listen(std::move(bound.fd), {}, {}, state_->service);
+  state_->listen({.fd = std::move(bound.fd), .service = state_->service});
   return bound.port;
 }
 
@@ -407,17 +427,33 @@ Result<std::uint16_t> Server::listen_http_only(const std::string& host, std::uin
                                                HttpHandler handler) {
   THAW_TRY(auto bound, detail::bind_tcp(host, port));
   auto service = std::make_shared<const Service>(Service{nullptr, std::move(handler)});
-  state_->listen(std::move(bound.fd), {}, {}, std::move(service));
+  state_->listen({.fd = std::move(bound.fd), .service = std::move(service)});
   return bound.port;
 }
 
 Result<void> Server::listen_unix(const std::string& path, const std::string& identity) {
   THAW_TRY(auto fd, detail::bind_unix(path));
-  state_->listen(std::move(fd), path, identity, state_->service);
+  state_->listen({.fd = std::move(fd),
+                  .service = state_->service,
+                  .identity = identity,
+                  .unix_path = path,
+                  .transport = Peer::Transport::unix_socket});
   return ok();
 }
 
-void Server::close_unix(const std::string& identity) {
+Result<void> Server::listen_door(os::Fd listening, const std::string& identity, Admission whose) {
+  if (!listening.valid() || identity.empty() || whose.account.empty() || whose.within.empty()) {
+    return Error::invalid_argument("a door is a listening socket, and somebody's");
+  }
+  state_->listen({.fd = std::move(listening),
+                  .service = state_->service,
+                  .identity = identity,
+                  .transport = Peer::Transport::door,
+                  .whose = std::move(whose)});
+  return ok();
+}
+
+void Server::close_identity(const std::string& identity) {
   const auto found = state_->named.find(identity);
   if (found == state_->named.end()) {
     return;
@@ -442,8 +478,8 @@ Server::Traffic Server::traffic(const std::string& identity) const {
   }
   for (const auto& open : found->second.open) {
     ++traffic.connections;
-    count(open->session != nullptr && open->session->is_quiet());
-    traffic.exchanges += open->session != nullptr ? open->session->exchanges() : 0;
+    count(open->live != nullptr && open->live->is_quiet());
+    traffic.exchanges += open->live != nullptr ? open->live->exchanges() : 0;
   }
   for (const auto& listener : found->second.listeners) {
     pollfd waiting{listener->fd.get(), POLLIN, 0};

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Server: the one port. It accepts on TCP and on Unix sockets made at run time (one per container,
-// one for administration), sniffs the HTTP/2 preface against HTTP/1.1, and hands gRPC requests
-// (content-type application/grpc*) to the method table and everything else to the HTTP handler.
-// TLS gets its seam here: a connection is a byte stream before it is sniffed. Loop thread only.
+// Server: the one port. It accepts on TCP, on Unix sockets made at run time (one per container, one
+// for administration) and on doors (listening sockets in containers' networks), sniffs the HTTP/2
+// preface against HTTP/1.1, and hands gRPC requests (content-type application/grpc*) to the method
+// table and everything else to the HTTP handler. TLS gets its seam here: a connection is a byte
+// stream before it is sniffed. Loop thread only.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,7 @@
 #include "thaw/async/loop.h"
 #include "thaw/net/grpc.h"
 #include "thaw/net/http.h"
+#include "thaw/os/fd.h"
 
 namespace thaw::net {
 
@@ -32,6 +34,7 @@ struct ServerLimits {
   // Of one address without a token, of one container; an owner has at most a half of all.
   std::size_t connections_per_address = 2'000;
   std::size_t connections_per_container = 500;
+  std::size_t connections_per_door = 64;
   std::uint32_t streams_per_connection = 10'000;
   std::uint32_t streams_per_container = 2'000;
   std::uint32_t streams_without_token = 500;  // of one connection
@@ -65,16 +68,21 @@ class Server {
                                          HttpHandler handler);
   // Makes the socket file with mode 0600 (replacing a stale one); peers on it have `identity`.
   Result<void> listen_unix(const std::string& path, const std::string& identity);
+  // `listening` is a TCP socket that somebody else has bound, where only one container can reach
+  // it: whoever connects has `identity`, whatever its address. HTTP/1.1 and nothing else; what its
+  // connections hold counts to `whose`. No clock runs on them, as who polls may be frozen.
+  Result<void> listen_door(os::Fd listening, const std::string& identity, Admission whose);
   // Stops accepting, closes the connections of that identity (their handlers are cancelled) and
   // removes the file.
-  void close_unix(const std::string& identity);
+  void close_identity(const std::string& identity);
 
   // What is under way on the connections of one identity.
   struct Traffic {
     std::size_t connections = 0;  // that the peer has not closed, as far as is known here
     std::size_t exchanges = 0;    // requests that are not answered wholly
-    // quiet: neither side has sent what the other has not read, here or in the kernel. A new
-    // connection and one of HTTP/1.1 count as in flight.
+    // quiet: neither side has sent what the other has not read, here or in the kernel, and each
+    // exchange waits for its answer. A new connection counts as in flight. Of a door the kernel's
+    // queue of the other end is not seen from here.
     enum class Wire { quiet, in_flight } wire = Wire::quiet;
   };
   Traffic traffic(const std::string& identity) const;

@@ -81,4 +81,16 @@ Duration expected_start(const LevelRecords& records, const std::vector<Level>& o
   return time_of(records, order.empty() ? Level::booted : order.front());
 }
 
+bool is_worth_restoring(Duration booted, Duration restored) {
+  constexpr Duration least_gain = 20ms;
+  return booted - restored >= least_gain && booted * 2 >= restored * 3;
+}
+
+bool has_restored_in_vain(const LevelRecords& records) {
+  const LevelRecord& booted = records.of(Level::booted);
+  const LevelRecord& restored = records.of(Level::restored);
+  return booted.starts > 0 && restored.starts >= sure_after &&
+         !is_worth_restoring(booted.time, restored.time);
+}
+
 }  // namespace thaw::policy

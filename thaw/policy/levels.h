@@ -42,4 +42,11 @@ std::vector<model::Level> order_levels(const LevelRecords& records,
 // What the next start will likely take: the time of the first of these levels.
 Duration expected_start(const LevelRecords& records, const std::vector<model::Level>& order);
 
+// Whether a version is to start by restores that take so long, from launch to ready, measured
+// beside a boot at a quiet moment. A gain that nobody would notice is not worth the disk, nor that
+// all containers begin with one memory.
+bool is_worth_restoring(Duration booted, Duration restored);
+// Whether so many restores of a version were measured to be no gain that it boots from now on.
+bool has_restored_in_vain(const LevelRecords& records);
+
 }  // namespace thaw::policy

@@ -110,3 +110,40 @@ TEST_CASE("whatever was measured: booted is last, each level once, only what was
     CHECK(policy::expected_start(records, order) > Duration::zero());
   }
 }
+
+TEST_CASE("a restore is worth it if it is clearly faster than a boot") {
+  struct Row {
+    Duration booted, restored;
+    bool is_worth_it;
+  };
+  const Row rows[] = {
+      {1000ms, 20ms, true},    // loads a model
+      {100ms, 15ms, true},     // an interpreter
+      {60ms, 27ms, true},      //
+      {22ms, 1ms, true},       //
+      {17ms, 18ms, false},     // slower
+      {10ms, 8ms, false},      // no gain that anybody sees
+      {19ms, 0ms, false},      // whatever a restore takes
+      {1000ms, 900ms, false},  // within what a busy machine does to both
+      {900ms, 610ms, false},   //
+      {20ms, 0ms, true},       //
+  };
+  for (const Row& row : rows) {
+    CAPTURE(to_ms(row.booted));
+    CAPTURE(to_ms(row.restored));
+    CHECK(policy::is_worth_restoring(row.booted, row.restored) == row.is_worth_it);
+  }
+}
+
+TEST_CASE("a few restores that gained nothing are enough, one is not") {
+  LevelRecords records;
+  CHECK(!policy::has_restored_in_vain(records));
+  started(records, Level::booted, 30ms);
+  started(records, Level::restored, 60ms);
+  CHECK(policy::has_restored_in_vain(records));
+  records.of(Level::restored).starts = 1;
+  CHECK(!policy::has_restored_in_vain(records));
+  started(records, Level::booted, 1s);
+  started(records, Level::restored, 60ms);
+  CHECK(!policy::has_restored_in_vain(records));
+}

@@ -276,8 +276,8 @@ TEST_CASE("a function that cannot start ends what waits, and not what runs") {
   Flow f;
   f.run("fc-1");
   f.create(f.call("fc-2"), {"in"});
-  CHECK(f.loop.run_task(f.queue->fail_all(f.function, {OutcomeKind::terminated, {"no start"}},
-                                          CallQueue::Which::waiting)));
+  CHECK(
+      f.loop.run_task(f.queue->fail_waiting(f.function, {OutcomeKind::terminated, {"no start"}})));
   CHECK(f.read("fc-2", 0).front().payload.bytes == "no start");
   CHECK(f.read_now("fc-1").empty());
   CHECK(f.queue->demand(f.function).unfinished == 1);

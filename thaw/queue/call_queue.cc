@@ -11,12 +11,12 @@ namespace thaw::queue {
 
 namespace detail {
 
-void Queue::report(Function& function) {
-  if (!notify_ || function.reported) {
+void Queue::report(Line& line) {
+  if (!notify_ || line.reported) {
     return;
   }
-  function.reported = true;
-  to_report_.push_back(&function);
+  line.reported = true;
+  to_report_.push_back(&line);
   if (to_report_.size() > 1) {
     return;
   }
@@ -24,25 +24,25 @@ void Queue::report(Function& function) {
     if (!*alive) {
       return;
     }
-    const std::vector<Function*> changed = std::exchange(to_report_, {});
-    for (Function* one : changed) {
+    const std::vector<Line*> changed = std::exchange(to_report_, {});
+    for (Line* one : changed) {
       one->reported = false;
     }
-    for (const Function* one : changed) {
-      notify_(one->id);
+    for (const Line* one : changed) {
+      notify_(one->target);
     }
   });
 }
 
-Demand Queue::demand(const FunctionId& id) const {
+Demand Queue::demand(const Target& target) const {
   Demand demand;
-  if (const auto found = functions_.find(id); found != functions_.end()) {
-    const Function& function = *found->second;
-    demand.ready = function.ready.size();
-    demand.leased = function.leased;
-    demand.unfinished = function.share.unfinished;
-    if (!function.ready.empty()) {
-      demand.oldest_ready = function.ready.front()->ready_since;
+  if (const auto found = lines_.find(target); found != lines_.end()) {
+    const Line& line = *found->second;
+    demand.ready = line.ready.size();
+    demand.leased = line.leased;
+    demand.unfinished = line.unfinished;
+    if (!line.ready.empty()) {
+      demand.oldest_ready = line.ready.front()->ready_since;
     }
   }
   return demand;
@@ -70,14 +70,14 @@ bool Queue::works_on(const ContainerId& container, const CallId& call) const {
                      [&](const Input* input) { return input->call->call.id == call; });
 }
 
-std::vector<FunctionId> Queue::functions_with_demand() const {
-  std::vector<FunctionId> ids;
-  for (const auto& [id, function] : functions_) {
-    if (!function->ready.empty()) {
-      ids.push_back(id);
+std::vector<Target> Queue::targets_with_demand() const {
+  std::vector<Target> targets;
+  for (const auto& [target, line] : lines_) {
+    if (!line->ready.empty()) {
+      targets.push_back(target);
     }
   }
-  return ids;
+  return targets;
 }
 
 }  // namespace detail

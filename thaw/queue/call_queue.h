@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// CallQueue: every call from its acceptance to its final result. Inputs become ready per function
+// CallQueue: every call from its acceptance to its final result. Inputs become ready per target
 // in order of arrival, are leased to containers, and end with an outcome; each call has one
 // numbered log that any number of readers await. Hot state is in memory; a durable call's row,
 // inputs, attempts and log are on disk before they are acknowledged, and open() brings unfinished
@@ -18,6 +18,7 @@
 #include "thaw/async/event.h"
 #include "thaw/async/loop.h"
 #include "thaw/model/call.h"
+#include "thaw/queue/callbacks.h"
 #include "thaw/store/database.h"
 #include "thaw/store/disk_shares.h"
 
@@ -43,6 +44,7 @@ struct QueueLimits {
   Duration keep_results = std::chrono::hours(24 * 7);  // durable calls
   Duration keep_memory_results =
       std::chrono::minutes(10);  // finished synchronous calls nobody read
+  CallbackLimits callbacks = {};
 };
 
 struct LeasedInput {
@@ -146,8 +148,8 @@ class CallQueue {
   virtual ~CallQueue() = default;
 
   // --- the caller's side ---
-  // A durable call and its inputs are on disk when this returns; in one transaction. Refused with
-  // resource_exhausted when a share of the queue, or of the disk, is full.
+  // A durable call, its inputs and callbacks are on disk when this returns; in one transaction.
+  // Refused with resource_exhausted when a share of the queue, or of the disk, is full.
   // already_exists if there is a call of that id, also one that ended, until its results expire.
   virtual async::Task<std::vector<model::InputId>> create(model::NewCall call,
                                                           std::vector<model::NewInput> inputs) = 0;
@@ -182,9 +184,9 @@ class CallQueue {
   virtual async::Task<std::vector<model::InputId>> cancel(model::CallId call) = 0;
 
   // --- the container's side ---
-  // Takes up to `max` ready inputs of `function`, oldest first. The lease ends with complete(),
+  // Takes up to `max` ready inputs of `target`, oldest first. The lease ends with complete(),
   // release() or the container's death. A durable attempt is recorded before the next complete().
-  virtual std::vector<LeasedInput> lease(const model::FunctionId& function,
+  virtual std::vector<LeasedInput> lease(const model::Target& target,
                                          const model::ContainerId& container, std::size_t max,
                                          const Taker& taker = {}) = 0;
   // Returns when the attempts of all that has been leased so far are on disk, where they belong
@@ -192,10 +194,10 @@ class CallQueue {
   virtual async::Task<void> recorded() = 0;
   // The attempts of these are on disk when it returns; else an error, and they may not begin.
   virtual async::Task<void> record(std::vector<LeasedInput> inputs) = 0;
-  // Notified whenever an input of `function` becomes ready. The reference stays valid while
+  // Notified whenever an input of `target` becomes ready. The reference stays valid while
   // somebody waits on it, or until the next sweep(). Call lease() first and wait only when it gave
   // nothing.
-  virtual async::Event& ready(const model::FunctionId& function) = 0;
+  virtual async::Event& ready(const model::Target& target) = 0;
   // Records the outcome; decides about a retry by the call's policy; appends final_ to the log. On
   // disk (if durable) when it returns. Ignored, with ok, if the input has ended or the lease is
   // another container's. A large payload of a durable call whose workspace is past its share of the
@@ -223,28 +225,28 @@ class CallQueue {
   // their redeliveries are spent; with another kind than internal_failure they are tried again as
   // their call's policy says. Those of cancelled calls end as terminated.
   virtual async::Task<void> release(model::ContainerId container, model::Outcome verdict) = 0;
-  // Ends unfinished inputs of a function: all of them (it was stopped), or those that no container
-  // has (it cannot start).
-  enum class Which { all, waiting };
-  virtual async::Task<void> fail_all(model::FunctionId function, model::Outcome verdict,
-                                     Which which = Which::all) = 0;
+  // Ends all unfinished inputs of a function (it was stopped).
+  virtual async::Task<void> fail_all(model::FunctionId function, model::Outcome verdict) = 0;
+  // Ends those of a target that no container has (it cannot start).
+  virtual async::Task<void> fail_waiting(model::Target target, model::Outcome verdict) = 0;
 
   // --- for control and for people ---
   virtual QueueCounters counters() const = 0;
+  virtual Callbacks& callbacks() = 0;
   // At most `most` calls (up to 100). A page that is short, or empty, is the last one only if it
   // says so: the work for a page is bounded too. `cursor`: what the page before has given, or
   // empty. invalid_argument if it is not.
   virtual async::Task<CallPage> list(CallFilter filter, std::string cursor, std::size_t most) = 0;
-  virtual Demand demand(const model::FunctionId& function) const = 0;
-  // Called when ready inputs of a function appear or its leases change; set once, by control.
+  virtual Demand demand(const model::Target& target) const = 0;
+  // Called when ready inputs of a target appear or its leases change; set once, by control.
   // Comes in a later turn of the loop, once for many changes: it may call the queue.
-  virtual void on_demand(std::function<void(const model::FunctionId&)> notify) = 0;
+  virtual void on_demand(std::function<void(const model::Target&)> notify) = 0;
   virtual std::optional<model::CallId> call_of(const model::InputId& input) const = 0;
   virtual std::vector<LeasedInput> leased_by(const model::ContainerId& container) const = 0;
   // Whether it has the lease of an input of that call.
   virtual bool works_on(const model::ContainerId& container, const model::CallId& call) const = 0;
-  // Functions that have ready inputs (after open(): those that survived a crash).
-  virtual std::vector<model::FunctionId> functions_with_demand() const = 0;
+  // Those that have ready inputs (after open(): those that survived a crash).
+  virtual std::vector<model::Target> targets_with_demand() const = 0;
   // What the payloads of all calls that were there when it began refer to, with the workspaces of
   // the calls. In pieces, between which others have their turn. Measures on its way what durable
   // calls take of the disk.

@@ -340,9 +340,9 @@ TEST_CASE("bytes are given back when calls go away") {
 TEST_CASE("control hears of changes in a later turn, once, and may call the queue then") {
   Fixture f;
   std::vector<std::string> heard;
-  f.queue->on_demand([&](const model::FunctionId& function) {
-    heard.push_back(function.str() + " " + std::to_string(f.queue->demand(function).ready));
-    f.queue->lease(function, f.container("ta-1"), 1);
+  f.queue->on_demand([&](const model::Target& target) {
+    heard.push_back(target.str() + " " + std::to_string(f.queue->demand(target).ready));
+    f.queue->lease(target, f.container("ta-1"), 1);
   });
   f.create(f.call("fc-1"), {"a", "b", "c"});
   f.turn();
@@ -377,7 +377,7 @@ TEST_CASE("a hundred thousand inputs over ten thousand functions") {
     call.function = model::FunctionId("fu-" + std::to_string(i + 100));
     f.create(call, {"x"});
   }
-  CHECK(f.queue->functions_with_demand().size() == 10'001);
+  CHECK(f.queue->targets_with_demand().size() == 10'001);
   std::size_t done = 0;
   std::uint64_t after = 0;
   while (done < 100'000) {

@@ -106,8 +106,8 @@ async::Task<void> damage(store::Database& database, unsigned seed) {
 async::Task<void> use(Fixture& f) {
   for (int round = 0; round < 20; ++round) {
     bool any = false;
-    for (const model::FunctionId& function : f.queue->functions_with_demand()) {
-      for (const LeasedInput& input : f.queue->lease(function, Fixture::container("ta-1"), 100)) {
+    for (const model::Target& target : f.queue->targets_with_demand()) {
+      for (const LeasedInput& input : f.queue->lease(target, Fixture::container("ta-1"), 100)) {
         any = true;
         (void)co_await f.queue->complete(input.input, Fixture::container("ta-1"),
                                          Fixture::success("done"));
@@ -160,7 +160,7 @@ TEST_CASE("whatever is wrong with the journal, the queue opens and goes on") {
     ++went_on;
     // What was repaired stays repaired.
     f.reopen();
-    CHECK(f.queue->functions_with_demand().empty());
+    CHECK(f.queue->targets_with_demand().empty());
   }
   CHECK(went_on == 400);
 }

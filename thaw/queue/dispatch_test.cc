@@ -17,7 +17,7 @@ TEST_CASE("an input is leased at once, however much waits for other functions") 
     CAPTURE(row.name);
     Fixture f;
     std::set<std::string> heard;
-    f.queue->on_demand([&](const model::FunctionId& id) { heard.insert(id.str()); });
+    f.queue->on_demand([&](const model::Target& target) { heard.insert(target.str()); });
     if (row.before > 0) {
       f.create(f.call("fc-many"), std::vector<std::string>(row.before, "a"));
       CHECK(f.queue->lease(f.function, f.container("ta-a"), row.leased).size() == row.leased);

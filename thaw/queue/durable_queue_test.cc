@@ -48,7 +48,7 @@ TEST_CASE("an acknowledged call runs after a crash, and its attempts are counted
   const auto ids = f.create(call, {payload, "b", "c"});
   CHECK(f.queue->lease(f.function, f.container("ta-1"), 1).size() == 1);
   f.reopen();
-  CHECK(f.queue->functions_with_demand() == std::vector<model::FunctionId>{f.function});
+  CHECK(f.queue->targets_with_demand() == std::vector<model::Target>{f.function});
   const auto leases = f.queue->lease(f.function, f.container("ta-2"), 10);
   CHECK(payloads(leases) == payload + "bc");
   CHECK(leases[0].input == ids[0]);
@@ -119,7 +119,7 @@ TEST_CASE("a result is read again and again, also after a restart, in windows of
     CHECK(one->front().payload.bytes == "result 299");
     f.reopen();
   }
-  CHECK(f.queue->functions_with_demand().empty());
+  CHECK(f.queue->targets_with_demand().empty());
 }
 
 TEST_CASE("get() with a deadline polls a call that still runs, before and after a restart") {

@@ -104,6 +104,8 @@ TEST_CASE("a data folder of the first release is opened, and everything is there
   REQUIRE(info);
   CHECK(info->call.options == "2 4");
   CHECK(info->call.workspace.str() == "ac-1");
+  CHECK(info->call.version.empty());
+  CHECK(f.read("fc-done", 0)[1].version.empty());
   CHECK(info->cancelled);
   CHECK(info->unfinished == 0);
   const auto leases = f.queue->lease(f.function, f.container("ta-2"), 10);
@@ -117,4 +119,58 @@ TEST_CASE("a data folder of the first release is opened, and everything is there
   CHECK(f.loop.run_task(f.queue->info(f.id("fc-empty"))));
   // An index that came then is still one input.
   CHECK(f.add("fc-waits", {{1, {"b"}}}).front().str() == "in-4");
+}
+
+TEST_CASE("a data folder of before callbacks is opened, and its calls and new callbacks run") {
+  Fixture f;
+  f.queue.reset();
+  f.database.reset();
+  store::DatabaseOptions options;
+  options.path = f.folder / "before.db";
+  for (const store::Migration& step : migrations()) {
+    if (step.version <= 6) {
+      options.migrations.push_back(step);
+    }
+  }
+  {
+    auto database = store::Database::open(f.loop, options);
+    REQUIRE(database);
+    const auto body = [](store::Database& to) -> async::Task<void> {
+      std::function<Result<void>(store::Sql&)> work = [](store::Sql& sql) -> Result<void> {
+        THAW_TRY_VOID(sql.run(
+            "INSERT INTO calls (id, workspace, app, function, max_retries, initial_delay_us, "
+            "max_delay_us, backoff, parent_input, options, created_us) VALUES ('fc-old', 'ac-1', "
+            "'ap-1', 'fu-1', 0, 1000000, 60000000, 2.0, '', x'', 1893456000000000)",
+            {}));
+        THAW_TRY_VOID(
+            sql.run("INSERT INTO inputs (id, call, idx, payload, checksum, enqueued_us) VALUES "
+                    "('in-1', 'fc-old', 0, x'61', 'ca978112ca1bbdca', 1893456000000000)",
+                    {}));
+        return ok();
+      };
+      co_return co_await to.write<void>(std::move(work));
+    };
+    REQUIRE(f.loop.run_task(body(**database)));
+  }
+  f.file = "before.db";
+  f.open();
+  CHECK(f.loop.run_task(f.queue->callbacks().of(f.id("fc-old")))->empty());
+  model::NewCall call = f.call("fc-new", model::Durability::durable);
+  call.workspace = model::WorkspaceId("ac-1");
+  model::Callback callback;
+  callback.sink = "http://hooks/x";
+  callback.receiver = "http://hooks:80";
+  call.callbacks = {callback};
+  f.create(std::move(call), {"b"});
+  const auto leases = f.queue->lease(f.function, f.container("ta-1"), 10);
+  REQUIRE(leases.size() == 2);
+  for (const LeasedInput& lease : leases) {
+    f.complete(lease.input, "ta-1", OutcomeKind::success, "ran " + lease.payload.bytes);
+  }
+  f.reopen();
+  CHECK(payloads(f.read("fc-old", 0)) == "ran a");
+  const CallbackLane lane{model::WorkspaceId("ac-1"), "http://hooks:80"};
+  const auto due = f.loop.run_task(f.queue->callbacks().due(lane, wall_now() + 1s, 10));
+  REQUIRE(due);
+  CHECK(due->size() == 1);
 }

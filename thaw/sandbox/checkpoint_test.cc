@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -74,8 +75,7 @@ SandboxSpec countable(House& house, const std::string& megabytes, const std::str
   return spec;
 }
 
-Taken take(House& house, const std::string& megabytes = "1", const std::string& held = "") {
-  SandboxSpec spec = countable(house, megabytes, held);
+Taken take(House& house, SandboxSpec spec) {
   auto sandbox = house.start(spec);
   std::string first;
   while (!first.ends_with("ready\n")) {
@@ -93,6 +93,10 @@ Taken take(House& house, const std::string& megabytes = "1", const std::string& 
   from.checkpoint = house.run(sandbox->checkpoint(from.images, plenty));
   house.run(sandbox->remove());
   return taken;
+}
+
+Taken take(House& house, const std::string& megabytes = "1", const std::string& held = "") {
+  return take(house, countable(house, megabytes, held));
 }
 
 // What CRIU says when it is run without any care, as root with this folder for its root.
@@ -163,6 +167,26 @@ TEST_CASE("what a program holds comes back with it") {
     auto sandbox = restore(house, taken, "ta-h" + std::to_string(++count));
     CHECK(counted(ask(house, *sandbox, SIGUSR1)) == 2);
     CHECK(has_powers_of(taken, ask(house, *sandbox, SIGUSR2, "end\n")));
+    house.run(sandbox->remove());
+  }
+}
+
+TEST_CASE("a restored program finds its connections closed and a door of its own") {
+  if (without_criu()) return;
+  House house(House::Networking::on, "", criu_program());
+  SandboxSpec spec = countable(house, "1", "door");
+  spec.door_port = 9001;
+  const Taken taken = take(house, std::move(spec));
+  for (const char* id : {"ta-o1", "ta-o2"}) {
+    auto sandbox = restore(house, taken, id);
+    const os::Fd door = sandbox->take_door();
+    REQUIRE(door.valid());
+    const std::string said = ask(house, *sandbox, SIGUSR1, "open\n");
+    CHECK_MESSAGE(said.find("old is closed, new is open") != std::string::npos, said);
+    const os::Fd visitor(::accept4(door.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    char heard[16];
+    REQUIRE(::recv(visitor.get(), heard, sizeof heard, 0) == 5);
+    CHECK(std::string(heard, 5) == "again");
     house.run(sandbox->remove());
   }
 }

@@ -50,6 +50,8 @@ enum class Profile {
 struct Checkpoint {
   std::uint64_t stdout_pipe = 0;  // inode numbers of its output pipes: a restore gives it others
   std::uint64_t stderr_pipe = 0;
+  // It listens for the signal by which it may be told of a restore; who checkpoints it knows.
+  bool hears_restores = false;
 };
 
 struct RestoreFrom {
@@ -84,6 +86,9 @@ struct SandboxSpec {
   // Whose user namespace a template and all that is forked from it live in, and whose network
   // namespaces are made in.
   std::string workspace;
+  // Not 0: at 127.0.0.1 and this port of its own network somebody listens before its program runs,
+  // and who gets the connections has Sandbox::take_door(). Not with the host's network.
+  std::uint16_t door_port = 0;
   // A running template of the same workspace: the program is not exec'd but forked from it. What
   // argv means is then the template's business; layers and binds are this sandbox's own.
   model::ContainerId fork_from;
@@ -113,6 +118,9 @@ class Sandbox {
   virtual int pid() const = 0;                     // of PID 1, in the host's numbers
   virtual const std::string& address() const = 0;  // of eth0, "172.21.0.7"; empty without network
   virtual const StartTimes& times() const = 0;
+  // The listening socket of `door_port`, once; it does not block. It keeps its network alive, so it
+  // is closed before remove(). Invalid: there is none, or somebody has it.
+  virtual os::Fd take_door() { return {}; }
   // Next piece of what the tree prints; nullopt at the end of that stream. Each is to be read by
   // one task until its end.
   virtual async::Task<std::optional<std::string>> read_stdout() = 0;

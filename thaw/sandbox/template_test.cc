@@ -2,6 +2,7 @@
 //
 // Templates with the machine's own Python: what is forked from one is a container like any other,
 // and a template that lies, dawdles or dies costs nothing but the fork.
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -38,6 +39,11 @@ if what == "status":
             print(line.split(":")[0], *line.split()[1:])
     print("fds", sorted(int(n) for n in os.listdir("/proc/self/fd"))[:-1])
     print("adj", open("/proc/self/oom_score_adj").read().strip())
+if what == "door":
+    import socket
+    line = socket.create_connection(("127.0.0.1", 9001))
+    line.sendall(b"forked")
+    print(line.recv(99).decode())
 if what == "environ":
     print(open("/proc/self/cmdline").read().replace("\0", " "),
           "SECRET" in open("/proc/self/environ").read(),
@@ -254,6 +260,38 @@ TEST_CASE("each workspace has templates of its own, and nobody forks another's")
   }
   for (auto& one : made) {
     it.house.run(one->sandbox().remove());
+  }
+}
+
+TEST_CASE("a fork has a door of its own, taken from the spares or not") {
+  if (skipped()) return;
+  for (const auto networking : {House::Networking::on, House::Networking::off}) {
+    TemplateHouse it(networking);
+    auto made = it.start_template();
+    CHECK(it.ready_word(*made) == "ready ");
+    if (networking == House::Networking::on) {
+      made->keep_spares(1);
+      while (it.house.run(made->count_spares()) == 0) {
+        it.house.run(async::sleep_for(5ms));
+      }
+    }
+    auto wanted = it.fork_spec(*made, {"door"});
+    wanted.door_port = 9001;
+    auto sandbox = it.house.start(wanted);
+    const os::Fd door = sandbox->take_door();
+    REQUIRE(door.valid());
+    os::Fd visitor;
+    while (!visitor.valid()) {
+      visitor = os::Fd(::accept4(door.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      it.house.run(async::sleep_for(1ms));
+    }
+    char said[16];
+    REQUIRE(::recv(visitor.get(), said, sizeof said, 0) == 6);
+    CHECK(std::string(said, 6) == "forked");
+    REQUIRE(::send(visitor.get(), "heard", 5, 0) == 5);
+    CHECK(it.house.finish(*sandbox).out == "heard\n");
+    it.house.run(sandbox->remove());
+    it.house.run(made->sandbox().remove());
   }
 }
 

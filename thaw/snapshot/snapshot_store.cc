@@ -93,6 +93,7 @@ std::string manifest_text(const Snapshot& snapshot, const std::string& machine,
                            {"created_us", snapshot.created.time_since_epoch().count()},
                            {"stdout_pipe", snapshot.checkpoint.stdout_pipe},
                            {"stderr_pipe", snapshot.checkpoint.stderr_pipe},
+                           {"hears_restores", snapshot.checkpoint.hears_restores ? 1 : 0},
                            {"bytes", snapshot.bytes},
                            {"images", digests.images.sha256_hex},
                            {"upper", digests.upper.sha256_hex}});
@@ -152,7 +153,8 @@ void SnapshotStore::load() {
       snapshot->key = {workspace, value_or<std::string>(*json, "function", ""),
                        value_or<std::string>(*json, "key", "")};
       snapshot->checkpoint = {value_or<std::uint64_t>(*json, "stdout_pipe", 0),
-                              value_or<std::uint64_t>(*json, "stderr_pipe", 0)};
+                              value_or<std::uint64_t>(*json, "stderr_pipe", 0),
+                              value_or<int>(*json, "hears_restores", 0) != 0};
       snapshot->bytes = value_or<std::uint64_t>(*json, "bytes", 0);
       snapshot->created =
           WallTime(std::chrono::microseconds(value_or<std::int64_t>(*json, "created_us", 0)));
@@ -201,6 +203,16 @@ Result<std::string> SnapshotStore::begin(std::uint64_t expected_bytes) {
 Task<void> SnapshotStore::abandon(std::string staging) {
   auto work = [staging] { return os::remove_tree(staging); };
   co_return co_await async::blocking(pool_, std::move(work));
+}
+
+Result<SnapshotPtr> SnapshotStore::preview(const std::string& staging, SnapshotKey key,
+                                           sandbox::Checkpoint checkpoint) {
+  THAW_TRY_VOID(os::make_folders(staging + "/upper", 0755));
+  auto snapshot = std::make_shared<Snapshot>();
+  snapshot->key = std::move(key);
+  snapshot->folder = staging;
+  snapshot->checkpoint = checkpoint;
+  return SnapshotPtr(std::move(snapshot));
 }
 
 Task<SnapshotPtr> SnapshotStore::commit(std::string staging, SnapshotKey key,
@@ -342,14 +354,18 @@ void SnapshotStore::retire(const Snapshot& snapshot, const std::string& why) {
   }
 }
 
-bool SnapshotStore::retire_of(const std::string& function, const std::string& why) {
+bool SnapshotStore::retire_if(const std::function<bool(const std::string& function)>& goes,
+                              const std::string& why) {
+  std::vector<Name> gone;
   for (const auto& [name, entry] : entries_) {
-    if (name.second == function) {
-      retire(Name(name), why);
-      return true;
+    if (goes(name.second)) {
+      gone.push_back(name);
     }
   }
-  return false;
+  for (const Name& name : gone) {
+    retire(name, why);
+  }
+  return !gone.empty();
 }
 
 void SnapshotStore::retire(const Name& name, const std::string& why) {

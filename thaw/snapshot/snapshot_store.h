@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // SnapshotStore: checkpoints of main programs, at most one per function (and per set of class
-// parameters: those have functions of their own), found by a key that changes with anything a
-// restore depends on. A snapshot's name is the digest of its manifest, and the manifest has the
-// digest of its folders; it belongs to one workspace and is found by no other.
+// parameters: those have functions of their own; and per version, if its key names that too), found
+// by a key that changes with anything a restore depends on. A snapshot's name is the digest of its
+// manifest, and the manifest has the digest of its folders; it belongs to one workspace and is
+// found by no other.
 //
 // Checked in full when it is made and at its first use after the server's start, afterwards by the
 // signature of its folders (no file is read). What does not match is retired: found no more, and
@@ -12,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -64,6 +66,9 @@ class SnapshotStore {
   async::Task<SnapshotPtr> commit(std::string staging, SnapshotKey key,
                                   sandbox::Checkpoint checkpoint);
   async::Task<void> abandon(std::string staging);
+  // What commit() would add, for a trial before it: nobody finds it. Its files are the staging's.
+  static Result<SnapshotPtr> preview(const std::string& staging, SnapshotKey key,
+                                     sandbox::Checkpoint checkpoint);
 
   bool contains(const SnapshotKey& key) const;
   // not_found; failed_precondition if the function has one of another key; data_loss if it was
@@ -73,8 +78,9 @@ class SnapshotStore {
   void succeeded(const Snapshot& snapshot);
   void failed(const Snapshot& snapshot);
   void retire(const Snapshot& snapshot, const std::string& why);
-  // The function's, whatever its key; whether there was one.
-  bool retire_of(const std::string& function, const std::string& why);
+  // Those of the functions for which this holds, whatever their keys; whether there was one.
+  bool retire_if(const std::function<bool(const std::string& function)>& goes,
+                 const std::string& why);
   // Removes what is retired and no longer used, what was not used for long, what is too much.
   async::Task<void> collect();
   // Checks all that were not looked at since the start, one by one.

@@ -36,10 +36,4 @@ class LocalServerPort final : public ServerPort {
   PortWatch watch_;
 };
 
-// How many connections of the network namespace of process `pid` are established or on their way,
-// other than those of its programs among themselves. unavailable: it cannot be read (it has ended).
-Result<std::size_t> count_connections(int pid);
-// Of the text of /proc/PID/net/tcp or tcp6.
-std::size_t count_connections_in(std::string_view table);
-
 }  // namespace thaw::worker

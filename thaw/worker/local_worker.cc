@@ -15,6 +15,7 @@
 #include "thaw/base/log.h"
 #include "thaw/os/fd.h"
 #include "thaw/os/files.h"
+#include "thaw/worker/connections.h"
 #include "thaw/worker/local_server_port.h"
 #include "thaw/worker/sandboxed_container.h"
 #include "thaw/worker/templates.h"
@@ -130,6 +131,12 @@ class LocalContainer final : public SandboxedContainer {
     pumps_.start("container output", pump(*this, logs::Channel::err));
   }
 
+  Result<void> open_door(std::uint16_t port, const std::string& workspace) {
+    door_port_ = port;
+    return server_.listen_door(sandbox_->take_door(), id_,
+                               {"container " + id_, "workspace " + workspace});
+  }
+
   void keep(snapshot::SnapshotPtr snapshot) { snapshot_ = std::move(snapshot); }
   void note_fallback(Fallback fallback) { fallbacks_.push_back(std::move(fallback)); }
   void was_forked(Templates& templates, ForkPlan plan, Templates::Lease from) {
@@ -146,12 +153,18 @@ class LocalContainer final : public SandboxedContainer {
   Traffic traffic() const override {
     if (port_) {
       const Result<std::size_t> open = count_connections(sandbox_->pid());
-      return {open.value_or(1), 0, open ? Traffic::Wire::quiet : Traffic::Wire::in_flight};
+      return {.connections = open.value_or(1),
+              .wire = open ? Traffic::Wire::quiet : Traffic::Wire::in_flight};
     }
     const net::Server::Traffic seen = server_.traffic(id_);
+    const bool is_quiet = seen.wire == net::Server::Traffic::Wire::quiet;
     return {seen.connections, seen.exchanges,
-            seen.wire == net::Server::Traffic::Wire::quiet ? Traffic::Wire::quiet
-                                                           : Traffic::Wire::in_flight};
+            is_quiet ? Traffic::Wire::quiet : Traffic::Wire::in_flight};
+  }
+  bool has_door() const override { return door_port_ != 0; }
+  // What its program has not read yet is in the queue of the other end.
+  bool has_unread() const override {
+    return has_door() && has_queued(sandbox_->pid(), door_port_).value_or(true);
   }
   ServerPort* server() override { return port_.get(); }
   void label_output(CurrentWork work) override { work_ = std::move(work); }
@@ -167,7 +180,7 @@ class LocalContainer final : public SandboxedContainer {
   }
 
   async::Task<void> remove() override {
-    server_.close_unix(id_);
+    server_.close_identity(id_);
     if (port_) {
       port_->close_kept();  // another container may have its address soon
     }
@@ -237,6 +250,7 @@ class LocalContainer final : public SandboxedContainer {
   std::vector<Fallback> fallbacks_;
   std::unique_ptr<sandbox::Sandbox> sandbox_;
   std::unique_ptr<LocalServerPort> port_;  // of a server
+  std::uint16_t door_port_ = 0;
   Templates* templates_ = nullptr;
   Templates::Lease template_;  // while what was forked from it lives
   std::optional<ForkPlan> fork_plan_;
@@ -287,14 +301,21 @@ async::Task<std::unique_ptr<RunningContainer>> LocalWorker::launch(LaunchPlan pl
   spec.user = plan.user;
   spec.limits = plan.limits;
   spec.network = plan.network;
+  spec.door_port = plan.door_port;
   if (plan.not_restored) {
     container->note_fallback(*plan.not_restored);
   }
   if (plan.purpose == LaunchPlan::Purpose::snapshot) {
     spec.checkpoints = sandbox::SandboxSpec::Checkpoints::possible;
     spec.upper = plan.upper;
-    spec.env.insert(spec.env.end(), plan.snapshot_env.begin(), plan.snapshot_env.end());
+    for (const std::string& entry : plan.snapshot_env) {
+      const std::string name = entry.substr(0, entry.find('=') + 1);
+      std::erase_if(spec.env, [&](const std::string& old) { return old.starts_with(name); });
+      spec.env.push_back(entry);
+    }
   }
+  const bool may_boot =
+      std::find(plan.levels.begin(), plan.levels.end(), model::Level::booted) != plan.levels.end();
   for (const model::Level level : plan.levels) {
     Result<void> tried = ok();
     if (level == model::Level::forked && plan.fork) {
@@ -311,6 +332,13 @@ async::Task<std::unique_ptr<RunningContainer>> LocalWorker::launch(LaunchPlan pl
       break;
     }
   }
+  if (!container->has_begun() && !may_boot) {
+    const std::vector<Fallback>& tried = container->fallbacks();
+    Error error = Error::failed_precondition(
+        tried.empty() ? "there is nothing that it could be started from" : tried.back().detail);
+    (void)co_await container->remove();
+    co_return error;
+  }
   if (!container->has_begun()) {
     auto started = co_await spawner_.start(std::move(spec));
     if (!started) {
@@ -320,6 +348,12 @@ async::Task<std::unique_ptr<RunningContainer>> LocalWorker::launch(LaunchPlan pl
     container->begin(std::move(*started), model::Level::booted);
     if (plan.fork) {
       templates_.want(*plan.fork);
+    }
+  }
+  if (plan.door_port != 0) {
+    if (auto opened = container->open_door(plan.door_port, plan.workspace); !opened) {
+      (void)co_await container->remove();
+      co_return std::move(opened).error();
     }
   }
   if (plan.push) {
@@ -394,14 +428,17 @@ async::Task<void> LocalWorker::fork(LocalContainer& container, const LaunchPlan&
 async::Task<void> LocalWorker::restore(LocalContainer& container, const LaunchPlan& plan,
                                        sandbox::SandboxSpec spec) {
   spec.layers.push_back(plan.restore->upper());
+  const SnapshotPoint& point = *plan.snapshot_point;
+  const bool is_told = is_woken(point, plan.restore->checkpoint);
   spec.restore = sandbox::RestoreFrom{plan.restore->images(), plan.restore->checkpoint,
-                                      plan.snapshot_point->restored_signal};
-  THAW_CO_TRY_VOID(expect_restored(*plan.snapshot_point, container.folder(), plan.users));
+                                      is_told ? point.restored_signal : 0};
+  THAW_CO_TRY_VOID(expect_restored(point, container.folder(), plan.users));
   auto started = co_await spawner_.start(std::move(spec));
   Result<void> woken = ok();
   if (started) {
-    woken = co_await wake_restored(**started, *plan.snapshot_point, container.report(),
-                                   container.folder());
+    if (is_told) {
+      woken = co_await wake_restored(**started, point, container.report(), container.folder());
+    }
     if (woken) {
       container.keep(plan.restore);
       container.begin(std::move(*started), model::Level::restored);
@@ -417,8 +454,10 @@ async::Task<void> LocalWorker::restore(LocalContainer& container, const LaunchPl
   }
   // As it was for the next level.
   container.report().forget();
-  std::error_code ignored;
-  fs::remove(container.folder() + "/" + plan.snapshot_point->file_name, ignored);
+  if (!point.file_name.empty()) {
+    std::error_code ignored;
+    fs::remove(container.folder() + "/" + point.file_name, ignored);
+  }
   container.note_fallback(
       {model::Level::restored, "restore_failed", error.to_string(), Fallback::Tried::failed});
   co_return ok();

@@ -3,7 +3,8 @@
 // What a launch plan says about memory snapshots, and how a restored program is woken. The first
 // thing it gets is a signal, on which its language runtime renews what must not be the same in two
 // restores (random numbers, names) and reports its start. Meanwhile it finds the file that it waits
-// for, which is a pipe: it reads who it is now only when that has been done.
+// for, which is a pipe: it reads who it is now only when that has been done. A plain server waits
+// for nothing: if its runtime hears no signal it just runs on.
 #pragma once
 
 #include <optional>
@@ -17,14 +18,17 @@
 
 namespace thaw::worker {
 
-// Of a function whose program has a snapshot point; the dialect's.
+// Of a function whose program has a snapshot point.
 struct SnapshotPoint {
-  int restored_signal = 0;
-  std::string file_name;   // in the container's folder; does not exist before
-  std::string file_bytes;  // at most a page
+  int restored_signal = 0;  // that it gets once it is restored; 0: none
+  std::string file_name;    // in the container's folder; does not exist before. Empty: none
+  std::string file_bytes;   // at most a page
 };
 
-// Before it is restored.
+// Whether what was written so is woken by a signal. A program that waits for a file always is; of a
+// server it depends on what runs in it.
+bool is_woken(const SnapshotPoint& point, const sandbox::Checkpoint& written);
+// Before one that waits for a file is restored.
 Result<void> expect_restored(const SnapshotPoint& point, const std::string& folder,
                              InsideUsers users = InsideUsers::root);
 // Ends when the restored program has answered and was told who it is. `folder` is the container's,

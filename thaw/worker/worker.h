@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Worker: starts containers. A container gets its layers, its environment, a private folder
-// /run/thaw with the files of its plan and its own Unix socket (which is its identity), and its
-// output goes to its app's log as it comes. An interface: control asks it for all that it does with
-// containers and touches no process, file or cgroup itself; local_worker.h is this machine's. Loop
-// thread only.
+// /run/thaw with the files of its plan and its own Unix socket or door (which is its identity), and
+// its output goes to its app's log as it comes. An interface: control asks it for all that it does
+// with containers and touches no process, file or cgroup itself; local_worker.h is this machine's.
+// Loop thread only.
 #pragma once
 
 #include <memory>
@@ -59,22 +59,26 @@ struct LaunchPlan {
   std::string log_stream;  // the app's id
   std::string function;
   bool wants_socket = true;
+  std::string workspace;  // whose it is: what it makes this server hold counts to it
+  // Not 0: its program finds this server at 127.0.0.1 and this port of its own network, by
+  // HTTP/1.1, and nobody else does. Only for programs that look there: others may use the port.
+  std::uint16_t door_port = 0;
   std::optional<model::PushContract> push;  // its program is a server
   // All, if the program may have another user than the one that it is started as, by what its image
   // runs before it.
   InsideUsers users = InsideUsers::root;
-  // What may be tried, in this order; booted comes last in any case. A level that the plan has
-  // nothing for is passed over; one that fails gives way to the next in the same launch.
+  // What may be tried, in this order. A level that the plan has nothing for is passed over; one
+  // that fails gives way to the next in the same launch, which fails with the last.
   std::vector<model::Level> levels = {model::Level::forked, model::Level::restored,
                                       model::Level::booted};
   // What it takes to be forked from a template; none: it cannot be.
   std::optional<ForkPlan> fork;
-  // The function's program has a snapshot point.
+  // The function's program has a snapshot point, or is a server that is written once it is ready.
   std::optional<SnapshotPoint> snapshot_point;
   // The container is to be checkpointed there; what it writes is kept in the host folder `upper`.
   enum class Purpose { serve, snapshot } purpose = Purpose::serve;
   std::string upper;
-  std::vector<std::string> snapshot_env;  // for that purpose, besides `env`
+  std::vector<std::string> snapshot_env;  // for that purpose, instead of those names in `env`
   snapshot::SnapshotPtr restore;          // what Level::restored restores …
   std::optional<Fallback> not_restored;   // … or why there is nothing
 };
@@ -86,7 +90,8 @@ struct CurrentWork {
 };
 
 // What a container and this server are telling each other at this moment: on the container's own
-// socket; of a server, how many connections its network has to anybody else than itself.
+// socket and at its door; of a server, how many connections its network has to anybody else than
+// itself.
 struct Traffic {
   std::size_t connections = 0;  // that it has not closed
   std::size_t exchanges = 0;    // its requests that are not answered wholly
@@ -107,6 +112,12 @@ class RunningContainer {
   // Of its first process in the host's numbers, for people; control kills none by it.
   virtual int pid() const = 0;
   virtual Traffic traffic() const = 0;
+  // It has a door, and connects anew whenever it has something to say: that it has no connection
+  // says nothing, and one that is lost is no loss.
+  virtual bool has_door() const { return false; }
+  // Whether bytes wait at its door that it has not read. The kernel's tables of its network say so,
+  // which takes milliseconds: to be asked last.
+  virtual bool has_unread() const { return false; }
   // Its port, if its program is a server (LaunchPlan::push), as long as it lives; else nullptr.
   virtual ServerPort* server() = 0;
   // The lines that follow belong to this work (empty: to none in particular).

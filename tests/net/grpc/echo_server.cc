@@ -148,7 +148,7 @@ Task<Answer> numbers(net::GrpcCall&, Ask) {
 }
 
 Task<Answer> close_identity(net::GrpcCall&, Ask ask) {
-  server->close_unix(ask.text());
+  server->close_identity(ask.text());
   Answer answer;
   co_return answer;
 }

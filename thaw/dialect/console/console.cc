@@ -103,7 +103,8 @@ Json json_of(const logs::Line& line) {
 
 Json json_of(const catalog::Catalog& catalog, const control::FunctionView& view) {
   const auto app = catalog.apps.find(view.spec->app.str());
-  Json out = {{"function", view.spec->name},
+  const std::string of = view.target.is_pinned() ? "@" + view.target.version : "";
+  Json out = {{"function", view.spec->name + of},
               {"id", view.spec->id},
               {"workspace", workspace_name(catalog, view.spec->workspace)},
               {"app", app ? app->title() : ""},

@@ -35,6 +35,8 @@ struct Options {
   std::string cache_folder;  // clients' packages are in CLIENTS below it
   Duration ephemeral_volume_limit = std::chrono::minutes(15);  // the client beats every 5
   Duration keep_unused = std::chrono::hours(24 * 7);           // images that nothing uses
+  // From the first look at what is missing until the mount is made: the time of its uploads.
+  Duration keep_uploads = std::chrono::hours(1);
 };
 
 struct Context {

@@ -194,6 +194,8 @@ Result<model::FunctionSpec> spec_from(const pb::Function& f) {
   THAW_TRY_VOID(check_numbers(f));
   THAW_TRY_VOID(check_placement(f));
   THAW_TRY(spec.reach, reach_from(f));
+  spec.snapshot_at =
+      f.checkpointing_enabled() ? model::SnapshotAt::asked : model::SnapshotAt::never;
   spec.image = model::ImageId(f.image_id());
   for (const std::string& id : f.mount_ids()) {
     spec.mounts.emplace_back(id);

@@ -112,6 +112,9 @@ TEST_CASE("what is not served is refused with its name") {
   f.set_untrusted(true);
   CHECK(spec_from(f)->reach == model::Reach::inputs);
   CHECK_FALSE(spec_from(pb::Function()));
+  CHECK(spec_from(f)->snapshot_at == model::SnapshotAt::never);
+  f.set_checkpointing_enabled(true);
+  CHECK(spec_from(f)->snapshot_at == model::SnapshotAt::asked);
   const Error error = not_served("/modal.client.ModalClient/DictGet");
   CHECK(error.code() == Code::unimplemented);
   CHECK(error.message().find("dicts") != std::string::npos);

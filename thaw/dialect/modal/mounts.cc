@@ -24,8 +24,6 @@ constexpr std::string_view python_mount_prefix = "python-build-standalone.";
 constexpr std::string_view blob_prefix = "bl-";
 
 constexpr int most_files = 50'000;
-// From the first look at what is missing until the mount is made: the time of its uploads.
-constexpr Duration upload_time = 1h;
 // A signed address is used soon: nothing beside the time that unused blobs have anyway.
 constexpr Duration download_time{};
 // How often the record of a mount that is asked for again and again is written.
@@ -55,7 +53,8 @@ Task<pb::MountBatchedCheckExistenceResponse> check_existence(
   std::vector<std::string> names(request.sha256_hex_hashes().begin(),
                                  request.sha256_hex_hashes().end());
   THAW_CO_TRY(const std::vector<std::string> missing,
-              co_await cx.parts.blobs.missing(who.workspace.str(), std::move(names), upload_time));
+              co_await cx.parts.blobs.missing(who.workspace.str(), std::move(names),
+                                              cx.options.keep_uploads));
   pb::MountBatchedCheckExistenceResponse reply;
   reply.mutable_missing_sha256_hex_hashes()->Add(missing.begin(), missing.end());
   co_return reply;
@@ -90,7 +89,7 @@ Task<pb::MountPutFileResponse> put_file(Context& cx, net::GrpcCall& call,
                                         request.sha256_hex());
     }
   }
-  cx.parts.blobs.keep(owner, request.sha256_hex(), upload_time);
+  cx.parts.blobs.keep(owner, request.sha256_hex(), cx.options.keep_uploads);
   reply.set_exists(cx.parts.blobs.contains(owner, request.sha256_hex()));
   co_return reply;
 }
@@ -143,7 +142,8 @@ Task<pb::MountGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
         {file.filename(), file.sha256_hex(), file.has_mode() ? file.mode() : 0644});
   }
   THAW_CO_TRY(const std::vector<std::string> missing,
-              co_await cx.parts.blobs.missing(who.workspace.str(), std::move(names), upload_time));
+              co_await cx.parts.blobs.missing(who.workspace.str(), std::move(names),
+                                              cx.options.keep_uploads));
   if (!missing.empty()) {
     const auto file =
         std::find_if(mount.files.begin(), mount.files.end(),

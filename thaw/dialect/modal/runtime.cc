@@ -190,7 +190,7 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
     plan.fork = std::move(fork);
   }
   const bool for_snapshot = plan.purpose == worker::LaunchPlan::Purpose::snapshot;
-  if (definition.checkpointing_enabled()) {
+  if (definition.checkpointing_enabled() && spec->snapshot_at == model::SnapshotAt::asked) {
     plan.snapshot_point = snapshot_point(plan.id);
     definition.set_is_checkpointing_function(for_snapshot);
   }

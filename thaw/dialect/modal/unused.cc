@@ -21,12 +21,10 @@ struct Used {
 Used used_by_functions(const catalog::Catalog& catalog) {
   Used used;
   // all workspaces: what is used anywhere
-  for (const auto& [id, function] : catalog.functions.all()) {
-    for (const auto& [version, spec] : function->versions) {
-      used.versions.insert(version);
-      used.images.insert(spec->image.str());
-    }
-  }
+  catalog.each_spec([&used](const model::FunctionSpec& spec) {
+    used.versions.insert(spec.version);
+    used.images.insert(spec.image.str());
+  });
   return used;
 }
 
@@ -97,7 +95,7 @@ Task<void> forget_unused(Context& cx) {
     change.erase(cx.parts.catalog.images, id);
   }
   for (const model::FunctionId& id : variants) {
-    change.erase(cx.parts.catalog.functions, id.str());
+    cx.parts.catalog.erase_function(change, id);
   }
   if (!images.empty() || !variants.empty()) {
     note(co_await cx.parts.catalog.apply(std::move(change)));

@@ -481,8 +481,9 @@ Task<void> send_to_slash(net::HttpExchange& exchange) {
 
 async::Task<void> serve_web_target(Context& cx, net::HttpExchange& exchange,
                                    gateway::WebTarget target) {
-  const auto& [function, label, root_path] = target;
-  const auto spec = function->live();
+  const std::string& label = target.label;
+  const std::string& root_path = target.root_path;
+  const auto spec = target.function->live();
   std::string path(exchange.request().path().substr(root_path.size()));
   const bool is_bare = path.empty() && !root_path.empty();
   path = path.empty() ? "/" : path;
@@ -499,7 +500,7 @@ async::Task<void> serve_web_target(Context& cx, net::HttpExchange& exchange,
       co_return co_await send_to_slash(exchange);
     }
     const auto answers =
-        co_await answering(cx, function, endpoint, std::string(exchange.request().query()));
+        co_await answering(cx, target.function, endpoint, std::string(exchange.request().query()));
     Result<void> outcome;
     if (!answers && answers.error().code() == Code::invalid_argument) {
       co_return co_await exchange.answer(400, "application/json",

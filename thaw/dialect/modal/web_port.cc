@@ -35,6 +35,7 @@ Task<void> serve_port(Context& cx, net::HttpExchange& exchange,
                       std::string path, std::string root_path) {
   const std::string_view query = exchange.request().query();
   gateway::Passage passage;
+  passage.served_by = spec->id;
   passage.spec = std::move(spec);
   passage.port = web.port;
   passage.target = query.empty() ? path : path + "?" + std::string(query);

@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "thaw/codec/encoding.h"
+#include "thaw/dialect/native/aliases.h"
+#include "thaw/dialect/native/callbacks.h"
 #include "thaw/dialect/native/calls.h"
 #include "thaw/dialect/native/functions.h"
 #include "thaw/dialect/native/push.h"
@@ -53,6 +55,18 @@ constexpr Operation operations[] = {
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_new_call(cx, std::move(asked.who), exchange, asked.names.at(0));
      }},
+    {"GET", "functions/*/aliases",
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_aliases(cx, std::move(asked.who), exchange, asked.names.at(0));
+     }},
+    {"PUT", "functions/*/aliases/*",
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_alias(cx, std::move(asked.who), exchange, asked.names.at(0), asked.names.at(1));
+     }},
+    {"DELETE", "functions/*/aliases/*",
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_alias(cx, std::move(asked.who), exchange, asked.names.at(0), asked.names.at(1));
+     }},
     {"GET", "calls",
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_calls(cx, std::move(asked.who), exchange);
@@ -68,6 +82,10 @@ constexpr Operation operations[] = {
     {"GET", "calls/*/result",
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_call(cx, std::move(asked.who), exchange, asked.names.at(0), "result");
+     }},
+    {"GET", "callback-secret",
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_callback_secret(cx, std::move(asked.who), exchange);
      }},
 };
 

@@ -8,6 +8,7 @@
 #include "thaw/codec/http_message.h"
 #include "thaw/codec/ids.h"
 #include "thaw/codec/json.h"
+#include "thaw/dialect/native/callbacks.h"
 #include "thaw/queue/call_queue.h"
 #include "thaw/store/blob_store.h"
 
@@ -82,6 +83,12 @@ Json json_of_output(const model::LogEntry& entry) {
   return out;
 }
 
+// That has served it, or is to; empty: whichever is live when a container takes it.
+std::string version_of(const queue::CallInfo& info, const std::vector<model::LogEntry>& finals) {
+  const bool is_told = !finals.empty() && !finals.back().version.empty();
+  return is_told ? finals.back().version : info.call.version;
+}
+
 Task<void> show(Context& cx, net::HttpExchange& exchange, queue::CallInfo info) {
   THAW_CO_TRY(const auto entries, co_await finals(cx, info.call.id, patience_of(exchange)));
   THAW_CO_TRY(info, co_await cx.owners.queue.info(info.call.id));  // all workspaces: found before
@@ -93,6 +100,7 @@ Task<void> show(Context& cx, net::HttpExchange& exchange, queue::CallInfo info) 
   const auto function = cx.owners.catalog.functions.find(info.call.function.str());
   Json out = {{"call", info.call.id},
               {"function", function ? function->tag : info.call.function.str()},
+              {"version", version_of(info, entries)},
               {"state", info.unfinished > 0 ? "unfinished" : "finished"},
               {"created_at", to_seconds(info.created_at)},
               {"outputs", outputs}};
@@ -101,6 +109,10 @@ Task<void> show(Context& cx, net::HttpExchange& exchange, queue::CallInfo info) 
   }
   if (info.finished_at) {
     out["finished_at"] = to_seconds(*info.finished_at);
+  }
+  THAW_CO_TRY(const auto callbacks, co_await cx.owners.queue.callbacks().of(info.call.id));
+  for (const queue::CallbackView& view : callbacks) {
+    out["callbacks"].push_back(json_of(view));
   }
   co_return co_await exchange.answer(200, "application/json", codec::dump_json(out) + "\n");
 }
@@ -139,6 +151,16 @@ Task<void> result(Context& cx, net::HttpExchange& exchange, queue::CallInfo info
   co_return co_await exchange.answer(500, "application/json", codec::dump_json(error) + "\n");
 }
 
+// The version or alias that a call is for; empty: none was named.
+Result<std::string> asked_of(const net::HttpExchange& exchange) {
+  std::string version = query_of(exchange, "version");
+  std::string alias = query_of(exchange, "alias");
+  if (!version.empty() && !alias.empty()) {
+    return Error::invalid_argument("version, alias: one of them, not both");
+  }
+  return version.empty() ? alias : version;
+}
+
 // What the caller's request says of the one that the server is to get.
 Result<std::string> request_for(const model::FunctionSpec& spec, const net::HttpExchange& exchange,
                                 std::string body) {
@@ -164,21 +186,30 @@ Result<std::string> request_for(const model::FunctionSpec& spec, const net::Http
 Task<void> serve_new_call(Context& cx, gateway::Identity who, net::HttpExchange& exchange,
                           std::string name) {
   const catalog::Scope scope = gateway::scope_of(cx.owners.catalog, who);
-  THAW_CO_TRY(const Published published, find_published(scope, name));
+  THAW_CO_TRY_VOID(find_published(scope, name));
   THAW_CO_TRY(std::string body, co_await exchange.read_all(most_body_bytes));
-  THAW_CO_TRY(std::string request, request_for(*published.spec, exchange, std::move(body)));
+  // Which version gets it is decided as late as can be: it may be gone by the end of the body.
+  THAW_CO_TRY(const Published published, find_published(scope, name));
+  THAW_CO_TRY(const std::string asked, asked_of(exchange));
+  THAW_CO_TRY(const gateway::Route route, find_route(cx, scope, published, asked));
+  const gateway::KeptVersions::Hold hold(cx.owners.versions, route.target);
+  THAW_CO_TRY(std::string request, request_for(*route.spec, exchange, std::move(body)));
   model::NewCall call;
   call.id = model::CallId(codec::random_id("fc"));
-  call.workspace = published.spec->workspace;
+  call.workspace = route.spec->workspace;
   call.app = published.app->id;
-  call.function = published.spec->id;
+  call.function = route.target.function;
+  call.version = route.target.version;
   call.durability = model::Durability::durable;
-  call.retry = published.spec->retry;
+  call.retry = route.spec->retry;
+  THAW_CO_TRY(call.callbacks, read_callbacks(exchange.request().headers, cx.owners.sinks));
   std::vector<model::NewInput> inputs;
   inputs.push_back({0, {std::move(request), std::string(codec::http_content_type)}});
   model::CallId id = call.id;
   if (const auto key = exchange.request().headers.find("idempotency-key")) {
-    const queue::Once once{std::string(*key), store::sha256_hex(inputs.front().payload.bytes)};
+    const std::string bytes = inputs.front().payload.bytes + callbacks_text(call.callbacks);
+    const queue::Once once{std::string(*key),
+                           store::sha256_hex(asked.empty() ? bytes : asked + '\0' + bytes)};
     THAW_CO_TRY(const queue::Created created,
                 co_await cx.owners.queue.create_once(std::move(call), std::move(inputs), once));
     id = created.id;

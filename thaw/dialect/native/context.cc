@@ -5,6 +5,12 @@
 
 namespace thaw::dialect::native {
 
+namespace {
+
+constexpr std::size_t most_known = 1'000;  // definitions
+
+}  // namespace
+
 Result<Published> find_published(const catalog::Scope& scope, const std::string& name) {
   THAW_TRY(const auto environment, scope.environment_named(""));
   const auto app = scope.deployed_app(environment->id, name);
@@ -20,9 +26,34 @@ Result<Published> find_published(const catalog::Scope& scope, const std::string&
   return Published{app, function, spec};
 }
 
-bool is_for_tokens(const Context& cx, const model::FunctionSpec& spec) {
-  const auto definition = read_definition(spec.definition);
-  return !cx.place.is_on_loopback || !definition || definition->for_tokens;
+Result<gateway::Route> find_route(Context& cx, const catalog::Scope& scope,
+                                  const Published& published, const std::string& asked) {
+  return cx.owners.versions.route(scope, *published.function, asked);
+}
+
+bool asks_for_a_version(const std::string& asked) {
+  return asked.starts_with(model::version_prefix);
+}
+
+bool is_for_tokens(const Context& cx, const std::shared_ptr<const model::FunctionSpec>& live,
+                   const std::shared_ptr<const model::FunctionSpec>& spec) {
+  return is_for_tokens(cx, live) || (spec != live && is_for_tokens(cx, spec));
+}
+
+bool is_for_tokens(const Context& cx, const std::shared_ptr<const model::FunctionSpec>& spec) {
+  if (!cx.place.is_on_loopback) {
+    return true;
+  }
+  if (const auto known = cx.for_tokens.find(spec); known != cx.for_tokens.end()) {
+    return known->second;
+  }
+  if (cx.for_tokens.size() >= most_known) {
+    cx.for_tokens.clear();
+  }
+  const auto definition = read_definition(spec->definition);
+  const bool is = !definition || definition->for_tokens;
+  cx.for_tokens.emplace(spec, is);
+  return is;
 }
 
 Result<gateway::Identity> identify(const Context& cx, const net::HttpRequest& request) {

@@ -12,6 +12,17 @@ namespace {
 
 constexpr std::string_view fn_prefix = "/fn/";
 
+// The version or alias that a request asks for, in its address or by its header; empty: for none.
+Result<std::string> asked_of(const net::HttpRequest& request, std::string in_address) {
+  const std::string by_header(request.headers.find(version_header).value_or(""));
+  if (!in_address.empty() && !by_header.empty() && in_address != by_header) {
+    return Error::invalid_argument("the address asks for " + in_address.substr(0, 80) +
+                                   " and the " + version_header + " header for " +
+                                   by_header.substr(0, 80) + "; ask for one of them");
+  }
+  return in_address.empty() ? by_header : in_address;
+}
+
 Task<void> answer_json_error(net::HttpExchange& exchange, int status, std::string text) {
   co_return co_await exchange.answer(status, "application/json",
                                      codec::dump_json({{"error", std::move(text)}}) + "\n");
@@ -28,15 +39,16 @@ Task<void> answer_busy(net::HttpExchange& exchange, std::string text) {
   co_return co_await exchange.finish();
 }
 
-Task<void> lead(Context& cx, net::HttpExchange& exchange,
-                std::shared_ptr<const model::FunctionSpec> spec, std::string root_path,
-                bool hides_token) {
+Task<void> lead(Context& cx, net::HttpExchange& exchange, gateway::Route route,
+                std::string root_path, bool hides_token) {
   const std::string_view query = exchange.request().query();
   std::string path(exchange.request().path().substr(root_path.size()));
   path = path.empty() ? "/" : path;
   gateway::Passage passage;
   passage.target = query.empty() ? path : path + "?" + std::string(query);
-  passage.spec = std::move(spec);
+  passage.spec = std::move(route.spec);
+  passage.served_by = std::move(route.target);
+  passage.version_header = version_header;
   passage.root_path = std::move(root_path);
   passage.origin = cx.place.proxies.origin_of(exchange.request());
   if (hides_token) {
@@ -78,31 +90,43 @@ Task<void> serve_fn(Context& cx, net::HttpExchange& exchange) {
   const catalog::Catalog& catalog = cx.owners.catalog;
   const catalog::Scope scope =
       who ? gateway::scope_of(catalog, *who) : catalog::Scope(catalog, catalog.default_workspace());
-  THAW_CO_TRY(const Published published, find_published(scope, codec::percent_decode(name)));
-  const bool for_tokens = is_for_tokens(cx, *published.spec);
-  if (for_tokens && !who) {
+  const std::string given = codec::percent_decode(name);
+  const std::size_t at = std::min(given.find('@'), given.size());
+  THAW_CO_TRY(const Published published, find_published(scope, given.substr(0, at)));
+  THAW_CO_TRY(const std::string asked,
+              asked_of(exchange.request(), given.substr(std::min(at + 1, given.size()))));
+  if (!who && (asks_for_a_version(asked) || is_for_tokens(cx, published.spec))) {
+    co_return co_await exchange.answer_error(who.error());
+  }
+  THAW_CO_TRY(gateway::Route route, find_route(cx, scope, published, asked));
+  if (!who && route.spec != published.spec && is_for_tokens(cx, route.spec)) {
     co_return co_await exchange.answer_error(who.error());
   }
   // What is meant for the server inside is not ours to take.
-  co_return co_await lead(cx, exchange, published.spec, path.substr(0, end),
+  co_return co_await lead(cx, exchange, std::move(route), path.substr(0, end),
                           who.has_value() && !is_local);
 }
 
 Task<void> serve_host(Context& cx, net::HttpExchange& exchange, gateway::WebTarget target) {
-  const auto spec = target.function->live();
+  const auto live = target.function->live();
+  const catalog::Scope scope(cx.owners.catalog, live->workspace);
+  THAW_CO_TRY(const std::string asked, asked_of(exchange.request(), std::move(target.alias)));
+  auto route = cx.owners.versions.route(scope, *target.function, asked);
   bool hides_token = false;
-  if (is_for_tokens(cx, *spec)) {
+  // Who may not call it is not told either what there is of it.
+  if (asks_for_a_version(asked) || is_for_tokens(cx, live, route ? route->spec : live)) {
     const auto who = identify(cx, exchange.request());
     if (!who) {
       co_return co_await exchange.answer_error(who.error());
     }
-    if (who->workspace != spec->workspace) {
+    if (who->workspace != live->workspace) {
       co_return co_await exchange.answer_error(
           Error::unauthenticated("the token is of another workspace than this function"));
     }
     hides_token = true;
   }
-  co_return co_await lead(cx, exchange, spec, std::move(target.root_path), hides_token);
+  THAW_CO_TRY(gateway::Route found, std::move(route));
+  co_return co_await lead(cx, exchange, std::move(found), std::move(target.root_path), hides_token);
 }
 
 }  // namespace thaw::dialect::native

@@ -31,25 +31,61 @@ std::string host_url(Context& cx, const model::FunctionSpec& spec) {
   return domain.empty() ? "" : "http://" + label + "." + domain + port + "/";
 }
 
+// The live one, then those that are kept, the newest first.
+Json versions_of(Context& cx, const catalog::Scope& scope, const catalog::Function& function) {
+  const auto told = [](const std::string& version, std::uint64_t number, WallTime at,
+                       bool is_live) {
+    return Json{{"version", version},
+                {"number", number},
+                {"published_at", to_seconds(at)},
+                {"live", is_live}};
+  };
+  Json all = Json::array();
+  all.push_back(told(function.live_version, function.number, function.published_at, true));
+  for (const auto& kept : scope.versions_of(function.id)) {
+    all.push_back(told(kept->spec->version, kept->number, kept->published_at, false));
+  }
+  for (Json& one : all) {
+    one["containers"] =
+        cx.owners.fleet.running_count(function.id, one["version"].get<std::string>());
+  }
+  return all;
+}
+
 }  // namespace
 
 Json json_of(Context& cx, const Published& published) {
   const model::FunctionSpec& spec = *published.spec;
   const auto definition = read_definition(spec.definition);
+  Json aliases = Json::object();
+  // all workspaces: the function's own
+  for (const auto& alias : cx.owners.catalog.aliases_of(spec.id)) {
+    aliases[alias->name] = json_of(*alias, spec.name)["versions"];
+  }
   return {{"name", spec.name},
           {"function", spec.id},
           {"version", spec.version},
           {"url", "http://" + cx.place.authority + "/fn/" + spec.name + "/"},
           {"host_url", host_url(cx, spec)},
-          {"callers", is_for_tokens(cx, spec) ? "tokens" : "anyone"},
+          {"callers", is_for_tokens(cx, published.spec) ? "tokens" : "anyone"},
           {"preset", definition ? definition->preset : ""},
           {"port", spec.push ? spec.push->port : 0},
           {"min", spec.scaling.min_containers},
           {"max", spec.scaling.max_containers},
           {"concurrency", spec.scaling.max_concurrent_inputs},
           {"idle_s", to_seconds(spec.scaling.scaledown_window)},
+          {"snapshot", spec.snapshot_at == model::SnapshotAt::ready ? "ready" : "never"},
           {"containers", cx.owners.fleet.running_count(spec.id)},
+          {"aliases", aliases},
           {"published_at", to_seconds(published.app->deployed_at)}};
+}
+
+Json json_of(const model::Alias& alias, const std::string& function) {
+  Json versions = Json::object();
+  for (const model::WeightedVersion& one : alias.versions) {
+    versions[one.version] = one.weight;
+  }
+  return {{"function", function}, {"alias", alias.name}, {"versions", versions}};
 }
 
 Task<void> serve_list(Context& cx, gateway::Identity who, net::HttpExchange& exchange) {
@@ -81,8 +117,10 @@ Task<void> serve_function(Context& cx, gateway::Identity who, net::HttpExchange&
     co_return co_await exchange.answer(200, "application/json",
                                        codec::dump_json({{"removed", name}}) + "\n");
   }
-  co_return co_await exchange.answer(200, "application/json",
-                                     codec::dump_json(json_of(cx, published)) + "\n");
+  Json view = json_of(cx, published);
+  view["keep_versions"] = published.function->keep;
+  view["versions"] = versions_of(cx, scope, *published.function);
+  co_return co_await exchange.answer(200, "application/json", codec::dump_json(view) + "\n");
 }
 
 }  // namespace thaw::dialect::native

@@ -8,8 +8,9 @@
 
 namespace thaw::dialect::native {
 
-// As docs/reference/api.md says.
+// As docs/reference/api.md says: of a version, and of an alias.
 codec::Json json_of(Context& cx, const Published& published);
+codec::Json json_of(const model::Alias& alias, const std::string& function);
 
 // GET /api/v1/functions
 async::Task<void> serve_list(Context& cx, gateway::Identity who, net::HttpExchange& exchange);

@@ -5,7 +5,7 @@
 #include "thaw/dialect/native/api.h"
 #include "thaw/dialect/native/front.h"
 #include "thaw/dialect/native/push_request.h"
-#include "thaw/worker/worker.h"
+#include "thaw/worker/python_renewal.h"
 
 namespace thaw::dialect::native {
 
@@ -23,14 +23,17 @@ class NativeRuntime final : public control::Runtime {
       });
       plan.env.push_back(name + "=" + value);
     }
+    if (plan.snapshot_point) {
+      worker::add_python_renewal(plan);
+    }
     co_return ok();
   }
 };
 
 }  // namespace
 
-NativeDialect::NativeDialect(const gateway::Owners& owners)
-    : cx_(owners), runtime_(std::make_unique<NativeRuntime>()) {}
+NativeDialect::NativeDialect(const gateway::Owners& owners, Options options)
+    : cx_(owners, options), runtime_(std::make_unique<NativeRuntime>()) {}
 
 NativeDialect::~NativeDialect() = default;
 

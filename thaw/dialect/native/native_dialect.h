@@ -6,17 +6,19 @@
 #include <memory>
 #include <string>
 
+#include "thaw/dialect/native/callbacks.h"
 #include "thaw/dialect/native/context.h"
 
 namespace thaw::dialect::native {
 
 class NativeDialect final : public gateway::Dialect {
  public:
-  explicit NativeDialect(const gateway::Owners& owners);
+  NativeDialect(const gateway::Owners& owners, Options options);
   ~NativeDialect() override;
 
   std::string name() const override { return dialect_name; }
   control::Runtime& runtime() override { return *runtime_; }
+  gateway::CallbackDialect* callbacks() override { return &callbacks_; }
   void add_routes(gateway::HttpRouter& routes) override;
   async::Task<void> serve_web(net::HttpExchange& exchange, gateway::WebTarget target) override;
   void start(const gateway::Surroundings& place) override { cx_.place = place; }
@@ -24,6 +26,7 @@ class NativeDialect final : public gateway::Dialect {
 
  private:
   Context cx_;
+  NativeCallbacks callbacks_{cx_};
   std::unique_ptr<control::Runtime> runtime_;
 };
 

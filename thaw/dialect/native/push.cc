@@ -32,6 +32,18 @@ image::Recipe recipe_of(const PushRequest& request, const gateway::Identity& who
   return recipe;
 }
 
+// Who asks for snapshots of a server takes upon himself what nobody can do for it from outside.
+std::string warning_of_snapshots(const model::PushContract& contract) {
+  std::string text =
+      "thaw: with a snapshot all containers go on from the memory of one: random numbers, keys and "
+      "ids that the server has drawn or seeded before it is ready are the same in all of them, and "
+      "connections that it has opened are closed. ";
+  text += contract.restored_path.empty()
+              ? "Give it a path that renews them (--restored), or let it draw them later"
+              : "POST " + contract.restored_path + " is to renew them after each restore";
+  return text + "; docs/guides/push.md tells which.\n";
+}
+
 // One JSON value in a line each.
 class Lines {
  public:
@@ -100,17 +112,23 @@ Task<model::Image> image_for(Context& cx, gateway::Identity who, image::Recipe r
   co_return image;
 }
 
-// The app of that name, made if there is none. already_exists: it is another dialect's.
-Task<model::App> app_for(Context& cx, gateway::Identity who, std::string name) {
+struct AppToPublish {
+  model::App app;
+  enum class Is { there, made } is = Is::there;
+};
+
+// The app of that name, or one that is made with what it publishes. already_exists: it is another
+// dialect's.
+Result<AppToPublish> app_for(Context& cx, const gateway::Identity& who, const std::string& name) {
   const catalog::Scope scope = gateway::scope_of(cx.owners.catalog, who);
-  THAW_CO_TRY(const auto environment, scope.environment_named(""));
+  THAW_TRY(const auto environment, scope.environment_named(""));
   if (const auto known = scope.deployed_app(environment->id, name)) {
     if (!find_published(scope, name)) {
-      co_return Error::already_exists("an app '" + name +
-                                      "' is deployed here by another client; choose another name, "
-                                      "or stop that app first");
+      return Error::already_exists("an app '" + name +
+                                   "' is deployed here by another client; choose another name, "
+                                   "or stop that app first");
     }
-    co_return *known;
+    return AppToPublish{*known};
   }
   model::App app;
   app.id = model::AppId(codec::random_id("ap"));
@@ -118,8 +136,7 @@ Task<model::App> app_for(Context& cx, gateway::Identity who, std::string name) {
   app.environment = environment->id;
   app.description = name;
   app.created_at = wall_now();
-  THAW_CO_TRY_VOID(co_await cx.owners.catalog.apps.put(app));
-  co_return app;
+  return AppToPublish{std::move(app), AppToPublish::Is::made};
 }
 
 Result<bool> for_tokens(const Context& cx, PushRequest::Callers callers) {
@@ -142,25 +159,17 @@ std::string label_of(const Context& cx, const gateway::Identity& who, const std:
   return gateway::check_label(label) ? label : std::string();
 }
 
-Task<Published> publish(Context& cx, gateway::Identity who, PushRequest request,
-                        model::Image image) {
+// Nobody waits between the look at what is there and the publication: it is one change.
+Task<Published> publish(Context& cx, gateway::Identity who, PushRequest request, model::Image image,
+                        std::uint64_t turn) {
   THAW_CO_TRY(const bool are_token_holders, for_tokens(cx, request.callers));
-  THAW_CO_TRY(const model::App app, co_await app_for(cx, who, request.name));
+  THAW_CO_TRY(const AppToPublish to_publish, app_for(cx, who, request.name));
+  const model::App& app = to_publish.app;
   const catalog::Scope scope = gateway::scope_of(cx.owners.catalog, who);
-  catalog::Function record;
-  if (const auto known = app.functions.find(request.name); known != app.functions.end()) {
-    if (const auto function = scope.function(known->second.str())) {
-      record = *function;
-    }
-  }
-  if (record.id.empty()) {
-    record.id = model::FunctionId(codec::random_id("fu"));
-    record.app = app.id;
-    record.workspace = who.workspace;
-    record.tag = request.name;
-  }
+  const auto known = app.functions.find(request.name);
+  const bool is_there = known != app.functions.end() && scope.function(known->second.str());
   auto spec = std::make_shared<model::FunctionSpec>();
-  spec->id = record.id;
+  spec->id = is_there ? known->second : model::FunctionId(codec::random_id("fu"));
   spec->version = codec::random_id("de");
   spec->app = app.id;
   spec->workspace = who.workspace;
@@ -169,10 +178,16 @@ Task<Published> publish(Context& cx, gateway::Identity who, PushRequest request,
   spec->name = request.name;
   spec->image = image.id;
   spec->push = request.contract;
+  // How its maker says that it is to be asked to end.
+  THAW_CO_TRY(const image::BuildResult built, cx.owners.images.find(image.key));
+  if (built.image.config.stop_signal != 0) {
+    spec->push->stop_signal = built.image.config.stop_signal;
+  }
   spec->resources = request.resources;
   spec->scaling = request.scaling;
   spec->timeout = request.timeout;
   spec->startup_timeout = request.startup_timeout;
+  spec->snapshot_at = request.snapshot_at;
   spec->reach = model::Reach::inputs;
   if (const std::string label = label_of(cx, who, request.name); !label.empty()) {
     model::WebEndpoint web;
@@ -188,15 +203,20 @@ Task<Published> publish(Context& cx, gateway::Identity who, PushRequest request,
     spec->web.clear();
   }
   spec->definition = write_definition({request.preset, are_token_holders, request.env});
-  record.versions[spec->version] = spec;
-  THAW_CO_TRY_VOID(co_await cx.owners.catalog.functions.put(record));
   gateway::Publication publication;
-  publication.functions[request.name] = {record.id, spec->version};
+  const std::size_t keep =
+      request.keep_versions > 0 ? request.keep_versions : cx.options.keep_versions;
+  publication.functions[request.name] = {spec->id, spec->version, spec, keep, request.shares};
+  publication.turn = turn;
+  if (to_publish.is == AppToPublish::Is::made) {
+    publication.made = app;
+  }
   publication.state = model::AppState::deployed;
   publication.name = request.name;
   THAW_CO_TRY([[maybe_unused]] const model::App published,
               co_await cx.owners.deployments.publish(scope, app.id.str(), std::move(publication)));
   THAW_CO_TRY(Published found, find_published(scope, request.name));
+  found.spec = std::move(spec);  // of two that were pushed at once each is told its own
   co_return found;
 }
 
@@ -208,14 +228,18 @@ Task<void> watch(net::HttpExchange& exchange, bool& has_left) {
 
 Task<void> push(Context& cx, gateway::Identity who, PushRequest request, Lines& lines,
                 const bool& has_left) {
+  const std::uint64_t turn = cx.owners.deployments.begin();
   THAW_CO_TRY_VOID(for_tokens(cx, request.callers));
   THAW_CO_TRY(const model::Image image,
               co_await image_for(cx, who, recipe_of(request, who), lines));
   if (has_left) {
     co_return Error::cancelled("the caller has left; nothing is published");
   }
+  if (request.snapshot_at == model::SnapshotAt::ready) {
+    THAW_CO_TRY_VOID(co_await lines.write({{"log", warning_of_snapshots(request.contract)}}));
+  }
   THAW_CO_TRY(const Published published,
-              co_await publish(cx, std::move(who), std::move(request), image));
+              co_await publish(cx, std::move(who), std::move(request), image, turn));
   co_return co_await lines.write({{"function", json_of(cx, published)}});
 }
 

@@ -5,6 +5,7 @@
 
 #include "thaw/codec/fields.h"
 #include "thaw/gateway/function_hosts.h"
+#include "thaw/model/alias.h"
 #include "thaw/model/push_presets.h"
 
 namespace thaw::dialect::native {
@@ -15,6 +16,7 @@ constexpr std::size_t most_dockerfile_bytes = 1u << 20;
 constexpr std::size_t most_files = 50'000;
 constexpr std::size_t most_variables = 1'000;
 constexpr std::size_t most_variable_bytes = 256u << 10;
+constexpr std::int64_t most_versions = 1'000;
 constexpr double shortest_s = 0.1;
 constexpr double longest_s = 24 * 3600;
 
@@ -100,6 +102,23 @@ Result<void> read_seconds(codec::Fields& fields, const codec::Json& json, const 
   return ok();
 }
 
+Result<std::map<std::string, unsigned>> read_shares(codec::Fields& fields) {
+  std::map<std::string, unsigned> shares;
+  for (const auto& [name, value] : fields.object("aliases").items()) {
+    if (const Result<void> named = model::check_alias_name(name); !named) {
+      return Error::invalid_argument("aliases: " + named.error().message());
+    }
+    const bool is_percent = value.is_number_unsigned() && value.get<std::uint64_t>() >= 1 &&
+                            value.get<std::uint64_t>() <= 100;
+    if (!is_percent || shares.size() >= model::most_aliases) {
+      return Error::invalid_argument("aliases: at most " + std::to_string(model::most_aliases) +
+                                     ", each with 1 to 100 percent of its requests");
+    }
+    shares[name] = value.get<unsigned>();
+  }
+  return shares;
+}
+
 Result<void> read_contract(codec::Fields& fields, const codec::Json& json, PushRequest& request) {
   fields.read("preset", request.preset);
   const model::PushPreset* preset = model::find_push_preset(request.preset);
@@ -120,6 +139,7 @@ Result<void> read_contract(codec::Fields& fields, const codec::Json& json, PushR
     contract.ready = {model::PushContract::Ready::By::status, ready_path, {}, {}, {}};
   }
   fields.read("health_path", contract.health_path);
+  fields.read("restored_path", contract.restored_path);
   fields.read("arguments", contract.arguments);
   return model::check(contract);
 }
@@ -170,6 +190,9 @@ Result<PushRequest> read_push_request(std::string_view text) {
   THAW_TRY_VOID(read_seconds(fields, json, "idle_s", scaling.scaledown_window));
   THAW_TRY_VOID(read_seconds(fields, json, "timeout_s", request.timeout));
   THAW_TRY_VOID(read_seconds(fields, json, "startup_timeout_s", request.startup_timeout));
+  THAW_TRY_VOID(
+      read_number(fields, json, "keep_versions", request.keep_versions, 1, most_versions));
+  THAW_TRY(request.shares, read_shares(fields));
   std::string callers;
   fields.read("callers", callers);
   if (callers == "anyone" || callers == "tokens") {
@@ -177,6 +200,18 @@ Result<PushRequest> read_push_request(std::string_view text) {
         callers == "tokens" ? PushRequest::Callers::tokens : PushRequest::Callers::anyone;
   } else if (!callers.empty()) {
     return Error::invalid_argument("callers: 'anyone' or 'tokens'");
+  }
+  std::string snapshot;
+  fields.read("snapshot", snapshot);
+  if (snapshot == "ready") {
+    request.snapshot_at = model::SnapshotAt::ready;
+  } else if (!snapshot.empty() && snapshot != "never") {
+    return Error::invalid_argument("snapshot: 'never' or 'ready'");
+  }
+  if (!request.contract.restored_path.empty() && snapshot != "ready") {
+    return Error::invalid_argument(
+        "restored_path: nothing is restored without snapshot 'ready'; say that too, or leave it "
+        "out");
   }
   if (const Result<void> read = fields.outcome(); !read) {
     return Error::invalid_argument(read.error().message());

@@ -32,6 +32,9 @@ struct PushRequest {
   model::Scaling scaling;
   Duration timeout = std::chrono::minutes(5);
   Duration startup_timeout = std::chrono::minutes(5);
+  std::size_t keep_versions = 0;           // the live one among them; 0: the server's number
+  std::map<std::string, unsigned> shares;  // percent of aliases, by name
+  model::SnapshotAt snapshot_at = model::SnapshotAt::never;
   enum class Callers { by_place, anyone, tokens } callers = Callers::by_place;
 };
 

@@ -48,6 +48,30 @@ TEST_CASE("what stands beside a preset comes before what it says") {
   CHECK(read->contract.arguments.size() == 2);
 }
 
+TEST_CASE("a push says how many versions stay, and what its own gets of aliases") {
+  Json json = least();
+  json["keep_versions"] = 3;
+  json["aliases"] = {{"live", 10}, {"beta", 100}};
+  const auto read = read_push_request(codec::dump_json(json));
+  REQUIRE(read);
+  CHECK(read->keep_versions == 3);
+  CHECK(read->shares == std::map<std::string, unsigned>{{"live", 10}, {"beta", 100}});
+  CHECK(read_push_request(codec::dump_json(least()))->keep_versions == 0);
+}
+
+TEST_CASE("snapshots are asked for, and who has them may be told of restores") {
+  Json json = least();
+  CHECK(read_push_request(codec::dump_json(json))->snapshot_at == model::SnapshotAt::never);
+  json["snapshot"] = "ready";
+  json["restored_path"] = "/renew";
+  const auto read = read_push_request(codec::dump_json(json));
+  REQUIRE(read);
+  CHECK(read->snapshot_at == model::SnapshotAt::ready);
+  CHECK(read->contract.restored_path == "/renew");
+  json["restored_path"] = "renew";
+  CHECK(refusal(json).find("path of restores") != std::string::npos);
+}
+
 TEST_CASE("what makes no sense is refused at the door, by its name") {
   struct Row {
     const char* field;
@@ -58,6 +82,13 @@ TEST_CASE("what makes no sense is refused at the door, by its name") {
     return Json::array({{{"path", path}, {"sha256", sha}, {"mode", mode}}});
   };
   const Row rows[] = {
+      {"keep_versions", 0},
+      {"keep_versions", 1001},
+      {"aliases", {{"live", 0}}},
+      {"aliases", {{"live", 101}}},
+      {"aliases", {{"live", 1.5}}},
+      {"aliases", {{"Live", 1}}},
+      {"aliases", {{"de-1", 1}}},
       {"name", "Hello"},
       {"name", "../x"},
       {"name", std::string(200, 'a')},
@@ -75,6 +106,9 @@ TEST_CASE("what makes no sense is refused at the door, by its name") {
       {"env", Json{{"A", std::string(1 << 20, 'x')}}},
       {"build_args", Json{{std::string("a\0b", 3), "x"}}},
       {"preset", "unheard-of"},
+      {"snapshot", "asked"},
+      {"snapshot", true},
+      {"restored_path", "/renew"},
       {"port", 0},
       {"port", 70'000},
       {"port", 1e300},

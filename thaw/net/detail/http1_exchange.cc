@@ -70,6 +70,22 @@ async::Task<std::optional<std::string>> Http1Exchange::read() {
   co_return piece;
 }
 
+// A container may begin many requests and end none of them.
+Result<void> Http1Exchange::keep(std::size_t bytes) {
+  if (request_.peer.transport != Peer::Transport::door) {
+    return ok();
+  }
+  const auto& account = stream_->account();
+  if (!account->has_room(bytes)) {
+    return account->exhausted("a request");
+  }
+  if (kept_.account() == nullptr) {
+    kept_.move_to(account);
+  }
+  kept_.set(kept_.bytes() + bytes);
+  return ok();
+}
+
 Http1Exchange::Framing Http1Exchange::choose_framing(int status, bool has_length) const {
   if (status == 204 || status == 304) {
     return Framing::none;

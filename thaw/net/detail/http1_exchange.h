@@ -43,6 +43,11 @@ class Http1Exchange final : public HttpExchange {
   async::Task<Next> complete(Result<void> outcome);
   // complete() would say `another` and has nothing to do for it.
   bool is_complete() const;
+  // The request is read whole, and nothing of an answer is there.
+  bool is_parked() const { return parser_.done() && !responded_; }
+
+ protected:
+  Result<void> keep(std::size_t bytes) override;
 
  private:
   enum class Framing { none, length, chunked, until_close };
@@ -61,6 +66,7 @@ class Http1Exchange final : public HttpExchange {
   std::function<Http1AnswerPolicy()> policy_;
   HttpRequest request_;
   std::shared_ptr<Life> life_;
+  Held kept_;  // of a body that came by a door
   std::size_t exchanges_ = 1;
   bool keep_alive_;
   bool minor_version_zero_;

@@ -31,15 +31,21 @@ class Session final : public LiveConnection {
             std::shared_ptr<CoarseTimer>(connection.core, &connection.core->timer))),
         parser_(Http1Parser::Role::request, connection.core->limits.header_bytes),
         peer_(std::move(connection.peer)),
+        is_containers_(!peer_.identity.empty() && peer_.identity != "admin"),
         handler_(*connection.handler),
-        core_(std::move(connection.core)) {
+        core_(std::move(connection.core)),
+        place_(*connection.place) {
+    place_ = this;
     counted = std::move(connection.account);
     stream_->belong_to(counted, std::shared_ptr<Turns>(core_, &core_->turns));
     core_->connections.push_back(*this);
     core_->rests(*this);
-    stream_->set_deadline(connection.accepted_at + core_->limits.header_timeout);
+    be_done_by(connection.accepted_at + core_->limits.header_timeout);
   }
-  ~Session() override { stream_->close(); }
+  ~Session() override {
+    place_ = nullptr;
+    stream_->close();
+  }
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
@@ -58,8 +64,7 @@ class Session final : public LiveConnection {
       return Http1AnswerPolicy{
           .close_after = core->draining, .date = date_now(), .exchanges = core->exchanges};
     };
-    // In this frame, which lives on anyway.
-    std::optional<Http1Exchange> exchange;
+    std::optional<Http1Exchange>& exchange = exchange_;
     while (true) {
       const Result<bool> head = co_await read_head();
       if (!head) {
@@ -69,7 +74,7 @@ class Session final : public LiveConnection {
         co_return ok();
       }
       ++core_->stats.http_requests;
-      const UnderWay under_way(*core_);
+      const UnderWay under_way(*core_, is_containers_ ? 0 : 1);
       exchange.emplace(stream_, parser_, peer_, policy);
       Result<void> outcome = ok();
       if (counted->has_room(0)) {
@@ -101,22 +106,35 @@ class Session final : public LiveConnection {
       if (stream_->owes_turn()) {
         THAW_CO_TRY_VOID(co_await stream_->take_turn());
       }
-      stream_->set_deadline(monotonic_now() + core_->limits.http1_idle);
+      be_done_by(monotonic_now() + core_->limits.http1_idle);
       core_->rests(*this);
     }
   }
 
+  bool is_quiet() override {
+    return (exchange_ ? exchange_->is_parked() : idle_) && stream_->is_quiet();
+  }
+  std::size_t exchanges() const override { return exchange_ ? 1 : 0; }
+
  private:
+  // The polls of containers are parked: they are no company for others.
   class UnderWay {
    public:
-    explicit UnderWay(ServerCore& core) : core_(core) { ++core_.exchanges; }
-    ~UnderWay() { --core_.exchanges; }
+    UnderWay(ServerCore& core, std::size_t count) : core_(core), count_(count) {
+      core_.exchanges += count_;
+    }
+    ~UnderWay() { core_.exchanges -= count_; }
     UnderWay(const UnderWay&) = delete;
     UnderWay& operator=(const UnderWay&) = delete;
 
    private:
     ServerCore& core_;
+    std::size_t count_;
   };
+
+  void be_done_by(Instant deadline) {
+    stream_->set_deadline(is_containers_ ? Instant::max() : deadline);
+  }
 
   // False: the peer has closed between two requests.
   async::Task<bool> read_head() {
@@ -133,7 +151,7 @@ class Session final : public LiveConnection {
         }
         if (!started) {
           started = true;
-          stream_->set_deadline(monotonic_now() + core_->limits.header_timeout);
+          be_done_by(monotonic_now() + core_->limits.header_timeout);
         }
       }
       idle_ = !started;
@@ -171,8 +189,11 @@ class Session final : public LiveConnection {
   std::shared_ptr<Stream> stream_;
   Http1Parser parser_;
   Peer peer_;
+  const bool is_containers_;
   const HttpHandler& handler_;
   std::shared_ptr<ServerCore> core_;
+  LiveConnection*& place_;
+  std::optional<Http1Exchange> exchange_;
   bool idle_ = false;
 };
 

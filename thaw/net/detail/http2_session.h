@@ -59,11 +59,10 @@ class Http2Session : public LiveConnection {
   void begin_drain() override;
   void give_way() override;
 
-  std::size_t exchanges() const { return streams_.size(); }
+  std::size_t exchanges() const override { return streams_.size(); }
   // Set by the server: the connection is now one of this account (its peer has shown a token).
   std::function<void(const std::shared_ptr<Account>&)> on_owner;
-  // Nothing is on its way between the two sides, in either direction.
-  bool is_quiet();
+  bool is_quiet() override;
 
   struct Callbacks;  // nghttp2's C callbacks
 

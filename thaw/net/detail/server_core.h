@@ -23,6 +23,10 @@ class LiveConnection : public Resting, public boost::intrusive::list_base_hook<A
   // The server drains: close now if idle, else after the exchanges that run. Called once at most,
   // outside the connection's own code; a connection that starts later looks at core.draining.
   virtual void begin_drain() = 0;
+  // Neither side has sent what the other has not read, and no request and no answer is half there.
+  virtual bool is_quiet() { return false; }
+  // Its requests that are not answered wholly.
+  virtual std::size_t exchanges() const { return 0; }
 };
 
 struct ServerCore {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/net/detail/stream.h"
 
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -256,6 +258,15 @@ bool Stream::still_quiet() {
   char byte = 0;
   const ssize_t count = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   return count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+bool Stream::is_quiet() {
+  int unread = 0;
+  int untaken = 0;
+  const int fd = socket_.native_handle();
+  return open_ && !peer_gone() && end_ == begin_ && out_.empty() &&
+         ::ioctl(fd, SIOCINQ, &unread) == 0 && unread == 0 &&
+         ::ioctl(fd, SIOCOUTQ, &untaken) == 0 && untaken == 0;
 }
 
 void Stream::listen() {

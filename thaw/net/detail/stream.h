@@ -59,6 +59,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   bool still_quiet();
   // The same without asking, as of the last turn of the loop: see listen().
   bool seems_quiet() const { return reads_ahead() && open_ && !peer_gone() && end_ == begin_; }
+  // Nothing is here that was received or is to be sent, and both of the kernel's queues are empty.
+  bool is_quiet();
   // Nothing is expected now; the next fill() has what comes meanwhile.
   void listen();
   // Notified when peer_gone() becomes true (while watched or read) and by close().

@@ -54,7 +54,7 @@ constexpr const char* call_columns =
     "parent_input, options, created_us, cancelled, rowid, typeof(id) = 'text', finished_us, "
     "origin, "
     "log_status, queue_until_us, end_by_us, run_for_us, redeliveries, payload_for_us, "
-    "record_for_us FROM calls ";
+    "record_for_us, version FROM calls ";
 
 // What was stored is what was asked for; what damage has made of it is brought back to where it can
 // do no harm.
@@ -117,6 +117,7 @@ StoredCall call_of_row(const Row& row) {
   call.limits = {maybe(17, time_in), maybe(18, time_in), maybe(19, duration_in),
                  maybe(20, count_in)};
   call.keep = {maybe(21, duration_in), maybe(22, duration_in)};
+  call.version = row.text(23);
   return stored;
 }
 
@@ -149,6 +150,7 @@ Result<void> load_rest(Sql& sql, StoredCall& stored) {
                  }
                  stored.inputs.push_back(std::move(input));
                }));
+  THAW_TRY(stored.callback_wants, load_wants(sql, stored.call.id));
   return sql.each(
       "SELECT coalesce(max(number), 0), coalesce(sum(CASE WHEN kind = ?1 THEN "
       "length(payload) + length(content_type) + ?3 ELSE 0 END), 0), "
@@ -174,7 +176,8 @@ Result<void> insert_call(Sql& sql, const model::NewCall& call, WallTime created_
       sql.run("INSERT INTO calls (id, workspace, app, function, max_retries, initial_delay_us, "
               "max_delay_us, backoff, parent_input, options, created_us, finished_us, origin, "
               "log_status, queue_until_us, end_by_us, run_for_us, redeliveries, payload_for_us, "
-              "record_for_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+              "record_for_us, version) "
+              "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
               {call.id.str(),
                call.workspace.str(),
                call.app.str(),
@@ -195,7 +198,8 @@ Result<void> insert_call(Sql& sql, const model::NewCall& call, WallTime created_
                call.limits.redeliveries ? store::Value(std::int64_t{*call.limits.redeliveries})
                                         : store::Value(nullptr),
                maybe(call.keep.payload_for),
-               maybe(call.keep.record_for)}));
+               maybe(call.keep.record_for),
+               call.version}));
   return ok();
 }
 
@@ -237,6 +241,19 @@ Result<void> note_delivery(Sql& sql, const model::InputId& input, int attempts, 
   return ok();
 }
 
+namespace {
+
+store::Value version_of(const model::LogEntry& entry) {
+  switch (entry.kind) {
+    case model::LogEntry::Kind::status: return entry.status.version;
+    case model::LogEntry::Kind::final_: return entry.version;
+    case model::LogEntry::Kind::chunk: break;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
 Result<std::uint64_t> append_entry(Sql& sql, const model::CallId& call,
                                    const model::LogEntry& entry) {
   std::uint64_t number = 0;
@@ -263,12 +280,13 @@ Result<std::uint64_t> append_entry(Sql& sql, const model::CallId& call,
        told(words.type), told(words.message), told(words.trace),
        failure == nullptr ? store::Value(nullptr) : store::Value(std::int64_t{words.retryable}),
        last_possible_number, of_status(static_cast<std::int64_t>(entry.status.what)),
-       of_status(entry.status.version), of_status(static_cast<std::int64_t>(entry.status.level))},
+       version_of(entry), of_status(static_cast<std::int64_t>(entry.status.level))},
       [&number](const Row& row) { number = static_cast<std::uint64_t>(row.integer(0)); }));
   return number;
 }
 
-Result<std::uint64_t> end_input(Sql& sql, const StoredEnding& ending, WallTime now) {
+Result<std::uint64_t> end_input(Sql& sql, const StoredEnding& ending, WallTime now,
+                                CallbackChanges& changes) {
   THAW_TRY_VOID(
       sql.run("UPDATE inputs SET ended = 1, attempts = ?, retries = ?, payload = NULL WHERE id = ?",
               {std::int64_t{ending.attempts}, std::int64_t{ending.retries}, ending.input.str()}));
@@ -278,6 +296,9 @@ Result<std::uint64_t> end_input(Sql& sql, const StoredEnding& ending, WallTime n
               "record_until_us = ?1 + record_for_us WHERE id = ?2 AND NOT EXISTS "
               "(SELECT 1 FROM inputs WHERE call = ?2 AND ended = 0)",
               {micros(now), ending.call.str()}));
+  if (ending.wakes) {
+    THAW_TRY_VOID(wake_callbacks(sql, ending.call, ending.entry, now, changes));
+  }
   return number;
 }
 
@@ -320,6 +341,9 @@ Result<std::vector<model::LogEntry>> read_log(Sql& sql, const model::CallId& cal
         damaged = damaged || checksum(entry.payload, entry.failure.get()) != row.text(8) ||
                   !is_known || !within(5, model::OutcomeKind::expired);
         const bool is_final = entry.kind == model::LogEntry::Kind::final_;
+        if (is_final && !row.is_null(16)) {
+          entry.version = row.text(16);
+        }
         if (is_final && entry.payload.empty() && !entry.failure) {
           entry.failure = untold_failure(entry.outcome);  // of before failures had words
         }
@@ -422,17 +446,22 @@ Result<std::vector<model::CallId>> drop_payloads(Sql& sql, WallTime now, int lim
   return ids;
 }
 
-Result<std::int64_t> delete_finished(Sql& sql, WallTime before, WallTime now, int limit) {
+Result<std::int64_t> delete_finished(Sql& sql, WallTime before, WallTime now, int limit,
+                                     CallbackChanges& changes) {
   std::vector<std::string> ids;
   const auto note = [&ids](const Row& row) { ids.push_back(row.text(0)); };
   THAW_TRY_VOID(
-      sql.each("SELECT id FROM calls WHERE finished_us < ? AND record_for_us IS NULL LIMIT ?",
+      sql.each("SELECT id FROM calls WHERE finished_us < ? AND record_for_us IS NULL AND "
+               "NOT EXISTS (SELECT 1 FROM callbacks WHERE call = id AND state = 0) LIMIT ?",
                {micros(before), std::int64_t{limit}}, note));
-  THAW_TRY_VOID(sql.each("SELECT id FROM calls WHERE record_until_us < ? LIMIT ?",
-                         {micros(now), limit - static_cast<std::int64_t>(ids.size())}, note));
+  THAW_TRY_VOID(
+      sql.each("SELECT id FROM calls WHERE record_until_us < ? AND "
+               "NOT EXISTS (SELECT 1 FROM callbacks WHERE call = id AND state = 0) LIMIT ?",
+               {micros(now), limit - static_cast<std::int64_t>(ids.size())}, note));
   for (const std::string& id : ids) {
     THAW_TRY_VOID(sql.run("DELETE FROM call_log WHERE call = ?", {id}));
     THAW_TRY_VOID(sql.run("DELETE FROM inputs WHERE call = ?", {id}));
+    THAW_TRY_VOID(delete_callbacks(sql, id, changes));
     THAW_TRY_VOID(sql.run("DELETE FROM calls WHERE id = ?", {id}));
   }
   return static_cast<std::int64_t>(ids.size());

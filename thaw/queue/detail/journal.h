@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "thaw/model/call.h"
+#include "thaw/queue/detail/callback_rows.h"
 #include "thaw/store/database.h"
 #include "thaw/store/set_aside.h"
 
@@ -41,6 +42,7 @@ struct StoredCall {
   std::uint64_t last_number = 0;
   std::size_t piece_bytes = 0;     // of chunks
   std::size_t status_entries = 0;  // so many
+  std::int64_t callback_wants = 0;
   std::vector<StoredInput> inputs;
   std::int64_t row = 0;
 };
@@ -51,6 +53,7 @@ struct StoredEnding {
   int attempts = 0;
   int retries = 0;
   model::LogEntry entry;
+  bool wakes = false;  // callbacks of its call
 };
 
 Result<void> insert_call(store::Sql& sql, const model::NewCall& call, WallTime created_at);
@@ -65,7 +68,8 @@ Result<void> note_delivery(store::Sql& sql, const model::InputId& input, int att
 // Both return the number that the entry got.
 Result<std::uint64_t> append_entry(store::Sql& sql, const model::CallId& call,
                                    const model::LogEntry& entry);
-Result<std::uint64_t> end_input(store::Sql& sql, const StoredEnding& ending, WallTime now);
+Result<std::uint64_t> end_input(store::Sql& sql, const StoredEnding& ending, WallTime now,
+                                CallbackChanges& changes);
 
 Result<std::vector<model::LogEntry>> read_log(store::Sql& sql, const model::CallId& call,
                                               std::uint64_t after, std::size_t limit);
@@ -77,9 +81,10 @@ Result<void> repair(store::Sql& sql, WallTime now);
 // The rows of an input or a call that cannot be used.
 store::Unreadable unreadable_input(const StoredInput& input, const model::CallId& call);
 store::Unreadable unreadable_call(const StoredCall& stored, std::string reason);
-// Deletes up to `limit` calls that finished before `before`, or whose own time is over at `now`;
-// returns how many.
-Result<std::int64_t> delete_finished(store::Sql& sql, WallTime before, WallTime now, int limit);
+// Deletes up to `limit` calls that finished before `before`, or whose own time is over at `now`,
+// and that no callback has to read any more; returns how many.
+Result<std::int64_t> delete_finished(store::Sql& sql, WallTime before, WallTime now, int limit,
+                                     CallbackChanges& changes);
 // Of up to `limit` calls, what their logs carry: they asked to keep it no longer.
 Result<std::vector<model::CallId>> drop_payloads(store::Sql& sql, WallTime now, int limit);
 

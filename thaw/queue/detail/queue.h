@@ -18,6 +18,7 @@
 #include "thaw/async/task_group.h"
 #include "thaw/base/check.h"
 #include "thaw/queue/call_queue.h"
+#include "thaw/queue/detail/callback_rows.h"
 #include "thaw/queue/detail/journal.h"
 #include "thaw/queue/detail/state.h"
 #include "thaw/queue/detail/verdict.h"
@@ -31,6 +32,7 @@ using model::InputId;
 using model::LogEntry;
 using model::Outcome;
 using model::OutcomeKind;
+using model::Target;
 
 // False once the queue is gone. Background tasks take it as a parameter, because they may begin
 // only after that.
@@ -41,7 +43,12 @@ inline Error closed() { return Error::cancelled("the queue is closed"); }
 class Queue final : public CallQueue {
  public:
   Queue(async::Loop& loop, store::Database& database, QueueLimits limits, store::DiskShares* disk)
-      : loop_(loop), database_(database), limits_(limits), disk_(disk), tasks_(loop) {}
+      : loop_(loop),
+        database_(database),
+        limits_(limits),
+        disk_(disk),
+        callbacks_(database, limits.callbacks),
+        tasks_(loop) {}
   ~Queue() override;
   Result<void> load();
 
@@ -68,26 +75,26 @@ class Queue final : public CallQueue {
 
   async::Task<void> recorded() override;
   async::Task<void> record(std::vector<LeasedInput> inputs) override;
-  std::vector<LeasedInput> lease(const FunctionId& function, const ContainerId& container,
+  std::vector<LeasedInput> lease(const Target& target, const ContainerId& container,
                                  std::size_t max, const Taker& taker) override;
-  async::Event& ready(const FunctionId& function) override {
-    return function_of(function).became_ready;
-  }
+  async::Event& ready(const Target& target) override { return line_of(target).became_ready; }
   async::Task<void> complete(InputId id, ContainerId container, Outcome outcome) override;
   async::Task<std::uint64_t> append(CallId id, LogEntry entry) override;
   async::Task<void> release(ContainerId container, Outcome verdict) override;
-  async::Task<void> fail_all(FunctionId function, Outcome verdict, Which which) override;
+  async::Task<void> fail_all(FunctionId function, Outcome verdict) override;
+  async::Task<void> fail_waiting(Target target, Outcome verdict) override;
 
   QueueCounters counters() const override { return counters_; }
+  Callbacks& callbacks() override { return callbacks_; }
   async::Task<CallPage> list(CallFilter filter, std::string cursor, std::size_t most) override;
-  Demand demand(const FunctionId& function) const override;
-  void on_demand(std::function<void(const FunctionId&)> notify) override {
+  Demand demand(const Target& target) const override;
+  void on_demand(std::function<void(const Target&)> notify) override {
     notify_ = std::move(notify);
   }
   std::optional<CallId> call_of(const InputId& input) const override;
   std::vector<LeasedInput> leased_by(const ContainerId& container) const override;
   bool works_on(const ContainerId& container, const CallId& call) const override;
-  std::vector<FunctionId> functions_with_demand() const override;
+  std::vector<Target> targets_with_demand() const override;
   async::Task<void> visit_references(FindReferences find, NoteReference note) override;
   async::Task<void> sweep() override;
 
@@ -127,6 +134,7 @@ class Queue final : public CallQueue {
 
   // --- calls ---
   Function& function_of(const FunctionId& id);
+  Line& line_of(const Target& target);
   Workspace& workspace_of(const model::WorkspaceId& id) { return workspaces_[id]; }
   // `key` is stored with it; null: it has none.
   static async::Task<std::vector<InputId>> make(Queue& self, model::NewCall call,
@@ -215,6 +223,12 @@ class Queue final : public CallQueue {
   void count_unfinished(Call& call, int more);
   // Whether the call's workspace may have so much more on disk; counts what is there now.
   Result<void> check_disk(const model::NewCall& call, std::size_t bytes) const;
+  void count_callbacks(const model::NewCall& call, const std::vector<model::Callback>& callbacks,
+                       int more);
+  // Whether a callback of the call wants to be told of that entry.
+  static bool wakes(const Call& call, const LogEntry& entry) {
+    return (call.callback_wants & wanted_for(entry)) != 0;
+  }
   void count_disk(const Call& call, std::size_t more, std::size_t less = 0);
   static std::size_t cost(const model::Payload& payload) { return payload.size() + entry_overhead; }
   static std::size_t cost(const LogEntry& entry) {
@@ -229,7 +243,7 @@ class Queue final : public CallQueue {
   }
 
   // --- background ---
-  void report(Function& function);
+  void report(Line& line);
   void start_timer();
   static async::Task<void> retry_when_due(Queue& self, Alive alive);
   void retry_due();
@@ -253,6 +267,7 @@ class Queue final : public CallQueue {
   std::unordered_map<CallId, std::unique_ptr<Call>> calls_;
   std::unordered_map<InputId, Input*> inputs_;
   std::unordered_map<FunctionId, std::unique_ptr<Function>> functions_;
+  std::unordered_map<Target, std::unique_ptr<Line>> lines_;
   std::unordered_map<ContainerId, std::list<Input*>> containers_;
   std::list<Call*> idle_memory_;  // finished and unused, the longest first
   std::list<Call*> idle_durable_;
@@ -260,9 +275,10 @@ class Queue final : public CallQueue {
   std::multimap<Instant, Call*> expiries_;
   async::Event due_changed_;
   bool timer_started_ = false;
-  std::vector<Function*> to_report_;
-  std::function<void(const FunctionId&)> notify_;
+  std::vector<Line*> to_report_;
+  std::function<void(const Target&)> notify_;
   QueueCounters counters_;
+  Callbacks callbacks_;
   HeldKeys keys_;
   std::list<HeldKeys::iterator> keys_in_order_;  // of synchronous calls, the oldest first
   async::TaskGroup tasks_;

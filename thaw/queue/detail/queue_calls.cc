@@ -45,9 +45,21 @@ Function& Queue::function_of(const FunctionId& id) {
   return *slot;
 }
 
+Line& Queue::line_of(const Target& target) {
+  std::unique_ptr<Line>& slot = lines_[target];
+  if (!slot) {
+    slot = std::make_unique<Line>();
+    slot->target = target;
+    slot->function = &function_of(target.function);
+    slot->function->lines.emplace(target.version, slot.get());
+  }
+  return *slot;
+}
+
 Call& Queue::make_call(model::NewCall call, WallTime created_at) {
   auto made = std::make_unique<Call>();
-  made->function = &function_of(call.function);
+  made->line = &line_of(call.target());
+  made->function = made->line->function;
   made->workspace = &workspace_of(call.workspace);
   made->created_at = created_at;
   made->call = std::move(call);
@@ -62,6 +74,7 @@ Call& Queue::make_call(model::NewCall call, WallTime created_at) {
   for (Share* share : {&all_, &made->workspace->share, &made->function->share}) {
     ++share->calls;
   }
+  ++made->line->calls;
   Call& result = *made;
   CallsByAge& all = made->function->calls;
   made->by_age = all.emplace_hint(all.end(), made.get());
@@ -86,12 +99,14 @@ void Queue::erase(Call& call) {
   for (Share* share : {&all_, &call.workspace->share, &call.function->share}) {
     --share->calls;
   }
+  --call.line->calls;
   call.function->calls.erase(call.by_age);
   calls_.erase(calls_.find(call.call.id));
 }
 
 void Queue::count_unfinished(Call& call, int more) {
   call.unfinished += more;
+  call.line->unfinished += static_cast<std::size_t>(more);  // modulo, as below
   for (Share* share : {&all_, &call.workspace->share, &call.function->share}) {
     share->unfinished += static_cast<std::size_t>(more);  // modulo: `more` may be negative
   }
@@ -106,6 +121,13 @@ void Queue::count_disk(const Call& call, std::size_t more, std::size_t less) {
   if (disk_ != nullptr && call.durable()) {
     disk_->add(call.call.workspace.str(), store::DiskShares::Kind::calls, more);
     disk_->subtract(call.call.workspace.str(), store::DiskShares::Kind::calls, less);
+  }
+}
+
+void Queue::count_callbacks(const model::NewCall& call,
+                            const std::vector<model::Callback>& callbacks, int more) {
+  for (const model::Callback& one : callbacks) {
+    callbacks_.count({call.workspace, one.receiver}, more);
   }
 }
 
@@ -185,6 +207,7 @@ Call& Queue::adopt(StoredCall stored, std::vector<Unfinished>& unfinished) {
   call.last_number = stored.last_number;
   call.unread_bytes = stored.piece_bytes;
   call.status_entries = stored.status_entries;
+  call.callback_wants = stored.callback_wants;
   for (StoredInput& from : stored.inputs) {
     if (from.unreadable.empty() &&
         (inputs_.contains(from.id) || call.inputs.contains(from.index))) {
@@ -217,6 +240,7 @@ Call& Queue::adopt(StoredCall stored, std::vector<Unfinished>& unfinished) {
 }
 
 Result<void> Queue::load() {
+  THAW_TRY_VOID(callbacks_.load());
   std::vector<StoredCall> calls;
   THAW_TRY_VOID(database_.read_now([&calls](store::Sql& sql) -> Result<void> {
     THAW_TRY(calls, load_unfinished(sql));
@@ -383,7 +407,7 @@ Result<void> Queue::admit(const Workspace& workspace, Function& function,
     }
   }
   asked.bytes = cost_of(inputs);
-  if (function.ready.size() + function.storing + inputs.size() > limits_.ready_per_function) {
+  if (function.ready + function.storing + inputs.size() > limits_.ready_per_function) {
     return Error::resource_exhausted(
         "the function " + function.id.str() + " has too many waiting inputs (at most " +
         std::to_string(limits_.ready_per_function) + "); try again later");
@@ -454,17 +478,30 @@ async::Task<std::vector<InputId>> Queue::make(Queue& self, model::NewCall call,
   }
   Function& function = self.function_of(call.function);
   THAW_CO_TRY_VOID(self.admit(self.workspace_of(call.workspace), function, inputs, 1));
-  const std::size_t bytes = call.options.size() + (key ? 2 : 1) * entry_overhead + cost_of(inputs);
+  THAW_CO_TRY_VOID(self.callbacks_.admit(call));
+  auto callbacks = std::make_shared<const std::vector<model::Callback>>(std::move(call.callbacks));
+  call.callbacks.clear();
+  std::size_t bytes = call.options.size() + (key ? 2 : 1) * entry_overhead + cost_of(inputs);
+  for (const model::Callback& one : *callbacks) {
+    bytes += one.sink.size() + one.options.size() + entry_overhead;
+    call.status = one.wants.started ? model::StatusEntries::yes : call.status;
+  }
   THAW_CO_TRY_VOID(self.check_disk(call, bytes));
   Call& made = self.make_call(std::move(call), wall_now());
   const Pin pin(self, alive, made);
   Added added = self.add(made, std::move(inputs));
+  for (const model::Callback& one : *callbacks) {
+    made.callback_wants |= number_of(one.wants) | wants_final;
+  }
+  self.count_callbacks(made.call, *callbacks, 1);
   if (made.durable()) {
     function.storing += added.fresh.size();
     auto rows = std::make_shared<const std::vector<StoredInput>>(to_store(added.fresh));
     std::function<Result<void>(store::Sql&)> work =
-        [rows, key, head = made.call, at = made.created_at](store::Sql& sql) -> Result<void> {
+        [rows, key, callbacks, head = made.call,
+         at = made.created_at](store::Sql& sql) -> Result<void> {
       THAW_TRY_VOID(insert_call(sql, head, at));
+      THAW_TRY_VOID(insert_callbacks(sql, head, *callbacks, rows->empty() ? &at : nullptr));
       if (key) {
         THAW_TRY_VOID(insert_key(sql, *key));
       }
@@ -477,6 +514,7 @@ async::Task<std::vector<InputId>> Queue::make(Queue& self, model::NewCall call,
     function.storing -= added.fresh.size();
     if (!stored) {
       self.drop_unstored(made, added.fresh);
+      self.count_callbacks(made.call, *callbacks, -1);
       made.forgotten = true;
       if (stored.error().code() == Code::already_exists) {
         co_return Error::already_exists("there is a call " + made.call.id.str());
@@ -504,7 +542,7 @@ async::Task<void> Queue::publish(Queue& self, Call& call, std::vector<Input*> fr
     self.make_ready(*input, Place::back);
   }
   if (!fresh.empty()) {
-    call.function->became_ready.notify_all();
+    call.line->became_ready.notify_all();
   }
   co_return ok();
 }
@@ -530,8 +568,10 @@ async::Task<std::vector<InputId>> Queue::add_inputs(CallId id,
   if (call->durable() && !added.fresh.empty()) {
     function.storing += added.fresh.size();
     auto rows = std::make_shared<const std::vector<StoredInput>>(to_store(added.fresh));
-    std::function<Result<void>(store::Sql&)> work = [rows, id](store::Sql& sql) {
-      return insert_inputs(sql, id, *rows);
+    std::function<Result<void>(store::Sql&)> work =
+        [rows, id, goes_on = call->callback_wants != 0](store::Sql& sql) -> Result<void> {
+      THAW_TRY_VOID(insert_inputs(sql, id, *rows));
+      return goes_on ? reopen_callbacks(sql, id) : ok();
     };
     Result<void> stored = co_await database_.write<void>(std::move(work));
     if (!*alive) {
@@ -573,6 +613,10 @@ async::Task<void> Queue::sweep() {
     erase(*idle_durable_.front());
   }
   forget_old_keys();
+  std::erase_if(lines_, [](const auto& entry) {
+    Line& line = *entry.second;
+    return line.unused() && line.function->lines.erase(line.target.version) > 0;
+  });
   std::erase_if(functions_, [](const auto& entry) { return entry.second->unused(); });
   const WallTime before =
       wall_now() - std::chrono::duration_cast<std::chrono::microseconds>(limits_.keep_results);
@@ -596,16 +640,23 @@ async::Task<void> Queue::sweep() {
       break;
     }
   }
+  // What hinders this must not let the rest pile up.
+  const Result<void> swept = co_await callbacks_.sweep();
+  if (!*alive) {
+    co_return ok();
+  }
   while (true) {
-    std::function<Result<std::int64_t>(store::Sql&)> work = [before,
+    auto changes = std::make_shared<CallbackChanges>();
+    std::function<Result<std::int64_t>(store::Sql&)> work = [before, changes,
                                                              now = wall_now()](store::Sql& sql) {
-      return detail::delete_finished(sql, before, now, expired_per_write);
+      return detail::delete_finished(sql, before, now, expired_per_write, *changes);
     };
     THAW_CO_TRY(const std::int64_t deleted,
                 co_await database_.write<std::int64_t>(std::move(work)));
     if (!*alive) {
       co_return ok();
     }
+    callbacks_.apply(*changes);
     if (deleted < expired_per_write) {
       break;
     }
@@ -617,7 +668,7 @@ async::Task<void> Queue::sweep() {
     THAW_CO_TRY(const std::int64_t deleted,
                 co_await database_.write<std::int64_t>(std::move(work)));
     if (!*alive || deleted < expired_per_write) {
-      co_return ok();
+      co_return swept;
     }
   }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "thaw/queue/detail/queue.h"
@@ -40,7 +41,9 @@ StoredEnding Queue::ending_of(const Input& input, Outcome outcome) {
   entry.attempts = input.attempts;
   entry.outcome = outcome.kind;
   entry.container = input.container;
+  entry.version = input.version;
   entry.at = wall_now();
+  ending.wakes = wakes(*input.call, entry);
   const bool is_told = !outcome.payload.empty() || outcome.failure != nullptr;
   entry.payload = std::move(outcome.payload);
   entry.failure = is_told ? std::move(outcome.failure) : untold_failure(outcome.kind);
@@ -50,15 +53,16 @@ StoredEnding Queue::ending_of(const Input& input, Outcome outcome) {
 // `entry.number` is 0 in a call that lives in memory: it is given here.
 void Queue::end(Input& input, LogEntry entry) {
   Call& call = *input.call;
-  Function& function = *call.function;
+  Line& line = *call.line;
   leave_container(input);
   if (input.state == State::ready) {
-    function.ready.erase(input.place);
+    line.ready.erase(input.place);
+    --line.function->ready;
   } else {
     if (input.state == State::delayed) {
       due_.erase(input.due);
     }
-    function.held.erase(input.place);
+    line.held.erase(input.place);
   }
   input.state = State::ended;
   refund(call, input.payload.size());
@@ -67,7 +71,7 @@ void Queue::end(Input& input, LogEntry entry) {
   call.finished_at = entry.at;
   counters_.expired += entry.outcome == OutcomeKind::expired ? 1 : 0;
   call.room.notify_all();
-  report(function);
+  report(line);
   push_entry(call, std::move(entry));
   enter_idle_if_unused(call);
 }
@@ -88,7 +92,7 @@ void Queue::ending_failed(Input& input, const Outcome& outcome) {
   } else {
     leave_container(input);
     make_ready(input, Place::front);
-    input.call->function->became_ready.notify_all();
+    input.call->line->became_ready.notify_all();
   }
   input.call->changed.notify_all();
 }
@@ -137,10 +141,11 @@ async::Task<void> Queue::store_endings(Queue& self, std::vector<Input*> inputs, 
   for (const Input* input : inputs) {
     endings->push_back(ending_of(*input, outcome));
   }
+  auto changes = std::make_shared<CallbackChanges>();
   std::function<Result<void>(store::Sql&)> work =
-      [endings, now = wall_now()](store::Sql& sql) -> Result<void> {
+      [endings, changes, now = wall_now()](store::Sql& sql) -> Result<void> {
     for (StoredEnding& ending : *endings) {
-      THAW_TRY(ending.entry.number, end_input(sql, ending, now));
+      THAW_TRY(ending.entry.number, end_input(sql, ending, now, *changes));
     }
     return ok();
   };
@@ -157,6 +162,9 @@ async::Task<void> Queue::store_endings(Queue& self, std::vector<Input*> inputs, 
       self.ending_failed(*inputs[i], outcome);
     }
   }
+  if (stored) {
+    self.callbacks_.apply(*changes);
+  }
   co_return stored;
 }
 
@@ -167,7 +175,7 @@ void Queue::apply(Input& input, const Verdict& verdict, const Outcome& outcome) 
   } else {
     leave_container(input);
     make_ready(input, Place::front);
-    input.call->function->became_ready.notify_all();
+    input.call->line->became_ready.notify_all();
   }
 }
 
@@ -279,18 +287,18 @@ async::Task<void> Queue::release(ContainerId container, Outcome verdict) {
     return in_memory;
   });
   // Redelivery needs no write: the delivery was recorded when it began.
-  Function* function = nullptr;
+  Line* line = nullptr;
   for (auto it = again.rbegin(); it != again.rend(); ++it) {
     tell(*(*it)->call, *it, {model::CallStatus::What::retried}, verdict);
     leave_container(**it);
     make_ready(**it, Place::front);
-    if (function != nullptr && function != (*it)->call->function) {
-      function->became_ready.notify_all();
+    if (line != nullptr && line != (*it)->call->line) {
+      line->became_ready.notify_all();
     }
-    function = (*it)->call->function;
+    line = (*it)->call->line;
   }
-  if (function != nullptr) {
-    function->became_ready.notify_all();
+  if (line != nullptr) {
+    line->became_ready.notify_all();
   }
   for (const auto* list : {&cancelled, &ended, &retried}) {
     for (Input* input : *list) {
@@ -352,20 +360,32 @@ async::Task<void> Queue::retry_all(Queue& self, std::vector<Input*> inputs, Outc
   co_return stored;
 }
 
-async::Task<void> Queue::fail_all(FunctionId id, Outcome verdict, Which which) {
+async::Task<void> Queue::fail_all(FunctionId id, Outcome verdict) {
   const auto found = functions_.find(id);
   if (found == functions_.end()) {
     co_return ok();
   }
-  const Function& function = *found->second;
   std::vector<Input*> all;
-  for (Input* input : function.held) {
-    if (input->state == State::delayed || (input->state == State::leased && which == Which::all)) {
-      all.push_back(input);
-    }
+  for (const auto& [version, line] : found->second->lines) {
+    std::copy_if(line->held.begin(), line->held.end(), std::back_inserter(all), [](Input* input) {
+      return input->state == State::delayed || input->state == State::leased;
+    });
+    all.insert(all.end(), line->ready.begin(), line->ready.end());
   }
-  all.insert(all.end(), function.ready.begin(), function.ready.end());
   co_return co_await end_all(*this, std::move(all), std::move(verdict));
+}
+
+async::Task<void> Queue::fail_waiting(Target target, Outcome verdict) {
+  const auto found = lines_.find(target);
+  if (found == lines_.end()) {
+    co_return ok();
+  }
+  const Line& line = *found->second;
+  std::vector<Input*> waiting;
+  std::copy_if(line.held.begin(), line.held.end(), std::back_inserter(waiting),
+               [](Input* input) { return input->state == State::delayed; });
+  waiting.insert(waiting.end(), line.ready.begin(), line.ready.end());
+  co_return co_await end_all(*this, std::move(waiting), std::move(verdict));
 }
 
 async::Task<std::vector<InputId>> Queue::cancel(CallId id) {

@@ -8,31 +8,33 @@ namespace thaw::queue::detail {
 
 using State = Input::State;
 
-// From `storing`: into the function's list. From the held ones: back to the ready ones.
+// From `storing`: into the list of its line. From the held ones: back to the ready ones.
 void Queue::make_ready(Input& input, Place place) {
-  Function& function = *input.call->function;
-  const auto position = place == Place::front ? function.ready.begin() : function.ready.end();
+  Line& line = *input.call->line;
+  const auto position = place == Place::front ? line.ready.begin() : line.ready.end();
   if (input.state == State::storing) {
-    input.place = function.ready.insert(position, &input);
+    input.place = line.ready.insert(position, &input);
   } else {
-    function.ready.splice(position, function.held, input.place);
+    line.ready.splice(position, line.held, input.place);
   }
+  ++line.function->ready;
   input.state = State::ready;
   input.ready_since = wall_now();
   Call& call = *input.call;
   if (call.expires != Instant::max() && !call.is_watched) {
     watch_expiry(call, std::max(call.expires, monotonic_now() + 1s));  // it came back too late
   }
-  report(function);
+  report(line);
 }
 
-// Into the function's held inputs, from wherever it is; `ending` until its caller says otherwise.
+// Into the held inputs of its line, from wherever it is; `ending` until its caller says otherwise.
 void Queue::hold(Input& input) {
-  Function& function = *input.call->function;
+  Line& line = *input.call->line;
   switch (input.state) {
-    case State::storing: input.place = function.held.insert(function.held.end(), &input); break;
+    case State::storing: input.place = line.held.insert(line.held.end(), &input); break;
     case State::ready:
-      function.held.splice(function.held.end(), function.ready, input.place);
+      line.held.splice(line.held.end(), line.ready, input.place);
+      --line.function->ready;
       break;
     case State::delayed: due_.erase(input.due); break;
     case State::leased:
@@ -52,8 +54,8 @@ void Queue::leave_container(Input& input) {
     containers_.erase(found);
   }
   input.container = ContainerId();
-  --input.call->function->leased;
-  report(*input.call->function);
+  --input.call->line->leased;
+  report(*input.call->line);
 }
 
 LeasedInput Queue::leased(const Input& input) const {
@@ -74,15 +76,15 @@ LeasedInput Queue::leased(const Input& input) const {
   return out;
 }
 
-std::vector<LeasedInput> Queue::lease(const FunctionId& id, const ContainerId& container,
+std::vector<LeasedInput> Queue::lease(const Target& target, const ContainerId& container,
                                       std::size_t max, const Taker& taker) {
   std::vector<LeasedInput> leases;
   THAW_CHECK(!container.empty());
-  const auto found = functions_.find(id);
-  if (found == functions_.end() || found->second->ready.empty() || max == 0) {
+  const auto found = lines_.find(target);
+  if (found == lines_.end() || found->second->ready.empty() || max == 0) {
     return leases;
   }
-  Function& function = *found->second;
+  Line& line = *found->second;
   std::list<Input*>& mine = containers_[container];
   struct Delivered {
     InputId input;
@@ -91,20 +93,22 @@ std::vector<LeasedInput> Queue::lease(const FunctionId& id, const ContainerId& c
   };
   std::vector<Delivered> durable;
   Doomed late;
-  while (!function.ready.empty() && leases.size() < max) {
-    Input& input = *function.ready.front();
+  while (!line.ready.empty() && leases.size() < max) {
+    Input& input = *line.ready.front();
     if (input.call->has_expired()) {
       hold(input);
       late.inputs.push_back(&input);
       continue;
     }
-    function.held.splice(function.held.end(), function.ready, input.place);
+    line.held.splice(line.held.end(), line.ready, input.place);
+    --line.function->ready;
     input.state = State::leased;
     input.container = container;
+    input.version = taker.version;
     input.orphaned = false;
     input.lease_place = mine.insert(mine.end(), &input);
     ++input.attempts;
-    ++function.leased;
+    ++line.leased;
     if (input.call->started_at == WallTime{}) {
       input.call->started_at = wall_now();
     }
@@ -133,7 +137,7 @@ std::vector<LeasedInput> Queue::lease(const FunctionId& id, const ContainerId& c
           return ok();
         });
   }
-  report(function);
+  report(line);
   return leases;
 }
 
@@ -226,7 +230,7 @@ void Queue::retry_due() {
     Input& input = *due_.begin()->second;
     due_.erase(due_.begin());
     make_ready(input, Place::back);
-    input.call->function->became_ready.notify_all();
+    input.call->line->became_ready.notify_all();
   }
 }
 

@@ -19,6 +19,19 @@ constexpr std::size_t entries_per_page = 64;  // read from disk at a time
 constexpr std::size_t always_admitted = 64u << 10;
 constexpr std::size_t most_waiting_pieces = 2;
 
+std::function<Result<std::uint64_t>(store::Sql&)> append_work(
+    CallId id, std::shared_ptr<const LogEntry> entry, bool wakes,
+    std::shared_ptr<CallbackChanges> changes) {
+  return [id = std::move(id), entry = std::move(entry), wakes, changes = std::move(changes),
+          now = wall_now()](store::Sql& sql) -> Result<std::uint64_t> {
+    THAW_TRY(const std::uint64_t number, append_entry(sql, id, *entry));
+    if (wakes) {
+      THAW_TRY_VOID(wake_callbacks(sql, id, *entry, now, *changes));
+    }
+    return number;
+  };
+}
+
 }  // namespace
 
 void Queue::push_entry(Call& call, LogEntry entry) {
@@ -80,14 +93,14 @@ async::Task<void> Queue::store_status(Queue& self, Alive alive, CallId id, LogEn
   }
   const Pin call(self, alive, *found->second);
   auto shared = std::make_shared<LogEntry>(std::move(entry));
-  std::function<Result<std::uint64_t>(store::Sql&)> work = [id, shared](store::Sql& sql) {
-    return append_entry(sql, id, *shared);
-  };
+  auto changes = std::make_shared<CallbackChanges>();
+  auto work = append_work(id, shared, wakes(*call, *shared), changes);
   const auto number = co_await self.database_.write<std::uint64_t>(std::move(work));
   if (!*alive) {
     co_return closed();
   }
   if (number) {
+    self.callbacks_.apply(*changes);
     shared->number = *number;
     self.push_entry(*call, std::move(*shared));
   }
@@ -268,9 +281,8 @@ async::Task<std::uint64_t> Queue::append(CallId id, LogEntry entry) {
     co_return call.last_number;
   }
   auto shared = std::make_shared<LogEntry>(std::move(entry));
-  std::function<Result<std::uint64_t>(store::Sql&)> work = [id, shared](store::Sql& sql) {
-    return append_entry(sql, id, *shared);
-  };
+  auto changes = std::make_shared<CallbackChanges>();
+  auto work = append_work(id, shared, wakes(call, *shared), changes);
   call.unread_bytes += bytes;  // while it is on its way: others may come meanwhile
   const auto number = co_await database_.write<std::uint64_t>(std::move(work));
   if (!*alive) {
@@ -281,6 +293,7 @@ async::Task<std::uint64_t> Queue::append(CallId id, LogEntry entry) {
     co_return number.error();
   }
   count_disk(call, bytes);
+  callbacks_.apply(*changes);
   shared->number = *number;
   push_entry(call, std::move(*shared));
   co_return *number;

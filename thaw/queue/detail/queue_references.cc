@@ -134,6 +134,24 @@ async::Task<void> Queue::visit_references(FindReferences find, NoteReference not
     }
   }
   if (disk_ != nullptr) {
+    using Bytes = std::map<std::string, std::uint64_t>;
+    std::function<Result<Bytes>(store::Sql&)> work = [](store::Sql& sql) -> Result<Bytes> {
+      Bytes bytes;
+      THAW_TRY_VOID(
+          sql.each("SELECT workspace, sum(length(sink) + length(options) + ?) FROM callbacks "
+                   "GROUP BY workspace",
+                   {std::int64_t{entry_overhead}}, [&bytes](const store::Row& row) {
+                     bytes[row.text(0)] = static_cast<std::uint64_t>(row.integer(1));
+                   }));
+      return bytes;
+    };
+    THAW_CO_TRY(const Bytes of_callbacks, co_await database_.read<Bytes>(std::move(work)));
+    if (!*alive) {
+      co_return closed();
+    }
+    for (const auto& [workspace, bytes] : of_callbacks) {
+      measured[workspace] += bytes;
+    }
     for (const auto& [owner, use] : disk_->all()) {
       measured.emplace(owner, 0);
     }

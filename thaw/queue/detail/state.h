@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The queue's state in memory. An input is owned by its call and is in exactly one list of its
-// function (`ready` in the order of delivery, or `held`), and, while a container has it, in that
-// container's list; it knows its places, so every move is O(1). Loop thread.
+// target's line (`ready` in the order of delivery, or `held`), and, while a container has it, in
+// that container's list; it knows its places, so every move is O(1). What is bounded for a function
+// is counted over all of its lines. Loop thread.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +24,7 @@ namespace thaw::queue::detail {
 
 struct Call;
 struct Function;
+struct Line;
 
 // The oldest first, as ListKey has it.
 struct ByAge {
@@ -57,6 +59,7 @@ struct Input {
   WallTime enqueued_at{};
   WallTime ready_since{};
   model::ContainerId container;  // while leased or ending
+  std::string version;           // that the container runs which had it last; empty: none had
   bool orphaned = false;         // its container died while it was ending
   std::list<Input*>::iterator place;
   std::list<Input*>::iterator lease_place;
@@ -68,28 +71,42 @@ struct Function {
   Workspace* workspace = nullptr;  // of its last call
   Share share;
   CallsByAge calls;
+  std::size_t ready = 0;  // in all of its lines
+  std::size_t storing = 0;
+  std::map<std::string, Line*> lines;  // by version
+
+  bool unused() const { return share.calls == 0 && storing == 0 && lines.empty(); }
+};
+
+// The inputs of one target.
+struct Line {
+  model::Target target;
+  Function* function = nullptr;
+  std::size_t calls = 0;
+  std::size_t unfinished = 0;  // inputs
   std::list<Input*> ready;
   std::list<Input*> held;  // leased, ending, delayed
-  std::size_t storing = 0;
   std::size_t leased = 0;
   async::Event became_ready;
   bool reported = false;  // in the list of those that control is to hear of
 
   bool unused() const {
-    return share.calls == 0 && ready.empty() && held.empty() && storing == 0 && leased == 0 &&
-           !reported && !became_ready.has_waiters();
+    return calls == 0 && ready.empty() && held.empty() && leased == 0 && !reported &&
+           !became_ready.has_waiters();
   }
 };
 
 struct Call {
   model::NewCall call;
   Function* function = nullptr;
+  Line* line = nullptr;  // of that function
   Workspace* workspace = nullptr;
   WallTime created_at{};
   CallsByAge::iterator by_age;
-  bool is_stored = false;  // durable only: others may know it
-  WallTime started_at{};   // zero: not yet
-  WallTime finished_at{};  // of the input that ended last
+  bool is_stored = false;           // durable only: others may know it
+  std::int64_t callback_wants = 0;  // of all its callbacks; 0: it has none
+  WallTime started_at{};            // zero: not yet
+  WallTime finished_at{};           // of the input that ended last
   bool cancelled = false;
   bool forgotten = false;
   bool repeats = true;  // an input that did not end well may be delivered again

@@ -40,8 +40,8 @@ constexpr const char* content_types = R"sql(
     ALTER TABLE call_log ADD COLUMN failure_retryable INTEGER;
   )sql";
 
-// An input's started_us is that of its first delivery. `status` and what follows it are of status
-// entries only.
+// An input's started_us is that of its first delivery. `status` and `level` are of status entries
+// only, `version` also of final ones.
 constexpr const char* times = R"sql(
     ALTER TABLE calls ADD COLUMN origin INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE calls ADD COLUMN log_status INTEGER NOT NULL DEFAULT 0;
@@ -80,14 +80,35 @@ constexpr const char* lists = R"sql(
     CREATE INDEX call_keys_until ON call_keys (until_us);
   )sql";
 
+// That a call is pinned to; '': whichever is live.
+constexpr const char* versions = R"sql(
+    ALTER TABLE calls ADD COLUMN version TEXT NOT NULL DEFAULT '';
+)sql";
+
+// `due_us`: when the entry behind `cursor` may be told; null: there is none yet. `until_us`: when
+// it is given up; null while the call goes on. `failures`: tries of that entry. States are those of
+// CallbackState.
+constexpr const char* callbacks = R"sql(
+    CREATE TABLE callbacks (
+      n INTEGER PRIMARY KEY, call TEXT NOT NULL, ordinal INTEGER NOT NULL,
+      workspace TEXT NOT NULL, receiver TEXT NOT NULL, sink TEXT NOT NULL,
+      wants INTEGER NOT NULL, try_for_us INTEGER NOT NULL, dialect TEXT NOT NULL,
+      options BLOB NOT NULL, cursor INTEGER NOT NULL DEFAULT 0, state INTEGER NOT NULL DEFAULT 0,
+      told INTEGER NOT NULL DEFAULT 0, tries INTEGER NOT NULL DEFAULT 0,
+      failures INTEGER NOT NULL DEFAULT 0, due_us INTEGER, until_us INTEGER,
+      why TEXT NOT NULL DEFAULT '', UNIQUE (call, ordinal));
+    CREATE INDEX callbacks_due ON callbacks (workspace, receiver, due_us)
+      WHERE state = 0 AND due_us IS NOT NULL;
+    CREATE INDEX callbacks_pending ON callbacks (workspace, receiver) WHERE state = 0;
+    CREATE INDEX callbacks_until ON callbacks (until_us) WHERE state = 0 AND until_us IS NOT NULL;
+  )sql";
+
 }  // namespace
 
 std::vector<store::Migration> table_steps() {
-  return {{"queue", 1, first},
-          {"queue", 2, content_types},
-          {"queue", 3, times},
-          {"queue", 4, limits},
-          {"queue", 5, lists}};
+  return {{"queue", 1, first},    {"queue", 2, content_types}, {"queue", 3, times},
+          {"queue", 4, limits},   {"queue", 5, lists},         {"queue", 6, versions},
+          {"queue", 7, callbacks}};
 }
 
 }  // namespace thaw::queue::detail

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "thaw/os/files.h"
+#include "thaw/sandbox/detail/held_objects.h"
 #include "thaw/sandbox/detail/image_ids.h"
 #include "thaw/sandbox/detail/page_trust.h"
 #include "thaw/sandbox/detail/shared_files.h"
@@ -172,12 +173,20 @@ Result<void> write_checkpoint(Criu& criu, const os::Fd& first, const std::string
   }
   // Before anything privileged runs in here; nothing can be added while all is frozen.
   THAW_TRY_VOID(leaves_nothing_behind());
+  THAW_TRY(const HeldObjects held, look_at_held_objects());
   const bool reads_pages = gives_memory_back_or_dies();
   CriuRun run;
   // Stopped, not killed: PID 1 would end with the main program, and criu with PID 1. A deleted file
   // that is still open is kept up to this size.
   run.arguments = {"dump",          "--tree",   std::to_string(first_pid), "--leave-stopped",
                    "--ghost-limit", "67108864", "--freeze-cgroup",         criu_freezer};
+  if (!held.watching_in.empty()) {
+    run.arguments.emplace_back("--force-irmap");
+  }
+  for (const std::string& folder : held.watching_in) {
+    run.arguments.emplace_back("--irmap-scan-path");
+    run.arguments.push_back(folder);
+  }
   run.niceness = 10;  // nobody waits for it
   run.max_file_bytes = max_file_bytes;
   if (range.valid()) {

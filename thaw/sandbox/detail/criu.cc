@@ -21,6 +21,7 @@
 #include "thaw/os/mount.h"
 #include "thaw/os/process.h"
 #include "thaw/sandbox/detail/capabilities.h"
+#include "thaw/sandbox/detail/held_objects.h"
 #include "thaw/sandbox/sandbox.h"
 
 #ifndef CAP_CHECKPOINT_RESTORE
@@ -254,8 +255,11 @@ Result<void> run_criu(const Criu& criu, CriuRun run) {
     return ok();
   }
   const std::string words = last_words(log);
-  return Error::failed_precondition(
-      words.empty() ? "criu ended with status " + std::to_string(status) : words);
+  const std::string meaning = explain_criu(words);
+  return Error::failed_precondition(words.empty()
+                                        ? "criu ended with status " + std::to_string(status)
+                                    : meaning.empty() ? words
+                                                      : meaning + " (" + words + ")");
 }
 
 }  // namespace thaw::sandbox::detail

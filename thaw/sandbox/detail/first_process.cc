@@ -21,6 +21,7 @@
 #include "thaw/os/netlink.h"
 #include "thaw/os/process.h"
 #include "thaw/sandbox/detail/capabilities.h"
+#include "thaw/sandbox/detail/door.h"
 #include "thaw/sandbox/detail/image_ids.h"
 #include "thaw/sandbox/detail/main_program.h"
 #include "thaw/sandbox/detail/restore.h"
@@ -88,6 +89,9 @@ Result<void> enter(FirstProcess& self) {
   } else if (self.spec.network == SandboxSpec::Network::none) {
     THAW_TRY(os::Netlink links, os::Netlink::open());
     THAW_TRY_VOID(links.set_up(os::link_index("lo")));
+  }
+  if (self.spec.door_port != 0) {
+    THAW_TRY_VOID(open_door(self.report, self.spec.door_port));
   }
   const std::string hostname = self.spec.hostname.empty() ? "sandbox" : self.spec.hostname;
   if (::sethostname(hostname.c_str(), hostname.size()) != 0) {

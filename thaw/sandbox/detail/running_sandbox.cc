@@ -81,6 +81,9 @@ async::Task<void> RunningSandbox::launch(const SandboxSpec& spec, const Template
           : Error::internal("the sandbox ended while it was being built");
     }
   }
+  if (spec.door_port != 0 && !door_.valid()) {
+    co_return Error::internal("the sandbox was built without its door");
+  }
   co_return ok();
 }
 
@@ -99,6 +102,11 @@ Result<os::Transfer> RunningSandbox::take_report() {
       if (message.fds.size() == 1) {
         pidfd_ = std::move(message.fds[0]);
         THAW_TRY(ended_, async::FdWatch::make(line_->loop(), pidfd_.get()));
+      }
+      break;
+    case Kind::door:
+      if (message.fds.size() == 1) {
+        door_ = std::move(message.fds[0]);
       }
       break;
     case Kind::started:
@@ -238,6 +246,7 @@ async::Task<void> RunningSandbox::remove() {
   if (is_removed_) {
     co_return ok();
   }
+  door_.reset();  // whoever comes by it would wait for nobody
   if (pidfd_.valid() && !exit_) {
     // Its last numbers are read before the cgroup goes.
     (void)signal(SIGKILL);

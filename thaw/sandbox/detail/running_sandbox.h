@@ -37,6 +37,7 @@ class RunningSandbox : public Sandbox {
   const std::string& address() const override { return address_; }
   std::string root_writes() const override { return root_writes_; }
   const StartTimes& times() const override { return times_; }
+  os::Fd take_door() override { return std::move(door_); }
   async::Task<std::optional<std::string>> read_stdout() override;
   async::Task<std::optional<std::string>> read_stderr() override;
   async::Task<ExitStatus> wait() override;
@@ -79,6 +80,7 @@ class RunningSandbox : public Sandbox {
   StartTimes times_;
   os::Fd pidfd_;
   async::FdWatch ended_;
+  os::Fd door_;
   os::Fd report_;
   async::FdWatch reported_;
   Stream stdout_;

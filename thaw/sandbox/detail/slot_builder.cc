@@ -20,6 +20,7 @@
 #include "thaw/os/files.h"
 #include "thaw/os/process.h"
 #include "thaw/sandbox/detail/capabilities.h"
+#include "thaw/sandbox/detail/door.h"
 #include "thaw/sandbox/detail/first_process.h"
 #include "thaw/sandbox/detail/main_program.h"
 #include "thaw/sandbox/detail/newcomer.h"
@@ -182,6 +183,9 @@ Result<void> house(SlotPlan& plan, Cradled& cradled, std::optional<Newcomer>& ne
   THAW_TRY(const os::Message housed, expect(cradled.cradle, Cradle::housed, housed_by));
   if (housed.fds.size() != 2) {
     return Error::internal("a sandbox does not say what its namespaces are");
+  }
+  if (plan.spec.door_port != 0) {
+    THAW_TRY_VOID(open_door(plan.report, plan.spec.door_port));
   }
   if (!newcomer) {
     return ok();

@@ -50,6 +50,7 @@ std::string encode(const SandboxSpec& spec) {
     out.number(spec.restore->checkpoint.stdout_pipe).number(spec.restore->checkpoint.stderr_pipe);
     out.number(static_cast<std::uint64_t>(spec.restore->signal));
   }
+  out.number(spec.door_port);
   out.text(spec.workspace).text(spec.fork_from.str());
   return out.bytes();
 }
@@ -86,6 +87,7 @@ Result<SandboxSpec> decode(std::string_view bytes) {
     from.checkpoint.stderr_pipe = in.number();
     from.signal = static_cast<int>(in.number());
   }
+  spec.door_port = static_cast<std::uint16_t>(in.number());
   spec.workspace = in.text();
   spec.fork_from = model::ContainerId(in.text());
   if (!in.ok()) {
@@ -175,6 +177,10 @@ Result<void> validate(const SandboxSpec& spec) {
       std::any_of(spec.env.begin(), spec.env.end(), has_nul) || has_nul(spec.user) ||
       has_nul(spec.hostname) || spec.hostname.size() > 63) {
     return Error::invalid_argument("a NUL byte or too long a name in a sandbox specification")
+        .with("id", id);
+  }
+  if (spec.door_port != 0 && spec.network == SandboxSpec::Network::host) {
+    return Error::invalid_argument("a sandbox with the host's network has no door of its own")
         .with("id", id);
   }
   return ok();

@@ -6,9 +6,10 @@
 //   begin      fds: locks                        -> nothing: what the process is for, said first
 //   prepare    fds: reply                        -> done{bridge address, its network} | failed
 //   allow_port fds: reply                        -> done | failed
-//   start      fds: report, spec, stdout, stderr -> launched + pidfd (from the spawner), then
-//              started, exited (from PID 1 inside), or failed (from either); a template brings
-//              both ends of its control socket too
+//   start      fds: report, spec, stdout, stderr -> launched + pidfd (from the spawner), door + its
+//              socket, if there is to be one (from who has built), then started, exited (from
+//              PID 1 inside), or failed (from any); a template brings both ends of its control
+//              socket too
 //   checkpoint fds: reply                        -> done | failed
 //   keep_spares  a template's name, a number      -> nothing
 //   count_spares fds: reply                      -> done{those that are ready}
@@ -42,6 +43,7 @@ enum class Kind : std::uint8_t {
   keep_spares,
   count_spares,
   begin,
+  door,
 };
 
 class Writer {

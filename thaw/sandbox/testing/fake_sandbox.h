@@ -78,6 +78,13 @@ class FakeSandbox : public Sandbox {
     changed.notify_all();
     co_return 1'000;
   }
+  async::Task<Checkpoint> checkpoint(std::string images, std::uint64_t) override {
+    if (checkpoint_error) {
+      co_return *checkpoint_error;
+    }
+    checkpoints.push_back(std::move(images));
+    co_return Checkpoint{};
+  }
   std::uint64_t memory_bytes() const override { return memory; }
   async::Task<void> remove() override { co_return ok(); }
 
@@ -88,6 +95,8 @@ class FakeSandbox : public Sandbox {
   bool holds_freezes = false;            // until it is thawed, or `changed` is notified after false
   std::function<void()> while_freezing;  // just before the kernel would say that all stand still
   std::optional<Error> freeze_error;
+  std::vector<std::string> checkpoints;  // the folders
+  std::optional<Error> checkpoint_error;
   int freezes = 0;
   int thaws = 0;
   int reclaims = 0;

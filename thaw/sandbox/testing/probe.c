@@ -91,6 +91,22 @@ static int tcp(const char* address, int port, int listens) {
   }
 }
 
+static int dial(int port) {
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port)};
+  inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  return fd >= 0 && connect(fd, (struct sockaddr*)&to, sizeof to) == 0 ? fd : -1;
+}
+
+/* Says a word at a port of its own network, and prints what it hears. */
+static int say(int port, const char* word) {
+  const int fd = dial(port);
+  if (fd < 0 || write(fd, word, strlen(word)) < 0) return tell(-1);
+  char heard[256];
+  for (ssize_t n; (n = read(fd, heard, sizeof heard)) > 0;) fwrite(heard, 1, (size_t)n, stdout);
+  return 0;
+}
+
 /* One datagram to each of so many ports, which for others are as many connections. */
 static int spray(const char* address, int count) {
   const int fd = socket(AF_INET, SOCK_DGRAM, 0);
@@ -254,8 +270,18 @@ static void watch_for_power(void) {
   }
 }
 
+static int door = -1;
+
+static void show_door(void) {
+  char byte;
+  printf("old %s", recv(door, &byte, 1, MSG_DONTWAIT) > 0 ? "lives, " : "is closed, ");
+  const int fresh = dial(9001);
+  printf("new %s\n", fresh >= 0 && write(fresh, "again", 5) == 5 ? "is open" : "is refused");
+}
+
 /* What a checkpoint has to bring back, by name. */
 static int hold(const char* what) {
+  if (strcmp(what, "door") == 0) return tell((door = dial(9001)) < 0 ? -1 : 0);
   if (strcmp(what, "file") == 0) return tell(dup2(open("/tmp/held", O_RDWR | O_CREAT, 0644), 20));
   if (strcmp(what, "deleted") == 0) {
     const int fd = open("/tmp/deleted", O_RDWR | O_CREAT, 0644);
@@ -392,6 +418,7 @@ static int count(size_t megabytes, const char* held) {
       clock_gettime(CLOCK_MONOTONIC, &now);
       printf("%d bad %zu at %lld\n", n++, bad, now.tv_sec * 1000000000LL + now.tv_nsec);
       if (!strcmp(held, "discards") && n > 2) show_discards(heap, size);
+      if (!strcmp(held, "door") && n > 2) show_door();
     }
     fflush(stdout);
   }
@@ -515,6 +542,7 @@ int main(int argc, char** argv) {
   VERB("chown") return tell(chown(a, 1000, 1000));
   VERB("connect") return tcp(a, atoi(b), 0);
   VERB("listen") return tcp(a, atoi(b), 1);
+  VERB("say") return say(atoi(a), b);
   VERB("spray") return spray(a, atoi(b));
   VERB("unix") return unix_connect(a);
   VERB("eat") return eat((size_t)atoi(a));

@@ -17,9 +17,14 @@ class FakeContainer : public SandboxedContainer {
  public:
   explicit FakeContainer(model::ContainerId id) : fake(std::move(id)) {}
 
-  model::Level level() const override { return model::Level::booted; }
-  const std::vector<Fallback>& fallbacks() const override { return fallbacks_; }
+  model::Level level() const override { return started_by; }
+  const std::vector<Fallback>& fallbacks() const override { return given_way; }
   Traffic traffic() const override { return now; }
+  bool has_door() const override { return with_door; }
+  bool has_unread() const override {
+    ++unread_asked;
+    return with_unread;
+  }
   ServerPort* server() override { return port ? &*port : nullptr; }
   void label_output(CurrentWork) override {}
   Instant interpreter_started() override { return {}; }
@@ -29,13 +34,15 @@ class FakeContainer : public SandboxedContainer {
 
   mutable sandbox::testing::FakeSandbox fake;
   Traffic now;
+  bool with_door = false;
+  bool with_unread = false;
+  mutable int unread_asked = 0;
   std::optional<FakeServerPort> port;  // of a server
+  model::Level started_by = model::Level::booted;
+  std::vector<Fallback> given_way;
 
  protected:
   sandbox::Sandbox& box() const override { return fake; }
-
- private:
-  std::vector<Fallback> fallbacks_;
 };
 
 }  // namespace thaw::worker::testing

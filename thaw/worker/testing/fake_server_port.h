@@ -4,6 +4,7 @@
 // test answers it, or breaks.
 #pragma once
 
+#include <functional>
 #include <list>
 #include <optional>
 #include <string>
@@ -19,10 +20,15 @@ class FakeServerPort final : public ServerPort {
   using Answer = Result<codec::HttpResponseMessage>;
 
   async::Task<void> until_ready() override {
-    while (!readiness) {
-      THAW_CO_TRY([[maybe_unused]] const bool n, co_await changed.wait(Instant::max()));
+    const Instant begun = monotonic_now();
+    while (!readiness && !(ready_after && monotonic_now() >= begun + *ready_after)) {
+      if (has_ended && has_ended()) {
+        co_return Error::unavailable("the container has ended");
+      }
+      THAW_CO_TRY([[maybe_unused]] const bool n,
+                  co_await changed.wait(monotonic_now() + look_pause));
     }
-    co_return *readiness;
+    co_return readiness.value_or(ok());
   }
   std::string last_look() const override { return "it was looked at"; }
   async::Task<void> check_health() override {
@@ -33,6 +39,9 @@ class FakeServerPort final : public ServerPort {
                                               Instant deadline) override {
     Question& mine = questions.emplace_back();
     mine.request = std::move(request);
+    if (at_question) {
+      at_question(mine);
+    }
     while (!mine.answer) {
       const Result<bool> notified = co_await changed.wait(deadline);
       if (!notified || !*notified) {
@@ -53,11 +62,15 @@ class FakeServerPort final : public ServerPort {
     std::optional<Answer> answer;
     bool is_left = false;  // who asked waits no more
   };
+  std::function<void(Question&)> at_question;  // may answer it at once
   void answer(std::size_t which, Answer answer) {
     std::next(questions.begin(), static_cast<std::ptrdiff_t>(which))->answer = std::move(answer);
     changed.notify_all();
   }
 
+  static constexpr Duration look_pause = 1ms;
+  std::function<bool()> has_ended;
+  std::optional<Duration> ready_after;  // it is first asked
   std::optional<Result<void>> readiness;
   Result<void> health;
   int health_checks = 0;

@@ -4,6 +4,7 @@
 // them. For tests of control, which play the part of the programs.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -30,7 +31,22 @@ class FakeWorker final : public Worker {
     container->now = {1, 1, Traffic::Wire::quiet};
     if (plan.push) {
       container->port.emplace();
+      container->port->has_ended = [&fake = container->fake] { return fake.has_ended(); };
       container->now = {0, 0, Traffic::Wire::quiet};
+    }
+    if (plan.restore && plan.levels.front() == model::Level::restored) {
+      if (restore_error) {
+        if (plan.levels.back() != model::Level::booted) {
+          co_return *restore_error;
+        }
+        container->given_way.push_back({model::Level::restored, "restore_failed",
+                                        restore_error->to_string(), Fallback::Tried::failed});
+      } else {
+        container->started_by = model::Level::restored;
+      }
+    }
+    if (at_launch) {
+      at_launch(*container, plan);
     }
     plans.push_back(plan);
     running.push_back(container.get());
@@ -50,6 +66,8 @@ class FakeWorker final : public Worker {
   std::vector<FakeContainer*> running;       // that were started; gone with their Fleet's record
   bool holds_launches = false;               // until it is false and `changed` is notified
   std::optional<Error> launch_error;
+  std::optional<Error> restore_error;
+  std::function<void(FakeContainer&, const LaunchPlan&)> at_launch;  // before anybody sees it
   async::Event changed;
 };
 

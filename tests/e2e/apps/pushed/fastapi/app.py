@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
+import time
+
 import fastapi
 
 app = fastapi.FastAPI()
+time.sleep(float(os.environ.get("LOAD_S", "0")))
 
 
 @app.post("/double")

@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Plain servers from zero to an answer: booted, and restored from their snapshot, in turn.
+
+    python3 bench/push_cold.py [--rounds 10] [--only fastapi,cog]
+
+Each server is pushed twice, with --snapshot and without. A run begins with no container, and is the
+whole of one HTTP request, by a client that connects anew. Results: build/bench/push-cold.json.
+Ends with 1 if an answer is wrong, or a start did not have its level.
+"""
+import argparse
+import http.client
+import json
+import pathlib
+import subprocess
+import sys
+import time
+
+from measuring import BUILD_TIMEOUT, BenchServer, percentile  # enters the client's environment
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+PUSHED = ROOT / "tests/e2e/apps/pushed"
+OUT = ROOT / "build/bench"
+PREDICTS = ("POST", "/predictions", b'{"input": {"text": "abc"}}')
+
+# name: (folder, options, request, a part of the answer)
+SERVERS = {
+    "http.server": ("remembers", ["--env", "LOAD_S=0"], ("GET", "/state", None), b'"token"'),
+    "http.server, loads 1 s": ("remembers", ["--env", "LOAD_S=1"], ("GET", "/state", None),
+                               b'"token"'),
+    "fastapi": ("fastapi", [], ("POST", "/double", b'{"number": 21}'), b"42"),
+    "cog, setup 1 s": ("predicts", [], PREDICTS, b"ABC"),
+    "node": ("node", [], ("GET", "/", None), b"by node"),
+    "nginx": ("nginx", [], ("GET", "/", None), b"by nginx"),
+}  # fmt: skip
+
+
+class Pushed(BenchServer):
+    def verb(self, *arguments):
+        done = self.thaw(*arguments, "--server", str(self.data), timeout=BUILD_TIMEOUT)
+        done.check_returncode()
+        return done.stdout
+
+    def push(self, name, folder, options):
+        self.verb("push", str(PUSHED / folder), name, "--idle", "0.2", *options)
+
+    def ask(self, name, request):
+        method, path, body = request
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        started = time.perf_counter()
+        headers = {"content-type": "application/json"} if body else {}
+        connection.request(method, f"/fn/{name}{path}", body=body, headers=headers)
+        answer = connection.getresponse()
+        text = answer.read()
+        seconds = time.perf_counter() - started
+        connection.close()
+        return seconds, answer.status, text
+
+    def has_containers(self, name):
+        return any(view["function"] == name for view in json.loads(self.verb("ps", "--json")))
+
+    def goes_to_zero(self, name, timeout=60):
+        limit = time.monotonic() + timeout
+        while self.has_containers(name):
+            if time.monotonic() > limit:
+                raise RuntimeError(f"{name} did not go to zero")
+            time.sleep(0.05)
+        time.sleep(0.1)  # what is left of the old container is cleared away
+
+    def level(self, name):
+        starts = [start for start in json.loads(self.verb("logs", "--starts", "--json"))
+                  if start["function"] == name]
+        return max(starts, key=lambda start: start["created_at"])["started_by"]
+
+    def outcome_of_snapshot(self, name, timeout=120):
+        """"taken", or why not."""
+        limit = time.monotonic() + timeout
+        while time.monotonic() < limit:
+            for line in self.log_path.read_text(errors="replace").splitlines():
+                if f'"function":"{name}"' in line and line.startswith("{"):
+                    event = json.loads(line)
+                    if event["event"] in ("snapshot taken", "no snapshot"):
+                        return event.get("reason", "taken")
+            time.sleep(0.1)
+        return "nothing came of it"
+
+
+def measure(server, number, kind, rounds):
+    folder, options, request, part = SERVERS[kind]
+    names = {"L4": f"cold{number}", "L3": f"snap{number}"}
+    server.push(names["L4"], folder, options)
+    server.push(names["L3"], folder, [*options, "--snapshot"])
+    row = {"server": kind, "wrong": 0, "strays": 0, "snapshot": "", "seconds": {}}
+    for name in names.values():
+        server.ask(name, request)
+    row["snapshot"] = server.outcome_of_snapshot(names["L3"])
+    wanted = ["L4", "L3"] if row["snapshot"] == "taken" else ["L4"]
+    for _ in range(rounds):
+        for level in wanted:
+            server.goes_to_zero(names[level])
+            seconds, status, text = server.ask(names[level], request)
+            row["wrong"] += status != 200 or part not in text
+            if server.level(names[level]) != level:
+                row["strays"] += 1
+                continue
+            row["seconds"].setdefault(level, []).append(seconds)
+    for name in names.values():
+        server.verb("function", "rm", name)
+    return row
+
+
+def told(seconds):
+    low, middle, high = min(seconds), percentile(seconds, 0.5), max(seconds)
+    return f"{middle * 1e3:7.1f} ({low * 1e3:.1f}-{high * 1e3:.1f})"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    kinds = [kind for kind in SERVERS
+             if not options.only or any(word in kind for word in options.only.split(","))]
+    server = Pushed().start()
+    rows = []
+    try:
+        for number, kind in enumerate(kinds):
+            row = measure(server, number, kind, options.rounds)
+            rows.append(row)
+            booted, restored = row["seconds"].get("L4"), row["seconds"].get("L3")
+            line = f"{kind:24} cold {told(booted) if booted else '-':>24} ms"
+            if restored and booted:
+                ratio = percentile(booted, 0.5) / percentile(restored, 0.5)
+                line += f"   restored {told(restored):>22} ms   {ratio:.1f} times as fast"
+            else:
+                line += f"   {row['snapshot']}"
+            print(line, flush=True)
+    finally:
+        server.close()
+    OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / "push-cold.json").write_text(json.dumps(rows, indent=1))
+    bad = [row["server"] for row in rows if row["wrong"] or row["strays"]]
+    if bad:
+        print(f"wrong answers or levels: {', '.join(bad)}", file=sys.stderr)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except subprocess.CalledProcessError as failure:
+        sys.exit(f"{failure}: {failure.stderr}")
