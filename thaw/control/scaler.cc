@@ -147,7 +147,7 @@ void Scaler::evaluate(Pool& pool) {
   }
   const policy::ScalePlan plan = policy::plan_scale(scaling, view);
   pool.wants_more = false;
-  if (view.wanted && view.capacity == 0) {
+  if (view.wanted) {
     make_way_for(pool, view);
   }
   if (plan.start > 0) {

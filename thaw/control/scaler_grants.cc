@@ -204,6 +204,12 @@ void Scaler::make_way_for(const Pool& pool, const policy::PoolView& view) {
   if (view.waiting == 0 || view.running + view.starting > 0) {
     return;
   }
+  // By its own limit, or as one function may have no more beside others.
+  const bool has_room = view.capacity > 0 && parts_.pools.count(pool.target.function) <
+                                                 policy::most_of_one_function(options_.most);
+  if (has_room) {
+    return;
+  }
   const Instant now = monotonic_now();
   ContainerPtr chosen;
   std::size_t most_held = 0;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "thaw/control/fleet_house_test.h"
+#include "thaw/policy/share.h"
 
 using namespace thaw;
 using namespace thaw::control;
@@ -167,6 +168,39 @@ TEST_CASE("versions that are never idle take turns where there is room for one")
     }
   }
   CHECK(served.size() == 6);
+}
+
+TEST_CASE("where a function has all that it may have of the machine, its versions make way too") {
+  Versions f;
+  f.spec.scaling.scaledown_window = 10min;
+  f.publish();
+  const std::string one = f.publish_beside();
+  for (int i = 0; i < 8; ++i) {
+    f.call("fc-live-" + std::to_string(i));
+  }
+  for (int step = 0; step < 4; ++step) {
+    f.passes(2s);
+    for (std::size_t i = 0; i < f.worker.launched.size(); ++i) {
+      f.polls(i);
+    }
+  }
+  const std::size_t held = f.worker.launched.size();
+  REQUIRE(held == policy::most_of_one_function(4));
+  f.pinned_call("fc-pinned", one);
+  for (std::size_t done = 0, step = 0; step < 20 && f.worker.launched.size() == held; ++step) {
+    for (; done < f.taken.size(); ++done) {
+      for (std::size_t i = 0; i < held; ++i) {
+        if (f.queue->works_on(f.worker.launched.at(i), f.taken.at(done).call)) {
+          f.finishes(f.taken.at(done), i);
+          f.polls(i);
+          break;
+        }
+      }
+    }
+    f.passes(2s);
+  }
+  REQUIRE(f.worker.launched.size() > held);
+  CHECK(f.version_of(held) == one);
 }
 
 TEST_CASE("who waits for a version that is not kept is told so") {
