@@ -163,6 +163,10 @@ void Pools::remove(const Container& container) {
     of(container.target).containers.erase(container.id);
   }
   containers_.erase(container.id);
+  // The place that it had of its function's may be another version's now.
+  for (const PoolPtr& pool : of_function(container.target.function)) {
+    looks_.want(pool->target);
+  }
 }
 
 void Pools::forget_pools(const model::FunctionId& function) {

@@ -203,6 +203,27 @@ TEST_CASE("where a function has all that it may have of the machine, its version
   CHECK(f.version_of(held) == one);
 }
 
+TEST_CASE("what is to be kept starts when another version's container has given its place back") {
+  Versions f;
+  f.spec.scaling.max_containers = 1;
+  f.publish();
+  const std::string one = f.publish_beside();
+  f.pinned_call("fc-1", one);
+  f.passes(1s);
+  f.takes(0);
+  REQUIRE(f.taken.size() == 1);
+  REQUIRE(f.version_of(0) == one);
+  f.spec.scaling.min_containers = 1;
+  f.publish_beside();
+  f.passes(1s);
+  REQUIRE(f.worker.launched.size() == 1);
+  f.finishes(f.taken.at(0), 0);
+  f.polls(0);
+  f.passes(2min);
+  REQUIRE(f.worker.launched.size() == 2);
+  CHECK(f.version_of(1) != one);
+}
+
 TEST_CASE("who waits for a version that is not kept is told so") {
   Versions f;
   f.pinned_call("fc-1", "v-gone");
