@@ -125,6 +125,20 @@ Result<codec::Json> ask_server(const Where& where, const AdminRequest& request) 
   return loop.run_task(client.ask(request, 60s));
 }
 
+int ask_and_show(const Where& where, const AdminRequest& request,
+                 const std::function<void(const codec::Json&)>& show) {
+  const auto answer = ask_server(where, request);
+  if (!answer) {
+    return fail(answer.error());
+  }
+  if (where.output == Output::json) {
+    std::printf("%s\n", answer->dump(2).c_str());
+  } else {
+    show(*answer);
+  }
+  return 0;
+}
+
 std::string percent_encoded(const std::string& text) {
   std::string out;
   for (const char c : text) {

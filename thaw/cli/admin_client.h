@@ -4,6 +4,7 @@
 // caller is the administrator, and to its own address.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -52,6 +53,10 @@ Result<RunningServer> choose_server(const Where& where);
 
 // One question; what it answers may take a minute.
 Result<codec::Json> ask_server(const Where& where, const AdminRequest& request);
+// The same, for a verb that only shows what it was told: as JSON where that is wanted, else `show`
+// prints it. Returns the exit code.
+int ask_and_show(const Where& where, const AdminRequest& request,
+                 const std::function<void(const codec::Json&)>& show);
 
 // unavailable with what an answer of no success says.
 async::Task<void> check_success(net::ClientResponse& response);

@@ -95,17 +95,11 @@ int list_aliases(const Where& where, const std::string& function) {
 }
 
 int remove_alias(const Where& where, const AliasOptions& options) {
-  const auto gone = ask_server(
-      where, {"DELETE", aliases_of(options.function) + "/" + percent_encoded(options.name)});
-  if (!gone) {
-    return fail(gone.error());
-  }
-  if (where.output == Output::json) {
-    std::printf("%s\n", gone->dump(2).c_str());
-  } else {
-    std::printf("removed %s of %s\n", options.name.c_str(), options.function.c_str());
-  }
-  return 0;
+  return ask_and_show(
+      where, {"DELETE", aliases_of(options.function) + "/" + percent_encoded(options.name)},
+      [&](const codec::Json&) {
+        std::printf("removed %s of %s\n", options.name.c_str(), options.function.c_str());
+      });
 }
 
 }  // namespace thaw::cli

@@ -67,51 +67,37 @@ void print_callbacks(const codec::Json& view) {
 
 int list_calls(const Where& where, const std::string& function) {
   const std::string filter = function.empty() ? "" : "?function=" + percent_encoded(function);
-  const auto answer = ask_server(where, {"GET", "/api/v1/calls" + filter});
-  if (!answer) {
-    return fail(answer.error());
-  }
-  if (where.output == Output::json) {
-    std::printf("%s\n", answer->dump(2).c_str());
-    return 0;
-  }
-  std::vector<TableRow> rows;
-  for (const auto& call : (*answer)["calls"]) {
-    const auto& end = call["finished_at"];
-    rows.push_back({call.value("call", ""), call.value("function", ""), call.value("state", ""),
-                    local_time(call.value("created_at", 0.0)),
-                    local_time(end.is_number() ? end.get<double>() : 0.0)});
-  }
-  std::fputs(aligned_table({"CALL", "FUNCTION", "STATE", "CREATED", "FINISHED"}, rows).c_str(),
-             stdout);
-  if (!answer->value("next", "").empty()) {
-    std::puts("There are more; name a function to see its calls only.");
-  }
-  return 0;
+  return ask_and_show(where, {"GET", "/api/v1/calls" + filter}, [&](const codec::Json& answer) {
+    std::vector<TableRow> rows;
+    for (const auto& call : answer["calls"]) {
+      const auto& end = call["finished_at"];
+      rows.push_back({call.value("call", ""), call.value("function", ""), call.value("state", ""),
+                      local_time(call.value("created_at", 0.0)),
+                      local_time(end.is_number() ? end.get<double>() : 0.0)});
+    }
+    std::fputs(aligned_table({"CALL", "FUNCTION", "STATE", "CREATED", "FINISHED"}, rows).c_str(),
+               stdout);
+    if (!answer.value("next", "").empty()) {
+      std::puts("There are more; name a function to see its calls only.");
+    }
+  });
 }
 
 int show_function_call(const Where& where, const std::string& call) {
-  const auto view = ask_server(where, {"GET", target_of(call)});
-  if (!view) {
-    return fail(view.error());
-  }
-  if (where.output == Output::json) {
-    std::printf("%s\n", view->dump(2).c_str());
-    return 0;
-  }
-  const std::string version = view->value("version", "");
-  std::printf("call %s  function %s  version %s  %s  created %s\n", view->value("call", "").c_str(),
-              view->value("function", "").c_str(),
-              version.empty() ? "(the live one)" : version.c_str(),
-              view->value("state", "").c_str(), local_time(view->value("created_at", 0.0)).c_str());
-  std::vector<TableRow> rows;
-  for (const auto& output : (*view)["outputs"]) {
-    rows.push_back({std::to_string(output.value("index", 0)), output.value("outcome", ""),
-                    std::to_string(output.value("attempts", 0)), output.value("error", "")});
-  }
-  std::fputs(aligned_table({"INDEX", "OUTCOME", "ATTEMPTS", "ERROR"}, rows).c_str(), stdout);
-  print_callbacks(*view);
-  return 0;
+  return ask_and_show(where, {"GET", target_of(call)}, [&](const codec::Json& view) {
+    const std::string version = view.value("version", "");
+    std::printf("call %s  function %s  version %s  %s  created %s\n",
+                view.value("call", "").c_str(), view.value("function", "").c_str(),
+                version.empty() ? "(the live one)" : version.c_str(),
+                view.value("state", "").c_str(), local_time(view.value("created_at", 0.0)).c_str());
+    std::vector<TableRow> rows;
+    for (const auto& output : view["outputs"]) {
+      rows.push_back({std::to_string(output.value("index", 0)), output.value("outcome", ""),
+                      std::to_string(output.value("attempts", 0)), output.value("error", "")});
+    }
+    std::fputs(aligned_table({"INDEX", "OUTCOME", "ATTEMPTS", "ERROR"}, rows).c_str(), stdout);
+    print_callbacks(view);
+  });
 }
 
 int show_result(const Where& where, const std::string& call, double wait_s) {
@@ -126,29 +112,14 @@ int show_result(const Where& where, const std::string& call, double wait_s) {
 }
 
 int cancel_call(const Where& where, const std::string& call) {
-  const auto gone = ask_server(where, {"DELETE", target_of(call)});
-  if (!gone) {
-    return fail(gone.error());
-  }
-  if (where.output == Output::json) {
-    std::printf("%s\n", gone->dump(2).c_str());
-  } else {
-    std::printf("cancelled %s\n", call.c_str());
-  }
-  return 0;
+  return ask_and_show(where, {"DELETE", target_of(call)},
+                      [&](const codec::Json&) { std::printf("cancelled %s\n", call.c_str()); });
 }
 
 int show_callback_secret(const Where& where) {
-  const auto answer = ask_server(where, {"GET", "/api/v1/callback-secret"});
-  if (!answer) {
-    return fail(answer.error());
-  }
-  if (where.output == Output::json) {
-    std::printf("%s\n", answer->dump(2).c_str());
-  } else {
-    std::printf("%s\n", answer->value("secret", "").c_str());
-  }
-  return 0;
+  return ask_and_show(where, {"GET", "/api/v1/callback-secret"}, [&](const codec::Json& answer) {
+    std::printf("%s\n", answer.value("secret", "").c_str());
+  });
 }
 
 }  // namespace thaw::cli

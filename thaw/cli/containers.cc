@@ -28,37 +28,30 @@ TableRow stage_cells(const codec::Json& view) {
 }  // namespace
 
 int show_containers(const Where& where) {
-  const auto views = ask_server(where, {"GET", "/admin/ps", ""});
-  if (!views) {
-    return fail(views.error());
-  }
-  if (where.output == Output::json) {
-    std::printf("%s\n", views->dump(2).c_str());
-    return 0;
-  }
-  std::vector<TableRow> rows;
-  for (const auto& view : *views) {
-    TableRow row = {view.value("container", ""),
-                    view.value("workspace", ""),
-                    view.value("app", ""),
-                    view.value("function", ""),
-                    view.value("status", ""),
-                    view.value("level_name", ""),
-                    short_duration(view.value("age_s", 0.0) * 1000),
-                    std::to_string(view.value("inputs", 0)),
-                    std::to_string(view.value("calls", 0)),
-                    short_bytes(view.value("memory_bytes", 0.0))};
-    const TableRow cells = stage_cells(view);
-    row.insert(row.end(), cells.begin(), cells.end() - 2);
-    rows.push_back(std::move(row));
-  }
-  std::fputs(aligned_table(
-                 {"CONTAINER", "WORKSPACE", "APP", "FUNCTION", "STATUS", "LEVEL", "AGE", "INPUTS",
-                  "CALLS", "MEMORY", "QUEUE", "SANDBOX", "INTERPRETER", "IMPORTS", "USER CODE"},
-                 rows)
-                 .c_str(),
-             stdout);
-  return 0;
+  return ask_and_show(where, {"GET", "/admin/ps", ""}, [&](const codec::Json& views) {
+    std::vector<TableRow> rows;
+    for (const auto& view : views) {
+      TableRow row = {view.value("container", ""),
+                      view.value("workspace", ""),
+                      view.value("app", ""),
+                      view.value("function", ""),
+                      view.value("status", ""),
+                      view.value("level_name", ""),
+                      short_duration(view.value("age_s", 0.0) * 1000),
+                      std::to_string(view.value("inputs", 0)),
+                      std::to_string(view.value("calls", 0)),
+                      short_bytes(view.value("memory_bytes", 0.0))};
+      const TableRow cells = stage_cells(view);
+      row.insert(row.end(), cells.begin(), cells.end() - 2);
+      rows.push_back(std::move(row));
+    }
+    std::fputs(aligned_table(
+                   {"CONTAINER", "WORKSPACE", "APP", "FUNCTION", "STATUS", "LEVEL", "AGE", "INPUTS",
+                    "CALLS", "MEMORY", "QUEUE", "SANDBOX", "INTERPRETER", "IMPORTS", "USER CODE"},
+                   rows)
+                   .c_str(),
+               stdout);
+  });
 }
 
 int show_functions(const Where& where) {
@@ -147,23 +140,19 @@ int show_starts(const Where& where, const std::string& app) {
 }
 
 int show_call(const Where& where, const std::string& call) {
-  const auto info = ask_server(where, {"GET", "/admin/calls/" + percent_encoded(call), ""});
-  if (!info) {
-    return fail(info.error());
-  }
-  if (where.output == Output::json) {
-    std::printf("%s\n", info->dump(2).c_str());
-    return 0;
-  }
-  std::printf("call %s  inputs %d  unfinished %d\n", info->value("call", "").c_str(),
-              info->value("inputs", 0), info->value("unfinished", 0));
-  std::vector<TableRow> rows;
-  for (const auto& output : (*info)["outputs"]) {
-    rows.push_back({std::to_string(output.value("index", 0)), output.value("outcome", ""),
-                    std::to_string(output.value("attempts", 0)), output.value("container", "")});
-  }
-  std::fputs(aligned_table({"INDEX", "OUTCOME", "ATTEMPTS", "CONTAINER"}, rows).c_str(), stdout);
-  return 0;
+  return ask_and_show(
+      where, {"GET", "/admin/calls/" + percent_encoded(call), ""}, [&](const codec::Json& info) {
+        std::printf("call %s  inputs %d  unfinished %d\n", info.value("call", "").c_str(),
+                    info.value("inputs", 0), info.value("unfinished", 0));
+        std::vector<TableRow> rows;
+        for (const auto& output : info["outputs"]) {
+          rows.push_back({std::to_string(output.value("index", 0)), output.value("outcome", ""),
+                          std::to_string(output.value("attempts", 0)),
+                          output.value("container", "")});
+        }
+        std::fputs(aligned_table({"INDEX", "OUTCOME", "ATTEMPTS", "CONTAINER"}, rows).c_str(),
+                   stdout);
+      });
 }
 
 }  // namespace thaw::cli

@@ -19,18 +19,11 @@ std::string shell_quoted(const std::string& text) {
 }  // namespace
 
 int show_environment(const Where& where) {
-  const auto variables = ask_server(where, {"GET", "/admin/env", ""});
-  if (!variables) {
-    return fail(variables.error());
-  }
-  if (where.output == Output::json) {
-    std::printf("%s\n", variables->dump(2).c_str());
-    return 0;
-  }
-  for (const auto& [name, value] : variables->items()) {
-    std::printf("export %s=%s\n", name.c_str(), shell_quoted(value.get<std::string>()).c_str());
-  }
-  return 0;
+  return ask_and_show(where, {"GET", "/admin/env", ""}, [&](const codec::Json& variables) {
+    for (const auto& [name, value] : variables.items()) {
+      std::printf("export %s=%s\n", name.c_str(), shell_quoted(value.get<std::string>()).c_str());
+    }
+  });
 }
 
 }  // namespace thaw::cli

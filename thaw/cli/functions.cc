@@ -43,62 +43,40 @@ void print_versions(const codec::Json& view) {
 }  // namespace
 
 int list_pushed(const Where& where) {
-  const auto answer = ask_server(where, {"GET", "/api/v1/functions"});
-  if (!answer) {
-    return fail(answer.error());
-  }
-  if (where.output == Output::json) {
-    std::printf("%s\n", answer->dump(2).c_str());
-    return 0;
-  }
-  std::vector<TableRow> rows;
-  for (const auto& view : (*answer)["functions"]) {
-    rows.push_back({cell(view, "name"), cell(view, "preset"), cell(view, "callers"),
-                    cell(view, "containers"), cell(view, "min"), cell(view, "max"),
-                    local_time(view.value("published_at", 0.0)), cell(view, "url")});
-  }
-  std::fputs(
-      aligned_table(
-          {"NAME", "PRESET", "CALLERS", "CONTAINERS", "MIN", "MAX", "PUBLISHED", "ADDRESS"}, rows)
-          .c_str(),
-      stdout);
-  return 0;
+  return ask_and_show(where, {"GET", "/api/v1/functions"}, [&](const codec::Json& answer) {
+    std::vector<TableRow> rows;
+    for (const auto& view : answer["functions"]) {
+      rows.push_back({cell(view, "name"), cell(view, "preset"), cell(view, "callers"),
+                      cell(view, "containers"), cell(view, "min"), cell(view, "max"),
+                      local_time(view.value("published_at", 0.0)), cell(view, "url")});
+    }
+    std::fputs(
+        aligned_table(
+            {"NAME", "PRESET", "CALLERS", "CONTAINERS", "MIN", "MAX", "PUBLISHED", "ADDRESS"}, rows)
+            .c_str(),
+        stdout);
+  });
 }
 
 int show_pushed(const Where& where, const std::string& name) {
-  const auto view = ask_server(where, {"GET", target_of(name)});
-  if (!view) {
-    return fail(view.error());
-  }
-  if (where.output == Output::json) {
-    std::printf("%s\n", view->dump(2).c_str());
-    return 0;
-  }
-  std::vector<TableRow> rows;
-  for (const auto& [key, value] : view->items()) {
-    if (value.is_array() || value.is_object()) {
-      continue;  // tables of their own
+  return ask_and_show(where, {"GET", target_of(name)}, [&](const codec::Json& view) {
+    std::vector<TableRow> rows;
+    for (const auto& [key, value] : view.items()) {
+      if (value.is_array() || value.is_object()) {
+        continue;  // tables of their own
+      }
+      rows.push_back({key, key == "published_at" && value.is_number()
+                               ? local_time(value.get<double>())
+                               : cell(view, key.c_str())});
     }
-    rows.push_back({key, key == "published_at" && value.is_number()
-                             ? local_time(value.get<double>())
-                             : cell(*view, key.c_str())});
-  }
-  std::fputs(aligned_table({"SETTING", "VALUE"}, rows).c_str(), stdout);
-  print_versions(*view);
-  return 0;
+    std::fputs(aligned_table({"SETTING", "VALUE"}, rows).c_str(), stdout);
+    print_versions(view);
+  });
 }
 
 int remove_pushed(const Where& where, const std::string& name) {
-  const auto gone = ask_server(where, {"DELETE", target_of(name)});
-  if (!gone) {
-    return fail(gone.error());
-  }
-  if (where.output == Output::json) {
-    std::printf("%s\n", gone->dump(2).c_str());
-  } else {
-    std::printf("removed %s\n", name.c_str());
-  }
-  return 0;
+  return ask_and_show(where, {"DELETE", target_of(name)},
+                      [&](const codec::Json&) { std::printf("removed %s\n", name.c_str()); });
 }
 
 }  // namespace thaw::cli
