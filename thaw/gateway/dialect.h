@@ -74,6 +74,7 @@ class Dialect {
 
   // Null: its calls have no callbacks.
   virtual CallbackDialect* callbacks() { return nullptr; }
+
   // A request that a program makes at the door of its container, which runs one of its functions;
   // there are doors only where complete_plan() asks for them (worker::LaunchPlan::door_port).
   virtual async::Task<void> serve_container(net::HttpExchange& exchange, DoorVisit /*visit*/) {
