@@ -41,8 +41,8 @@ function(thaw_module name)
 endfunction()
 
 # thaw_proto(target file.proto…): messages only; no generated services. The generated code is
-# compiled without our warnings, without sanitizers (it is not ours, and takes them minutes) and at
-# -O1 (it is large and never hot).
+# compiled without our warnings, without sanitizers and coverage (it is not ours, and takes them
+# minutes) and at -O1 (it is large and never hot).
 function(thaw_proto target)
   set(generated)
   foreach(proto ${ARGN})
@@ -59,6 +59,7 @@ function(thaw_proto target)
   endforeach()
   add_library(${target} STATIC ${generated})
   target_include_directories(${target} SYSTEM PUBLIC ${CMAKE_BINARY_DIR}/gen)
-  target_compile_options(${target} PRIVATE -w -O1 -g0 -fno-sanitize=all)
+  target_compile_options(${target} PRIVATE -w -O1 -g0 -fno-sanitize=all
+    -fno-profile-instr-generate -fno-coverage-mapping)
   target_link_libraries(${target} PUBLIC protobuf::libprotobuf)
 endfunction()

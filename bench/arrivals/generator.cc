@@ -134,6 +134,7 @@ class Maker {
   // Ticks at a fixed phase; each late or early by itself, by `cv` of the period.
   void ticks(App& app, double period, double cv) {
     const double phase = uniform() * period;
+    // NOLINTNEXTLINE(bugprone-float-loop-counter): that it drifts by a millionth is no matter
     for (double t = phase; t < seconds_of_week; t += period) {
       // The gap between two ticks has twice the variance of one tick.
       const double shift = normal(0.2, 0.3) + normal(0, cv * period / std::sqrt(2));

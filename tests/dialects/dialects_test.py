@@ -54,8 +54,7 @@ def ask(method, path, body=None, headers=None, host=None):
 
 
 def containers_of(name):
-    views = json.loads(thaw("ps", "--server", server.data, "--json"))
-    return [view for view in views if view["function"] == name]
+    return [view for view in server.running() if view["function"] == name]
 
 
 def logs_of(app):

@@ -13,10 +13,7 @@
 
 namespace thaw::dialects_test {
 
-struct Found {
-  std::shared_ptr<const model::App> app;
-  std::shared_ptr<const model::FunctionSpec> spec;
-};
+using Found = gateway::Published;
 
 // "TOKEN_ID:SECRET".
 Result<gateway::Identity> identify(const gateway::Owners& owners, const std::string& key);
@@ -38,13 +35,12 @@ struct CallOptions {
 async::Task<model::CallId> begin(const gateway::Owners& owners, Found function,
                                  model::Payload payload, CallOptions options);
 
-// How its input ended; nothing: it has not, until then. not_found: it is not of `workspace`.
+// How its input ended; nothing: it has not, until then. not_found: it is not `who`'s.
 async::Task<std::vector<model::LogEntry>> ends_of(const gateway::Owners& owners,
-                                                  model::WorkspaceId workspace, model::CallId call,
+                                                  gateway::Identity who, model::CallId call,
                                                   Instant until);
 // Tells its container, or ends it at once if none has it.
-async::Task<void> cancel(const gateway::Owners& owners, model::WorkspaceId workspace,
-                         model::CallId call);
+async::Task<void> cancel(const gateway::Owners& owners, gateway::Identity who, model::CallId call);
 
 async::Task<void> answer_json(net::HttpExchange& exchange, int status, codec::Json json);
 

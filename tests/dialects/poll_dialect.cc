@@ -189,8 +189,8 @@ Task<void> tell_pieces(const gateway::Owners& owners, net::HttpExchange& exchang
 }
 
 Task<void> tell_end(const gateway::Owners& owners, net::HttpExchange& exchange,
-                    model::WorkspaceId workspace, model::CallId call, Duration patience) {
-  THAW_CO_TRY(const auto ends, co_await ends_of(owners, std::move(workspace), std::move(call),
+                    gateway::Identity who, model::CallId call, Duration patience) {
+  THAW_CO_TRY(const auto ends, co_await ends_of(owners, std::move(who), std::move(call),
                                                 monotonic_now() + patience));
   if (ends.empty()) {
     co_return co_await answer_json(exchange, 202, {{"outcome", nullptr}});
@@ -221,7 +221,7 @@ Task<void> post_call(const gateway::Owners& owners, gateway::Identity who,
   if (number_in_query(exchange, "pieces", 0) != 0) {
     co_return co_await tell_pieces(owners, exchange, call);
   }
-  co_return co_await tell_end(owners, exchange, std::move(who.workspace), call, patience);
+  co_return co_await tell_end(owners, exchange, std::move(who), call, patience);
 }
 
 Task<void> serve_client(const gateway::Owners& owners, net::HttpExchange& exchange) {
@@ -240,13 +240,12 @@ Task<void> serve_client(const gateway::Owners& owners, net::HttpExchange& exchan
     co_return Error::not_found("nothing is served at this path");
   }
   if (method == "DELETE") {
-    THAW_CO_TRY_VOID(co_await cancel(owners, std::move(who.workspace), call));
+    THAW_CO_TRY_VOID(co_await cancel(owners, std::move(who), call));
     co_return co_await answer_json(exchange, 200, {{"cancelled", call}});
   }
   const auto patience =
       std::chrono::seconds(std::clamp<std::int64_t>(number_in_query(exchange, "wait_s", 0), 0, 60));
-  co_return co_await tell_end(owners, exchange, std::move(who.workspace), std::move(call),
-                              patience);
+  co_return co_await tell_end(owners, exchange, std::move(who), std::move(call), patience);
 }
 
 }  // namespace
@@ -298,11 +297,13 @@ Task<void> PollDialect::serve_web(net::HttpExchange& exchange, gateway::WebTarge
   }
   const auto spec = target.function->live();
   const auto app = owners_.catalog.apps.find(spec->app.str());
+  gateway::Identity owner;  // a stranger's call is the function's own
+  owner.workspace = spec->workspace;
   THAW_CO_TRY(std::string body, co_await exchange.read_all(most_bytes));
   const Duration patience = spec->timeout + spec->startup_timeout;
-  THAW_CO_TRY(const model::CallId call,
-              co_await begin(owners_, {app, spec}, {std::move(body), bytes_type}, {}));
-  co_return co_await tell_end(owners_, exchange, spec->workspace, call, patience);
+  THAW_CO_TRY(const model::CallId call, co_await begin(owners_, {app, target.function, spec},
+                                                       {std::move(body), bytes_type}, {}));
+  co_return co_await tell_end(owners_, exchange, std::move(owner), call, patience);
 }
 
 }  // namespace thaw::dialects_test

@@ -95,10 +95,10 @@ Json json_of(const model::LogEntry& end) {
   return json;
 }
 
-Task<void> tell(const gateway::Owners& owners, net::HttpExchange& exchange,
-                model::WorkspaceId workspace, model::CallId job, Duration patience) {
+Task<void> tell(const gateway::Owners& owners, net::HttpExchange& exchange, gateway::Identity who,
+                model::CallId job, Duration patience) {
   THAW_CO_TRY(const auto ends,
-              co_await ends_of(owners, std::move(workspace), job, monotonic_now() + patience));
+              co_await ends_of(owners, std::move(who), job, monotonic_now() + patience));
   Json json = ends.empty() ? Json{{"ended", nullptr}} : json_of(ends.front());
   co_return co_await answer_json(exchange, 200, std::move(json));
 }
@@ -113,10 +113,10 @@ Task<void> serve(const gateway::Owners& owners, net::HttpExchange& exchange) {
   }
   if (order.op == "result") {
     const auto patience = std::chrono::seconds(std::clamp<std::int64_t>(order.wait_s, 0, 60));
-    co_return co_await tell(owners, exchange, std::move(who.workspace), job, patience);
+    co_return co_await tell(owners, exchange, std::move(who), job, patience);
   }
   if (order.op == "abort") {
-    THAW_CO_TRY_VOID(co_await cancel(owners, std::move(who.workspace), job));
+    THAW_CO_TRY_VOID(co_await cancel(owners, std::move(who), job));
     co_return co_await answer_json(exchange, 200, {{"aborted", job}});
   }
   if (order.op != "run" && order.op != "enqueue") {
@@ -131,7 +131,7 @@ Task<void> serve(const gateway::Owners& owners, net::HttpExchange& exchange) {
   THAW_CO_TRY(const model::CallId made,
               co_await begin(owners, std::move(function), std::move(payload), options));
   if (is_run) {
-    co_return co_await tell(owners, exchange, std::move(who.workspace), made, patience);
+    co_return co_await tell(owners, exchange, std::move(who), made, patience);
   }
   co_return co_await answer_json(exchange, 200, {{"job", made}});
 }

@@ -53,8 +53,7 @@ class Accepted(E2eTest):
     server = server
 
     def running(self, name):
-        shown = json.loads(server.thaw("ps", "--json", "--data", str(server.data)).stdout)
-        return [view for view in shown if view["function"] == name]
+        return [view for view in server.running() if view["function"] == name]
 
     def busy_ports(self):
         return [view for view in self.running("patient") if view["status"] == "busy"]

@@ -49,9 +49,9 @@ class AppLife(E2eTest):
 
         # Every 2 s the server looks for apps without heartbeats, in earnest when it is 60 s old.
         wait_until(lambda: time.monotonic() > started + 62, 70, "the server is old enough")
-        until = time.monotonic() + 9
-        with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            self.assertGreater(min(pool.map(make_apps, [until] * 8)), 0)
+        until = time.monotonic() + 7
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            self.assertGreater(min(pool.map(make_apps, [until] * 3)), 0)
 
     def test_a_deployed_app_and_its_autoscaler_tell_what_they_are(self):
         server.use()

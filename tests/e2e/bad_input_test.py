@@ -47,18 +47,6 @@ class Callers(E2eTest):
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("e2e-absent", done.stdout + done.stderr)
 
-    def test_a_schedule_is_refused_by_name_where_it_would_be_waited_for(self):
-        app = modal.App("e2e-scheduled", image=modal.Image.debian_slim())
-
-        @app.function(serialized=True, schedule=modal.Period(days=1))
-        def tick():
-            return "tick"
-
-        with self.assertRaisesRegex(Exception, "tick.*does not serve schedules"):
-            app.deploy()
-        with app.run():
-            self.assertEqual(tick.remote(), "tick")
-
     def test_what_is_not_served_is_named_and_not_passed_over(self):
         app = modal.App("e2e-not-served")
         buckets = {"/bucket": modal.CloudBucketMount("bucket")}

@@ -1,13 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Containers that are forked from a template: the second start from zero, as users see it."""
-import http.client
 import json
 import os
 import pathlib
 import re
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -28,21 +26,9 @@ def function(name):
     return modal.Function.from_name("e2e-forked", name)
 
 
-def ask_admin(path):
-    connection = http.client.HTTPConnection("thaw")
-    connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.connect(str(server.data / "admin.sock"))
-    connection.request("GET", path)
-    try:
-        return json.loads(connection.getresponse().read())
-    finally:
-        connection.close()
-
-
 def starts():
     """Level by container, of every container so far."""
-    told = ask_admin("/admin/starts") + ask_admin("/admin/ps")
-    return {start["container"]: start["level"] for start in told}
+    return {start["container"]: start["level"] for start in server.starts()}
 
 
 def in_spare(pid):

@@ -43,7 +43,7 @@ class Memory(E2eTest):
         self.before = resident()
 
     def test_large_arguments(self):
-        for _ in range(8):
+        for _ in range(4):
             for length in list(function("size").map([bytes(10 * MIB)] * 5)):
                 self.assertEqual(length, 10 * MIB)
         self.is_given_back(self.before)

@@ -52,14 +52,12 @@ def state_of(name, path="/state"):
 
 
 def containers_of(name):
-    views = json.loads(thaw("ps", "--json").stdout)
-    return [view for view in views if view["function"] == name]
+    return [view for view in server.running() if view["function"] == name]
 
 
 def levels_of(name):
     """Of all its starts, in order."""
-    shown = json.loads(thaw("logs", "--starts", "--json").stdout)
-    mine = [view for view in shown if view["function"] == name]
+    mine = [view for view in server.starts() if view["function"] == name]
     return [view["started_by"] for view in sorted(mine, key=lambda view: view["created_at"])]
 
 

@@ -54,7 +54,7 @@ def ask(name, path="/", method="GET", body=None, headers=None):
 
 
 def containers_of(name):
-    return [view for view in json_of("ps") if view["function"] == name]
+    return [view for view in server.running() if view["function"] == name]
 
 
 def connect(request):

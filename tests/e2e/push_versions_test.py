@@ -79,7 +79,7 @@ def ask_often(name, count):
 
 
 def containers_of(name):
-    return [view for view in json_of("ps") if view["function"] == name]
+    return [view for view in server.running() if view["function"] == name]
 
 
 class Load:
@@ -132,6 +132,19 @@ class Versions(E2eTest):
         bearer = bearer_of("shares")
         self.assertEqual(ask(f"shared@{one}", bearer), (200, "one, GET /\n", one))
         self.assertEqual(ask(f"shared@{two}", bearer), (200, "two, GET /\n", two))
+
+    def test_the_minimum_is_kept_by_the_versions_that_get_the_requests(self):
+        def kept():
+            shown = json_of("function", "show", "kept")["versions"]
+            return {one["version"]: one["containers"] for one in shown}
+
+        one = push("kept", "one", "--min", "2", "--idle", "2")
+        wait_until(lambda: kept() == {one: 2}, 60, "the first keeps both")
+        two = push("kept", "two", "--min", "2", "--idle", "2", "--alias", "live=50")
+        wait_until(lambda: kept() == {one: 1, two: 1}, 60, "each keeps one")
+        thaw("alias", "set", "kept", "live", f"{one}=1")
+        wait_until(lambda: kept() == {one: 2, two: 0}, 60, "the first keeps both again")
+        thaw("function", "rm", "kept")
 
     def test_a_new_version_under_load_fails_no_request(self):
         versions = [push("loaded", "first")]

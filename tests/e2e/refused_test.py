@@ -71,13 +71,19 @@ def fetch(path):
 class Schedules(E2eTest):
     server = server
 
-    def test_a_deployment_with_a_schedule_is_refused_by_name(self):
-        for schedule in ('modal.Cron("* * * * *")', "modal.Period(seconds=5)"):
+    def test_a_schedule_that_never_comes_is_refused_by_name(self):
+        for schedule, why in (
+            ('modal.Cron("0 0 30 2 *")', "never comes"),
+            ('modal.Cron("61 * * * *")', "minute: '61'"),
+            ('modal.Cron("0 6 * * *", timezone="Mars/Olympus")', "no time zone 'Mars/Olympus'"),
+            ("modal.Period()", "at least a second"),
+            ("modal.Period(days=-1)", "0 to"),
+        ):
             with self.subTest(schedule=schedule):
                 values = {"name": "e2e-scheduled", "schedule": schedule}
                 done = modal_with("deploy", SCHEDULED, check=False, **values)
                 self.assertNotEqual(done.returncode, 0)
-                self.assertIn("does not serve schedules", said(done))
+                self.assertIn(why, said(done))
                 self.assertIn("by_the_clock", said(done))
 
     def test_run_by_hand_it_works_as_it_would_without(self):

@@ -16,6 +16,7 @@ import tempfile
 from thaw_server import APPS, ROOT, E2eTest, ThawServer, main, wait_until
 
 server = ThawServer.for_module()
+server.by_fork = False  # as people give the command
 
 
 class Run(E2eTest):

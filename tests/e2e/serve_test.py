@@ -117,6 +117,8 @@ class Serve(E2eTest):
 
 
 class Leftovers(E2eTest):
+    """Looks at all that there is of Thaw on the machine: no other server runs beside it."""
+
     def start_with_a_container(self):
         server = ThawServer().start()
         deploy(server, "scaling.py")

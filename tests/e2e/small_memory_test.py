@@ -135,7 +135,7 @@ class SmallMemory(E2eTest):
 
     def test_4_blobs_at_once(self):
         data = os.urandom(40 * MIB)
-        results = self.outcomes([lambda: function("size").remote(data)] * 24)
+        results = self.outcomes([lambda: function("size").remote(data)] * 12)
         self.assertIn(len(data), results)
         self.assertLessEqual(set(results), {len(data), None})
 

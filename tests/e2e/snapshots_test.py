@@ -27,12 +27,11 @@ def setUpModule():
 
 
 def starts():
-    done = server.thaw("logs", "--starts", "--json", "--data", str(server.data))
-    return json.loads(done.stdout)
+    return server.starts()
 
 
 def running():
-    return json.loads(server.thaw("ps", "--json", "--data", str(server.data)).stdout)
+    return server.running()
 
 
 def level_of(task):
@@ -155,6 +154,8 @@ class Snapshots(E2eTest):
     def test_3_a_function_and_its_global_scope(self):
         first = function("plain").remote()
         wait_for_snapshot("plain")
+        self.assertRegex(self.metrics(), r"(?m)^thaw_snapshots_taken_total [1-9]")
+        self.assertRegex(self.metrics(), r"(?m)^thaw_snapshots_refused_total \d")
         wait_for_zero()
         second = function("plain").remote()
         self.assertEqual(level_of(second["task"]), "L3")

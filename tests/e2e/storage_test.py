@@ -17,7 +17,7 @@ import urllib.request
 
 from thaw_server import APPS, CALL_TIMEOUT, E2eTest, ThawServer, deploy, main, wait_until
 
-QUOTA_MB = 300
+QUOTA_MB = 160
 server = ThawServer.for_module(
     config=f"""
 [storage]
@@ -362,6 +362,9 @@ class Quotas(E2eTest):
         self.assertTrue(upload(os.urandom(1 << 20), as_other))
         metrics = urllib.request.urlopen(server.url + "/metrics", timeout=30).read().decode()
         self.assertIn('thaw_disk_bytes{workspace="ac-default",kind="volumes"}', metrics)
+        for name in ("sweeps", "sweep_failures", "removed_blobs", "removed_bytes",
+                     "removed_mounts"):  # fmt: skip
+            self.assertRegex(metrics, rf"(?m)^thaw_storage_{name}_total \d")
         volume = modal.Volume.from_name("e2e-storage")
         for entry in volume.listdir("/"):
             volume.remove_file(entry.path, recursive=True)

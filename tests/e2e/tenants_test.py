@@ -111,6 +111,14 @@ class Tenant:
             env_dict={"PASSWORD": self.password})).secret_id  # fmt: skip
         names.volume = ask("VolumeGetOrCreate", pb.VolumeGetOrCreateRequest(
             deployment_name=names.volume_name, object_creation_type=1)).volume_id  # fmt: skip
+        names.dict_name, names.queue_name = f"notes-{self.name}", f"line-{self.name}"
+        names.dict = ask("DictGetOrCreate", pb.DictGetOrCreateRequest(
+            deployment_name=names.dict_name, object_creation_type=1)).dict_id  # fmt: skip
+        names.queue = ask("QueueGetOrCreate", pb.QueueGetOrCreateRequest(
+            deployment_name=names.queue_name, object_creation_type=1)).queue_id  # fmt: skip
+        note = pb.DictEntry(key=b"a", value=f"a note of {self.name}".encode())
+        ask("DictUpdate", pb.DictUpdateRequest(dict_id=names.dict, updates=[note]))
+        ask("QueuePut", pb.QueuePutRequest(queue_id=names.queue, values=[note.value]))
         content = f"a private file of {self.name}".encode()
         names.file = hashlib.sha256(content).hexdigest()
         ask("MountPutFile", pb.MountPutFileRequest(sha256_hex=names.file, data=content))
@@ -171,6 +179,9 @@ class Tenant:
                 app_id=names.app)).app_layout.function_ids.items()),
             "secrets": sorted((s.label, *s.metadata.keys) for s in ask("SecretList").items),
             "volumes": sorted((v.label, v.volume_id) for v in ask("VolumeList").items),
+            "dicts": sorted((d.name, d.dict_id) for d in ask("DictList").dicts),
+            "note": ask("DictGet", pb.DictGetRequest(dict_id=names.dict, key=b"a")).value,
+            "queues": sorted((q.name, q.queue_id, q.total_size) for q in ask("QueueList").queues),
             "environments": sorted(e.name for e in ask("EnvironmentList").items),
             "holds": (call.total_inputs, call.pending_inputs.total, self.task_of("hold")),
         }  # fmt: skip

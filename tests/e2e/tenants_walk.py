@@ -233,6 +233,44 @@ NAMES = {
         lambda x, own: pb.MountPutFileRequest(sha256_hex=x.file),
         lambda x, own: pb.MountPutFileRequest(sha256_hex=x.file, data_blob_id="bl-" + x.file),
     ],
+    "DictClear": [lambda x, own: pb.DictClearRequest(dict_id=x.dict)],
+    "DictContains": [lambda x, own: pb.DictContainsRequest(dict_id=x.dict, key=b"a")],
+    "DictContents": [
+        lambda x, own: pb.DictContentsRequest(dict_id=x.dict, keys=True, values=True)
+    ],
+    "DictDelete": [lambda x, own: pb.DictDeleteRequest(dict_id=x.dict)],
+    "DictGet": [lambda x, own: pb.DictGetRequest(dict_id=x.dict, key=b"a")],
+    "DictGetById": [lambda x, own: pb.DictGetByIdRequest(dict_id=x.dict)],
+    "DictGetOrCreate": [
+        lambda x, own: pb.DictGetOrCreateRequest(deployment_name=x.dict_name),
+        lambda x, own: pb.DictGetOrCreateRequest(
+            deployment_name="d", environment_name=x.environment, object_creation_type=1
+        ),
+    ],
+    "DictHeartbeat": [lambda x, own: pb.DictHeartbeatRequest(dict_id=x.dict)],
+    "DictLen": [lambda x, own: pb.DictLenRequest(dict_id=x.dict)],
+    "DictList": [lambda x, own: pb.DictListRequest(environment_name=x.environment)],
+    "DictPop": [lambda x, own: pb.DictPopRequest(dict_id=x.dict, key=b"a")],
+    "DictUpdate": [
+        lambda x, own: pb.DictUpdateRequest(
+            dict_id=x.dict, updates=[pb.DictEntry(key=b"a", value=b"stolen")]
+        )
+    ],
+    "QueueClear": [lambda x, own: pb.QueueClearRequest(queue_id=x.queue, all_partitions=True)],
+    "QueueDelete": [lambda x, own: pb.QueueDeleteRequest(queue_id=x.queue)],
+    "QueueGet": [lambda x, own: pb.QueueGetRequest(queue_id=x.queue, n_values=1)],
+    "QueueGetById": [lambda x, own: pb.QueueGetByIdRequest(queue_id=x.queue)],
+    "QueueGetOrCreate": [
+        lambda x, own: pb.QueueGetOrCreateRequest(deployment_name=x.queue_name),
+        lambda x, own: pb.QueueGetOrCreateRequest(
+            deployment_name="q", environment_name=x.environment, object_creation_type=1
+        ),
+    ],
+    "QueueHeartbeat": [lambda x, own: pb.QueueHeartbeatRequest(queue_id=x.queue)],
+    "QueueLen": [lambda x, own: pb.QueueLenRequest(queue_id=x.queue, total=True)],
+    "QueueList": [lambda x, own: pb.QueueListRequest(environment_name=x.environment)],
+    "QueueNextItems": [lambda x, own: pb.QueueNextItemsRequest(queue_id=x.queue)],
+    "QueuePut": [lambda x, own: pb.QueuePutRequest(queue_id=x.queue, values=[b"planted"])],
     "SecretDelete": [lambda x, own: pb.SecretDeleteRequest(secret_id=x.secret)],
     "SecretGetOrCreate": [
         lambda x, own: pb.SecretGetOrCreateRequest(
@@ -309,7 +347,9 @@ OWN = {
 # Lists of the asker's own, for the same.
 LISTS = {
     "AppList": pb.AppListRequest(),
+    "DictList": pb.DictListRequest(),
     "EnvironmentList": None,
+    "QueueList": pb.QueueListRequest(),
     "SecretList": pb.SecretListRequest(),
     "TaskList": pb.TaskListRequest(),
     "TokenInfoGet": None,

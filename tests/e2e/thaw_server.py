@@ -14,12 +14,15 @@ between tests in $THAW_IMAGE_CACHE, so that only the first test of a machine bui
 import asyncio
 import atexit
 import collections
+import http.client
+import json
 import os
 import pathlib
 import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -27,10 +30,13 @@ import threading
 import time
 import unittest
 
+import preloaded_client
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 APPS = pathlib.Path(__file__).resolve().parent / "apps"
 THAW_BIN = pathlib.Path(os.environ.get("THAW_BIN", ROOT / "build" / "release" / "thaw")).resolve()
 READY = re.compile(r"^thaw ready on http://(?P<address>\S+:(?P<port>\d+)) data=(?P<data>.+)$")
+PRELOADED = preloaded_client.PreloadedClient()
 SKIPPED = 77  # what ctest takes for "skipped"
 
 # The first image of a machine takes minutes; nothing else does.
@@ -92,11 +98,13 @@ def wait_until(condition, timeout, what, pause=0.1):
 
 
 def parent_of(pid):
+    # Asked of every process of the machine, many times a second: hence by hand.
     try:
-        text = pathlib.Path(f"/proc/{pid}/stat").read_text()
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            text = file.read(400)
     except OSError:
         return 0
-    return int(text.rsplit(")", 1)[1].split()[1])
+    return int(text[text.rindex(b")") + 4 :].split(b" ", 1)[0])
 
 
 def command_of(pid):
@@ -116,6 +124,17 @@ def ancestors_of(pid):
     return found
 
 
+def task_of(pid):
+    """The container of a process, by what it was started with; None for others."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
+            text = b"\0" + file.read()
+    except OSError:
+        return None
+    _, found, rest = text.partition(b"\0MODAL_TASK_ID=")
+    return rest.partition(b"\0")[0].decode() if found else None
+
+
 def environment_of(pid):
     try:
         raw = pathlib.Path(f"/proc/{pid}/environ").read_bytes()
@@ -127,15 +146,15 @@ def environment_of(pid):
 
 def descendants_of(ancestor):
     """Process ids below `ancestor`, as the kernel shows them."""
-    parents = {}
+    children = collections.defaultdict(list)
     for entry in os.listdir("/proc"):
         if entry.isdigit():
-            parents[int(entry)] = parent_of(entry)
+            children[parent_of(entry)].append(int(entry))
     found = set()
-    frontier = {ancestor}
+    frontier = [ancestor]
     while frontier:
-        frontier = {pid for pid, parent in parents.items() if parent in frontier} - found
-        found |= frontier
+        frontier = [pid for parent in frontier for pid in children[parent] if pid not in found]
+        found.update(frontier)
     return found
 
 
@@ -152,6 +171,8 @@ def with_own_ids_as_wanted(config):
 class ThawServer:
     """One `thaw serve` process; `stop` ends it by SIGTERM, `kill` by SIGKILL."""
 
+    by_fork = True  # of one process for all commands of the client
+
     def __init__(self, data=None, listen="127.0.0.1:0", config=""):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="thaw-e2e-"))
         self.data = pathlib.Path(data) if data else self.folder / "data"
@@ -159,6 +180,7 @@ class ThawServer:
         self.config = with_own_ids_as_wanted(config)
         self.log_path = self.folder / "server.log"
         self.process = None
+        self._environment = None
 
     @classmethod
     def for_module(cls, **options):
@@ -212,8 +234,36 @@ class ThawServer:
             [str(THAW_BIN), *arguments], capture_output=True, text=True, timeout=timeout
         )
 
+    def told(self, path):
+        """What the server tells its administrator, without a process started for each question."""
+        connection = http.client.HTTPConnection("thaw", timeout=60)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        try:
+            connection.sock.connect(str(self.data / "admin.sock"))
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = answer.read()
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise AssertionError(f"GET {path} was answered {answer.status}: {body}")
+        return json.loads(body)
+
+    def running(self):
+        """As `thaw ps --json` shows it."""
+        return self.told("/admin/ps")
+
+    def starts(self):
+        """As `thaw logs --starts --json` shows them: those that have ended, and those that run."""
+        # First those that live: one that ends meanwhile is then among those that have ended.
+        living, ended = self.told("/admin/ps"), self.told("/admin/starts")
+        over = {view["container"] for view in ended}
+        return ended + [view for view in living if view["container"] not in over]
+
     def client_environment(self):
         """What `eval "$(thaw env)"` would set, and a configuration file that does not exist."""
+        if self._environment and self._environment[0] == self.process.pid:
+            return dict(self._environment[1])
         answer = self.thaw("env", "--data", str(self.data))
         if answer.returncode != 0:
             raise AssertionError(f"thaw env failed: {answer.stderr}\n{self.log_tail()}")
@@ -222,6 +272,7 @@ class ThawServer:
             name, equals, value = word.partition("=")
             if equals:
                 found[name] = value
+        self._environment = (self.process.pid, dict(found))  # a server's does not change
         return found
 
     def rpc(self, name, request, metadata=None):
@@ -245,14 +296,19 @@ class ThawServer:
         return asyncio.run(ask())
 
     def modal(self, *arguments, cwd=APPS, timeout=BUILD_TIMEOUT, env=None, check=True):
-        """Runs the real command line; returns its completed process, with both outputs."""
+        """Runs the real command line; returns its completed process, with both outputs.
+
+        Variables that are read while it is imported, and `by_fork` off, start an interpreter."""
         environment = {**os.environ, **self.client_environment(), **(env or {})}
         environment = {name: value for name, value in environment.items() if value is not None}
         command = [sys.executable, "-m", "modal", *map(str, arguments)]
-        done = subprocess.run(
-            command, cwd=cwd, env=environment, timeout=timeout, capture_output=True, text=True,
-            stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        if self.by_fork and not any(n.startswith(("MODAL_", "PYTHON")) for n in env or {}):
+            done = PRELOADED.run(command[3:], cwd, environment, timeout)
+        else:
+            done = subprocess.run(
+                command, cwd=cwd, env=environment, timeout=timeout, capture_output=True, text=True,
+                stdin=subprocess.DEVNULL,
+            )  # fmt: skip
         if check and done.returncode != 0:
             raise AssertionError(
                 f"{shlex.join(command)} ended with {done.returncode}\n--- stdout\n{done.stdout}"
@@ -264,7 +320,7 @@ class ThawServer:
         """The processes that run user code, seen from the kernel."""
         found = []
         for pid in sorted(descendants_of(self.process.pid)):
-            task_id = environment_of(pid).get("MODAL_TASK_ID")
+            task_id = task_of(pid)
             if task_id:
                 found.append(Container(pid, task_id))
         return found

@@ -72,8 +72,8 @@ class Users(E2eTest):
                    60, "a snapshot was taken")  # fmt: skip
         told = []
         for _ in range(2):
-            wait_until(lambda: "Dropped" not in server.thaw(
-                "ps", "--json", "--data", str(server.data)).stdout, 60, "its container is gone")
+            wait_until(lambda: not any("Dropped" in view["function"] for view in server.running()),
+                       60, "its container is gone")  # fmt: skip
             told.append(tell.remote())
         self.assertEqual(told[0], told[1])
         self.assertNotEqual(told[0], booted)

@@ -432,14 +432,14 @@ class FullDisk(E2eTest):
     def test_a_full_disk_is_a_clear_error(self):
         with tempfile.TemporaryDirectory(prefix="thaw-e2e-disk-") as folder:
             subprocess.run(
-                ["mount", "-t", "tmpfs", "-o", "size=200m", "thaw-e2e", folder], check=True
+                ["mount", "-t", "tmpfs", "-o", "size=100m", "thaw-e2e", folder], check=True
             )
             small = ThawServer(data=os.path.join(folder, "data"))
             try:
                 small.start()
                 small.modal("volume", "create", "full")
                 big = pathlib.Path(small.folder, "big")
-                big.write_bytes(os.urandom(1 << 20) * 250)
+                big.write_bytes(os.urandom(1 << 20) * 130)
                 started = time.monotonic()
                 done = small.modal("volume", "put", "full", big, "/", check=False)
                 self.assertNotEqual(done.returncode, 0)

@@ -20,17 +20,13 @@ def setUpModule():
     deploy(server, "web_snapshots.py")
 
 
-def shown(*command):
-    return json.loads(server.thaw(*command, "--json", "--data", str(server.data)).stdout)
-
-
 def fetch(url):
     with urllib.request.urlopen(url, timeout=60) as answer:
         return answer.read().decode()
 
 
 def last_level(function):
-    mine = [start for start in shown("logs", "--starts") if start["function"] == function]
+    mine = [start for start in server.starts() if start["function"] == function]
     return max(mine, key=lambda start: start["created_at"])["started_by"]
 
 
@@ -46,7 +42,7 @@ class WebSnapshots(E2eTest):
             60, f"a snapshot of {function} was taken",
         )  # fmt: skip
         for _ in range(2):
-            wait_until(lambda: not shown("ps"), 60, "all containers are gone")
+            wait_until(lambda: not server.running(), 60, "all containers are gone")
             answers.append(fetch(url))
             self.assertEqual(last_level(function), "L3")
         return answers

@@ -40,8 +40,7 @@ def fetch_json(url, data=None, headers=None):
 
 
 def status_of(name):
-    shown = json.loads(server.thaw("ps", "--json", "--data", str(server.data)).stdout)
-    return next((view["status"] for view in shown if view["function"] == name), None)
+    return next((view["status"] for view in server.running() if view["function"] == name), None)
 
 
 class Functions(E2eTest):

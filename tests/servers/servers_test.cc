@@ -15,7 +15,9 @@
 #include "thaw/net/server.h"
 #include "thaw/sandbox/testing/fixture.h"
 #include "thaw/store/temp_folder_test.h"
+#include "thaw/worker/kit.h"
 #include "thaw/worker/local_worker.h"
+#include "thaw/worker/sources.h"
 #include "thaw/worker/templates.h"
 #include "thaw/worker/testing/fake_folders.h"
 
@@ -39,7 +41,7 @@ class ServerImage final : public image::Builder {
   Result<std::string> key_of(const image::Recipe&) const override { return std::string("image"); }
   Result<image::BuildResult> find(const std::string&) const override {
     image::BuildResult result;
-    result.image.layers = {root_};
+    result.image.sources = {"test:" + root_};
     result.image.config.entrypoint = {"/usr/bin/python3", "/server.py"};
     result.image.config.cmd = {"by", "itself"};
     result.image.config.user = "ann";
@@ -58,10 +60,17 @@ class HostPrograms final : public control::Runtime {
  public:
   async::Task<void> complete_plan(std::shared_ptr<const model::FunctionSpec>,
                                   worker::LaunchPlan& plan) override {
-    plan.binds.push_back({"/usr", "/usr", sandbox::BindMount::Access::read_only});
+    plan.binds.push_back({"test:/usr", "/usr", worker::Bind::Access::read_only});
     co_return ok();
   }
 };
+
+// "test:PATH": what the test has there.
+worker::Sources this_machine() {
+  worker::Sources sources;
+  sources.add("test", [](const std::string& path) { return Result<std::string>(path); });
+  return sources;
+}
 
 control::FleetOptions options() {
   control::FleetOptions options;
@@ -84,9 +93,17 @@ struct Heart {
   net::Server server{
       loop, table, [](net::HttpExchange& e) { return e.answer(404, "text/plain", ""); }, {}};
   net::HttpClient client{loop};
-  worker::Templates templates{loop, *house.spawner, folder / "run", {}};
-  worker::LocalWorker worker{opened, *house.pool, *house.spawner, server,
-                             client, *logs,       templates,      folder / "run"};
+  const worker::Kits kits{{worker::bare_kit()}};
+  const worker::Sources sources = this_machine();
+  worker::Templates templates{loop, *house.spawner, kits, sources, folder / "run", {}};
+  worker::LocalWorker worker{opened,
+                             *house.pool,
+                             *house.spawner,
+                             server,
+                             client,
+                             *logs,
+                             worker::LocalWorkerParts{templates, kits, sources},
+                             folder / "run"};
   worker::testing::FakeFolders folders;
   ServerImage images{make_root(house.temporary.root)};
   HostPrograms runtime;

@@ -3,19 +3,41 @@
 
 #include <algorithm>
 #include <csignal>
+#include <sstream>
 #include <utility>
 
 #include "tests/sim/work_order.h"
+#include "thaw/os/files.h"
+#include "thaw/worker/launch_plan_codec.h"
 
 namespace thaw::sim {
 
-SimContainer::SimContainer(SimWorker& worker, model::ContainerId id, Instant ordered,
-                           Program program_of_it)
+namespace {
+
+// A snapshot's own file: what a restore would find in memory.
+constexpr const char* memory_file = "/memory";
+
+Result<Written> read_written(const std::string& images) {
+  THAW_TRY(const std::string text, os::read_text(images + memory_file));
+  std::istringstream words(text);
+  Written written;
+  int flaw = 0;
+  if (!(words >> written.id >> written.owner >> flaw)) {
+    return Error::data_loss("it ends in the middle");
+  }
+  written.flaw = static_cast<Written::Flaw>(flaw);
+  return written;
+}
+
+std::string owner_of(const model::FunctionSpec& spec) { return spec.id.str() + "@" + spec.version; }
+
+}  // namespace
+
+SimContainer::SimContainer(SimWorker& worker, model::ContainerId id, Origin origin)
     : worker_(worker),
       id_(std::move(id)),
-      ordered_(ordered),
+      origin_(std::move(origin)),
       started_(monotonic_now()),
-      program_(program_of_it),
       is_deaf_(worker.dice.chance(worker.faults.deaf)),
       tasks_(worker.loop) {
   worker_.living[id_.str()] = this;
@@ -26,11 +48,11 @@ SimContainer::~SimContainer() { worker_.living.erase(id_.str()); }
 
 worker::Traffic SimContainer::traffic() const {
   worker::Traffic traffic;
-  if (program_ == Program::serves) {
+  if (origin_.program == Program::serves) {
     traffic.connections = works_.size();
     return traffic;
   }
-  traffic.connections = is_cut_off_ || has_ended_ ? 0 : 1;
+  traffic.connections = is_cut_off_ || has_ended_ || is_at_point_ ? 0 : 1;
   traffic.exchanges = polls_open_ + calls_open_;
   return traffic;
 }
@@ -40,6 +62,10 @@ Result<void> SimContainer::signal(int number) {
     return Error::not_found("it has ended");
   }
   worker_.judge.hear(id_.str() + " gets signal " + std::to_string(number));
+  // One that is late is killed for it, and whoever wants it to end has said so before.
+  for (const control::ContainerView& view : worker_.fleet->containers()) {
+    was_told_to_end_ |= view.id == id_ && view.status == control::Status::stopping;
+  }
   (void)thaw();
   sandbox::ExitStatus status;
   status.code = 128 + number;
@@ -49,7 +75,7 @@ Result<void> SimContainer::signal(int number) {
     die(status);
   } else if (!is_deaf_) {
     const auto ends = [](SimContainer& self, Duration later) -> async::Task<void> {
-      if (self.program_ == Program::serves &&
+      if (self.origin_.program == Program::serves &&
           self.worker_.dice.chance(self.worker_.faults.hangs_at_end)) {
         co_return ok();
       }
@@ -100,17 +126,22 @@ async::Task<sandbox::ExitStatus> SimContainer::wait() {
     THAW_CO_TRY([[maybe_unused]] const bool n, co_await changed_.wait(Instant::max()));
   }
   THAW_CO_TRY_VOID(co_await async::sleep_for(worker_.dice.between(Duration(0), 20ms)));
-  if (!std::exchange(is_counted_, true)) {
-    worker_.lived += monotonic_now() - ordered_;
+  if (!std::exchange(is_counted_, true) && origin_.is_metered) {
+    worker_.lived += monotonic_now() - origin_.ordered;
   }
   co_return status_;
 }
 
 async::Task<void> SimContainer::remove() {
   if (!has_ended_) {
+    was_told_to_end_ = true;
     die({});
   }
   THAW_CO_TRY_VOID(co_await tasks_.stop());
+  if (is_restored() && !is_well_ && !was_told_to_end_ && !worker_.is_off &&
+      !worker_.judge.has_answered(id_.str())) {
+    worker_.judge.restore_fails(origin_.written.id);
+  }
   worker_.judge.is_gone(id_.str());
   co_return ok();
 }
@@ -132,15 +163,77 @@ async::Task<void> SimContainer::takes(Duration time) {
   }
 }
 
+void SimContainer::proves_well() {
+  is_well_ = true;
+  if (is_restored()) {
+    worker_.judge.restore_is_good(origin_.written.id);
+  }
+}
+
+async::Task<void> SimContainer::stays_at_its_point() {
+  Dice& dice = worker_.dice;
+  worker_.fleet->reached_snapshot_point(id_);
+  THAW_CO_TRY_VOID(co_await takes(dice.about(1ms, 2s)));
+  is_at_point_ = !dice.chance(worker_.faults.holds_connection);
+  co_return co_await takes(24h);
+}
+
+async::Task<sandbox::Checkpoint> SimContainer::checkpoint(std::uint64_t) {
+  Dice& dice = worker_.dice;
+  THAW_CO_TRY_VOID(co_await async::sleep_for(dice.about(5ms, 10s)));
+  if (has_ended_) {
+    co_return Error::unavailable("it ended while it was written");
+  }
+  if (dice.chance(worker_.faults.checkpoint_fails)) {
+    co_return Error::failed_precondition("it holds what cannot be written");
+  }
+  Written written;
+  written.id = "snapshot of " + id_.str();
+  std::replace(written.id.begin(), written.id.end(), ' ', '_');
+  written.owner = origin_.owner;
+  if (dice.chance(worker_.faults.broken)) {
+    written.flaw = static_cast<Written::Flaw>(dice.between(1, 3));
+  }
+  const bool is_whole = !dice.chance(worker_.faults.disk_full);
+  const std::string text =
+      written.id +
+      (is_whole ? " " + written.owner + " " + std::to_string(static_cast<int>(written.flaw)) : "");
+  die({});
+  if (const auto put = os::create_text(origin_.images + memory_file, text, 0600); !put) {
+    worker_.judge.blame("the folder in which " + id_.str() +
+                        " is written went: " + put.error().to_string());
+  }
+  if (!is_whole) {
+    co_return Error::resource_exhausted("the disk is full");
+  }
+  ++worker_.written;
+  // One may have been asked for before its function was stopped. A server's may be given up for a
+  // call that needs the place of its trial.
+  constexpr int most_tries = 3 + 1;
+  worker_.judge.is_written(written.id, written.owner,
+                           origin_.program == Program::pulls ? most_tries : 1000);
+  co_return sandbox::Checkpoint{1, 2, true};
+}
+
 async::Task<void> SimContainer::program(SimContainer& self) {
   Dice& dice = self.worker_.dice;
-  THAW_CO_TRY_VOID(co_await self.takes(dice.about(5ms, 4s)));
+  THAW_CO_TRY_VOID(
+      co_await self.takes(self.is_restored() ? dice.about(1ms, 200ms) : dice.about(5ms, 4s)));
+  if (self.is_restored() && self.origin_.written.flaw == Written::Flaw::dies) {
+    sandbox::ExitStatus status;
+    status.code = 139;
+    status.signal = SIGSEGV;
+    self.die(status);
+    co_return ok();
+  }
   self.worker_.fleet->said_hello(self.id_);
-  if (dice.chance(self.worker_.faults.never_ready)) {
+  const bool is_stuck = self.is_restored() && self.origin_.written.flaw == Written::Flaw::hangs;
+  if (is_stuck || dice.chance(self.worker_.faults.never_ready)) {
     co_return co_await self.takes(24h);
   }
   if (dice.chance(self.worker_.faults.dies_at_start)) {
     if (dice.chance(50)) {
+      self.was_told_to_end_ = true;  // it says itself why
       self.worker_.fleet->start_failed(
           self.id_, {model::OutcomeKind::failure, {"it cannot start", "text/plain"}, nullptr});
     }
@@ -149,10 +242,13 @@ async::Task<void> SimContainer::program(SimContainer& self) {
     self.die(status);
     co_return ok();
   }
-  if (self.program_ == Program::serves) {
+  if (self.origin_.program == Program::serves) {
     self.is_ready_ = true;
     self.changed_.notify_all();
     co_return ok();
+  }
+  if (self.origin_.is_for_snapshot && !dice.chance(self.worker_.faults.misses_point)) {
+    co_return co_await self.stays_at_its_point();
   }
   self.tasks_.start("heartbeat", hears_cancels(self));
   const Result<void> polled = co_await polls(self);
@@ -185,6 +281,7 @@ async::Task<void> SimContainer::polls(SimContainer& self) {
     options.max = scaling.batch_max_size > 0 ? slots - self.works_.size() : std::size_t{1};
     options.linger = scaling.batch_linger;
     options.hold_until = monotonic_now() + 20s;
+    self.proves_well();
     ++self.polls_open_;
     Result<control::Poll> poll = Error::unavailable("the connection was lost");
     if (dice.chance(self.worker_.faults.connection_lost)) {
@@ -212,6 +309,9 @@ async::Task<void> SimContainer::polls(SimContainer& self) {
     }
     if (!poll) {
       co_return poll.error();
+    }
+    if (self.origin_.is_for_snapshot && !poll->inputs.empty()) {
+      self.worker_.judge.blame(self.id_.str() + " is in the background and gets inputs");
     }
     if (self.is_frozen_ && !poll->inputs.empty()) {
       self.worker_.judge.blame("inputs are told to the frozen " + self.id_.str());
@@ -299,7 +399,7 @@ async::Task<model::Outcome> SimContainer::carries_out(const queue::LeasedInput& 
   };
   const Error unheard = Error::cancelled("the container ends");
   const Instant until = monotonic_now() + (order.deed == Deed::hangs ? Duration(24h) : order.time);
-  int pieces = order.deed == Deed::speaks && program_ == Program::pulls ? 3 : 0;
+  int pieces = order.deed == Deed::speaks && origin_.program == Program::pulls ? 3 : 0;
   while (!is_left() && monotonic_now() < until) {
     if (self.is_frozen_) {
       self.worker_.judge.blame(self.id_.str() + " is frozen while it works");
@@ -337,7 +437,7 @@ async::Task<model::Outcome> SimContainer::carries_out(const queue::LeasedInput& 
   }
   if (!is_left() && dice.chance(self.worker_.faults.cut_off)) {
     self.worker_.judge.lets_go(input.input.str(), self.id_.str());
-    if (program_ == Program::serves) {
+    if (origin_.program == Program::serves) {
       co_return Error::unavailable("the server closed the connection");
     }
     self.is_cut_off_ = true;  // it goes on and on, and nobody hears of it
@@ -389,6 +489,18 @@ async::Task<codec::HttpResponseMessage> SimContainer::ask(codec::HttpRequestMess
   if (is_frozen_) {
     worker_.judge.blame("the frozen " + id_.str() + " is asked something");
   }
+  if (request.target == restored_path) {
+    if (!is_restored()) {
+      worker_.judge.blame(id_.str() + " was booted and is told that it was restored");
+    }
+    was_told_of_restore_ = true;
+    codec::HttpResponseMessage answer;
+    answer.status = worker_.dice.chance(worker_.faults.unwell) ? 500 : 200;
+    co_return answer;
+  }
+  if (is_restored() && !(*spec)->push->restored_path.empty() && !was_told_of_restore_) {
+    worker_.judge.blame(id_.str() + " was restored, and is asked before it is told so");
+  }
   if (worker_.dice.chance(worker_.faults.dies)) {
     sandbox::ExitStatus status;
     status.code = 139;
@@ -413,14 +525,64 @@ async::Task<codec::HttpResponseMessage> SimContainer::ask(codec::HttpRequestMess
   if (!outcome) {
     co_return outcome.error();
   }
+  proves_well();
   codec::HttpResponseMessage answer;
   answer.status = outcome->kind == model::OutcomeKind::success ? 200 : 500;
   answer.body = outcome->payload.bytes;
   co_return answer;
 }
 
-async::Task<std::unique_ptr<worker::RunningContainer>> SimWorker::launch(worker::LaunchPlan plan) {
-  const Instant ordered = monotonic_now();
+async::Task<Written> SimWorker::restore(const model::ContainerId& id, const std::string& owner,
+                                        snapshot::SnapshotPtr from) {
+  const std::string images = from->images();
+  auto found = read_written(images);
+  if (!found) {
+    judge.blame(id.str() + " is to be restored from " + images +
+                ", which is not whole: " + found.error().to_string());
+    co_return found.error();
+  }
+  judge.is_restored(found->id, owner, id.str());
+  const bool is_slow = dice.chance(faults.restore_is_slow);
+  THAW_CO_TRY_VOID(co_await async::sleep_for(is_slow ? dice.about(1s, 1min) : dice.about(1ms, 1s)));
+  if (is_off) {
+    co_return Error::unavailable("the server was killed");
+  }
+  if (const auto now = read_written(images); !now || now->id != found->id) {
+    judge.blame("the files of " + found->id + " went while " + id.str() +
+                " was restored from them");
+  }
+  if (found->flaw == Written::Flaw::does_not_restore || dice.chance(faults.restore_fails)) {
+    co_return Error::internal("it does not restore");
+  }
+  ++restores;
+  co_return found;
+}
+
+async::Task<std::unique_ptr<worker::RunningContainer>> SimWorker::launch(worker::LaunchPlan given) {
+  // As on its way to another machine.
+  THAW_CO_TRY(const worker::LaunchPlan plan, worker::read_plan(worker::write_plan(given)));
+  Origin origin;
+  // A container lives from the first thing that is done for it.
+  origin.ordered = monotonic_now();
+  for (const control::ContainerView& view : fleet->containers()) {
+    if (view.id == plan.id && view.moments.launching != Instant{}) {
+      origin.ordered = view.moments.launching;
+    }
+  }
+  const bool may_boot =
+      std::find(plan.levels.begin(), plan.levels.end(), model::Level::booted) != plan.levels.end();
+  origin.is_for_snapshot = plan.purpose == worker::LaunchPlan::Purpose::snapshot;
+  origin.is_metered = !origin.is_for_snapshot && may_boot;  // a trial never boots
+  origin.program = plan.push ? Program::serves : Program::pulls;
+  if (plan.not_restored) {
+    origin.fallbacks.push_back(*plan.not_restored);
+  }
+  const auto spec = fleet->spec_of(plan.id);
+  if (!spec || (*spec)->id.str() != plan.function) {
+    judge.blame("the plan of " + plan.id.str() + " is another function's");
+  } else {
+    origin.owner = owner_of(**spec);
+  }
   const Result<void> slept = co_await async::sleep_for(dice.about(2ms, 2s));
   Result<void> outcome = slept;
   if (slept && is_off) {
@@ -429,14 +591,45 @@ async::Task<std::unique_ptr<worker::RunningContainer>> SimWorker::launch(worker:
     outcome = dice.chance(50) ? Error::resource_exhausted("no more processes can be started")
                               : Error::invalid_argument("its working directory does not exist");
   }
+  const bool is_first = !plan.levels.empty() && plan.levels.front() == model::Level::restored;
+  if (outcome && origin.is_for_snapshot) {
+    const Result<std::string> staging = snapshots->staging_of(plan.staging);
+    outcome = staging ? ok() : Result<void>(staging.error());
+    origin.images = staging.value_or("") + "/images";
+  }
+  if (outcome && is_first && !plan.restore.empty() && plan.snapshot_point) {
+    const Result<snapshot::SnapshotPtr> from = snapshots->open(plan.restore);
+    if (!from) {
+      judge.blame("what " + plan.id.str() + " is to be restored from: " + from.error().message());
+      co_return from.error();
+    }
+    const Result<Written> restored_one = co_await restore(plan.id, origin.owner, *from);
+    if (restored_one) {
+      origin.level = model::Level::restored;
+      origin.written = *restored_one;
+      origin.restored_from = *from;
+    } else if (restored_one.error().code() == Code::cancelled || is_off) {
+      outcome = restored_one.error();
+    } else {
+      if (const auto found = read_written((*from)->images())) {
+        judge.restore_fails(found->id);
+      }
+      origin.fallbacks.push_back({model::Level::restored, "restore_failed",
+                                  restored_one.error().to_string(),
+                                  worker::Fallback::Tried::failed});
+    }
+  }
+  if (outcome && !may_boot && origin.level == model::Level::booted) {
+    outcome = Error::failed_precondition("there is nothing that it could be started from");
+  }
   if (!outcome) {
-    lived += monotonic_now() - ordered;
+    lived += origin.is_metered ? monotonic_now() - origin.ordered : Duration::zero();
     co_return outcome.error();
   }
   ++started;
   judge.starts(plan.id.str(), most);
-  co_return std::unique_ptr<worker::RunningContainer>(std::make_unique<SimContainer>(
-      *this, plan.id, ordered, plan.push ? Program::serves : Program::pulls));
+  co_return std::unique_ptr<worker::RunningContainer>(
+      std::make_unique<SimContainer>(*this, plan.id, std::move(origin)));
 }
 
 }  // namespace thaw::sim

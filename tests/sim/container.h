@@ -16,6 +16,7 @@
 #include "thaw/async/event.h"
 #include "thaw/async/task_group.h"
 #include "thaw/control/fleet.h"
+#include "thaw/snapshot/snapshot_store.h"
 #include "thaw/worker/worker.h"
 
 namespace thaw::sim {
@@ -32,42 +33,74 @@ struct ContainerFaults {
   int freeze_fails = 0;
   int hangs_at_end = 0;  // when it is told to stop
   int unwell = 0;        // a server whose health is asked for
+  // --- memory snapshots ---
+  int misses_point = 0;      // its program takes no notice of its snapshot point
+  int holds_connection = 0;  // and cannot be written for it
+  int checkpoint_fails = 0;  // it holds what cannot be written, and runs on
+  int disk_full = 0;         // while it is written
+  int broken = 0;            // what was written is no good, each time
+  int restore_fails = 0;     // for once
+  int restore_is_slow = 0;
 };
 
 class SimWorker;
 
 enum class Program { pulls, serves };
 
+// Where a server is told that it was restored, if its contract says so.
+inline constexpr const char* restored_path = "/restored";
+
+// What the files of a snapshot tell of it.
+struct Written {
+  std::string id;
+  std::string owner;  // the target and the version that was written
+  enum class Flaw { none, does_not_restore, dies, hangs } flaw = Flaw::none;
+};
+
+// How a container comes to be there.
+struct Origin {
+  Instant ordered{};  // when its start began
+  Program program = Program::pulls;
+  std::string owner;             // its target and version
+  bool is_for_snapshot = false;  // its program stops at its snapshot point
+  bool is_metered = true;        // nobody pays for what is in the background
+  model::Level level = model::Level::booted;
+  std::vector<worker::Fallback> fallbacks;
+  snapshot::SnapshotPtr restored_from;
+  std::string images;  // where it is written to
+  Written written;     // what that says
+};
+
 class SimContainer final : public worker::RunningContainer, private worker::ServerPort {
  public:
-  // `ordered`: when its start began.
-  SimContainer(SimWorker& worker, model::ContainerId id, Instant ordered, Program program);
+  SimContainer(SimWorker& worker, model::ContainerId id, Origin origin);
   ~SimContainer() override;
 
-  model::Level level() const override { return model::Level::booted; }
-  const std::vector<worker::Fallback>& fallbacks() const override { return fallbacks_; }
+  model::Level level() const override { return origin_.level; }
+  const std::vector<worker::Fallback>& fallbacks() const override { return origin_.fallbacks; }
   Instant started() const override { return started_; }
   const std::string& address() const override { return address_; }
   int pid() const override { return 1; }
   worker::Traffic traffic() const override;
   worker::ServerPort* server() override {
-    return program_ == Program::serves ? static_cast<worker::ServerPort*>(this) : nullptr;
+    return origin_.program == Program::serves ? static_cast<worker::ServerPort*>(this) : nullptr;
   }
   void label_output(worker::CurrentWork) override {}
   Instant interpreter_started() override { return started_; }
-  bool is_restorable() override { return false; }
+  bool is_restorable() override { return origin_.is_for_snapshot; }
   bool has_ended() const override { return has_ended_; }
   Result<void> signal(int number) override;
   std::uint64_t memory_bytes() const override { return 64u << 20; }
-  std::string root_writes() const override { return {}; }
   Duration processor_time() const override { return used_; }
   void note_survival() override {}
   Result<void> weigh(double) override { return ok(); }
   async::Task<void> freeze() override;
   Result<void> thaw() override;
   async::Task<std::uint64_t> reclaim() override { co_return 0; }
-  async::Task<sandbox::Checkpoint> checkpoint(std::string, std::uint64_t) override {
-    co_return Error::failed_precondition("simulated containers have no memory to write");
+  async::Task<sandbox::Checkpoint> checkpoint(std::uint64_t most) override;
+  async::Task<worker::RootUse> measure_root() override { co_return worker::RootUse{}; }
+  async::Task<std::string> find_open_file(std::vector<std::string>) override {
+    co_return std::string();
   }
   async::Task<sandbox::ExitStatus> wait() override;
   async::Task<void> remove() override;
@@ -86,6 +119,10 @@ class SimContainer final : public worker::RunningContainer, private worker::Serv
   void close_kept() override {}
 
   static async::Task<void> program(SimContainer& self);
+  // Until it is written, or ends.
+  async::Task<void> stays_at_its_point();
+  bool is_restored() const { return origin_.level == model::Level::restored; }
+  void proves_well();
   static async::Task<void> polls(SimContainer& self);
   static async::Task<void> hears_cancels(SimContainer& self);
   static async::Task<void> works(SimContainer& self, queue::LeasedInput input);
@@ -98,17 +135,19 @@ class SimContainer final : public worker::RunningContainer, private worker::Serv
   SimWorker& worker_;
   model::ContainerId id_;
   std::string address_ = "10.0.0.2";
-  std::vector<worker::Fallback> fallbacks_;
-  Instant ordered_{};
+  Origin origin_;
   Instant started_{};
   Duration used_{};
-  Program program_;
-  bool is_ready_ = false;  // a server
+  bool was_told_of_restore_ = false;  // a server
+  bool is_well_ = false;              // it has asked for work, or answered
+  bool was_told_to_end_ = false;      // that it ends is no fault of what it was restored from
+  bool is_ready_ = false;             // a server
   bool is_frozen_ = false;
   std::uint64_t thaws_ = 0;
   std::size_t polls_open_ = 0;
   std::size_t calls_open_ = 0;
   bool is_cut_off_ = false;
+  bool is_at_point_ = false;
   bool is_deaf_ = false;
   bool has_ended_ = false;
   sandbox::ExitStatus status_;
@@ -124,6 +163,7 @@ class SimWorker final : public worker::Worker {
       : loop(loop), dice(dice), judge(judge), faults(faults) {}
 
   async::Task<std::unique_ptr<worker::RunningContainer>> launch(worker::LaunchPlan plan) override;
+  async::Task<std::string> identify(std::vector<std::string>) override { co_return std::string(); }
   void expect(const worker::LaunchPlan&) override {}
   bool hasten(const worker::ForkPlan&) override { return false; }
   Duration processor_time() const override { return {}; }
@@ -137,12 +177,20 @@ class SimWorker final : public worker::Worker {
   Dice& dice;
   Judge& judge;
   ContainerFaults& faults;
+  // One start from a snapshot; what it comes to. An Error: there is none, and the next level is
+  // due.
+  async::Task<Written> restore(const model::ContainerId& id, const std::string& owner,
+                               snapshot::SnapshotPtr from);
+
   control::Fleet* fleet = nullptr;
   queue::CallQueue* queue = nullptr;
+  snapshot::SnapshotStore* snapshots = nullptr;
   std::size_t most = 0;  // containers that may be there
   bool is_off = false;   // its server has been killed
   Duration lived{};      // all containers together, from the order to the end
   std::size_t started = 0;
+  std::size_t written = 0;                      // snapshots, whole
+  std::size_t restores = 0;                     // containers that were started from them
   std::map<std::string, SimContainer*> living;  // by id: an address is another in each run
 };
 

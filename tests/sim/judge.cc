@@ -98,4 +98,54 @@ void Judge::is_gone(const std::string& container) {
   containers_.erase(container);
 }
 
+void Judge::is_written(const std::string& id, const std::string& owner, int most) {
+  hear(id + " is written of " + owner);
+  written_[id] = owner;
+  if (++writings_[owner] > most) {
+    blame(owner + " is written for the time number " + std::to_string(writings_[owner]) +
+          ", and nobody could start from it");
+  }
+}
+
+void Judge::answers(const std::string& container) {
+  const auto from = restored_.find(container);
+  if (from != restored_.end()) {
+    answered_.insert(container);
+    restore_is_good(from->second);
+  }
+}
+
+bool Judge::has_answered(const std::string& container) const {
+  return answered_.contains(container);
+}
+
+void Judge::restore_is_good(const std::string& id) {
+  failures_[id] = 0;
+  writings_.erase(written_[id]);
+}
+
+void Judge::is_restored(const std::string& id, const std::string& owner,
+                        const std::string& container) {
+  // Control gives one up after three; but one that was ready and was told to end before it did
+  // anything is good for control, and is not heard of here.
+  constexpr int most_failures = 8;
+  hear(container + " of " + owner + " is restored from " + id);
+  restored_[container] = id;
+  const auto written = written_.find(id);
+  if (written == written_.end()) {
+    blame(container + " is restored from " + id + ", which was never written whole");
+  } else if (written->second != owner) {
+    blame(container + " of " + owner + " is restored from what " + written->second + " had");
+  }
+  if (failures_[id] >= most_failures) {
+    blame(container + " is restored from " + id + ", which failed " +
+          std::to_string(failures_[id]) + " times in a row");
+  }
+}
+
+void Judge::restore_fails(const std::string& id) {
+  hear("a restore from " + id + " fails");
+  ++failures_[id];
+}
+
 }  // namespace thaw::sim

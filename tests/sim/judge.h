@@ -36,6 +36,25 @@ class Judge {
   void starts(const std::string& container, std::size_t most);
   void is_gone(const std::string& container);
 
+  // --- memory snapshots: who may start from which, and how it goes ---
+  // Written of a container of this function and version; `id` is the file's, as the simulation has
+  // it. More than `most` of an owner, of which no start was ever good, are a fault.
+  void is_written(const std::string& id, const std::string& owner, int most);
+  // Somebody is started from it. An owner that is not the writer's is a fault; so is a start from
+  // one that has failed too often in a row.
+  void is_restored(const std::string& id, const std::string& owner, const std::string& container);
+  void restore_fails(const std::string& id);
+  // A container has answered at its port; what it was restored from, if it was, is good.
+  void answers(const std::string& container);
+  bool has_answered(const std::string& container) const;
+  void restore_is_good(const std::string& id);
+  // It counts anew from here on.
+  void server_starts() {
+    failures_.clear();
+    writings_.clear();
+  }
+  void functions_stop() { writings_.clear(); }
+
   void hear(const std::string& what);
   void blame(std::string what);
   const std::vector<std::string>& faults() const { return faults_; }
@@ -55,6 +74,11 @@ class Judge {
   std::map<std::string, std::map<std::uint64_t, std::string>> logs_;  // by call and number
   std::map<std::string, std::set<int>> finals_;                       // by call: indices
   std::set<std::string> containers_;
+  std::map<std::string, std::string> written_;   // owner, by snapshot
+  std::map<std::string, int> failures_;          // in a row, by snapshot
+  std::map<std::string, std::string> restored_;  // containers: from what
+  std::set<std::string> answered_;               // of these
+  std::map<std::string, int> writings_;          // in vain, by owner
   bool may_repeat_attempts_ = false;
   std::vector<std::string> faults_;
   std::uint64_t digest_ = 14695981039346656037ull;

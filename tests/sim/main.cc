@@ -89,6 +89,8 @@ int main(int argc, char** argv) {
   std::size_t inputs = 0;
   std::size_t containers = 0;
   std::size_t lives = 0;
+  std::size_t snapshots = 0;
+  std::size_t restores = 0;
   double minutes = 0;
   const auto look_at = [&](std::uint64_t seed) {
     thaw::sim::current_seed = seed;
@@ -98,6 +100,8 @@ int main(int argc, char** argv) {
     inputs += verdict.inputs;
     containers += verdict.containers;
     lives += verdict.lives;
+    snapshots += verdict.snapshots;
+    restores += verdict.restores;
     minutes += thaw::to_seconds(verdict.simulated) / 60;
     std::vector<std::string> faults = verdict.faults;
     if (seed % 10 == 0) {
@@ -124,7 +128,7 @@ int main(int argc, char** argv) {
   }
   std::printf(
       "%zu seeds, %zu at fault; %.0f simulated minutes in %.1f s: %zu lives of a server, "
-      "%zu calls, %zu inputs, %zu containers\n",
-      runs, at_fault, minutes, spent(), lives, calls, inputs, containers);
+      "%zu calls, %zu inputs, %zu containers, %zu snapshots, %zu restores\n",
+      runs, at_fault, minutes, spent(), lives, calls, inputs, containers, snapshots, restores);
   return at_fault == 0 ? 0 : 1;
 }

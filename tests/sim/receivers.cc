@@ -79,14 +79,16 @@ async::Task<CallbackAnswer> Receivers::send(gateway::CallbackMessage message) {
   co_return CallbackAnswer{};
 }
 
-Result<std::optional<gateway::RenderedCallback>> Receivers::render(
-    const queue::DueCallback& /*callback*/, const queue::CallbackTurn& turn) {
-  if (*is_dead) {
-    return Error::cancelled("the server was killed");
-  }
-  // What is told outside must be what everybody else reads, whatever dies.
-  judge_.reads(turn.call.str(), *turn.entry);
-  return std::optional(gateway::RenderedCallback{"text/plain", {}, turn.entry->payload.bytes});
+gateway::CallbackRendering Receivers::render(queue::DueCallback /*callback*/,
+                                             queue::CallbackTurn turn) {
+  return [this, turn = std::move(turn)]() -> Result<std::optional<gateway::RenderedCallback>> {
+    if (*is_dead) {
+      return Error::cancelled("the server was killed");
+    }
+    // What is told outside must be what everybody else reads, whatever dies.
+    judge_.reads(turn.call.str(), *turn.entry);
+    return std::optional(gateway::RenderedCallback{"text/plain", {}, turn.entry->payload.bytes});
+  };
 }
 
 Result<gateway::CallbackCall> Receivers::call_for(const model::WorkspaceId&, const std::string&,

@@ -30,8 +30,7 @@ class Receivers final : public gateway::CallbackSender, public gateway::Callback
   const bool* is_dead = nullptr;
 
   async::Task<gateway::CallbackAnswer> send(gateway::CallbackMessage message) override;
-  Result<std::optional<gateway::RenderedCallback>> render(const queue::DueCallback& callback,
-                                                          const queue::CallbackTurn& turn) override;
+  gateway::CallbackRendering render(queue::DueCallback callback, queue::CallbackTurn turn) override;
   Result<gateway::CallbackCall> call_for(const model::WorkspaceId& workspace,
                                          const std::string& function,
                                          gateway::RenderedCallback rendered) override;

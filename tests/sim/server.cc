@@ -12,6 +12,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::size_t largest_inline_bytes = 40;
+
 template <class T>
 T must(Result<T> result, const char* what) {
   if (!result) {
@@ -23,8 +25,8 @@ T must(Result<T> result, const char* what) {
 
 std::vector<store::Migration> all_migrations() {
   std::vector<store::Migration> all = catalog::migrations();
-  for (const auto& more :
-       {queue::migrations(), logs::migrations(), control::measurement_migrations()}) {
+  for (const auto& more : {queue::migrations(), logs::migrations(),
+                           control::measurement_migrations(), store::blob_migrations()}) {
     all.insert(all.end(), more.begin(), more.end());
   }
   return all;
@@ -32,36 +34,52 @@ std::vector<store::Migration> all_migrations() {
 
 }  // namespace
 
-Server::Server(async::VirtualTime& virtual_time, std::string file, Dice& dice, Judge& the_judge,
+Server::Server(async::VirtualTime& virtual_time, std::string folder, Dice& dice, Judge& the_judge,
                Receivers& receivers, ContainerFaults& faults, control::FleetOptions options)
     : time(virtual_time),
       judge(the_judge),
       worker(loop, dice, the_judge, faults),
-      file_(std::move(file)) {
+      folder_(std::move(folder)) {
+  judge.server_starts();
+  fs::create_directories(folder_);
+  snapshot::SnapshotLimits limits;
+  limits.free_bytes = 0;
+  snapshots =
+      must(snapshot::SnapshotStore::open(pool, folder_ + "/snapshots", "sim", limits), "snapshots");
   store::DatabaseOptions database_options;
-  database_options.path = file_;
+  database_options.path = folder_ + "/server.db";
   database_options.migrations = all_migrations();
   database_options.readers = 1;
   database = std::make_unique<store::testing::FaultyDatabase>(
       must(store::Database::open(loop, std::move(database_options)), "database"),
       [this, &dice] { return full > 0 && dice.chance(full); });
   catalog = must(catalog::Catalog::open(*database), "catalog");
-  queue = must(queue::CallQueue::open(loop, *database, {}), "queue");
+  // What is on disk of them outlives a kill: only who owns what is in the database.
+  shares.emplace(folder_, store::DiskLimits{.bytes_per_owner = 0, .reserve_bytes = 0});
+  store::BlobOptions blob_options;
+  blob_options.folder = (fs::path(folder_).parent_path() / "blobs").string();
+  blobs = must(store::BlobStore::open(pool, *database, *shares, blob_options), "blobs");
+  // So that some payloads are blobs, and others are not.
+  queue::QueueLimits queue_limits;
+  queue_limits.largest_inline_bytes = largest_inline_bytes;
+  queue =
+      must(queue::CallQueue::open(loop, *database, queue_limits, nullptr, blobs.get()), "queue");
   logs = must(logs::LogHub::open(loop, *database, {}), "logs");
   measurements = must(control::Measurements::open(database.get()), "measurements");
   worker.queue = queue.get();
+  worker.snapshots = snapshots.get();
   worker.most = options.max_containers;
   auto no_secrets = [](const model::Secret&) -> Result<std::vector<std::string>> {
     return std::vector<std::string>{};
   };
   fleet = std::make_unique<control::Fleet>(
       control::FleetParts{loop, *catalog, *queue, images, worker, folders, folders, *logs, runtime,
-                          no_secrets, *measurements, nullptr},
+                          no_secrets, *measurements, snapshots.get()},
       options);
   worker.fleet = fleet.get();
   receivers.is_dead = &is_dead;
   callbacks = std::make_unique<gateway::CallbackLoop>(gateway::CallbackLoopParts{
-      loop, *queue, receivers,
+      loop, *queue, receivers, pool,
       [&receivers](const std::string& name) -> gateway::CallbackDialect* {
         return name == "sim" ? &receivers : nullptr;
       },
@@ -73,9 +91,11 @@ Server::~Server() {
   outside.reset();
   callbacks.reset();
   fleet.reset();
+  snapshots.reset();
   measurements.reset();
   logs.reset();
   queue.reset();
+  blobs.reset();
   catalog.reset();
   database.reset();
 }
@@ -90,23 +110,28 @@ bool Server::await(async::Task<void> task, Duration at_most) {
   return group.size() == 0;
 }
 
-void Server::copy_files(const std::string& file) const {
-  for (const char* suffix : {"", "-wal", "-commits"}) {
-    std::error_code ignored;
-    fs::remove(file + suffix, ignored);
-    fs::copy_file(file_ + suffix, file + suffix, ignored);
+void Server::copy_files(const std::string& folder) const {
+  std::error_code ignored;
+  fs::remove_all(folder, ignored);
+  fs::copy(folder_, folder, fs::copy_options::recursive, ignored);
+  // Files have real times: those that matter become ones of this world.
+  const fs::file_time_type now = std::chrono::file_clock::from_sys(time.wall());
+  for (const auto& entry : fs::recursive_directory_iterator(folder + "/snapshots", ignored)) {
+    if (entry.is_regular_file()) {
+      fs::last_write_time(entry.path(), now, ignored);
+    }
   }
 }
 
-void Server::kill(const std::string& file) {
-  copy_files(file);
+void Server::kill(const std::string& folder) {
+  copy_files(folder);
   is_dead = true;
   end(Duration::zero());
 }
 
-void Server::stop(const std::string& file) {
+void Server::stop(const std::string& folder) {
   end(10s);
-  copy_files(file);
+  copy_files(folder);
 }
 
 void Server::end(Duration grace) {

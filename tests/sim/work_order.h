@@ -27,7 +27,7 @@ struct WorkOrder {
 
   std::string payload() const {
     return std::to_string(static_cast<int>(deed)) + " " + std::to_string(time.count()) + " " +
-           std::to_string(key);
+           std::to_string(key) + padding();
   }
   static WorkOrder of(const std::string& payload) {
     std::size_t at = 0;
@@ -40,7 +40,9 @@ struct WorkOrder {
     order.key = std::stoi(payload.substr(at));
     return order;
   }
-  std::string result() const { return "result of " + std::to_string(key); }
+  std::string result() const { return "result of " + std::to_string(key) + padding(); }
+  // Some are so large that they are blobs.
+  std::string padding() const { return std::string(key % 3 == 0 ? 60 : 0, ' '); }
 };
 
 }  // namespace thaw::sim

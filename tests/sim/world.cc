@@ -51,6 +51,15 @@ void World::draw() {
   faults_.freeze_fails = some(30);
   faults_.hangs_at_end = some(20);
   faults_.unwell = some(30);
+  faults_.misses_point = some(20);
+  faults_.holds_connection = some(20);
+  faults_.checkpoint_fails = some(50);
+  faults_.disk_full = some(40);
+  faults_.broken = some(60);
+  faults_.restore_fails = some(40);
+  faults_.restore_is_slow = some(30);
+  has_snapshots_ = dice_.chance(60);
+  has_drops_ = dice_.chance(30);
   has_store_faults_ = dice_.chance(35);
   has_jumps_ = dice_.chance(30);
   has_kills_ = dice_.chance(40);
@@ -64,6 +73,7 @@ void World::draw() {
   if (is_quiet_) {
     faults_ = {};
     has_store_faults_ = has_kills_ = has_deployments_ = has_stops_ = has_outages_ = false;
+    has_drops_ = false;
     lives_ = 1;
   }
 
@@ -158,6 +168,13 @@ void World::next_version(Function& function) {
     spec.push->arguments = {"serve"};
     spec.push->health_path = dice_.chance(50) ? "/health" : "";
   }
+  spec.snapshot_at = model::SnapshotAt::never;
+  if (has_snapshots_ && dice_.chance(70)) {
+    spec.snapshot_at = spec.push ? model::SnapshotAt::ready : model::SnapshotAt::asked;
+  }
+  if (spec.push && dice_.chance(50)) {
+    spec.push->restored_path = restored_path;
+  }
   if (function.has_port) {
     model::WebEndpoint web;
     web.label = spec.name;
@@ -219,6 +236,8 @@ Verdict World::run() {
   verdict.calls = clients_.size();
   verdict.containers = containers_;
   verdict.lives = lives_;
+  verdict.snapshots = snapshots_;
+  verdict.restores = restores_;
   for (const auto& client : clients_) {
     verdict.inputs += client->orders.size();
   }
@@ -226,8 +245,7 @@ Verdict World::run() {
 }
 
 void World::live(std::size_t life, bool is_last) {
-  Server server(time_, folder_ + "/" + digits(life) + ".db", dice_, judge_, receivers_, faults_,
-                options_);
+  Server server(time_, folder_ + "/" + digits(life), dice_, judge_, receivers_, faults_, options_);
   const auto set_up = [](World& self, Server& to) -> async::Task<void> {
     model::App app;
     app.id = app_id();
@@ -269,7 +287,7 @@ void World::live(std::size_t life, bool is_last) {
   server.outside->start("trouble", trouble(*this, server, until));
   time_.run(server.loop, until);
   if (!is_last) {
-    const std::string next = folder_ + "/" + digits(life + 1) + ".db";
+    const std::string next = folder_ + "/" + digits(life + 1);
     dice_.chance(70) ? server.kill(next) : server.stop(next);
     for (const auto& client : clients_) {
       // A call in memory goes with its server.
@@ -281,9 +299,11 @@ void World::live(std::size_t life, bool is_last) {
     }
   } else {
     come_to_rest(server);
-    server.stop(folder_ + "/last.db");
+    server.stop(folder_ + "/last");
   }
   containers_ += server.worker.started;
+  snapshots_ += server.worker.written;
+  restores_ += server.worker.restores;
 }
 
 async::Task<void> World::create(World& self, Server& server, Client& client) {
@@ -342,14 +362,33 @@ void World::tell_judge(const Client& client, const std::vector<model::InputId>& 
   }
 }
 
+async::Task<void> World::bring_payloads(World& self, Server& server, const Client& client,
+                                        std::vector<model::LogEntry>& entries) {
+  const model::WorkspaceId owner = self.functions_[client.function].spec.workspace;
+  for (model::LogEntry& entry : entries) {
+    auto whole = co_await server.queue->payloads().whole(owner, entry.payload);
+    if (!whole) {
+      if (!server.is_dead) {
+        self.judge_.blame("a payload cannot be read: " + whole.error().message());
+      }
+      co_return whole.error();
+    }
+    entry.payload = std::move(*whole);
+  }
+  co_return ok();
+}
+
 async::Task<void> World::read_all(World& self, Server& server, Client& client) {
   const auto is_whole = [&client] {
     return client.added == client.orders.size() && client.results.size() == client.orders.size();
   };
   while (!is_whole()) {
-    const auto entries = co_await server.queue->read(client.id, client.read_to, 100,
-                                                     monotonic_now() + self.dice_.about(100ms, 30s),
-                                                     nullptr, queue::WhenIdle::waits);
+    auto entries = co_await server.queue->read(client.id, client.read_to, 100,
+                                               monotonic_now() + self.dice_.about(100ms, 30s),
+                                               nullptr, queue::WhenIdle::waits);
+    if (entries && !server.is_dead) {
+      THAW_CO_TRY_VOID(co_await bring_payloads(self, server, client, *entries));
+    }
     if (server.is_dead) {
       co_return Error::cancelled("the server was killed");
     }
@@ -438,7 +477,10 @@ async::Task<void> World::drive(World& self, Server& server, Client& client) {
   }
   // Its results stay, and are the same to whoever asks again.
   if (dice.chance(30)) {
-    const auto again = co_await server.queue->read(client.id, 0, 1000, monotonic_now(), nullptr);
+    auto again = co_await server.queue->read(client.id, 0, 1000, monotonic_now(), nullptr);
+    if (again && !server.is_dead) {
+      THAW_CO_TRY_VOID(co_await bring_payloads(self, server, client, *again));
+    }
     if (again && !server.is_dead) {
       for (const model::LogEntry& entry : *again) {
         self.judge_.reads(client.id.str(), entry);
@@ -481,6 +523,7 @@ async::Task<void> World::ask_port(World& self, Server& server, std::size_t funct
     if (container != server.worker.living.end() && container->second->is_frozen()) {
       self.judge_.blame(lease->container.str() + " is frozen while a request passes through it");
     }
+    self.judge_.answers(lease->container.str());
     server.fleet->return_port(*lease);
     if (!served) {
       co_return served;
@@ -537,6 +580,7 @@ async::Task<void> World::stop_functions(World& self, Server& server) {
       self.judge_.blame("functions are not stopped within ten minutes");
     }
   }
+  self.judge_.functions_stop();
   THAW_CO_TRY_VOID(co_await async::sleep_for(dice.about(1ms, 30s)));
   app.state = model::AppState::deployed;
   if (all) {
@@ -597,6 +641,12 @@ async::Task<void> World::trouble(World& self, Server& server, Instant until) {
       const Result<void> slept = co_await async::sleep_for(dice.about(100ms, 20s));
       self.faults_.start_fails = usual;
       THAW_CO_TRY_VOID(slept);
+    }
+    if (self.has_drops_ && dice.chance(30)) {
+      self.judge_.hear("snapshots are dropped");
+      (void)server.snapshots->retire_if([&dice](const std::string&) { return dice.chance(50); },
+                                        "somebody dropped it");
+      THAW_CO_TRY_VOID(co_await server.snapshots->collect());
     }
     if (self.has_stops_ && dice.chance(15)) {
       THAW_CO_TRY_VOID(co_await stop_functions(self, server));

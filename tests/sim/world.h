@@ -25,6 +25,8 @@ struct Verdict {
   std::size_t calls = 0;
   std::size_t inputs = 0;
   std::size_t containers = 0;
+  std::size_t snapshots = 0;  // that were written whole
+  std::size_t restores = 0;   // containers that were started from them
   std::size_t lives = 0;
 };
 
@@ -76,6 +78,8 @@ class World {
   void live(std::size_t life, bool is_last);
   static async::Task<void> drive(World& self, Server& server, Client& client);
   static async::Task<void> create(World& self, Server& server, Client& client);
+  static async::Task<void> bring_payloads(World& self, Server& server, const Client& client,
+                                          std::vector<model::LogEntry>& entries);
   static async::Task<void> read_all(World& self, Server& server, Client& client);
   static async::Task<void> ask_port(World& self, Server& server, std::size_t function);
   static async::Task<void> trouble(World& self, Server& server, Instant until);
@@ -109,7 +113,11 @@ class World {
   bool has_deployments_ = false;
   bool has_stops_ = false;
   bool has_outages_ = false;
+  bool has_snapshots_ = false;
+  bool has_drops_ = false;  // of snapshots, whoever starts from them
   std::size_t containers_ = 0;
+  std::size_t snapshots_ = 0;
+  std::size_t restores_ = 0;
 };
 
 }  // namespace thaw::sim

@@ -24,7 +24,11 @@ using namespace thaw::store;
 
 namespace {
 
-using Work = std::function<Result<void>(Sql&)>;
+using Work = std::function<Result<void>(Transaction&)>;
+
+enum class FactColumn { name, ballast };
+constexpr Column fact_columns[] = {{"name", Type::text}, {"ballast", Type::bytes}};
+constexpr Table<FactColumn> fact_table("facts", fact_columns, {FactColumn::name}, Rows::numbered);
 
 void say(const std::string& fact) {
   const std::string line = fact + "\n";
@@ -58,7 +62,11 @@ struct Stores {
       options.migrations.push_back(std::move(migration));
     }
     options.migrations.push_back(
-        {"tool", 1, "CREATE TABLE facts (name TEXT PRIMARY KEY, ballast BLOB NOT NULL)"});
+        {"tool",
+         1,
+         {AddTable{.name = "facts",
+                   .columns = {{"name", Type::text}, {"ballast", Type::bytes}},
+                   .key = {"name"}}}});
     database = must(Database::open(loop, options));
     DatabaseOptions log_options;
     log_options.path = data + "/logs.db";
@@ -88,10 +96,9 @@ const model::FunctionId function("fu-1");
 const std::string owner = "ac-1";
 
 Work insert(std::string name, std::size_t ballast) {
-  return [name = std::move(name), ballast](Sql& sql) -> Result<void> {
-    THAW_TRY_VOID(
-        sql.run("INSERT INTO facts VALUES (?, ?)", {name, store::Blob{std::string(ballast, 'b')}}));
-    return ok();
+  return [name = std::move(name), ballast](Transaction& transaction) {
+    return transaction.insert(
+        fact_table, {{FactColumn::name, name}, {FactColumn::ballast, std::string(ballast, 'b')}});
   };
 }
 
@@ -180,11 +187,9 @@ int write(const std::string& data, const std::string& round) {
 // --- check ------------------------------------------------------------------------------------
 
 async::Task<void> check_row(Stores& s, std::string name) {
-  std::function<Result<bool>(Sql&)> query = [name](Sql& sql) -> Result<bool> {
-    bool found = false;
-    THAW_TRY_VOID(sql.each("SELECT 1 FROM facts WHERE name = ?", {name},
-                           [&found](const Row&) { found = true; }));
-    return found;
+  std::function<Result<bool>(Transaction&)> query =
+      [name](Transaction& transaction) -> Result<bool> {
+    return transaction.any_of(fact_table, {.with = {name}});
   };
   THAW_CO_TRY(const bool found, co_await s.database->read<bool>(std::move(query)));
   if (!found) {

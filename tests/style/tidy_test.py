@@ -87,15 +87,56 @@ class TidyTest(unittest.TestCase):
         self.module("dialect/console", "")
         self.assertEqual(self.errors(), "")
 
+    def test_only_the_store_speaks_sql(self):
+        for line in ('"SELECT id FROM calls"', '"INSERT INTO calls"', '"DELETE FROM calls"',
+                     '"UPDATE calls"', '"CREATE TABLE calls"', '"WITHOUT ROWID"', '"rowid"',
+                     "#include <sqlite3.h>", '#include "thaw/store/testing/sql.h"'):
+            with self.subTest(line):
+                self.write("thaw/queue/rows.cc", SPDX + line + "\n")
+                self.assert_error("thaw/queue/rows.cc:2: speaks SQL")
+        (self.root / "thaw/queue/rows.cc").unlink()
+        self.module("store", "")
+        self.write("ARCHITECTURE.md", TABLE + "| `store/` | 2 | nothing | bytes |\n")
+        for path in ("thaw/store/rows.cc", "thaw/queue/rows_test.cc", "tests/store/rows.cc"):
+            self.write(path, SPDX + '"SELECT id FROM calls"\n')
+        self.write("thaw/queue/method.cc", SPDX + 'return method == "DELETE";\n')
+        self.assertEqual(self.errors(), "")
+
     def test_below_the_dialects_no_cloud_is_named(self):
         for text in ("// As Modal does it.", 'const char* name = "MODAL_TASK_ID";', "int cog = 1;"):
             with self.subTest(text):
                 self.write("thaw/model/other.h", HEADER + text + "\n")
                 self.assert_error("thaw/model/other.h:5: names a cloud")
-        for text in ("// modality, cognate, replicated", "// a lambda", "int recognise = 1;"):
+        for text in ("// modality, cognate, replicated", "// a lambda", "static_assert(cogs);"):
             with self.subTest(text):
                 self.write("thaw/model/other.h", HEADER + text + "\n")
                 self.assertEqual(self.errors(), "")
+
+    def test_who_runs_programs_names_no_language(self):
+        self.module("worker", "")
+        self.module("sandbox", "")
+        for text in ("// Forks Python.", 'const char* name = "PYTHONPATH";',
+                     "int python_version = 3;", "// its sitecustomize"):
+            for place in ("thaw/worker/other.cc", "thaw/sandbox/detail/other.cc",
+                          "thaw/worker/kits_list.cc"):
+                with self.subTest(text, place=place):
+                    self.write(place, SPDX + text + "\n")
+                    self.assert_error(place + ":2: names a language")
+                    self.write(place, SPDX)
+        for place in ("thaw/worker/kits/python/kit.cc", "thaw/model/image.cc"):
+            with self.subTest(place):
+                self.write(place, SPDX + "// Python, PYTHONPATH\n")
+                self.assertNotIn("names a language", self.errors())
+
+    def test_control_touches_no_file_and_no_process(self):
+        self.module("control", "")
+        for name in ("filesystem", "sys/stat.h", "unistd.h"):
+            with self.subTest(name):
+                self.write("thaw/control/x.cc", SPDX + f"#include <{name}>\n")
+                self.assert_error(f"thaw/control/x.cc:2: <{name}>: control touches no file")
+        self.write("thaw/control/x.cc", SPDX + "#include <csignal>\n")
+        self.write("thaw/control/x_test.cc", SPDX + "#include <filesystem>\n")
+        self.assertNotIn("touches no file", self.errors())
 
     def test_the_private_folder_of_a_module_is_private(self):
         self.write("thaw/queue/lease.h", HEADER + '#include "thaw/model/detail/call.h"\n')
@@ -197,6 +238,172 @@ class TidyTest(unittest.TestCase):
         self.write(".clang-format", "BasedOnStyle: Google\n")
         self.write("thaw/model/call.cc", SPDX + "int   x ;\n")
         self.assert_error("thaw/model/call.cc", "make fix", formatting=True)
+
+    # --- what tools/tidy looks for -------------------------------------------------------------
+
+    def code(self, text, path="thaw/queue/code.cc"):
+        """The findings in one source file; `@` begins what an exception is put behind."""
+        self.write(path, SPDX + text)
+        found = [line for line in self.errors().split("\n") if line.startswith(path)]
+        return "\n".join(found)
+
+    def assert_rule(self, rule, bad, good=(), path="thaw/queue/code.cc"):
+        """`bad` breaks the rule in its line that ends in //@, until a reason stands there."""
+        line = next(n for n, text in enumerate(bad.split("\n"), 2) if text.endswith("//@"))
+        self.assertRegex(self.code(bad, path), rf"{path}:{line}: .*\[{rule}\]")
+        reason = f"// tidy({rule}): it is meant"
+        self.assertEqual(self.code(bad.replace("//@", reason), path), "")
+        lines = bad.split("\n")
+        lines.insert(line - 2, reason)
+        self.assertEqual(self.code("\n".join(lines), path), "")
+        self.assertIn(rule, self.code(bad.replace("//@", "// tidy(else): it is meant"), path))
+        for text in good:
+            with self.subTest(text):
+                self.assertEqual(self.code(text, path), "")
+
+    def test_an_exception_names_a_rule_and_a_reason(self):
+        self.assertIn("say what for and why", self.code("int x;  // tidy(held)\n"))
+        self.assertIn("say what for and why", self.code("int x;  // tidy(hold): a reason\n"))
+        self.assertIn("say which check", self.code("int x;  // NOLINT\n"))
+        self.assertIn("say which check", self.code("int x;  // NOLINT(bugprone-x)\n"))
+        self.assertEqual(self.code("int x;  // NOLINT(bugprone-x): a reason\n"), "")
+
+    def in_task(self, *lines):
+        return "Task<void> Queue::go(Queue& self, int id) {\n  " + "\n  ".join(lines) + "\n}\n"
+
+    def test_a_reference_into_a_map_is_not_held_over_a_wait(self):
+        self.assert_rule(
+            "held",
+            self.in_task("Lease& lease = self.leases_.at(id);  //@", "co_await sleep();",
+                         "lease.end();"),
+            [self.in_task("Lease& lease = self.leases_.at(id);", "lease.end();",
+                          "co_await sleep();"),
+             self.in_task("const LeasePtr lease = self.leases_.at(id);", "co_await sleep();",
+                          "lease->end();"),
+             self.in_task("Lease& lease = self.leases_.at(id);",
+                          "if (lease.over) {", "  co_await sleep();", "  co_return ok();", "}",
+                          "lease.end();"),
+             self.in_task("std::map<int, Lease> leases;", "Lease& lease = leases.at(id);",
+                          "co_await sleep();", "lease.end();"),
+             self.in_task("Lease& lease = self.leases_.at(id);",
+                          "co_return co_await end(lease.id);")])
+
+    def test_an_element_is_not_held_over_a_wait(self):
+        self.assert_rule("held", self.in_task("Lease* lease = &leases_[id];  //@",
+                                              "co_await sleep();", "lease->end();"))
+        self.assert_rule("held", self.in_task("Lease& lease = leases_[id];  //@",
+                                              "while (!lease.over) {", "  co_await sleep();", "}"))
+        self.assert_rule("held", self.in_task("auto& [a, lease] = leases_[id];",
+                                              "Lease& last = leases_.back();  //@",
+                                              "co_await sleep();", "last.end();"))
+
+    def test_an_iterator_is_not_held_over_a_wait(self):
+        self.assert_rule(
+            "held",
+            self.in_task("const auto found = leases_.find(id);  //@", "co_await sleep();",
+                         "if (found == leases_.end()) {", "  co_return ok();", "}"),
+            [self.in_task("const auto found = leases_.find(id);", "co_await sleep();",
+                          "if (found) {", "  co_return ok();", "}"),
+             self.in_task("auto found = leases_.find(id);", "co_await sleep();",
+                          "found = leases_.find(id);", "if (found == leases_.end()) {",
+                          "  co_return ok();", "}")])
+        self.assert_rule(
+            "held",
+            self.in_task("if (const auto it = leases_.find(id); it != leases_.end()) {  //@",
+                         "  co_await sleep();", "  leases_.erase(it);", "}"),
+            [self.in_task("if (const auto it = leases_.find(id); it != leases_.end()) {",
+                          "  leases_.erase(it);", "}", "co_await sleep();")])
+
+    def test_what_a_function_gives_from_a_map_is_not_held_over_a_wait(self):
+        give = "Lease& Queue::lease_of(int id) {\n  return leases_.find(id)->second;\n}\n" \
+            "Lease& Queue::held(int id) {\n  return *leases_.at(id);\n}\n"
+        self.write("thaw/queue/give.cc", SPDX + give)
+        self.assert_rule("held", self.in_task("Lease& lease = lease_of(id);", "co_await sleep();",
+                                              "Lease& other = held(id);  //@", "co_await sleep();",
+                                              "other.end();"))
+
+    def test_a_walk_over_a_container_of_others_does_not_wait(self):
+        self.assert_rule(
+            "held",
+            self.in_task("for (const auto& [id, lease] : self.leases_) {  //@",
+                         "  co_await lease->end();", "}"),
+            [self.in_task("const auto copy = self.leases_;",
+                          "for (const auto& [id, lease] : copy) {", "  co_await lease->end();",
+                          "}"),
+             self.in_task("for (const auto& [id, lease] : self.leases_) {",
+                          "  if (lease->over) {", "    co_await lease->end();", "    break;", "  }",
+                          "}"),
+             self.in_task("for (const auto& [id, lease] : self.leases_) {", "  lease->end();", "}",
+                          "co_await sleep();")])
+        self.write("thaw/queue/all.h", HEADER + "struct All {\n  const Leases& each() const {\n"
+                   "    return leases_;\n  }\n  Leases copies();\n  Leases leases_;\n};\n")
+        self.assert_rule("held", self.in_task("for (const auto& lease : all.each()) {  //@",
+                                              "  co_await lease->end();", "}"),
+                         [self.in_task("for (const auto& lease : all.copies()) {",
+                                       "  co_await lease->end();", "}")])
+
+    def test_a_background_loop_outlives_a_round_that_fails(self):
+        def loop(*lines):
+            body = "\n    ".join(lines)
+            return 'void Queue::start() { tasks_.start("loop", run(*this)); }\n' \
+                   "Task<void> Queue::run(Queue& self) {\n  while (true) {\n    " + body + \
+                   "\n    THAW_CO_TRY_VOID(co_await sleep_for(1s));\n  }\n}\n"
+        self.assert_rule("ends", loop("THAW_CO_TRY_VOID(co_await self.store());  //@"),
+                         [loop("THAW_CO_TRY_VOID(co_await wait_for_room(self));")])
+        self.assert_rule("ends", loop("THAW_CO_TRY_VOID(co_await self.tell_waiting());  //@"))
+        self.assert_rule(
+            "ends", loop("const auto done = co_await self.store();", "if (!done) {",
+                         "  co_return done.error();  //@", "}"),
+            [loop("const auto done = co_await self.store();", "if (co_await is_cancelled()) {",
+                  "  co_return Error::cancelled();", "}", "failures.note(done);"),
+             loop("(void)co_await self.store();").replace("start(", "begin(") +
+             self.in_task("while (true) {", "  THAW_CO_TRY_VOID(co_await self.store());", "}")])
+
+    def test_a_declaration_is_used_outside_of_its_source_and_its_tests(self):
+        def header(extra):
+            return "//\n// Idea.\n#pragma once\n" + extra
+        uses = "int f() { return sum(1) + Table().rows(); }\n"
+        self.write("thaw/model/user.cc", SPDX + uses)
+        good = header("int sum(int a);\nclass Table {\n public:\n  int rows();\n\n private:\n"
+                      "  int hidden_;\n  void hide();\n};\n")
+        path = "thaw/model/sum.h"
+        self.write("thaw/model/sum.cc", SPDX + "int sum(int a) {\n  return a;\n}\n")
+        self.assert_rule("unused", header("int sum(int a);\nint other(int a);  //@\n"), [good],
+                         path)
+        self.write("thaw/model/sum_test.cc", SPDX + "CHECK(other(1) == 1);\n")
+        self.assertIn("only tests use other", self.code(header("int other(int a);\n"), path))
+        self.write("thaw/model/sum.cc", SPDX + "int other(int a) {\n  return a;\n}\n"
+                   "int sum(int a) {\n  return other(a);\n}\n")
+        self.assertEqual(self.code(header("int other(int a);\n"), path), "")
+        (self.root / "thaw/model/sum_test.cc").unlink()
+        self.assertIn("only thaw/model/sum.cc uses other: declare it there",
+                      self.code(header("int other(int a);\n"), path))
+        for text, name in (("struct Alone { int x; };", "Alone"), ("using Id = int;", "Id"),
+                           ("enum class Kind { a };", "Kind"), ("inline constexpr int most = 1;",
+                           "most"), ("class Table {\n public:\n  int rows();\n  int columns();\n};",
+                                     "Table::columns"),
+                           ("class Table {\n public:\n  struct Cell {\n    int x;\n  };\n};",
+                            "Table::Cell")):
+            with self.subTest(text):
+                self.assertRegex(self.code(header(text + "\n"), path), f"uses {name} ")
+
+    def test_a_metric_is_counted_and_what_is_counted_is_shown(self):
+        struct = "struct LeaseCounters {\n  int granted = 0;\n  int lost = 0;\n};\n"
+        shown = "void show(codec::PrometheusText& text, const LeaseCounters& counts) {\n" \
+            "  text.sample(counts.granted);\n  text.sample(counts.lost);\n}\n"
+        count = "void Queue::grant() { ++counters_.granted; }\n"
+        self.assertIn("code.cc:4: lost is shown, and nothing counts it",
+                      self.code(struct + shown + count))
+        self.assertEqual(self.code(struct + shown + count + "void Queue::lose() {\n"
+                                   "  counters_.lost += 1;\n}\n"), "")
+        self.assert_rule("metric", struct.replace("lost = 0;", "lost = 0;  //@") + shown + count)
+        self.assert_rule(
+            "metric", struct.replace("lost = 0;", "lost = 0;  //@") + count +
+            shown.replace("  text.sample(counts.lost);\n", "") + "void Queue::lose() {\n"
+            "  ++counters_.lost;\n}\n")
+        self.assert_rule("metric", "void show(PrometheusText& text) {\n"
+                         "  text.sample(0 + house.windows);  //@\n}\n",
+                         ["void show(PrometheusText& text) {\n  text.sample(house.rooms());\n}\n"])
 
     def test_sizes_are_advice_and_not_errors(self):
         self.write("thaw/model/call.cc", SPDX + "//\n" * 500)

@@ -33,7 +33,7 @@ class Failures {
   explicit Failures(std::string name) : name_(std::move(name)) {}
   // Takes note of one outcome.
   void note(const Result<void>& outcome);
-  std::uint64_t in_a_row() const { return in_a_row_; }
+  std::uint64_t in_a_row() const { return in_a_row_; }  // tidy(unused): what a log line says
 
  private:
   std::string name_;

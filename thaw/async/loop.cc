@@ -17,7 +17,7 @@ void Loop::run() { context_.run(); }
 void Loop::post(std::function<void()> work) { asio::post(context_, std::move(work)); }
 
 void Loop::spawn(asio::awaitable<void> body) {
-  asio::co_spawn(context_, std::move(body), [](std::exception_ptr failure) {
+  asio::co_spawn(context_, std::move(body), [](const std::exception_ptr& failure) {
     if (failure) {
       std::rethrow_exception(failure);
     }

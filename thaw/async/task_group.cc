@@ -61,11 +61,12 @@ TaskGroup::Handle TaskGroup::start(std::string_view name, Task<void> task) {
   state_->entries.push_back(entry);
   const auto position = std::prev(state_->entries.end());
   // The entry (and its signal) lives until the completion handler has run.
-  auto finished = [state = state_, position](std::exception_ptr failure) {
+  auto finished = [state = state_, position](const std::exception_ptr& failure) {
     if (failure) {
       // An exception here is third-party code that no seam has caught: a bug, not an event.
       std::rethrow_exception(failure);
     }
+    // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): lives to the end of this
     const auto keep = *position;
     state->entries.erase(position);
     if (state->entries.empty()) {

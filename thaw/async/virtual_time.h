@@ -29,7 +29,7 @@ class VirtualTime final : public Clock {
   Instant now() const override { return now_; }
   WallTime wall() const override { return wall_; }
   // The wall clock jumps, as people and time servers make it; the monotonic one does not.
-  void jump_wall(Duration by);
+  void jump_wall(Duration by);  // tidy(unused): time is virtual only in the simulator
 
   // Runs `loop` until nothing is left to do at this moment, moves to the next moment that somebody
   // waits for, and so on until `until`, which is then now. False if somebody calls stop() of the

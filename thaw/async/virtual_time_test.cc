@@ -19,6 +19,7 @@ TEST_CASE("hours pass at once, and what is due at one moment runs in order") {
   TaskGroup tasks(loop);
   const Instant begun = monotonic_now();
   std::vector<std::string> seen;
+  // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines): outlives its run
   const auto sleeper = [&seen](Duration how_long, std::string name) -> Task<void> {
     THAW_CO_TRY_VOID(co_await sleep_for(how_long));
     seen.push_back(std::move(name));
@@ -43,6 +44,7 @@ TEST_CASE("an event ends its wait at its deadline, when it is notified and when 
   Event event;
   const Instant begun = monotonic_now();
   std::vector<std::string> seen;
+  // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines): outlives its run
   const auto waiter = [&](Instant deadline, std::string name) -> Task<void> {
     const Result<bool> notified = co_await event.wait(deadline);
     seen.push_back(name + (!notified ? " cancelled" : *notified ? " notified" : " late"));
@@ -77,6 +79,7 @@ TEST_CASE("rounds of a background task come on time for a day") {
   Loop loop;
   TaskGroup tasks(loop);
   int rounds = 0;
+  // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines): outlives its run
   const auto round = [&rounds]() -> Task<void> {
     ++rounds;
     co_return ok();

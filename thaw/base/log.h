@@ -18,7 +18,7 @@ enum class LogLevel { debug, info, warning, error, none };
 using LogFields = std::initializer_list<std::pair<std::string_view, std::string>>;
 
 // Sets the least level that is written (default: info). Call once, early.
-void set_log_level(LogLevel level);
+void set_log_level(LogLevel level);  // tidy(unused): the simulator is quiet
 
 void log_event(LogLevel level, std::string_view event, LogFields fields);
 

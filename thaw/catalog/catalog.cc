@@ -14,16 +14,6 @@ constexpr const char* default_workspace_id = "ac-default";
 
 }  // namespace
 
-std::vector<store::Migration> migrations() {
-  return {{"catalog", 1,
-           "CREATE TABLE catalog_objects(kind TEXT NOT NULL, id TEXT NOT NULL, json TEXT NOT NULL, "
-           "bytes BLOB NOT NULL, updated_us INTEGER NOT NULL, PRIMARY KEY(kind, id)) "
-           "WITHOUT ROWID;"},
-          {"catalog", 2,
-           "CREATE TABLE secret_key(one INTEGER PRIMARY KEY CHECK (one = 1), "
-           "fingerprint TEXT NOT NULL);"}};
-}
-
 Catalog::Catalog(store::Database& database)
     : workspaces(database, shares, "workspace"),
       environments(database, shares, "environment"),
@@ -32,11 +22,14 @@ Catalog::Catalog(store::Database& database)
       functions(database, shares, "function"),
       versions(database, shares, "version"),
       aliases(database, shares, "alias"),
+      schedules(database, shares, "schedule"),
       classes(database, shares, "class"),
       mounts(database, shares, "mount"),
       secrets(database, shares, "secret"),
       images(database, shares, "image"),
       volumes(database, shares, "volume"),
+      dicts(database, shares, "dict"),
+      item_queues(database, shares, "item_queue"),
       database_(database) {}
 
 Result<std::unique_ptr<Catalog>> Catalog::open(store::Database& database, CatalogLimits limits) {
@@ -49,11 +42,14 @@ Result<std::unique_ptr<Catalog>> Catalog::open(store::Database& database, Catalo
   THAW_TRY_VOID(catalog->functions.load());
   THAW_TRY_VOID(catalog->versions.load());
   THAW_TRY_VOID(catalog->aliases.load());
+  THAW_TRY_VOID(catalog->schedules.load());
   THAW_TRY_VOID(catalog->classes.load());
   THAW_TRY_VOID(catalog->mounts.load());
   THAW_TRY_VOID(catalog->secrets.load());
   THAW_TRY_VOID(catalog->images.load());
   THAW_TRY_VOID(catalog->volumes.load());
+  THAW_TRY_VOID(catalog->dicts.load());
+  THAW_TRY_VOID(catalog->item_queues.load());
   return catalog;
 }
 
@@ -144,6 +140,14 @@ void Catalog::each_spec(const std::function<void(const model::FunctionSpec&)>& v
   }
 }
 
+bool Catalog::is_version(const std::string& version) const {
+  return functions.names(version) || versions.names(version);
+}
+
+bool Catalog::is_image_of_a_version(const std::string& image) const {
+  return functions.names(image) || versions.names(image);
+}
+
 void Catalog::erase_function(Change& change, const model::FunctionId& function) {
   change.erase(functions, function.str());
   for (const auto& kept : versions.find_by_key(function.str())) {
@@ -151,6 +155,9 @@ void Catalog::erase_function(Change& change, const model::FunctionId& function) 
   }
   for (const auto& one : aliases.find_by_key(function.str())) {
     change.erase(aliases, one->id.str());
+  }
+  if (const std::string schedule = schedule_id(function).str(); schedules.find(schedule)) {
+    change.erase(schedules, schedule);
   }
 }
 
@@ -167,6 +174,8 @@ model::EnvironmentId Catalog::lost_environment(const model::WorkspaceId& workspa
   count(apps);
   count(secrets);
   count(volumes);
+  count(dicts);
+  count(item_queues);
   const auto most = std::max_element(
       uses.begin(), uses.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   return most == uses.end() ? model::EnvironmentId() : most->first;
@@ -182,9 +191,9 @@ async::Task<void> Catalog::erase_app(model::AppId app) {
     erase_function(change, function->id);
   }
   // Of functions whose own record was lost.
-  for (const auto& [id, kept] : versions.all()) {
-    if (kept->app == app && !functions.find(kept->function.str())) {
-      change.erase(versions, id);
+  for (const auto& kept : versions.find_by_owner(app.str())) {
+    if (!functions.find(kept->function.str())) {
+      change.erase(versions, kept->id.str());
     }
   }
   for (const auto& secret : secrets.find_by_key(owned_key(app))) {

@@ -16,12 +16,11 @@
 #include "thaw/catalog/object_table.h"
 #include "thaw/catalog/records.h"
 #include "thaw/model/app.h"
+#include "thaw/model/named_state.h"
 #include "thaw/model/volume.h"
 #include "thaw/store/database.h"
 
 namespace thaw::catalog {
-
-std::vector<store::Migration> migrations();
 
 // Several changes that are made together or not at all: catalog.apply(std::move(change)).
 class Change {
@@ -56,11 +55,14 @@ class Catalog {
   ObjectTable<Function> functions;
   ObjectTable<Version> versions;  // that are kept beside the live ones
   ObjectTable<model::Alias> aliases;
+  ObjectTable<ScheduleState> schedules;
   ObjectTable<model::Class> classes;
   ObjectTable<model::Mount> mounts;
   ObjectTable<model::Secret> secrets;
   ObjectTable<model::Image> images;
   ObjectTable<model::Volume> volumes;
+  ObjectTable<model::Dict> dicts;
+  ObjectTable<model::ItemQueue> item_queues;
 
   model::WorkspaceId default_workspace() const;
   // "" is the workspace's default environment. not_found names the environment.
@@ -74,6 +76,10 @@ class Catalog {
                                                     const std::string& name) const;
   std::shared_ptr<const model::Volume> named_volume(const model::EnvironmentId& environment,
                                                     const std::string& name) const;
+  std::shared_ptr<const model::Dict> named_dict(const model::EnvironmentId& environment,
+                                                const std::string& name) const;
+  std::shared_ptr<const model::ItemQueue> named_item_queue(const model::EnvironmentId& environment,
+                                                           const std::string& name) const;
   // Live functions of an app, bound variants included.
   std::vector<std::shared_ptr<const Function>> functions_of(const model::AppId& app) const;
 
@@ -89,7 +95,10 @@ class Catalog {
                                             const std::string& name) const;
   // All versions of all functions: live, kept, and drafts. What they name is in use.
   void each_spec(const std::function<void(const model::FunctionSpec&)>& visit) const;
-  // A function with its versions and aliases.
+  // Of any function: live, kept, or a draft. Costs a look-up.
+  bool is_version(const std::string& version) const;
+  bool is_image_of_a_version(const std::string& image) const;
+  // A function with its versions, its aliases and how far its schedule has come.
   void erase_function(Change& change, const model::FunctionId& function);
 
   // In one transaction; seen in memory at once, and undone there if the disk does not take it.

@@ -8,6 +8,7 @@
 
 #include "thaw/async/loop.h"
 #include "thaw/codec/json.h"
+#include "thaw/store/testing/sql.h"
 
 using namespace thaw;
 using catalog::Catalog;
@@ -52,6 +53,7 @@ catalog::Function example_function() {
                 model::WebEndpoint::Callers::token_holders}};
   spec->dialect = "some";
   spec->push = model::PushContract{};
+  spec->push->wire = model::PushContract::Wire::h2c;
   spec->push->port = 5000;
   spec->push->ready = {
       model::PushContract::Ready::By::field, "/health", "/status", {"READY"}, {"FAILED"}};
@@ -102,6 +104,7 @@ TEST_CASE("a function is the same after a restart") {
   CHECK(live->dialect == "some");
   REQUIRE(live->push);
   CHECK(live->push->port == 5000);
+  CHECK(live->push->wire == model::PushContract::Wire::h2c);
   CHECK(live->push->ready.by == model::PushContract::Ready::By::field);
   CHECK(live->push->ready.path == "/health");
   CHECK(live->push->ready.pointer == "/status");
@@ -223,6 +226,7 @@ TEST_CASE("what is looked up by name or owner is found after changes, removals a
     value.owner = model::AppId(owner);
     return value;
   };
+  // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines): outlives its run
   const auto change = [&](Catalog& catalog) -> async::Task<void> {
     THAW_CO_TRY_VOID(co_await catalog.apps.put(app("ap-old", "shop", model::AppState::stopped)));
     THAW_CO_TRY_VOID(co_await catalog.apps.put(app("ap-1", "shop", model::AppState::deployed)));
@@ -328,7 +332,9 @@ TEST_CASE("a catalog of before versions were kept is opened, and its functions r
   async::Loop loop;
   const auto database = open_database(loop, folder);
   const auto write = [](store::Database& to) -> async::Task<void> {
-    std::function<Result<void>(store::Sql&)> work = [](store::Sql& sql) -> Result<void> {
+    std::function<Result<void>(store::Transaction&)> work =
+        [](store::Transaction& transaction) -> Result<void> {
+      store::testing::Sql& sql = store::testing::sql_of(transaction);
       THAW_TRY_VOID(sql.run(
           "INSERT INTO catalog_objects VALUES ('function', 'fu-1', ?, ?, 1900000000000000)",
           {R"({"app":"ap-1","base":"","id":"fu-1","live":"de-1","tag":"square","versions":[)"
@@ -341,7 +347,7 @@ TEST_CASE("a catalog of before versions were kept is opened, and its functions r
            R"("secrets":[],"startup_ns":300000000000,"timeout_ns":300000000000,)"
            R"("version":"de-1","volumes":[],"web":[],"workspace":"ac-1"}],)"
            R"("workspace":"ac-1"})",
-           store::Blob{"abc"}}));
+           store::testing::SqlBlob{"abc"}}));
       return ok();
     };
     co_return co_await to.write<void>(std::move(work));

@@ -11,6 +11,7 @@
 #include "thaw/codec/json.h"
 #include "thaw/store/set_aside.h"
 #include "thaw/store/temp_folder_test.h"
+#include "thaw/store/testing/sql.h"
 
 using namespace thaw;
 using catalog::Catalog;
@@ -129,11 +130,12 @@ struct StoredRow {
 
 std::vector<StoredRow> rows_of(store::Database& database) {
   std::vector<StoredRow> rows;
-  REQUIRE(database.read_now([&](store::Sql& sql) {
-    return sql.each("SELECT kind, id, json, bytes FROM catalog_objects ORDER BY kind, id", {},
-                    [&](const store::Row& row) {
-                      rows.push_back({row.text(0), row.text(1), row.text(2), row.text(3)});
-                    });
+  REQUIRE(database.read_now([&](store::Transaction& transaction) {
+    return store::testing::sql_of(transaction)
+        .each("SELECT kind, id, json, bytes FROM catalog_objects ORDER BY kind, id", {},
+              [&](const store::testing::SqlRow& row) {
+                rows.push_back({row.text(0), row.text(1), row.text(2), row.text(3)});
+              });
   }));
   return rows;
 }
@@ -191,11 +193,12 @@ StoredRow damaged(StoredRow row, std::mt19937& random) {
 }
 
 async::Task<void> write_row(store::Database& database, StoredRow row) {
-  std::function<Result<void>(store::Sql&)> work = [row](store::Sql& sql) -> Result<void> {
-    THAW_TRY_VOID(
-        sql.run("INSERT INTO catalog_objects VALUES (?, ?, ?, ?, 0) "
-                "ON CONFLICT DO UPDATE SET json = excluded.json, bytes = excluded.bytes",
-                {row.kind, row.id, row.json, store::Blob{row.bytes}}));
+  std::function<Result<void>(store::Transaction&)> work =
+      [row](store::Transaction& transaction) -> Result<void> {
+    THAW_TRY_VOID(store::testing::sql_of(transaction)
+                      .run("INSERT INTO catalog_objects VALUES (?, ?, ?, ?, 0) "
+                           "ON CONFLICT DO UPDATE SET json = excluded.json, bytes = excluded.bytes",
+                           {row.kind, row.id, row.json, store::testing::SqlBlob{row.bytes}}));
     return ok();
   };
   co_return co_await database.write<void>(std::move(work));
@@ -203,10 +206,10 @@ async::Task<void> write_row(store::Database& database, StoredRow row) {
 
 async::Task<std::int64_t> count_aside(store::Database& database) {
   // Writes end in order: what is set aside later has been by then.
-  std::function<Result<std::int64_t>(store::Sql&)> work =
-      [](store::Sql& sql) -> Result<std::int64_t> {
+  std::function<Result<std::int64_t>(store::Transaction&)> work =
+      [](store::Transaction& transaction) -> Result<std::int64_t> {
     std::int64_t sum = 0;
-    THAW_TRY(const auto counts, store::count_set_aside(sql));
+    THAW_TRY(const auto counts, store::count_set_aside(transaction));
     for (const auto& [table, count] : counts) {
       sum += count;
     }
@@ -236,7 +239,7 @@ TEST_CASE("whatever is wrong with a stored record, the others are there") {
   for (unsigned seed = 0; seed < 800; ++seed) {
     CAPTURE(seed);
     std::mt19937 random(seed);
-    const StoredRow whole = rows[random() % rows.size()];
+    const StoredRow& whole = rows[random() % rows.size()];
     const StoredRow broken = damaged(whole, random);
     CAPTURE(broken.json.substr(0, 500));
     REQUIRE(loop.run_task(write_row(*database, broken)));
@@ -313,12 +316,13 @@ TEST_CASE("a damaged record can be read by a person where it lies aside") {
   std::string object;
   std::string reason;
   std::string content;
-  REQUIRE(database->read_now([&](store::Sql& sql) {
-    return sql.each("SELECT object, reason, content FROM set_aside", {}, [&](const auto& row) {
-      object = row.text(0);
-      reason = row.text(1);
-      content = row.text(2);
-    });
+  REQUIRE(database->read_now([&](store::Transaction& transaction) {
+    return store::testing::sql_of(transaction)
+        .each("SELECT object, reason, content FROM set_aside", {}, [&](const auto& row) {
+          object = row.text(0);
+          reason = row.text(1);
+          content = row.text(2);
+        });
   }));
   CHECK(object == "app ap-1");
   CHECK(reason.find("'name' is no text") != std::string::npos);

@@ -18,25 +18,25 @@ class FickleDatabase final : public store::Database {
   explicit FickleDatabase(std::unique_ptr<store::Database> real) : real_(std::move(real)) {}
   bool full = false;
 
-  void write_later(std::function<Result<void>(store::Sql&)> work) override {
+  void write_later(std::function<Result<void>(store::Transaction&)> work) override {
     real_->write_later(std::move(work));
   }
-  Result<void> read_now(const std::function<Result<void>(store::Sql&)>& work) override {
+  Result<void> read_now(const std::function<Result<void>(store::Transaction&)>& work) override {
     return real_->read_now(work);
   }
   async::Task<void> release_memory() override { return real_->release_memory(); }
   void close() override { real_->close(); }
 
  protected:
-  async::Task<void> submit_write(std::function<Result<void>(store::Sql&)> work) override {
-    std::function<Result<void>(store::Sql&)> outer =
-        [refuse = full, work = std::move(work)](store::Sql& sql) -> Result<void> {
-      THAW_TRY_VOID(work(sql));
+  async::Task<void> submit_write(std::function<Result<void>(store::Transaction&)> work) override {
+    std::function<Result<void>(store::Transaction&)> outer =
+        [refuse = full, work = std::move(work)](store::Transaction& transaction) -> Result<void> {
+      THAW_TRY_VOID(work(transaction));
       return refuse ? Result<void>(Error::resource_exhausted("the disk is full")) : ok();
     };
     return real_->write<void>(std::move(outer));
   }
-  async::Task<void> submit_read(std::function<Result<void>(store::Sql&)> work) override {
+  async::Task<void> submit_read(std::function<Result<void>(store::Transaction&)> work) override {
     return real_->read<void>(std::move(work));
   }
 

@@ -49,6 +49,7 @@ void read_scaling(const Json& json, Fields& all, model::Scaling& s) {
 
 Json push_json(const model::PushContract& push) {
   return {{"port", push.port},
+          {"wire", static_cast<int>(push.wire)},
           {"ready", static_cast<int>(push.ready.by)},
           {"ready_path", push.ready.path},
           {"ready_pointer", push.ready.pointer},
@@ -67,6 +68,7 @@ model::PushContract push_from(const Json& json, Fields& all) {
   model::PushContract push;
   Fields fields(json);
   fields.read("port", push.port);
+  fields.read_enum("wire", push.wire, model::PushContract::Wire::h2c);
   fields.read_enum("ready", push.ready.by, model::PushContract::Ready::By::said);
   fields.read("ready_path", push.ready.path);
   fields.read("ready_pointer", push.ready.pointer);
@@ -84,6 +86,33 @@ model::PushContract push_from(const Json& json, Fields& all) {
   }
   all.include(fields);
   return push;
+}
+
+Json schedule_json(const model::Schedule& schedule) {
+  if (const auto* cron = std::get_if<model::CronSchedule>(&schedule)) {
+    return {{"cron", cron->expression}, {"zone", cron->zone}};
+  }
+  const auto& period = std::get<model::PeriodSchedule>(schedule);
+  return {{"years", period.years},    {"months", period.months}, {"weeks", period.weeks},
+          {"days", period.days},      {"hours", period.hours},   {"minutes", period.minutes},
+          {"seconds", period.seconds}};
+}
+
+model::Schedule schedule_from(const Json& json, Fields& all) {
+  Fields fields(json);
+  model::CronSchedule cron;
+  model::PeriodSchedule period;
+  fields.read("cron", cron.expression);
+  fields.read("zone", cron.zone);
+  fields.read("years", period.years);
+  fields.read("months", period.months);
+  fields.read("weeks", period.weeks);
+  fields.read("days", period.days);
+  fields.read("hours", period.hours);
+  fields.read("minutes", period.minutes);
+  fields.read("seconds", period.seconds);
+  all.include(fields);
+  return cron.expression.empty() ? model::Schedule(period) : model::Schedule(std::move(cron));
 }
 
 Json spec_json(const model::FunctionSpec& f) {
@@ -132,6 +161,9 @@ Json spec_json(const model::FunctionSpec& f) {
                {"definition_bytes", f.definition.size()}};
   if (f.push) {
     json["push"] = push_json(*f.push);
+  }
+  if (f.schedule) {
+    json["schedule"] = schedule_json(*f.schedule);
   }
   return json;
 }
@@ -199,6 +231,9 @@ model::FunctionSpec spec_from(const Json& json, const Function& function, std::s
   // Records of before this field: what its program says.
   f.snapshot_at = f.push ? model::SnapshotAt::never : model::SnapshotAt::asked;
   fields.read_enum("snapshot_at", f.snapshot_at, model::SnapshotAt::ready);
+  if (const Json& schedule = fields.object("schedule"); !schedule.empty()) {
+    f.schedule = schedule_from(schedule, fields);
+  }
   for (const Json& item : fields.items("web")) {
     f.web.push_back(web_from(item, fields));
   }
@@ -286,6 +321,21 @@ Version kept_version(const Function& function) {
           function.number,
           function.published_at,
           live};
+}
+
+template <>
+std::vector<std::string> named_by(const Function& function) {
+  std::vector<std::string> names;
+  for (const auto& [version, spec] : function.versions) {
+    names.push_back(spec->version);
+    names.push_back(spec->image.str());
+  }
+  return names;
+}
+
+template <>
+std::vector<std::string> named_by(const Version& version) {
+  return {version.spec->version, version.spec->image.str()};
 }
 
 template <>

@@ -8,37 +8,65 @@ namespace thaw::catalog {
 
 namespace {
 
-Result<void> write_row(store::Sql& sql, const RowChange& row, std::int64_t now) {
+enum class RowColumn { kind, id, json, bytes, updated_us };
+constexpr store::Column row_columns[] = {{"kind", store::Type::text},
+                                         {"id", store::Type::text},
+                                         {"json", store::Type::text},
+                                         {"bytes", store::Type::bytes},
+                                         {"updated_us", store::Type::integer}};
+constexpr store::Table<RowColumn> rows("catalog_objects", row_columns,
+                                       {RowColumn::kind, RowColumn::id}, store::Rows::keyed);
+
+Result<void> write_row(store::Transaction& transaction, const RowChange& row, std::int64_t now) {
   if (!row.record) {
-    THAW_TRY_VOID(
-        sql.run("DELETE FROM catalog_objects WHERE kind = ? AND id = ?", {row.kind, row.id}));
+    THAW_TRY_VOID(transaction.erase(rows, {row.kind, row.id}));
     return ok();
   }
-  THAW_TRY_VOID(sql.run(
-      "INSERT INTO catalog_objects(kind, id, json, bytes, updated_us) VALUES(?, ?, ?, ?, ?) "
-      "ON CONFLICT(kind, id) DO UPDATE SET json = excluded.json, bytes = excluded.bytes, "
-      "updated_us = excluded.updated_us",
-      {row.kind, row.id, row.record->json, store::Blob{row.record->bytes}, now}));
-  return ok();
+  return transaction.put(rows, {{RowColumn::kind, row.kind},
+                                {RowColumn::id, row.id},
+                                {RowColumn::json, row.record->json},
+                                {RowColumn::bytes, row.record->bytes},
+                                {RowColumn::updated_us, now}});
 }
 
 }  // namespace
 
+std::vector<store::Migration> migrations() {
+  using enum store::Type;
+  return {{"catalog",
+           1,
+           {store::AddTable{.name = "catalog_objects",
+                            .columns = {{"kind", text},
+                                        {"id", text},
+                                        {"json", text},
+                                        {"bytes", bytes},
+                                        {"updated_us", integer}},
+                            .key = {"kind", "id"},
+                            .rows = store::Rows::keyed}}},
+          {"catalog",
+           2,
+           {store::AddTable{
+               .name = "secret_key",
+               .columns = {{"one", integer, store::Nulls::yes, {}, 1}, {"fingerprint", text}},
+               .key = {"one"}}}}};
+}
+
 async::Task<void> apply_steps(store::Database& database, std::vector<Step> steps) {
-  auto rows = std::make_shared<std::vector<RowChange>>();
+  auto changes = std::make_shared<std::vector<RowChange>>();
   for (Step& step : steps) {
     if (!step.row) {
       co_return step.row.error();
     }
-    rows->push_back(std::move(*step.row));
+    changes->push_back(std::move(*step.row));
   }
   for (const Step& step : steps) {
     step.begin();
   }
-  std::function<Result<void>(store::Sql&)> work = [rows](store::Sql& sql) -> Result<void> {
+  std::function<Result<void>(store::Transaction&)> work =
+      [changes](store::Transaction& transaction) -> Result<void> {
     const std::int64_t now = wall_now().time_since_epoch().count();
-    for (const RowChange& row : *rows) {
-      THAW_TRY_VOID(write_row(sql, row, now));
+    for (const RowChange& row : *changes) {
+      THAW_TRY_VOID(write_row(transaction, row, now));
     }
     return ok();
   };
@@ -52,24 +80,27 @@ async::Task<void> apply_steps(store::Database& database, std::vector<Step> steps
 Result<void> each_row(store::Database& database, const std::string& kind,
                       const std::function<Result<void>(const std::string&, StoredRecord)>& visit) {
   std::vector<store::Unreadable> unreadable;
-  THAW_TRY_VOID(database.read_now([&](store::Sql& sql) -> Result<void> {
-    return sql.each("SELECT id, json, bytes FROM catalog_objects WHERE kind = ?", {kind},
-                    [&](const store::Row& row) {
-                      const std::string id = row.text(0);
-                      if (const auto read = visit(id, {row.text(1), row.text(2)}); !read) {
-                        unreadable.push_back({"catalog_objects",
-                                              {"kind", "id", "json", "bytes", "updated_us"},
-                                              "kind = ? AND CAST(id AS TEXT) = ?",
-                                              {kind, id},
-                                              kind + " " + id,
-                                              read.error().message()});
-                      }
-                    });
+  THAW_TRY_VOID(database.read_now([&](store::Transaction& transaction) {
+    return transaction.scan(
+        rows, {.with = {kind}}, {RowColumn::id, RowColumn::json, RowColumn::bytes},
+        [&](const store::Row<RowColumn>& row) {
+          const std::string id = row.text(RowColumn::id);
+          const auto read = visit(id, {row.text(RowColumn::json), row.text(RowColumn::bytes)});
+          if (!read) {
+            unreadable.push_back({&rows, row.place(), kind + " " + id, read.error().message()});
+          }
+        });
   }));
-  for (store::Unreadable& rows : unreadable) {
-    store::set_aside_later(database, std::move(rows));
+  for (store::Unreadable& row : unreadable) {
+    store::set_aside_later(database, std::move(row));
   }
   return ok();
+}
+
+void set_row_aside(store::Database& database, const std::string& kind, const std::string& id,
+                   std::string reason) {
+  const store::Place place{.key = {kind, id}};
+  store::set_aside_later(database, {&rows, place, kind + " " + id, std::move(reason)});
 }
 
 Error not_the_same(const std::string& kind, const std::string& id, const std::string& why) {

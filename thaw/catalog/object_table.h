@@ -41,8 +41,21 @@ std::string index_key(const T&) {
   return {};
 }
 
+// Whose it is, where that is another question; one at most.
+template <class T>
+std::string owner_key(const T&) {
+  return {};
+}
+// What it names that somebody may ask for whether anything names it.
+template <class T>
+std::vector<std::string> named_by(const T&) {
+  return {};
+}
+
 template <class T>
 Weight weight_of(const T& value);
+
+std::vector<store::Migration> migrations();
 
 // One row as it is to be; without a record it is to be gone.
 struct RowChange {
@@ -63,6 +76,9 @@ async::Task<void> apply_steps(store::Database& database, std::vector<Step> steps
 // Calls `visit` with every row of the kind; rows that it gives an error for are set aside.
 Result<void> each_row(store::Database& database, const std::string& kind,
                       const std::function<Result<void>(const std::string&, StoredRecord)>& visit);
+// The row of a record that cannot be used.
+void set_row_aside(store::Database& database, const std::string& kind, const std::string& id,
+                   std::string reason);
 // invalid_argument if what comes back of a stored record is not what went in.
 Error not_the_same(const std::string& kind, const std::string& id, const std::string& why);
 
@@ -76,7 +92,8 @@ class ObjectTable {
 
   Result<void> load() {
     return each_row(
-        database_, kind_, [this](const std::string& id, StoredRecord record) -> Result<void> {
+        database_, kind_,
+        [this](const std::string& id, const StoredRecord& record) -> Result<void> {
           THAW_TRY(T value, from_record<T>(record));
           if (id.empty() || value.id.str() != id) {
             return Error::data_loss("its id is '" + value.id.str() + "' and its row '" + id + "'");
@@ -102,6 +119,18 @@ class ObjectTable {
     return found;
   }
 
+  // All with this owner_key, in no order.
+  std::vector<Object> find_by_owner(const std::string& key) const {
+    std::vector<Object> found;
+    const auto [first, last] = ids_by_owner_.equal_range(key);
+    for (auto entry = first; entry != last; ++entry) {
+      found.push_back(objects_.at(entry->second));
+    }
+    return found;
+  }
+  // Whether one of them has it in named_by().
+  bool names(const std::string& what) const { return uses_.contains(what); }
+
   // The steps are for apply_steps(), soon; the table outlives them.
   Step step_to_put(T value) {
     const std::string id = value.id.str();
@@ -123,7 +152,7 @@ class ObjectTable {
     return apply_steps(database_, std::move(steps));
   }
 
-  async::Task<void> erase(std::string id) {
+  async::Task<void> erase(const std::string& id) {
     std::vector<Step> steps;
     steps.push_back(step_to_erase(id));
     return apply_steps(database_, std::move(steps));
@@ -131,8 +160,11 @@ class ObjectTable {
 
   const std::unordered_map<std::string, Object>& all() const { return objects_; }
 
-  // Forgets one whose row somebody else sets aside.
-  void lose(const std::string& id) { forget(id); }
+  // Of one that others found unusable: it is forgotten, and its row set aside.
+  void set_aside(const std::string& id, std::string reason) {
+    set_row_aside(database_, kind_, id, std::move(reason));
+    forget(id);
+  }
 
  private:
   struct Writing {
@@ -162,7 +194,7 @@ class ObjectTable {
     return ok();
   }
 
-  Step step(const std::string& id, Object object, std::unique_ptr<StoredRecord> record) {
+  Step step(const std::string& id, const Object& object, std::unique_ptr<StoredRecord> record) {
     Step made;
     made.row = RowChange{kind_, id, std::move(record)};
     made.begin = [this, id, object] {
@@ -202,6 +234,12 @@ class ObjectTable {
     if (std::string key = index_key(*object); !key.empty()) {
       ids_by_key_.emplace(std::move(key), id);
     }
+    if (std::string key = owner_key(*object); !key.empty()) {
+      ids_by_owner_.emplace(std::move(key), id);
+    }
+    for (std::string& what : named_by(*object)) {
+      ++uses_[std::move(what)];
+    }
     shares_.add(weight_of(*object));
     objects_[id] = std::move(object);
   }
@@ -211,22 +249,36 @@ class ObjectTable {
     if (old == objects_.end()) {
       return;
     }
-    const auto [first, last] = ids_by_key_.equal_range(index_key(*old->second));
-    for (auto entry = first; entry != last; ++entry) {
-      if (entry->second == id) {
-        ids_by_key_.erase(entry);
-        break;
+    drop(ids_by_key_, index_key(*old->second), id);
+    drop(ids_by_owner_, owner_key(*old->second), id);
+    for (const std::string& what : named_by(*old->second)) {
+      const auto use = uses_.find(what);
+      if (--use->second == 0) {
+        uses_.erase(use);
       }
     }
     shares_.remove(weight_of(*old->second));
     objects_.erase(old);
   }
 
+  using Ids = std::unordered_multimap<std::string, std::string>;
+  static void drop(Ids& ids, const std::string& key, const std::string& id) {
+    const auto [first, last] = ids.equal_range(key);
+    for (auto entry = first; entry != last; ++entry) {
+      if (entry->second == id) {
+        ids.erase(entry);
+        return;
+      }
+    }
+  }
+
   store::Database& database_;
   Shares& shares_;
   std::string kind_;
   std::unordered_map<std::string, Object> objects_;
-  std::unordered_multimap<std::string, std::string> ids_by_key_;
+  Ids ids_by_key_;
+  Ids ids_by_owner_;
+  std::unordered_map<std::string, std::size_t> uses_;
   std::unordered_map<std::string, Writing> writing_;
 };
 

@@ -8,11 +8,13 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "thaw/catalog/object_table.h"
 #include "thaw/model/alias.h"
 #include "thaw/model/app.h"
 #include "thaw/model/function.h"
+#include "thaw/model/named_state.h"
 #include "thaw/model/target.h"
 #include "thaw/model/volume.h"
 
@@ -56,6 +58,26 @@ inline VersionId version_id(const model::Target& target) { return VersionId(targ
 // The live version of a function, as it is kept once another one is live.
 Version kept_version(const Function& function);
 
+// A tick of a schedule, and what came of it.
+struct ScheduleRun {
+  WallTime tick{};
+  model::CallId call;  // empty: none was made
+  std::string why;     // none was made
+};
+
+// How far the schedule of a function has come.
+struct ScheduleState {
+  model::ScheduleId id;  // the function's
+  model::FunctionId function;
+  model::WorkspaceId workspace;
+  std::string of;         // the schedule that this is the state of; of another one it says nothing
+  WallTime told_until{};  // its ticks up to this one have had their call, or never will
+  std::vector<ScheduleRun> runs = {};  // the newest first
+};
+inline model::ScheduleId schedule_id(const model::FunctionId& function) {
+  return model::ScheduleId(function.str());
+}
+
 // "environment/name" of an app or a secret with a name.
 std::string named_key(const model::EnvironmentId& environment, const std::string& name);
 // Of an environment.
@@ -71,6 +93,15 @@ template <>
 inline std::string index_key(const Version& version) {
   return version.function.str();
 }
+template <>
+inline std::string owner_key(const Version& version) {
+  return version.app.str();
+}
+// The versions, and the images of these.
+template <>
+std::vector<std::string> named_by(const Function& function);
+template <>
+std::vector<std::string> named_by(const Version& version);
 template <>
 inline std::string index_key(const model::Alias& alias) {
   return alias.function.str();
@@ -94,6 +125,14 @@ inline std::string index_key(const model::Secret& secret) {
 template <>
 inline std::string index_key(const model::Mount& mount) {
   return mount.name;
+}
+template <>
+inline std::string index_key(const model::Dict& dict) {
+  return named_key(dict.environment, dict.name);
+}
+template <>
+inline std::string index_key(const model::ItemQueue& queue) {
+  return named_key(queue.environment, queue.name);
 }
 template <>
 inline std::string index_key(const model::Volume& volume) {

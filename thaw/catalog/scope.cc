@@ -15,7 +15,7 @@ bool Scope::covers(const model::WorkspaceId& workspace,
 }
 
 template <class T>
-Found<T> Scope::inside(Found<T> object) const {
+Found<T> Scope::inside(const Found<T>& object) const {
   return object && covers(object->workspace, object->environment) ? object : nullptr;
 }
 
@@ -49,6 +49,14 @@ Found<model::Secret> Scope::secret(const std::string& id) const {
 
 Found<model::Volume> Scope::volume(const std::string& id) const {
   return inside(catalog_.volumes.find(id));
+}
+
+Found<model::Dict> Scope::dict(const std::string& id) const {
+  return inside(catalog_.dicts.find(id));
+}
+
+Found<model::ItemQueue> Scope::item_queue(const std::string& id) const {
+  return inside(catalog_.item_queues.find(id));
 }
 
 Found<model::Image> Scope::image(const std::string& id) const {
@@ -100,6 +108,16 @@ Found<model::Volume> Scope::named_volume(const model::EnvironmentId& environment
   return inside(catalog_.named_volume(environment, name));
 }
 
+Found<model::Dict> Scope::named_dict(const model::EnvironmentId& environment,
+                                     const std::string& name) const {
+  return inside(catalog_.named_dict(environment, name));
+}
+
+Found<model::ItemQueue> Scope::named_item_queue(const model::EnvironmentId& environment,
+                                                const std::string& name) const {
+  return inside(catalog_.named_item_queue(environment, name));
+}
+
 std::vector<Found<model::Environment>> Scope::environments() const {
   std::vector<Found<model::Environment>> found;
   for (const auto& [id, environment] : catalog_.environments.all()) {
@@ -122,6 +140,15 @@ std::vector<Found<model::Volume>> Scope::volumes_in(const model::EnvironmentId& 
   return in(catalog_.volumes, environment);
 }
 
+std::vector<Found<model::Dict>> Scope::dicts_in(const model::EnvironmentId& environment) const {
+  return in(catalog_.dicts, environment);
+}
+
+std::vector<Found<model::ItemQueue>> Scope::item_queues_in(
+    const model::EnvironmentId& environment) const {
+  return in(catalog_.item_queues, environment);
+}
+
 std::vector<Found<Function>> Scope::functions_of(const model::AppId& id) const {
   return app(id.str()) ? catalog_.functions_of(id) : std::vector<Found<Function>>();
 }
@@ -136,6 +163,10 @@ std::vector<Found<Version>> Scope::versions_of(const model::FunctionId& id) cons
 
 std::vector<Found<model::Alias>> Scope::aliases_of(const model::FunctionId& id) const {
   return function(id.str()) ? catalog_.aliases_of(id) : std::vector<Found<model::Alias>>();
+}
+
+Found<ScheduleState> Scope::schedule_of(const model::FunctionId& id) const {
+  return function(id.str()) ? catalog_.schedules.find(schedule_id(id).str()) : nullptr;
 }
 
 Found<model::Alias> Scope::alias(const model::FunctionId& id, const std::string& name) const {

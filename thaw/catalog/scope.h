@@ -30,6 +30,8 @@ class Scope {
   Found<model::Class> app_class(const std::string& id) const;
   Found<model::Secret> secret(const std::string& id) const;
   Found<model::Volume> volume(const std::string& id) const;
+  Found<model::Dict> dict(const std::string& id) const;
+  Found<model::ItemQueue> item_queue(const std::string& id) const;
   Found<model::Image> image(const std::string& id) const;
   // Also those that the server gives to all workspaces.
   Found<model::Mount> mount(const std::string& id) const;
@@ -44,21 +46,30 @@ class Scope {
                                     const std::string& name) const;
   Found<model::Volume> named_volume(const model::EnvironmentId& environment,
                                     const std::string& name) const;
+  Found<model::Dict> named_dict(const model::EnvironmentId& environment,
+                                const std::string& name) const;
+  Found<model::ItemQueue> named_item_queue(const model::EnvironmentId& environment,
+                                           const std::string& name) const;
 
   std::vector<Found<model::Environment>> environments() const;
   std::vector<Found<model::App>> apps_in(const model::EnvironmentId& environment) const;
   std::vector<Found<model::Secret>> secrets_in(const model::EnvironmentId& environment) const;
   std::vector<Found<model::Volume>> volumes_in(const model::EnvironmentId& environment) const;
+  std::vector<Found<model::Dict>> dicts_in(const model::EnvironmentId& environment) const;
+  std::vector<Found<model::ItemQueue>> item_queues_in(
+      const model::EnvironmentId& environment) const;
   std::vector<Found<Function>> functions_of(const model::AppId& app) const;
   // Of a function that is seen here: catalog.h says more.
   Found<model::FunctionSpec> spec_of(const model::Target& target) const;
   std::vector<Found<Version>> versions_of(const model::FunctionId& function) const;
   std::vector<Found<model::Alias>> aliases_of(const model::FunctionId& function) const;
+  // Of a function that is seen here; nothing has been noted of one that had no tick yet.
+  Found<ScheduleState> schedule_of(const model::FunctionId& function) const;
   Found<model::Alias> alias(const model::FunctionId& function, const std::string& name) const;
 
  private:
   template <class T>
-  Found<T> inside(Found<T> object) const;
+  Found<T> inside(const Found<T>& object) const;
   template <class T>
   std::vector<Found<T>> in(const ObjectTable<T>& table,
                            const model::EnvironmentId& environment) const;

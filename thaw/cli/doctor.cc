@@ -65,6 +65,7 @@ Finding memory_snapshots() {
   }
   // Its scratch descriptor does not exist here: it only keeps no cache then.
   if (::geteuid() == 0 &&
+      // NOLINTNEXTLINE(bugprone-command-processor): the command is fixed
       std::system((program + " check --no-default-config >/dev/null 2>&1").c_str()) != 0) {
     return {what, Finding::State::note, "off: `" + program + " check` says why not"};
   }

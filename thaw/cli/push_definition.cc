@@ -2,6 +2,8 @@
 #include "thaw/cli/push_definition.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <iterator>
 #include <utility>
 #include <vector>
@@ -37,6 +39,29 @@ codec::Json lines_of(const std::string& text) {
     begin = end + 1;
   }
   return lines;
+}
+
+// "every 300" or a cron expression, which the server checks.
+Result<codec::Json> schedule_of(const PushOptions& options) {
+  constexpr std::string_view every = "every ";
+  codec::Json out = {{"path", options.schedule_path}};
+  if (!options.schedule.starts_with(every)) {
+    out["cron"] = options.schedule;
+    out["zone"] = options.schedule_zone;
+    return out;
+  }
+  const char* begin = options.schedule.data() + every.size();
+  const char* end = options.schedule.data() + options.schedule.size();
+  double seconds = 0;
+  const auto [rest, error] = std::from_chars(begin, end, seconds);
+  if (error != std::errc() || rest != end || !options.schedule_zone.empty()) {
+    return Error::invalid_argument(
+        "--schedule takes a cron expression (perhaps with --schedule-zone), or \"every SECONDS\", "
+        "not '" +
+        options.schedule + "'");
+  }
+  out["every_s"] = seconds;
+  return out;
 }
 
 }  // namespace
@@ -86,6 +111,7 @@ Result<codec::Json> definition_of(const PushOptions& options, const FolderConten
       out[key] = value;
     }
   };
+  set_text("wire", options.wire);
   set_text("ready_path", options.ready_path);
   set_text("health_path", options.health_path);
   set_text("restored_path", options.restored_path);
@@ -108,8 +134,11 @@ Result<codec::Json> definition_of(const PushOptions& options, const FolderConten
   if (!aliases.empty()) {
     out["aliases"] = aliases;
   }
+  if (!options.schedule.empty()) {
+    THAW_TRY(out["schedule"], schedule_of(options));
+  }
   if (options.cpu) {
-    out["cpu_millis"] = static_cast<std::uint64_t>(*options.cpu * 1000 + 0.5);
+    out["cpu_millis"] = std::llround(*options.cpu * 1000);
   }
   return out;
 }

@@ -43,6 +43,7 @@ TEST_CASE("what was said comes before what the folder says") {
   options.idle_s = 1.5;
   options.timeout_s = 30;
   options.callers = "tokens";
+  options.wire = "h2c";
   options.ready_path = "/ready";
   options.health_path = "/health";
   options.gpu = "any";
@@ -70,6 +71,7 @@ TEST_CASE("what was said comes before what the folder says") {
                                 {"idle_s", 1.5},
                                 {"timeout_s", 30},
                                 {"callers", "tokens"},
+                                {"wire", "h2c"},
                                 {"ready_path", "/ready"},
                                 {"health_path", "/health"},
                                 {"gpu", "any"},

@@ -250,7 +250,7 @@ Result<std::string> find_dockerfile(const std::string& folder, const std::string
   if (!fs::is_directory(folder, error)) {
     return Error::not_found("there is no folder " + folder);
   }
-  const std::string path = given.empty() ? folder + "/Dockerfile" : given;
+  std::string path = given.empty() ? folder + "/Dockerfile" : given;
   if (is_file(path)) {
     return path;
   }

@@ -133,6 +133,9 @@ PresetGuess guess_preset(const std::vector<std::string>& paths, std::string_view
   if (stage.mentions("/opt/ml") && exposed_port(dockerfile) == 8080) {
     return {"sagemaker", "the Dockerfile names /opt/ml and EXPOSE 8080"};
   }
+  if (constexpr std::uint16_t grpc_port = 50051; exposed_port(dockerfile) == grpc_port) {
+    return {"grpc", "the Dockerfile has EXPOSE 50051, the port of gRPC"};
+  }
   return {"plain", "nothing in the folder says which kind of server it is"};
 }
 

@@ -31,6 +31,7 @@ TEST_CASE("a preset is guessed from what only its servers have") {
       {"workerd", "FROM x\nCMD workerd serve config.capnp"},
       {"sagemaker", "FROM x\nCOPY serve /opt/ml/code/\nEXPOSE 8080"},
       {"plain", "FROM x\nCOPY serve /opt/ml/code/\nEXPOSE 9090"},
+      {"grpc", "FROM x\nEXPOSE 50051\nCMD [\"/greeter\"]"},
       // Only what is run in the end counts.
       {"plain", "FROM x\nCMD [\"llama-server\"]\nCMD [\"python3\"]"},
       {"plain", "FROM vllm/vllm-openai AS a\nFROM scratch\nCOPY --from=a /x /x"},

@@ -100,7 +100,7 @@ async::Task<void> upload(ServerClient& client, const Upload& item, Progress& pro
 
 async::Task<void> upload_next(UploadQueue& queue) {
   while (!queue.error && queue.next < queue.uploads.size()) {
-    const Upload& item = queue.uploads[queue.next++];
+    const Upload& item = queue.uploads[queue.next++];  // tidy(held): the list is made before
     const Result<void> sent = co_await upload(queue.client, item, queue.progress);
     if (sent) {
       queue.progress.add_file();

@@ -36,6 +36,7 @@ struct PushOptions {
   std::string name;        // empty: the folder's, made valid
   std::string preset;      // empty: guessed
   std::string dockerfile;  // empty: the folder's own
+  std::string wire;        // "http1", "h2c"; empty: the preset's
   std::string ready_path;
   std::string health_path;
   std::string restored_path;
@@ -55,6 +56,9 @@ struct PushOptions {
   std::optional<double> timeout_s;
   std::optional<std::uint32_t> keep_versions;
   std::vector<std::string> aliases;  // "NAME=PERCENT"
+  std::string schedule;              // "0 2 * * *", or "every 300"; empty: none
+  std::string schedule_zone;         // empty: UTC
+  std::string schedule_path;
 };
 int push_folder(const Where& where, const PushOptions& options);
 
@@ -97,6 +101,11 @@ int set_alias(const Where& where, const AliasOptions& options);
 // `function`: whose; empty: of all.
 int list_aliases(const Where& where, const std::string& function);
 int remove_alias(const Where& where, const AliasOptions& options);
+
+// thaw schedule list | run
+int list_schedules(const Where& where);
+// `name`: a function's, as the list has it, or its id
+int run_schedule(const Where& where, const std::string& name);
 
 struct LogOptions {
   std::string app;        // name or id; empty: the newest

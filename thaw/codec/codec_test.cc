@@ -7,6 +7,7 @@
 #include "thaw/codec/pickle.h"
 #include "thaw/codec/prometheus.h"
 #include "thaw/codec/sha256.h"
+#include "thaw/codec/utf8.h"
 
 using namespace thaw::codec;
 
@@ -18,6 +19,10 @@ TEST_CASE("base64 of every length comes back") {
   }
   CHECK_FALSE(base64_decode("abc"));
   CHECK_FALSE(base64_decode("a$=="));
+  for (const char* odd : {"A===", "====", "=AAA", "A=AA", "AAA\n", "  QUJD", "QUJD----", "QR=="}) {
+    CAPTURE(odd);
+    CHECK_FALSE(base64_decode(odd));
+  }
   CHECK(base64url_encode("\xff\xfe") == "__4");
 }
 
@@ -49,6 +54,18 @@ TEST_CASE("a pickle has the documented bytes") {
 TEST_CASE("bad JSON is an error and bad UTF-8 in JSON is replaced") {
   CHECK_FALSE(parse_json("{"));
   CHECK(dump_json(Json("\xff")) == "\"\xef\xbf\xbd\"");
+}
+
+TEST_CASE(
+    "what is wrong with JSON is said in a sentence of some length, however long the JSON is") {
+  const auto long_text = parse_json("\"" + std::string(100'000, 'x'));
+  REQUIRE_FALSE(long_text);
+  CHECK(long_text.error().message().starts_with("not valid JSON: "));
+  CHECK(long_text.error().message().find("line 1, column 100002") != std::string::npos);
+  CHECK(long_text.error().message().size() < 500);
+  const auto no_text = parse_json("\"\xff\"");
+  REQUIRE_FALSE(no_text);
+  CHECK(valid_utf8(no_text.error().message()) == no_text.error().message());
 }
 
 TEST_CASE("metrics are written in the text format, labels escaped") {

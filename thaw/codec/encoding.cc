@@ -32,6 +32,10 @@ Result<std::string> base64_decode(std::string_view text) {
       std::count(text.end() - static_cast<std::ptrdiff_t>(std::min<std::size_t>(2, text.size())),
                  text.end(), '='));
   out.resize(static_cast<std::size_t>(length) - padding);
+  // The library passes over blanks at both ends and takes a pad anywhere.
+  if (base64_encode(out) != text) {
+    return Error::invalid_argument("not base64: it is no text that an encoder writes");
+  }
   return out;
 }
 

@@ -11,7 +11,7 @@
 namespace thaw::codec {
 
 std::string base64_encode(std::string_view bytes);
-Result<std::string> base64_decode(std::string_view text);
+Result<std::string> base64_decode(std::string_view text);  // only what an encoder writes
 // URL-safe alphabet without padding, as JWTs use.
 std::string base64url_encode(std::string_view bytes);
 std::string hex_encode(std::string_view bytes);

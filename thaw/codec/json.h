@@ -14,7 +14,7 @@ namespace thaw::codec {
 
 using Json = nlohmann::json;
 
-// invalid_argument with the place of the first mistake.
+// invalid_argument with the place of the first mistake, in a few hundred bytes of UTF-8.
 Result<Json> parse_json(std::string_view text);
 // Bytes that are not UTF-8 become replacement characters.
 std::string dump_json(const Json& value);

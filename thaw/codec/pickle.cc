@@ -19,15 +19,6 @@ PickleWriter& PickleWriter::none() {
   out_ += 'N';
   return *this;
 }
-PickleWriter& PickleWriter::boolean_true() {
-  out_ += '\x88';
-  return *this;
-}
-PickleWriter& PickleWriter::boolean_false() {
-  out_ += '\x89';
-  return *this;
-}
-
 PickleWriter& PickleWriter::integer(std::int32_t value) {
   out_ += 'J';
   little_endian(out_, static_cast<std::uint32_t>(value), 4);

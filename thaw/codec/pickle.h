@@ -17,8 +17,6 @@ class PickleWriter {
  public:
   PickleWriter();
   PickleWriter& none();
-  PickleWriter& boolean_true();
-  PickleWriter& boolean_false();
   PickleWriter& integer(std::int32_t value);
   PickleWriter& text(std::string_view utf8);
   PickleWriter& bytes(std::string_view data);

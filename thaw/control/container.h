@@ -17,6 +17,7 @@
 #include "thaw/model/target.h"
 #include "thaw/policy/pool_load.h"
 #include "thaw/queue/call_queue.h"
+#include "thaw/snapshot/snapshot_store.h"
 #include "thaw/worker/worker.h"
 
 namespace thaw::control {
@@ -50,7 +51,7 @@ enum class StopReason {
   none,
   idle,
   unhealthy,
-  made_room,  // idle, and a call of another function had none
+  made_room,  // idle or in the background, and a call of another function had none
   made_way,   // its function has as many as it may, and another version of it had none
   replaced,
   app_stopped,
@@ -74,8 +75,10 @@ struct Start {
   bool volumes_are_full = false;  // when it was started: it cannot write to them
   std::optional<model::Outcome> failure;  // so its start failed, where more is known than its end
   std::string snapshot_key;               // of its plan; empty: it has no snapshot point
+  snapshot::SnapshotPtr offered;          // what its plan restores, until it is launched
   snapshot::SnapshotPtr restored_from;    // until it is ready, and a server has served somebody
   bool was_late = false;                  // it was not ready by the time that it had for it
+  // Of one in the background: its start is over, and it is looked at, written or tried.
   bool at_snapshot_point = false;
 };
 
@@ -125,6 +128,7 @@ struct Container : std::enable_shared_from_this<Container> {
   model::Target target;  // whose it is: its version, or whichever is live
   WallTime created_at{};
   bool for_snapshot = false;  // in the background; belongs to no pool, gets no inputs
+  bool has_place = true;      // of those that the machine has; a record of one that is gone: none
   std::unique_ptr<worker::RunningContainer> running;
   async::Event wake;  // inputs, a stop or a cancel may be there
 

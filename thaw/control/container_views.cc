@@ -25,7 +25,6 @@ std::vector<DiskUser> ContainerViews::disk_users() const {
     DiskUser user;
     user.container = id;
     user.workspace = container->spec->workspace;
-    user.root_writes = container->running->root_writes();
     user.asked_bytes = container->spec->resources.disk_bytes;
     user.found_no_room = container->start.volumes_are_full;
     user.writes_volumes =
@@ -42,7 +41,8 @@ std::vector<DiskUser> ContainerViews::disk_users() const {
 std::vector<ContainerView> ContainerViews::living() const {
   std::vector<ContainerView> views;
   for (const auto& [id, c] : pools_.containers()) {
-    if (c->status == Status::stopped) {  // it is among the finished ones, and being removed
+    // It is among the finished ones, and being removed; or only a record of what was written.
+    if (c->status == Status::stopped || !c->has_place) {
       continue;
     }
     ContainerView view{id,

@@ -6,7 +6,6 @@
 #include <set>
 
 #include "thaw/base/log.h"
-#include "thaw/worker/tree_use.h"
 
 namespace thaw::control {
 
@@ -69,18 +68,12 @@ async::Task<void> DiskWatch::look() {
   std::set<model::ContainerId> seen;
   for (const DiskUser& user : users) {
     seen.insert(user.container);
-    auto use = std::make_shared<worker::TreeUse>(user.root_writes);
-    for (auto progress = worker::TreeUse::Progress::more;
-         progress == worker::TreeUse::Progress::more;) {
-      async::PoolShare share{parts_.pool, user.workspace.str()};
-      auto step = [use] { return Result<worker::TreeUse::Progress>(use->step()); };
-      THAW_CO_TRY(progress, co_await async::blocking(std::move(share), std::move(step)));
-    }
+    THAW_CO_TRY(const worker::RootUse use, co_await parts_.measure(user.container));
     const std::uint64_t limit = limit_of(user);
-    const std::uint64_t bytes = use->bytes();
+    const std::uint64_t bytes = use.bytes;
     roots_[user.container] = bytes;
     sums[user.workspace.str()] += bytes;
-    if (use->is_incomplete()) {
+    if (use.is_incomplete) {
       end(user,
           "its folders are too many and too deep to be measured, and what a container "
           "writes is bounded");

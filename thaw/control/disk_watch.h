@@ -19,6 +19,7 @@
 #include "thaw/model/ids.h"
 #include "thaw/store/disk_shares.h"
 #include "thaw/worker/volumes.h"
+#include "thaw/worker/worker.h"
 
 namespace thaw::control {
 
@@ -32,7 +33,6 @@ struct DiskWatchOptions {
 struct DiskUser {
   model::ContainerId container;
   model::WorkspaceId workspace;
-  std::string root_writes;        // host folder
   std::uint64_t asked_bytes = 0;  // of disk for itself; 0: nothing
   bool writes_volumes = false;
   bool found_no_room = false;  // when it was started: its volumes are read-only
@@ -40,10 +40,11 @@ struct DiskUser {
 
 struct DiskWatchParts {
   async::Loop& loop;
-  async::Pool& pool;
   store::DiskShares& disk;
   worker::Volumes& volumes;
   std::function<std::vector<DiskUser>()> users;
+  // What its root takes; a walk that goes on in the background.
+  std::function<async::Task<worker::RootUse>(model::ContainerId)> measure;
   // Ends it at once; `why` is told to who waits for it and to its log.
   std::function<void(const model::ContainerId&, const std::string& why)> end;
   // Lets it finish its work and gives it no more.

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "thaw/store/temp_folder_test.h"
+#include "thaw/worker/tree_use.h"
 
 using namespace thaw;
 using namespace thaw::control;
@@ -37,7 +38,8 @@ struct Fixture {
     options.root_bytes = root_bytes;
     watch.emplace(
         DiskWatchParts{
-            loop, pool, disk, volumes, [this] { return users; },
+            loop, disk, volumes, [this] { return users; },
+            [this](model::ContainerId id) { return measure(folder / id.str()); },
             [this](const model::ContainerId& id, const std::string& why) { ended[id.str()] = why; },
             [this](const model::ContainerId& id) { retired.insert(id.str()); }},
         options);
@@ -48,9 +50,14 @@ struct Fixture {
     DiskUser user;
     user.container = model::ContainerId(id);
     user.workspace = model::WorkspaceId(workspace);
-    user.root_writes = folder / id;
     users.push_back(user);
     return users.back();
+  }
+  static async::Task<worker::RootUse> measure(std::string root) {
+    worker::TreeUse use(root);
+    while (use.step() == worker::TreeUse::Progress::more) {
+    }
+    co_return worker::RootUse{use.bytes(), use.is_incomplete()};
   }
   void look() {
     ended.clear();

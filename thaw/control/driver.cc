@@ -12,37 +12,11 @@ namespace failure_type = model::failure_type;
 
 namespace {
 
-constexpr std::size_t most_answer_bytes = 16u << 20;
 // A connection breaks before it is known that the program has ended; then its end says more.
 constexpr Duration end_is_seen_within = 1s;
 constexpr Duration end_is_told_within = 10s;
 
 }  // namespace
-
-Result<codec::HttpRequestMessage> request_of(const model::PushContract& contract,
-                                             const queue::LeasedInput& input) {
-  codec::HttpRequestMessage request;
-  if (input.payload.content_type == codec::http_content_type) {
-    THAW_TRY(request, codec::read_http_request(input.payload.bytes));
-  } else {
-    request.method = "POST";
-    request.target = contract.target;
-    request.body = input.payload.bytes;
-    if (!input.payload.content_type.empty()) {
-      request.headers.emplace_back("content-type", input.payload.content_type);
-    }
-  }
-  std::erase_if(request.headers, [&](const auto& field) {
-    const auto& dropped = contract.drop_headers;
-    return std::find(dropped.begin(), dropped.end(), field.first) != dropped.end() ||
-           field.first.starts_with("thaw-");
-  });
-  // By these a server can tell a second delivery from a second input.
-  request.headers.emplace_back("thaw-call-id", input.call.str());
-  request.headers.emplace_back("thaw-input-id", input.input.str());
-  request.headers.emplace_back("thaw-attempt", std::to_string(input.attempt));
-  return request;
-}
 
 async::Task<void> Driver::run() {
   tasks_.start("cancellations", hear_cancels(*this));
@@ -62,6 +36,7 @@ async::Task<void> Driver::poll() {
   while (true) {
     PollOptions options;
     options.hold_until = Instant::max();
+    options.payloads = PollOptions::Payloads::as_kept;
     Result<Poll> poll = co_await parts_.inputs.next(container_->id, options);
     if (!poll && poll.error().code() == Code::not_found) {
       co_return ok();  // it has ended
@@ -71,8 +46,8 @@ async::Task<void> Driver::poll() {
     }
     for (queue::LeasedInput& input : poll->inputs) {
       const std::pair delivery{input.input, input.attempt};
-      const auto handle =
-          tasks_.start("input " + input.input.str(), carry_out(*this, std::move(input)));
+      const std::string name = "input " + input.input.str();
+      const auto handle = tasks_.start(name, carry_out(*this, std::move(input)));
       if (handle.running()) {
         asks_[delivery] = handle;
       }
@@ -119,11 +94,23 @@ async::Task<void> Driver::carry_out(Driver& self, queue::LeasedInput input) {
   co_return ok();
 }
 
-async::Task<codec::HttpResponseMessage> Driver::ask(const queue::LeasedInput& input) {
-  THAW_CO_TRY(codec::HttpRequestMessage request, request_of(*container_->spec->push, input));
+async::Task<Driver::Told> Driver::ask(const queue::LeasedInput& input) {
+  // A request that was stored as a whole begins in its blob.
+  queue::LeasedInput begun = input;
+  if (begun.payload.rest && begun.payload.bytes.empty() &&
+      begun.payload.content_type == codec::http_content_type) {
+    THAW_CO_TRY(begun.payload,
+                co_await parts_.payloads.whole(begun.workspace, std::move(begun.payload)));
+  }
+  THAW_CO_TRY(codec::HttpRequestMessage request, request_of(*container_->spec->push, begun));
+  THAW_CO_TRY(const std::unique_ptr<InputBodies> bodies, InputBodies::open(parts_.payloads, begun));
   // Its time limit is the input's, and cancels this.
-  co_return co_await container_->running->server()->ask(std::move(request), most_answer_bytes,
-                                                        Instant::max());
+  THAW_CO_TRY(codec::HttpResponseMessage answer,
+              co_await container_->running->server()->ask_in_pieces(std::move(request), *bodies));
+  Told told;
+  told.status = answer.status;
+  THAW_CO_TRY(told.payload, co_await bodies->finish(std::move(answer)));
+  co_return told;
 }
 
 async::Task<bool> Driver::has_ended_meanwhile() {
@@ -149,16 +136,14 @@ model::Outcome Driver::outcome_of(const Answer& answer) const {
       case Code::cancelled:
         return failed(OutcomeKind::terminated, failure_type::cancelled, "the input was cancelled");
       case Code::invalid_argument:
+      case Code::data_loss:
         return failed(OutcomeKind::terminated, failure_type::input_damaged, why);
+      case Code::resource_exhausted:
+        return failed(OutcomeKind::failure, failure_type::result_not_kept, why);
       default: return failed(OutcomeKind::failure, failure_type::no_answer, why);
     }
   }
-  Result<std::string> bytes = codec::write_http(*answer);
-  if (!bytes) {
-    return failed(OutcomeKind::failure, failure_type::no_answer, bytes.error().message());
-  }
-  return {answer->status < 500 ? OutcomeKind::success : OutcomeKind::failure,
-          {std::move(*bytes), std::string(codec::http_content_type)}};
+  return {answer->status < 500 ? OutcomeKind::success : OutcomeKind::failure, answer->payload};
 }
 
 // A disk that is full for a moment loses no answer: it is told again while the input is its own.

@@ -6,6 +6,7 @@
 //   a status below 500      success, with the whole answer as its payload
 //   500 and above           failure, with the answer: the call's retries apply
 //   no answer, or too large failure; but if the container ended by it, its end says what that means
+//   its payload is gone     terminated, and the failure says so
 // An input that is cancelled or past its time has its connection closed. Owned by Servers; loop
 // thread only.
 #pragma once
@@ -14,7 +15,7 @@
 #include <utility>
 
 #include "thaw/async/task_group.h"
-#include "thaw/codec/http_message.h"
+#include "thaw/control/input_bodies.h"
 #include "thaw/control/inputs.h"
 #include "thaw/control/pools.h"
 
@@ -23,6 +24,7 @@ namespace thaw::control {
 struct DriverParts {
   async::Loop& loop;
   Inputs& inputs;
+  queue::Payloads& payloads;
 };
 
 class Driver {
@@ -35,12 +37,17 @@ class Driver {
   async::Task<void> run();
 
  private:
-  using Answer = Result<codec::HttpResponseMessage>;
+  // A whole answer.
+  struct Told {
+    int status = 0;
+    model::Payload payload;
+  };
+  using Answer = Result<Told>;
 
   async::Task<void> poll();
   static async::Task<void> hear_cancels(Driver& self);
   static async::Task<void> carry_out(Driver& self, queue::LeasedInput input);
-  async::Task<codec::HttpResponseMessage> ask(const queue::LeasedInput& input);
+  async::Task<Told> ask(const queue::LeasedInput& input);
   // Whether the container has ended, as far as a moment tells.
   async::Task<bool> has_ended_meanwhile();
   model::Outcome outcome_of(const Answer& answer) const;
@@ -52,10 +59,5 @@ class Driver {
   std::map<std::pair<model::InputId, int>, async::TaskGroup::Handle> asks_;
   async::TaskGroup tasks_;
 };
-
-// What an input asks of a server: the request that its payload is, or a POST of whatever else it is
-// to the target of the contract. invalid_argument: it is said to be a request, and is none.
-Result<codec::HttpRequestMessage> request_of(const model::PushContract& contract,
-                                             const queue::LeasedInput& input);
 
 }  // namespace thaw::control

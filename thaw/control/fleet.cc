@@ -9,6 +9,7 @@
 #include "thaw/async/every.h"
 #include "thaw/control/disk_watch.h"
 #include "thaw/control/invariants.h"
+#include "thaw/control/kept_ready.h"
 #include "thaw/control/processor_shares.h"
 
 namespace thaw::control {
@@ -18,7 +19,7 @@ using model::OutcomeKind;
 Fleet::Fleet(FleetParts parts, FleetOptions options)
     : parts_(std::move(parts)),
       options_(options),
-      snapshots_(parts_.snapshots),
+      snapshots_(parts_.snapshots, parts_.worker),
       pools_({parts_.loop, parts_.worker, parts_.measurements},
              {options.stop_grace, options.interrupt_grace}, options.freezer),
       load_(pools_, parts_.worker),
@@ -31,14 +32,14 @@ Fleet::Fleet(FleetParts parts, FleetOptions options)
       expectations_({pools_, parts_.catalog, parts_.runtime, parts_.worker, plans_},
                     options.expect_after),
       snapshot_taker_({pools_, parts_.catalog, snapshots_, parts_.worker, parts_.logs,
-                       parts_.measurements, plans_}),
+                       parts_.measurements, plans_, options.max_containers}),
       starts_({parts_.loop, pools_, plans_, parts_.worker, parts_.queue, parts_.catalog,
                parts_.logs, snapshots_, parts_.measurements, load_, views_, counters_,
                [this](const ContainerPtr& container) { servers_.watch(container); },
                [this](const model::Target& target) { scaler_.demand(target); }}),
       inputs_({pools_, parts_.queue, starts_, keep_alive_, counters_}),
       ports_(pools_, keep_alive_, counters_, options.max_port_waiters),
-      servers_({parts_.loop, pools_, starts_, inputs_, parts_.logs}),
+      servers_({parts_.loop, pools_, starts_, inputs_, parts_.logs, parts_.queue.payloads()}),
       scaler_({pools_, parts_.catalog, parts_.queue, parts_.worker, load_, keep_alive_, starts_},
               {options.max_containers, options.max_starting}),
       limits_({pools_, parts_.queue, parts_.logs, counters_}),
@@ -79,9 +80,8 @@ void Fleet::start() {
     scaler_.demand(target);
   }
   for (const auto& [id, function] : parts_.catalog.functions.all()) {
-    const auto live = function->live();
-    if (live && live->scaling.min_containers > 0) {
-      pools_.looks().want(function->id);
+    for (const model::Target& target : kept_ready_targets(parts_.catalog, function->id)) {
+      pools_.looks().want(target);
     }
   }
   keep_alive_.resume_gaps();
@@ -93,29 +93,41 @@ Result<std::shared_ptr<const model::FunctionSpec>> Fleet::spec_of(
   return container->spec;
 }
 
-Result<int> Fleet::pid_of(const model::ContainerId& id) const {
+async::Task<std::string> Fleet::find_open_file(model::ContainerId id,
+                                               std::vector<std::string> folders) const {
   const ContainerPtr container = pools_.find(id);
   if (!container || !container->running) {
-    return Error::not_found("container " + id.str() + " has ended");
+    co_return Error::not_found("container " + id.str() + " has ended");
   }
-  return container->running->pid();
+  co_return co_await container->running->find_open_file(std::move(folders));
+}
+
+async::Task<worker::RootUse> Fleet::measure_root(model::ContainerId id) const {
+  const ContainerPtr container = pools_.find(id);
+  if (!container || !container->running) {
+    co_return worker::RootUse{};  // what is gone takes nothing
+  }
+  co_return co_await container->running->measure_root();
 }
 
 void Fleet::refresh(const model::FunctionId& function) {
   if (options_.expects) {
     expectations_.note_published(function);
   }
-  if (!pools_.has(function) && parts_.queue.demand(function).ready == 0) {
-    // Nobody has called it yet: until somebody does, it costs its record in the catalog only.
-    const auto record = parts_.catalog.functions.find(function.str());
-    const auto live = record ? record->live() : nullptr;
-    if (!live || live->scaling.min_containers == 0) {
-      return;
-    }
+  reroute(function);
+  if (!pools_.has(function) && parts_.queue.demand(function).ready == 0 &&
+      kept_ready(parts_.catalog, function) == 0) {
+    return;  // nobody has called it yet: until somebody does, it costs its record only
   }
   pools_.of(function).stopped = false;
   pools_.of(function).forget_failures();
   pools_.looks().want_now(function);
+}
+
+void Fleet::reroute(const model::FunctionId& function) {
+  for (const model::Target& target : kept_ready_targets(parts_.catalog, function)) {
+    pools_.looks().want_now(target);
+  }
 }
 
 bool Fleet::is_in_use(const model::Target& target) const {
@@ -137,8 +149,9 @@ void Fleet::let_go(const std::vector<model::Target>& targets) {
   }
 }
 
-void Fleet::forget_gone(const std::set<std::string>& versions) {
-  parts_.measurements.keep_only(versions);
+void Fleet::forget_gone() {
+  parts_.measurements.keep_only(
+      [this](const std::string& version) { return parts_.catalog.is_version(version); });
   pools_.forget_unused([this](const model::Target& target) {
     return target.is_pinned() ? !parts_.catalog.spec_of(target)
                               : !parts_.catalog.functions.find(target.function.str());

@@ -70,8 +70,10 @@ class Fleet {
 
   // --- a container speaks (its id is its socket's identity); not_found once it has ended ---
   Result<std::shared_ptr<const model::FunctionSpec>> spec_of(const model::ContainerId& id) const;
-  // Of its first process, in the host's numbers.
-  Result<int> pid_of(const model::ContainerId& id) const;
+  // Says of one file below one of `folders` (as the container sees them) that a program of it has
+  // it open, and which; empty: none has.
+  async::Task<std::string> find_open_file(model::ContainerId id,
+                                          std::vector<std::string> folders) const;
   void said_hello(const model::ContainerId& id) { starts_.said_hello(id); }
   async::Task<Poll> next_inputs(model::ContainerId id, PollOptions options) {
     return inputs_.next(std::move(id), options);
@@ -107,8 +109,10 @@ class Fleet {
   bool is_in_use(const model::Target& target) const;
   // These are kept no more: who stands idle there ends.
   void let_go(const std::vector<model::Target>& targets);
-  // Drops what was learnt of functions that are gone, and of versions that are not among these.
-  void forget_gone(const std::set<std::string>& versions);
+  // Requests to it may go to other versions now: those keep its minimum from now on.
+  void reroute(const model::FunctionId& function);
+  // Drops what was learnt of functions and versions that are gone.
+  void forget_gone();
   // not_found; graceful lets running work finish.
   using StopHow = control::StopHow;
   Result<void> stop_container(const model::ContainerId& id, StopHow how);
@@ -143,6 +147,8 @@ class Fleet {
   std::vector<ContainerView> finished_starts() const { return views_.finished(); }
   std::vector<FunctionView> functions() const;  // that were in use since the server started
   std::vector<DiskUser> disk_users() const;
+  // What one of them has written into its root; nothing once it has ended.
+  async::Task<worker::RootUse> measure_root(model::ContainerId id) const;
   // Ends it at once; its log and those who wait for its inputs are told why.
   void end_for(const model::ContainerId& id, const std::string& why) { limits_.end_for(id, why); }
   // Of all containers that live or are being started.

@@ -31,7 +31,8 @@ T must(Result<T> result) {
 
 inline std::vector<store::Migration> all_migrations() {
   std::vector<store::Migration> all = catalog::migrations();
-  for (const auto& more : {queue::migrations(), logs::migrations(), measurement_migrations()}) {
+  for (const auto& more : {queue::migrations(), logs::migrations(), measurement_migrations(),
+                           store::blob_migrations()}) {
     all.insert(all.end(), more.begin(), more.end());
   }
   return all;
@@ -52,10 +53,12 @@ struct FleetHouse {
   async::Loop loop;
   std::unique_ptr<store::Database> database;
   std::unique_ptr<catalog::Catalog> catalog;
+  async::Pool pool{1};
+  store::DiskShares shares{folder.path(), {.bytes_per_owner = 0, .reserve_bytes = 0}};
+  std::unique_ptr<store::BlobStore> blobs;
   std::unique_ptr<queue::CallQueue> queue;
   std::unique_ptr<logs::LogHub> logs;
   std::unique_ptr<Measurements> measurements;
-  async::Pool pool{1};
   std::unique_ptr<snapshot::SnapshotStore> snapshots;
   worker::testing::FakeFolders folders;
   image::testing::FakeBuilder images;
@@ -67,7 +70,7 @@ struct FleetHouse {
 
   // With a folder for snapshots, if it is to have them.
   enum class Has { no_snapshots, snapshots };
-  explicit FleetHouse(Has has = Has::no_snapshots) {
+  explicit FleetHouse(Has has = Has::no_snapshots, FleetOptions options = small_options()) {
     if (has == Has::snapshots) {
       snapshot::SnapshotLimits limits;
       limits.free_bytes = 0;
@@ -78,7 +81,10 @@ struct FleetHouse {
     database_options.migrations = all_migrations();
     database = must(store::Database::open(loop, std::move(database_options)));
     catalog = must(catalog::Catalog::open(*database));
-    queue = must(queue::CallQueue::open(loop, *database, {}));
+    store::BlobOptions blob_options;
+    blob_options.folder = folder / "blobs";
+    blobs = must(store::BlobStore::open(pool, *database, shares, blob_options));
+    queue = must(queue::CallQueue::open(loop, *database, {}, nullptr, blobs.get()));
     logs = must(logs::LogHub::open(loop, *database, {}));
     measurements = must(Measurements::open(database.get()));
     fleet.emplace(
@@ -87,7 +93,7 @@ struct FleetHouse {
                      return std::vector<std::string>{};
                    },
                    *measurements, snapshots.get()},
-        small_options());
+        options);
     spec.id = model::FunctionId("fu-1");
     spec.app = model::AppId("ap-1");
     spec.workspace = model::WorkspaceId("ac-1");
@@ -174,6 +180,15 @@ struct FleetHouse {
       co_return ids ? ok() : Result<void>(ids.error());
     };
     await(body(*this, name, std::move(payload), limits, version));
+  }
+  // The same payload as it is stored.
+  model::Payload kept(model::Payload payload) {
+    const auto body = [](FleetHouse& f, model::Payload& inout) -> async::Task<void> {
+      THAW_CO_TRY(inout, co_await f.queue->payloads().keep(f.spec.workspace, inout));
+      co_return ok();
+    };
+    await(body(*this, payload));
+    return payload;
   }
   // How it ended; nothing: it has not.
   std::optional<model::LogEntry> result_of(const std::string& name) {

@@ -481,3 +481,29 @@ TEST_CASE("of two polls of one container the other gets what comes when one has 
   CHECK(f.taken.back().call == model::CallId("fc-9"));
   f.finishes(f.taken.back(), 0);
 }
+
+TEST_CASE("a program gets large inputs whole; one whose bytes are gone ends without it") {
+  FleetHouse f;
+  const std::string large(400'000, 'i');
+  f.call("fc-1", {large, "text/plain"});
+  f.passes(1s);
+  REQUIRE(f.worker.launched.size() == 1);
+  f.polls(0);
+  f.passes(100ms);
+  REQUIRE(f.taken.size() == 1);
+  CHECK(f.taken[0].payload.bytes == large);
+  CHECK(!f.taken[0].payload.rest);
+  f.finishes(f.taken[0], 0);
+  f.call("fc-2", {std::string(400'000, 'j'), "text/plain"});
+  std::filesystem::remove_all(f.folder / "blobs");
+  f.call("fc-3", {"small", "text/plain"});
+  f.polls(0);
+  f.passes(1s);
+  const auto result = f.result_of("fc-2");
+  REQUIRE(result);
+  CHECK(result->outcome == model::OutcomeKind::terminated);
+  REQUIRE(result->failure);
+  CHECK(result->failure->type == model::failure_type::input_damaged);
+  REQUIRE(f.taken.size() == 2);
+  CHECK(f.taken[1].payload.bytes == "small");
+}

@@ -79,6 +79,19 @@ async::Task<Poll> Inputs::next(model::ContainerId id, PollOptions options) {
     std::move(more.begin(), more.end(), std::back_inserter(poll.inputs));
   }
   THAW_CO_TRY_VOID(co_await record_deliveries(container, poll.inputs));
+  std::vector<Lost> lost;
+  if (options.payloads == PollOptions::Payloads::whole) {
+    auto found = co_await bring_payloads(poll.inputs);
+    if (!found) {
+      take_back(id, std::move(poll.inputs));
+      co_return found.error();
+    }
+    lost = std::move(*found);
+    if (container->status == Status::stopped) {
+      co_return Error::not_found("container " + id.str() + " has ended");
+    }
+    std::erase_if(poll.inputs, [&](const auto& input) { return !is_its_own(*container, input); });
+  }
   if (co_await async::is_cancelled()) {
     take_back(id, std::move(poll.inputs));
     co_return Error::cancelled("the connection of the poll is gone");
@@ -98,6 +111,10 @@ async::Task<Poll> Inputs::next(model::ContainerId id, PollOptions options) {
       }
     }
   }
+  for (Lost& one : lost) {
+    std::erase_if(poll.inputs, [&](const auto& input) { return input.input == one.input; });
+    THAW_CO_TRY_VOID(co_await finish(id, one.input, std::move(one.outcome)));
+  }
   if (container->work.inputs.size() == 1 && container->running) {
     const auto& [input, work] = *container->work.inputs.begin();
     container->running->label_output({work.call.str(), input.str()});
@@ -105,6 +122,32 @@ async::Task<Poll> Inputs::next(model::ContainerId id, PollOptions options) {
   poll.stop = container->stopping() && container->work.proxied == 0 && poll.inputs.empty();
   parts_.pools.update(*container);
   co_return poll;
+}
+
+async::Task<std::vector<Inputs::Lost>> Inputs::bring_payloads(
+    std::vector<queue::LeasedInput>& inputs) {
+  std::vector<Lost> lost;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (!inputs[i].payload.rest) {
+      continue;
+    }
+    auto whole = co_await parts_.queue.payloads().whole(inputs[i].workspace, inputs[i].payload);
+    if (whole) {
+      inputs[i].payload = std::move(*whole);
+      continue;
+    }
+    if (whole.error().code() == Code::cancelled) {
+      co_return whole.error();
+    }
+    // What the disk does not give now it may give the next time.
+    const bool is_gone = whole.error().code() == Code::data_loss;
+    lost.push_back({inputs[i].input, model::failed(is_gone ? model::OutcomeKind::terminated
+                                                           : model::OutcomeKind::internal_failure,
+                                                   {.type = model::failure_type::input_damaged,
+                                                    .message = whole.error().message(),
+                                                    .retryable = true})});
+  }
+  co_return lost;
 }
 
 // A container begins only what is on record as an attempt: a server that is killed the moment after

@@ -23,6 +23,8 @@ struct PollOptions {
   std::size_t max = 1;
   Duration linger{};     // how long to wait for a batch to fill
   Instant hold_until{};  // answer by then, with or without inputs
+  // Of large ones: their bytes, or the blobs' names, whose bytes the caller reads in pieces.
+  enum class Payloads { whole, as_kept } payloads = Payloads::whole;
 };
 
 struct InputsParts {
@@ -50,6 +52,13 @@ class Inputs {
  private:
   std::vector<queue::LeasedInput> lease(Container& container, std::size_t most);
   async::Task<void> park(Pool& pool, ContainerPtr container, Instant until);
+  // Gets them their whole payloads; gives back those that cannot have them, and how they are to
+  // end.
+  struct Lost {
+    model::InputId input;
+    model::Outcome outcome;
+  };
+  async::Task<std::vector<Lost>> bring_payloads(std::vector<queue::LeasedInput>& inputs);
   async::Task<void> record_deliveries(ContainerPtr container,
                                       std::vector<queue::LeasedInput>& inputs);
 

@@ -62,7 +62,7 @@ Result<void> LaunchPlans::outline(const model::FunctionSpec& spec, worker::Launc
     return Error::not_found("image " + spec.image.str() +
                             " is no longer in the layer store; deploy again to rebuild it");
   }
-  plan.layers = built->image.layers;
+  plan.layers = built->image.sources;
   plan.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root",
               "LANG=C.UTF-8"};
   append_env(plan.env, built->image.config.env);
@@ -89,14 +89,14 @@ async::Task<worker::LaunchPlan> LaunchPlans::plan_for(ContainerPtr container) {
   plan.function = spec->id.str();
   plan.workspace = spec->workspace.str();
   THAW_CO_TRY_VOID(outline(*spec, plan));
-  for (const model::MountId& id : spec->mounts) {
+  for (const model::MountId& id : spec->mounts) {  // tidy(held): a spec never changes
     const auto mount = parts_.catalog.mounts.find(id.str());
     if (!mount) {
       co_return Error::not_found("mount " + id.str() + " does not exist");
     }
     if (!mount->files.empty()) {
-      THAW_CO_TRY(std::string folder, co_await parts_.mounts.folder_of(mount));
-      plan.layers.push_back(std::move(folder));
+      THAW_CO_TRY(std::string source, co_await parts_.mounts.source_of(mount));
+      plan.layers.push_back(std::move(source));
     }
   }
   for (const model::VolumeMount& mount : spec->volumes) {
@@ -106,8 +106,7 @@ async::Task<worker::LaunchPlan> LaunchPlans::plan_for(ContainerPtr container) {
                                  " was deleted; deploy again with one that exists");
     }
   }
-  THAW_CO_TRY(std::vector<sandbox::BindMount> volumes,
-              co_await parts_.volumes.binds(spec->volumes));
+  THAW_CO_TRY(std::vector<worker::Bind> volumes, co_await parts_.volumes.binds(spec->volumes));
   std::move(volumes.begin(), volumes.end(), std::back_inserter(plan.binds));
   for (const model::VolumeMount& mount : spec->volumes) {
     const Result<void> room = parts_.volumes.check_space(mount.volume, 0);
@@ -150,7 +149,9 @@ async::Task<worker::LaunchPlan> LaunchPlans::plan_for(ContainerPtr container) {
     THAW_CO_TRY_VOID(check_server(*spec, plan));
   }
   if (!container->for_snapshot) {
-    THAW_CO_TRY(container->start.snapshot_key, co_await parts_.snapshots.offer(spec, plan));
+    THAW_CO_TRY(Snapshots::Offer offer, co_await parts_.snapshots.offer(spec, plan));
+    container->start.snapshot_key = std::move(offer.key_digest);
+    container->start.offered = std::move(offer.snapshot);
     if (!plan.fork) {
       std::erase(plan.levels, model::Level::forked);
     }
@@ -160,7 +161,7 @@ async::Task<worker::LaunchPlan> LaunchPlans::plan_for(ContainerPtr container) {
     }
     plan.levels = policy::order_levels(parts_.measurements.levels_of(spec->version), plan.levels,
                                        monotonic_now());
-    if (plan.restore && std::erase(plan.levels, model::Level::restored) > 0) {
+    if (!plan.restore.empty() && std::erase(plan.levels, model::Level::restored) > 0) {
       // Who asks for a snapshot has code that is to run once for all containers.
       plan.levels.insert(plan.levels.begin(), model::Level::restored);
     }

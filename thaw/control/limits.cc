@@ -51,7 +51,8 @@ async::Task<void> Limits::enforce(ContainerPtr container, Instant now) {
     (void)container->running->signal(SIGKILL);
     co_return ok();
   }
-  if (!container->start.reached_ready && !container->stopping() && late_from(*container) <= now) {
+  const bool is_starting = !container->start.reached_ready && !container->start.at_snapshot_point;
+  if (is_starting && !container->stopping() && late_from(*container) <= now) {
     container->start.was_late = true;
     if (!container->start.restored_from) {  // or its snapshot may be to blame
       container->start.failure =

@@ -16,6 +16,14 @@ namespace {
 using codec::Json;
 using model::Level;
 
+enum class MeasurementColumn { kind, id, record };
+constexpr store::Column measurement_columns[] = {
+    {"kind", store::Type::text}, {"id", store::Type::text}, {"record", store::Type::text}};
+constexpr store::Table<MeasurementColumn> measurement("measurement", measurement_columns,
+                                                      {MeasurementColumn::kind,
+                                                       MeasurementColumn::id},
+                                                      store::Rows::keyed);
+
 template <class T>
 void learn(T& mean, T value) {
   mean = mean == T{} ? value : (mean * 7 + value) / 8;
@@ -93,6 +101,7 @@ Result<FunctionUse> use_from(const Json& json) {
   return use;
 }
 
+// NOLINTNEXTLINE(bugprone-return-const-ref-from-parameter): it is a key of a map
 const std::string& key_text(const std::string& key) { return key; }
 const std::string& key_text(const model::FunctionId& key) { return key.str(); }
 
@@ -123,9 +132,13 @@ std::vector<std::string> drop_oldest(Map& map, std::size_t most, Used used) {
 }  // namespace
 
 std::vector<store::Migration> measurement_migrations() {
-  return {{"control", 1,
-           "CREATE TABLE measurement (kind TEXT NOT NULL, id TEXT NOT NULL, record TEXT NOT NULL,"
-           " PRIMARY KEY (kind, id)) WITHOUT ROWID"}};
+  using enum store::Type;
+  return {{"control",
+           1,
+           {store::AddTable{.name = "measurement",
+                            .columns = {{"kind", text}, {"id", text}, {"record", text}},
+                            .key = {"kind", "id"},
+                            .rows = store::Rows::keyed}}}};
 }
 
 Result<std::unique_ptr<Measurements>> Measurements::open(store::Database* database) {
@@ -142,7 +155,7 @@ Result<void> Measurements::read_record(const std::string& kind, const std::strin
   if (kind == "version") {
     THAW_TRY(policy::LevelRecords levels, levels_from(json));
     if (versions_.size() < most_versions) {
-      versions_[id] = {std::move(levels), ++clock_};
+      versions_[id] = {levels, ++clock_};
     }
     return ok();
   }
@@ -161,22 +174,22 @@ Result<void> Measurements::read_record(const std::string& kind, const std::strin
 
 Result<void> Measurements::load() {
   std::vector<store::Unreadable> unreadable;
-  THAW_TRY_VOID(database_->read_now([&](store::Sql& sql) -> Result<void> {
-    return sql.each("SELECT kind, id, record FROM measurement", {}, [&](const store::Row& row) {
-      const std::string kind = row.text(0);
-      const std::string id = row.text(1);
-      if (const auto read = read_record(kind, id, row.text(2)); !read) {
-        unreadable.push_back({"measurement",
-                              {"kind", "id", "record"},
-                              "CAST(kind AS TEXT) = ? AND CAST(id AS TEXT) = ?",
-                              {kind, id},
-                              "measurement of " + kind + " " + id,
-                              read.error().message()});
-      }
-    });
+  THAW_TRY_VOID(database_->read_now([&](store::Transaction& transaction) {
+    return transaction.scan(
+        measurement, {},
+        {MeasurementColumn::kind, MeasurementColumn::id, MeasurementColumn::record},
+        [&](const store::Row<MeasurementColumn>& row) {
+          const std::string kind = row.text(MeasurementColumn::kind);
+          const std::string id = row.text(MeasurementColumn::id);
+          const auto read = read_record(kind, id, row.text(MeasurementColumn::record));
+          if (!read) {
+            unreadable.push_back({&measurement, row.place(), "measurement of " + kind + " " + id,
+                                  read.error().message()});
+          }
+        });
   }));
-  for (store::Unreadable& rows : unreadable) {
-    store::set_aside_later(*database_, std::move(rows));
+  for (store::Unreadable& row : unreadable) {
+    store::set_aside_later(*database_, std::move(row));
   }
   return ok();
 }
@@ -248,9 +261,9 @@ void Measurements::forget(const model::FunctionId& function) {
   }
 }
 
-void Measurements::keep_only(const std::set<std::string>& versions) {
+void Measurements::keep_only(const std::function<bool(const std::string& version)>& is_there) {
   std::erase_if(versions_, [&](const auto& entry) {
-    const bool gone = !versions.contains(entry.first);
+    const bool gone = !is_there(entry.first);
     if (gone) {
       dropped_versions_.push_back(entry.first);
     }
@@ -299,20 +312,18 @@ void Measurements::save() {
   }
   dirty_versions_.clear();
   dirty_functions_.clear();
-  database_->write_later(
-      [entries = std::move(entries), gone = std::move(gone)](store::Sql& sql) -> Result<void> {
-        for (const Entry& entry : entries) {
-          THAW_TRY([[maybe_unused]] const std::int64_t changed,
-                   sql.run("INSERT OR REPLACE INTO measurement (kind, id, record) VALUES (?, ?, ?)",
-                           {entry.kind, entry.id, entry.record}));
-        }
-        for (const Entry& entry : gone) {
-          THAW_TRY(
-              [[maybe_unused]] const std::int64_t changed,
-              sql.run("DELETE FROM measurement WHERE kind = ? AND id = ?", {entry.kind, entry.id}));
-        }
-        return ok();
-      });
+  database_->write_later([entries = std::move(entries),
+                          gone = std::move(gone)](store::Transaction& transaction) -> Result<void> {
+    for (const Entry& entry : entries) {
+      THAW_TRY_VOID(transaction.put(measurement, {{MeasurementColumn::kind, entry.kind},
+                                                  {MeasurementColumn::id, entry.id},
+                                                  {MeasurementColumn::record, entry.record}}));
+    }
+    for (const Entry& entry : gone) {
+      THAW_TRY_VOID(transaction.erase(measurement, {entry.kind, entry.id}));
+    }
+    return ok();
+  });
 }
 
 void note_memory(Measurements& measurements, Container& container, Instant now) {

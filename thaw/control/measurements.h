@@ -48,8 +48,8 @@ class Measurements {
 
   FunctionUse& use_of(const model::FunctionId& function);
   void forget(const model::FunctionId& function);
-  // Versions that are not among these are gone.
-  void keep_only(const std::set<std::string>& versions);
+  // The other versions are gone.
+  void keep_only(const std::function<bool(const std::string& version)>& is_there);
   void changed(const model::FunctionId& function) { dirty_functions_.insert(function); }
   std::vector<std::pair<model::FunctionId, WallTime>> known_functions() const;
 

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "thaw/async/loop.h"
+#include "thaw/store/testing/sql.h"
 #include "thaw/worker/testing/fake_container.h"
 
 using namespace thaw;
@@ -130,11 +131,12 @@ TEST_CASE("what was learnt survives a restart; a damaged record is forgotten") {
     use.last_active = monday + 1h;
     measurements->changed(function);
     measurements->save();
-    database->write_later([](store::Sql& sql) -> Result<void> {
+    database->write_later([](store::Transaction& transaction) -> Result<void> {
       for (const char* record : {"{", "[]", "{\"came\": 7}"}) {
         THAW_TRY([[maybe_unused]] const std::int64_t changed,
-                 sql.run("INSERT INTO measurement VALUES ('function', ?, ?)",
-                         {std::string("bad") + record, std::string(record)}));
+                 store::testing::sql_of(transaction)
+                     .run("INSERT INTO measurement VALUES ('function', ?, ?)",
+                          {std::string("bad") + record, std::string(record)}));
       }
       return ok();
     });

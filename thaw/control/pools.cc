@@ -68,6 +68,11 @@ std::size_t Pools::count(const model::FunctionId& function, const std::string& v
   return count;
 }
 
+std::size_t Pools::places_taken() const {
+  return static_cast<std::size_t>(std::count_if(containers_.begin(), containers_.end(),
+                                                [](const auto& c) { return c.second->has_place; }));
+}
+
 bool Pools::is_crowded() const {
   const auto starting = std::count_if(containers_.begin(), containers_.end(), [](const auto& c) {
     return !c.second->start.reached_ready && !c.second->for_snapshot;

@@ -67,13 +67,17 @@ class Pools {
   std::size_t count(const model::FunctionId& function) const;
   // Those of them that run this version.
   std::size_t count(const model::FunctionId& function, const std::string& version) const;
+  // Of the containers that the machine may have: those that are there or are being started, in the
+  // background too.
+  std::size_t places_taken() const;
   // More containers are starting than the machine can start at their own pace.
   bool is_crowded() const;
 
   // --- what becomes of a container ---
   // A new one, in the pool of its target.
   ContainerPtr add(const model::Target& target, std::shared_ptr<const model::FunctionSpec> spec);
-  // In the background, in no pool.
+  // In the background, in no pool. It gives way to any call that waits for its place: who takes it
+  // hears of that by its end (StopReason::made_room).
   ContainerPtr add_for_snapshot(std::shared_ptr<const model::FunctionSpec> spec);
   // Its status follows from its work and from its end.
   void update(Container& container);

@@ -30,8 +30,14 @@ std::optional<PortLease> Ports::free_port(Pool& pool) {
   ++chosen->work.proxied;
   pools_.update(*chosen);
   const auto& push = chosen->spec->push;
-  return PortLease{chosen->id, chosen->running->address(), push ? push->port : std::uint16_t{0},
-                   level, chosen->spec->version};
+  PortLease lease{chosen->id, chosen->running->address()};
+  if (push) {
+    lease.port = push->port;
+    lease.wire = push->wire;
+  }
+  lease.level = level;
+  lease.version = chosen->spec->version;
+  return lease;
 }
 
 std::size_t Ports::waiters_of(const model::FunctionId& function) const {

@@ -19,7 +19,8 @@ namespace thaw::control {
 struct PortLease {
   model::ContainerId container;
   std::string address;
-  std::uint16_t port = 0;                   // of a server's contract; 0: whoever asks knows it
+  std::uint16_t port = 0;  // of a server's contract; 0: whoever asks knows it
+  model::PushContract::Wire wire = model::PushContract::Wire::http1;  // spoken there
   model::Level level = model::Level::warm;  // what the container was when it got the request
   std::string version;                      // that the container runs
 };

@@ -5,28 +5,23 @@
 // does not start, and says so; all others do. Filled by main; loop thread only.
 #pragma once
 
-#include <map>
 #include <string>
 
+#include "thaw/control/by_dialect.h"
 #include "thaw/control/runtime.h"
 
 namespace thaw::control {
 
 class Runtimes final : public Runtime {
  public:
-  // Not owned; `name` is what its functions have as FunctionSpec::dialect. The first one also
-  // starts versions that name none: they were stored before there were others.
-  void add(std::string name, Runtime& runtime);
+  // Not owned; `name` is what its functions have as FunctionSpec::dialect.
+  void add(std::string name, Runtime& runtime) { runtimes_.add(std::move(name), &runtime); }
 
   async::Task<void> complete_plan(std::shared_ptr<const model::FunctionSpec> spec,
                                   worker::LaunchPlan& plan) override;
 
  private:
-  // failed_precondition: this server does not serve it.
-  Result<Runtime*> of(const model::FunctionSpec& spec) const;
-
-  std::map<std::string, Runtime*> by_name_;
-  Runtime* first_ = nullptr;
+  ByDialect<Runtime*> runtimes_;
 };
 
 }  // namespace thaw::control

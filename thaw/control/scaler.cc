@@ -8,6 +8,7 @@
 
 #include "thaw/base/log.h"
 #include "thaw/control/app_state.h"
+#include "thaw/control/kept_ready.h"
 
 namespace thaw::control {
 
@@ -16,8 +17,9 @@ namespace {
 // What cannot be stored now is told with a later look; only the end of the task is passed on.
 async::Task<void> tell_or_log(async::Task<void> telling) {
   const Result<void> told = co_await std::move(telling);
-  if (!told && told.error().code() == Code::cancelled) {
-    co_return told;
+  // Not by its code: what it waited for may have been cancelled, and the loop goes on.
+  if (co_await async::is_cancelled()) {
+    co_return Error::cancelled("the scaler was told to end");
   }
   if (!told) {
     log_warning("a failed start was not told to those who wait",
@@ -61,6 +63,7 @@ async::Task<void> Scaler::loop(Scaler& self) {
         const PoolPtr pool = self.parts_.pools.shared(target);
         if (self.parts_.starts.is_known_to_fail(*pool)) {
           model::Outcome outcome = pool->known_failure->outcome;
+          // tidy(ends): fails only when the loop is told to end
           THAW_CO_TRY_VOID(
               co_await tell_or_log(self.parts_.starts.tell_waiting(pool, std::move(outcome))));
         }
@@ -68,6 +71,7 @@ async::Task<void> Scaler::loop(Scaler& self) {
           model::Outcome outcome = model::failed(
               model::OutcomeKind::terminated,
               {.type = model::failure_type::app_stopped, .message = version_is_gone(target)});
+          // tidy(ends): fails only when the loop is told to end
           THAW_CO_TRY_VOID(
               co_await tell_or_log(self.parts_.starts.tell_waiting(pool, std::move(outcome))));
         }
@@ -142,9 +146,7 @@ void Scaler::evaluate(Pool& pool) {
     view.last = parts_.keep_alive.last_of(pool, *live, view);
   }
   model::Scaling scaling = live ? live->scaling : model::Scaling{};
-  if (pool.target.is_pinned()) {
-    scaling.min_containers = 0;  // what is kept without a call is of the live version
-  }
+  scaling.min_containers = static_cast<int>(kept_ready(parts_.catalog, pool.target));
   const policy::ScalePlan plan = policy::plan_scale(scaling, view);
   pool.wants_more = false;
   if (view.wanted) {

@@ -60,6 +60,7 @@ class Scaler {
   // What the function of this pool, at this version, may have beside what it has.
   std::size_t room_in_function(const Pool& pool, const model::FunctionSpec& spec) const;
   void make_way_for(const Pool& pool, const policy::PoolView& view);
+  std::size_t end_background(std::size_t most);
   void make_room_for(const Pool& pool, const model::FunctionSpec& spec, std::size_t count);
   bool has_better_start_soon(Pool& pool, const policy::PoolView& view);
 

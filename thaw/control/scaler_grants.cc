@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "thaw/base/log.h"
+#include "thaw/control/kept_ready.h"
 #include "thaw/control/scaler.h"
 
 namespace thaw::control {
@@ -47,7 +48,7 @@ bool has_had_its_turn(const Container& container, Instant now) {
 
 std::size_t places_to_start(const ScalerOptions& options, unsigned processors) {
   return options.most_starting > 0 ? options.most_starting
-                                   : std::max<std::size_t>(8, 4 * processors);
+                                   : std::max<std::size_t>(8, std::size_t{4} * processors);
 }
 
 }  // namespace
@@ -80,6 +81,9 @@ void Scaler::grant_wanted() {
   const Instant now = monotonic_now();
   for (const auto& [id, container] : parts_.pools.containers()) {
     const std::size_t starts = takes_a_place(*container, now) ? 1 : 0;
+    if (container->for_snapshot) {
+      continue;  // it is nobody's part: it gives way
+    }
     for (Held* held : {&of_workspace[container->spec->workspace.str()],
                        &of_function[container->spec->id.str()]}) {
       ++held->containers;
@@ -99,7 +103,7 @@ void Scaler::grant_wanted() {
   }
   policy::StartPlaces places;
   places.most = options_.most;
-  places.free = places.most - std::min(places.most, parts_.pools.containers().size());
+  places.free = places.most - std::min(places.most, parts_.pools.places_taken());
   const std::size_t at_a_time = places_to_start(options_, parts_.worker.processor_count());
   places.starting = at_a_time - std::min(at_a_time, starting);
   places.is_shared = parts_.catalog.workspaces.all().size() > 1;
@@ -122,6 +126,23 @@ void Scaler::grant_wanted() {
   }
 }
 
+// Nobody waits for what is in the background: it goes first, at once. How many go.
+std::size_t Scaler::end_background(std::size_t most) {
+  std::size_t gone = 0;
+  for (const auto& [id, container] : parts_.pools.containers()) {
+    if (gone == most) {
+      break;
+    }
+    if (container->for_snapshot && container->has_place && !container->stopping()) {
+      log_info("a container in the background makes room for a call",
+               {{"container", id.str()}, {"function", container->spec->name}});
+      parts_.pools.stop(*container, StopReason::made_room, Duration::zero());
+      ++gone;
+    }
+  }
+  return gone;
+}
+
 // Idle containers of others end, with their exit hooks; their end lets evaluate() look again.
 void Scaler::make_room_for(const Pool& pool, const model::FunctionSpec& spec, std::size_t count) {
   std::vector<ContainerPtr> idle;
@@ -130,11 +151,14 @@ void Scaler::make_room_for(const Pool& pool, const model::FunctionSpec& spec, st
   std::size_t on_their_way = 0;
   for (const auto& [id, container] : parts_.pools.containers()) {
     const bool goes = container->stopping() || container->status == Status::stopped;
-    on_their_way += goes && container->ending.reason == StopReason::made_room ? 1 : 0;
+    const bool gives_place = goes && container->has_place;
+    on_their_way += gives_place && container->ending.reason == StopReason::made_room ? 1 : 0;
+    if (container->for_snapshot) {
+      continue;
+    }
     left[container->target.str()] += goes ? 0 : 1;
     left[container->spec->workspace.str()] += goes ? 0 : 1;
-    if (container->idle() && !goes && !container->for_snapshot &&
-        container->target != pool.target &&
+    if (container->idle() && !goes && container->target != pool.target &&
         parts_.pools.of(container->target).demanded == Instant{}) {
       idle.push_back(container);
     }
@@ -149,13 +173,14 @@ void Scaler::make_room_for(const Pool& pool, const model::FunctionSpec& spec, st
       return found == held.end() ? 0 : found->second;
     };
     const std::string function = target.str();
-    const std::string workspace = owner.str();
+    const std::string& workspace = owner.str();
     return policy::Holding{function, workspace, of(function), of(workspace)};
   };
+  std::size_t missing = count - std::min(count, on_their_way);
+  missing -= end_background(missing);
   for (const ContainerPtr& container : idle) {
     const std::string function = container->target.str();
-    const int kept = container->target.is_pinned() ? 0 : container->spec->scaling.min_containers;
-    const auto least = static_cast<std::size_t>(std::max(0, kept));
+    const std::size_t least = kept_ready(parts_.catalog, container->target);
     policy::IdleCandidate candidate;
     candidate.holding = holding(container->target, container->spec->workspace);
     candidate.idle_since = container->work.idle_since;
@@ -164,7 +189,6 @@ void Scaler::make_room_for(const Pool& pool, const model::FunctionSpec& spec, st
     --left[function];
     candidates.push_back(candidate);
   }
-  const std::size_t missing = count - std::min(count, on_their_way);
   for (const std::size_t chosen : policy::give_way(candidates, holding(pool.target, spec.workspace),
                                                    missing, monotonic_now())) {
     log_info("an idle container makes room for a call of another function",

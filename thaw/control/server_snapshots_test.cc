@@ -20,7 +20,8 @@ namespace {
 
 // A server that loads for a while when it boots, and is ready at once when it is restored.
 struct SnapshotHouse : FleetHouse {
-  SnapshotHouse() : FleetHouse(Has::snapshots) {
+  explicit SnapshotHouse(FleetOptions options = small_options())
+      : FleetHouse(Has::snapshots, options) {
     spec.push = model::PushContract{};
     spec.push->arguments = {"serve"};
     spec.snapshot_at = model::SnapshotAt::ready;
@@ -30,7 +31,7 @@ struct SnapshotHouse : FleetHouse {
       Launched& one = launches.emplace_back();
       one.level = made.started_by;
       one.is_for_snapshot = plan.purpose == Purpose::snapshot;
-      one.has_snapshot = plan.restore != nullptr;
+      one.has_snapshot = !plan.restore.empty();
       if (!is_never_ready) {
         made.port->ready_after = made.started_by == Level::restored ? restored : booted;
       }
@@ -49,15 +50,17 @@ struct SnapshotHouse : FleetHouse {
     bool has_snapshot = false;
   };
 
+  static model::Payload request() {
+    codec::HttpRequestMessage request;
+    request.method = "POST";
+    request.target = "/run";
+    return {must(codec::write_http(request)), std::string(codec::http_content_type)};
+  }
   // One request, answered; then there is time for a snapshot, and for all containers to go.
   Level serves_once(const std::string& version = {}) {
     const std::size_t before = launches.size();
     const std::string name = "fc-" + std::to_string(++calls);
-    codec::HttpRequestMessage request;
-    request.method = "POST";
-    request.target = "/run";
-    call(name, {must(codec::write_http(request)), std::string(codec::http_content_type)}, {},
-         version);
+    call(name, request(), {}, version);
     for (int i = 0; i < 500 && !result_of(name); ++i) {
       passes(50ms);
     }
@@ -502,4 +505,58 @@ TEST_CASE("a version that goes before its snapshot is tried is not run again") {
   CHECK(f.launches_for_snapshots() == 1);
   CHECK(std::count_if(f.launches.begin(), f.launches.end(),
                       [](const auto& l) { return l.level == Level::restored; }) == 0);
+}
+
+TEST_CASE("settling and being written are no part of a start's time") {
+  SnapshotHouse f;
+  f.spec.startup_timeout = 3s;
+  f.publish();
+  f.adjust = [](auto& made, const SnapshotHouse::Launched& launched) {
+    if (launched.is_for_snapshot) {
+      made.now.connections = 1;  // of its own, to outside: it is waited for a while
+    }
+  };
+  CHECK(f.serves_once() == Level::booted);
+  CHECK(f.snapshots->size() == 1);
+  CHECK(f.told("startup timeout") == 0);
+}
+
+namespace {
+
+FleetOptions options_for(std::size_t most) {
+  FleetOptions options = small_options();
+  options.max_containers = most;
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("a container in the background has no place that others need") {
+  SnapshotHouse f(options_for(1));
+  bool is_settling = false;
+  f.adjust = [&](auto& made, const SnapshotHouse::Launched& launched) {
+    is_settling = launched.is_for_snapshot;
+    made.now.connections = launched.is_for_snapshot ? 1 : 0;
+  };
+  const auto waits_for = [&f](const std::function<bool()>& what) {
+    for (int i = 0; i < 6000 && !what(); ++i) {
+      f.passes(20ms);
+      CHECK(f.fleet->containers().size() <= 1);
+    }
+    REQUIRE(what());
+  };
+  f.call("fc-a", f.request());
+  waits_for([&] { return f.result_of("fc-a").has_value(); });
+  CHECK(f.fleet->containers().size() == 1);  // idle: who has called may call again
+  CHECK(f.launches_for_snapshots() == 0);
+  waits_for([&] { return is_settling; });
+  f.passes(1500ms);
+  f.call("fc-b", f.request());
+  const Instant asked = f.time.now();
+  waits_for([&] { return f.result_of("fc-b").has_value(); });
+  CHECK(f.time.now() - asked < 3s);  // it had not to wait for the snapshot
+  CHECK(f.snapshots->size() == 0);
+  // That was no refusal: it is taken when there is a place again.
+  waits_for([&] { return f.snapshots->size() == 1; });
+  CHECK(f.told("no memory snapshot") == 0);
 }

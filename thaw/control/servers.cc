@@ -73,7 +73,7 @@ async::Task<void> Servers::serve(Servers& self, ContainerPtr container) {
     co_return ok();  // otherwise it has ended, or this server does
   }
   self.parts_.starts.became_ready(self.parts_.pools.of(container->target), *container);
-  Driver driver({self.parts_.loop, self.parts_.inputs}, container);
+  Driver driver({self.parts_.loop, self.parts_.inputs, self.parts_.payloads}, container);
   THAW_CO_TRY_VOID(co_await driver.run());
   if (container->status == Status::stopped) {
     co_return ok();

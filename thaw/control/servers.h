@@ -21,6 +21,7 @@ struct ServersParts {
   Starts& starts;
   Inputs& inputs;
   logs::LogHub& logs;
+  queue::Payloads& payloads;
 };
 
 class Servers {

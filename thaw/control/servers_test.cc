@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <csignal>
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
@@ -132,6 +133,61 @@ TEST_CASE("an input that is something else is posted to the target of its server
   CHECK(heard.body == "{}");
   CHECK(std::count(heard.headers.begin(), heard.headers.end(),
                    std::pair<std::string, std::string>("content-type", "application/json")) == 1);
+}
+
+TEST_CASE("a large request is sent from its blob, and a large answer becomes one on its way") {
+  ServerHouse f;
+  f.spec.scaling.max_concurrent_inputs = 2;
+  f.publish();
+  codec::HttpRequestMessage request;
+  request.method = "POST";
+  request.target = "/run";
+  model::Payload payload{must(codec::write_http(request)), std::string(codec::http_content_type)};
+  const std::string body(600'000, 'i');
+  payload.rest = f.kept({body}).rest;
+  f.call("fc-1", payload);
+  f.call("fc-2", {std::string(400'000, 'j'), "text/plain", "gzip"});
+  f.passes(1s);
+  f.port(0).is_ready();
+  f.passes(1s);
+  REQUIRE(f.asked(0) == 2);
+  CHECK(f.question(0, 0).request.target == "/run");
+  CHECK(f.question(0, 0).request.body == body);
+  const std::string large(700'000, 'o');
+  f.port(0).answer(0, codec::HttpResponseMessage{200, {{"x-b", "2"}}, large});
+  f.passes(1s);
+  const auto result = f.result_of("fc-1");
+  REQUIRE(result);
+  CHECK(result->outcome == OutcomeKind::success);
+  const auto head = codec::read_http_response(result->payload.bytes);
+  REQUIRE(head);
+  CHECK(head->headers == codec::HttpFields{{"x-b", "2"}});
+  CHECK(head->body.empty());
+  REQUIRE(result->payload.rest);
+  CHECK(must(f.blobs->path(f.spec.workspace.str(), result->payload.rest->sha256_hex)) != "");
+  CHECK(result->payload.rest->size == large.size());
+  const auto& second = f.question(0, 1).request;
+  CHECK(second.body.size() == 400'000);
+  CHECK(std::count(second.headers.begin(), second.headers.end(),
+                   std::pair<std::string, std::string>("content-encoding", "gzip")) == 1);
+}
+
+TEST_CASE(
+    "an input whose bytes are gone from the disk ends, and says so, and the next one is served") {
+  ServerHouse f;
+  f.call("fc-1", {std::string(400'000, 'i'), "text/plain"});
+  f.passes(1s);
+  std::filesystem::remove_all(f.folder / "blobs");
+  f.port(0).is_ready();
+  f.passes(100ms);
+  CHECK(f.asked(0) == 0);
+  const auto result = f.result_of("fc-1");
+  REQUIRE(result);
+  CHECK(result->outcome == OutcomeKind::terminated);
+  CHECK(told(*result).find("gone from the server's disk") != std::string::npos);
+  f.asks("fc-2");
+  f.passes(100ms);
+  CHECK(f.asked(0) == 1);
 }
 
 TEST_CASE("what a status means for its input") {

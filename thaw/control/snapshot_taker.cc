@@ -26,12 +26,18 @@ constexpr Duration settle_patience = 5s;
 constexpr Duration settle_look = 200ms;
 constexpr int most_trials = 3;
 
+// Whoever needs its place, or has stopped its function, is not kept waiting.
+bool is_given_up(const Container& container) {
+  return container.stopping() || container.running->has_ended();
+}
+
 // The program closes its connection after it was told that all is ready: a connection to the
 // outside cannot be written. Those at a door can: they are closed in what is restored. What else it
 // holds that cannot does not go away by waiting.
-async::Task<void> wait_for_close(const worker::RunningContainer& container, Duration patience) {
+async::Task<void> wait_for_close(ContainerPtr of, Duration patience) {
   const Instant give_up = monotonic_now() + patience;
-  while (!container.has_door() && container.traffic().connections > 0) {
+  const worker::RunningContainer& container = *of->running;
+  while (!is_given_up(*of) && !container.has_door() && container.traffic().connections > 0) {
     if (monotonic_now() > give_up) {
       co_return Error::deadline_exceeded(
           "a connection to this server was not closed at its snapshot point: its program, or a "
@@ -46,10 +52,11 @@ async::Task<void> wait_for_close(const worker::RunningContainer& container, Dura
 // A server that is ready may have connections of ours, and be busy with what comes after: caches
 // that fill, threads that start. What it has open after a while it has opened itself, to outside:
 // such connections are closed for those that are restored.
-async::Task<void> settle(worker::RunningContainer& container) {
+async::Task<void> settle(ContainerPtr of) {
+  worker::RunningContainer& container = *of->running;
   const Instant give_up = monotonic_now() + settle_patience;
   Duration used = container.processor_time();
-  while (monotonic_now() < give_up) {
+  while (!is_given_up(*of) && monotonic_now() < give_up) {
     container.server()->close_kept();
     THAW_CO_TRY_VOID(co_await async::sleep_for(settle_look));
     const Duration before = std::exchange(used, container.processor_time());
@@ -73,8 +80,14 @@ Error no_gain(Duration booted, const std::string& but) {
 
 }  // namespace
 
-// Whoever calls has the machine first; on one that is always busy it is taken all the same.
-async::Task<void> SnapshotTaker::wait_for_quiet(const Pools& pools) {
+bool SnapshotTaker::has_room() const {
+  return parts_.pools.places_taken() < parts_.most_containers;
+}
+
+// Whoever calls has the machine first. On one that is always busy it is taken all the same, but in
+// no place that somebody else has.
+async::Task<void> SnapshotTaker::wait_for_quiet(SnapshotTaker& self, Snapshots::Spec spec) {
+  Pools& pools = self.parts_.pools;
   const auto is_at_work = [](const auto& entry) {
     return !entry.second->idle() && !entry.second->stopping();
   };
@@ -83,6 +96,12 @@ async::Task<void> SnapshotTaker::wait_for_quiet(const Pools& pools) {
     THAW_CO_TRY_VOID(co_await async::sleep_for(200ms));
   } while (monotonic_now() < no_longer &&
            std::any_of(pools.containers().begin(), pools.containers().end(), is_at_work));
+  // One of a function that is gone meanwhile is not to keep others from their turn.
+  while (!self.has_room() && !pools.shutting_down() && self.is_called(*spec)) {
+    THAW_CO_TRY([[maybe_unused]] const bool notified,
+                co_await pools.wait_for_end(monotonic_now() + collect_pause));
+    THAW_CO_TRY_VOID(co_await async::sleep_for(200ms));  // who waits for that place has it first
+  }
   co_return ok();
 }
 
@@ -97,7 +116,7 @@ async::Task<void> SnapshotTaker::take_loop(SnapshotTaker& self) {
   (void)co_await self.parts_.snapshots.store().check_all();
   while (true) {
     THAW_CO_TRY(const Snapshots::Spec spec, co_await self.parts_.snapshots.next());
-    THAW_CO_TRY_VOID(co_await wait_for_quiet(self.parts_.pools));
+    THAW_CO_TRY_VOID(co_await wait_for_quiet(self, spec));
     if (self.parts_.pools.shutting_down() || !self.is_called(*spec)) {
       self.parts_.snapshots.refused(spec);
       continue;
@@ -109,6 +128,7 @@ async::Task<void> SnapshotTaker::take_loop(SnapshotTaker& self) {
       (void)co_await attempt.container->running->remove();
     }
     self.parts_.pools.remove(*attempt.container);
+    self.parts_.pools.look_at_who_waits();
     self.parts_.pools.tell_end();
     if (co_await async::is_cancelled()) {
       co_return Error::cancelled("no more snapshots are taken");
@@ -116,6 +136,11 @@ async::Task<void> SnapshotTaker::take_loop(SnapshotTaker& self) {
     if (outcome) {
       self.parts_.snapshots.taken(spec);
       self.parts_.measurements.forgive(spec->version, model::Level::restored);
+      continue;
+    }
+    if (attempt.gave_way || attempt.container->ending.reason == StopReason::made_room) {
+      self.parts_.snapshots.gave_way(spec);
+      log_info("no snapshot for now: a call needed its place", {{"function", spec->name}});
       continue;
     }
     attempt.gain == Attempt::Gain::none ? self.parts_.snapshots.settled(spec)
@@ -137,10 +162,8 @@ async::Task<void> SnapshotTaker::collect_loop(SnapshotTaker& self) {
     co_return ok();
   }
   std::function<async::Task<void>()> collect = [&self] {
-    std::set<std::string> versions;
-    self.parts_.catalog.each_spec(
-        [&versions](const model::FunctionSpec& spec) { versions.insert(spec.version); });
-    self.parts_.snapshots.keep_only(versions);
+    self.parts_.snapshots.keep_only(
+        [&self](const std::string& version) { return self.parts_.catalog.is_version(version); });
     return self.parts_.snapshots.store().collect();
   };
   co_return co_await async::every(collect_pause, "old snapshots", std::move(collect));
@@ -154,18 +177,22 @@ async::Task<void> SnapshotTaker::take(SnapshotTaker& self, Attempt& attempt) {
     co_return Error::failed_precondition("its program has no snapshot point");
   }
   snapshot::SnapshotStore& store = self.parts_.snapshots.store();
-  const snapshot::SnapshotKey key = Snapshots::key_of(*container->spec, plan);
+  THAW_CO_TRY(const snapshot::SnapshotKey key,
+              co_await self.parts_.snapshots.key_for(container->spec, plan));
   THAW_CO_TRY(const std::string staging, store.begin(reserve_bytes));
-  plan.upper = staging;
+  plan.staging = snapshot::SnapshotStore::name_of(staging);
   plan.levels = {model::Level::booted};
   auto launched = co_await self.parts_.worker.launch(std::move(plan));
   Result<sandbox::Checkpoint> written = Error::internal("not launched");
   if (launched) {
     container->running = std::move(*launched);
-    written = co_await write(self, attempt, staging + "/images");
+    written = co_await write(self, attempt);
     // Its folder is tidied with its end; what it wrote stays in "upper".
     auto removed = co_await container->running->remove();
     container->running.reset();
+    container->has_place = false;
+    self.parts_.pools.look_at_who_waits();
+    self.parts_.pools.tell_end();
     if (written && !removed) {
       written = removed.error();
     }
@@ -174,7 +201,7 @@ async::Task<void> SnapshotTaker::take(SnapshotTaker& self, Attempt& attempt) {
   }
   Result<void> fit = written ? ok() : Result<void>(written.error());
   if (fit && is_at_ready(*container)) {
-    auto preview = snapshot::SnapshotStore::preview(staging, key, *written);
+    auto preview = store.preview(staging, key, *written);
     fit = preview ? co_await try_it(self, attempt, std::move(*preview))
                   : Result<void>(preview.error());
   }
@@ -240,16 +267,16 @@ async::Task<void> SnapshotTaker::until_ready(Attempt& attempt) {
                                              : "its server ended before it was ready");
   }
   THAW_CO_TRY_VOID(ready);
+  container.start.at_snapshot_point = true;
   attempt.booted = monotonic_now() - container.start.moments.launching;
   if (!policy::is_worth_restoring(attempt.booted, Duration::zero())) {
     attempt.gain = Attempt::Gain::none;
     co_return no_gain(attempt.booted, "which a restore takes too");
   }
-  co_return co_await settle(*container.running);
+  co_return co_await settle(attempt.container);
 }
 
-async::Task<sandbox::Checkpoint> SnapshotTaker::write(SnapshotTaker& self, Attempt& attempt,
-                                                      std::string images) {
+async::Task<sandbox::Checkpoint> SnapshotTaker::write(SnapshotTaker& self, Attempt& attempt) {
   const ContainerPtr container = attempt.container;
   const bool at_ready = is_at_ready(*container);
   THAW_CO_TRY_VOID(at_ready ? co_await until_ready(attempt) : co_await until_point(container));
@@ -261,11 +288,15 @@ async::Task<sandbox::Checkpoint> SnapshotTaker::write(SnapshotTaker& self, Attem
   THAW_CO_TRY(const std::string probe, self.parts_.snapshots.store().begin(memory));
   (void)co_await self.parts_.snapshots.store().abandon(probe);
   if (!at_ready) {
-    THAW_CO_TRY_VOID(co_await wait_for_close(*container->running, close_patience));
+    THAW_CO_TRY_VOID(co_await wait_for_close(container, close_patience));
+  }
+  if (is_given_up(*container)) {
+    co_return Error::failed_precondition(
+        container->stopping() ? "it is to end" : "its container ended before it was written");
   }
   const bool hears_restores = container->running->is_restorable();
-  THAW_CO_TRY(sandbox::Checkpoint written, co_await container->running->checkpoint(
-                                               std::move(images), 2 * memory + reserve_bytes));
+  THAW_CO_TRY(sandbox::Checkpoint written,
+              co_await container->running->checkpoint(2 * memory + reserve_bytes));
   written.hears_restores = hears_restores;
   co_return written;
 }
@@ -288,11 +319,17 @@ async::Task<void> SnapshotTaker::try_it(SnapshotTaker& self, Attempt& attempt,
     if (!may_go_on()) {
       co_return gone;
     }
-    THAW_CO_TRY(const Duration taken, co_await try_restore(parts, spec, written));
+    const Result<Duration> taken = self.has_room()
+                                       ? co_await try_restore(parts, spec, written)
+                                       : Result<Duration>(Error::aborted("others have all places"));
+    if (!taken) {
+      attempt.gave_way = taken.error().code() == Code::aborted;
+      co_return taken.error();
+    }
     if (!may_go_on()) {
       co_return gone;
     }
-    best = std::min(best, taken);
+    best = std::min(best, *taken);
     if (policy::is_worth_restoring(booted, best)) {
       log_info(
           "a restore was tried",

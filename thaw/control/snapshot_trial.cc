@@ -33,7 +33,7 @@ async::Task<Duration> launch_and_look(SnapshotTrialParts parts, ContainerPtr con
   THAW_CO_TRY(worker::LaunchPlan plan, co_await parts.plans.plan_for(container));
   plan.purpose = worker::LaunchPlan::Purpose::serve;
   plan.levels = {model::Level::restored};
-  plan.restore = std::move(written);
+  plan.restore = written->id;
   auto launched = co_await parts.worker.launch(std::move(plan));
   if (!launched && launched.error().code() == Code::failed_precondition) {
     co_return Error::failed_precondition("what was written cannot be restored: " +
@@ -46,6 +46,7 @@ async::Task<Duration> launch_and_look(SnapshotTrialParts parts, ContainerPtr con
   container->start.level = container->running->level();
   THAW_CO_TRY_VOID(co_await until_ready(container));
   const Duration taken = monotonic_now() - launching;
+  container->start.at_snapshot_point = true;
   THAW_CO_TRY_VOID(co_await tell_restored(container));
   THAW_CO_TRY_VOID(co_await async::sleep_for(a_moment));
   THAW_CO_TRY_VOID(co_await until_ready(container));
@@ -63,7 +64,11 @@ async::Task<Duration> try_restore(SnapshotTrialParts parts, Snapshots::Spec spec
     container->running.reset();
   }
   parts.pools.remove(*container);
+  parts.pools.look_at_who_waits();
   parts.pools.tell_end();
+  if (container->ending.reason == StopReason::made_room) {
+    co_return Error::aborted("a call needed the place in which it was tried");
+  }
   if (taken && container->stopping()) {
     co_return Error::failed_precondition("it is to end");
   }

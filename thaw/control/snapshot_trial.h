@@ -16,7 +16,7 @@ struct SnapshotTrialParts {
 };
 
 // How long it took from its launch until it was ready. failed_precondition says what was wrong with
-// it. Nothing is left of it in any case.
+// it; aborted: a call needed its place. Nothing is left of it in any case.
 async::Task<Duration> try_restore(SnapshotTrialParts parts, Snapshots::Spec spec,
                                   snapshot::SnapshotPtr written);
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/control/snapshots.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 
 #include "thaw/model/target.h"
@@ -10,32 +8,21 @@
 
 namespace thaw::control {
 
-namespace {
-
-// A folder that was made anew under the same name is another one.
-std::string identity_of(const std::string& path) {
-  struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) {
-    return path + " is not there";
-  }
-  return path + " " + std::to_string(status.st_dev) + ":" + std::to_string(status.st_ino);
-}
-
-}  // namespace
-
 std::string Snapshots::slot_of(const model::FunctionSpec& spec) {
   return spec.push ? model::Target(spec.id, spec.version).str() : spec.id.str();
 }
 
 snapshot::SnapshotKey Snapshots::key_of(const model::FunctionSpec& spec,
-                                        const worker::LaunchPlan& plan) {
+                                        const worker::LaunchPlan& plan,
+                                        const std::string& identity) {
   std::string text = spec.id.str() + "\n" + spec.version + "\n" +
                      store::sha256_hex(spec.definition) + store::sha256_hex(spec.parameters) + "\n";
+  text += store::sha256_hex(identity) + "\n";
   for (const std::string& layer : plan.layers) {
-    text += "layer " + identity_of(layer) + "\n";
+    text += "layer " + layer + "\n";
   }
-  for (const sandbox::BindMount& bind : plan.binds) {
-    text += "bind " + identity_of(bind.source) + " at " + bind.target + "\n";
+  for (const worker::Bind& bind : plan.binds) {
+    text += "bind " + bind.source + " at " + bind.target + "\n";
   }
   for (const std::string& entry : plan.env) {
     // What names this one container is renewed after a restore. Values may be secret.
@@ -51,18 +38,27 @@ snapshot::SnapshotKey Snapshots::key_of(const model::FunctionSpec& spec,
   return {spec.workspace.str(), slot_of(spec), store::sha256_hex(text)};
 }
 
-async::Task<std::string> Snapshots::offer(Spec spec, worker::LaunchPlan& plan) {
+async::Task<snapshot::SnapshotKey> Snapshots::key_for(Spec spec, const worker::LaunchPlan& plan) {
+  std::vector<std::string> sources = plan.layers;
+  for (const worker::Bind& bind : plan.binds) {
+    sources.push_back(bind.source);
+  }
+  THAW_CO_TRY(const std::string identity, co_await worker_.identify(std::move(sources)));
+  co_return key_of(*spec, plan, identity);
+}
+
+async::Task<Snapshots::Offer> Snapshots::offer(Spec spec, worker::LaunchPlan& plan) {
   if (store_ == nullptr || !plan.snapshot_point) {
     plan.snapshot_point.reset();
     std::erase(plan.levels, model::Level::restored);
-    co_return std::string();
+    co_return Offer{};
   }
-  snapshot::SnapshotKey key = key_of(*spec, plan);
+  THAW_CO_TRY(snapshot::SnapshotKey key, co_await key_for(std::move(spec), plan));
   const std::string digest = key.digest;
   const Result<snapshot::SnapshotPtr> found = co_await store_->find(std::move(key));
   if (found) {
-    plan.restore = *found;
-    co_return digest;
+    plan.restore = (*found)->id;
+    co_return Offer{digest, *found};
   }
   const Code code = found.error().code();
   if (code == Code::cancelled) {
@@ -74,7 +70,21 @@ async::Task<std::string> Snapshots::offer(Spec spec, worker::LaunchPlan& plan) {
                                        : code == Code::failed_precondition ? "key_changed"
                                                                            : "snapshot_damaged",
                                        found.error().to_string(), worker::Fallback::Tried::no};
-  co_return digest;
+  co_return Offer{digest, nullptr};
+}
+
+int& Snapshots::Tries::count_of(const std::string& key) {
+  const auto known =
+      std::find_if(keys.begin(), keys.end(), [&key](const OfKey& one) { return one.key == key; });
+  OfKey one{key};
+  if (known != keys.end()) {
+    one = std::move(*known);
+    keys.erase(known);
+  } else if (keys.size() == most_keys) {
+    keys.pop_front();
+  }
+  keys.push_back(std::move(one));
+  return keys.back().count;
 }
 
 void Snapshots::started(Spec spec, const std::string& key_digest) {
@@ -82,12 +92,12 @@ void Snapshots::started(Spec spec, const std::string& key_digest) {
     return;
   }
   Tries& tries = tries_[slot_of(*spec)];
-  if (tries.key != key_digest) {
-    tries.key = key_digest;
-    tries.count = 0;
+  if (tries.is_waiting) {
+    return;  // for one of its keys, which is at the end of them
   }
-  if (store_->contains({spec->workspace.str(), slot_of(*spec), key_digest}) || tries.is_waiting ||
-      tries.count >= most_tries || waiting_.size() >= most_waiting) {
+  int& count = tries.count_of(key_digest);
+  if (store_->contains({spec->workspace.str(), slot_of(*spec), key_digest}) ||
+      count >= most_tries || waiting_.size() >= most_waiting) {
     return;
   }
   const auto of_one = std::count_if(waiting_.begin(), waiting_.end(), [&](const Spec& other) {
@@ -97,7 +107,7 @@ void Snapshots::started(Spec spec, const std::string& key_digest) {
     return;
   }
   tries.is_waiting = true;
-  ++tries.count;
+  ++count;
   waiting_.push_back(std::move(spec));
   wanted_.notify_one();
 }
@@ -132,17 +142,29 @@ void Snapshots::refused(const Spec& spec) {
   no_longer_waits(spec);
 }
 
+void Snapshots::gave_way(const Spec& spec) {
+  no_longer_waits(spec);
+  if (const auto found = tries_.find(slot_of(*spec)); found != tries_.end()) {
+    found->second.last() = std::max(0, found->second.last() - 1);
+  }
+}
+
 void Snapshots::settled(const Spec& spec) {
   refused(spec);
   if (const auto found = tries_.find(slot_of(*spec)); found != tries_.end()) {
-    found->second.count = most_tries;
+    found->second.last() = most_tries;
   }
 }
 
 void Snapshots::succeeded(const snapshot::SnapshotPtr& snapshot) {
   if (snapshot) {
     store_->succeeded(*snapshot);
-    tries_.erase(snapshot->key.function);
+    // That another version's was good says nothing of this one's.
+    if (const auto found = tries_.find(snapshot->key.function); found != tries_.end()) {
+      for (Tries::OfKey& one : found->second.keys) {
+        one.count = one.key == snapshot->key.digest ? 0 : one.count;
+      }
+    }
   }
 }
 
@@ -170,10 +192,10 @@ async::Task<void> Snapshots::forget(model::FunctionId function) {
   co_return co_await store_->collect();
 }
 
-void Snapshots::keep_only(const std::set<std::string>& versions) {
+void Snapshots::keep_only(const std::function<bool(const std::string& version)>& is_there) {
   const auto is_gone = [&](const std::string& slot) {
     const std::size_t at = slot.find('@');
-    return at != std::string::npos && !versions.contains(slot.substr(at + 1));
+    return at != std::string::npos && !is_there(slot.substr(at + 1));
   };
   std::erase_if(tries_, [&](const auto& entry) { return is_gone(entry.first); });
   if (store_ != nullptr) {

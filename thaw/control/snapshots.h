@@ -30,7 +30,8 @@ class Snapshots {
   using Spec = std::shared_ptr<const model::FunctionSpec>;
 
   // `store` may be null: nothing is taken or restored then.
-  explicit Snapshots(snapshot::SnapshotStore* store) : store_(store) {}
+  Snapshots(snapshot::SnapshotStore* store, worker::Worker& worker)
+      : store_(store), worker_(worker) {}
 
   bool enabled() const { return store_ != nullptr; }
   snapshot::SnapshotStore& store() { return *store_; }
@@ -38,12 +39,18 @@ class Snapshots {
   // Whose place among the snapshots it is: a function's, and of servers, of which several versions
   // are called side by side, each version's.
   static std::string slot_of(const model::FunctionSpec& spec);
-  // Everything that a restored container shares with the one that was checkpointed.
+  // Everything that a restored container shares with the one that was checkpointed; `identity` is
+  // the worker's, of the plan's sources.
   static snapshot::SnapshotKey key_of(const model::FunctionSpec& spec,
-                                      const worker::LaunchPlan& plan);
+                                      const worker::LaunchPlan& plan, const std::string& identity);
+  // The same, asking the worker.
+  async::Task<snapshot::SnapshotKey> key_for(Spec spec, const worker::LaunchPlan& plan);
   // Adds what is to be restored to the plan of a serving container, or why there is nothing.
-  // Returns the digest of its key, empty if it can have no snapshot.
-  async::Task<std::string> offer(Spec spec, worker::LaunchPlan& plan);
+  struct Offer {
+    std::string key_digest;          // empty if it can have no snapshot
+    snapshot::SnapshotPtr snapshot;  // its files are there as long as this is held
+  };
+  async::Task<Offer> offer(Spec spec, worker::LaunchPlan& plan);
 
   // A container of this function has become ready, at another level.
   void started(Spec spec, const std::string& key_digest);
@@ -52,6 +59,8 @@ class Snapshots {
   async::Task<Spec> next();
   void taken(const Spec& spec);
   void refused(const Spec& spec);
+  // A call needed its place: that was no try, and it is asked for again with a later start.
+  void gave_way(const Spec& spec);
   // Another try would end as the last one did: there is none, until the function changes.
   void settled(const Spec& spec);
   // A restored container has become ready; a restore failed; one ended before it was ready.
@@ -61,23 +70,31 @@ class Snapshots {
   // The function is gone, and with it what its program had in memory.
   async::Task<void> forget(model::FunctionId function);
   // Versions of servers that are not among these are gone.
-  void keep_only(const std::set<std::string>& versions);
+  void keep_only(const std::function<bool(const std::string& version)>& is_there);
   const SnapshotCounters& counters() const { return counters_; }
 
  private:
   static constexpr std::size_t most_waiting = 1000;
   static constexpr std::size_t most_waiting_of_one = most_waiting / 4;  // workspace
   static constexpr int most_tries = 3;  // of one key, without a successful restore
+  // Versions of a function that are called in turn do not make each other's tries forgotten.
+  static constexpr std::size_t most_keys = 8;
 
   struct Tries {
-    std::string key;
-    int count = 0;
+    struct OfKey {
+      std::string key;
+      int count = 0;
+    };
+    std::deque<OfKey> keys;  // the last that was asked for is at the end
     bool is_waiting = false;
+    int& count_of(const std::string& key);
+    int& last() { return keys.back().count; }
   };
 
   void no_longer_waits(const Spec& spec);
 
   snapshot::SnapshotStore* store_;
+  worker::Worker& worker_;
   std::map<std::string, Tries> tries_;  // by slot
   std::deque<Spec> waiting_;
   model::WorkspaceId last_workspace_;  // whose came out last

@@ -11,6 +11,7 @@
 #include "thaw/async/loop.h"
 #include "thaw/async/task_group.h"
 #include "thaw/store/temp_folder_test.h"
+#include "thaw/worker/testing/fake_worker.h"
 
 using namespace thaw;
 using namespace thaw::control;
@@ -27,9 +28,7 @@ struct House {
     auto opened = snapshot::SnapshotStore::open(pool, temporary / "snapshots", "m", limits);
     REQUIRE(opened);
     store = std::move(*opened);
-    snapshots = std::make_unique<Snapshots>(store.get());
-    fs::create_directory(temporary / "layer");
-    fs::create_directory(temporary / "data");
+    snapshots = std::make_unique<Snapshots>(store.get(), worker);
     spec.id = model::FunctionId("fu-1");
     spec.workspace = model::WorkspaceId("ws-1");
     spec.version = "v1";
@@ -40,14 +39,15 @@ struct House {
   worker::LaunchPlan plan(const std::string& container = "ta-1") const {
     worker::LaunchPlan made;
     made.id = model::ContainerId(container);
-    made.layers = {temporary / "layer"};
-    made.binds = {{temporary / "data", "/data"}};
+    made.layers = {"layer:one"};
+    made.binds = {{"volume:data", "/data"}};
     made.env = {"PATH=/bin", "CONTAINER_ID=" + container, "PASSWORD=secret"};
     made.argv = {"python", "-m", "main"};
     made.snapshot_point = worker::SnapshotPoint{61, "who.json", ""};
     return made;
   }
-  std::string key() const { return Snapshots::key_of(spec, plan()).digest; }
+  static constexpr const char* here = "layer:one\nvolume:data\n";  // as the fake worker says it
+  std::string key() const { return Snapshots::key_of(spec, plan(), here).digest; }
   template <class T>
   Result<T> run(async::Task<T> task) {
     return loop.run_task(std::move(task));
@@ -56,7 +56,7 @@ struct House {
     const auto staging = store->begin(1);
     REQUIRE(staging);
     std::ofstream(*staging + "/images/pages-1.img") << "pages";
-    auto taken = run(store->commit(*staging, Snapshots::key_of(spec, plan()), {}));
+    auto taken = run(store->commit(*staging, Snapshots::key_of(spec, plan(), here), {}));
     REQUIRE(taken);
     return *taken;
   }
@@ -69,6 +69,7 @@ struct House {
       answer = next != nullptr;
       co_return ok();
     };
+    // NOLINTNEXTLINE(cppcoreguidelines-avoid-capturing-lambda-coroutines): outlives its run
     const auto wait = [&ask](House& self, bool& answer) -> async::Task<void> {
       async::TaskGroup group(self.loop);
       group.start("next", ask(*self.snapshots, answer));
@@ -82,7 +83,8 @@ struct House {
     worker::LaunchPlan made = plan("ta-9");
     const auto digest = run(snapshots->offer(shared(), made));
     REQUIRE(digest);
-    CHECK(*digest == key());
+    CHECK(digest->key_digest == key());
+    CHECK((digest->snapshot == nullptr) == made.restore.empty());
     return made;
   }
 
@@ -90,6 +92,7 @@ struct House {
   async::Loop loop;
   async::Pool pool{1};
   std::unique_ptr<snapshot::SnapshotStore> store;
+  worker::testing::FakeWorker worker;
   std::unique_ptr<Snapshots> snapshots;
   model::FunctionSpec spec;
 };
@@ -104,13 +107,14 @@ TEST_CASE(
     "a key is the same for every container of a version, and changes with all it is made of") {
   House house;
   const std::string key = house.key();
-  CHECK(Snapshots::key_of(house.spec, house.plan("ta-2")).digest == key);
+  CHECK(Snapshots::key_of(house.spec, house.plan("ta-2"), House::here).digest == key);
 
   using Plan = worker::LaunchPlan;
   const std::vector<std::function<void(Plan&)>> changes = {
-      [&](Plan& plan) { plan.layers.push_back(house.temporary / "data"); },
-      [&](Plan& plan) { plan.layers = {house.temporary / "data"}; },
-      [&](Plan& plan) { plan.layers = {house.temporary / "not there"}; },
+      [](Plan& plan) { plan.layers.push_back("layer:two"); },
+      [](Plan& plan) { plan.layers = {"layer:two"}; },
+      [](Plan& plan) { plan.layers.clear(); },
+      [](Plan& plan) { plan.binds[0].source = "volume:other"; },
       [](Plan& plan) { plan.binds.clear(); },
       [](Plan& plan) { plan.binds[0].target = "/other"; },
       [](Plan& plan) { plan.env[2] = "PASSWORD=other"; },
@@ -127,7 +131,7 @@ TEST_CASE(
     CAPTURE(i);
     worker::LaunchPlan plan = house.plan();
     changes[i](plan);
-    CHECK(Snapshots::key_of(house.spec, plan).digest != key);
+    CHECK(Snapshots::key_of(house.spec, plan, House::here).digest != key);
   }
   const std::vector<std::function<void(model::FunctionSpec&)>> versions = {
       [](auto& spec) { spec.version = "v2"; },
@@ -139,16 +143,13 @@ TEST_CASE(
     CAPTURE(i);
     model::FunctionSpec spec = house.spec;
     versions[i](spec);
-    CHECK(Snapshots::key_of(spec, house.plan()).digest != key);
+    CHECK(Snapshots::key_of(spec, house.plan(), House::here).digest != key);
   }
 }
 
-TEST_CASE("a layer that was made anew under its name is another one") {
+TEST_CASE("what the worker has under the same names may be other folders") {
   House house;
-  const std::string key = house.key();
-  fs::rename(house.temporary / "layer", house.temporary / "old");
-  fs::create_directory(house.temporary / "layer");
-  CHECK(house.key() != key);
+  CHECK(Snapshots::key_of(house.spec, house.plan(), "made anew").digest != house.key());
 }
 
 TEST_CASE("two fields of a key cannot be mistaken for one") {
@@ -159,7 +160,8 @@ TEST_CASE("two fields of a key cannot be mistaken for one") {
   one.user = "";
   other.cwd = "";
   other.user = "/srv";
-  CHECK(Snapshots::key_of(house.spec, one).digest != Snapshots::key_of(house.spec, other).digest);
+  CHECK(Snapshots::key_of(house.spec, one, House::here).digest !=
+        Snapshots::key_of(house.spec, other, House::here).digest);
 }
 
 TEST_CASE("a good snapshot is offered; otherwise the plan says why there is none") {
@@ -167,13 +169,13 @@ TEST_CASE("a good snapshot is offered; otherwise the plan says why there is none
   CHECK(house.offered().not_restored->reason == "no_snapshot");
   house.take();
   const worker::LaunchPlan good = house.offered();
-  CHECK(good.restore != nullptr);
+  CHECK(!good.restore.empty());
   CHECK(tries_to_restore(good));
   CHECK(!good.not_restored);
 
   house.spec.version = "v2";
   const worker::LaunchPlan changed = house.offered();
-  CHECK(changed.restore == nullptr);
+  CHECK(changed.restore.empty());
   CHECK(!tries_to_restore(changed));
   CHECK(changed.not_restored->reason == "key_changed");
 
@@ -187,19 +189,19 @@ TEST_CASE("a function of another workspace is not offered the snapshot, whatever
   House house;
   house.take();
   house.spec.workspace = model::WorkspaceId("ws-2");
-  CHECK(house.offered().restore == nullptr);
+  CHECK(house.offered().restore.empty());
 }
 
 TEST_CASE("a program without a snapshot point, and a server without a store, restore nothing") {
   House house;
   worker::LaunchPlan plan = house.plan();
   plan.snapshot_point.reset();
-  CHECK(house.run(house.snapshots->offer(house.shared(), plan)).value().empty());
+  CHECK(house.run(house.snapshots->offer(house.shared(), plan)).value().key_digest.empty());
   CHECK(!tries_to_restore(plan));
 
-  Snapshots off(nullptr);
+  Snapshots off(nullptr, house.worker);
   plan = house.plan();
-  CHECK(house.run(off.offer(house.shared(), plan)).value().empty());
+  CHECK(house.run(off.offer(house.shared(), plan)).value().key_digest.empty());
   CHECK(!tries_to_restore(plan));
   CHECK(!plan.snapshot_point);
   off.started(house.shared(), "key");  // asks for nothing
@@ -257,7 +259,7 @@ TEST_CASE("failures in a row retire what was offered") {
   House house;
   const snapshot::SnapshotPtr taken = house.take();
   for (int i = 0; i < 3; ++i) {
-    CHECK(house.offered().restore != nullptr);
+    CHECK(!house.offered().restore.empty());
     house.snapshots->failed(taken);
   }
   CHECK(house.offered().not_restored->reason == "no_snapshot");
@@ -303,4 +305,24 @@ TEST_CASE("what another try would find is known: there is none until the functio
   CHECK(!house.wants_one());
   house.spec.version = "v2";
   CHECK(house.wants_one());
+}
+
+TEST_CASE("versions that are called in turn do not make each other's tries forgotten") {
+  House house;
+  for (int i = 0; i < 3; ++i) {
+    for (const char* version : {"v1", "v2"}) {
+      house.spec.version = version;
+      CHECK(house.wants_one());
+      house.snapshots->refused(house.shared());
+    }
+  }
+  // Nor does one that is good at last.
+  house.spec.version = "v2";
+  const snapshot::SnapshotPtr good = house.take();
+  house.snapshots->succeeded(good);
+  house.store->retire(*good, "as asked");
+  CHECK(house.wants_one());
+  house.snapshots->refused(house.shared());
+  house.spec.version = "v1";
+  CHECK(!house.wants_one());
 }

@@ -197,7 +197,7 @@ async::Task<void> Starts::run(Starts& self, ContainerPtr container) {
   } else if (container->stopping()) {
     status = Error::cancelled("stopped before it started");
   } else {
-    const snapshot::SnapshotPtr offered = plan->restore;
+    const snapshot::SnapshotPtr offered = std::exchange(container->start.offered, nullptr);
     auto launched = co_await self.parts_.worker.launch(std::move(*plan));
     if (!launched) {
       status = launched.error();

@@ -129,7 +129,7 @@ async::Task<void> StorageLoop::mark_mounts() {
   }
   std::size_t files = 0;
   for (const auto& mount : mounts) {
-    for (const model::MountFile& file : mount->files) {
+    for (const model::MountFile& file : mount->files) {  // tidy(held): a mount never changes
       parts_.blobs.mark(mount->workspace.str(), file.sha256_hex);
       if (++files % files_at_once == 0) {
         THAW_CO_TRY_VOID(co_await async::yield());

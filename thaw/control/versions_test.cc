@@ -307,3 +307,50 @@ TEST_CASE("a stopped function ends at all of its versions") {
   CHECK(f.end_of("fc-2") == "the app was stopped");
   CHECK(f.fleet->containers().empty());
 }
+
+TEST_CASE("the minimum is kept by the versions that get a function's requests") {
+  Versions f;
+  f.spec.scaling.min_containers = 2;
+  f.publish();
+  const std::string one = f.publish_beside();
+  const std::string two = f.spec.version;
+  std::size_t polling = 0;
+  const auto settle = [&f, &polling] {
+    for (int i = 0; i < 6; ++i) {
+      f.passes(15s);
+      for (; polling < f.worker.launched.size(); ++polling) {
+        f.polls(polling);
+      }
+    }
+  };
+  const auto kept = [&f](const std::string& version) {
+    const auto containers = f.fleet->containers();
+    return std::count_if(containers.begin(), containers.end(), [&](const auto& view) {
+      return view.spec->version == version && view.status != Status::stopped &&
+             view.status != Status::stopping;
+    });
+  };
+  const model::FunctionId id = f.spec.id;
+  const std::string live = model::live_alias;
+  const auto route = [&](std::vector<model::WeightedVersion> versions) {
+    f.await(f.catalog->aliases.put(
+        {model::alias_id(id, live), id, f.spec.workspace, live, std::move(versions)}));
+    f.fleet->reroute(id);
+    settle();
+  };
+  settle();
+  CHECK(kept(one) == 0);
+  CHECK(kept(two) == 2);
+  // Who followed the live version is not asked any more, and goes by its window.
+  route({{one, 90}, {two, 10}});
+  CHECK(kept(one) == 1);
+  CHECK(kept(two) == 1);
+  route({{one, 1}});
+  CHECK(kept(one) == 2);
+  CHECK(kept(two) == 0);
+  f.await(f.catalog->aliases.erase(model::alias_id(id, live).str()));
+  f.fleet->reroute(id);
+  settle();
+  CHECK(kept(one) == 0);
+  CHECK(kept(two) == 2);
+}

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // CallbackDialect: what a cloud knows of callbacks that were asked for in its words: how an entry
-// of a call's log is put, and which function one of its names means. Loop thread only.
+// of a call's log is put, and which function one of its names means. Loop thread only, but for the
+// renderings that it gives: a large entry is put into words, and signed, on the pool.
 #pragma once
 
+#include <cstddef>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -20,6 +23,13 @@ struct RenderedCallback {
   std::string body;
 };
 
+// Puts an entry into words. It has all that it needs, by value: any thread. none: its receiver is
+// not told of this one. An Error ends the callback.
+using CallbackRendering = std::function<Result<std::optional<RenderedCallback>>()>;
+
+// What has more is rendered, hashed and signed where nobody waits for the loop.
+inline constexpr std::size_t most_bytes_on_loop = 64u << 10;
+
 struct CallbackCall {
   model::NewCall call;
   std::vector<model::NewInput> inputs;
@@ -29,9 +39,9 @@ class CallbackDialect {
  public:
   virtual ~CallbackDialect() = default;
 
-  // `turn.entry` is there. none: its receiver is not told of this one. An Error ends the callback.
-  virtual Result<std::optional<RenderedCallback>> render(const queue::DueCallback& callback,
-                                                         const queue::CallbackTurn& turn) = 0;
+  // `turn.entry` is there. Looks up what it has to in the server's own tables; what takes time is
+  // the rendering's.
+  virtual CallbackRendering render(queue::DueCallback callback, queue::CallbackTurn turn) = 0;
   // A durable call of the function that is named, in that workspace. An Error ends the callback.
   virtual Result<CallbackCall> call_for(const model::WorkspaceId& workspace,
                                         const std::string& function, RenderedCallback rendered) = 0;

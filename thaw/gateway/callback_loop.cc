@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "thaw/async/blocking.h"
 #include "thaw/base/check.h"
 
 namespace thaw::gateway {
@@ -259,7 +260,12 @@ Task<void> CallbackLoop::tell(CallbackLoop& self, DueCallback callback) {
 
 Task<void> CallbackLoop::tell_next(CallbackLoop& self, DueCallback callback) {
   queue::Callbacks& rows = self.parts_.queue.callbacks();
-  const auto turn = co_await rows.turn(callback);
+  auto turn = co_await rows.turn(callback);
+  if (turn && turn->entry && turn->entry->payload.rest) {
+    if (Result<void> brought = co_await bring_rest(self, *turn); !brought) {
+      turn = std::move(brought).error();
+    }
+  }
   if (!turn) {
     const bool is_lost =
         turn.error().code() == Code::not_found || turn.error().code() == Code::data_loss;
@@ -273,16 +279,19 @@ Task<void> CallbackLoop::tell_next(CallbackLoop& self, DueCallback callback) {
     co_return co_await rows.told(callback, callback.cursor);
   }
   CallbackDialect* dialect = self.parts_.dialect(callback.dialect);
-  auto rendered = dialect == nullptr
-                      ? Result<std::optional<RenderedCallback>>(Error::failed_precondition(
-                            "this server has no dialect '" + callback.dialect +
-                            "' that could put it into words"))
-                      : dialect->render(callback, *turn);
+  const std::uint64_t number = turn->entry->number;
+  auto rendered = Result<std::optional<RenderedCallback>>(Error::failed_precondition(
+      "this server has no dialect '" + callback.dialect + "' that could put it into words"));
+  if (dialect != nullptr) {
+    const bool is_large = turn->entry->payload.bytes.size() > most_bytes_on_loop;
+    CallbackRendering rendering = dialect->render(callback, std::move(*turn));
+    const async::PoolShare share{self.parts_.pool, callback.lane.workspace.str()};
+    rendered = is_large ? co_await async::blocking(share, std::move(rendering)) : rendering();
+  }
   if (!rendered) {
     ++self.counters_.given_up;
     co_return co_await rows.give_up(callback, rendered.error().message());
   }
-  const std::uint64_t number = turn->entry->number;
   if (!*rendered) {
     co_return co_await rows.told(callback, number);
   }
@@ -300,6 +309,16 @@ Task<void> CallbackLoop::tell_next(CallbackLoop& self, DueCallback callback) {
     co_return ok();
   }
   co_return co_await not_taken(self, std::move(callback), std::move(answer));
+}
+
+Task<void> CallbackLoop::bring_rest(CallbackLoop& self, CallbackTurn& turn) {
+  model::Payload& payload = turn.entry->payload;
+  if (payload.length() > self.parts_.queue.callbacks().limits().told_bytes) {
+    turn.left_out = payload.rest->size;
+    co_return ok();
+  }
+  THAW_CO_TRY(payload, co_await self.parts_.queue.payloads().whole(turn.workspace, payload));
+  co_return ok();
 }
 
 Task<void> CallbackLoop::not_taken(CallbackLoop& self, DueCallback callback,
@@ -323,7 +342,7 @@ Task<void> CallbackLoop::not_taken(CallbackLoop& self, DueCallback callback,
   if (callback.until) {
     next = std::min(next, *callback.until);  // the last try
   }
-  co_return co_await rows.failed(std::move(callback), next, answer.why);
+  co_return co_await rows.failed(callback, next, answer.why);
 }
 
 Task<CallbackAnswer> CallbackLoop::send(CallbackLoop& self, DueCallback callback,

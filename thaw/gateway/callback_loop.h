@@ -16,6 +16,7 @@
 #include <string>
 
 #include "thaw/async/event.h"
+#include "thaw/async/pool.h"
 #include "thaw/async/task_group.h"
 #include "thaw/gateway/callback_dialect.h"
 #include "thaw/gateway/callback_sender.h"
@@ -34,6 +35,7 @@ struct CallbackLoopParts {
   async::Loop& loop;
   queue::CallQueue& queue;
   CallbackSender& sender;
+  async::Pool& pool;
   std::function<CallbackDialect*(const std::string& name)> dialect;  // null: there is none
   std::function<double()> random;                                    // from 0 to 1
 };
@@ -75,6 +77,9 @@ class CallbackLoop {
   static async::Task<void> run(CallbackLoop& self);
   static async::Task<void> look(CallbackLoop& self, queue::CallbackLane key);
   static async::Task<void> tell(CallbackLoop& self, queue::DueCallback callback);
+  // The rest of what is told, where that is little enough to be told; else turn.left_out says how
+  // much there is.
+  static async::Task<void> bring_rest(CallbackLoop& self, queue::CallbackTurn& turn);
   static async::Task<CallbackAnswer> send(CallbackLoop& self, queue::DueCallback callback,
                                           std::uint64_t number, RenderedCallback rendered);
   static async::Task<void> tell_next(CallbackLoop& self, queue::DueCallback callback);

@@ -8,6 +8,7 @@
 
 #include "thaw/async/virtual_time.h"
 #include "thaw/queue/queue_fixture_test.h"
+#include "thaw/store/testing/sql.h"
 
 using namespace thaw;
 using namespace thaw::gateway;
@@ -52,15 +53,16 @@ class FakeSender final : public CallbackSender {
 
 class PlainDialect final : public CallbackDialect {
  public:
-  Result<std::optional<RenderedCallback>> render(const queue::DueCallback& callback,
-                                                 const queue::CallbackTurn& turn) override {
-    if (callback.options == "skip chunks" && turn.entry->kind == model::LogEntry::Kind::chunk) {
-      return std::optional<RenderedCallback>();
-    }
-    if (callback.options == "no words") {
-      return Error::internal("it cannot be put into words");
-    }
-    return std::optional(RenderedCallback{"text/plain", {}, turn.entry->payload.bytes});
+  CallbackRendering render(queue::DueCallback callback, queue::CallbackTurn turn) override {
+    return [callback, turn]() -> Result<std::optional<RenderedCallback>> {
+      if (callback.options == "skip chunks" && turn.entry->kind == model::LogEntry::Kind::chunk) {
+        return std::optional<RenderedCallback>();
+      }
+      if (callback.options == "no words") {
+        return Error::internal("it cannot be put into words");
+      }
+      return std::optional(RenderedCallback{"text/plain", {}, turn.entry->payload.bytes});
+    };
   }
   Result<CallbackCall> call_for(const model::WorkspaceId& workspace, const std::string& function,
                                 RenderedCallback rendered) override {
@@ -83,6 +85,7 @@ struct Timed {
   queue::Fixture f;
   FakeSender sender;
   PlainDialect dialect;
+  async::Pool pool{1};
   std::unique_ptr<CallbackLoop> callbacks;
   int calls = 0;
 
@@ -91,7 +94,7 @@ struct Timed {
 
   void start() {
     callbacks = std::make_unique<CallbackLoop>(
-        CallbackLoopParts{f.loop, *f.queue, sender,
+        CallbackLoopParts{f.loop, *f.queue, sender, pool,
                           [this](const std::string& name) -> CallbackDialect* {
                             return name == "plain" ? &dialect : nullptr;
                           },
@@ -262,13 +265,17 @@ TEST_CASE("a hundred thousand for a dead receiver cost what a few do") {
   t.call_ends(Timed::to("http://dead"));
   t.stop();
   const auto copy = [](store::Database& at) -> async::Task<void> {
-    std::function<Result<void>(store::Sql&)> work = [](store::Sql& sql) -> Result<void> {
-      THAW_TRY_VOID(sql.run(
-          "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 99999) "
-          "INSERT INTO callbacks (call, ordinal, workspace, receiver, sink, wants, try_for_us, "
-          "dialect, options, due_us, until_us) SELECT call, n.i, workspace, receiver, sink, wants, "
-          "try_for_us, dialect, options, due_us, until_us FROM callbacks, n",
-          {}));
+    std::function<Result<void>(store::Transaction&)> work =
+        [](store::Transaction& transaction) -> Result<void> {
+      THAW_TRY_VOID(store::testing::sql_of(transaction)
+                        .run("WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n "
+                             "WHERE i < 99999) "
+                             "INSERT INTO callbacks (call, ordinal, workspace, receiver, sink, "
+                             "wants, try_for_us, "
+                             "dialect, options, due_us, until_us) SELECT call, n.i, workspace, "
+                             "receiver, sink, wants, "
+                             "try_for_us, dialect, options, due_us, until_us FROM callbacks, n",
+                             {}));
       return ok();
     };
     co_return co_await at.write<void>(std::move(work));
@@ -351,8 +358,10 @@ TEST_CASE("a sink that is a function gets a call of its own, once") {
   REQUIRE(t.f.queue->demand(next).ready == 1);
   // It was made, and what became of it was not noted: the same entry is told once more.
   const auto again = [](store::Database& at) -> async::Task<void> {
-    std::function<Result<void>(store::Sql&)> work = [](store::Sql& sql) -> Result<void> {
-      THAW_TRY_VOID(sql.run("UPDATE callbacks SET state = 0, cursor = 0, due_us = 1", {}));
+    std::function<Result<void>(store::Transaction&)> work =
+        [](store::Transaction& transaction) -> Result<void> {
+      THAW_TRY_VOID(store::testing::sql_of(transaction)
+                        .run("UPDATE callbacks SET state = 0, cursor = 0, due_us = 1", {}));
       return ok();
     };
     co_return co_await at.write<void>(std::move(work));

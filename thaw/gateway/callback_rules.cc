@@ -14,16 +14,17 @@ namespace {
 
 constexpr Duration first_rest = std::chrono::seconds(5);
 constexpr Duration longest_rest = std::chrono::minutes(5);
+// Nobody who asks for more is waited for; the nanoseconds of the year 9999 would not fit.
+constexpr std::chrono::seconds longest_asked = std::chrono::hours(24 * 366);
 
 std::optional<Duration> asked_pause(std::string_view text, WallTime now) {
   if (text.empty() || text.size() > 64) {
     return std::nullopt;
   }
   std::int64_t seconds = 0;
-  const char* end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, seconds);
-  if (error == std::errc() && rest == end) {
-    return std::chrono::seconds(std::clamp<std::int64_t>(seconds, 0, 366LL * 86'400));
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (error == std::errc() && rest == text.data() + text.size()) {
+    return std::chrono::seconds(std::clamp<std::int64_t>(seconds, 0, longest_asked.count()));
   }
   tm parts{};
   const std::string date(text);
@@ -32,7 +33,7 @@ std::optional<Duration> asked_pause(std::string_view text, WallTime now) {
     return std::nullopt;
   }
   const WallTime when(std::chrono::seconds(::timegm(&parts)));
-  return std::max<Duration>(when - now, Duration::zero());
+  return std::clamp<WallTime::duration>(when - now, WallTime::duration::zero(), longest_asked);
 }
 
 Duration spread(Duration most, double random) {

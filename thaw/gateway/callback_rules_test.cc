@@ -34,6 +34,7 @@ TEST_CASE("Retry-After is seconds or a date; what is neither is nothing") {
   CHECK(judge_status(503, "Tue, 01 Jan 2030 00:01:00 GMT", now).after == Duration(1min));
   CHECK(judge_status(503, "Mon, 01 Jan 2029 00:01:00 GMT", now).after == Duration(0));
   CHECK(judge_status(503, "99999999999999999", now).after <= Duration(366 * 24h));
+  CHECK(judge_status(503, "Fri, 31 Dec 9999 23:59:59 GMT", now).after == Duration(366 * 24h));
   for (const char* text : {"", "soon", "7 s", "-", "1e3", "Tue, 01 Jan 2030"}) {
     CAPTURE(text);
     CHECK(!judge_status(503, text, now).after);

@@ -4,7 +4,9 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include "thaw/async/blocking.h"
 #include "thaw/codec/encoding.h"
+#include "thaw/gateway/callback_dialect.h"
 
 namespace thaw::gateway {
 
@@ -14,6 +16,19 @@ constexpr Duration resolve_limit = std::chrono::seconds(5);
 constexpr Duration try_limit = std::chrono::seconds(20);
 constexpr std::size_t answer_bytes = 4u << 10;
 constexpr std::string_view secret_prefix = "whsec_";
+
+// Of a large body where nobody waits for the loop.
+async::Task<std::string> signature_of(async::PoolShare at, std::string secret, std::string id,
+                                      std::int64_t seconds,
+                                      std::shared_ptr<const std::string> body) {
+  auto sign = [secret = std::move(secret), id = std::move(id), seconds, body] {
+    return Result<std::string>(callback_signature(secret, id, seconds, *body));
+  };
+  if (body->size() <= most_bytes_on_loop) {
+    co_return sign();
+  }
+  co_return co_await async::blocking(std::move(at), std::move(sign));
+}
 
 }  // namespace
 
@@ -70,21 +85,24 @@ async::Task<CallbackAnswer> WebCallbackSender::send(CallbackMessage message) {
   const WallTime now = wall_now();
   const std::int64_t seconds =
       std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
+  auto body = std::make_shared<std::string>(std::move(message.body));
+  const async::PoolShare share{pool_, message.workspace.str()};
+  THAW_CO_TRY(std::string signature,
+              co_await signature_of(share, callback_secret(box_, message.workspace), message.id,
+                                    seconds, body));
   net::WebRequest request;
   request.headers = std::move(message.headers);
   request.headers.emplace_back("content-type", message.content_type);
   request.headers.emplace_back("user-agent", "thaw-callbacks");
   request.headers.emplace_back("webhook-id", message.id);
   request.headers.emplace_back("webhook-timestamp", std::to_string(seconds));
-  request.headers.emplace_back(
-      "webhook-signature", callback_signature(callback_secret(box_, message.workspace), message.id,
-                                              seconds, message.body));
+  request.headers.emplace_back("webhook-signature", std::move(signature));
   request.may_connect = [rules = rules_, url = *url](const net::IpAddress& address) {
     return rules.judge(url, address).has_value();
   };
   request.url = std::move(*url);
   request.addresses = std::move(*addresses);
-  request.body = std::move(message.body);
+  request.body = std::move(*body);
   request.limit = try_limit;
   request.answer_bytes = answer_bytes;
   const Result<net::WebAnswer> answer = co_await client_.post(std::move(request));

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "thaw/async/pool.h"
 #include "thaw/async/task.h"
 #include "thaw/gateway/callback_rules.h"
 #include "thaw/gateway/sink_rules.h"
@@ -47,13 +48,14 @@ std::string callback_signature(const std::string& secret, const std::string& id,
 class WebCallbackSender final : public CallbackSender {
  public:
   // All outlive it.
-  WebCallbackSender(net::WebClient& client, net::Resolver& resolver, const store::SecretBox& box,
-                    const SinkRules& rules)
-      : client_(client), resolver_(resolver), box_(box), rules_(rules) {}
+  WebCallbackSender(async::Pool& pool, net::WebClient& client, net::Resolver& resolver,
+                    const store::SecretBox& box, const SinkRules& rules)
+      : pool_(pool), client_(client), resolver_(resolver), box_(box), rules_(rules) {}
 
   async::Task<CallbackAnswer> send(CallbackMessage message) override;
 
  private:
+  async::Pool& pool_;
   net::WebClient& client_;
   net::Resolver& resolver_;
   const store::SecretBox& box_;

@@ -36,7 +36,8 @@ TEST_CASE("a sink whose address is refused is never tried, and says so") {
   net::WebClient client(loop, {});
   net::Resolver resolver(loop);
   const SinkRules rules{};
-  WebCallbackSender sender(client, resolver, *box, rules);
+  async::Pool pool{1};
+  WebCallbackSender sender(pool, client, resolver, *box, rules);
   for (const char* sink : {"http://127.0.0.1:1/x", "http://[::1]:1/x", "http://2130706433:1/x",
                            "http://169.254.169.254/latest", "http://[::ffff:10.0.0.1]/x",
                            "ftp://hooks.example/x", "no address"}) {

@@ -9,25 +9,12 @@ namespace thaw::gateway {
 
 using async::Task;
 
-void ContainerDoors::add(const std::string& dialect, Serve serve) {
-  if (!first_) {
-    first_ = serve;
-  }
-  dialects_[dialect] = std::move(serve);
-}
-
 Task<void> ContainerDoors::serve(net::HttpExchange& exchange) const {
   DoorVisit visit;
   visit.container = model::ContainerId(exchange.request().peer.identity);
   THAW_CO_TRY(visit.spec, fleet_.spec_of(visit.container));
-  const auto found = dialects_.find(visit.spec->dialect);
-  if (found == dialects_.end() && (!visit.spec->dialect.empty() || !first_)) {
-    co_return Error::failed_precondition("function " + visit.spec->name +
-                                         " was published through \"" + visit.spec->dialect +
-                                         "\", which this server does not serve");
-  }
-  const Serve& serves = found == dialects_.end() ? first_ : found->second;
-  co_return co_await serves(exchange, std::move(visit));
+  THAW_CO_TRY(const Serve* serves, dialects_.of(*visit.spec));
+  co_return co_await (*serves)(exchange, std::move(visit));
 }
 
 namespace {

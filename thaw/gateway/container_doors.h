@@ -6,11 +6,11 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 
 #include "thaw/async/loop.h"
+#include "thaw/control/by_dialect.h"
 #include "thaw/control/fleet.h"
 #include "thaw/model/function.h"
 #include "thaw/net/http.h"
@@ -30,16 +30,15 @@ class ContainerDoors {
   // It outlives this.
   explicit ContainerDoors(const control::Fleet& fleet) : fleet_(fleet) {}
 
-  // Once for each dialect; the first one also has functions that name none.
-  void add(const std::string& dialect, Serve serve);
+  // Once for each dialect.
+  void add(const std::string& dialect, Serve serve) { dialects_.add(dialect, std::move(serve)); }
 
   // not_found: the container has ended; failed_precondition: its dialect is not served here.
   async::Task<void> serve(net::HttpExchange& exchange) const;
 
  private:
   const control::Fleet& fleet_;
-  std::map<std::string, Serve> dialects_;
-  Serve first_;
+  control::ByDialect<Serve> dialects_;
 };
 
 // What a program gets that asks for inputs at its door: Fleet::next_inputs, as long as the program

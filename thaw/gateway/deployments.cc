@@ -252,6 +252,8 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
   for (const auto& [tag, member] : publication.functions) {
     parts_.fleet.refresh(member.function);
   }
+  changed(taken);
+  changed(dropped);
   // It is published; what cannot be ended now is ended later.
   const auto note = [&app](const Result<void>& ended) {
     if (!ended) {
@@ -291,6 +293,7 @@ Task<void> Deployments::end_stopped(model::App app, std::string why) {
     parts_.labels.rebuild();  // a label that was taken over goes back to who had it before
   }
   forget_turns(functions);
+  changed(functions);
   // Who waits for a result reads how it ended; then it goes.
   for (const model::FunctionId& function : functions) {
     stopped_.emplace_back(monotonic_now() + options_.keep_stopped_results, function);

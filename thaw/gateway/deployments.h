@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -81,6 +82,10 @@ class Deployments {
   // Ends its functions and containers and its log; ok if it was stopped already. Resumes when they
   // are gone.
   async::Task<void> stop_app(model::AppId app, std::string why);
+
+  // Called with those whose versions have changed or that have ended, whenever some have.
+  std::function<void(const std::vector<model::FunctionId>& functions)> changed =
+      [](const std::vector<model::FunctionId>&) {};
 
  private:
   async::Task<void> end_stopped(model::App app, std::string why);

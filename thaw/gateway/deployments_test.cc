@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "thaw/control/fleet_house_test.h"
+#include "thaw/store/testing/sql.h"
 
 using namespace thaw;
 using namespace thaw::gateway;
@@ -238,8 +239,10 @@ TEST_CASE("a publication writes no more when a thousand versions are kept") {
   const auto bytes_of_next = [&f](int number) {
     const auto number_from = [&f](const std::string& query, std::int64_t than) {
       std::int64_t number = 0;
-      REQUIRE(f.database->read_now([&](store::Sql& sql) {
-        return sql.each(query, {than}, [&](const store::Row& row) { number = row.integer(0); });
+      REQUIRE(f.database->read_now([&](store::Transaction& transaction) {
+        return store::testing::sql_of(transaction)
+            .each(query, {than},
+                  [&](const store::testing::SqlRow& row) { number = row.integer(0); });
       }));
       return number;
     };

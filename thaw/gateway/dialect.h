@@ -18,14 +18,19 @@
 #include "thaw/gateway/access.h"
 #include "thaw/gateway/blob_gate.h"
 #include "thaw/gateway/callback_dialect.h"
+#include "thaw/gateway/clientless_apps.h"
 #include "thaw/gateway/container_doors.h"
 #include "thaw/gateway/deployments.h"
 #include "thaw/gateway/http_router.h"
 #include "thaw/gateway/image_builds.h"
+#include "thaw/gateway/invoke.h"
 #include "thaw/gateway/kept_versions.h"
+#include "thaw/gateway/named_states.h"
 #include "thaw/gateway/passage.h"
+#include "thaw/gateway/releases.h"
 #include "thaw/gateway/sink_rules.h"
 #include "thaw/gateway/surroundings.h"
+#include "thaw/gateway/unused.h"
 #include "thaw/gateway/web_front.h"
 #include "thaw/net/grpc.h"
 #include "thaw/store/disk_shares.h"
@@ -34,12 +39,16 @@
 
 namespace thaw::gateway {
 
+class Schedules;
+class TimeZones;
+
 struct Owners {
   async::Loop& loop;
   async::Pool& pool;
   catalog::Catalog& catalog;
   queue::CallQueue& queue;
   logs::LogHub& logs;
+  state::StateStore& state;
   store::BlobStore& blobs;
   store::DiskShares& disk;
   const store::SecretBox& secrets;
@@ -54,7 +63,14 @@ struct Owners {
   Deployments& deployments;
   KeptVersions& versions;
   Passages& passages;
+  Invoke& invoke;
+  Releases& releases;
+  Unused& unused;
+  ClientlessApps& clientless;
+  NamedStates& named_states;
   const SinkRules& sinks;
+  Schedules& schedules;
+  TimeZones& zones;
 };
 
 class Dialect {
@@ -75,8 +91,15 @@ class Dialect {
   // Null: its calls have no callbacks.
   virtual CallbackDialect* callbacks() { return nullptr; }
 
+  // A durable call of one of its functions, by its schedule: without arguments, or with what its
+  // kind of function is told of the tick.
+  virtual Result<CallbackCall> scheduled_call(const Route& /*route*/, WallTime /*tick*/) {
+    return Error::unimplemented("functions of " + name() + " cannot be called by a schedule");
+  }
+
   // A request that a program makes at the door of its container, which runs one of its functions;
   // there are doors only where complete_plan() asks for them (worker::LaunchPlan::door_port).
+  // NOLINTNEXTLINE(performance-unnecessary-value-param): those of dialects are coroutines
   virtual async::Task<void> serve_container(net::HttpExchange& exchange, DoorVisit /*visit*/) {
     return exchange.answer_error(Error::not_found("nothing is served to containers here"));
   }

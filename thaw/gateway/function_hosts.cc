@@ -102,7 +102,7 @@ std::optional<std::string> FunctionHosts::label_of(std::string_view authority) c
   if (dot == std::string::npos) {
     return std::nullopt;
   }
-  const std::string label = host.substr(0, dot);
+  std::string label = host.substr(0, dot);
   const std::string domain = host.substr(dot + 1);
   const bool is_reserved = std::find(reserved.begin(), reserved.end(), label) != reserved.end();
   if (is_reserved || !is_dns_label(label) ||

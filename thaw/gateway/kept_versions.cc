@@ -174,6 +174,7 @@ Task<model::Alias> KeptVersions::set_alias(catalog::Scope scope, model::Function
                                         " aliases, as many as it may; remove one first");
   }
   THAW_CO_TRY_VOID(co_await parts_.catalog.aliases.put(alias));
+  parts_.fleet.reroute(id);
   to_look_at_.insert(id);  // what it named before may be one too many now
   co_return alias;
 }
@@ -187,6 +188,7 @@ Task<void> KeptVersions::remove_alias(catalog::Scope scope, model::FunctionId id
                                " has no alias '" + name.substr(0, 80) + "'");
   }
   THAW_CO_TRY_VOID(co_await parts_.catalog.aliases.erase(alias->id.str()));
+  parts_.fleet.reroute(id);
   to_look_at_.insert(id);
   co_return ok();
 }

@@ -20,7 +20,7 @@ net::HttpHandler nothing() {
 
 TEST_CASE("a label has one address of the loopback network, the same in every server") {
   std::vector<std::string> listened;
-  const LoopbackHosts::Listen listen = [&](const std::string& address, net::HttpHandler) {
+  const LoopbackHosts::Listen listen = [&](const std::string& address, const net::HttpHandler&) {
     listened.push_back(address);
     return ok();
   };
@@ -38,14 +38,14 @@ TEST_CASE("a label has one address of the loopback network, the same in every se
 TEST_CASE("an address that is in use is passed over, and there may be none") {
   std::vector<std::string> tried;
   LoopbackHosts second(
-      [&](const std::string& address, net::HttpHandler) -> Result<void> {
+      [&](const std::string& address, const net::HttpHandler&) -> Result<void> {
         tried.push_back(address);
         return tried.size() == 1 ? Result<void>(Error::failed_precondition("in use")) : ok();
       },
       10, 10);
   CHECK(second.address_of("app-f", a, nothing) == tried.at(1));
   LoopbackHosts none(
-      [](const std::string&, net::HttpHandler) -> Result<void> {
+      [](const std::string&, const net::HttpHandler&) -> Result<void> {
         return Error::resource_exhausted("no descriptors");
       },
       10, 10);
@@ -53,7 +53,7 @@ TEST_CASE("an address that is in use is passed over, and there may be none") {
 }
 
 TEST_CASE("one workspace does not take the addresses of all") {
-  LoopbackHosts hosts([](const std::string&, net::HttpHandler) { return ok(); }, 5, 3);
+  LoopbackHosts hosts([](const std::string&, const net::HttpHandler&) { return ok(); }, 5, 3);
   int given = 0;
   for (int i = 0; i < 100; ++i) {
     given += hosts.address_of("a-" + std::to_string(i), a, nothing).empty() ? 0 : 1;

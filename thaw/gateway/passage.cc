@@ -128,6 +128,9 @@ Task<std::optional<model::Outcome>> Passages::lead(net::HttpExchange& exchange, 
   PortReturn port{fleet_, lease};
   const Instant deadline = deadline_of(spec, exchange);
   net::Endpoint endpoint{lease.address, passage.port == 0 ? lease.port : passage.port, ""};
+  if (lease.wire == model::PushContract::Wire::h2c) {
+    endpoint.wire = net::Endpoint::Wire::h2c;
+  }
   if (lease.level == model::Level::frozen) {
     // The server inside finds that its kept connections are over their time, and closes them.
     http_.forget(endpoint);

@@ -98,7 +98,7 @@ Result<SinkRules> SinkRules::parse(const std::vector<std::string>& allowed) {
                     });
     }
     if (!makes_sense) {
-      return Error::invalid_argument("'" + entry +
+      return Error::invalid_argument("'" + entry.substr(0, 100) +
                                      "' is no host, address or network with or without a port");
     }
     rules.allowed_.push_back(std::move(one));

@@ -11,13 +11,6 @@ constexpr std::string_view web_prefix = "/web/";
 
 }  // namespace
 
-void WebFront::add(const std::string& dialect, Serve serve) {
-  if (!first_) {
-    first_ = serve;
-  }
-  dialects_[dialect] = std::move(serve);
-}
-
 void WebFront::open(const Surroundings& place, LoopbackHosts* loopback) {
   hosts_ = FunctionHosts(place.authority, place.web_domain);
   proxies_ = place.proxies;
@@ -66,17 +59,15 @@ async::Task<void> WebFront::serve(net::HttpExchange& exchange, std::string label
   }
   const auto spec = function ? function->live() : nullptr;
   if (!spec) {
-    const codec::Json error = {
-        {"error", "no web endpoint '" + label.substr(0, 63) + "' is deployed here"}};
+    std::string text = "no web endpoint '" + label.substr(0, 63) + "' is deployed here";
+    if (exchange.is_grpc()) {
+      co_return co_await exchange.answer_error(Error::not_found(std::move(text)));
+    }
+    const codec::Json error = {{"error", std::move(text)}};
     co_return co_await exchange.answer(404, "application/json", codec::dump_json(error) + "\n");
   }
-  const auto by_name = dialects_.find(spec->dialect);
-  if (by_name == dialects_.end() && !spec->dialect.empty()) {
-    co_return Error::failed_precondition("'" + label + "' was published through \"" +
-                                         spec->dialect + "\", which this server does not serve");
-  }
-  const Serve& answers = by_name == dialects_.end() ? first_ : by_name->second;
-  co_return co_await answers(
+  THAW_CO_TRY(const Serve* answers, dialects_.of(*spec));
+  co_return co_await (*answers)(
       exchange, {std::move(function), std::move(label), std::move(root_path), std::move(alias)});
 }
 

@@ -5,11 +5,11 @@
 // that the function was published by. Loop thread only.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "thaw/control/by_dialect.h"
 #include "thaw/gateway/function_hosts.h"
 #include "thaw/gateway/loopback_hosts.h"
 #include "thaw/gateway/surroundings.h"
@@ -34,8 +34,8 @@ class WebFront {
   // `labels` outlives the front.
   explicit WebFront(WebLabels& labels) : labels_(labels) {}
 
-  // Who answers for versions of that dialect. The first one does for those that name none.
-  void add(const std::string& dialect, Serve serve);
+  // Who answers for versions of that dialect.
+  void add(const std::string& dialect, Serve serve) { dialects_.add(dialect, std::move(serve)); }
   // Once the server listens. `loopback`, if there is one, gives labels addresses on loopback.
   void open(const Surroundings& place, LoopbackHosts* loopback);
 
@@ -54,8 +54,7 @@ class WebFront {
   FunctionHosts hosts_;
   TrustedProxies proxies_;
   LoopbackHosts* loopback_ = nullptr;
-  std::map<std::string, Serve> dialects_;
-  Serve first_;
+  control::ByDialect<Serve> dialects_;
   net::HttpHandler host_handler_;
 };
 

@@ -29,6 +29,9 @@ struct Address {
 
 Address address_from(std::string_view text) {
   Address address;
+  if (text.find('\0') != std::string_view::npos) {
+    return address;  // the calls below read no further
+  }
   const std::string copy(text);
   if (::inet_pton(AF_INET, copy.c_str(), address.bytes.data()) == 1) {
     address.family = AF_INET;
@@ -105,8 +108,8 @@ Result<TrustedProxies> TrustedProxies::parse(const std::vector<std::string>& net
       is_number = failure == std::errc() && rest == end;
     }
     if (address.family == 0 || !is_number || bits < 0 || bits > most) {
-      return Error::invalid_argument("'" + text + "' is no address and no network such as " +
-                                     "10.0.0.0/8");
+      return Error::invalid_argument("'" + text.substr(0, 100) +
+                                     "' is no address and no network such as " + "10.0.0.0/8");
     }
     proxies.networks_.push_back({address.family, address.bytes, bits});
   }

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include "thaw/net/ip_address.h"
+
 namespace thaw::gateway {
 
 namespace {
@@ -45,6 +47,16 @@ TEST_CASE("a trusted proxy says who asks, how and where") {
   CHECK(origin.authority == "app.example.com");
   // The nearest that is no trusted proxy: what stands further out anybody can have written.
   CHECK(origin.client == "203.0.113.9:0");
+}
+
+TEST_CASE("what stands behind a NUL makes no address of what stands in front of it") {
+  using std::string_literals::operator""s;
+  CHECK_FALSE(TrustedProxies::parse({"10.0.0.1\0x"s}));
+  CHECK_FALSE(net::IpAddress::parse("10.0.0.1\0x"s));
+  CHECK_FALSE(net::IpNetwork::parse("::1\0/128"s));
+  const auto proxies = TrustedProxies::parse({"10.0.0.0/8"});
+  CHECK(proxies->origin_of(request_from("10.2.3.4:99", {{"x-forwarded-for", "1.2.3.4\0x"s}}))
+            .client == "10.2.3.4:99");
 }
 
 TEST_CASE("a stranger says nothing") {

@@ -26,7 +26,7 @@ struct SlowLog {
     co_return ok();
   }
   BuildLog log() {
-    return BuildLog([this](logs::Channel, std::string text) { heard += text; },
+    return BuildLog([this](logs::Channel, const std::string& text) { heard += text; },
                     [this] { return wait(*this); });
   }
 };
@@ -56,7 +56,7 @@ TEST_CASE("what a step prints is read as fast as those who hear it have room, an
   };
   SlowLog slow;
   std::string other;
-  BuildLog fast = [&other](logs::Channel, std::string text) { other += text; };
+  BuildLog fast = [&other](logs::Channel, const std::string& text) { other += text; };
   bool done = false;
   bool other_done = false;
   async::TaskGroup tasks(house.loop);

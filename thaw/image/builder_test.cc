@@ -164,14 +164,14 @@ TEST_CASE("two builds of one step share it, and both hear its output") {
   async::TaskGroup tasks(house.loop);
   tasks.start("one", build_into(
                          house.builder.get(), recipe,
-                         [&](logs::Channel, std::string text) { out_one += text; }, &one));
+                         [&](logs::Channel, const std::string& text) { out_one += text; }, &one));
   const auto wait = [&](std::function<bool()> condition) {
     REQUIRE(house.loop.run_task(wait_until(&house.spawner.started, std::move(condition))));
   };
   wait([&] { return house.spawner.running == 1; });
   tasks.start("two", build_into(
                          house.builder.get(), recipe,
-                         [&](logs::Channel, std::string text) { out_two += text; }, &two));
+                         [&](logs::Channel, const std::string& text) { out_two += text; }, &two));
   REQUIRE(house.loop.run_task(async::sleep_for(1ms)));
   house.spawner.is_released = true;
   house.spawner.release.notify_all();

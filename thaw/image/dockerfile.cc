@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "thaw/codec/utf8.h"
 #include "thaw/image/dockerfile_words.h"
 
 namespace thaw::image {
@@ -11,6 +12,7 @@ namespace {
 
 constexpr std::size_t max_text_bytes = 8u << 20;
 constexpr std::size_t max_instructions = 2'000;
+constexpr std::size_t longest_message = 1'000;
 
 constexpr std::array<std::string_view, 18> verbs = {
     "ADD",    "ARG",   "CMD",         "COPY",  "ENTRYPOINT", "ENV",
@@ -269,7 +271,9 @@ Result<Dockerfile> parse_dockerfile(std::string_view text) {
 }
 
 Error at_line(int line, Code code, std::string_view message) {
-  return Error(code, "line " + std::to_string(line) + ": " + std::string(message));
+  const std::size_t told = codec::cut_utf8(message, longest_message);
+  return Error(code, "line " + std::to_string(line) + ": " + std::string(message.substr(0, told)) +
+                         (told < message.size() ? "…" : ""));
 }
 
 Error at_line(int line, std::string_view message) {

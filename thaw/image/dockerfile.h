@@ -40,7 +40,8 @@ struct Dockerfile {
 
 Result<Dockerfile> parse_dockerfile(std::string_view text);
 
-// "line 7: <message>", as invalid_argument or the code given.
+// "line 7: <message>", as invalid_argument or the code given. What a message repeats of a recipe
+// may be all of it: no more than a thousand bytes are told.
 Error at_line(int line, Code code, std::string_view message);
 Error at_line(int line, std::string_view message);
 

@@ -49,8 +49,9 @@ async::Task<void> Flights::wait_for_listeners(std::shared_ptr<Flight> flight) {
 
 async::Task<void> Flights::run(Flights* self, std::string key, std::shared_ptr<Flight> flight,
                                Work work) {
-  BuildLog say([flight](logs::Channel channel, std::string text) { flight->say(channel, text); },
-               [flight] { return wait_for_listeners(flight); });
+  BuildLog say(
+      [flight](logs::Channel channel, const std::string& text) { flight->say(channel, text); },
+      [flight] { return wait_for_listeners(flight); });
   auto result = co_await work(std::move(say), flight->stop);
   self->flights_.erase(key);
   flight->result = std::move(result);

@@ -37,7 +37,8 @@ struct ImageConfig {
 };
 
 struct BuiltImage {
-  std::vector<std::string> layers;  // host folders, lowest first
+  std::vector<std::string> layers;   // host folders, lowest first
+  std::vector<std::string> sources;  // the same by name, "layer:…" and "base:…"
   ImageConfig config;
   std::string python;  // "3.11" if `python` on its PATH says so; else empty
 };
@@ -113,6 +114,10 @@ class Builder {
   virtual Result<std::string> key_of(const Recipe& recipe) const = 0;
   // From the layer cache, if every layer is there.
   virtual Result<BuildResult> find(const std::string& key) const = 0;
+  // The host folder of one of a built image's `sources`; invalid_argument: it is no such name.
+  virtual Result<std::string> folder_of(const std::string& source) const {
+    return Error::invalid_argument("'" + source + "' is no layer of this builder");
+  }
   // Builds what is missing (two builds of one key share the work), telling every step and its
   // output to `log`. A failing step is failed_precondition with the step, its exit code and the
   // tail of its output. An unknown base is not_found and names what can be had.

@@ -242,7 +242,7 @@ struct FakeHouse {
     return out;
   }
   BuildLog log() {
-    return [this](logs::Channel, std::string text) { output += text; };
+    return [this](logs::Channel, const std::string& text) { output += text; };
   }
   Result<BuildResult> try_build(Recipe recipe) {
     return loop.run_task(builder->build(std::move(recipe), log()));

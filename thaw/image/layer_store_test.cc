@@ -79,6 +79,7 @@ TEST_CASE("a record whose layer is gone, or that is damaged, is no record") {
   std::filesystem::remove_all(folder / "layers/" + key);
   CHECK(!store->find(key));
   for (const char* text : {"", "{", "[]", "{\"format\":2}", "{\"format\":1,\"layers\":7}",
+                           // NOLINTNEXTLINE(bugprone-suspicious-missing-comma): one text
                            "{\"format\":1,\"layers\":[\"layer:../../etc\"],\"python\":\"\","
                            "\"config\":{\"env\":[],\"workdir\":\"\",\"user\":\"\","
                            "\"entrypoint\":[],\"cmd\":[],\"shell\":[]}}"}) {

@@ -98,8 +98,16 @@ std::vector<std::string> LocalBuilder::folders(const ImageRecord& record) const 
   return out;
 }
 
+Result<std::string> LocalBuilder::folder_of(const std::string& source) const {
+  std::string folder = layers_->folder_of(source);
+  if (folder.empty()) {
+    return Error::invalid_argument("'" + source.substr(0, 100) + "' is no name of a layer");
+  }
+  return folder;
+}
+
 BuiltImage LocalBuilder::built(const ImageRecord& record) const {
-  return BuiltImage{folders(record), record.config, record.python};
+  return BuiltImage{folders(record), record.layers, record.config, record.python};
 }
 
 Result<BuildResult> LocalBuilder::find(const std::string& key) const {
@@ -154,7 +162,7 @@ async::Task<BuildResult> LocalBuilder::build(Recipe recipe, BuildLog log) {
       }
     }
     for (std::size_t k = 0; k < stage.steps.size(); ++k) {
-      const Step& current = stage.steps[k];
+      const Step& current = stage.steps[k];  // tidy(held): this task's own plan
       const std::string where = position(++number, total);
       info("Step " + where + ": " + current.text + (k < done ? "  (cached)" : ""));
       if (!current.note.empty()) {
@@ -187,7 +195,7 @@ async::Task<BuildResult> LocalBuilder::build(Recipe recipe, BuildLog log) {
                                     &recipe, log));
         job.source_layers = folders(from);
       }
-      for (const RunMount& mount : current.run.mounts) {
+      for (const RunMount& mount : current.run.mounts) {  // tidy(held): this task's own plan
         job.mount_layers.emplace_back();
         if (mount.kind == RunMount::Kind::files && mount.items.empty()) {
           THAW_CO_TRY(

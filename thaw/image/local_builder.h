@@ -26,6 +26,7 @@ class LocalBuilder : public Builder {
 
   Result<std::string> key_of(const Recipe& recipe) const override;
   Result<BuildResult> find(const std::string& key) const override;
+  Result<std::string> folder_of(const std::string& source) const override;
   async::Task<BuildResult> build(Recipe recipe, BuildLog log) override;
 
  private:

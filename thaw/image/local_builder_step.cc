@@ -51,7 +51,7 @@ async::Task<ImageRecord> LocalBuilder::step(Job job, BuildLog log) {
     co_return co_await make_step(std::move(job), std::move(log));
   }
   const std::string key = job.step.key;
-  Flights::Work work = [this, job = std::move(job)](BuildLog say, StopFlag) {
+  Flights::Work work = [this, job = std::move(job)](BuildLog say, const StopFlag&) {
     return make_step(job, std::move(say));
   };
   co_return co_await flights_.join(key, std::move(work), std::move(log));

@@ -42,9 +42,10 @@ struct Draft {  // a stage before it is known whether anybody needs it
   std::set<int> needs;
 };
 
-int find_stage(const std::vector<Draft>& drafts, std::size_t before, const std::string& name) {
+int find_stage(const std::vector<Draft>& drafts, std::size_t before, const std::string& asked) {
+  const std::string name = lower(asked);
   for (std::size_t i = before; i-- > 0;) {
-    if (!drafts[i].name.empty() && drafts[i].name == lower(name)) {
+    if (!drafts[i].name.empty() && drafts[i].name == name) {
       return static_cast<int>(i);
     }
   }
@@ -62,13 +63,18 @@ int copy_from_stage(const std::vector<Draft>& drafts, std::size_t before, const 
 }
 
 Result<std::vector<Draft>> draft_stages(const Dockerfile& file, const Recipe& recipe,
-                                        std::map<std::string, std::string>& global_args) {
+                                        std::map<std::string, std::string>& global_args,
+                                        Effort& effort) {
   std::vector<Draft> drafts;
   const VariableLookup lookup = [&](std::string_view name) -> std::optional<std::string> {
+    if (!effort.check()) {
+      return std::nullopt;
+    }
     const auto it = global_args.find(std::string(name));
-    return it == global_args.end() ? std::nullopt : std::optional(it->second);
+    return counted(effort, 1, it == global_args.end() ? std::nullopt : std::optional(it->second));
   };
   for (const Instruction& instruction : file.instructions) {
+    THAW_TRY_VOID(check_effort(effort, instruction));
     if (instruction.verb == "FROM") {
       const auto words = split_blanks(instruction.rest);
       if (words.size() != 1 && !(words.size() == 3 && lower(words[1]) == "as")) {
@@ -109,6 +115,7 @@ Result<std::vector<Draft>> draft_stages(const Dockerfile& file, const Recipe& re
     } else if (instruction.verb == "ARG") {
       for (const auto& word : split_words(instruction.rest, file.escape)) {
         THAW_TRY_VOID(declare_arg(instruction, word, file.escape, recipe, lookup, {}, global_args));
+        THAW_TRY_VOID(check_effort(effort, instruction));
       }
     } else {
       return at_line(instruction.line,
@@ -130,7 +137,8 @@ Result<Plan> make_plan(const Recipe& recipe, const BaseLookup& lookup) {
   }
   THAW_TRY(const Dockerfile file, parse_dockerfile(text));
   std::map<std::string, std::string> global_args = platform_args();
-  THAW_TRY(const std::vector<Draft> drafts, draft_stages(file, recipe, global_args));
+  Effort effort;
+  THAW_TRY(const std::vector<Draft> drafts, draft_stages(file, recipe, global_args, effort));
 
   std::set<int> needed = {static_cast<int>(drafts.size()) - 1};
   for (int i = static_cast<int>(drafts.size()) - 1; i >= 0; --i) {
@@ -139,7 +147,6 @@ Result<Plan> make_plan(const Recipe& recipe, const BaseLookup& lookup) {
     }
   }
   Plan plan;
-  std::size_t looks = 0;
   std::map<int, int> place;  // of a draft in the plan
   for (int i = 0; i < static_cast<int>(drafts.size()); ++i) {
     if (!needed.contains(i)) {
@@ -161,7 +168,8 @@ Result<Plan> make_plan(const Recipe& recipe, const BaseLookup& lookup) {
       }
       stage.facts = std::move(*facts);
     }
-    StagePlanner planner(recipe, file.escape, global_args, stage, looks);
+    StagePlanner planner(recipe, file.escape, global_args, stage, effort);
+    THAW_TRY_VOID(check_effort(effort, *draft.from));
     planner.find_source = [&](const std::string& from) -> Result<CopyOrigin> {
       const int origin = copy_from_stage(drafts, static_cast<std::size_t>(i), from);
       if (origin >= 0 && !place.contains(origin)) {  // asked for by an ONBUILD of the base

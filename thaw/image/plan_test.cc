@@ -171,7 +171,7 @@ TEST_CASE("ENTRYPOINT drops the base's CMD, but not one of its own recipe") {
 }
 
 TEST_CASE("STOPSIGNAL is kept as a number, and inherited") {
-  const auto signal = [](std::string text) {
+  const auto signal = [](const std::string& text) {
     return planned({"FROM base", "ARG S=SIGQUIT", "STOPSIGNAL " + text})
         .result()
         .config()
@@ -354,6 +354,71 @@ TEST_CASE("an environment that doubles itself is stopped") {
     lines.emplace_back("ENV A=$A$A");
   }
   CHECK(refused(lines).find("1 MiB") != std::string::npos);
+}
+
+TEST_CASE("a short recipe that would fill the memory is refused before it does") {
+  // 512 KiB in twenty lines; each of the recipes is smaller than most.
+  std::vector<std::string> large = {"FROM base", "ENV A=x"};
+  for (int i = 0; i < 19; ++i) {
+    large.push_back("ENV A=$A$A");
+  }
+  const auto with = [&](std::size_t count, const std::string& line, const std::string& first = "") {
+    std::vector<std::string> lines = large;
+    if (first.empty()) {
+      lines.insert(lines.end(), count, line);
+      return recipe_of(lines);
+    }
+    lines.push_back(first);
+    for (std::size_t i = 0; i < count; ++i) {
+      lines.back() += " " + line;
+    }
+    return recipe_of(lines);
+  };
+  for (const Recipe& bomb :
+       {with(200, "LABEL a=b"), with(20, "WORKDIR $A"), with(200, "B=$A", "ENV"),
+        with(200, "B=$A", "ARG"), with(200, "$A", "COPY"), with(200, "USER $A"),
+        with(200, "B=${A:+}", "ENV")}) {
+    const Error error = refused(bomb);
+    CAPTURE(error.message());
+    CHECK(error.code() == Code::resource_exhausted);
+    CHECK(error.message().size() < 1100);
+  }
+  CHECK(make_plan(with(5, "LABEL a=b"), lookup));
+  std::vector<std::string> stages = large;
+  stages.front() = "FROM base AS s0";
+  for (int i = 0; i < 200; ++i) {
+    stages.push_back("FROM s" + std::to_string(i) + " AS s" + std::to_string(i + 1));
+  }
+  CHECK(refused(recipe_of(stages)).code() == Code::resource_exhausted);
+  std::vector<std::string> before_from = {"ARG A=x"};
+  for (int i = 0; i < 19; ++i) {
+    before_from.push_back("ARG A=$A$A");
+  }
+  for (int i = 0; i < 200; ++i) {
+    before_from.push_back("ARG B" + std::to_string(i) + "=$A");
+  }
+  before_from.push_back("FROM base");
+  CHECK(refused(recipe_of(before_from)).code() == Code::resource_exhausted);
+}
+
+TEST_CASE("a recipe that would take hours to plan is refused before it does") {
+  std::string many = "ENV";
+  for (int i = 0; i < 60'000; ++i) {
+    many += " a" + std::to_string(i) + "=1";
+  }
+  CHECK(refused(recipe_of({"FROM base", many})).code() == Code::resource_exhausted);
+  Recipe wild = recipe_of({"FROM base", "COPY *[" + std::string(4'000, 'a') + "]b /d/"});
+  for (int i = 0; i < 5'000; ++i) {
+    wild.context["/" + std::string(100, 'a') + std::to_string(i)] = {"aa", 0644};
+  }
+  CHECK(refused(wild).code() == Code::resource_exhausted);
+  CHECK(refused({"FROM base", "COPY " + std::string(5'000, 'x') + " /d"}).find("at most 4096") !=
+        std::string::npos);
+}
+
+TEST_CASE("an error says no more than a thousand bytes of a recipe") {
+  CHECK(refused({"FROM base", "ENV " + std::string(100'000, 'x')}).size() < 1'100);
+  CHECK(refused({"FROM base", "ENV A=1 " + std::string(100'000, 'x')}).size() < 1'100);
 }
 
 TEST_CASE("paths are normal and wildcards match as in Go") {

@@ -65,7 +65,7 @@ struct RealHouse {
   }
 
   BuildResult build(Recipe recipe) {
-    BuildLog log = [this](logs::Channel, std::string text) {
+    BuildLog log = [this](logs::Channel, const std::string& text) {
       output += text;
       std::fputs(text.c_str(), stderr);
     };
@@ -92,10 +92,10 @@ struct RealHouse {
 TEST_CASE("slow: the recipe of a Python base with compilers builds" * doctest::skip()) {
   RealHouse house;
   Recipe recipe;
-  recipe.dockerfile = {"FROM python:3.11.12-slim-bookworm",
-                       "RUN apt-get update",
+  recipe.dockerfile = {"FROM python:3.11.12-slim-bookworm", "RUN apt-get update",
                        "RUN apt-get install -y gcc gfortran build-essential",
                        "RUN pip install --upgrade pip wheel uv",
+                       // NOLINTNEXTLINE(bugprone-suspicious-missing-comma): one text
                        "RUN echo 'debconf debconf/frontend select Noninteractive' | "
                        "debconf-set-selections",
                        "CMD [\"sleep\", \"172800\"]"};

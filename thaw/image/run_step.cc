@@ -53,12 +53,12 @@ async::Task<void> pump(sandbox::Sandbox* box, logs::Channel channel, Output* out
   std::string pending;
   while (true) {
     if (output->say.room) {
-      THAW_CO_TRY_VOID(co_await output->say.room());
+      THAW_CO_TRY_VOID(co_await output->say.room());  // tidy(ends): the build has ended
     }
     auto piece =
         channel == logs::Channel::out ? co_await box->read_stdout() : co_await box->read_stderr();
     if (!piece) {
-      co_return piece.error();
+      co_return piece.error();  // tidy(ends): the pipe cannot be read any more
     }
     if (!*piece) {
       break;
@@ -120,8 +120,8 @@ Error failure(const RunRequest& request, const sandbox::ExitStatus& status, bool
   return Error::failed_precondition(request.label + " " + why + (end.empty() ? "" : ":\n" + end));
 }
 
-}  // namespace
-
+// The complete environment of a step: what it inherits from the host, the image's own, arguments
+// and secrets, each stronger than the one before it.
 std::vector<std::string> step_environment(const RunRequest& request) {
   std::vector<std::string> env = {
       "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
@@ -139,6 +139,8 @@ std::vector<std::string> step_environment(const RunRequest& request) {
   }
   return env;
 }
+
+}  // namespace
 
 async::Task<void> run_step(async::Loop& loop, sandbox::Spawner& spawner, RunRequest request,
                            BuildLog say) {

@@ -28,10 +28,6 @@ struct RunRequest {
   Duration timeout{};
 };
 
-// The complete environment of a step: what it inherits from the host, the image's own, arguments
-// and secrets, each stronger than the one before it.
-std::vector<std::string> step_environment(const RunRequest& request);
-
 async::Task<void> run_step(async::Loop& loop, sandbox::Spawner& spawner, RunRequest request,
                            BuildLog say);
 

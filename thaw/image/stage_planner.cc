@@ -13,6 +13,12 @@ namespace {
 
 // A change of what a step does with the same text gets a new number here, and so new keys.
 constexpr std::string_view step_version = "thaw step 1";
+// A second or two of the server's loop, at the most.
+constexpr std::uint64_t most_looks = 1'000'000;
+constexpr std::uint64_t most_compared = 1'000'000'000;
+constexpr std::uint64_t most_made = 64u << 20;
+// Of the kernel.
+constexpr std::size_t longest_path = 4096;
 
 bool is_name(std::string_view name) {
   return !name.empty() && name.find_first_of("= \t\"'$\\") == std::string_view::npos;
@@ -48,12 +54,71 @@ bool same(const ImageConfig& a, const ImageConfig& b) {
          a.onbuild == b.onbuild && a.stop_signal == b.stop_signal;
 }
 
+std::uint64_t bytes_of(const std::vector<std::string>& texts) {
+  std::uint64_t bytes = texts.size() * sizeof(std::string);
+  for (const std::string& text : texts) {
+    bytes += text.size();
+  }
+  return bytes;
+}
+
+std::uint64_t bytes_of(const std::vector<CopyItem>& items) {
+  std::uint64_t bytes = 0;
+  for (const CopyItem& item : items) {
+    bytes += item.name.size();
+    for (const CopyEntry& entry : item.entries) {
+      bytes += entry.bytes.size();  // names of files are counted as looks
+    }
+  }
+  return bytes;
+}
+
+std::uint64_t bytes_of(const ImageConfig& config) {
+  return config.workdir.size() + config.user.size() + bytes_of(config.env) +
+         bytes_of(config.entrypoint) + bytes_of(config.cmd) + bytes_of(config.shell) +
+         bytes_of(config.onbuild);
+}
+
+std::uint64_t bytes_of(const Step& step) {
+  return sizeof(Step) + bytes_of(step.config) + step.folder.size() + bytes_of(step.run.argv) +
+         bytes_of(step.run.args) + step.run.script.size() + bytes_of(step.copy.items) +
+         bytes_of(step.copy.patterns) + step.copy.destination.size();
+}
+
 // A heredoc alone ("RUN <<EOF") is a script; beside other words it belongs to the shell's text.
 bool is_only_heredoc(const Instruction& instruction, char escape) {
   return instruction.heredocs.size() == 1 && split_words(instruction.rest, escape).size() == 1;
 }
 
 }  // namespace
+
+Result<void> Effort::check() const {
+  if (made > most_made) {
+    return Error::resource_exhausted(
+        "the values of variables, and what the steps hold of them, are more than 64 MiB; shorten "
+        "them, or set them in a file of the image");
+  }
+  if (compared > most_compared) {
+    return Error::resource_exhausted(
+        "so many variables, or wildcards over so many files, are too many for one image; copy "
+        "folders instead, or build it in several images");
+  }
+  return ok();
+}
+
+Result<void> check_effort(const Effort& effort, const Instruction& instruction) {
+  if (const Result<void> checked = effort.check(); !checked) {
+    return at_line(instruction.line, checked.error().code(), checked.error().message());
+  }
+  return ok();
+}
+
+std::optional<std::string> counted(Effort& effort, std::uint64_t looked_through,
+                                   std::optional<std::string> value) {
+  effort.compared += looked_through;
+  effort.made += value ? value->size() : 0;
+  return value;
+}
 
 Result<void> declare_arg(const Instruction& instruction, const std::string& word, char escape,
                          const Recipe& recipe, const VariableLookup& lookup,
@@ -86,18 +151,29 @@ Result<void> declare_arg(const Instruction& instruction, const std::string& word
 
 StagePlanner::StagePlanner(const Recipe& recipe, char escape,
                            const std::map<std::string, std::string>& global_args, Stage& stage,
-                           std::size_t& looks)
+                           Effort& effort)
     : recipe_(recipe),
       escape_(escape),
       global_args_(global_args),
       stage_(stage),
-      looks_(looks),
-      config_(stage.facts.config) {}
+      effort_(effort),
+      config_(stage.facts.config) {
+  effort_.made += bytes_of(config_);
+}
 
-Result<void> StagePlanner::note_look(const Instruction& instruction) {
-  constexpr std::size_t most_looks = 1'000'000;
-  looks_ += recipe_.context.size() + recipe_.files.size() + 1;
-  if (looks_ <= most_looks) {
+Result<void> StagePlanner::note_look(const Instruction& instruction, const std::string& path) {
+  if (path.size() > longest_path) {
+    return at_line(instruction.line, instruction.verb + ": a path has at most " +
+                                         std::to_string(longest_path) + " bytes");
+  }
+  if (has_wildcard(path)) {
+    for (const auto& [name, file] : recipe_.context) {
+      effort_.compared += name.size() * path.size();
+    }
+    THAW_TRY_VOID(check_effort(effort_, instruction));
+  }
+  effort_.looks += recipe_.context.size() + recipe_.files.size() + 1;
+  if (effort_.looks <= most_looks) {
     return ok();
   }
   return at_line(instruction.line, Code::resource_exhausted,
@@ -107,15 +183,23 @@ Result<void> StagePlanner::note_look(const Instruction& instruction) {
                      "single files, or build it in several images");
 }
 
-Result<std::string> StagePlanner::expand(const Instruction& instruction, std::string_view word) {
-  const VariableLookup lookup = [this](std::string_view name) -> std::optional<std::string> {
-    if (auto value = env_value(config_.env, name)) {
-      return value;
+VariableLookup StagePlanner::variables() {
+  return [this](std::string_view name) -> std::optional<std::string> {
+    if (!effort_.check()) {
+      return std::nullopt;
     }
-    const auto it = args_.find(std::string(name));
-    return it == args_.end() ? std::nullopt : std::optional(it->second);
+    auto value = env_value(config_.env, name);
+    if (!value) {
+      const auto it = args_.find(std::string(name));
+      value = it == args_.end() ? std::nullopt : std::optional(it->second);
+    }
+    return counted(effort_, config_.env.size(), std::move(value));
   };
-  auto out = expand_word(word, escape_, lookup);
+}
+
+Result<std::string> StagePlanner::expand(const Instruction& instruction, std::string_view word) {
+  auto out = expand_word(word, escape_, variables());
+  THAW_TRY_VOID(check_effort(effort_, instruction));
   if (!out) {
     return at_line(instruction.line, out.error().message());
   }
@@ -145,6 +229,7 @@ Step StagePlanner::begin(const Instruction& instruction) const {
 void StagePlanner::finish(Step step, std::string key) {
   step.key = std::move(key);
   step.config = config_;
+  effort_.made += bytes_of(step);
   stage_.steps.push_back(std::move(step));
 }
 
@@ -193,6 +278,11 @@ Result<void> StagePlanner::add_onbuild(const Instruction& instruction) {
 }
 
 Result<void> StagePlanner::add(const Instruction& instruction) {
+  THAW_TRY_VOID(add_by_verb(instruction));
+  return check_effort(effort_, instruction);
+}
+
+Result<void> StagePlanner::add_by_verb(const Instruction& instruction) {
   const std::string& verb = instruction.verb;
   if (verb == "RUN") {
     return add_run(instruction);
@@ -274,6 +364,8 @@ Result<void> StagePlanner::add_env(const Instruction& instruction) {
   // Only now: all values of one ENV see the variables as they were before it.
   std::size_t total = 0;
   for (const auto& [name, value] : values) {
+    effort_.compared += config_.env.size();
+    THAW_TRY_VOID(check_effort(effort_, instruction));
     set_env(config_.env, name, value);
   }
   for (const std::string& item : config_.env) {
@@ -287,15 +379,10 @@ Result<void> StagePlanner::add_env(const Instruction& instruction) {
 }
 
 Result<void> StagePlanner::add_arg(const Instruction& instruction) {
-  const VariableLookup lookup = [this](std::string_view name) -> std::optional<std::string> {
-    if (auto value = env_value(config_.env, name)) {
-      return value;
-    }
-    const auto it = args_.find(std::string(name));
-    return it == args_.end() ? std::nullopt : std::optional(it->second);
-  };
+  const VariableLookup lookup = variables();
   for (const std::string& word : split_words(instruction.rest, escape_)) {
     THAW_TRY_VOID(declare_arg(instruction, word, escape_, recipe_, lookup, global_args_, args_));
+    THAW_TRY_VOID(check_effort(effort_, instruction));
   }
   std::size_t total = 0;
   for (const auto& [name, value] : args_) {
@@ -359,6 +446,8 @@ Result<void> StagePlanner::add_run(const Instruction& instruction) {
   if (step.run.argv.empty() && step.run.script.empty()) {
     return at_line(instruction.line, "RUN [] names no program");
   }
+  effort_.compared += args_.size() * config_.env.size();
+  THAW_TRY_VOID(check_effort(effort_, instruction));
   for (const auto& [name, value] : args_) {
     if (!env_value(config_.env, name)) {
       step.run.args.push_back(name + "=" + value);

@@ -43,12 +43,27 @@ Result<void> declare_arg(const Instruction& instruction, const std::string& word
 // stands alone.
 std::optional<std::string> mount_option(std::string_view mount, std::string_view name);
 
+// What planning a recipe has cost so far, over all its stages. A recipe is a stranger's and is
+// planned on the server's loop: a few kilobytes of it can name gigabytes, and hours.
+struct Effort {
+  std::uint64_t looks = 0;     // at files of the context
+  std::uint64_t compared = 0;  // bytes of patterns with those of names; variables looked through
+  std::uint64_t made = 0;      // bytes that variables have expanded to, and that steps hold
+
+  // resource_exhausted says which of it is too much.
+  Result<void> check() const;
+};
+// The same as errors of that line.
+Result<void> check_effort(const Effort& effort, const Instruction& instruction);
+// A variable's value as others see it, which is counted. Where there was too much, there is none.
+std::optional<std::string> counted(Effort& effort, std::uint64_t looked_through,
+                                   std::optional<std::string> value);
+
 class StagePlanner {
  public:
-  // `looks`: of all stages, at files of the context; it outlives the planner.
+  // `effort`: of all stages; it outlives the planner.
   StagePlanner(const Recipe& recipe, char escape,
-               const std::map<std::string, std::string>& global_args, Stage& stage,
-               std::size_t& looks);
+               const std::map<std::string, std::string>& global_args, Stage& stage, Effort& effort);
 
   // Where COPY --from=… leads.
   std::function<Result<CopyOrigin>(const std::string& from)> find_source;
@@ -58,6 +73,7 @@ class StagePlanner {
   Result<void> add(const Instruction& instruction);
 
  private:
+  Result<void> add_by_verb(const Instruction& instruction);
   Result<void> add_onbuild(const Instruction& instruction);
   Result<void> add_env(const Instruction& instruction);
   Result<void> add_arg(const Instruction& instruction);
@@ -70,7 +86,8 @@ class StagePlanner {
   Result<void> add_copy(const Instruction& instruction);
   // Each word of a COPY is looked for among all files of the context, on the server's loop: so many
   // looks are too many. resource_exhausted.
-  Result<void> note_look(const Instruction& instruction);
+  Result<void> note_look(const Instruction& instruction, const std::string& path);
+  VariableLookup variables();
   Result<void> add_workdir(const Instruction& instruction);
   Result<std::vector<std::string>> copy_words(const Instruction& instruction);
   Result<std::vector<CopyItem>> heredoc_items(const Instruction& instruction,
@@ -88,7 +105,7 @@ class StagePlanner {
   char escape_;
   const std::map<std::string, std::string>& global_args_;
   Stage& stage_;
-  std::size_t& looks_;
+  Effort& effort_;
   ImageConfig config_;
   std::map<std::string, std::string> args_;
   bool has_cmd_ = false;

@@ -147,7 +147,7 @@ Result<void> StagePlanner::add_copy(const Instruction& instruction) {
   } else {
     for (const std::string& word : words) {
       THAW_TRY_VOID(check_add_source(instruction, word));
-      THAW_TRY_VOID(note_look(instruction));
+      THAW_TRY_VOID(note_look(instruction, word));
       auto items = find_in_context(recipe_, word);
       if (items.empty()) {
         return at_line(instruction.line, Code::failed_precondition,

@@ -62,7 +62,7 @@ Result<void> StagePlanner::find_mounted_files(const Instruction& instruction,
     key.add("image").add(origin->key).add(mount.source);
     return ok();
   }
-  THAW_TRY_VOID(note_look(instruction));
+  THAW_TRY_VOID(note_look(instruction, source));
   mount.items = find_in_context(recipe_, source);
   if (mount.items.empty()) {
     return at_line(instruction.line, Code::failed_precondition,

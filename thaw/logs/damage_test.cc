@@ -8,6 +8,7 @@
 #include "thaw/async/task_group.h"
 #include "thaw/logs/log_hub.h"
 #include "thaw/store/temp_folder_test.h"
+#include "thaw/store/testing/sql.h"
 
 using namespace thaw;
 using namespace thaw::logs;
@@ -56,7 +57,7 @@ constexpr Column columns[] = {
     {"lines", "channel"}, {"lines", "text"},   {"lines", "container"},
 };
 
-store::Value strange(std::mt19937& random) {
+store::testing::SqlValue strange(std::mt19937& random) {
   switch (random() % 8) {
     case 0: return std::int64_t{-1};
     case 1: return std::int64_t{0};
@@ -64,20 +65,22 @@ store::Value strange(std::mt19937& random) {
     case 3: return 1e300;
     case 4: return std::string("strange");
     case 5: return std::string();
-    case 6: return store::Blob{std::string("\0\xff", 2)};
+    case 6: return store::testing::SqlBlob{std::string("\0\xff", 2)};
     default: return std::int64_t{2};
   }
 }
 
 async::Task<void> damage(store::Database& database, unsigned seed) {
-  std::function<Result<void>(store::Sql&)> work = [seed](store::Sql& sql) -> Result<void> {
+  std::function<Result<void>(store::Transaction&)> work =
+      [seed](store::Transaction& transaction) -> Result<void> {
     std::mt19937 random(seed);
     const Column column = columns[random() % std::size(columns)];
     const std::string table = column.table;
     [[maybe_unused]] const auto done =
-        random() % 5 == 0 ? sql.run("DELETE FROM " + table, {})
-                          : sql.run("UPDATE OR IGNORE " + table + " SET " + column.name + " = ?",
-                                    {strange(random)});
+        random() % 5 == 0 ? store::testing::sql_of(transaction).run("DELETE FROM " + table, {})
+                          : store::testing::sql_of(transaction)
+                                .run("UPDATE OR IGNORE " + table + " SET " + column.name + " = ?",
+                                     {strange(random)});
     return ok();
   };
   co_return co_await database.write<void>(std::move(work));

@@ -17,8 +17,8 @@ Hub::~Hub() {
     for (const Batch::Part& part : batch->parts) {
       by_id_.at(part.stream.id)->written = part.stream.last_number;
     }
-    database_.write_later([batch, most = limits_.stream_bytes](store::Sql& sql) {
-      return detail::store_batch(sql, *batch, most);
+    database_.write_later([batch, most = limits_.stream_bytes](store::Transaction& transaction) {
+      return detail::store_batch(transaction, *batch, most);
     });
   }
   for (auto& [name, stream] : streams_) {
@@ -29,8 +29,8 @@ Hub::~Hub() {
 
 Result<void> Hub::load() {
   detail::StoredStreams stored;
-  THAW_TRY_VOID(database_.read_now([&stored](store::Sql& sql) -> Result<void> {
-    THAW_TRY(stored, detail::load_streams(sql));
+  THAW_TRY_VOID(database_.read_now([&stored](store::Transaction& transaction) -> Result<void> {
+    THAW_TRY(stored, detail::load_streams(transaction));
     return ok();
   }));
   for (store::Unreadable& rows : stored.bad) {
@@ -98,8 +98,8 @@ async::Task<void> Hub::erase(std::string name) {
     co_return Error::failed_precondition("the log " + name + " is being written or read");
   }
   const std::int64_t id = found->second->id;
-  std::function<Result<void>(store::Sql&)> work = [id](store::Sql& sql) {
-    return detail::erase_stream(sql, id);
+  std::function<Result<void>(store::Transaction&)> work = [id](store::Transaction& transaction) {
+    return detail::erase_stream(transaction, id);
   };
   THAW_CO_TRY_VOID(co_await database_.write<void>(std::move(work)));
   if (!*alive) {

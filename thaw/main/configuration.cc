@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/main/configuration.h"
 
+#include <stdexcept>
+
+namespace {
+[[noreturn]] void not_read_by_the_library() {
+  throw std::logic_error("something that the reader of TOML does not know");
+}
+}  // namespace
+// The library asserts some of what a file says, and a file may say anything.
+#define TOML_ASSERT(holds) ((holds) ? void() : not_read_by_the_library())
 #include <toml++/toml.h>
 
 #include <algorithm>
@@ -8,6 +17,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <system_error>
 
 #include "thaw/gateway/function_hosts.h"
 #include "thaw/os/netlink.h"
@@ -19,6 +29,7 @@ namespace {
 using Setter = std::function<bool(const toml::node&, Configuration&)>;
 
 constexpr std::int64_t longest_s = 366 * 86'400;
+constexpr std::size_t longest_told = 100;  // of what stands in the file
 constexpr std::int64_t largest_mb = std::int64_t{1} << 30;
 
 // False unless it is an integer in this range; what does not fit never reaches `out`.
@@ -120,7 +131,8 @@ const std::map<std::string, Setter>& setters() {
       {"callbacks.authorities",
        [](const toml::node& node, Configuration& c) {
          c.callback_authorities = node.value_or(std::string());
-         return std::filesystem::is_regular_file(c.callback_authorities);
+         std::error_code no_such_file;
+         return std::filesystem::is_regular_file(c.callback_authorities, no_such_file);
        }},
       {"containers.own_ids",
        [](const toml::node& node, Configuration& c) {
@@ -239,6 +251,24 @@ const std::map<std::string, Setter>& setters() {
        [](const toml::node& node, Configuration& c) {
          return read_number(node, 1, longest_s, c.ephemeral_volume_s);
        }},
+      {"state.ephemeral_timeout_s",
+       [](const toml::node& node, Configuration& c) {
+         int seconds = 0;
+         const bool makes_sense = read_number(node, 1, longest_s, seconds);
+         c.named_states.ephemeral_limit = std::chrono::seconds(seconds);
+         return makes_sense;
+       }},
+      {"state.mb_per_workspace",
+       [](const toml::node& node, Configuration& c) {
+         return read_megabytes(node, c.state.bytes);
+       }},
+      {"state.entries_per_workspace",
+       [](const toml::node& node, Configuration& c) {
+         int entries = 0;
+         const bool makes_sense = read_number(node, 1, 1'000'000'000, entries);
+         c.state.entries = static_cast<std::size_t>(entries);
+         return makes_sense;
+       }},
       {"containers.memory_price",
        [](const toml::node& node, Configuration& c) {
          const double value = node.value_or(-1.0);
@@ -318,13 +348,14 @@ const std::map<std::string, Setter>& setters() {
          return makes_sense;
        }},
       {"server.connections",
-       [](const toml::node& node, Configuration& c) {
-         return read_number(node, 8, 100'000, c.limits.connections);
-       }},
+       [](const toml::node& node,
+          Configuration& c) { return read_number(node, 8, 100'000, c.limits.connections); }},
+      {"schedules.make_good_s",
+       [](const toml::node& node,
+          Configuration& c) { return read_number(node, 0, 12 * 3600, c.make_good_s); }},
       {"server.drain_s",
-       [](const toml::node& node, Configuration& c) {
-         return read_number(node, 0, longest_s, c.drain_s);
-       }},
+       [](const toml::node& node,
+          Configuration& c) { return read_number(node, 0, longest_s, c.drain_s); }},
   };
   return table;
 }
@@ -333,14 +364,15 @@ Result<void> apply(const toml::table& file, const std::string& path, Configurati
   for (const auto& [section, node] : file) {
     const std::string section_name(section.str());
     if (!node.is_table()) {
-      return Error::invalid_argument(path + ": '" + section_name + "' is no section of this file");
+      return Error::invalid_argument(path + ": '" + section_name.substr(0, longest_told) +
+                                     "' is no section of this file");
     }
     for (const auto& [key, value] : *node.as_table()) {
       const std::string name = section_name + "." + std::string(key.str());
       const auto setter = setters().find(name);
       const std::string place = path + ":" + std::to_string(value.source().begin.line);
       if (setter == setters().end()) {
-        return Error::invalid_argument(place + ": unknown key " + name);
+        return Error::invalid_argument(place + ": unknown key " + name.substr(0, longest_told));
       }
       if (!setter->second(value, out)) {
         return Error::invalid_argument(place + ": the value of " + name + " makes no sense");
@@ -355,10 +387,11 @@ Result<void> apply(const toml::table& file, const std::string& path, Configurati
 Result<Configuration> read_configuration(const std::string& path) {
   Configuration configuration;
   if (!path.empty()) {
-    if (std::filesystem::is_directory(path)) {
+    std::error_code no_such_file;
+    if (std::filesystem::is_directory(path, no_such_file)) {
       return Error::invalid_argument("the configuration file " + path + " is a folder");
     }
-    if (!std::filesystem::exists(path)) {
+    if (!std::filesystem::exists(path, no_such_file)) {
       return Error::not_found("the configuration file " + path + " does not exist");
     }
     try {
@@ -366,6 +399,8 @@ Result<Configuration> read_configuration(const std::string& path) {
     } catch (const toml::parse_error& failure) {
       return Error::invalid_argument(path + ":" + std::to_string(failure.source().begin.line) +
                                      ": " + std::string(failure.description()));
+    } catch (const std::logic_error& failure) {
+      return Error::invalid_argument(path + ": " + failure.what());
     }
   }
   if (const char* cache = std::getenv("THAW_IMAGE_CACHE"); cache != nullptr && *cache != '\0') {

@@ -13,11 +13,13 @@
 #include "thaw/control/disk_watch.h"
 #include "thaw/control/fleet.h"
 #include "thaw/control/storage_loop.h"
+#include "thaw/gateway/named_states.h"
 #include "thaw/gateway/sink_rules.h"
 #include "thaw/gateway/web_origin.h"
 #include "thaw/net/server.h"
 #include "thaw/sandbox/sandbox.h"
 #include "thaw/snapshot/snapshot_store.h"
+#include "thaw/state/limits.h"
 #include "thaw/store/disk_shares.h"
 #include "thaw/worker/templates.h"
 
@@ -45,10 +47,13 @@ struct Configuration {
   control::StorageOptions storage;                     // [storage] sweep_every_s, …
   int keep_unused_s = 600;                             // [storage] keep_unused_s
   int ephemeral_volume_s = 900;                        // [volumes] ephemeral_timeout_s
+  state::StateLimits state;                            // [state] mb_per_workspace, …
+  gateway::NamedStateOptions named_states;             // [state] ephemeral_timeout_s
   std::string web_domain;                              // [web] domain; empty: none
   gateway::TrustedProxies trusted_proxies;             // [web] trusted_proxies
   gateway::SinkRules sinks;                            // [callbacks] allow
   std::string callback_authorities;                    // [callbacks] authorities
+  int make_good_s = 3600;                              // [schedules] make_good_s
   int drain_s = 10;                                    // [server] drain_s
   net::ServerLimits limits;                            // [server] buffers_mb, connections
 };

@@ -12,7 +12,6 @@ std::vector<std::unique_ptr<gateway::Dialect>> make_dialects(const gateway::Owne
   modal.cache_folder = configuration.cache_folder;
   modal.ephemeral_volume_limit = std::chrono::seconds(configuration.ephemeral_volume_s);
   modal.keep_uploads = configuration.storage.keep_unused_mounts;
-  modal.keep_unused = std::chrono::seconds(configuration.forget_unused_s);
 
   std::vector<std::unique_ptr<gateway::Dialect>> dialects;
   dialects.push_back(std::make_unique<dialect::modal::ModalDialect>(owners, std::move(modal)));

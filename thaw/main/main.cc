@@ -29,6 +29,9 @@ void add_push(CLI::App& app, cli::Where& where, cli::PushOptions& options, int& 
                    "what kind of server it is (default: guessed, and said)");
   push->add_option("--port", options.port, "where it listens (default: EXPOSE, or the preset's)")
       ->check(CLI::Range(1, 65535));
+  push->add_option("--wire", options.wire,
+                   "what it speaks: http1, or h2c: HTTP/2 without TLS (default: the preset's)")
+      ->check(CLI::IsMember({"http1", "h2c"}));
   push->add_option("--ready", options.ready_path, "GET of it succeeds once the server is ready");
   push->add_option("--health", options.health_path, "GET of it succeeds while the server is well");
   push->add_option("--env", options.env, "NAME=value, for the server")->allow_extra_args(false);
@@ -49,6 +52,13 @@ void add_push(CLI::App& app, cli::Where& where, cli::PushOptions& options, int& 
   push->add_option("--alias", options.aliases,
                    "NAME=PERCENT: this version's part of an alias; the others share the rest")
       ->allow_extra_args(false);
+  auto* schedule = push->add_option(
+      "--schedule", options.schedule,
+      "when the server calls it: \"0 2 * * *\" (cron), or \"every 300\" (seconds)");
+  push->add_option("--schedule-zone", options.schedule_zone, "time zone of a cron schedule")
+      ->needs(schedule);
+  push->add_option("--schedule-path", options.schedule_path, "path that it is called at then")
+      ->needs(schedule);
   auto* snapshot = push->add_flag_callback(
       "--snapshot", [&options] { options.snapshot = cli::PushOptions::Snapshot::at_ready; },
       "later containers go on from the memory of one that was ready");
@@ -115,6 +125,18 @@ void add_alias(CLI::App& app, cli::Where& where, cli::AliasOptions& options, int
   set->callback([&] { exit_code = cli::set_alias(where, options); });
   list->callback([&] { exit_code = cli::list_aliases(where, options.function); });
   remove->callback([&] { exit_code = cli::remove_alias(where, options); });
+}
+
+void add_schedule(CLI::App& app, cli::Where& where, std::string& name, int& exit_code) {
+  auto* schedule = app.add_subcommand("schedule", "functions that the server calls by the clock");
+  schedule->require_subcommand(1);
+  auto* list = schedule->add_subcommand("list", "which, when next, and what came of the last tick");
+  list->callback([&] { exit_code = cli::list_schedules(where); });
+  auto* run = schedule->add_subcommand("run", "call one now, beside its ticks");
+  run->add_option("function", name, "its name, APP/NAME or its id")->required();
+  run->callback([&] { exit_code = cli::run_schedule(where, name); });
+  add_where(*list, where);
+  add_where(*run, where);
 }
 
 // What is named in a verb's own words: a call or a function, and how long to wait for it.
@@ -246,6 +268,8 @@ int run(int argc, char** argv, const MakeDialects& make_dialects) {
   add_function(app, where, named, exit_code);
   cli::AliasOptions alias_options;
   add_alias(app, where, alias_options, exit_code);
+  std::string scheduled;
+  add_schedule(app, where, scheduled, exit_code);
 
   std::string call;
   auto* ps = app.add_subcommand("ps", "containers, with the stages of their start");

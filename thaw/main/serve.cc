@@ -35,6 +35,8 @@
 #include "thaw/gateway/callback_loop.h"
 #include "thaw/gateway/http_router.h"
 #include "thaw/gateway/public_error.h"
+#include "thaw/gateway/schedules.h"
+#include "thaw/gateway/time_zones.h"
 #include "thaw/main/configuration.h"
 #include "thaw/main/dialects.h"
 #include "thaw/main/memory_keeper.h"
@@ -46,8 +48,11 @@
 #include "thaw/queue/limits.h"
 #include "thaw/snapshot/machine.h"
 #include "thaw/snapshot/snapshot_store.h"
+#include "thaw/state/state_store.h"
 #include "thaw/store/data_folder.h"
 #include "thaw/store/set_aside.h"
+#include "thaw/worker/kit.h"
+#include "thaw/worker/kits/python/python.h"
 #include "thaw/worker/local_worker.h"
 
 namespace thaw::main_program {
@@ -198,6 +203,7 @@ struct Program {
   std::unique_ptr<catalog::Catalog> catalog;
   std::unique_ptr<queue::CallQueue> queue;
   std::unique_ptr<logs::LogHub> logs;
+  std::unique_ptr<state::StateStore> state;
   std::unique_ptr<image::Builder> images;
   std::optional<gateway::Access> access;
   std::optional<gateway::BlobGate> blob_gate;
@@ -207,6 +213,8 @@ struct Program {
   gateway::HttpRouter router;
   gateway::HttpRouter signed_only;
   std::unique_ptr<net::Server> server;
+  const worker::Kits kits{{worker::bare_kit(), worker::kits::python()}};
+  worker::Sources sources;
   std::unique_ptr<worker::Templates> templates;
   std::unique_ptr<worker::LocalWorker> worker;
   std::unique_ptr<worker::MountLayers> mounts;
@@ -222,7 +230,14 @@ struct Program {
   std::optional<gateway::WebFront> web;
   std::optional<gateway::KeptVersions> versions;
   std::optional<gateway::Deployments> deployments;
+  std::optional<gateway::Invoke> invoke;
+  std::optional<gateway::Releases> releases;
+  std::optional<gateway::Unused> unused;
+  std::optional<gateway::ClientlessApps> clientless;
   std::optional<gateway::Passages> passages;
+  gateway::TimeZones zones;
+  std::optional<gateway::Schedules> schedules;
+  std::optional<gateway::NamedStates> named_states;
   std::optional<gateway::ContainerDoors> doors;
   std::optional<net::Resolver> resolver;
   std::optional<net::WebClient> web_client;
@@ -236,8 +251,10 @@ struct Program {
   Result<void> open_stores(ServeOptions::Loss loss);
   Task<std::map<std::string, std::int64_t>> set_aside();
   Result<void> connect();
+  void add_sources();
   void open_gateway();
   void open_callbacks();
+  void open_schedules();
   void start_callbacks(const std::vector<std::uint16_t>& own_ports);
   std::string owner_of_log(const std::string& stream) const;
   Task<void> first_start();
@@ -256,6 +273,9 @@ Result<void> Program::open_stores(ServeOptions::Loss loss) {
                                                     : store::DatabaseOptions::Loss::refuse;
   options.migrations = catalog::migrations();
   for (auto& migration : queue::migrations()) {
+    options.migrations.push_back(std::move(migration));
+  }
+  for (auto& migration : state::migrations()) {
     options.migrations.push_back(std::move(migration));
   }
   for (auto& migration : store::blob_migrations()) {
@@ -281,7 +301,9 @@ Result<void> Program::open_stores(ServeOptions::Loss loss) {
   blob_options.keep_unused = std::chrono::seconds(configuration.keep_unused_s);
   blob_options.first_owner = catalog->default_workspace().str();
   THAW_TRY(blobs, store::BlobStore::open(pool, *database, *disk, blob_options));
-  THAW_TRY(queue, queue::CallQueue::open(loop, *database, queue::within({}, own_memory()), &*disk));
+  THAW_TRY(queue, queue::CallQueue::open(loop, *database, queue::within({}, own_memory()), &*disk,
+                                         blobs.get()));
+  THAW_TRY(state, state::StateStore::open(loop, *database, configuration.state, &*disk));
   THAW_TRY(measurements, control::Measurements::open(database.get()));
   THAW_TRY(logs, logs::LogHub::open(loop, *log_database, {}));
   return ok();
@@ -289,8 +311,8 @@ Result<void> Program::open_stores(ServeOptions::Loss loss) {
 
 Task<std::map<std::string, std::int64_t>> Program::set_aside() {
   using Counts = std::map<std::string, std::int64_t>;
-  std::function<Result<Counts>(store::Sql&)> count = [](store::Sql& sql) {
-    return store::count_set_aside(sql);
+  std::function<Result<Counts>(store::Transaction&)> count = [](store::Transaction& transaction) {
+    return store::count_set_aside(transaction);
   };
   THAW_CO_TRY(Counts all, co_await database->read<Counts>(count));
   THAW_CO_TRY(const Counts of_logs, co_await log_database->read<Counts>(count));
@@ -322,16 +344,6 @@ Result<void> Program::connect() {
   http.emplace(loop);
   net::HttpHandler handler = [this](net::HttpExchange& exchange) { return router.serve(exchange); };
   server = std::make_unique<net::Server>(loop, table, handler, limits_of(configuration));
-  templates =
-      std::make_unique<worker::Templates>(loop, *spawner, run_folder, configuration.templates);
-  worker = std::make_unique<worker::LocalWorker>(loop, pool, *spawner, *server, *http, *logs,
-                                                 *templates, run_folder);
-  mounts = std::make_unique<worker::MountLayers>(pool, *blobs, data + "/mounts");
-  volumes = std::make_unique<worker::Volumes>(
-      loop, data + "/volumes", *disk, [this](const model::VolumeId& id) {
-        const auto volume = catalog->volumes.find(id.str());
-        return volume ? volume->workspace.str() : std::string("of nobody");
-      });
   if (const std::string criu = criu_of(configuration); !criu.empty()) {
     const std::string folder = configuration.snapshots_folder.empty()
                                    ? data + "/snapshots"
@@ -340,6 +352,18 @@ Result<void> Program::connect() {
              snapshot::SnapshotStore::open(pool, folder, snapshot::describe_machine(criu),
                                            configuration.snapshots));
   }
+  templates = std::make_unique<worker::Templates>(loop, *spawner, kits, sources, run_folder,
+                                                  configuration.templates);
+  worker = std::make_unique<worker::LocalWorker>(
+      loop, pool, *spawner, *server, *http, *logs,
+      worker::LocalWorkerParts{*templates, kits, sources, snapshots.get()}, run_folder);
+  mounts = std::make_unique<worker::MountLayers>(pool, *blobs, data + "/mounts");
+  volumes = std::make_unique<worker::Volumes>(
+      loop, data + "/volumes", *disk, [this](const model::VolumeId& id) {
+        const auto volume = catalog->volumes.find(id.str());
+        return volume ? volume->workspace.str() : std::string("of nobody");
+      });
+  add_sources();
   const auto secret_env = [this](const model::Secret& secret) {
     return catalog::secret_env(*box, secret);
   };
@@ -360,7 +384,8 @@ Result<void> Program::connect() {
       configuration.storage);
   disk_watch = std::make_unique<control::DiskWatch>(
       control::DiskWatchParts{
-          loop, pool, *disk, *volumes, [this] { return fleet->disk_users(); },
+          loop, *disk, *volumes, [this] { return fleet->disk_users(); },
+          [this](model::ContainerId id) { return fleet->measure_root(std::move(id)); },
           [this](const model::ContainerId& id, const std::string& why) { fleet->end_for(id, why); },
           [this](const model::ContainerId& id) {
             (void)fleet->stop_container(id, control::Fleet::StopHow::graceful);
@@ -381,6 +406,8 @@ Result<void> Program::connect() {
     dialect->add_signed_routes(signed_only);
   }
   table.told = told;
+  // Servers of gRPC are functions too, at hosts of their own.
+  table.passes = [this](const net::HttpRequest& head) { return web->by_host(head) != nullptr; };
   router.told = told;
   router.add_signed(
       "/blobs", [this](net::HttpExchange& e) { return blob_gate->serve(e); },
@@ -395,6 +422,23 @@ Result<void> Program::connect() {
   return ok();
 }
 
+// Where this machine has what launch plans name.
+void Program::add_sources() {
+  for (const char* kind : {"layer", "base"}) {
+    sources.add(kind, [this, prefix = std::string(kind) + ":"](const std::string& name) {
+      return images->folder_of(prefix + name);
+    });
+  }
+  sources.add("mount", worker::below(data + "/mounts"));
+  sources.add("volume",
+              [this, folder = worker::below(data + "/volumes")](
+                  const std::string& name) -> Result<std::string> {
+                THAW_TRY_VOID(folder(name));
+                return volumes->files_of(model::VolumeId(name));
+              });
+  sources.add("package", worker::below(configuration.cache_folder));
+}
+
 // What all dialects share, and the dialects themselves.
 void Program::open_gateway() {
   builds.emplace(loop, *catalog, *logs, *images);
@@ -405,12 +449,31 @@ void Program::open_gateway() {
   versions.emplace(gateway::KeptVersionsParts{loop, *catalog, *queue, *fleet});
   deployments.emplace(
       gateway::DeploymentParts{loop, *catalog, *queue, *logs, *fleet, *labels, *versions}, kept);
+  invoke.emplace(gateway::InvokeParts{*catalog, *queue, *fleet, *versions});
+  releases.emplace(
+      gateway::ReleaseParts{*catalog, *blobs, *images, *builds, *deployments, *invoke});
+  unused.emplace(gateway::UnusedParts{loop, *catalog, *queue, *logs, *fleet, *builds},
+                 std::chrono::seconds(configuration.forget_unused_s));
+  clientless.emplace(gateway::ClientlessAppsParts{loop, *catalog, *queue, *deployments});
   passages.emplace(loop, *fleet, *http);
   doors.emplace(*fleet);
-  const gateway::Owners owners{loop,   pool,         *catalog,   *queue,    *logs,
-                               *blobs, *disk,        *box,       *images,   *volumes,
-                               *fleet, *access,      *blob_gate, *builds,   *labels,
-                               *web,   *deployments, *versions,  *passages, configuration.sinks};
+  open_schedules();
+  named_states.emplace(gateway::NamedStateParts{loop, *catalog, *state},
+                       configuration.named_states);
+  const gateway::Owners owners{loop,          pool,
+                               *catalog,      *queue,
+                               *logs,         *state,
+                               *blobs,        *disk,
+                               *box,          *images,
+                               *volumes,      *fleet,
+                               *access,       *blob_gate,
+                               *builds,       *labels,
+                               *web,          *deployments,
+                               *versions,     *passages,
+                               *invoke,       *releases,
+                               *unused,       *clientless,
+                               *named_states, configuration.sinks,
+                               *schedules,    zones};
   dialects = make_dialects(owners, configuration);
   for (const auto& dialect : dialects) {
     runtimes.add(dialect->name(), dialect->runtime());
@@ -426,10 +489,31 @@ void Program::open_gateway() {
   open_callbacks();
 }
 
+void Program::open_schedules() {
+  gateway::ScheduleOptions options;
+  options.make_good = std::chrono::seconds(configuration.make_good_s);
+  const auto call_for = [this](const gateway::Route& route,
+                               WallTime tick) -> Result<gateway::CallbackCall> {
+    const std::string& wanted = route.spec->dialect;
+    for (const auto& dialect : dialects) {
+      if (wanted.empty() || dialect->name() == wanted) {
+        return dialect->scheduled_call(route, tick);
+      }
+    }
+    return Error::failed_precondition("this server has no dialect '" + wanted +
+                                      "', through which the function was published");
+  };
+  schedules.emplace(
+      gateway::ScheduleParts{loop, *catalog, *queue, *invoke, *versions, zones, call_for}, options);
+  deployments->changed = [this](const std::vector<model::FunctionId>& functions) {
+    schedules->look_at(functions);
+  };
+}
+
 void Program::open_callbacks() {
   resolver.emplace(loop);
   web_client.emplace(loop, net::WebClient::Options{configuration.callback_authorities});
-  callback_sender.emplace(*web_client, *resolver, *box, configuration.sinks);
+  callback_sender.emplace(pool, *web_client, *resolver, *box, configuration.sinks);
   const auto dialect_named = [this](const std::string& name) -> gateway::CallbackDialect* {
     for (const auto& dialect : dialects) {
       if (dialect->name() == name) {
@@ -441,8 +525,8 @@ void Program::open_callbacks() {
   auto random = [generator = std::mt19937_64(std::random_device()())]() mutable {
     return std::uniform_real_distribution<double>(0, 1)(generator);
   };
-  callbacks.emplace(
-      gateway::CallbackLoopParts{loop, *queue, *callback_sender, dialect_named, std::move(random)});
+  callbacks.emplace(gateway::CallbackLoopParts{loop, *queue, *callback_sender, pool, dialect_named,
+                                               std::move(random)});
 }
 
 // What it keeps away from is known once the server listens.
@@ -466,6 +550,10 @@ std::vector<dialect::console::Parts::Count> Program::more_counts() const {
            Count::Kind::counter, static_cast<double>(spawner->deaths())},
           {"thaw_set_aside", "Left-overs of sandboxes that are not removed yet, or cannot be.",
            Count::Kind::gauge, static_cast<double>(aside)},
+          {"thaw_scheduled_calls_total", "Calls that schedules made.", Count::Kind::counter,
+           static_cast<double>(schedules->counters().calls)},
+          {"thaw_schedule_ticks_left_out_total", "Ticks of schedules that made no call.",
+           Count::Kind::counter, static_cast<double>(schedules->counters().left_out)},
           {"thaw_callbacks_delivered_total", "Entries of calls' logs that callbacks told.",
            Count::Kind::counter, static_cast<double>(told.delivered)},
           {"thaw_callback_failures_total", "Tries of callbacks that their receivers did not take.",
@@ -473,7 +561,9 @@ std::vector<dialect::console::Parts::Count> Program::more_counts() const {
           {"thaw_callbacks_given_up_total", "Callbacks that ended without all being told.",
            Count::Kind::counter, static_cast<double>(told.given_up)},
           {"thaw_callbacks_under_way", "Tries of callbacks under way.", Count::Kind::gauge,
-           static_cast<double>(told.under_way)}};
+           static_cast<double>(told.under_way)},
+          {"thaw_queue_waits", "Requests that wait for an item of a queue.", Count::Kind::gauge,
+           static_cast<double>(state->queues().waits())}};
 }
 
 // A new data folder gets a workspace and its environment.
@@ -588,6 +678,9 @@ Task<void> Program::begin(Address listen) {
   THAW_CO_TRY_VOID(volumes->start());
   versions->start();
   deployments->start();
+  unused->start();
+  clientless->start();
+  named_states->start();
   for (const auto& dialect : dialects) {
     dialect->start(place);
   }
@@ -595,6 +688,7 @@ Task<void> Program::begin(Address listen) {
   storage->start();
   disk_watch->start();
   start_callbacks({port, blob_port});
+  schedules->start();
   server->begin();
   tasks.start("memory",
               keep_memory(pool, *server, {database.get(), log_database.get()}, own_memory()));
@@ -624,6 +718,9 @@ Task<void> Program::end() {
   if (callbacks) {
     told("callbacks", co_await callbacks->stop());
   }
+  if (schedules) {
+    told("schedules", co_await schedules->stop());
+  }
   told("containers", co_await fleet->shut_down(monotonic_now() + grace));
   told("disk watch", co_await disk_watch->stop());
   told("storage", co_await storage->stop());
@@ -633,8 +730,12 @@ Task<void> Program::end() {
     told(dialect->name().c_str(), co_await dialect->stop());
   }
   told("image builds", co_await builds->stop());
+  told("apps", co_await clientless->stop());
+  told("what is unused", co_await unused->stop());
   told("deployments", co_await deployments->stop());
   told("versions", co_await versions->stop());
+  told("dicts and queues", co_await named_states->stop());
+  told("state", co_await state->stop());
   told("volumes", co_await volumes->stop());
   told("sandboxes", co_await spawner->shut_down());
   std::error_code error;

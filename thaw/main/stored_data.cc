@@ -9,7 +9,6 @@
 #include "thaw/base/log.h"
 #include "thaw/catalog/secret_values.h"
 #include "thaw/logs/log_hub.h"
-#include "thaw/store/set_aside.h"
 
 namespace thaw::main_program {
 
@@ -21,11 +20,19 @@ constexpr const char* way_out =
     "; put the right one back from a backup, or start once with --accept-loss to go on without "
     "these secrets";
 
+// One row: of the key that the stored secrets are sealed with.
+enum class KeyColumn { one, fingerprint };
+constexpr store::Column key_columns[] = {{"one", store::Type::integer},
+                                         {"fingerprint", store::Type::text}};
+constexpr store::Table<KeyColumn> secret_key("secret_key", key_columns, {KeyColumn::one},
+                                             store::Rows::numbered);
+
 Result<std::string> known_fingerprint(store::Database& database) {
   std::string known;
-  THAW_TRY_VOID(database.read_now([&known](store::Sql& sql) {
-    return sql.each("SELECT fingerprint FROM secret_key", {},
-                    [&known](const store::Row& row) { known = row.text(0); });
+  THAW_TRY_VOID(database.read_now([&known](store::Transaction& transaction) {
+    return transaction.scan(
+        secret_key, {}, {KeyColumn::fingerprint},
+        [&known](const store::Row<KeyColumn>& row) { known = row.text(KeyColumn::fingerprint); });
   }));
   return known;
 }
@@ -60,19 +67,12 @@ Result<void> check_secrets(const store::SecretBox& box, catalog::Catalog& catalo
                                       " stored secrets were sealed with" + way_out);
   }
   for (const std::string& id : closed) {
-    store::set_aside_later(
-        database, {"catalog_objects",
-                   {"kind", "id", "json", "bytes", "updated_us"},
-                   "kind = 'secret' AND id = ?",
-                   {id},
-                   "secret " + id,
-                   another ? "it does not open with this key" : "what is sealed in it is damaged"});
-    catalog.secrets.lose(id);
+    catalog.secrets.set_aside(
+        id, another ? "it does not open with this key" : "what is sealed in it is damaged");
   }
   if (known != mine) {
-    database.write_later([mine](store::Sql& sql) -> Result<void> {
-      THAW_TRY_VOID(sql.run("INSERT OR REPLACE INTO secret_key VALUES (1, ?)", {mine}));
-      return ok();
+    database.write_later([mine](store::Transaction& transaction) {
+      return transaction.put(secret_key, {{KeyColumn::one, 1}, {KeyColumn::fingerprint, mine}});
     });
   }
   return ok();

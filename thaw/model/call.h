@@ -27,7 +27,7 @@ namespace thaw::model {
 enum class Durability { memory, durable };
 
 // Who made a call. The numbers are on disks.
-enum class Origin : std::uint8_t { client = 0, container = 1, web = 2 };
+enum class Origin : std::uint8_t { client = 0, container = 1, web = 2, schedule = 3 };
 
 // Whether a call's log tells also what becomes of its inputs on the way to their ends. A call that
 // nobody wants it of pays nothing for it.
@@ -121,6 +121,7 @@ constexpr std::string_view origin_name(Origin origin) {
     case Origin::client: return "client";
     case Origin::container: return "container";
     case Origin::web: return "web";
+    case Origin::schedule: return "schedule";
   }
   return "client";
 }

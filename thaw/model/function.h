@@ -13,6 +13,7 @@
 #include "thaw/model/call.h"
 #include "thaw/model/ids.h"
 #include "thaw/model/runner.h"
+#include "thaw/model/schedule.h"
 
 namespace thaw::model {
 
@@ -91,6 +92,7 @@ struct FunctionSpec {
   NetworkAccess network = NetworkAccess::open;
   Reach reach = Reach::environment;
   SnapshotAt snapshot_at = SnapshotAt::never;
+  std::optional<Schedule> schedule = std::nullopt;
   std::vector<WebEndpoint> web;
   FunctionId base;         // of a bound variant: the function it was made from
   std::string parameters;  // of a bound variant: the dialect's serialised arguments

@@ -16,6 +16,8 @@ enum class Level {
   booted,    // L4: started from its image's layers
 };
 
+inline constexpr Level last_level = Level::booted;
+
 constexpr std::string_view level_name(Level level) {
   switch (level) {
     case Level::warm: return "L0 warm";

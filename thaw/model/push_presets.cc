@@ -58,6 +58,13 @@ PushContract kserve() {
   return contract;
 }
 
+// Its requests need no path that is known here, and few of them are readiness.
+PushContract grpc() {
+  PushContract contract = at(50051);
+  contract.wire = PushContract::Wire::h2c;
+  return contract;
+}
+
 std::vector<PushPreset> make() {
   return {
       {"plain", "any server that listens on $PORT", at(8080)},
@@ -74,6 +81,7 @@ std::vector<PushPreset> make() {
       {"kserve", "servers of the Open Inference Protocol", kserve()},
       {"runpod_lb", "load-balancing workers of RunPod", runpod_lb()},
       {"workerd", "workerd", at(8080)},
+      {"grpc", "servers of gRPC without TLS", grpc()},
   };
 }
 

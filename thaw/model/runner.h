@@ -18,6 +18,8 @@ enum class RunnerKind { pull, push };
 
 struct PushContract {
   std::uint16_t port = 8080;  // where it listens; it is told so as PORT
+  // What it speaks there; h2c: HTTP/2 without TLS, from the first byte on, as servers of gRPC do.
+  enum class Wire { http1, h2c } wire = Wire::http1;
 
   // When it is ready for requests.
   struct Ready {

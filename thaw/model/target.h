@@ -17,7 +17,7 @@ namespace thaw::model {
 struct Target {
   Target() = default;
   // A function alone is a target: whoever says no more follows its live version.
-  Target(FunctionId of) : function(std::move(of)) {}  // NOLINT(google-explicit-constructor)
+  Target(FunctionId of) : function(std::move(of)) {}
   Target(FunctionId of, std::string pinned) : function(std::move(of)), version(std::move(pinned)) {}
 
   FunctionId function;

@@ -101,14 +101,14 @@ class GrpcTable {
     });
   }
   template <class Item, class Reply>
-  void client_stream(std::string path,
+  void client_stream(std::string path,  // tidy(unused): no dialect has this kind of RPC yet
                      std::function<async::Task<Reply>(GrpcCall&, Source<Item>)> handler) {
     add(std::move(path), [handler = std::move(handler)](GrpcCall& call, GrpcStream& stream) {
       return run_client_stream<Item, Reply>(call, stream, handler);
     });
   }
   template <class In, class Out>
-  void bidi_stream(std::string path,
+  void bidi_stream(std::string path,  // tidy(unused): no dialect has this kind of RPC yet
                    std::function<async::Task<void>(GrpcCall&, Source<In>, Sink<Out>)> handler) {
     add(std::move(path), [handler = std::move(handler)](GrpcCall& call, GrpcStream& stream) {
       return handler(call, Source<In>(stream), Sink<Out>(stream));
@@ -124,6 +124,9 @@ class GrpcTable {
   // Asked with the head alone, before a byte of the body is kept: an Error ends the RPC. It does
   // not wait. Not set: every call is let in.
   std::function<Result<Admission>(const HttpRequest& head, const Peer& peer)> admit;
+  // Whether a call is none of this table's, but a request for the HTTP handler like any other. Not
+  // set: all are the table's.
+  std::function<bool(const HttpRequest& head)> passes;
   // Runs before every handler (authentication, counters). An Error ends the RPC.
   std::function<async::Task<void>(GrpcCall&)> before;
 

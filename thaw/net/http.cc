@@ -2,6 +2,8 @@
 #include "thaw/net/http.h"
 
 #include "thaw/codec/json.h"
+#include "thaw/net/body_length.h"
+#include "thaw/net/detail/grpc_wire.h"
 
 namespace thaw::net {
 
@@ -26,6 +28,7 @@ std::string_view HttpRequest::query() const {
 }
 
 async::Task<std::string> HttpExchange::read_all(std::size_t limit_bytes) {
+  THAW_CO_TRY_VOID(check_body_length(request(), limit_bytes));
   std::string all;
   while (true) {
     THAW_CO_TRY(std::optional<std::string> piece, co_await read());
@@ -33,8 +36,7 @@ async::Task<std::string> HttpExchange::read_all(std::size_t limit_bytes) {
       co_return all;
     }
     if (piece->size() > limit_bytes - all.size()) {
-      co_return Error::resource_exhausted("the request body is larger than " +
-                                          std::to_string(limit_bytes) + " bytes");
+      co_return body_too_large(limit_bytes);
     }
     THAW_CO_TRY_VOID(keep(piece->size()));
     if (all.empty()) {
@@ -70,7 +72,20 @@ async::Task<void> HttpExchange::answer(int status, std::string content_type, std
   co_return co_await respond_whole(status, std::move(headers), std::move(body));
 }
 
+bool HttpExchange::is_grpc() const {
+  const auto type = request().headers.find("content-type");
+  return request().version == "2" && type && detail::is_grpc_content_type(*type);
+}
+
 async::Task<void> HttpExchange::answer_error(Error error) {
+  if (is_grpc()) {
+    // One head is the whole answer.
+    Headers headers;
+    headers.add("content-type", "application/grpc");
+    headers.add("grpc-status", std::to_string(static_cast<int>(error.code())));
+    headers.add("grpc-message", detail::encode_grpc_message(error.message()));
+    co_return co_await respond_whole(200, std::move(headers), "");
+  }
   const codec::Json json = {{"error", error.message()}, {"code", code_name(error.code())}};
   std::string body = codec::dump_json(json) + "\n";
   co_return co_await answer(http_status(error.code()), "application/json", std::move(body));
@@ -89,8 +104,8 @@ int http_status(Code code) {
   switch (code) {
     case Code::ok: return 200;
     case Code::invalid_argument:
-    case Code::failed_precondition:
-    case Code::out_of_range: return 400;
+    case Code::failed_precondition: return 400;
+    case Code::out_of_range: return 413;
     case Code::unauthenticated: return 401;
     case Code::permission_denied: return 403;
     case Code::not_found: return 404;

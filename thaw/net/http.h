@@ -89,11 +89,16 @@ class HttpExchange {
   virtual async::Task<std::optional<std::string>> read() = 0;
   // What the client has sent behind the body, once read() has given its end.
   virtual const Headers& trailers() const;
+  // The body is known to be at its end: read() would give nullopt at once.
+  virtual bool is_read() const { return false; }
   // Head of the answer. With a content-length header the body must have just that length; without
   // one it is chunked (HTTP/1.1) or framed (HTTP/2). Hop-by-hop headers are net's business.
   virtual async::Task<void> respond(int status, Headers headers) = 0;
   virtual async::Task<void> write(std::string data) = 0;
   virtual async::Task<void> finish() = 0;
+  // What finish() sends behind the body, where the wire has room for it: HTTP/2, and HTTP/1.1 of an
+  // answer without a length.
+  virtual void set_trailers(Headers /*trailers*/) {}
   // respond(), write() and finish() in one, for an answer that is there as a whole.
   async::Task<void> respond_whole(int status, Headers headers, std::string body);
   // The same without waiting, where that is possible; else nothing is done and nothing is taken.
@@ -113,14 +118,16 @@ class HttpExchange {
   virtual async::Task<std::unique_ptr<ByteStream>> switch_protocols(Headers headers);
 
   // Conveniences on top of the above.
-  // resource_exhausted past the limit, or past what is kept for this peer.
+  // out_of_range past the limit; resource_exhausted past what is kept for this peer.
   async::Task<std::string> read_all(std::size_t limit_bytes);
   async::Task<void> answer(int status, std::string content_type, std::string body);
-  // http_status() of the code and {"error": message, "code": name} as JSON.
+  // http_status() of the code and {"error": message, "code": name} as JSON; what asks by gRPC gets
+  // the code and the message as gRPC has them.
   async::Task<void> answer_error(Error error);
-
- protected:
-  // So many bytes more of the body are kept until the exchange ends; resource_exhausted.
+  // The request is one of gRPC, whatever serves it.
+  bool is_grpc() const;
+  // So many bytes more of the body are kept until the exchange ends, on the peer's account;
+  // resource_exhausted. For who gathers what read() gives.
   virtual Result<void> keep(std::size_t /*bytes*/) { return ok(); }
 };
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// HttpClient: HTTP/1.1 to a TCP address or a Unix socket, with keep-alive connections per endpoint
-// and streamed bodies both ways; and proxy(), which carries a whole exchange (also WebSocket
-// upgrades) to an endpoint. Loop thread only.
+// HttpClient: HTTP/1.1, or HTTP/2 without TLS, to a TCP address or a Unix socket, with kept
+// connections per endpoint and streamed bodies both ways; and proxy(), which carries a whole
+// exchange (also WebSocket upgrades, to HTTP/1.1) to an endpoint. Loop thread only.
 #pragma once
 
 #include <cstdint>
@@ -15,16 +15,18 @@
 
 namespace thaw::net {
 
-// Either host (a literal address) and port, or the path of a Unix socket.
+// Either host (a literal address) and port, or the path of a Unix socket; and what is spoken there.
 struct Endpoint {
   std::string host;
   std::uint16_t port = 0;
   std::string unix_path;
+  enum class Wire { http1, h2c } wire = Wire::http1;  // h2c: HTTP/2 from the first byte on, no TLS
 };
 
 struct ClientResponse {
   int status = 0;
   Headers headers;
+  Headers trailers;  // behind the body, once its end was read; of HTTP/2 only
   // Next piece; nullopt at the end. Destroying the response before its end closes the connection.
   virtual async::Task<std::optional<std::string>> read() = 0;
   virtual ~ClientResponse() = default;
@@ -68,6 +70,9 @@ class HttpClient {
   void forget(const Endpoint& endpoint);
   // Whether a connection succeeds by `deadline`; it is tried once, and closed.
   async::Task<bool> connects(Endpoint endpoint, Instant deadline);
+  // A server is there that says the preface of HTTP/2. failed_precondition: it speaks otherwise;
+  // unavailable and deadline_exceeded tell what else it does.
+  async::Task<void> greets(Endpoint endpoint, Instant deadline);
 
  private:
   struct State;

@@ -84,6 +84,9 @@ std::optional<IpAddress> IpAddress::of(const sockaddr& address) {
 }
 
 std::optional<IpAddress> IpAddress::parse(const std::string& text) {
+  if (text.find('\0') != std::string::npos) {
+    return std::nullopt;  // the calls below read no further
+  }
   sockaddr_in four{};
   four.sin_family = AF_INET;
   if (::inet_pton(AF_INET, text.c_str(), &four.sin_addr) == 1) {

@@ -21,7 +21,7 @@ class IpAddress {
  public:
   // nullopt: another family.
   static std::optional<IpAddress> of(const sockaddr& address);
-  // "10.1.2.3", "fe80::1"; nothing else, no brackets.
+  // "10.1.2.3", "fe80::1"; nothing else, no brackets and nothing behind a NUL.
   static std::optional<IpAddress> parse(const std::string& text);
 
   std::string str() const;

@@ -14,6 +14,7 @@
 #include <map>
 #include <mutex>
 #include <thread>
+#include <tuple>
 
 #include "thaw/async/event.h"
 #include "thaw/base/check.h"
@@ -35,7 +36,7 @@ using CurlList =
 void append(CurlList& list, const std::string& text) {
   curl_slist* longer = ::curl_slist_append(list.get(), text.c_str());
   THAW_CHECK(longer != nullptr);
-  (void)list.release();
+  std::ignore = list.release();  // it is the head of the longer one, or was empty
   list.reset(longer);
 }
 
@@ -250,15 +251,31 @@ Result<WebUrl> parse_web_url(std::string_view text) {
   out.host = part_of(url.get(), CURLUPART_HOST).value_or("");
   std::transform(out.host.begin(), out.host.end(), out.host.begin(),
                  [](unsigned char c) { return std::tolower(c); });
+  ::curl_url_set(url.get(), CURLUPART_FRAGMENT, nullptr, 0);
   if (out.host.ends_with('.')) {
     out.host.pop_back();
+    // One dot stands for the root. Without it the host may be an address in another writing.
+    if (!out.host.empty() && !out.host.ends_with('.') &&
+        ::curl_url_set(url.get(), CURLUPART_HOST, out.host.c_str(), 0) == CURLUE_OK) {
+      THAW_TRY(const std::string without, part_of(url.get(), CURLUPART_URL));
+      return parse_web_url(without);
+    }
+    return refuse("it has no host that can be reached");
   }
   ::curl_url_set(url.get(), CURLUPART_HOST, out.host.c_str(), 0);
-  ::curl_url_set(url.get(), CURLUPART_FRAGMENT, nullptr, 0);
+  // A host that was percent-encoded may be a number once it is read: who judges is to see the
+  // address that who connects does.
+  const std::string written = part_of(url.get(), CURLUPART_URL).value_or("");
+  const CurlUrl read_again(::curl_url());
+  if (::curl_url_set(read_again.get(), CURLUPART_URL, written.c_str(), 0) != CURLUE_OK ||
+      part_of(read_again.get(), CURLUPART_HOST).value_or("") != out.host) {
+    return refuse("its host means another one when it is read again");
+  }
   if (out.host.starts_with('[')) {
     out.host = out.host.substr(1, out.host.size() - 2);
   }
-  if (out.host.empty() || out.host.size() > 253 || out.host.find('%') != std::string::npos) {
+  if (out.host.empty() || out.host.size() > 253 || out.host.find('%') != std::string::npos ||
+      std::any_of(out.host.begin(), out.host.end(), is_odd)) {
     return refuse("it has no host that can be reached");
   }
   const std::string port = part_of(url.get(), CURLUPART_PORT, CURLU_DEFAULT_PORT).value_or("0");

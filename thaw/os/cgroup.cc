@@ -150,8 +150,8 @@ Result<void> Cgroup::limit(const CgroupLimits& limits) const {
     }
   }
   if (limits.cpu_millis != 0) {
-    const std::string quota =
-        std::to_string(std::max<std::uint64_t>(1000, limits.cpu_millis * cpu_period_us / 1000ULL));
+    const std::string quota = std::to_string(
+        std::max<std::uint64_t>(1000, std::uint64_t{limits.cpu_millis} * cpu_period_us / 1000));
     if (v1) {
       THAW_TRY_VOID(write_text(path(layout_.cpu, "cpu.cfs_quota_us"), quota));
     } else {

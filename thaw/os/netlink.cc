@@ -32,9 +32,10 @@ Result<Subnet> Subnet::parse(std::string_view text) {
   if (slash != std::string_view::npos &&
       ::inet_pton(AF_INET, std::string(text.substr(0, slash)).c_str(), &in) == 1) {
     const std::string_view digits = text.substr(slash + 1);
-    const char* end = digits.data() + digits.size();
-    const auto [stop, failed] = std::from_chars(digits.data(), end, subnet.prefix);
-    if (failed == std::errc() && stop == end && subnet.prefix >= 0 && subnet.prefix <= 32) {
+    const auto [stop, failed] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), subnet.prefix);
+    if (failed == std::errc() && stop == digits.data() + digits.size() && subnet.prefix >= 0 &&
+        subnet.prefix <= 32) {
       subnet.address = ntohl(in.s_addr);
       return subnet;
     }

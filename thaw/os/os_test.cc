@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 
 #include "thaw/os/cgroup.h"
 #include "thaw/os/files.h"
@@ -111,6 +112,23 @@ TEST_CASE("the layout of cgroups is found on v1, on v2 and on both at once") {
   CHECK(old->hierarchies == std::vector<std::string>{"/cg/cpu,cpuacct", "/cg/memory", "/cg/pids"});
 
   CHECK(!CgroupLayout::parse("22 27 0:21 / /proc rw - proc proc rw\nbroken line\n"));
+}
+
+TEST_CASE("a limit of more processors than any machine has is no small one") {
+  const Temporary temporary;
+  CgroupLayout layout;
+  layout.version = CgroupLayout::Version::v2;
+  layout.hierarchies = {temporary.folder};
+  layout.cpu = temporary.folder;
+  const Cgroup group(layout, "group");
+  REQUIRE(group.make(Cgroup::Role::leaf));
+  const std::string file = temporary.folder + "/group/cpu.max";
+  for (const std::uint32_t cores : {1u, 43u, 64u, 10'000u}) {
+    CAPTURE(cores);
+    std::ofstream(file) << "max 100000";
+    REQUIRE(group.limit({.cpu_millis = cores * 1000}));
+    CHECK(*read_text(file) == std::to_string(cores * 100'000ULL) + " 100000");
+  }
 }
 
 TEST_CASE("a body in borrowed memory leaves its result behind and cannot touch descriptors") {

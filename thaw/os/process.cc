@@ -103,6 +103,7 @@ Result<int> call_in_borrowed_memory(int (*body)(void*), void* argument) {
 Result<pid_t> pid_of(const Fd& pidfd) {
   THAW_TRY(const std::string text, read_text("/proc/self/fdinfo/" + std::to_string(pidfd.get())));
   const std::size_t found = text.find("Pid:\t");
+  // NOLINTNEXTLINE(bugprone-unchecked-string-to-number-conversion): the kernel writes a number
   const int pid = found == std::string::npos ? -1 : std::atoi(text.c_str() + found + 5);
   if (pid <= 0) {
     return Error::not_found("the process has ended");
@@ -140,12 +141,14 @@ void forget_arguments(const char* name) {
   fields >> arguments >> arguments_end >> environment >> environment_end;
   const auto wipe = [](std::uintptr_t from, std::uintptr_t to) {
     if (from != 0 && to > from) {
+      // NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel says it as a number
       std::memset(reinterpret_cast<void*>(from), 0, to - from);
     }
   };
   wipe(arguments, arguments_end);
   wipe(environment, environment_end);
   if (arguments_end > arguments + std::strlen(name)) {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel says it as a number
     std::memcpy(reinterpret_cast<void*>(arguments), name, std::strlen(name));
   }
 }

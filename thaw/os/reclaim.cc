@@ -38,6 +38,7 @@ std::vector<iovec> ranges_of(const std::string& maps) {
         std::from_chars(first.ptr + 1, end, to, 16).ec != std::errc() || to <= from) {
       continue;
     }
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel says it as a number
     ranges.push_back({reinterpret_cast<void*>(from), to - from});
   }
   return ranges;

@@ -95,6 +95,22 @@ std::optional<Beat> try_period(const std::deque<WallTime>& moments, Duration per
   return beat;
 }
 
+// The rhythm of these moments (in order), if most of its ticks were met.
+std::optional<Beat> find_beat(const std::deque<WallTime>& moments) {
+  if (moments.size() < 3) {
+    return std::nullopt;
+  }
+  for (const Duration period : usual_periods) {
+    if (auto beat = try_period(moments, period)) {
+      return beat;
+    }
+  }
+  if (const auto period = steady_gap(moments)) {
+    return try_period(moments, *period);
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 WallTime Beat::next_after(WallTime at) const {
@@ -109,21 +125,6 @@ WallTime Beat::next_after(WallTime at) const {
 
 bool Beat::explains(WallTime at) const {
   return next_after(at) - at <= tolerance || at - (next_after(at) - period) <= tolerance;
-}
-
-std::optional<Beat> find_beat(const std::deque<WallTime>& moments) {
-  if (moments.size() < 3) {
-    return std::nullopt;
-  }
-  for (const Duration period : usual_periods) {
-    if (auto beat = try_period(moments, period)) {
-      return beat;
-    }
-  }
-  if (const auto period = steady_gap(moments)) {
-    return try_period(moments, *period);
-  }
-  return std::nullopt;
 }
 
 double IdleHistory::edge_s(std::size_t bin) {

@@ -30,9 +30,6 @@ struct Beat {
   bool explains(WallTime at) const;
 };
 
-// The rhythm of these moments (in order), if most of its ticks were met.
-std::optional<Beat> find_beat(const std::deque<WallTime>& moments);
-
 class IdleHistory {
  public:
   static constexpr std::size_t bins = 476;

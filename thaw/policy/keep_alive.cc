@@ -195,7 +195,7 @@ void Outlook::overlay(const Beat& beat, WallTime idle_since) {
     due[n] = {std::max(0.0, at - tolerance), at + tolerance, reliable};
   }
   std::vector<Cell> split;
-  split.reserve(cells_.size() + 2 * ticks);
+  split.reserve(cells_.size() + std::size_t{2} * ticks);
   for (const Cell& cell : cells_) {
     double from = cell.from_s;
     const auto piece = [&](double until, double part_of_tick) {

@@ -53,7 +53,7 @@ struct KeepAlivePlan {
   KeepAliveReason reason = KeepAliveReason::few;
 
   Duration window() const;  // of the container that has just become idle; 0: it may go at once
-  bool warm_at(Duration idle) const;
+  bool warm_at(Duration idle) const;  // tidy(unused): by it bench/arrivals judges the policy
   // The first later span; nullopt: no container is started ahead any more.
   std::optional<WarmSpan> ahead_of(Duration idle) const;
 };

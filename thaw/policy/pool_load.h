@@ -32,8 +32,7 @@ class PoolLoad {
   // It has nothing to do: its next reading only says where the one after that begins.
   static void lapse(ContainerLoad& container);
 
-  void note_end() { ++ended_; }  // of a call
-  void note_progress(Instant now) { progress_ = now; }
+  void note_end() { ++ended_; }    // of a call
   void note_price(Duration used);  // of a start up to its first answer
   // What so many working containers bring, once enough calls have ended to say so.
   void weigh(std::size_t running, Instant now);

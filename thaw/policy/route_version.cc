@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 namespace thaw::policy {
 
@@ -60,6 +61,42 @@ std::vector<WeightedVersion> give_share(const std::vector<WeightedVersion>& befo
   }
   after.push_back({version, static_cast<std::uint32_t>(own)});
   return after;
+}
+
+std::vector<std::size_t> spread(const std::vector<WeightedVersion>& versions, std::size_t all) {
+  std::vector<std::size_t> kept(versions.size(), 0);
+  std::vector<std::size_t> by_weight;
+  for (std::size_t i = 0; i < versions.size(); ++i) {
+    if (versions[i].weight > 0) {
+      by_weight.push_back(i);
+    }
+  }
+  std::stable_sort(by_weight.begin(), by_weight.end(), [&](std::size_t a, std::size_t b) {
+    return versions[a].weight > versions[b].weight;
+  });
+  for (const std::size_t i : by_weight) {
+    kept[i] = all > 0 ? 1 : 0;
+    all -= kept[i];
+  }
+  const std::uint64_t sum = sum_of(versions);
+  if (all == 0 || sum == 0) {
+    return kept;
+  }
+  // What is left of each part is a fraction of one: the largest of them get what is left of all.
+  std::size_t rest = all;
+  std::vector<std::pair<std::uint64_t, std::size_t>> fractions;
+  for (const std::size_t i : by_weight) {
+    const std::uint64_t part = std::uint64_t{all} * versions[i].weight;
+    kept[i] += static_cast<std::size_t>(part / sum);
+    rest -= static_cast<std::size_t>(part / sum);
+    fractions.emplace_back(part % sum, i);
+  }
+  std::stable_sort(fractions.begin(), fractions.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  for (std::size_t n = 0; n < rest; ++n) {
+    ++kept[fractions[n].second];
+  }
+  return kept;
 }
 
 }  // namespace thaw::policy

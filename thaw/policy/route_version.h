@@ -4,6 +4,7 @@
 // version that is new. Pure: chance comes as an argument.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -23,5 +24,11 @@ const model::WeightedVersion* route_version(const std::vector<model::WeightedVer
 // an alias would name more versions than it may.
 std::vector<model::WeightedVersion> give_share(const std::vector<model::WeightedVersion>& before,
                                                const std::string& version, unsigned percent);
+
+// Of `all` containers that are kept without a call, how many each version keeps: those that get
+// requests have one each, as far as there are so many, those with more weight first; the others go
+// by weight. In the order of `versions`.
+std::vector<std::size_t> spread(const std::vector<model::WeightedVersion>& versions,
+                                std::size_t all);
 
 }  // namespace thaw::policy

@@ -114,3 +114,29 @@ TEST_CASE("an alias takes a new version for ever: those that nobody is sent to a
     }
   }
 }
+
+TEST_CASE("what is kept without a call is spread over the versions that get requests") {
+  using Kept = std::vector<std::size_t>;
+  CHECK(spread({{"a", 1}, {"b", 1}}, 0) == Kept{0, 0});
+  CHECK(spread({}, 3).empty());
+  CHECK(spread({{"a", 7}}, 3) == Kept{3});
+  CHECK(spread({{"a", 5}, {"b", 95}}, 1) == Kept{0, 1});
+  CHECK(spread({{"a", 5}, {"b", 95}}, 2) == Kept{1, 1});
+  CHECK(spread({{"a", 5}, {"b", 95}}, 10) == Kept{1, 9});
+  CHECK(spread({{"a", 1}, {"b", 1}}, 3) == Kept{2, 1});
+  CHECK(spread({{"a", 1}, {"b", 1}, {"c", 1}}, 2) == Kept{1, 1, 0});
+  CHECK(spread({{"a", 0}, {"b", 3}}, 2) == Kept{0, 2});
+  CHECK(spread({{"a", 0}}, 2) == Kept{0});
+  std::mt19937_64 random(7);
+  for (int i = 0; i < 1'000; ++i) {
+    const std::vector<WeightedVersion> versions = random_versions(random);
+    const std::size_t all = random() % 40;
+    const Kept kept = spread(versions, all);
+    std::size_t sum = 0;
+    for (std::size_t n = 0; n < kept.size(); ++n) {
+      sum += kept[n];
+      CHECK((all < versions.size() || kept[n] > 0));
+    }
+    CHECK(sum == all);
+  }
+}

@@ -85,8 +85,9 @@ std::vector<Target> Queue::targets_with_demand() const {
 std::vector<store::Migration> migrations() { return detail::table_steps(); }
 
 Result<std::unique_ptr<CallQueue>> CallQueue::open(async::Loop& loop, store::Database& database,
-                                                   QueueLimits limits, store::DiskShares* disk) {
-  auto queue = std::make_unique<detail::Queue>(loop, database, limits, disk);
+                                                   QueueLimits limits, store::DiskShares* disk,
+                                                   store::BlobStore* blobs) {
+  auto queue = std::make_unique<detail::Queue>(loop, database, limits, disk, blobs);
   THAW_TRY_VOID(queue->load());
   return queue;
 }

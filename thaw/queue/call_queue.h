@@ -19,6 +19,7 @@
 #include "thaw/async/loop.h"
 #include "thaw/model/call.h"
 #include "thaw/queue/callbacks.h"
+#include "thaw/queue/payloads.h"
 #include "thaw/store/database.h"
 #include "thaw/store/disk_shares.h"
 
@@ -38,8 +39,9 @@ struct QueueLimits {
   // all of its pieces, which are on disk; past it they are refused.
   std::size_t unread_bytes_per_call = 4u << 20;
   std::size_t stored_piece_bytes_per_call = 16u << 20;
-  std::size_t largest_piece_bytes = 24u << 20;   // one that large is taken while there is no other
-  std::size_t replay_bytes_per_call = 1u << 20;  // pieces kept after they were taken
+  std::size_t largest_piece_bytes = 24u << 20;    // one that large is taken while there is no other
+  std::size_t replay_bytes_per_call = 1u << 20;   // pieces kept after they were taken
+  std::size_t largest_inline_bytes = 256u << 10;  // of a durable call; past it a blob
   int redeliveries = 5;  // after internal failures, beside the user's retries
   Duration keep_results = std::chrono::hours(24 * 7);  // durable calls
   Duration keep_memory_results =
@@ -49,6 +51,7 @@ struct QueueLimits {
 
 struct LeasedInput {
   model::InputId input;
+  model::WorkspaceId workspace;  // of its call: its payload's blob is there
   model::CallId call;
   model::FunctionId function;
   model::Durability durability = model::Durability::memory;
@@ -140,11 +143,12 @@ std::vector<store::Migration> migrations();
 
 class CallQueue {
  public:
-  // Loads unfinished durable calls. `database` and `disk` outlive the queue; `disk` may be null:
-  // what durable calls take of the disk is then nobody's.
+  // Loads unfinished durable calls. All outlive the queue. `disk` may be null: what durable calls
+  // take of the disk is then nobody's; and `blobs`: all payloads are then in the journal.
   static Result<std::unique_ptr<CallQueue>> open(async::Loop& loop, store::Database& database,
                                                  QueueLimits limits,
-                                                 store::DiskShares* disk = nullptr);
+                                                 store::DiskShares* disk = nullptr,
+                                                 store::BlobStore* blobs = nullptr);
   virtual ~CallQueue() = default;
 
   // --- the caller's side ---
@@ -233,6 +237,8 @@ class CallQueue {
   // --- for control and for people ---
   virtual QueueCounters counters() const = 0;
   virtual Callbacks& callbacks() = 0;
+  // What it tells has large payloads by name; here are their bytes.
+  virtual Payloads& payloads() = 0;
   // At most `most` calls (up to 100). A page that is short, or empty, is the last one only if it
   // says so: the work for a page is bounded too. `cursor`: what the page before has given, or
   // empty. invalid_argument if it is not.

@@ -58,7 +58,9 @@ struct CallbackTurn {
   std::optional<WallTime> finished_at;
   bool is_cancelled = false;
   std::optional<model::LogEntry> entry;  // none: all there is so far is told
-  std::uint64_t left_out = 0;  // bytes of its payload, where that is not here for its size
+  // Bytes of its payload, where these are not here for their size; a beginning of it that says what
+  // it is may be.
+  std::uint64_t left_out = 0;
 };
 
 struct CallbackView {
@@ -108,12 +110,13 @@ class Callbacks {
   // the call has ended.
   async::Task<void> told(DueCallback callback, std::uint64_t number);
   // The try of its next entry failed; the next try is at `next`.
-  async::Task<void> failed(DueCallback callback, WallTime next, std::string why);
+  async::Task<void> failed(const DueCallback& callback, WallTime next, const std::string& why);
   async::Task<void> give_up(DueCallback callback, std::string why);
 
   // --- for people ---
   async::Task<std::vector<CallbackView>> of(model::CallId call);
   std::size_t pending(const model::WorkspaceId& workspace) const;
+  const CallbackLimits& limits() const { return limits_; }
 
   // --- for the queue ---
   Result<void> load();
@@ -136,7 +139,7 @@ class Callbacks {
     std::size_t pending = 0;
     std::map<std::string, std::size_t> receivers;
   };
-  async::Task<void> change(std::function<Result<Changes>(store::Sql&)> work);
+  async::Task<void> change(std::function<Result<Changes>(store::Transaction&)> work);
 
   store::Database& database_;
   CallbackLimits limits_;

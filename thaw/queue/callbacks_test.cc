@@ -6,6 +6,7 @@
 
 #include "thaw/async/virtual_time.h"
 #include "thaw/queue/queue_fixture_test.h"
+#include "thaw/store/testing/sql.h"
 
 using namespace thaw;
 using namespace thaw::queue;
@@ -299,9 +300,12 @@ TEST_CASE("an entry that is damaged, and a call that is gone, are told as such")
   const auto rows = due(f);
   REQUIRE(rows.size() == 2);
   const auto spoil = [](store::Database& at) -> async::Task<void> {
-    std::function<Result<void>(store::Sql&)> work = [](store::Sql& sql) -> Result<void> {
-      THAW_TRY_VOID(sql.run("UPDATE call_log SET payload = x'00' WHERE call = 'fc-1'", {}));
-      THAW_TRY_VOID(sql.run("DELETE FROM calls WHERE id = 'fc-2'", {}));
+    std::function<Result<void>(store::Transaction&)> work =
+        [](store::Transaction& transaction) -> Result<void> {
+      THAW_TRY_VOID(store::testing::sql_of(transaction)
+                        .run("UPDATE call_log SET payload = x'00' WHERE call = 'fc-1'", {}));
+      THAW_TRY_VOID(
+          store::testing::sql_of(transaction).run("DELETE FROM calls WHERE id = 'fc-2'", {}));
       return ok();
     };
     co_return co_await at.write<void>(std::move(work));
@@ -329,9 +333,9 @@ TEST_CASE("a record of a callback that is damaged waits for nothing, and keeps n
     f.create(called(f, "fc-1", {callback()}), {"in"});
     finish(f);
     const auto spoil = [](store::Database& at, std::string what) -> async::Task<void> {
-      std::function<Result<void>(store::Sql&)> work =
-          [what = std::move(what)](store::Sql& sql) -> Result<void> {
-        THAW_TRY_VOID(sql.run("UPDATE callbacks SET " + what, {}));
+      std::function<Result<void>(store::Transaction&)> work =
+          [what = std::move(what)](store::Transaction& transaction) -> Result<void> {
+        THAW_TRY_VOID(store::testing::sql_of(transaction).run("UPDATE callbacks SET " + what, {}));
         return ok();
       };
       co_return co_await at.write<void>(std::move(work));
@@ -354,9 +358,12 @@ TEST_CASE("a time that lies too far ahead is brought near at the next start") {
   f.create(called(f, "fc-1", {callback()}), {"in"});
   finish(f);
   const auto spoil = [](store::Database& at) -> async::Task<void> {
-    std::function<Result<void>(store::Sql&)> work = [](store::Sql& sql) -> Result<void> {
-      THAW_TRY_VOID(sql.run(
-          "UPDATE callbacks SET due_us = 4611686018427387904, until_us = 4611686018427387904", {}));
+    std::function<Result<void>(store::Transaction&)> work =
+        [](store::Transaction& transaction) -> Result<void> {
+      THAW_TRY_VOID(store::testing::sql_of(transaction)
+                        .run("UPDATE callbacks SET due_us = 4611686018427387904, until_us = "
+                             "4611686018427387904",
+                             {}));
       return ok();
     };
     co_return co_await at.write<void>(std::move(work));

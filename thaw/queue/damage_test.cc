@@ -7,6 +7,7 @@
 
 #include "thaw/queue/queue_fixture_test.h"
 #include "thaw/store/set_aside.h"
+#include "thaw/store/testing/sql.h"
 
 using namespace thaw;
 using namespace thaw::queue;
@@ -66,7 +67,7 @@ constexpr Column columns[] = {
     {"call_log", "version"},
 };
 
-store::Value strange(std::mt19937& random) {
+store::testing::SqlValue strange(std::mt19937& random) {
   switch (random() % 10) {
     case 0: return std::int64_t{-1};
     case 1: return std::int64_t{0};
@@ -76,14 +77,15 @@ store::Value strange(std::mt19937& random) {
     case 5: return std::numeric_limits<double>::infinity();
     case 6: return std::string("strange");
     case 7: return std::string();
-    case 8: return store::Blob{std::string("\0\xff", 2)};
+    case 8: return store::testing::SqlBlob{std::string("\0\xff", 2)};
     default: return nullptr;
   }
 }
 
 // One row, or all of them; a row may also be dropped.
 async::Task<void> damage(store::Database& database, unsigned seed) {
-  std::function<Result<void>(store::Sql&)> work = [seed](store::Sql& sql) -> Result<void> {
+  std::function<Result<void>(store::Transaction&)> work =
+      [seed](store::Transaction& transaction) -> Result<void> {
     std::mt19937 random(seed);
     const Column column = columns[random() % std::size(columns)];
     const std::string table = column.table;
@@ -94,9 +96,10 @@ async::Task<void> damage(store::Database& database, unsigned seed) {
     // What the table's own rules refuse cannot be there.
     [[maybe_unused]] const auto done =
         random() % 5 == 0
-            ? sql.run("DELETE FROM " + table + where, {})
-            : sql.run("UPDATE OR IGNORE " + table + " SET " + column.name + " = ?" + where,
-                      {strange(random)});
+            ? store::testing::sql_of(transaction).run("DELETE FROM " + table + where, {})
+            : store::testing::sql_of(transaction)
+                  .run("UPDATE OR IGNORE " + table + " SET " + column.name + " = ?" + where,
+                       {strange(random)});
     return ok();
   };
   co_return co_await database.write<void>(std::move(work));
@@ -169,9 +172,12 @@ TEST_CASE("a call whose inputs are gone is finished, and inputs without a call l
   Fixture f;
   fill(f);
   const auto drop = [](store::Database& database) -> async::Task<void> {
-    std::function<Result<void>(store::Sql&)> work = [](store::Sql& sql) -> Result<void> {
-      THAW_TRY_VOID(sql.run("DELETE FROM inputs WHERE call = 'fc-2'", {}));
-      THAW_TRY_VOID(sql.run("DELETE FROM calls WHERE id = 'fc-3'", {}));
+    std::function<Result<void>(store::Transaction&)> work =
+        [](store::Transaction& transaction) -> Result<void> {
+      THAW_TRY_VOID(
+          store::testing::sql_of(transaction).run("DELETE FROM inputs WHERE call = 'fc-2'", {}));
+      THAW_TRY_VOID(
+          store::testing::sql_of(transaction).run("DELETE FROM calls WHERE id = 'fc-3'", {}));
       return ok();
     };
     co_return co_await database.write<void>(std::move(work));
@@ -179,9 +185,9 @@ TEST_CASE("a call whose inputs are gone is finished, and inputs without a call l
   REQUIRE(f.loop.run_task(drop(*f.database)));
   f.reopen();
   const auto count = [](store::Database& database) -> async::Task<std::int64_t> {
-    std::function<Result<std::int64_t>(store::Sql&)> work =
-        [](store::Sql& sql) -> Result<std::int64_t> {
-      THAW_TRY(const auto counts, store::count_set_aside(sql));
+    std::function<Result<std::int64_t>(store::Transaction&)> work =
+        [](store::Transaction& transaction) -> Result<std::int64_t> {
+      THAW_TRY(const auto counts, store::count_set_aside(transaction));
       return counts.contains("inputs") ? counts.at("inputs") : 0;
     };
     co_return co_await database.write<std::int64_t>(std::move(work));

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "thaw/queue/queue_fixture_test.h"
+#include "thaw/store/testing/sql.h"
 
 using namespace thaw;
 using namespace thaw::queue;
@@ -19,8 +20,9 @@ bool is_final(const LogEntry& entry) { return entry.kind == LogEntry::Kind::fina
 
 void run_sql(Fixture& f, const std::string& statement) {
   const auto body = [](store::Database& database, std::string text) -> async::Task<void> {
-    std::function<Result<void>(store::Sql&)> work = [text](store::Sql& sql) -> Result<void> {
-      THAW_TRY_VOID(sql.run(text, {}));
+    std::function<Result<void>(store::Transaction&)> work =
+        [text](store::Transaction& transaction) -> Result<void> {
+      THAW_TRY_VOID(store::testing::sql_of(transaction).run(text, {}));
       return ok();
     };
     co_return co_await database.write<void>(std::move(work));
@@ -379,7 +381,7 @@ TEST_CASE("the queue may go away while tasks wait in it") {
   f.tasks.start("read", into(f.queue->read(f.id("fc-1"), 0, 1, Instant::max(), {}), read));
   // The disk is as slow as it takes.
   const auto is_gone = std::make_shared<std::promise<void>>();
-  f.database->write_later([is_gone](store::Sql&) -> Result<void> {
+  f.database->write_later([is_gone](store::Transaction&) -> Result<void> {
     is_gone->get_future().wait();
     return ok();
   });

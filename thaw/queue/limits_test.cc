@@ -26,5 +26,5 @@ TEST_CASE("a process with little memory keeps little, one with much as much as e
   CHECK(small.bytes_per_workspace < small.payload_bytes_in_memory);
   CHECK(within(usual, 1).bytes_per_function >= 4 * mib);
   // A call of the usual size fits, also where others are at their limits.
-  CHECK(detail::admit(small, {70 * mib}, {100'000}, {}, {100'000, 1, 1}, "fu-1"));
+  CHECK(queue::detail::admit(small, {70 * mib}, {100'000}, {}, {100'000, 1, 1}, "fu-1"));
 }

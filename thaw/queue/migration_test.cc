@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "thaw/queue/queue_fixture_test.h"
+#include "thaw/store/testing/sql.h"
 
 using namespace thaw;
 using namespace thaw::queue;
@@ -64,13 +65,14 @@ void write_first_release(Fixture& f) {
   f.database.reset();
   store::DatabaseOptions options;
   options.path = f.folder / "old.db";
-  options.migrations = {{"queue", 1, first_tables}};
   auto database = store::Database::open(f.loop, options);
   REQUIRE(database);
   const auto body = [](store::Database& to) -> async::Task<void> {
-    std::function<Result<void>(store::Sql&)> work = [](store::Sql& sql) -> Result<void> {
+    std::function<Result<void>(store::Transaction&)> work =
+        [](store::Transaction& transaction) -> Result<void> {
+      THAW_TRY_VOID(store::testing::make_as_of(transaction, "queue", 1, first_tables));
       for (const char* row : first_rows) {
-        THAW_TRY_VOID(sql.run(row, {}));
+        THAW_TRY_VOID(store::testing::sql_of(transaction).run(row, {}));
       }
       return ok();
     };
@@ -136,16 +138,21 @@ TEST_CASE("a data folder of before callbacks is opened, and its calls and new ca
     auto database = store::Database::open(f.loop, options);
     REQUIRE(database);
     const auto body = [](store::Database& to) -> async::Task<void> {
-      std::function<Result<void>(store::Sql&)> work = [](store::Sql& sql) -> Result<void> {
-        THAW_TRY_VOID(sql.run(
-            "INSERT INTO calls (id, workspace, app, function, max_retries, initial_delay_us, "
-            "max_delay_us, backoff, parent_input, options, created_us) VALUES ('fc-old', 'ac-1', "
-            "'ap-1', 'fu-1', 0, 1000000, 60000000, 2.0, '', x'', 1893456000000000)",
-            {}));
+      std::function<Result<void>(store::Transaction&)> work =
+          [](store::Transaction& transaction) -> Result<void> {
         THAW_TRY_VOID(
-            sql.run("INSERT INTO inputs (id, call, idx, payload, checksum, enqueued_us) VALUES "
-                    "('in-1', 'fc-old', 0, x'61', 'ca978112ca1bbdca', 1893456000000000)",
-                    {}));
+            store::testing::sql_of(transaction)
+                .run("INSERT INTO calls (id, workspace, app, function, max_retries, "
+                     "initial_delay_us, "
+                     "max_delay_us, backoff, parent_input, options, created_us) VALUES ('fc-old', "
+                     "'ac-1', "
+                     "'ap-1', 'fu-1', 0, 1000000, 60000000, 2.0, '', x'', 1893456000000000)",
+                     {}));
+        THAW_TRY_VOID(
+            store::testing::sql_of(transaction)
+                .run("INSERT INTO inputs (id, call, idx, payload, checksum, enqueued_us) VALUES "
+                     "('in-1', 'fc-old', 0, x'61', 'ca978112ca1bbdca', 1893456000000000)",
+                     {}));
         return ok();
       };
       co_return co_await to.write<void>(std::move(work));

@@ -66,6 +66,7 @@ bool has_powers_of(const Taken& taken, std::string said) {
   return said == taken.powers;
 }
 
+// NOLINTNEXTLINE(bugprone-unchecked-string-to-number-conversion): what is no number is none
 int counted(const std::string& line) { return std::atoi(line.c_str()); }
 
 SandboxSpec countable(House& house, const std::string& megabytes, const std::string& held) {
@@ -75,7 +76,7 @@ SandboxSpec countable(House& house, const std::string& megabytes, const std::str
   return spec;
 }
 
-Taken take(House& house, SandboxSpec spec) {
+Taken take(House& house, const SandboxSpec& spec) {
   auto sandbox = house.start(spec);
   std::string first;
   while (!first.ends_with("ready\n")) {
@@ -176,7 +177,7 @@ TEST_CASE("a restored program finds its connections closed and a door of its own
   House house(House::Networking::on, "", criu_program());
   SandboxSpec spec = countable(house, "1", "door");
   spec.door_port = 9001;
-  const Taken taken = take(house, std::move(spec));
+  const Taken taken = take(house, spec);
   for (const char* id : {"ta-o1", "ta-o2"}) {
     auto sandbox = restore(house, taken, id);
     const os::Fd door = sandbox->take_door();

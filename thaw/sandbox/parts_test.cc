@@ -61,6 +61,45 @@ TEST_CASE("a specification that is cut short is refused wherever the cut is") {
   }
 }
 
+TEST_CASE("a specification with more than the encoder writes is refused, and not cut to fit") {
+  CHECK(!decode(encode(full_spec()) + "x"));
+  const auto changed = [](std::uint64_t from, std::uint64_t to) {
+    std::string bytes = encode(full_spec());
+    const std::string old = Writer().number(from).bytes();
+    bytes.replace(bytes.find(old), old.size(), Writer().number(to).bytes());
+    return bytes;
+  };
+  CHECK(decode(changed(1 << 20, std::uint64_t{1} << 60)));
+  CHECK(!decode(changed(500, 500 + (std::uint64_t{1} << 32))));  // thousandths of a processor
+  SandboxSpec spec = full_spec();
+  spec.profile = static_cast<Profile>(3);
+  CHECK(!decode(encode(spec)));
+  spec = full_spec();
+  spec.network = static_cast<SandboxSpec::Network>(3);
+  CHECK(!decode(encode(spec)));
+  SpawnerOptions options;
+  CHECK(decode_options(encode(options)));
+  CHECK(!decode_options(encode(options) + "x"));
+  options.own_ids = static_cast<SpawnerOptions::OwnIds>(3);
+  CHECK(!decode_options(encode(options)));
+}
+
+TEST_CASE("a failure that is told is a failure, whatever its code") {
+  const auto told = [](const std::string& bytes) {
+    Reader reader(bytes);
+    (void)reader.kind();
+    return decode_failure(reader);
+  };
+  const Error error = told(encode_failure(Error::not_found("no such layer")));
+  CHECK(error.code() == Code::not_found);
+  CHECK(error.message() == "no such layer");
+  for (const std::uint64_t code : {0, 17, 99}) {
+    CAPTURE(code);
+    CHECK(told(Writer(Kind::failed).number(code).text("x").bytes()).code() == Code::internal);
+  }
+  CHECK(told(Writer(Kind::failed).number(5).bytes()).code() == Code::internal);
+}
+
 TEST_CASE("a specification that could name anything outside is refused") {
   const auto refused = [](auto change) {
     SandboxSpec spec = full_spec();

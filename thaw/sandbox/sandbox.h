@@ -13,7 +13,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -173,9 +172,6 @@ class Template {
   virtual async::Task<std::size_t> count_spares() = 0;
 };
 
-// The program that a template runs: template_program.py, for any Python from 3.9 on.
-std::string_view template_program();
-
 struct SpawnerOptions {
   std::string instance;  // [a-z0-9]{1,12}: names every kernel object of this server
   std::string folder;    // DATA/sandboxes: private folders live here
@@ -224,7 +220,8 @@ class Spawner {
   // Ends when the program has been exec'd. A program that cannot be run, a missing layer or user
   // is an Error, and nothing is left then.
   virtual async::Task<std::unique_ptr<Sandbox>> start(SandboxSpec spec) = 0;
-  // Starts a template; `spec.profile` is templated, and `spec.argv` runs template_program().
+  // Starts a template; `spec.profile` is templated, and `spec.argv` runs a program that forks
+  // itself on request, in whatever language (detail/newcomer.h says how; the caller hands it down).
   virtual async::Task<std::unique_ptr<Template>> start_template(SandboxSpec spec);
   // Removes bridge, nft rules, cgroup roots; restores ip_forward. All sandboxes must be gone.
   virtual async::Task<void> shut_down() = 0;

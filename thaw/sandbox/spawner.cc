@@ -191,7 +191,8 @@ class SpawnerHandle : public Spawner {
     if (ready && self.is_prepared_) {
       ready = co_await self.prepare();
     }
-    for (const std::uint16_t port : self.ports_) {
+    const std::vector<std::uint16_t> ports = self.ports_;  // more may be allowed meanwhile
+    for (const std::uint16_t port : ports) {
       std::string request = Writer(Kind::allow_port).number(port).bytes();
       if (ready) {
         ready = (co_await self.line_->ask_at_once(std::move(request))).map([](const auto&) {});

@@ -25,6 +25,7 @@ using async::Task;
 namespace {
 
 constexpr int format = 1;
+const std::string staging_prefix = "staging-";
 
 bool is_file_name(const std::string& text) {
   return !text.empty() && text.size() <= 128 && text[0] != '.' &&
@@ -209,10 +210,47 @@ Result<SnapshotPtr> SnapshotStore::preview(const std::string& staging, SnapshotK
                                            sandbox::Checkpoint checkpoint) {
   THAW_TRY_VOID(os::make_folders(staging + "/upper", 0755));
   auto snapshot = std::make_shared<Snapshot>();
+  snapshot->id = name_of(staging);
   snapshot->key = std::move(key);
   snapshot->folder = staging;
   snapshot->checkpoint = checkpoint;
+  std::erase_if(previews_, [](const auto& entry) { return entry.second.expired(); });
+  previews_[snapshot->id] = snapshot;
   return SnapshotPtr(std::move(snapshot));
+}
+
+std::string SnapshotStore::name_of(const std::string& staging) {
+  return staging_prefix + staging.substr(staging.rfind('/') + 1);
+}
+
+Result<std::string> SnapshotStore::staging_of(const std::string& name) const {
+  const std::string number = name.substr(std::min(name.size(), staging_prefix.size()));
+  if (!name.starts_with(staging_prefix) || number.empty() || number.size() > 20 ||
+      number.find_first_not_of("0123456789") != std::string::npos) {
+    return Error::invalid_argument("'" + name.substr(0, 100) +
+                                   "' is no place in which a snapshot is being written");
+  }
+  return folder_ + "/staging/" + number;
+}
+
+Result<SnapshotPtr> SnapshotStore::open(const std::string& name) const {
+  if (const auto preview = previews_.find(name); preview != previews_.end()) {
+    if (SnapshotPtr found = preview->second.lock()) {
+      return found;
+    }
+  }
+  for (const auto& [key, entry] : entries_) {
+    if (entry.snapshot->id == name) {
+      return entry.snapshot;
+    }
+  }
+  // One that was retired after it was offered is there as long as somebody holds it.
+  for (const SnapshotPtr& retired : retired_) {
+    if (retired->id == name) {
+      return retired;
+    }
+  }
+  return Error::not_found("the snapshot " + name.substr(0, 12) + " is not there any more");
 }
 
 Task<SnapshotPtr> SnapshotStore::commit(std::string staging, SnapshotKey key,

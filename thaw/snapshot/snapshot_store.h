@@ -66,9 +66,16 @@ class SnapshotStore {
   async::Task<SnapshotPtr> commit(std::string staging, SnapshotKey key,
                                   sandbox::Checkpoint checkpoint);
   async::Task<void> abandon(std::string staging);
-  // What commit() would add, for a trial before it: nobody finds it. Its files are the staging's.
-  static Result<SnapshotPtr> preview(const std::string& staging, SnapshotKey key,
-                                     sandbox::Checkpoint checkpoint);
+  // What commit() would add, for a trial before it: find() does not. Its files are the staging's,
+  // and so is its name.
+  Result<SnapshotPtr> preview(const std::string& staging, SnapshotKey key,
+                              sandbox::Checkpoint checkpoint);
+  // The name of a folder of begin(), by which others hear of it, and the folder of such a name
+  // (invalid_argument: it is none).
+  static std::string name_of(const std::string& staging);
+  Result<std::string> staging_of(const std::string& name) const;
+  // By its id, or the name of the staging folder that is tried; not_found: it is there no more.
+  Result<SnapshotPtr> open(const std::string& name) const;
 
   bool contains(const SnapshotKey& key) const;
   // not_found; failed_precondition if the function has one of another key; data_loss if it was
@@ -114,6 +121,7 @@ class SnapshotStore {
   SnapshotLimits limits_;
   std::map<Name, Entry> entries_;
   std::vector<std::shared_ptr<const Snapshot>> retired_;
+  std::map<std::string, std::weak_ptr<const Snapshot>> previews_;  // by id
   async::Event checked_;
   std::uint64_t next_staging_ = 0;
 };

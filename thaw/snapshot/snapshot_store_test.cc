@@ -280,3 +280,40 @@ TEST_CASE("a full disk is refused before and survived during a snapshot") {
   }
   ::umount(disk.c_str());
 }
+
+TEST_CASE("a snapshot is opened by its name as long as somebody may use its files") {
+  Shelf shelf;
+  SnapshotPtr held = shelf.add(key);
+  const std::string name = held->id;
+  REQUIRE(shelf.store->open(name));
+  CHECK((*shelf.store->open(name))->folder == held->folder);
+  shelf.store->retire(*held, "as asked");
+  CHECK(shelf.run(shelf.store->collect()));
+  CHECK(shelf.store->open(name));  // it was offered before
+  held.reset();
+  CHECK(shelf.run(shelf.store->collect()));
+  const auto gone = shelf.store->open(name);
+  REQUIRE_FALSE(gone);
+  CHECK(gone.error().code() == Code::not_found);
+}
+
+TEST_CASE("what is tried has the name of the place in which it was written, and nothing else has") {
+  Shelf shelf;
+  const auto staging = shelf.store->begin(small);
+  REQUIRE(staging);
+  const std::string name = SnapshotStore::name_of(*staging);
+  CHECK(shelf.store->staging_of(name).value_or("") == *staging);
+  CHECK_FALSE(shelf.store->open(name));
+  auto preview = shelf.store->preview(*staging, key, {});
+  REQUIRE(preview);
+  REQUIRE(shelf.store->open(name));
+  CHECK((*shelf.store->open(name))->images() == *staging + "/images");
+  CHECK(shelf.find_code(key) == Code::not_found);
+  *preview = nullptr;
+  CHECK_FALSE(shelf.store->open(name));
+  for (const char* other : {"", "staging-", "staging-1/../..", "staging-x", "1", "staging-1 "}) {
+    CAPTURE(other);
+    CHECK_FALSE(shelf.store->staging_of(other));
+    CHECK_FALSE(shelf.store->open(other));
+  }
+}

@@ -103,12 +103,18 @@ class FileBlobStore final : public BlobStore {
 
     async::Task<void> write(std::string piece) override {
       THAW_CO_TRY_VOID(store_.shares_.check(owner_, piece.size()));
-      counted_ += piece.size();
-      store_.shares_.add(owner_, DiskShares::Kind::blobs, piece.size());
+      const std::uint64_t bytes = piece.size();
+      counted_ += bytes;
+      store_.shares_.add(owner_, DiskShares::Kind::blobs, bytes);
       auto work = [draft = draft_, piece = std::move(piece)] {
         return detail::append(*draft, piece);
       };
-      co_return co_await async::blocking(store_.share_of(owner_), std::move(work));
+      Result<void> written = co_await async::blocking(store_.share_of(owner_), std::move(work));
+      if (!written) {
+        counted_ -= bytes;
+        store_.shares_.subtract(owner_, DiskShares::Kind::blobs, bytes);
+      }
+      co_return written;
     }
     async::Task<StoredBlob> finish(std::string expected_sha256_hex) override {
       auto work = [draft = draft_, names = store_.names_,
@@ -407,11 +413,7 @@ std::string sha256_hex(std::string_view bytes) {
   return digest.finish();
 }
 
-std::vector<Migration> blob_migrations() {
-  return {{"blobs", 1,
-           "CREATE TABLE blob_owners(owner TEXT NOT NULL, sha256 BLOB NOT NULL, "
-           "bytes INTEGER NOT NULL, PRIMARY KEY(owner, sha256)) WITHOUT ROWID;"}};
-}
+std::vector<Migration> blob_migrations() { return {{"blobs", 1, detail::BlobOwners::steps()}}; }
 
 Result<std::unique_ptr<BlobStore>> BlobStore::open(async::Pool& pool, Database& database,
                                                    DiskShares& shares, BlobOptions options) {

@@ -60,7 +60,8 @@ class BlobStore {
   class Writer {
    public:
     virtual ~Writer() = default;
-    // resource_exhausted when the owner, or the disk, has no room for it.
+    // resource_exhausted when the owner, or the disk, has no room for it: the same piece may be
+    // written again.
     virtual async::Task<void> write(std::string piece) = 0;
     // Error::invalid_argument if `expected_sha256_hex` is given and differs.
     virtual async::Task<StoredBlob> finish(std::string expected_sha256_hex) = 0;

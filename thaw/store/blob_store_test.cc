@@ -383,6 +383,25 @@ TEST_CASE("an owner has no more than its quota, half-sent blobs included, and ot
   CHECK(f.files() == 1);
 }
 
+TEST_CASE("a piece that had no room may come again, and is there once") {
+  Fixture f;
+  f.limits.bytes_per_owner = 1'000;
+  f.limits.reserve_bytes = 0;
+  f.open();
+  const std::string old = f.put(std::string(600, 'a')).sha256_hex;
+  auto writer = std::move(*f.blobs->create(ann));
+  REQUIRE(f.loop.run_task(writer->write(std::string(300, 'b'))));
+  CHECK(f.loop.run_task(writer->write(std::string(300, 'c'))).error().code() ==
+        Code::resource_exhausted);
+  REQUIRE(f.loop.run_task(f.blobs->remove(ann, old)));
+  REQUIRE(f.loop.run_task(writer->write(std::string(300, 'c'))));
+  const auto stored = f.loop.run_task(writer->finish(""));
+  REQUIRE(stored);
+  CHECK(*f.loop.run_task(f.blobs->get(ann, stored->sha256_hex)) ==
+        std::string(300, 'b') + std::string(300, 'c'));
+  CHECK(f.shares->used(ann) == 600);
+}
+
 TEST_CASE("a put that cannot be stored takes along no blob that was acknowledged to another one") {
   Fixture f;
   f.queue_limit = 1;

@@ -26,10 +26,10 @@ class SqliteDatabase final : public Database {
         tasks_(loop) {}
   ~SqliteDatabase() override { SqliteDatabase::close(); }
 
-  void write_later(std::function<Result<void>(Sql&)> work) override {
+  void write_later(std::function<Result<void>(Transaction&)> work) override {
     writer_->write_later(tasks_, std::move(work));
   }
-  Result<void> read_now(const std::function<Result<void>(Sql&)>& work) override {
+  Result<void> read_now(const std::function<Result<void>(Transaction&)>& work) override {
     if (!direct_) {
       return Error::unavailable("the database is closed");
     }
@@ -49,10 +49,10 @@ class SqliteDatabase final : public Database {
   }
 
  protected:
-  async::Task<void> submit_write(std::function<Result<void>(Sql&)> work) override {
+  async::Task<void> submit_write(std::function<Result<void>(Transaction&)> work) override {
     return detail::Writer::write(writer_, tasks_, std::move(work));
   }
-  async::Task<void> submit_read(std::function<Result<void>(Sql&)> work) override {
+  async::Task<void> submit_read(std::function<Result<void>(Transaction&)> work) override {
     return detail::Readers::read(readers_, std::move(work));
   }
 
@@ -72,12 +72,7 @@ class SqliteDatabase final : public Database {
 }  // namespace
 
 Result<std::unique_ptr<Database>> Database::open(async::Loop& loop, DatabaseOptions options) {
-  options.migrations.push_back(
-      {"store", 1,
-       "CREATE TABLE set_aside (n INTEGER PRIMARY KEY, origin TEXT NOT NULL, object TEXT NOT NULL, "
-       "reason TEXT NOT NULL, at_us INTEGER NOT NULL, content TEXT NOT NULL);"
-       "CREATE TABLE commits (one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL);"
-       "INSERT INTO commits VALUES (1, 0)"});
+  options.migrations.push_back({"store", 1, detail::steps_of_store()});
   THAW_TRY(auto writer, detail::open_database(options));
   THAW_TRY(detail::Commits commits, detail::count_commits(*writer, options));
   THAW_TRY(auto direct, detail::open_reader(options));

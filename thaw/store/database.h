@@ -5,55 +5,21 @@
 // COMMIT has reached the disk, so what was acknowledged survives kill -9 and power loss. Reads run
 // on a few connections that can neither write nor checkpoint: SQLite before 3.51.3 may damage a WAL
 // database that two connections write or checkpoint at once. Nothing above store/ knows SQLite:
-// callers see Sql and Row.
+// callers see the verbs of a Transaction.
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
-#include <string_view>
-#include <variant>
 #include <vector>
 
 #include "thaw/async/loop.h"
 #include "thaw/async/task.h"
+#include "thaw/store/migration.h"
 
 namespace thaw::store {
-
-struct Blob {  // binds and reads as BLOB where std::string is TEXT
-  std::string bytes;
-};
-using Value = std::variant<std::nullptr_t, std::int64_t, double, std::string, Blob>;
-
-class Row {
- public:
-  virtual ~Row() = default;
-  virtual std::int64_t integer(int column) const = 0;
-  virtual double real(int column) const = 0;
-  virtual std::string text(int column) const = 0;  // TEXT or BLOB bytes
-  virtual bool is_null(int column) const = 0;
-};
-
-// One transaction's view. Statements are prepared once and cached by their text.
-class Sql {
- public:
-  virtual ~Sql() = default;
-  // Returns the number of changed rows.
-  virtual Result<std::int64_t> run(std::string_view statement, std::vector<Value> values) = 0;
-  virtual Result<void> each(std::string_view query, std::vector<Value> values,
-                            const std::function<void(const Row&)>& visit) = 0;
-  virtual std::int64_t last_insert_id() const = 0;
-};
-
-// A schema step; versions are 1, 2, 3 … without gaps per `owner` (a module's name). Each runs once.
-struct Migration {
-  std::string owner;
-  int version;
-  std::string sql;
-};
 
 struct DatabaseOptions {
   std::string path;
@@ -76,14 +42,14 @@ class Database {
   // Runs `work` on the writer thread inside a group commit (its own savepoint: an Error undoes
   // only its own changes) and resumes after the COMMIT. `work` touches no loop-owned object.
   template <class T>
-  async::Task<T> write(std::function<Result<T>(Sql&)> work);
+  async::Task<T> write(std::function<Result<T>(Transaction&)> work);
   // Runs `work` on a reader thread.
   template <class T>
-  async::Task<T> read(std::function<Result<T>(Sql&)> work);
+  async::Task<T> read(std::function<Result<T>(Transaction&)> work);
   // Fire-and-forget write for records nobody waits for (usage, last-used times); errors are logged.
-  virtual void write_later(std::function<Result<void>(Sql&)> work) = 0;
+  virtual void write_later(std::function<Result<void>(Transaction&)> work) = 0;
   // Synchronous read, for start-up before the loop runs.
-  virtual Result<void> read_now(const std::function<Result<void>(Sql&)>& work) = 0;
+  virtual Result<void> read_now(const std::function<Result<void>(Transaction&)>& work) = 0;
   // Gives back the memory of the pages that are kept for the next read; they are read from the file
   // again then. Resumes when that is done; reads wait meanwhile (some milliseconds).
   virtual async::Task<void> release_memory() = 0;
@@ -92,19 +58,19 @@ class Database {
 
  protected:
   // `done` runs on the loop thread after the commit (or the failure).
-  virtual async::Task<void> submit_write(std::function<Result<void>(Sql&)> work) = 0;
-  virtual async::Task<void> submit_read(std::function<Result<void>(Sql&)> work) = 0;
+  virtual async::Task<void> submit_write(std::function<Result<void>(Transaction&)> work) = 0;
+  virtual async::Task<void> submit_read(std::function<Result<void>(Transaction&)> work) = 0;
 };
 
 template <class T>
-async::Task<T> Database::write(std::function<Result<T>(Sql&)> work) {
+async::Task<T> Database::write(std::function<Result<T>(Transaction&)> work) {
   if constexpr (std::is_void_v<T>) {
     co_return co_await submit_write(std::move(work));
   } else {
     auto out = std::make_shared<std::optional<T>>();
-    std::function<Result<void>(Sql&)> wrapped = [work = std::move(work),
-                                                 out](Sql& sql) -> Result<void> {
-      THAW_TRY(T value, work(sql));
+    std::function<Result<void>(Transaction&)> wrapped =
+        [work = std::move(work), out](Transaction& transaction) -> Result<void> {
+      THAW_TRY(T value, work(transaction));
       out->emplace(std::move(value));
       return ok();
     };
@@ -114,14 +80,14 @@ async::Task<T> Database::write(std::function<Result<T>(Sql&)> work) {
 }
 
 template <class T>
-async::Task<T> Database::read(std::function<Result<T>(Sql&)> work) {
+async::Task<T> Database::read(std::function<Result<T>(Transaction&)> work) {
   if constexpr (std::is_void_v<T>) {
     co_return co_await submit_read(std::move(work));
   } else {
     auto out = std::make_shared<std::optional<T>>();
-    std::function<Result<void>(Sql&)> wrapped = [work = std::move(work),
-                                                 out](Sql& sql) -> Result<void> {
-      THAW_TRY(T value, work(sql));
+    std::function<Result<void>(Transaction&)> wrapped =
+        [work = std::move(work), out](Transaction& transaction) -> Result<void> {
+      THAW_TRY(T value, work(transaction));
       out->emplace(std::move(value));
       return ok();
     };

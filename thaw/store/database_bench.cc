@@ -12,11 +12,14 @@ using namespace thaw::store;
 
 namespace {
 
+enum class T { k, v };
+constexpr Column columns[] = {{"k", Type::integer}, {"v", Type::text}};
+constexpr Table<T> table("t", columns, {T::k}, Rows::numbered);
+
 async::Task<void> write_rows(Database& database, int rows) {
   for (int i = 0; i < rows; ++i) {
-    std::function<Result<void>(Sql&)> work = [](Sql& sql) -> Result<void> {
-      THAW_TRY_VOID(sql.run("INSERT INTO t (v) VALUES (?)", {std::string(300, 'x')}));
-      return ok();
+    std::function<Result<void>(Transaction&)> work = [](Transaction& transaction) {
+      return transaction.insert(table, {{T::v, std::string(300, 'x')}});
     };
     THAW_CO_TRY_VOID(co_await database.write<void>(std::move(work)));
   }
@@ -29,7 +32,12 @@ void acknowledged_writes(benchmark::State& state) {
   async::Loop loop;
   DatabaseOptions options;
   options.path = folder / "t.db";
-  options.migrations = {{"bench", 1, "CREATE TABLE t (k INTEGER PRIMARY KEY, v TEXT)"}};
+  options.migrations = {
+      {"bench",
+       1,
+       {AddTable{.name = "t",
+                 .columns = {{"k", Type::integer, Nulls::yes}, {"v", Type::text, Nulls::yes}},
+                 .key = {"k"}}}}};
   auto database = std::move(*Database::open(loop, options));
   async::TaskGroup tasks(loop);
   constexpr int rows = 50;

@@ -9,32 +9,43 @@
 
 #include "thaw/async/task_group.h"
 #include "thaw/store/temp_folder_test.h"
+#include "thaw/store/testing/sql.h"
 
 using namespace thaw;
 using namespace thaw::store;
 
 namespace {
 
+AddTable table_t() {
+  return {
+      .name = "t", .columns = {{"k", Type::integer, Nulls::yes}, {"v", Type::text}}, .key = {"k"}};
+}
+AddTable table_named(std::string name) {
+  return {.name = std::move(name), .columns = {{"k", Type::integer}}, .key = {"k"}};
+}
+
 DatabaseOptions with_table(const TempFolder& folder) {
   DatabaseOptions options;
   options.path = folder / "t.db";
-  options.migrations = {{"test", 1, "CREATE TABLE t (k INTEGER PRIMARY KEY, v TEXT NOT NULL)"}};
+  options.migrations = {{"test", 1, {table_t()}}};
   return options;
 }
 
-using Work = std::function<Result<void>(Sql&)>;
+using Work = std::function<Result<void>(Transaction&)>;
 
 Work insert(std::int64_t key, std::string value) {
-  return [key, value = std::move(value)](Sql& sql) -> Result<void> {
-    THAW_TRY_VOID(sql.run("INSERT INTO t VALUES (?, ?)", {key, value}));
+  return [key, value = std::move(value)](Transaction& transaction) -> Result<void> {
+    THAW_TRY_VOID(testing::sql_of(transaction).run("INSERT INTO t VALUES (?, ?)", {key, value}));
     return ok();
   };
 }
 
 std::int64_t count(Database& database) {
   std::int64_t rows = -1;
-  const auto read = database.read_now([&rows](Sql& sql) {
-    return sql.each("SELECT count(*) FROM t", {}, [&](const Row& row) { rows = row.integer(0); });
+  const auto read = database.read_now([&rows](Transaction& transaction) {
+    return testing::sql_of(transaction)
+        .each("SELECT count(*) FROM t", {},
+              [&](const testing::SqlRow& row) { rows = row.integer(0); });
   });
   CHECK(read);
   return rows;
@@ -69,15 +80,14 @@ TEST_CASE("what was written is there after the database is opened again") {
   {
     auto database = reopen(loop, folder);
     const auto body = [](Database& db) -> async::Task<std::string> {
-      std::function<Result<std::int64_t>(Sql&)> work = [](Sql& sql) -> Result<std::int64_t> {
-        THAW_TRY_VOID(sql.run("INSERT INTO t (v) VALUES (?)", {std::string("a\0b", 3)}));
-        return sql.last_insert_id();
-      };
-      THAW_CO_TRY(const std::int64_t id, co_await db.write<std::int64_t>(std::move(work)));
-      std::function<Result<std::string>(Sql&)> query = [id](Sql& sql) -> Result<std::string> {
+      Work work = insert(7, std::string("a\0b", 3));
+      THAW_CO_TRY_VOID(co_await db.write<void>(std::move(work)));
+      std::function<Result<std::string>(Transaction&)> query =
+          [](Transaction& transaction) -> Result<std::string> {
         std::string value;
-        THAW_TRY_VOID(sql.each("SELECT v FROM t WHERE k = ?", {id},
-                               [&value](const Row& row) { value = row.text(0); }));
+        THAW_TRY_VOID(testing::sql_of(transaction)
+                          .each("SELECT v FROM t WHERE k = ?", {std::int64_t{7}},
+                                [&value](const testing::SqlRow& row) { value = row.text(0); }));
         return value;
       };
       co_return co_await db.read<std::string>(std::move(query));
@@ -92,20 +102,23 @@ TEST_CASE("every kind of value comes back as it was") {
   async::Loop loop;
   auto database = reopen(loop, folder);
   const auto body = [](Database& db) -> async::Task<void> {
-    Work work = [](Sql& sql) -> Result<void> {
-      THAW_TRY_VOID(sql.run("CREATE TABLE kinds (a, b, c, d, e, f)", {}));
-      THAW_TRY_VOID(sql.run("INSERT INTO kinds VALUES (?, ?, ?, ?, ?, ?)",
-                            {std::int64_t{-5}, 0.5, std::string("ä"),
-                             Blob{std::string("\0\xff", 2)}, nullptr, Blob{""}}));
-      return sql.each("SELECT * FROM kinds", {}, [](const Row& row) {
-        CHECK(row.integer(0) == -5);
-        CHECK(row.real(1) == 0.5);
-        CHECK(row.text(2) == "ä");
-        CHECK(row.text(3) == std::string("\0\xff", 2));
-        CHECK(row.is_null(4));
-        CHECK_FALSE(row.is_null(5));
-        CHECK(row.text(5).empty());
-      });
+    Work work = [](Transaction& transaction) -> Result<void> {
+      THAW_TRY_VOID(testing::sql_of(transaction).run("CREATE TABLE kinds (a, b, c, d, e, f)", {}));
+      THAW_TRY_VOID(
+          testing::sql_of(transaction)
+              .run("INSERT INTO kinds VALUES (?, ?, ?, ?, ?, ?)",
+                   {std::int64_t{-5}, 0.5, std::string("ä"),
+                    testing::SqlBlob{std::string("\0\xff", 2)}, nullptr, testing::SqlBlob{""}}));
+      return testing::sql_of(transaction)
+          .each("SELECT * FROM kinds", {}, [](const testing::SqlRow& row) {
+            CHECK(row.integer(0) == -5);
+            CHECK(row.real(1) == 0.5);
+            CHECK(row.text(2) == "ä");
+            CHECK(row.text(3) == std::string("\0\xff", 2));
+            CHECK(row.is_null(4));
+            CHECK_FALSE(row.is_null(5));
+            CHECK(row.text(5).empty());
+          });
     };
     co_return co_await db.write<void>(std::move(work));
   };
@@ -119,15 +132,15 @@ TEST_CASE("an error or an exception undoes its own write and no other of the gro
   async::TaskGroup tasks(loop);
   std::vector<std::string> seen(20);
   const auto one = [](Database& db, std::int64_t i, std::string& out) -> async::Task<void> {
-    Work work = [i](Sql& sql) -> Result<void> {
-      THAW_TRY_VOID(insert(i, "first half")(sql));
+    Work work = [i](Transaction& transaction) -> Result<void> {
+      THAW_TRY_VOID(insert(i, "first half")(transaction));
       if (i % 4 == 1) {
         return Error::failed_precondition("changed my mind");
       }
       if (i % 4 == 2) {
         throw std::runtime_error("thrown");
       }
-      return i % 4 == 3 ? insert(0, "taken")(sql) : ok();
+      return i % 4 == 3 ? insert(0, "taken")(transaction) : ok();
     };
     const auto result = co_await db.write<void>(std::move(work));
     out = result ? "ok" : std::string(code_name(result.error().code()));
@@ -149,17 +162,19 @@ TEST_CASE("writes are made in the order in which they were asked for") {
   async::Loop loop;
   auto database = reopen(loop, folder);
   for (std::int64_t i = 0; i < 1000; ++i) {
-    database->write_later([i](Sql& sql) -> Result<void> {
-      THAW_TRY_VOID(sql.run("INSERT INTO t SELECT ?, count(*) FROM t", {i}));
+    database->write_later([i](Transaction& transaction) -> Result<void> {
+      THAW_TRY_VOID(
+          testing::sql_of(transaction).run("INSERT INTO t SELECT ?, count(*) FROM t", {i}));
       return ok();
     });
   }
   database->close();
   auto again = reopen(loop, folder);
   std::int64_t wrong = -1;
-  REQUIRE(again->read_now([&wrong](Sql& sql) {
-    return sql.each("SELECT count(*) FROM t WHERE k != CAST(v AS INTEGER)", {},
-                    [&](const Row& row) { wrong = row.integer(0); });
+  REQUIRE(again->read_now([&wrong](Transaction& transaction) {
+    return testing::sql_of(transaction)
+        .each("SELECT count(*) FROM t WHERE k != CAST(v AS INTEGER)", {},
+              [&](const testing::SqlRow& row) { wrong = row.integer(0); });
   }));
   CHECK(wrong == 0);
   CHECK(count(*again) == 1000);
@@ -216,11 +231,12 @@ TEST_CASE("a read sees one moment, and more reads than connections wait their tu
   async::TaskGroup tasks(loop);
   int good = 0;
   const auto one = [](Database& db, int& out) -> async::Task<void> {
-    std::function<Result<bool>(Sql&)> work = [](Sql& sql) -> Result<bool> {
+    std::function<Result<bool>(Transaction&)> work = [](Transaction& transaction) -> Result<bool> {
       std::int64_t counts[2] = {};
       for (std::int64_t& rows : counts) {
-        THAW_TRY_VOID(sql.each("SELECT count(*) FROM t", {},
-                               [&rows](const Row& row) { rows = row.integer(0); }));
+        THAW_TRY_VOID(testing::sql_of(transaction)
+                          .each("SELECT count(*) FROM t", {},
+                                [&rows](const testing::SqlRow& row) { rows = row.integer(0); }));
       }
       return counts[0] == counts[1] && counts[0] >= 20;
     };
@@ -244,10 +260,12 @@ TEST_CASE("memory that only saves reading again is given back, beside reads and 
   auto database = reopen(loop, folder);
   async::TaskGroup tasks(loop);
   const auto read_all = [](Database& db) -> async::Task<void> {
-    std::function<Result<std::int64_t>(Sql&)> work = [](Sql& sql) -> Result<std::int64_t> {
+    std::function<Result<std::int64_t>(Transaction&)> work =
+        [](Transaction& transaction) -> Result<std::int64_t> {
       std::int64_t bytes = 0;
-      THAW_TRY_VOID(sql.each("SELECT sum(length(v)) FROM t", {},
-                             [&bytes](const Row& row) { bytes = row.integer(0); }));
+      THAW_TRY_VOID(testing::sql_of(transaction)
+                        .each("SELECT sum(length(v)) FROM t", {},
+                              [&bytes](const testing::SqlRow& row) { bytes = row.integer(0); }));
       return bytes;
     };
     THAW_CO_TRY(const std::int64_t bytes, co_await db.read<std::int64_t>(std::move(work)));
@@ -282,11 +300,14 @@ TEST_CASE("statements with values missing, or two in one text, are refused") {
   TempFolder folder;
   async::Loop loop;
   auto database = reopen(loop, folder);
+  CHECK_FALSE(database->read_now([](Transaction& transaction) {
+    return testing::sql_of(transaction).each("SELECT ? + ?", {std::int64_t{1}}, nullptr);
+  }));
+  CHECK_FALSE(database->read_now([](Transaction& transaction) {
+    return testing::sql_of(transaction).each("SELECT 1; SELECT 2", {}, nullptr);
+  }));
   CHECK_FALSE(database->read_now(
-      [](Sql& sql) { return sql.each("SELECT ? + ?", {std::int64_t{1}}, nullptr); }));
-  CHECK_FALSE(
-      database->read_now([](Sql& sql) { return sql.each("SELECT 1; SELECT 2", {}, nullptr); }));
-  CHECK_FALSE(database->read_now([](Sql& sql) { return sql.each("", {}, nullptr); }));
+      [](Transaction& transaction) { return testing::sql_of(transaction).each("", {}, nullptr); }));
 }
 
 TEST_CASE("a statement may be used inside its own rows, and many texts do not pile up") {
@@ -295,13 +316,15 @@ TEST_CASE("a statement may be used inside its own rows, and many texts do not pi
   async::Loop loop;
   auto database = reopen(loop, folder);
   int visited = 0;
-  CHECK(database->read_now([&visited](Sql& sql) -> Result<void> {
+  CHECK(database->read_now([&visited](Transaction& transaction) -> Result<void> {
     const char* query = "SELECT k FROM t";
-    THAW_TRY_VOID(sql.each(query, {}, [&](const Row&) {
-      CHECK(sql.each(query, {}, [&visited](const Row&) { ++visited; }));
+    THAW_TRY_VOID(testing::sql_of(transaction).each(query, {}, [&](const testing::SqlRow&) {
+      CHECK(testing::sql_of(transaction).each(query, {}, [&visited](const testing::SqlRow&) {
+        ++visited;
+      }));
     }));
     for (int i = 0; i < 1000; ++i) {
-      THAW_TRY_VOID(sql.each("SELECT " + std::to_string(i), {}, nullptr));
+      THAW_TRY_VOID(testing::sql_of(transaction).each("SELECT " + std::to_string(i), {}, nullptr));
     }
     return ok();
   }));
@@ -312,8 +335,8 @@ TEST_CASE("each migration runs once, and a newer file is refused") {
   TempFolder folder;
   DatabaseOptions options = with_table(folder);
   CHECK(code_of_open(options) == Code::ok);
-  options.migrations.push_back({"test", 2, "ALTER TABLE t ADD COLUMN w TEXT"});
-  options.migrations.push_back({"other", 1, "CREATE TABLE o (k)"});
+  options.migrations.push_back({"test", 2, {AddColumn{"t", {"w", Type::text, Nulls::yes}}}});
+  options.migrations.push_back({"other", 1, {table_named("o")}});
   CHECK(code_of_open(options) == Code::ok);
   CHECK(code_of_open(options) == Code::ok);
   CHECK(code_of_open(with_table(folder)) == Code::failed_precondition);
@@ -322,9 +345,9 @@ TEST_CASE("each migration runs once, and a newer file is refused") {
 TEST_CASE("a migration that fails leaves nothing of itself") {
   TempFolder folder;
   DatabaseOptions options = with_table(folder);
-  options.migrations.push_back({"test", 2, "CREATE TABLE half (k); CREATE TABLE t (k)"});
+  options.migrations.push_back({"test", 2, {table_named("half"), table_named("t")}});
   CHECK(code_of_open(options) != Code::ok);
-  options.migrations.back().sql = "CREATE TABLE half (k)";
+  options.migrations.back().steps = {table_named("half")};
   CHECK(code_of_open(options) == Code::ok);
 }
 
@@ -413,8 +436,9 @@ TEST_CASE("damage that is found while the database is in use is data_loss") {
   for (off_t page = 10; page < 60; ++page) {
     overwrite(path, page * 4096, std::string(4096, '\x5a'));
   }
-  const auto read = database->read_now(
-      [](Sql& sql) { return sql.each("SELECT sum(length(v)) FROM t", {}, nullptr); });
+  const auto read = database->read_now([](Transaction& transaction) {
+    return testing::sql_of(transaction).each("SELECT sum(length(v)) FROM t", {}, nullptr);
+  });
   REQUIRE_FALSE(read);
   CHECK(read.error().code() == Code::data_loss);
   CHECK(read.error().message().find("restore") != std::string::npos);

@@ -26,10 +26,10 @@ struct DiskLimits {
 
 class DiskShares {
  public:
-  enum class Kind { blobs, volumes, containers, calls };
-  static constexpr std::size_t kinds = 4;
+  enum class Kind { blobs, volumes, containers, calls, state };
+  static constexpr std::size_t kinds = 5;
   static constexpr std::array<const char*, kinds> kind_names = {"blobs", "volumes", "containers",
-                                                                "calls"};
+                                                                "calls", "state"};
   using Use = std::array<std::uint64_t, kinds>;  // bytes by kind
 
   DiskShares(std::string folder, DiskLimits limits) : folder_(std::move(folder)), limits_(limits) {}

@@ -8,6 +8,7 @@
 #include "thaw/store/detail/open_database.h"
 #include "thaw/store/set_aside.h"
 #include "thaw/store/temp_folder_test.h"
+#include "thaw/store/testing/sql.h"
 
 using namespace thaw;
 using namespace thaw::store;
@@ -18,15 +19,20 @@ namespace {
 DatabaseOptions options_in(const TempFolder& folder) {
   DatabaseOptions options;
   options.path = folder / "t.db";
-  options.migrations = {{"test", 1, "CREATE TABLE t (k INTEGER PRIMARY KEY, v TEXT NOT NULL)"}};
+  options.migrations = {{"test",
+                         1,
+                         {AddTable{.name = "t",
+                                   .columns = {{"k", Type::integer, Nulls::yes}, {"v", Type::text}},
+                                   .key = {"k"}}}}};
   return options;
 }
 
-using Work = std::function<Result<void>(Sql&)>;
+using Work = std::function<Result<void>(Transaction&)>;
 
 async::Task<void> insert(Database& database, std::int64_t key) {
-  Work work = [key](Sql& sql) -> Result<void> {
-    THAW_TRY_VOID(sql.run("INSERT INTO t VALUES (?, ?)", {key, std::string(3000, 'x')}));
+  Work work = [key](Transaction& transaction) -> Result<void> {
+    THAW_TRY_VOID(testing::sql_of(transaction)
+                      .run("INSERT INTO t VALUES (?, ?)", {key, std::string(3000, 'x')}));
     return ok();
   };
   co_return co_await database.write<void>(std::move(work));
@@ -34,8 +40,10 @@ async::Task<void> insert(Database& database, std::int64_t key) {
 
 std::int64_t rows_in(Database& database) {
   std::int64_t rows = -1;
-  CHECK(database.read_now([&rows](Sql& sql) {
-    return sql.each("SELECT count(*) FROM t", {}, [&](const Row& row) { rows = row.integer(0); });
+  CHECK(database.read_now([&rows](Transaction& transaction) {
+    return testing::sql_of(transaction)
+        .each("SELECT count(*) FROM t", {},
+              [&](const testing::SqlRow& row) { rows = row.integer(0); });
   }));
   return rows;
 }
@@ -159,19 +167,27 @@ TEST_CASE("only one connection may write or checkpoint, also when a reader is cl
   CHECK(rows_in(**again) == 1);
 }
 
+enum class T { k, v };
+constexpr Column columns[] = {{"k", Type::integer}, {"v", Type::text}};
+constexpr Table<T> table("t", columns, {T::k}, Rows::numbered);
+
 TEST_CASE("what is set aside is bounded, and the newest stays") {
   const TempFolder folder;
   async::Loop loop;
   auto database = Database::open(loop, options_in(folder));
   REQUIRE(database);
   const auto fill = [](Database& db) -> async::Task<std::int64_t> {
-    std::function<Result<std::int64_t>(Sql&)> work = [](Sql& sql) -> Result<std::int64_t> {
+    std::function<Result<std::int64_t>(Transaction&)> work =
+        [](Transaction& transaction) -> Result<std::int64_t> {
       THAW_TRY_VOID(
-          sql.run("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000) "
+          testing::sql_of(transaction)
+              .run(
+                  "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000) "
                   "INSERT INTO t SELECT i, 'v' || i FROM n",
                   {}));
-      THAW_TRY_VOID(set_aside(sql, {"t", {"k", "v"}, "k > ?", {std::int64_t{0}}, "all", "why"}));
-      THAW_TRY(const auto counts, count_set_aside(sql));
+      THAW_TRY_VOID(
+          set_aside_orphans(transaction, table, number_of_column(T::v), table, "all", "why"));
+      THAW_TRY(const auto counts, count_set_aside(transaction));
       return counts.at("t");
     };
     co_return co_await db.write<std::int64_t>(std::move(work));
@@ -179,9 +195,10 @@ TEST_CASE("what is set aside is bounded, and the newest stays") {
   CHECK(loop.run_task(fill(**database)).value() == 10'000);
   CHECK(rows_in(**database) == 0);
   std::string last;
-  REQUIRE((*database)->read_now([&last](Sql& sql) {
-    return sql.each("SELECT content FROM set_aside ORDER BY n DESC LIMIT 1", {},
-                    [&last](const Row& row) { last = row.text(0); });
+  REQUIRE((*database)->read_now([&last](Transaction& transaction) {
+    return testing::sql_of(transaction)
+        .each("SELECT content FROM set_aside ORDER BY n DESC LIMIT 1", {},
+              [&last](const testing::SqlRow& row) { last = row.text(0); });
   }));
   CHECK(last == "k=12000, v='v12000'");
 }

@@ -6,18 +6,18 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "thaw/sandbox/sandbox.h"
+#include "thaw/worker/bind.h"
 
 namespace thaw::worker {
 
 struct ForkPlan {
+  std::string kit;  // by name: whose fork program it is (kit.h)
   std::string workspace;
-  std::vector<std::string> layers;        // of the image alone, lowest first
-  std::vector<sandbox::BindMount> binds;  // of the language runtime
-  std::vector<std::string> env;           // what shapes the interpreter, and nothing secret else
+  std::vector<std::string> layers;  // sources, of the image alone, lowest first
+  std::vector<Bind> binds;          // of the language runtime
+  std::vector<std::string> env;     // what shapes the interpreter, and nothing secret else
   // All but what is this container's alone: a template that also imports what forks were seen to
   // import, and modules may read anything then, is for just this.
   std::vector<std::string> whole_env;
@@ -28,9 +28,5 @@ struct ForkPlan {
   // To import; the first is what a fork runs.
   std::vector<std::string> modules;
 };
-
-// Whether an environment variable is read by an interpreter, a C library or a numerical library
-// when it starts, so that changing it in a fork would come too late.
-bool shapes_interpreter(std::string_view name);
 
 }  // namespace thaw::worker

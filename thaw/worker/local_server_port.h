@@ -26,9 +26,14 @@ class LocalServerPort final : public ServerPort {
   async::Task<void> check_health() override { return watch_.check_health(); }
   async::Task<codec::HttpResponseMessage> ask(codec::HttpRequestMessage request,
                                               std::size_t most_bytes, Instant deadline) override;
+  async::Task<codec::HttpResponseMessage> ask_in_pieces(codec::HttpRequestMessage request,
+                                                        Bodies& bodies) override;
   void close_kept() override { client_.forget(endpoint_); }
 
  private:
+  async::Task<codec::HttpResponseMessage> carry(codec::HttpRequestMessage request, Bodies& bodies);
+  net::ClientRequest to_send(codec::HttpRequestMessage request) const;
+
   net::HttpClient& client_;
   net::Endpoint endpoint_;
   model::PushContract contract_;

@@ -16,9 +16,14 @@
 #include "thaw/os/fd.h"
 #include "thaw/os/files.h"
 #include "thaw/worker/connections.h"
+#include "thaw/worker/kit.h"
 #include "thaw/worker/local_server_port.h"
+#include "thaw/worker/open_files.h"
 #include "thaw/worker/sandboxed_container.h"
+#include "thaw/worker/snapshots.h"
+#include "thaw/worker/sources.h"
 #include "thaw/worker/templates.h"
+#include "thaw/worker/tree_use.h"
 
 namespace thaw::worker {
 
@@ -72,18 +77,19 @@ Result<void> listen(net::Server& server, const std::string& path, const LaunchPl
 constexpr Duration log_patience = 10s;
 
 // Whether layers above the image's, or binds, reach into the folders of its interpreter.
-bool has_files_among_modules(const LaunchPlan& plan) {
-  const auto is_place = [](std::string_view path) {
-    return path.starts_with("/usr") || path.starts_with("/opt");
-  };
-  std::error_code error;
-  for (std::size_t i = plan.fork->layers.size(); i < plan.layers.size(); ++i) {
-    if (fs::exists(plan.layers[i] + "/usr", error) || fs::exists(plan.layers[i] + "/opt", error)) {
-      return true;
+bool has_files_among_modules(const LaunchPlan& plan, const std::vector<std::string>& layers,
+                             const Kit::ForkProgram& program) {
+  const auto reaches_into = [&](const std::string& place) {
+    std::error_code error;
+    for (std::size_t i = plan.fork->layers.size(); i < layers.size(); ++i) {
+      if (fs::exists(layers[i] + place, error)) {
+        return true;
+      }
     }
-  }
-  return std::any_of(plan.binds.begin(), plan.binds.end(),
-                     [&](const auto& bind) { return is_place(bind.target); });
+    return std::any_of(plan.binds.begin(), plan.binds.end(),
+                       [&](const auto& bind) { return bind.target.starts_with(place); });
+  };
+  return std::any_of(program.module_folders.begin(), program.module_folders.end(), reaches_into);
 }
 
 // The bytes at the end of `text` that are the beginning of a UTF-8 character.
@@ -105,14 +111,16 @@ std::size_t incomplete_tail(const std::string& text) {
 
 class LocalContainer final : public SandboxedContainer {
  public:
-  LocalContainer(async::Loop& loop, net::Server& server, logs::LogHub& logs, std::string folder,
-                 const LaunchPlan& plan)
-      : server_(server),
+  LocalContainer(async::Loop& loop, async::Pool& pool, net::Server& server, logs::LogHub& logs,
+                 std::string folder, const LaunchPlan& plan)
+      : pool_(pool),
+        server_(server),
         logs_(logs),
         folder_(std::move(folder)),
         id_(plan.id.str()),
         stream_(plan.log_stream),
         function_(plan.function),
+        workspace_(plan.workspace),
         pumps_(loop) {}
 
   Result<void> listen_to(std::string start_report, InsideUsers users) {
@@ -169,6 +177,17 @@ class LocalContainer final : public SandboxedContainer {
   ServerPort* server() override { return port_.get(); }
   void label_output(CurrentWork work) override { work_ = std::move(work); }
 
+  void write_into(std::string images) { images_ = std::move(images); }
+  async::Task<sandbox::Checkpoint> checkpoint(std::uint64_t max_file_bytes) override {
+    return sandbox_->checkpoint(images_, max_file_bytes);
+  }
+  async::Task<RootUse> measure_root() override {
+    return measure({pool_, workspace_}, sandbox_->root_writes());
+  }
+  async::Task<std::string> find_open_file(std::vector<std::string> folders) override {
+    return find_open({pool_, workspace_}, sandbox_->pid(), std::move(folders));
+  }
+
   Instant interpreter_started() override { return report_.started(); }
   bool is_restorable() override { return report_.is_restorable(); }
 
@@ -207,6 +226,7 @@ class LocalContainer final : public SandboxedContainer {
     while (true) {
       // While the log is behind its pipe is not read, and who prints waits.
       THAW_CO_TRY_VOID(co_await self.logs_.wait_for_room(self.stream_, log_patience));
+      // tidy(ends): the pipe cannot be read any more
       THAW_CO_TRY(std::optional<std::string> piece, channel == logs::Channel::out
                                                         ? co_await self.sandbox_->read_stdout()
                                                         : co_await self.sandbox_->read_stderr());
@@ -238,13 +258,33 @@ class LocalContainer final : public SandboxedContainer {
     logs_.append(stream_, std::move(line));
   }
 
+  // Whoever asks may go on after the container is gone: nothing of it is used.
+  static async::Task<RootUse> measure(async::PoolShare share, std::string folder) {
+    const auto use = std::make_shared<TreeUse>(folder);
+    for (auto progress = TreeUse::Progress::more; progress == TreeUse::Progress::more;) {
+      auto step = [use] { return Result<TreeUse::Progress>(use->step()); };
+      THAW_CO_TRY(progress, co_await async::blocking(share, std::move(step)));
+    }
+    co_return RootUse{use->bytes(), use->is_incomplete()};
+  }
+  static async::Task<std::string> find_open(async::PoolShare share, int pid,
+                                            std::vector<std::string> folders) {
+    auto look = [pid, folders = std::move(folders)] {
+      return Result<std::string>(describe_open_file(pid, folders));
+    };
+    co_return co_await async::blocking(std::move(share), std::move(look));
+  }
+
+  async::Pool& pool_;
   net::Server& server_;
   logs::LogHub& logs_;
   std::string folder_;
+  std::string images_;  // where it is written to, if it is to be
   StartReport report_;
   std::string id_;
   std::string stream_;
   std::string function_;
+  std::string workspace_;
   CurrentWork work_;
   model::Level level_ = model::Level::booted;
   std::vector<Fallback> fallbacks_;
@@ -260,19 +300,25 @@ class LocalContainer final : public SandboxedContainer {
 
 LocalWorker::LocalWorker(async::Loop& loop, async::Pool& pool, sandbox::Spawner& spawner,
                          net::Server& server, net::HttpClient& client, logs::LogHub& logs,
-                         Templates& templates, std::string run_folder)
+                         LocalWorkerParts parts, std::string run_folder)
     : loop_(loop),
       pool_(pool),
       spawner_(spawner),
       server_(server),
       client_(client),
       logs_(logs),
-      templates_(templates),
+      parts_(parts),
       run_folder_(std::move(run_folder)) {}
 
 async::Task<std::unique_ptr<RunningContainer>> LocalWorker::launch(LaunchPlan plan) {
   const std::string folder = run_folder_ + "/" + plan.id.str();
-  auto container = std::make_unique<LocalContainer>(loop_, server_, logs_, folder, plan);
+  if (plan.purpose == LaunchPlan::Purpose::snapshot && plan.snapshot_point &&
+      plan.snapshot_point->renewal == SnapshotPoint::Renewal::of_kits) {
+    add_renewals(parts_.kits, plan);
+  }
+  sandbox::SandboxSpec spec;
+  THAW_CO_TRY_VOID(locate(plan, spec));
+  auto container = std::make_unique<LocalContainer>(loop_, pool_, server_, logs_, folder, plan);
   Result<void> prepared = make_folder(folder, plan.files, plan.users);
   prepared = prepared ? container->listen_to(folder + ".start", plan.users) : prepared;
   if (prepared && plan.wants_socket) {
@@ -282,15 +328,14 @@ async::Task<std::unique_ptr<RunningContainer>> LocalWorker::launch(LaunchPlan pl
     (void)co_await container->remove();
     co_return std::move(prepared).error();
   }
-  sandbox::SandboxSpec spec;
   spec.id = plan.id;
   if (plan.fork) {
     spec.workspace = plan.fork->workspace;
-    plan.fork->learns =
-        has_files_among_modules(plan) ? ForkPlan::Learns::nothing : ForkPlan::Learns::imports;
+    const Kit* kit = parts_.kits.find(plan.fork->kit);
+    const bool may_learn =
+        kit != nullptr && kit->fork && !has_files_among_modules(plan, spec.layers, *kit->fork);
+    plan.fork->learns = may_learn ? ForkPlan::Learns::imports : ForkPlan::Learns::nothing;
   }
-  spec.layers = std::move(plan.layers);
-  spec.binds = std::move(plan.binds);
   spec.binds.push_back({folder, container_folder, sandbox::BindMount::Access::read_only});
   spec.binds.push_back(
       {folder + ".start", container_start_report, sandbox::BindMount::Access::read_write});
@@ -307,7 +352,7 @@ async::Task<std::unique_ptr<RunningContainer>> LocalWorker::launch(LaunchPlan pl
   }
   if (plan.purpose == LaunchPlan::Purpose::snapshot) {
     spec.checkpoints = sandbox::SandboxSpec::Checkpoints::possible;
-    spec.upper = plan.upper;
+    container->write_into(spec.upper + "/images");
     for (const std::string& entry : plan.snapshot_env) {
       const std::string name = entry.substr(0, entry.find('=') + 1);
       std::erase_if(spec.env, [&](const std::string& old) { return old.starts_with(name); });
@@ -321,7 +366,8 @@ async::Task<std::unique_ptr<RunningContainer>> LocalWorker::launch(LaunchPlan pl
     if (level == model::Level::forked && plan.fork) {
       tried = co_await fork(*container, plan, spec);
     }
-    if (level == model::Level::restored && plan.restore && plan.snapshot_point) {
+    if (level == model::Level::restored && !plan.restore.empty() && plan.snapshot_point &&
+        parts_.snapshots != nullptr) {
       tried = co_await restore(*container, plan, spec);
     }
     if (!tried) {
@@ -347,7 +393,7 @@ async::Task<std::unique_ptr<RunningContainer>> LocalWorker::launch(LaunchPlan pl
     }
     container->begin(std::move(*started), model::Level::booted);
     if (plan.fork) {
-      templates_.want(*plan.fork);
+      parts_.templates.want(*plan.fork);
     }
   }
   if (plan.door_port != 0) {
@@ -364,11 +410,27 @@ async::Task<std::unique_ptr<RunningContainer>> LocalWorker::launch(LaunchPlan pl
 
 void LocalWorker::expect(const LaunchPlan& plan) {
   if (plan.fork) {
-    templates_.expect(*plan.fork);
+    parts_.templates.expect(*plan.fork);
   }
 }
 
-bool LocalWorker::hasten(const ForkPlan& plan) { return templates_.hasten(plan); }
+bool LocalWorker::hasten(const ForkPlan& plan) { return parts_.templates.hasten(plan); }
+
+async::Task<std::string> LocalWorker::identify(std::vector<std::string> sources) {
+  co_return parts_.sources.identity_of(sources);
+}
+
+Result<void> LocalWorker::locate(const LaunchPlan& plan, sandbox::SandboxSpec& spec) const {
+  THAW_TRY(spec.layers, parts_.sources.folders_of(plan.layers));
+  THAW_TRY(spec.binds, located(parts_.sources, plan.binds));
+  if (plan.purpose == LaunchPlan::Purpose::snapshot) {
+    if (parts_.snapshots == nullptr) {
+      return Error::failed_precondition("this machine keeps no snapshots");
+    }
+    THAW_TRY(spec.upper, parts_.snapshots->staging_of(plan.staging));
+  }
+  return ok();
+}
 
 namespace {
 
@@ -393,7 +455,7 @@ async::Task<void> LocalWorker::fork(LocalContainer& container, const LaunchPlan&
                                     sandbox::SandboxSpec spec) {
   // Whether a fork of this template is fit depends on the function's own files.
   const std::string user = plan.function;
-  Templates::Offer offer = templates_.offer(*plan.fork, user);
+  Templates::Offer offer = parts_.templates.offer(*plan.fork, user);
   if (!offer.lease) {
     using Tried = Fallback::Tried;
     const Tried tried = offer.failed_before ? Tried::failed_before : Tried::no;
@@ -406,9 +468,9 @@ async::Task<void> LocalWorker::fork(LocalContainer& container, const LaunchPlan&
     started = co_await spawner_.start(std::move(spec));  // it may have been a spare that has ended
   }
   if (started) {
-    templates_.note(offer.lease, user, Templates::Outcome::forked);
+    parts_.templates.note(offer.lease, user, Templates::Outcome::forked);
     container.begin(std::move(*started), model::Level::forked);
-    container.was_forked(templates_, *plan.fork, std::move(offer.lease));
+    container.was_forked(parts_.templates, *plan.fork, std::move(offer.lease));
     co_return ok();
   }
   if (started.error().code() == Code::cancelled) {
@@ -416,8 +478,8 @@ async::Task<void> LocalWorker::fork(LocalContainer& container, const LaunchPlan&
   }
   ForkFailure failure = fork_failure(started.error());
   const bool refused = started.error().code() == Code::failed_precondition;
-  templates_.note(offer.lease, user,
-                  refused ? Templates::Outcome::refused : Templates::Outcome::failed);
+  parts_.templates.note(offer.lease, user,
+                        refused ? Templates::Outcome::refused : Templates::Outcome::failed);
   container.note_fallback({model::Level::forked, std::move(failure.reason),
                            started.error().to_string(), failure.tried});
   co_return ok();
@@ -427,11 +489,18 @@ async::Task<void> LocalWorker::fork(LocalContainer& container, const LaunchPlan&
 // cancelled.
 async::Task<void> LocalWorker::restore(LocalContainer& container, const LaunchPlan& plan,
                                        sandbox::SandboxSpec spec) {
-  spec.layers.push_back(plan.restore->upper());
+  const Result<snapshot::SnapshotPtr> found = parts_.snapshots->open(plan.restore);
+  if (!found) {
+    container.note_fallback(
+        {model::Level::restored, "no_snapshot", found.error().to_string(), Fallback::Tried::no});
+    co_return ok();
+  }
+  const snapshot::SnapshotPtr from = *found;
+  spec.layers.push_back(from->upper());
   const SnapshotPoint& point = *plan.snapshot_point;
-  const bool is_told = is_woken(point, plan.restore->checkpoint);
-  spec.restore = sandbox::RestoreFrom{plan.restore->images(), plan.restore->checkpoint,
-                                      is_told ? point.restored_signal : 0};
+  const bool is_told = is_woken(point, from->checkpoint);
+  spec.restore =
+      sandbox::RestoreFrom{from->images(), from->checkpoint, is_told ? point.restored_signal : 0};
   THAW_CO_TRY_VOID(expect_restored(point, container.folder(), plan.users));
   auto started = co_await spawner_.start(std::move(spec));
   Result<void> woken = ok();
@@ -440,7 +509,7 @@ async::Task<void> LocalWorker::restore(LocalContainer& container, const LaunchPl
       woken = co_await wake_restored(**started, point, container.report(), container.folder());
     }
     if (woken) {
-      container.keep(plan.restore);
+      container.keep(from);
       container.begin(std::move(*started), model::Level::restored);
       co_return ok();
     }

@@ -11,22 +11,34 @@
 #include "thaw/logs/log_hub.h"
 #include "thaw/net/http_client.h"
 #include "thaw/net/server.h"
+#include "thaw/snapshot/snapshot_store.h"
 #include "thaw/worker/worker.h"
 
 namespace thaw::worker {
 
 class LocalContainer;
+class Kits;
+class Sources;
 class Templates;
+
+// What it looks things up in; all of it outlives it.
+struct LocalWorkerParts {
+  Templates& templates;
+  const Kits& kits;
+  const Sources& sources;
+  snapshot::SnapshotStore* snapshots = nullptr;  // none: nothing is restored
+};
 
 class LocalWorker final : public Worker {
  public:
   // `run_folder` is short (a socket's path has at most 107 letters), such as /run/thaw/ab12.
   // `client` carries all that is asked of containers' ports, so that what it keeps can be closed.
   LocalWorker(async::Loop& loop, async::Pool& pool, sandbox::Spawner& spawner, net::Server& server,
-              net::HttpClient& client, logs::LogHub& logs, Templates& templates,
+              net::HttpClient& client, logs::LogHub& logs, LocalWorkerParts parts,
               std::string run_folder);
 
   async::Task<std::unique_ptr<RunningContainer>> launch(LaunchPlan plan) override;
+  async::Task<std::string> identify(std::vector<std::string> sources) override;
   void expect(const LaunchPlan& plan) override;
   bool hasten(const ForkPlan& plan) override;
   Duration processor_time() const override { return spawner_.processor_time(); }
@@ -37,6 +49,8 @@ class LocalWorker final : public Worker {
  private:
   async::Task<void> fork(LocalContainer& container, const LaunchPlan& plan,
                          sandbox::SandboxSpec spec);
+  // Where all that the plan names is.
+  Result<void> locate(const LaunchPlan& plan, sandbox::SandboxSpec& spec) const;
   async::Task<void> restore(LocalContainer& container, const LaunchPlan& plan,
                             sandbox::SandboxSpec spec);
   async::Loop& loop_;
@@ -45,7 +59,7 @@ class LocalWorker final : public Worker {
   net::Server& server_;
   net::HttpClient& client_;
   logs::LogHub& logs_;
-  Templates& templates_;
+  LocalWorkerParts parts_;
   std::string run_folder_;
 };
 

@@ -91,6 +91,12 @@ Result<void> build_folder(const std::string& target, const std::vector<FileCopy>
 
 }  // namespace
 
+async::Task<std::string> MountLayers::source_of(std::shared_ptr<const model::Mount> mount) {
+  std::string source = "mount:" + mount->checksum;
+  THAW_CO_TRY([[maybe_unused]] const std::string folder, co_await folder_of(std::move(mount)));
+  co_return source;
+}
+
 async::Task<std::string> MountLayers::folder_of(std::shared_ptr<const model::Mount> mount) {
   const std::string target = folder_ + "/" + mount->checksum;
   while (building_.contains(mount->checksum)) {

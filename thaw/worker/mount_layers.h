@@ -25,7 +25,9 @@ class MountLayers final : public MountFolders {
  public:
   MountLayers(async::Pool& pool, store::BlobStore& blobs, std::string folder);
 
-  async::Task<std::string> folder_of(std::shared_ptr<const model::Mount> mount) override;
+  async::Task<std::string> source_of(std::shared_ptr<const model::Mount> mount) override;
+  // The host folder, made if it is missing.
+  async::Task<std::string> folder_of(std::shared_ptr<const model::Mount> mount);
   // Removes the folders whose checksums are not wanted (asked for each when its turn comes), and
   // what a killed server left half made. A container that runs uses the folders of its mounts:
   // theirs must be wanted.

@@ -78,9 +78,27 @@ async::Task<PortWatch::Answer> PortWatch::get(const std::string& path) {
   co_return answer;
 }
 
+// A server of HTTP/2 says something by itself: one that listens and speaks another protocol would
+// get requests that it cannot read.
+async::Task<Look> PortWatch::look_for_http2(Instant deadline) {
+  const Result<void> greeted = co_await client_.greets(endpoint_, deadline);
+  if (!greeted && greeted.error().code() == Code::cancelled) {
+    co_return greeted.error();
+  }
+  if (!greeted && greeted.error().code() == Code::failed_precondition) {
+    co_return Error::failed_precondition(greeted.error().message() +
+                                         ", which its function says that it speaks (wire h2c)");
+  }
+  co_return Look{greeted ? Verdict::ready : Verdict::not_yet,
+                 greeted ? "" : greeted.error().message()};
+}
+
 async::Task<Look> PortWatch::look() {
   if (contract_.ready.by == Ready::By::accepts) {
     const Instant deadline = monotonic_now() + look_limit;
+    if (endpoint_.wire == net::Endpoint::Wire::h2c) {
+      co_return co_await look_for_http2(deadline);
+    }
     THAW_CO_TRY(const bool connected, co_await client_.connects(endpoint_, deadline));
     co_return Look{connected ? Verdict::ready : Verdict::not_yet,
                    "nothing listens on port " + std::to_string(endpoint_.port)};

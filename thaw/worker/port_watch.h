@@ -38,6 +38,7 @@ class PortWatch {
 
  private:
   async::Task<Look> look();
+  async::Task<Look> look_for_http2(Instant deadline);
   // GET, with what is read of the answer.
   struct Answer {
     int status = 0;

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
+#include <optional>
 #include <string>
 
 #include "thaw/async/loop.h"
@@ -32,9 +34,15 @@ model::PushContract by_field() {
   return contract;
 }
 
+net::Endpoint endpoint_of(const LittleServer& server, const model::PushContract& contract) {
+  using Wire = net::Endpoint::Wire;
+  const bool is_http2 = contract.wire == model::PushContract::Wire::h2c;
+  return {"127.0.0.1", server.port(), "", is_http2 ? Wire::h2c : Wire::http1};
+}
+
 struct Watched {
   explicit Watched(model::PushContract agreed, const LittleServer& server)
-      : contract(std::move(agreed)), watch(client, {"127.0.0.1", server.port(), ""}, contract) {}
+      : contract(std::move(agreed)), watch(client, endpoint_of(server, contract), contract) {}
 
   Result<void> until_ready() {
     return loop.run_task(watch.until_ready([this] { return has_ended; }));
@@ -152,6 +160,34 @@ TEST_CASE("a server is watched until it is ready") {
   }
 }
 
+TEST_CASE("a server of HTTP/2 is looked at by HTTP/2") {
+  model::PushContract contract;
+  contract.wire = model::PushContract::Wire::h2c;
+  SUBCASE("it is ready once it has said its preface, and not by listening alone") {
+    LittleServer server([](int connection, int n) {
+      if (n == 1) {
+        return;  // closed at once
+      }
+      (void)LittleServer::say(connection, std::string("\0\0\0\4\0\0\0\0\0", 9));
+    });
+    server.listen();
+    Watched watched(contract, server);
+    CHECK(watched.until_ready());
+    CHECK(server.connections() == 2);
+  }
+  SUBCASE("one that answers by HTTP/1 never will be") {
+    LittleServer server([](int connection, int) {
+      (void)LittleServer::say(connection, "HTTP/1.1 400 Bad Request\r\n\r\n");
+    });
+    server.listen();
+    Watched watched(contract, server);
+    const auto outcome = watched.until_ready();
+    REQUIRE_FALSE(outcome);
+    CHECK(outcome.error().code() == Code::failed_precondition);
+    CHECK(outcome.error().message().find("answers by HTTP/1") != std::string::npos);
+  }
+}
+
 TEST_CASE("a server that says that it never will be ready is believed") {
   LittleServer server([](int connection, int) {
     LittleServer::answer(connection, 200, R"({"status": "FAILED"})");
@@ -223,4 +259,95 @@ TEST_CASE("what is asked at a port is one request and one bounded answer") {
   CHECK(heard.find("content-type: text/plain\r\n") != std::string::npos);
   CHECK(loop.run_task(port.ask(request, 100, deadline)).error().code() == Code::unavailable);
   CHECK(loop.run_task(port.ask(request, 100, deadline)).error().code() == Code::resource_exhausted);
+}
+
+namespace {
+
+// So many pieces of one kind go, and what comes is counted.
+class CountedBodies final : public Bodies {
+ public:
+  CountedBodies(std::size_t pieces, std::size_t piece_bytes)
+      : left_(pieces), bytes_(pieces * piece_bytes), piece_(piece_bytes, 'p') {}
+  std::uint64_t request_bytes() const override { return bytes_; }
+  async::Task<std::string> next() override {
+    if (left_ == 0) {
+      co_return std::string();
+    }
+    if (--left_ == breaks_at) {
+      co_return Error::data_loss("the blob is not what was stored");
+    }
+    co_return piece_;
+  }
+  async::Task<void> take(std::string piece) override {
+    taken += piece.size();
+    co_return taken > most ? Result<void>(Error::resource_exhausted("it is too large")) : ok();
+  }
+  std::optional<std::size_t> breaks_at;
+  std::size_t most = std::string::npos;
+  std::size_t taken = 0;
+
+ private:
+  std::size_t left_;
+  std::uint64_t bytes_;
+  std::string piece_;
+};
+
+}  // namespace
+
+TEST_CASE("a request and its answer go in pieces, both ways at once") {
+  std::string head;
+  std::atomic<std::size_t> received = 0;
+  LittleServer server([&](int connection, int n) {
+    head = LittleServer::hear(connection);
+    received = head.size() - head.find("\r\n\r\n") - 4;
+    if (n == 2) {
+      (void)LittleServer::say(connection,
+                              "HTTP/1.1 413 x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+      LittleServer::wait(connection);
+      return;
+    }
+    // An answer as large, begun before the request is there: more than all buffers between have.
+    (void)LittleServer::say(connection, "HTTP/1.1 200 x\r\nconnection: close\r\n\r\n");
+    char bytes[65'536];
+    while (received < 20'000'004) {
+      const ssize_t got = ::recv(connection, bytes, sizeof bytes, 0);
+      if (got <= 0 || !LittleServer::say(connection, {bytes, static_cast<std::size_t>(got)})) {
+        return;
+      }
+      received += static_cast<std::size_t>(got);
+    }
+  });
+  server.listen();
+  async::Loop loop;
+  net::HttpClient client(loop);
+  model::PushContract contract;
+  contract.port = server.port();
+  LocalServerPort port(client, "127.0.0.1", contract, [] { return false; });
+  codec::HttpRequestMessage request;
+  request.method = "POST";
+  request.target = "/run";
+  request.headers = {{"content-type", "text/plain"}, {"upgrade", "websocket"}};
+  request.body = "head";
+  CountedBodies bodies(200, 100'000);
+  const auto answer = loop.run_task(port.ask_in_pieces(request, bodies));
+  REQUIRE(answer);
+  CHECK(answer->status == 200);
+  CHECK(answer->body.empty());
+  CHECK(received == 20'000'004);
+  CHECK(bodies.taken > 19'900'000);
+  CHECK(head.find("content-length: 20000004\r\n") != std::string::npos);
+  CHECK(head.find("upgrade") == std::string::npos);
+  // One that refuses need not read it.
+  CountedBodies refused(200, 100'000);
+  const auto refusal = loop.run_task(port.ask_in_pieces(request, refused));
+  REQUIRE(refusal);
+  CHECK(refusal->status == 413);
+  // What cannot be read, or not be kept, ends the request, and is why.
+  CountedBodies broken(200, 100'000);
+  broken.breaks_at = 100;
+  CHECK(loop.run_task(port.ask_in_pieces(request, broken)).error().code() == Code::data_loss);
+  CountedBodies tight(200, 100'000);
+  tight.most = 1'000'000;
+  CHECK(loop.run_task(port.ask_in_pieces(request, tight)).error().code() ==
+        Code::resource_exhausted);
 }

@@ -18,17 +18,12 @@ class SandboxedContainer : public RunningContainer {
   bool has_ended() const final { return box().has_ended(); }
   Result<void> signal(int number) final { return box().signal(number); }
   std::uint64_t memory_bytes() const final { return box().memory_bytes(); }
-  std::string root_writes() const final { return box().root_writes(); }
   Duration processor_time() const final { return box().processor_time(); }
   void note_survival() final { box().note_survival(); }
   Result<void> weigh(double weight) final { return box().weigh(weight); }
   async::Task<void> freeze() final { return box().freeze(); }
   Result<void> thaw() final { return box().thaw(); }
   async::Task<std::uint64_t> reclaim() final { return box().reclaim(); }
-  async::Task<sandbox::Checkpoint> checkpoint(std::string images,
-                                              std::uint64_t max_file_bytes) final {
-    return box().checkpoint(std::move(images), max_file_bytes);
-  }
 
  protected:
   virtual sandbox::Sandbox& box() const = 0;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "thaw/async/task.h"
@@ -14,6 +15,18 @@
 #include "thaw/codec/http_message.h"
 
 namespace thaw::worker {
+
+// The two bodies of one request, for one that is not to be in memory as a whole.
+class Bodies {
+ public:
+  virtual ~Bodies() = default;
+  // So many bytes follow those that the request has itself.
+  virtual std::uint64_t request_bytes() const = 0;
+  // The next of them; empty at their end. Its Error ends the request, and is the answer.
+  virtual async::Task<std::string> next() = 0;
+  // The next piece of the answer's body. Its Error ends the request, and is the answer.
+  virtual async::Task<void> take(std::string piece) = 0;
+};
 
 class ServerPort {
  public:
@@ -30,6 +43,10 @@ class ServerPort {
   // connection, by which the server sees that nobody waits any more.
   virtual async::Task<codec::HttpResponseMessage> ask(codec::HttpRequestMessage request,
                                                       std::size_t most_bytes, Instant deadline) = 0;
+  // The same in pieces. What it returns has no body: `bodies`, which outlives it, was given that. A
+  // server that does not read what it is sent is not sent more.
+  virtual async::Task<codec::HttpResponseMessage> ask_in_pieces(codec::HttpRequestMessage request,
+                                                                Bodies& bodies);
   // Closes the connections that are kept for later requests.
   virtual void close_kept() = 0;
 };

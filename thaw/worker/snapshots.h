@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a launch plan says about memory snapshots, and how a restored program is woken. The first
+// How a restored program is woken. The first
 // thing it gets is a signal, on which its language runtime renews what must not be the same in two
 // restores (random numbers, names) and reports its start. Meanwhile it finds the file that it waits
 // for, which is a pipe: it reads who it is now only when that has been done. A plain server waits
@@ -13,17 +13,10 @@
 #include "thaw/async/task.h"
 #include "thaw/base/time.h"
 #include "thaw/sandbox/sandbox.h"
-#include "thaw/snapshot/snapshot_store.h"
+#include "thaw/worker/snapshot_point.h"
 #include "thaw/worker/start_report.h"
 
 namespace thaw::worker {
-
-// Of a function whose program has a snapshot point.
-struct SnapshotPoint {
-  int restored_signal = 0;  // that it gets once it is restored; 0: none
-  std::string file_name;    // in the container's folder; does not exist before. Empty: none
-  std::string file_bytes;   // at most a page
-};
 
 // Whether what was written so is woken by a signal. A program that waits for a file always is; of a
 // server it depends on what runs in it.

@@ -19,12 +19,9 @@
 #include "thaw/base/result.h"
 #include "thaw/base/time.h"
 #include "thaw/os/fd.h"
+#include "thaw/worker/snapshot_point.h"
 
 namespace thaw::worker {
-
-// Which users of a container may use what it shares with this server. Nobody outside of it can: the
-// folder of all containers is the machine's root's alone.
-enum class InsideUsers { root, all };
 
 class StartReport {
  public:

@@ -20,7 +20,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* program_file = "template.py";
 constexpr Duration ready_patience = 60s;  // a machine under load, an image full of modules
 constexpr Duration usual_making = 5s;     // after that, whoever waits for it does without
 constexpr Duration unfit_time = 600s;
@@ -35,10 +34,11 @@ std::string key_of(const ForkPlan& plan) {
     key += '\0';
     key += text;
   };
+  add(plan.kit);
   for (const std::string& layer : plan.layers) {
     add(layer);
   }
-  for (const sandbox::BindMount& bind : plan.binds) {
+  for (const Bind& bind : plan.binds) {
     add(bind.source);
     add(bind.target);
   }
@@ -67,42 +67,6 @@ std::uint64_t available_memory() {
 }
 
 }  // namespace
-
-bool shapes_interpreter(std::string_view name) {
-  for (const std::string_view exact : {"PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR"}) {
-    if (name == exact) {
-      return true;
-    }
-  }
-  for (const std::string_view prefix : {"PYTHON",
-                                        "LD_",
-                                        "LC_",
-                                        "MALLOC_",
-                                        "GLIBC_",
-                                        "OMP_",
-                                        "GOMP_",
-                                        "KMP_",
-                                        "MKL_",
-                                        "OPENBLAS_",
-                                        "GOTO_",
-                                        "BLIS_",
-                                        "NUMEXPR_",
-                                        "CUDA_",
-                                        "NVIDIA_",
-                                        "OPENSSL_",
-                                        "SSL_",
-                                        "GRPC_",
-                                        "PROTOCOL_BUFFERS_",
-                                        "AIOHTTP_",
-                                        "MULTIDICT_",
-                                        "YARL_",
-                                        "FROZENLIST_"}) {
-    if (name.starts_with(prefix)) {
-      return true;
-    }
-  }
-  return false;
-}
 
 class Templates::Entry {
  public:
@@ -146,15 +110,22 @@ class Templates::Entry {
   async::TaskGroup pumps;
 };
 
-Templates::Templates(async::Loop& loop, sandbox::Spawner& spawner, std::string run_folder,
-                     TemplateSettings settings)
+Templates::Templates(async::Loop& loop, sandbox::Spawner& spawner, const Kits& kits,
+                     const Sources& sources, std::string run_folder, TemplateSettings settings)
     : loop_(loop),
       spawner_(spawner),
+      kits_(kits),
+      sources_(sources),
       run_folder_(std::move(run_folder)),
       settings_(settings),
       tasks_(loop) {}
 
 Templates::~Templates() = default;
+
+bool Templates::can_fork(const ForkPlan& plan) const {
+  const Kit* kit = kits_.find(plan.kit);
+  return kit != nullptr && kit->fork.has_value();
+}
 
 Templates::Lease Templates::ready(const std::string& key) const {
   const auto found = entries_.find(key);
@@ -183,6 +154,9 @@ ForkPlan Templates::enriched(const ForkPlan& plan) const {
 Templates::Offer Templates::offer(const ForkPlan& plan, const std::string& user) {
   if (!settings_.enabled || shutting_down_) {
     return {nullptr, {}, "switched_off"};
+  }
+  if (!can_fork(plan)) {
+    return {nullptr, {}, "no_fork_program"};
   }
   const ForkPlan rich = enriched(plan);
   const std::string rich_key = key_of(rich);
@@ -240,7 +214,8 @@ bool Templates::hasten(const ForkPlan& plan) {
 void Templates::make(ForkPlan plan) {
   std::string key = key_of(plan);
   const auto failed = failures_.find(key);
-  if (!settings_.enabled || shutting_down_ || settings_.max == 0 || entries_.contains(key) ||
+  if (!settings_.enabled || shutting_down_ || settings_.max == 0 || !can_fork(plan) ||
+      entries_.contains(key) ||
       (failed != failures_.end() && failed->second.not_before > monotonic_now())) {
     return;
   }
@@ -358,17 +333,19 @@ async::Task<void> Templates::watch_memory(Templates& self) {
   }
 }
 
-sandbox::SandboxSpec Templates::spec_for(const Entry& entry) const {
+Result<sandbox::SandboxSpec> Templates::spec_for(const Entry& entry) const {
   sandbox::SandboxSpec spec;
   spec.id = entry.id;
   spec.workspace = entry.plan.workspace;
   spec.profile = sandbox::Profile::templated;
-  spec.layers = entry.plan.layers;
-  spec.binds = entry.plan.binds;
+  THAW_TRY(spec.layers, sources_.folders_of(entry.plan.layers));
+  THAW_TRY(spec.binds, located(sources_, entry.plan.binds));
   spec.binds.push_back({run_folder_ + "/" + entry.id.str(), container_folder});
-  spec.argv = {"python", "-u", std::string(container_folder) + "/" + program_file};
+  const Kit::ForkProgram& program = *kits_.find(entry.plan.kit)->fork;
+  spec.argv = program.command;
+  spec.argv.push_back(std::string(container_folder) + "/" + program.file.name);
   std::string shared;
-  for (const sandbox::BindMount& bind : entry.plan.binds) {
+  for (const Bind& bind : entry.plan.binds) {
     shared += (shared.empty() ? "" : ":") + bind.target;
   }
   spec.argv.insert(spec.argv.end(), {"--shared", shared});
@@ -413,8 +390,9 @@ async::Task<void> Templates::live(Templates& self, Lease entry) {
   }
   const std::string folder = self.run_folder_ + "/" + entry->id.str();
   THAW_CO_TRY_VOID(os::make_folders(folder, 0700));
-  THAW_CO_TRY_VOID(os::create_text(folder + "/" + program_file, sandbox::template_program(), 0600));
-  sandbox::SandboxSpec spec = self.spec_for(*entry);
+  const InjectedFile& program = self.kits_.find(entry->plan.kit)->fork->file;
+  THAW_CO_TRY_VOID(os::create_text(folder + "/" + program.name, program.bytes, 0600));
+  THAW_CO_TRY(sandbox::SandboxSpec spec, self.spec_for(*entry));
   const Instant started = monotonic_now();
   THAW_CO_TRY(entry->running, co_await self.spawner_.start_template(std::move(spec)));
   entry->pumps.start("template output", Entry::drain(*entry, logs::Channel::out));

@@ -23,6 +23,8 @@
 #include "thaw/async/task_group.h"
 #include "thaw/sandbox/sandbox.h"
 #include "thaw/worker/fork_plan.h"
+#include "thaw/worker/kit.h"
+#include "thaw/worker/sources.h"
 
 namespace thaw::worker {
 
@@ -42,12 +44,15 @@ class Templates {
   // Holds a template's sandbox while a container that was forked from it lives.
   using Lease = std::shared_ptr<Entry>;
 
-  Templates(async::Loop& loop, sandbox::Spawner& spawner, std::string run_folder,
-            TemplateSettings settings);
+  // `kits` and `sources` outlive it; plans of other kits, or of one without a fork program, get no
+  // template.
+  Templates(async::Loop& loop, sandbox::Spawner& spawner, const Kits& kits, const Sources& sources,
+            std::string run_folder, TemplateSettings settings);
   ~Templates();
 
   // A template that can fork now; otherwise the reason: "no_template", "template_starting",
-  // "template_failed", "not_fit" (this `user` of it was refused before), "switched_off".
+  // "template_failed", "no_fork_program" (its kit has none), "not_fit" (this `user` of it was
+  // refused before), "switched_off".
   struct Offer {
     Lease lease;
     model::ContainerId id;
@@ -84,17 +89,20 @@ class Templates {
   static async::Task<void> live(Templates& self, Lease entry);
   static async::Task<void> watch_memory(Templates& self);
   static async::Task<void> keep_spares(Templates& self, Entry& entry);
+  bool can_fork(const ForkPlan& plan) const;
   // With what forks of such plans were seen to import; the plan itself if that is nothing.
   ForkPlan enriched(const ForkPlan& plan) const;
   Lease ready(const std::string& key) const;
   void make(ForkPlan plan);
-  sandbox::SandboxSpec spec_for(const Entry& entry) const;
+  Result<sandbox::SandboxSpec> spec_for(const Entry& entry) const;
   void retire(Entry& entry);
   void retire_older(const Entry& entry);
   void make_room(std::size_t room);
 
   async::Loop& loop_;
   sandbox::Spawner& spawner_;
+  const Kits& kits_;
+  const Sources& sources_;
   std::string run_folder_;
   TemplateSettings settings_;
   std::uint64_t made_ = 0;

@@ -10,6 +10,7 @@
 #include <list>
 
 #include "thaw/async/event.h"
+#include "thaw/os/files.h"
 
 using namespace thaw;
 using namespace thaw::worker;
@@ -113,9 +114,11 @@ class FakeSpawner final : public sandbox::Spawner {
 struct Workshop {
   explicit Workshop(std::size_t max = 2) {
     settings.max = max;
+    sources.add("layer", below("/layers"));
+    sources.add("package", below("/packages"));
     settings.delay = Duration::zero();
     settings.min_free_bytes = 0;
-    templates = std::make_unique<Templates>(loop, spawner, folder, settings);
+    templates = std::make_unique<Templates>(loop, spawner, kits, sources, folder, settings);
   }
   ~Workshop() {
     const auto ended = loop.run_task(templates->shut_down());
@@ -139,8 +142,17 @@ struct Workshop {
     return ::mkdtemp(path.data());
   }
 
+  static Kit forking() {
+    Kit kit;
+    kit.name = "forking";
+    kit.fork = Kit::ForkProgram{{"fork.txt", "how it forks"}, {"runtime", "-x"}, {}};
+    return kit;
+  }
+
   async::Loop loop;
   FakeSpawner spawner;
+  Kits kits{{bare_kit(), forking()}};
+  Sources sources;
   std::string folder = make_folder();
   TemplateSettings settings;
   std::unique_ptr<Templates> templates;
@@ -148,8 +160,9 @@ struct Workshop {
 
 ForkPlan plan_for(const std::string& layer) {
   ForkPlan plan;
+  plan.kit = "forking";
   plan.workspace = "ac-1";
-  plan.layers = {layer};
+  plan.layers = {"layer:" + layer};
   plan.env = {"PATH=/bin"};
   plan.whole_env = {"PATH=/bin", "KEY=secret"};
   plan.modules = {"runtime"};
@@ -160,7 +173,7 @@ ForkPlan plan_for(const std::string& layer) {
 
 TEST_CASE("a template is made when it is wanted, and offered once it is ready") {
   Workshop it;
-  const ForkPlan plan = plan_for("/image");
+  const ForkPlan plan = plan_for("image");
   CHECK(it.offer_of(plan).reason == "no_template");
   it.templates->want(plan);
   CHECK(it.offer_of(plan).reason == "template_starting");
@@ -179,8 +192,9 @@ TEST_CASE("a template is made when it is wanted, and offered once it is ready") 
 TEST_CASE("a template that many wait for is made without delay, and waited for while it is") {
   Workshop it;
   it.settings.delay = std::chrono::hours(1);
-  it.templates = std::make_unique<Templates>(it.loop, it.spawner, it.folder, it.settings);
-  const ForkPlan plan = plan_for("/image");
+  it.templates =
+      std::make_unique<Templates>(it.loop, it.spawner, it.kits, it.sources, it.folder, it.settings);
+  const ForkPlan plan = plan_for("image");
   it.templates->want(plan);
   it.let_run();
   CHECK(it.spawner.made.empty());
@@ -189,31 +203,31 @@ TEST_CASE("a template that many wait for is made without delay, and waited for w
   it.let_run();
   CHECK(it.offer_of(plan).lease);
   CHECK_FALSE(it.templates->hasten(plan));
-  CHECK(it.templates->hasten(plan_for("/another")));  // nobody has asked for it before
+  CHECK(it.templates->hasten(plan_for("another")));  // nobody has asked for it before
   it.let_run();
-  CHECK(it.offer_of(plan_for("/another")).lease);
+  CHECK(it.offer_of(plan_for("another")).lease);
 }
 
 TEST_CASE("nobody waits for a template that cannot be made") {
   Workshop it;
   it.spawner.words = {};
-  it.templates->want(plan_for("/image"));
+  it.templates->want(plan_for("image"));
   it.let_run();
-  CHECK_FALSE(it.templates->hasten(plan_for("/image")));
+  CHECK_FALSE(it.templates->hasten(plan_for("image")));
 }
 
 TEST_CASE("plans that differ in what shapes an interpreter share no template") {
   Workshop it;
-  const ForkPlan plan = plan_for("/image");
+  const ForkPlan plan = plan_for("image");
   it.templates->want(plan);
   it.let_run();
   for (int change = 0; change < 5; ++change) {
     CAPTURE(change);
     ForkPlan other = plan;
     if (change == 0) other.workspace = "ac-2";
-    if (change == 1) other.layers.push_back("/more");
-    if (change == 2) other.env.push_back("PYTHONHASHSEED=1");
-    if (change == 3) other.binds.push_back({"/client", "/pkg"});
+    if (change == 1) other.layers.push_back("layer:more");
+    if (change == 2) other.env.push_back("SEED=1");
+    if (change == 3) other.binds.push_back({"package:client", "/lib/client"});
     if (change == 4) other.modules.push_back("another");
     CHECK(it.offer_of(other).reason == "no_template");
   }
@@ -222,17 +236,17 @@ TEST_CASE("plans that differ in what shapes an interpreter share no template") {
 
 TEST_CASE("the least recently used goes first, and its sandbox with its last fork") {
   Workshop it(2);
-  it.templates->want(plan_for("/a"));
-  it.templates->want(plan_for("/b"));
+  it.templates->want(plan_for("a"));
+  it.templates->want(plan_for("b"));
   it.let_run();
-  auto held = it.offer_of(plan_for("/a"));
+  auto held = it.offer_of(plan_for("a"));
   REQUIRE(held.lease);
-  REQUIRE(it.offer_of(plan_for("/b")).lease);
-  it.templates->want(plan_for("/c"));
+  REQUIRE(it.offer_of(plan_for("b")).lease);
+  it.templates->want(plan_for("c"));
   it.let_run();
-  CHECK(it.offer_of(plan_for("/a")).reason == "no_template");
-  CHECK(it.offer_of(plan_for("/b")).lease);
-  CHECK(it.offer_of(plan_for("/c")).lease);
+  CHECK(it.offer_of(plan_for("a")).reason == "no_template");
+  CHECK(it.offer_of(plan_for("b")).lease);
+  CHECK(it.offer_of(plan_for("c")).lease);
   const FakeSandbox& retired = *it.spawner.made.front().sandbox;
   CHECK(retired.signals == std::vector<int>{SIGTERM});
   CHECK(!retired.is_removed);
@@ -241,18 +255,18 @@ TEST_CASE("the least recently used goes first, and its sandbox with its last for
 TEST_CASE("a template that fails is not made again at once") {
   Workshop it;
   it.spawner.words = {};
-  it.templates->want(plan_for("/image"));
+  it.templates->want(plan_for("image"));
   it.let_run();
-  CHECK(it.offer_of(plan_for("/image")).reason == "template_failed");
+  CHECK(it.offer_of(plan_for("image")).reason == "template_failed");
   it.spawner.words = {"ready "};
-  it.templates->want(plan_for("/image"));
+  it.templates->want(plan_for("image"));
   it.let_run();
   CHECK(it.spawner.made.empty());
 }
 
 TEST_CASE("one that fails to fork three times is replaced; a refusal is about the function alone") {
   Workshop it;
-  const ForkPlan plan = plan_for("/image");
+  const ForkPlan plan = plan_for("image");
   it.templates->want(plan);
   it.let_run();
   auto offer = it.offer_of(plan);
@@ -268,7 +282,7 @@ TEST_CASE("one that fails to fork three times is replaced; a refusal is about th
 
 TEST_CASE("what forks import is imported by the next template of the same whole env") {
   Workshop it;
-  const ForkPlan plan = plan_for("/image");
+  const ForkPlan plan = plan_for("image");
   it.templates->want(plan);
   it.let_run();
   it.templates->saw(plan, "numpy,numpy.linalg,../evil,a b,numpy,");
@@ -287,7 +301,7 @@ TEST_CASE("what forks import is imported by the next template of the same whole 
 
 TEST_CASE("a template that knows more takes the place of the one that knew less") {
   Workshop it(8);
-  const ForkPlan plan = plan_for("/image");
+  const ForkPlan plan = plan_for("image");
   it.templates->want(plan);
   it.let_run();
   it.templates->saw(plan, "json");
@@ -302,7 +316,7 @@ TEST_CASE("a template that knows more takes the place of the one that knew less"
 
 TEST_CASE("a module that ends a template is left out of the next one") {
   Workshop it(8);
-  const ForkPlan plan = plan_for("/image");
+  const ForkPlan plan = plan_for("image");
   it.templates->want(plan);
   it.let_run();
   it.templates->saw(plan, "json,deadly,deadly.part,numpy");
@@ -320,7 +334,7 @@ TEST_CASE("a module that ends a template is left out of the next one") {
 
 TEST_CASE("nothing is learned from a container with files among the image's modules") {
   Workshop it;
-  ForkPlan plan = plan_for("/image");
+  ForkPlan plan = plan_for("image");
   it.templates->want(plan);
   it.let_run();
   plan.learns = ForkPlan::Learns::nothing;
@@ -341,8 +355,9 @@ TEST_CASE("a template that is ready has its spares, and none when it goes") {
   Workshop it;
   it.settings.spares = 3;
   it.settings.spare_delay = Duration::zero();
-  it.templates = std::make_unique<Templates>(it.loop, it.spawner, it.folder, it.settings);
-  const ForkPlan plan = plan_for("/image");
+  it.templates =
+      std::make_unique<Templates>(it.loop, it.spawner, it.kits, it.sources, it.folder, it.settings);
+  const ForkPlan plan = plan_for("image");
   it.templates->want(plan);
   it.let_run();
   REQUIRE(it.spawner.made.size() == 1);
@@ -362,28 +377,42 @@ TEST_CASE("a template that is ready has its spares, and none when it goes") {
 TEST_CASE("memory that is short for templates is shorter for spares") {
   Workshop it;
   it.settings.min_free_bytes = std::uint64_t{1} << 60;
-  it.templates = std::make_unique<Templates>(it.loop, it.spawner, it.folder, it.settings);
-  it.templates->want(plan_for("/image"));
+  it.templates =
+      std::make_unique<Templates>(it.loop, it.spawner, it.kits, it.sources, it.folder, it.settings);
+  it.templates->want(plan_for("image"));
   it.let_run();
   CHECK(it.spawner.made.empty());
-  CHECK(it.offer_of(plan_for("/image")).reason == "template_failed");
+  CHECK(it.offer_of(plan_for("image")).reason == "template_failed");
 }
 
 TEST_CASE("nothing is offered or made when it is switched off") {
   Workshop it;
   it.settings.enabled = false;
-  Templates off(it.loop, it.spawner, it.folder, it.settings);
-  off.want(plan_for("/image"));
+  Templates off(it.loop, it.spawner, it.kits, it.sources, it.folder, it.settings);
+  off.want(plan_for("image"));
   it.let_run();
-  CHECK(off.offer(plan_for("/image"), "fu-1").reason == "switched_off");
+  CHECK(off.offer(plan_for("image"), "fu-1").reason == "switched_off");
   CHECK(it.spawner.made.empty());
 }
 
-TEST_CASE("what shapes an interpreter") {
-  for (const char* name : {"PYTHONPATH", "LD_PRELOAD", "OMP_NUM_THREADS", "LANG", "LC_ALL", "TZ"}) {
-    CHECK(shapes_interpreter(name));
+TEST_CASE("a template runs the fork program of its kit, and a kit without one gets none") {
+  Workshop it;
+  it.templates->want(plan_for("image"));
+  it.let_run();
+  REQUIRE(it.spawner.made.size() == 1);
+  const sandbox::SandboxSpec& spec = it.spawner.made.front().spec;
+  CHECK(spec.argv ==
+        std::vector<std::string>{"runtime", "-x", "/run/thaw/fork.txt", "--shared", "", "runtime"});
+  const std::string folder = it.folder + "/" + spec.id.str();
+  CHECK(os::read_text(folder + "/fork.txt").value_or("") == "how it forks");
+  for (const char* kit : {"bare", "unknown", ""}) {
+    CAPTURE(kit);
+    ForkPlan plan = plan_for("image");
+    plan.kit = kit;
+    it.templates->want(plan);
+    CHECK_FALSE(it.templates->hasten(plan));
+    it.let_run();
+    CHECK(it.offer_of(plan).reason == "no_fork_program");
   }
-  for (const char* name : {"API_KEY", "LANGUAGES", "MY_PYTHON", ""}) {
-    CHECK(!shapes_interpreter(name));
-  }
+  CHECK(it.spawner.made.size() == 1);
 }

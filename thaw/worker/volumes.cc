@@ -130,12 +130,11 @@ async::Task<void> Volumes::erase(model::VolumeId id) {
   co_return co_await async::blocking(pool_, std::move(work));
 }
 
-async::Task<std::vector<sandbox::BindMount>> Volumes::binds(
-    std::vector<model::VolumeMount> mounts) {
+async::Task<std::vector<Bind>> Volumes::binds(std::vector<model::VolumeMount> mounts) {
   // An outer mount must not hide an inner one.
   std::sort(mounts.begin(), mounts.end(),
             [](const auto& a, const auto& b) { return a.path < b.path; });
-  std::vector<sandbox::BindMount> binds;
+  std::vector<Bind> binds;
   for (const model::VolumeMount& mount : mounts) {
     auto prepare = [sub_path = mount.sub_path](const VolumeFolder& volume) {
       return sub_path.empty() ? ok() : make_sub_folder(volume.files, sub_path);
@@ -143,14 +142,14 @@ async::Task<std::vector<sandbox::BindMount>> Volumes::binds(
     if (const Result<void> ready = co_await run(mount.volume, std::move(prepare)); !ready) {
       co_return Error(ready.error()).with("volume", mount.volume.str()).with("path", mount.path);
     }
-    sandbox::BindMount bind;
-    bind.source = files_of(mount.volume);
+    Bind bind;
+    bind.source = source_of(mount.volume);
     bind.inside = mount.sub_path;
     bind.target = mount.path;
     bind.access =
         mount.access == model::VolumeMount::Access::read_only || !check_space(mount.volume, 0)
-            ? sandbox::BindMount::Access::read_only
-            : sandbox::BindMount::Access::read_write;
+            ? Bind::Access::read_only
+            : Bind::Access::read_write;
     binds.push_back(std::move(bind));
   }
   co_return binds;

@@ -40,8 +40,9 @@ class Volumes final : public VolumeMounts {
   // Removes the volume with all its files; one that is not there is fine. Containers that have it
   // mounted see an empty folder.
   async::Task<void> erase(model::VolumeId id);
-  async::Task<std::vector<sandbox::BindMount>> binds(
-      std::vector<model::VolumeMount> mounts) override;
+  async::Task<std::vector<Bind>> binds(std::vector<model::VolumeMount> mounts) override;
+  // As launch plans name its files.
+  static std::string source_of(const model::VolumeId& id) { return "volume:" + id.str(); }
   // The files on the host.
   std::string files_of(const model::VolumeId& id) const { return folder_of(id) + "/files"; }
   // Returns when all that was written to any volume before the call is on disk. Calls at one time

@@ -5,22 +5,30 @@
 // its output goes to its app's log as it comes. An interface: control asks it for all that it does
 // with containers and touches no process, file or cgroup itself; local_worker.h is this machine's.
 // Loop thread only.
+//
+// It is a boundary of messages, so that a worker can be another machine: what goes in and comes out
+// is plain values. LaunchPlan and ForkPlan have a form as bytes (launch_plan_codec.h) and name
+// their sources (sources.h); RunningContainer is a handle by the container's id, whose answers are
+// values. What is not a message yet, and why:
+//   RunningContainer::address, and ServerPort with it: passages open connections to the container
+//     themselves, because bytes of users pass through no copy; from afar they need a way to it.
+//   has_ended, traffic, memory_bytes, processor_time, is_restorable, interpreter_started, level:
+//     read at once, where a decision stands on this very moment; from afar they are the last
+//     report.
+//   signal, weigh, thaw: orders that are carried out when they return; from afar when they arrive.
+//   The staging folder and a snapshot's name: control keeps the snapshot store of this machine.
+//   Logs go to the LogHub of this process, and RPCs to its net::Server, without asking control.
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "thaw/async/task.h"
-#include "thaw/model/ids.h"
-#include "thaw/model/level.h"
-#include "thaw/model/runner.h"
 #include "thaw/sandbox/sandbox.h"
-#include "thaw/worker/fork_plan.h"
+#include "thaw/worker/launch_plan.h"
 #include "thaw/worker/machine.h"
 #include "thaw/worker/server_port.h"
-#include "thaw/worker/snapshots.h"
 
 namespace thaw::worker {
 
@@ -29,59 +37,6 @@ inline constexpr const char* container_folder = "/run/thaw";
 inline constexpr const char* container_socket = "/run/thaw/api.sock";
 // A pipe that the container's language runtime may tell of its start by (start_report.h).
 inline constexpr const char* container_start_report = "/run/thaw-start";
-
-struct InjectedFile {
-  std::string name;  // in /run/thaw
-  std::string bytes;
-};
-
-// A level that a launch tried in vain, or could not try.
-struct Fallback {
-  model::Level level;
-  std::string reason;  // one of few, for counting: "no_template", "fork_failed", "restore_failed"…
-  std::string detail;  // for the log
-  // What it cost, and what it says of the level: a try of this start that took its time in vain or
-  // failed; or one of before that failed.
-  enum class Tried { no, in_vain, failed, failed_before } tried = Tried::no;
-};
-
-struct LaunchPlan {
-  model::ContainerId id;
-  std::vector<std::string> layers;  // host folders, lowest first
-  std::vector<sandbox::BindMount> binds;
-  std::vector<InjectedFile> files;
-  std::vector<std::string> argv;
-  std::vector<std::string> env;
-  std::string cwd;
-  std::string user;
-  sandbox::Limits limits;
-  sandbox::SandboxSpec::Network network = sandbox::SandboxSpec::Network::bridge;
-  std::string log_stream;  // the app's id
-  std::string function;
-  bool wants_socket = true;
-  std::string workspace;  // whose it is: what it makes this server hold counts to it
-  // Not 0: its program finds this server at 127.0.0.1 and this port of its own network, by
-  // HTTP/1.1, and nobody else does. Only for programs that look there: others may use the port.
-  std::uint16_t door_port = 0;
-  std::optional<model::PushContract> push;  // its program is a server
-  // All, if the program may have another user than the one that it is started as, by what its image
-  // runs before it.
-  InsideUsers users = InsideUsers::root;
-  // What may be tried, in this order. A level that the plan has nothing for is passed over; one
-  // that fails gives way to the next in the same launch, which fails with the last.
-  std::vector<model::Level> levels = {model::Level::forked, model::Level::restored,
-                                      model::Level::booted};
-  // What it takes to be forked from a template; none: it cannot be.
-  std::optional<ForkPlan> fork;
-  // The function's program has a snapshot point, or is a server that is written once it is ready.
-  std::optional<SnapshotPoint> snapshot_point;
-  // The container is to be checkpointed there; what it writes is kept in the host folder `upper`.
-  enum class Purpose { serve, snapshot } purpose = Purpose::serve;
-  std::string upper;
-  std::vector<std::string> snapshot_env;  // for that purpose, instead of those names in `env`
-  snapshot::SnapshotPtr restore;          // what Level::restored restores …
-  std::optional<Fallback> not_restored;   // … or why there is nothing
-};
 
 // What the container is working on, for the labels of its log lines.
 struct CurrentWork {
@@ -96,6 +51,12 @@ struct Traffic {
   std::size_t connections = 0;  // that it has not closed
   std::size_t exchanges = 0;    // its requests that are not answered wholly
   enum class Wire { quiet, in_flight } wire = Wire::quiet;  // in flight: sent and not read yet
+};
+
+// On disk, of what a container wrote into its root.
+struct RootUse {
+  std::uint64_t bytes = 0;
+  bool is_incomplete = false;  // parts are so deep, in so many places, that nobody looked
 };
 
 class RunningContainer {
@@ -131,15 +92,20 @@ class RunningContainer {
   virtual bool has_ended() const = 0;
   virtual Result<void> signal(int number) = 0;
   virtual std::uint64_t memory_bytes() const = 0;
-  virtual std::string root_writes() const = 0;
   virtual Duration processor_time() const = 0;
   virtual void note_survival() = 0;
   virtual Result<void> weigh(double weight) = 0;
   virtual async::Task<void> freeze() = 0;
   virtual Result<void> thaw() = 0;
   virtual async::Task<std::uint64_t> reclaim() = 0;
-  virtual async::Task<sandbox::Checkpoint> checkpoint(std::string images,
-                                                      std::uint64_t max_file_bytes) = 0;
+  // Into the staging folder of its plan.
+  virtual async::Task<sandbox::Checkpoint> checkpoint(std::uint64_t max_file_bytes) = 0;
+
+  // What it wrote into its root takes so much disk now: a walk, in the background.
+  virtual async::Task<RootUse> measure_root() = 0;
+  // Says of one file or working folder below one of `folders`, as it sees them, that it is in use
+  // and by which of its programs; empty if there is none.
+  virtual async::Task<std::string> find_open_file(std::vector<std::string> folders) = 0;
 
   // Resumes when the tree has ended and all it printed is in the log.
   virtual async::Task<sandbox::ExitStatus> wait() = 0;
@@ -151,7 +117,10 @@ class Worker {
  public:
   virtual ~Worker() = default;
 
+  // not_found, invalid_argument: it has not got what the plan names.
   virtual async::Task<std::unique_ptr<RunningContainer>> launch(LaunchPlan plan) = 0;
+  // Which folders these sources are on its machine: another text when one was made anew.
+  virtual async::Task<std::string> identify(std::vector<std::string> sources) = 0;
   // Such a container may be launched some time: what its start needs is made in the background.
   virtual void expect(const LaunchPlan& plan) = 0;
   // Many wait for such containers: whether what they could be forked from is on its way, so that a

@@ -17,6 +17,8 @@ image = modal.Image.debian_slim().run_commands(
 )
 snapshotted = {"enable_memory_snapshot": True, "scaledown_window": 2, "timeout": 200}
 SIZES = [48, 700, 5000, 33_000, 140_000, 400_000, 2_000_000]
+ZEROED = {size: bytes(size) for size in SIZES}
+WRITTEN = {size: b"\xab" * size for size in SIZES}
 
 
 def with_allocator(library, **settings):
@@ -40,7 +42,7 @@ class Memory:
         for _ in range(count):
             size = random.choice(SIZES)
             block = self.libc.calloc(1, size) if zeroed else self.libc.malloc(size)
-            if zeroed and any(ctypes.string_at(block, size)):
+            if zeroed and ctypes.string_at(block, size) != ZEROED[size]:
                 raise RuntimeError(f"calloc({size}) is not zero")
             ctypes.memset(block, 0xAB, size)
             blocks.append((block, size))
@@ -49,7 +51,7 @@ class Memory:
     def give(self, blocks):
         random.shuffle(blocks)
         for block, size in blocks:
-            if ctypes.string_at(block, size).count(0xAB) != size:
+            if ctypes.string_at(block, size) != WRITTEN[size]:
                 raise RuntimeError("what was written is not there any more")
             self.libc.free(block)
 

@@ -5,19 +5,20 @@ import time
 import modal
 
 app = modal.App("e2e-small")
+# Of those that are asked a hundred things at once no more containers than show what is to be shown.
 
 
-@app.function()
+@app.function(max_containers=8)
 def size(data):
     return len(data)
 
 
-@app.function()
+@app.function(max_containers=8)
 def echo(data):
     return data
 
 
-@app.function()
+@app.function(max_containers=8)
 def give(length):
     return bytes(length)
 

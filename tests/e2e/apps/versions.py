@@ -57,11 +57,15 @@ def web():
 
 @app.local_entrypoint()
 def main():
-    print("the square is", square.remote(42))
-    print(list(square.map(range(4))), square.spawn(5).get())
-    print("carried by", *carrier.remote(), "and", *own_carrier.remote())
-    print(Counter().add.remote(3), list(Counter().count.remote_gen(3)))
+    # Each line in one piece: containers print too.
+    for line in (
+        f"the square is {square.remote(42)}",
+        f"{list(square.map(range(4)))} {square.spawn(5).get()}",
+        " ".join(["carried by", *carrier.remote(), "and", *own_carrier.remote()]),
+        f"{Counter().add.remote(3)} {list(Counter().count.remote_gen(3))}",
+    ):
+        print(line)
     try:
         square.remote("x")
     except TypeError as error:
-        print(f"it failed: {error}")  # in one piece: containers print too
+        print(f"it failed: {error}")

@@ -407,9 +407,18 @@ void Console::add_storage(codec::PrometheusText& text) const {
   const control::StorageCounters& storage = parts_.storage.counters();
   text.metric("thaw_storage_sweeps_total", MetricType::counter, "Walks for what nothing needs.")
       .sample(static_cast<double>(storage.rounds));
+  text.metric("thaw_storage_sweep_failures_total", MetricType::counter,
+              "Of these walks those that could not be ended.")
+      .sample(static_cast<double>(storage.failed_rounds));
+  text.metric("thaw_storage_removed_blobs_total", MetricType::counter,
+              "Blobs that nothing needed any more.")
+      .sample(static_cast<double>(storage.blobs_removed));
   text.metric("thaw_storage_removed_bytes_total", MetricType::counter,
               "Bytes of blobs that nothing needed any more.")
       .sample(static_cast<double>(storage.bytes_removed));
+  text.metric("thaw_storage_removed_mounts_total", MetricType::counter,
+              "Mounts that nothing needed any more.")
+      .sample(static_cast<double>(storage.mounts_removed));
   text.metric("thaw_containers_past_disk_total", MetricType::counter,
               "Containers that were ended for the disk they took.")
       .sample(static_cast<double>(parts_.disk_watch.counters().ended));
@@ -519,6 +528,12 @@ Task<void> Console::serve_metrics(net::HttpExchange& exchange) {
                 {{"level", model::level_key(level)}});
   }
   add_freezing(text, parts_.fleet.freezing());
+  const control::SnapshotCounters& snapshots = parts_.fleet.snapshot_counters();
+  text.metric("thaw_snapshots_taken_total", MetricType::counter, "Memory snapshots taken.")
+      .sample(static_cast<double>(snapshots.taken));
+  text.metric("thaw_snapshots_refused_total", MetricType::counter,
+              "Versions of which no memory snapshot came about, or of no use.")
+      .sample(static_cast<double>(snapshots.refused));
   text.metric("thaw_containers_memory_bytes", MetricType::gauge, "Memory of all containers.")
       .sample(static_cast<double>(memory));
   text.metric("thaw_container_starts_total", MetricType::counter, "Container starts by level.");

@@ -21,6 +21,7 @@ std::string builder_version_for(const net::GrpcCall& call) {
   int minor = 0;
   int patch = 0;
   if (!version ||
+      // NOLINTNEXTLINE(bugprone-unchecked-string-to-number-conversion): any number will do
       std::sscanf(std::string(*version).c_str(), "%d.%d.%d", &major, &minor, &patch) != 3) {
     return "2025.06";
   }
@@ -54,7 +55,7 @@ Task<pb::AuthTokenGetResponse> auth_token(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   const auto now = std::chrono::duration_cast<std::chrono::seconds>(wall_now().time_since_epoch());
   const codec::Json payload = {
-      {"sub", who.workspace.str()}, {"iat", now.count()}, {"exp", now.count() + 20 * 60}};
+      {"sub", who.workspace.str()}, {"iat", now.count()}, {"exp", (now + 20min).count()}};
   const std::string signed_part = codec::base64url_encode(R"({"alg":"HS256","typ":"JWT"})") + "." +
                                   codec::base64url_encode(payload.dump());
   THAW_CO_TRY(const std::string mac,

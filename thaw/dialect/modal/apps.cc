@@ -22,9 +22,6 @@ using model::AppState;
 
 namespace {
 
-constexpr Duration heartbeat_limit = 60s;  // the client beats every 15 s
-constexpr Duration detached_quiet = 10s;   // without work, after the client has gone
-
 pb::AppState wire_state(AppState state) {
   switch (state) {
     case AppState::initializing: return pb::APP_STATE_INITIALIZING;
@@ -81,9 +78,8 @@ Task<model::App> new_app(Context& cx, const model::Environment& environment,
   app.description = description;
   app.state = state;
   app.created_at = wall_now();
-  // Before the app is to be seen: to the app loop, one without a heartbeat is from before a
-  // restart.
-  cx.last_heartbeat[app.id] = monotonic_now();
+  // Before the app is to be seen: one without a sign of life is from before a restart.
+  cx.parts.clientless.beats(app.id);
   THAW_CO_TRY_VOID(co_await cx.parts.catalog.apps.put(app));
   co_return app;
 }
@@ -124,8 +120,7 @@ Task<pb::AppGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& call,
 Task<Empty> heartbeat(Context& cx, net::GrpcCall& call, pb::AppHeartbeatRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
-  cx.last_heartbeat[app->id] = monotonic_now();
-  cx.left_alone.erase(app->id);
+  cx.parts.clientless.beats(app->id);
   co_return Empty();
 }
 
@@ -194,10 +189,10 @@ Task<Empty> client_disconnect(Context& cx, net::GrpcCall& call,
       app->state == AppState::deployed || (app->state == AppState::detached && interrupted);
   if (!lives_on && app->state != AppState::stopped) {
     // The client does not wait for this answer to see its logs end; the stop goes on behind it.
-    cx.tasks.start("stop app", cx.parts.deployments.stop_app(app->id, "the client disconnected"));
+    cx.parts.clientless.end(app->id, "the client disconnected");
   }
   if (app->state == AppState::detached && lives_on) {
-    cx.left_alone.emplace(app->id, monotonic_now());
+    cx.parts.clientless.leaves(app->id);
   }
   co_return Empty();
 }
@@ -301,18 +296,6 @@ pb::AppLayout layout_of(Context& cx, const model::App& app, const WebAddresses& 
 
 namespace {
 
-// Nothing of this app waits or runs, and nobody can ask it for more by a web address.
-bool has_no_work(Context& cx, const model::AppId& app) {
-  // all workspaces: the app is one that this server ends by itself
-  for (const auto& function : cx.parts.catalog.functions_of(app)) {
-    const auto live = function->live();
-    if (cx.parts.queue.demand(function->id).unfinished > 0 || (live && !live->web.empty())) {
-      return false;
-    }
-  }
-  return true;
-}
-
 // A generator that nobody follows any more is cancelled, and what it said goes with it. One that
 // takes no notice, as a synchronous one may that is interrupted while it hands an item over, ends
 // with its container.
@@ -339,48 +322,6 @@ async::Task<void> end_unread(Context& cx) {
   co_return ok();
 }
 
-// Apps that this server is ending by itself.
-using Ending = std::shared_ptr<std::set<model::AppId>>;
-
-// One that cannot be stopped now is found again at the next look.
-Task<void> end_one(Context& cx, Ending ending, model::AppId id, std::string why) {
-  const Result<void> ended = co_await cx.parts.deployments.stop_app(id, std::move(why));
-  ending->erase(id);
-  if (ended) {
-    cx.left_alone.erase(id);
-  } else if (ended.error().code() != Code::cancelled) {
-    log_warning("an app has not ended yet",
-                {{"app", id.str()}, {"error", ended.error().to_string()}});
-  }
-  co_return ok();
-}
-
-// Behind the look that found it: a container may take long to end, and other apps do not wait.
-void end_app(Context& cx, const Ending& ending, const model::AppId& id, std::string why) {
-  if (ending->insert(id).second) {
-    cx.tasks.start("stop app", end_one(cx, ending, id, std::move(why)));
-  }
-}
-
-// Detached apps whose client is gone end with their last call.
-void end_left_alone(Context& cx, const Ending& ending, Instant now) {
-  std::vector<model::AppId> done;
-  for (auto& [id, quiet_since] : cx.left_alone) {
-    if (!has_no_work(cx, id)) {
-      quiet_since = now;
-    } else if (quiet_since + detached_quiet < now) {
-      done.push_back(id);
-    }
-  }
-  for (const model::AppId& id : done) {
-    end_app(cx, ending, id, "its client is gone and its last call has ended");
-  }
-}
-
-}  // namespace
-
-namespace {
-
 // What is kept in memory for a while only.
 void forget_results(Context& cx, Instant now) {
   while (!cx.to_forget.empty() && cx.to_forget.front().first <= now) {
@@ -389,45 +330,16 @@ void forget_results(Context& cx, Instant now) {
   }
 }
 
-// Apps that nobody lives for any more end.
-Task<void> look_after_apps(Context& cx, Ending ending, Instant began) {
-  const Instant now = monotonic_now();
-  forget_results(cx, now);
-  std::vector<model::AppId> abandoned;
-  // all workspaces: what has ended anywhere
-  for (const auto& [id, app] : cx.parts.catalog.apps.all()) {
-    const auto beat = cx.last_heartbeat.find(app->id);
-    // One that no client of this dialect beats for has as long from when it was made.
-    const Duration age = std::max<Duration>(Duration::zero(), wall_now() - app->created_at);
-    const Instant last =
-        beat == cx.last_heartbeat.end() ? std::max(began, now - age) : beat->second;
-    const bool needs_client =
-        app->state == AppState::ephemeral || app->state == AppState::initializing;
-    if (needs_client && last + heartbeat_limit < now) {
-      abandoned.push_back(app->id);
-    }
-    if (app->state == AppState::detached && last + heartbeat_limit < now) {
-      cx.left_alone.emplace(app->id, now);
-    }
-    if (app->state == AppState::stopped) {
-      cx.last_heartbeat.erase(app->id);
-      cx.left_alone.erase(app->id);
-    }
-  }
-  end_left_alone(cx, ending, now);
-  for (const model::AppId& id : abandoned) {
-    end_app(cx, ending, id, "its client is gone");
-  }
+// What nobody comes for.
+Task<void> look_after_calls(Context& cx) {
+  forget_results(cx, monotonic_now());
   co_return co_await end_unread(cx);
 }
 
 }  // namespace
 
-async::Task<void> app_loop(Context& cx) {
-  const auto ending = std::make_shared<std::set<model::AppId>>();
-  return async::every(2s, "apps", [&cx, ending, began = monotonic_now()] {
-    return look_after_apps(cx, ending, began);
-  });
+async::Task<void> unread_loop(Context& cx) {
+  return async::every(2s, "what nobody reads", [&cx] { return look_after_calls(cx); });
 }
 
 void add_app_rpcs(net::GrpcTable& table, Context& cx) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The life of an app: created, published, stopped. Ephemeral apps end with their client: when it
-// says so, or when its heartbeats stay away.
+// says so, or when its heartbeats stay away (gateway/clientless_apps.h).
 #pragma once
 
 #include "thaw/dialect/modal/context.h"
@@ -13,7 +13,7 @@ namespace pb = ::modal::client;
 
 // What a container or a redeploying client must know of an app.
 pb::AppLayout layout_of(Context& cx, const model::App& app, const WebAddresses& addresses);
-// Every few seconds: ends ephemeral apps whose client is gone.
-async::Task<void> app_loop(Context& cx);
+// Every few seconds: results and generators that nobody comes for.
+async::Task<void> unread_loop(Context& cx);
 
 }  // namespace thaw::dialect::modal

@@ -82,7 +82,10 @@ Task<void> data_out(Context& cx, net::GrpcCall& call, pb::FunctionCallGetDataReq
       if (entry.kind != model::LogEntry::Kind::chunk || !is_of(entry.payload, chunk_type)) {
         continue;
       }
-      if (!chunk.ParseFromString(entry.payload.bytes)) {
+      THAW_CO_TRY(const model::Payload piece,
+                  co_await cx.parts.queue.payloads().whole(info.call.workspace, entry.payload,
+                                                           most_stored_bytes));
+      if (!chunk.ParseFromString(piece.bytes)) {
         co_return Error::data_loss("a stored item of call " + id.str() + " is damaged");
       }
       // Items of an attempt that was repeated come again with the same index.

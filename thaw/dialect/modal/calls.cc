@@ -116,13 +116,9 @@ Task<pb::FunctionMapResponse> function_map(Context& cx, net::GrpcCall& call,
   const auto invocation = request.function_call_invocation_type();
   const bool durable = invocation == pb::FUNCTION_CALL_INVOCATION_TYPE_ASYNC ||
                        invocation == pb::FUNCTION_CALL_INVOCATION_TYPE_ASYNC_LEGACY;
-  model::NewCall fresh;
+  model::NewCall fresh = gateway::Invoke::new_call({function->id, spec});
   fresh.id = call_id_for(cx, call, who, function->id);
-  fresh.workspace = who.workspace;
-  fresh.app = function->app;
-  fresh.function = function->id;
   fresh.durability = durable ? model::Durability::durable : model::Durability::memory;
-  fresh.retry = spec->retry;
   fresh.parent_input = model::InputId(request.parent_input_id());
   fresh.origin = who.container.empty() ? model::Origin::client : model::Origin::container;
   fresh.options = options_text({invocation, request.function_call_type()});
@@ -168,7 +164,7 @@ Task<void> gather_outputs(Context& cx, queue::CallInfo call,
                           std::vector<model::LogEntry>& entries) {
   std::size_t bytes = 0;
   for (const model::LogEntry& entry : entries) {
-    bytes += entry.payload.size();
+    bytes += entry.payload.length();
   }
   while (entries.size() < outputs_per_answer && bytes < outputs_bytes_to_send &&
          monotonic_now() < until) {
@@ -188,10 +184,33 @@ Task<void> gather_outputs(Context& cx, queue::CallInfo call,
       co_return ok();
     }
     for (model::LogEntry& entry : more) {
-      bytes += entry.payload.size();
+      bytes += entry.payload.length();
       entries.push_back(std::move(entry));
     }
   }
+  co_return ok();
+}
+
+// Gets the entry its whole payload. One whose blob is gone is a failure from then on, which says
+// so.
+Task<void> bring_payload(Context& cx, model::WorkspaceId workspace, model::LogEntry& entry) {
+  if (!entry.payload.rest || !is_of(entry.payload, output_type)) {
+    co_return ok();
+  }
+  auto whole = co_await cx.parts.queue.payloads().whole(std::move(workspace), entry.payload,
+                                                        most_stored_bytes);
+  if (!whole && whole.error().code() != Code::data_loss &&
+      whole.error().code() != Code::resource_exhausted) {
+    co_return whole.error();
+  }
+  if (whole) {
+    entry.payload = std::move(*whole);
+    co_return ok();
+  }
+  entry.payload = {};
+  entry.outcome = model::OutcomeKind::failure;
+  entry.failure = std::make_shared<const model::Failure>(model::Failure{
+      .type = model::failure_type::result_not_kept, .message = whole.error().message()});
   co_return ok();
 }
 
@@ -227,10 +246,11 @@ Task<pb::FunctionGetOutputsResponse> get_outputs(Context& cx, net::GrpcCall& cal
   reply.set_last_entry_id(request.last_entry_id().empty() ? "0-0" : request.last_entry_id());
   std::size_t bytes = 0;
   for (model::LogEntry& entry : entries) {
-    bytes += entry.payload.size();
+    bytes += entry.payload.length();
     if (bytes > outputs_bytes_per_answer && reply.outputs_size() > 0) {
       break;
     }
+    THAW_CO_TRY_VOID(co_await bring_payload(cx, before.call.workspace, entry));
     auto* item = reply.add_outputs();
     auto output = output_of(entry);
     if (!output) {
@@ -275,11 +295,9 @@ Task<pb::FunctionCallFromIdResponse> from_id(Context& cx, net::GrpcCall& call,
 Task<Empty> cancel(Context& cx, net::GrpcCall& call, pb::FunctionCallCancelRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const queue::CallInfo info, co_await find_call(cx, who, request.function_call_id()));
-  THAW_CO_TRY(const std::vector<model::InputId> running,
-              co_await cx.parts.queue.cancel(info.call.id));
-  cx.fleet->cancel_inputs(running, request.terminate_containers()
-                                       ? control::Fleet::StopHow::now
-                                       : control::Fleet::StopHow::graceful);
+  THAW_CO_TRY_VOID(co_await cx.parts.invoke.cancel(
+      info.call.id, request.terminate_containers() ? control::Fleet::StopHow::now
+                                                   : control::Fleet::StopHow::graceful));
   co_return Empty();
 }
 
@@ -333,6 +351,21 @@ std::uint64_t entry_number(const std::string& entry_id) {
   std::uint64_t number = 0;
   std::from_chars(entry_id.data(), entry_id.data() + entry_id.size(), number);
   return number;
+}
+
+gateway::CallbackCall call_without_arguments(const gateway::Route& route) {
+  // What pickle writes for `((), {})`: a pair of no positional and no named arguments.
+  static constexpr std::string_view no_arguments = "\x80\x04)}\x86\x94.";
+  pb::FunctionInput input;
+  input.set_args(std::string(no_arguments));
+  input.set_final_input(true);
+  input.set_data_format(pb::DATA_FORMAT_PICKLE);
+  const auto invocation = pb::FUNCTION_CALL_INVOCATION_TYPE_ASYNC;
+  gateway::CallbackCall made;
+  made.call = gateway::Invoke::new_call(route);
+  made.call.options = options_text({invocation, pb::FUNCTION_CALL_TYPE_UNARY});
+  made.inputs.push_back({0, input_payload(input, invocation)});
+  return made;
 }
 
 model::Payload input_payload(const pb::FunctionInput& input,

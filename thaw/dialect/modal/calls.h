@@ -19,10 +19,14 @@ std::uint64_t entry_number(const std::string& entry_id);
 inline constexpr std::string_view input_type = "application/vnd.modal.input";
 inline constexpr std::string_view output_type = "application/vnd.modal.output";
 inline constexpr std::string_view chunk_type = "application/vnd.modal.chunk";
+// Of what a container says in one message, the most that is kept.
+inline constexpr std::uint64_t most_stored_bytes = 32u << 20;
 inline bool is_of(const model::Payload& payload, std::string_view type) {
   return payload.content_type == type || (payload.content_type.empty() && !payload.bytes.empty());
 }
 
+// A call as `.spawn()` makes it, with no arguments.
+gateway::CallbackCall call_without_arguments(const gateway::Route& route);
 model::Payload input_payload(const pb::FunctionInput& input,
                              pb::FunctionCallInvocationType invocation);
 // A container's own output, ready for the caller.

@@ -156,8 +156,14 @@ Result<ClientFolders> run_tool(const std::string& folder, Duration time_limit,
         "index, or try again in some minutes");
   }
   THAW_TRY(const codec::Json last, codec::parse_json(output.substr(output.rfind('\n') + 1)));
-  ClientFolders made{last.value("pkg", ""), last.value("deps", "")};
-  THAW_TRY(made.in_use, hold({fs::path(made.package).parent_path(), made.dependencies}));
+  const fs::path package = last.value("pkg", "");
+  const fs::path dependencies = last.value("deps", "");
+  ClientFolders made;
+  THAW_TRY(made.in_use, hold({package.parent_path(), dependencies}));
+  // Below CACHE/clients, wherever that leads to.
+  const std::string place = "package:" + fs::path(folder).filename().string() + "/";
+  made.package = place + (package.parent_path().filename() / package.filename()).string();
+  made.dependencies = dependencies.empty() ? "" : place + dependencies.filename().string();
   return made;
 }
 

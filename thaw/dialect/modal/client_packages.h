@@ -23,8 +23,9 @@
 namespace thaw::dialect::modal {
 
 struct ClientFolders {
+  // Sources of launch plans ("package:…", by their paths in the cache folder).
   std::string package;       // to mount at /pkg
-  std::string dependencies;  // to mount at /__modal/deps
+  std::string dependencies;  // to mount at /__modal/deps; empty: it has none
   // Locks that say they are in use: of the many in the cache folder those that nobody holds may go.
   std::shared_ptr<const void> in_use = nullptr;
 };

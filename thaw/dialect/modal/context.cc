@@ -160,29 +160,18 @@ Result<std::shared_ptr<const catalog::Function>> find_function(Context& cx,
 }
 
 async::Task<queue::CallInfo> find_call(Context& cx, gateway::Identity who, std::string id) {
-  const model::CallId call(id);
-  auto info = co_await cx.parts.queue.info(call);  // all workspaces: it is looked at here
-  if (!info && info.error().code() != Code::not_found) {
-    co_return info.error();
-  }
-  const bool is_own = info && info->call.workspace == who.workspace;
-  // A call outlives its app; of a container's own app none is ever another's.
-  bool is_inside = is_own && who.environment.empty();
-  if (is_own && !is_inside) {
-    const auto runs = cx.fleet->spec_of(who.container);
-    is_inside = scope_of(cx, who).app(info->call.app.str()) != nullptr ||
-                (runs && (*runs)->app == info->call.app);
-  }
-  if (!is_inside) {
+  THAW_CO_TRY(std::optional<queue::CallInfo> info,
+              co_await cx.parts.invoke.find_call(std::move(who), model::CallId(id)));
+  if (!info) {
     co_return Error::not_found("function call '" + id + "' does not exist");
   }
-  co_return info;
+  co_return std::move(*info);
 }
 
 Result<std::shared_ptr<const model::FunctionSpec>> find_container(Context& cx,
                                                                   const gateway::Identity& who,
                                                                   const std::string& id) {
-  const auto spec = cx.fleet->spec_of(model::ContainerId(id));
+  auto spec = cx.fleet->spec_of(model::ContainerId(id));
   if (!spec || !scope_of(cx, who).covers((*spec)->workspace, (*spec)->environment)) {
     return Error::not_found("container '" + id + "' does not exist");
   }

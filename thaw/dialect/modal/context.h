@@ -34,7 +34,6 @@ constexpr std::uint64_t most_inline_bytes = 2u << 20;
 struct Options {
   std::string cache_folder;  // clients' packages are in CLIENTS below it
   Duration ephemeral_volume_limit = std::chrono::minutes(15);  // the client beats every 5
-  Duration keep_unused = std::chrono::hours(24 * 7);           // images that nothing uses
   // From the first look at what is missing until the mount is made: the time of its uploads.
   Duration keep_uploads = std::chrono::hours(1);
 };
@@ -51,12 +50,8 @@ struct Context {
   gateway::Surroundings place;                     // once the server listens
   std::uint64_t inline_bytes = most_inline_bytes;  // less where there is little memory
 
-  std::unordered_map<model::AppId, Instant> last_heartbeat;        // of ephemeral apps
   std::unordered_map<model::VolumeId, Instant> volume_heartbeats;  // of ephemeral volumes
   std::set<model::VolumeId> volumes_in_removal;
-  std::unordered_map<std::string, Instant> unused_since;  // images, old variants
-  // Detached apps whose client has gone, and since when they have nothing to do.
-  std::unordered_map<model::AppId, Instant> left_alone;
   std::unordered_map<model::CallId, std::shared_ptr<WebRequest>> web_requests;
   std::deque<std::pair<Instant, model::CallId>> to_forget;  // read synchronous calls
   Readers readers;

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <cmath>
+#include <map>
 
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/utf8.h"
@@ -87,6 +89,14 @@ void read_resources(const pb::Resources& r, model::Resources& out) {
   }
 }
 
+// Of what an error repeats; and of a function's name, which many errors repeat whole.
+constexpr std::size_t longest_told = 200;
+constexpr std::size_t longest_name = 1000;
+
+std::string beginning_of(std::string_view text) {
+  return std::string(text.substr(0, codec::cut_utf8(text, longest_told)));
+}
+
 // Folders that are the sandbox's own.
 constexpr std::string_view own_folders[] = {"proc",           "sys",    "dev", "run/thaw",
                                             "run/thaw-start", "__modal"};
@@ -98,7 +108,8 @@ Result<model::VolumeMount> volume_mount_from(const pb::VolumeMount& mount) {
   const bool absolute = mount.mount_path().starts_with("/");
   for (const std::string_view own : own_folders) {
     if (path.empty() || !absolute || path == own || path.starts_with(std::string(own) + "/")) {
-      return Error::invalid_argument("a volume cannot be mounted at '" + mount.mount_path() +
+      return Error::invalid_argument("a volume cannot be mounted at '" +
+                                     beginning_of(mount.mount_path()) +
                                      "'; give an absolute path that is not the system's own");
     }
   }
@@ -167,6 +178,11 @@ Result<model::FunctionSpec> spec_from(const pb::Function& f) {
   if (spec.name.empty()) {
     return Error::invalid_argument("a function needs a name");
   }
+  if (spec.name.size() > longest_name) {
+    return Error::invalid_argument("a function's name has at most " + std::to_string(longest_name) +
+                                   " bytes, and '" + beginning_of(spec.name) + "…' has " +
+                                   std::to_string(spec.name.size()));
+  }
   if (f.is_server()) {
     return Error::unimplemented("app.server functions are not served by this version of Thaw");
   }
@@ -233,17 +249,22 @@ bool has_schedule(const pb::Schedule& schedule) {
   return schedule.schedule_oneof_case() != pb::Schedule::SCHEDULE_ONEOF_NOT_SET;
 }
 
-Error schedule_not_served(const std::string& function) {
-  return Error::unimplemented("function '" + function +
-                              "' has a schedule, and this version of Thaw does not serve schedules "
-                              "yet: nothing would ever run it; deploy it without schedule= and "
-                              "call it from a timer of your own");
+model::Schedule schedule_from(const pb::Schedule& schedule) {
+  if (schedule.has_cron()) {
+    const pb::Schedule::Cron& cron = schedule.cron();
+    return model::CronSchedule{cron.cron_string(), cron.timezone()};
+  }
+  const pb::Schedule::Period& period = schedule.period();
+  // The seconds travel as 32 bits: 0.1 is to be 0.1 again.
+  const double seconds = std::round(static_cast<double>(period.seconds()) * 1e6) / 1e6;
+  return model::PeriodSchedule{period.years(), period.months(),  period.weeks(), period.days(),
+                               period.hours(), period.minutes(), seconds};
 }
 
 std::string schedule_warning(const std::string& function) {
   return "function '" + function +
-         "' has a schedule, and this version of Thaw does not serve schedules yet: while the app "
-         "runs, it runs only when it is called";
+         "' has a schedule, which is kept once its app is deployed (`modal deploy`): while the app "
+         "is only run, the function runs when it is called";
 }
 
 pb::Function with_options(pb::Function f, const pb::FunctionOptions& o) {
@@ -348,23 +369,30 @@ Result<std::string> web_label(const std::string& app_name, const std::string& fu
 
 namespace {
 
-std::optional<std::string> query_parameter(std::string_view query, std::string_view name) {
+// The first value of each name, as it is written there. A class may have as many parameters as a
+// query has names: it is gone through once, and not for each of them.
+std::map<std::string, std::string_view> values_in(std::string_view query) {
+  std::map<std::string, std::string_view> values;
   while (!query.empty()) {
     const std::string_view pair = query.substr(0, query.find('&'));
     query.remove_prefix(std::min(query.size(), pair.size() + 1));
     const std::size_t equals = pair.find('=');
-    if (equals != std::string_view::npos && codec::percent_decode(pair.substr(0, equals)) == name) {
-      std::string value(pair.substr(equals + 1));
-      std::replace(value.begin(), value.end(), '+', ' ');
-      return codec::percent_decode(value);
+    if (equals != std::string_view::npos) {
+      values.emplace(codec::percent_decode(pair.substr(0, equals)), pair.substr(equals + 1));
     }
   }
-  return std::nullopt;
+  return values;
+}
+
+std::string decoded_value(std::string_view written) {
+  std::string value(written);
+  std::replace(value.begin(), value.end(), '+', ' ');
+  return codec::percent_decode(value);
 }
 
 Result<void> read_value(const std::string& text, pb::ClassParameterValue& out) {
   const auto wrong = [&](std::string_view type) {
-    return Error::invalid_argument("the class parameter '" + out.name() + "' is no " +
+    return Error::invalid_argument("the class parameter '" + beginning_of(out.name()) + "' is no " +
                                    std::string(type));
   };
   switch (out.type()) {
@@ -414,7 +442,8 @@ Result<void> read_default(const pb::ClassParameterSpec& parameter, pb::ClassPara
       return ok();
     case pb::ClassParameterSpec::DEFAULT_ONEOF_NOT_SET: break;
   }
-  return Error::invalid_argument("the query lacks the class parameter '" + parameter.name() + "'");
+  return Error::invalid_argument("the query lacks the class parameter '" +
+                                 beginning_of(parameter.name()) + "'");
 }
 
 }  // namespace
@@ -423,13 +452,14 @@ Result<std::optional<std::string>> parameters_in_query(const pb::Function& defin
                                                        std::string_view query) {
   pb::ClassParameterSet set;
   bool named = false;
+  const std::map<std::string, std::string_view> values = values_in(query);
   for (const pb::ClassParameterSpec& parameter : definition.class_parameter_info().schema()) {
     pb::ClassParameterValue& value = *set.add_parameters();
     value.set_name(parameter.name());
     const pb::ParameterType full = parameter.full_type().base_type();
     value.set_type(full == pb::PARAM_TYPE_UNSPECIFIED ? parameter.type() : full);
-    if (const auto text = query_parameter(query, parameter.name())) {
-      THAW_TRY_VOID(read_value(*text, value));
+    if (const auto written = values.find(parameter.name()); written != values.end()) {
+      THAW_TRY_VOID(read_value(decoded_value(written->second), value));
       named = true;
     } else {
       THAW_TRY_VOID(read_default(parameter, value));

@@ -22,7 +22,8 @@ inline constexpr const char* dialect_name = "modal";
 Result<model::FunctionSpec> spec_from(const pb::Function& definition);
 // A function that is to run by itself: cron or period.
 bool has_schedule(const pb::Schedule& schedule);
-Error schedule_not_served(const std::string& function);
+// `schedule` is one; what it says is not checked.
+model::Schedule schedule_from(const pb::Schedule& schedule);
 // What the client of an app that is only run is told instead.
 std::string schedule_warning(const std::string& function);
 // Lays a variant's options over the base's definition.

@@ -115,13 +115,27 @@ TEST_CASE("what is not served is refused with its name") {
   CHECK(spec_from(f)->snapshot_at == model::SnapshotAt::never);
   f.set_checkpointing_enabled(true);
   CHECK(spec_from(f)->snapshot_at == model::SnapshotAt::asked);
-  const Error error = not_served("/modal.client.ModalClient/DictGet");
+  const Error error = not_served("/modal.client.ModalClient/SandboxCreate");
   CHECK(error.code() == Code::unimplemented);
-  CHECK(error.message().find("dicts") != std::string::npos);
+  CHECK(error.message().find("sandboxes") != std::string::npos);
   CHECK(feature_of("ProxyGet") == "proxies");
   CHECK(feature_of("WorkspaceBillingReport") == "billing");
   CHECK(feature_of("PersistentSandboxGet") == "persistent sandboxes");
   CHECK(feature_of("Unheard") == "the RPC Unheard");
+}
+
+TEST_CASE("an error about a function is of bounded length, whatever the function is called") {
+  pb::Function f = named("f");
+  f.mutable_function_name()->assign(1000, 'n');
+  CHECK(spec_from(f));
+  f.mutable_function_name()->assign(100'000, 'n');
+  REQUIRE_FALSE(spec_from(f));
+  CHECK(spec_from(f).error().code() == Code::invalid_argument);
+  CHECK(spec_from(f).error().message().size() < 500);
+  f = named("f");
+  f.add_volume_mounts()->set_mount_path(std::string(100'000, '/'));
+  REQUIRE_FALSE(spec_from(f));
+  CHECK(spec_from(f).error().message().size() < 500);
 }
 
 TEST_CASE("a volume is mounted at an absolute path that is not the system's own") {
@@ -235,7 +249,6 @@ TEST_CASE("a schedule is one only if it says when") {
   CHECK(has_schedule(schedule));
   schedule.mutable_period()->set_days(1);
   CHECK(has_schedule(schedule));
-  CHECK(schedule_not_served("f").code() == Code::unimplemented);
   CHECK(schedule_warning("f").find("'f' has a schedule") != std::string::npos);
 }
 
@@ -262,6 +275,12 @@ TEST_CASE("a query names parameters of a class, and the rest are the defaults") 
                             "name=a&count=9223372036854775808"}) {
     CHECK(parameters_in_query(f, wrong).error().code() == Code::invalid_argument);
   }
+  const auto twice = parameters_in_query(f, "name=first&n%61me=second&count=4&name=third");
+  REQUIRE((twice && *twice && set.ParseFromString(**twice)));
+  CHECK(set.parameters(0).string_value() == "first");
+  count.set_name(std::string(100'000, 'c'));
+  CHECK(parameters_in_query(f, "name=a&" + count.name() + "=x").error().message().size() < 300);
+  count.set_name("count");
   name.set_string_default("d");
   CHECK_FALSE(parameters_in_query(f, "other=1")->has_value());
   CHECK_FALSE(parameters_in_query({}, "name=a")->has_value());

@@ -10,7 +10,7 @@ namespace {
 
 // First match wins: longer names before their prefixes. These are the names in the column Feature
 // of docs/reference/modal-rpcs.md, of every RPC there that is not served.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 56> features = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 54> features = {{
     {"AppRoll", "rollback of deployments"},
     {"AppPromote", "staged deployments"},
     {"AppSetTags", "app tags"},
@@ -27,7 +27,6 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 56> features
     {"ContainerReloadVolumes", "volumes of older clients"},
     {"ContainerServer", "`@app.server` containers"},
     {"Curl", "`modal curl`"},
-    {"Dict", "dicts"},
     {"Domain", "own domains"},
     {"Endpoint", "hosted model endpoints"},
     {"EnvironmentBilling", "billing"},
@@ -48,7 +47,6 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 56> features
     {"ObjectSuggest", "suggestions of the command line"},
     {"PersistentSandbox", "persistent sandboxes"},
     {"Proxy", "proxies"},
-    {"Queue", "queues"},
     {"SandboxSnapshot", "sandbox snapshots"},
     {"Sandbox", "sandboxes"},
     {"SecretGetInfo", "details of secrets"},

@@ -16,6 +16,7 @@
 #include "thaw/dialect/modal/scaling_limits.h"
 #include "thaw/dialect/modal/services.h"
 #include "thaw/dialect/modal/volumes.h"
+#include "thaw/gateway/schedules.h"
 
 namespace thaw::dialect::modal {
 
@@ -217,15 +218,21 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
         "' asks for all of the workspace, and this container acts in its own environment only: "
         "deploy it from outside, or from a function that has as much");
   }
+  const pb::Schedule& asked = has_schedule(definition.schedule())
+                                  ? definition.schedule()
+                                  : request.function_data().schedule();
   // `modal run` runs a function by hand, whatever its schedule: only a deployment promises one.
-  const bool is_scheduled =
-      has_schedule(definition.schedule()) || has_schedule(request.function_data().schedule());
-  if (is_scheduled && !is_ephemeral(*app)) {
-    co_return schedule_not_served(definition.function_name());
-  }
-  const std::string schedule =
-      is_scheduled ? schedule_warning(definition.function_name()) : std::string();
+  const std::string schedule = has_schedule(asked) && is_ephemeral(*app)
+                                   ? schedule_warning(definition.function_name())
+                                   : std::string();
   auto spec = std::make_shared<model::FunctionSpec>(std::move(*parsed));
+  if (has_schedule(asked)) {
+    spec->schedule = schedule_from(asked);
+    if (const Result<void> kept = gateway::check(*spec->schedule, cx.parts.zones); !kept) {
+      co_return Error::invalid_argument("the schedule of function '" + definition.function_name() +
+                                        "': " + kept.error().message());
+    }
+  }
   spec->id = record.id;
   spec->version = codec::random_id("de");
   spec->app = app->id;
@@ -279,8 +286,7 @@ Result<std::shared_ptr<const catalog::Function>> by_name(Context& cx, const gate
                             "'; `modal deploy` it first");
   }
   const auto found = app->functions.find(tag);
-  const auto function =
-      found == app->functions.end() ? nullptr : scope.function(found->second.str());
+  auto function = found == app->functions.end() ? nullptr : scope.function(found->second.str());
   if (!function) {
     return Error::not_found("app '" + app_name + "' has no function '" + tag + "'");
   }
@@ -463,7 +469,7 @@ async::Task<std::shared_ptr<const catalog::Function>> variant_of(
     pb::FunctionBindParamsRequest request, std::size_t most) {
   THAW_CO_TRY(const auto base, live_spec(*function));
   const model::FunctionId id = variant_id(*base, request);
-  cx.unused_since.erase(id.str());
+  cx.parts.unused.note_use(id.str());
   const catalog::Scope scope = scope_of(cx, who);
   if (auto known = scope.function(id.str())) {
     co_return known;

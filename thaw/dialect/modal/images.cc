@@ -131,7 +131,7 @@ Task<pb::ImageGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
   image.builder_version = request.builder_version();
   pb::ImageGetOrCreateResponse reply;
   reply.set_image_id(image.id.str());
-  cx.unused_since.erase(image.id.str());
+  cx.parts.unused.note_use(image.id.str());
   const bool use_cache = recipe.cache == image::Recipe::Cache::use;
   const auto running = cx.parts.builds.find(who.workspace, image.id);
   if (running && running->state == gateway::ImageBuilds::State::running) {

@@ -2,6 +2,7 @@
 #include "thaw/dialect/modal/modal_dialect.h"
 
 #include "thaw/dialect/modal/apps.h"
+#include "thaw/dialect/modal/calls.h"
 #include "thaw/dialect/modal/client_packages.h"
 #include "thaw/dialect/modal/definition.h"
 #include "thaw/dialect/modal/features.h"
@@ -9,7 +10,6 @@
 #include "thaw/dialect/modal/program_folder.h"
 #include "thaw/dialect/modal/runtime.h"
 #include "thaw/dialect/modal/services.h"
-#include "thaw/dialect/modal/unused.h"
 #include "thaw/dialect/modal/volume_blocks.h"
 #include "thaw/dialect/modal/volumes.h"
 #include "thaw/dialect/modal/web.h"
@@ -39,9 +39,13 @@ void ModalDialect::start(const gateway::Surroundings& place) {
   cx_->inline_bytes =
       std::min(most_inline_bytes, place.message_buffer_bytes / 2 / inputs_of_a_message);
   cx_->held_output.fit_into(place.memory_bytes);
-  cx_->tasks.start("apps", app_loop(*cx_));
+  cx_->tasks.start("what nobody reads", unread_loop(*cx_));
   cx_->tasks.start("volumes", volume_loop(*cx_));
-  cx_->tasks.start("what is unused", unused_loop(*cx_));
+}
+
+Result<gateway::CallbackCall> ModalDialect::scheduled_call(const gateway::Route& route,
+                                                           WallTime /*tick*/) {
+  return call_without_arguments(route);
 }
 
 async::Task<void> ModalDialect::stop() {
@@ -61,6 +65,8 @@ void ModalDialect::add_methods(net::GrpcTable& table) {
   add_image_rpcs(table, cx);
   add_mount_rpcs(table, cx);
   add_secret_rpcs(table, cx);
+  add_dict_rpcs(table, cx);
+  add_queue_rpcs(table, cx);
   add_volume_rpcs(table, cx);
   add_volume_file_rpcs(table, cx);
   table.unknown = not_served;

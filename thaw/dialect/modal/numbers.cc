@@ -87,10 +87,6 @@ Result<void> check_web(const pb::WebhookConfig& web) {
 
 }  // namespace
 
-Result<void> check_finite(const google::protobuf::Message& message) {
-  return check_finite(message, "");
-}
-
 Result<void> check_numbers(const pb::AutoscalerSettings& settings) {
   THAW_TRY_VOID(check_finite(settings, "autoscaler_settings."));
   return check(
@@ -98,7 +94,7 @@ Result<void> check_numbers(const pb::AutoscalerSettings& settings) {
 }
 
 Result<void> check_numbers(const pb::Function& f) {
-  THAW_TRY_VOID(check_finite(f));
+  THAW_TRY_VOID(check_finite(f, ""));
   THAW_TRY_VOID(check_numbers(f.autoscaler_settings()));
   THAW_TRY_VOID(check_web(f.webhook_config()));
   for (const auto& [name, method] : f.method_definitions()) {

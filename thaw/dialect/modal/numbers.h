@@ -12,8 +12,7 @@
 
 namespace thaw::dialect::modal {
 
-// No fraction anywhere in the message is infinite or no number at all.
-Result<void> check_finite(const google::protobuf::Message& message);
+// No number is out of its range, and no fraction infinite or no number at all.
 Result<void> check_numbers(const ::modal::client::AutoscalerSettings& settings);
 Result<void> check_numbers(const ::modal::client::Function& definition);
 

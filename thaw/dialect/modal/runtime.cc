@@ -16,8 +16,6 @@ namespace {
 
 constexpr const char* arguments_file = "arguments.pb";
 constexpr const char* restore_file = "restore-state.json";
-// tools/client-mounts has the other side of it.
-constexpr int restored_signal = 61;
 constexpr std::string_view client_mount_prefix = "modal-client-mount-";
 
 // The version whose client mount the function was created with.
@@ -75,7 +73,15 @@ struct TemplateEnv {
   std::vector<std::string> whole;
 };
 
-TemplateEnv template_env(const std::vector<std::string>& env) {
+// What the client's own libraries read when they are imported.
+bool shapes_client(std::string_view name) {
+  constexpr std::string_view prefixes[] = {"MODAL_",     "GRPC_", "PROTOCOL_BUFFERS_", "AIOHTTP_",
+                                           "MULTIDICT_", "YARL_", "FROZENLIST_"};
+  return std::any_of(std::begin(prefixes), std::end(prefixes),
+                     [name](std::string_view prefix) { return name.starts_with(prefix); });
+}
+
+TemplateEnv template_env(const worker::Kit& kit, const std::vector<std::string>& env) {
   constexpr std::string_view per_container[] = {"MODAL_TASK_ID", "MODAL_IMAGE_ID",
                                                 "MODAL_ENVIRONMENT", "MODAL_SERVER_URL",
                                                 "MODAL_CONTAINER_ARGUMENTS_PATH"};
@@ -88,7 +94,7 @@ TemplateEnv template_env(const std::vector<std::string>& env) {
       continue;
     }
     chosen.whole.push_back(entry);
-    if (worker::shapes_interpreter(name) || name.starts_with("MODAL_")) {
+    if (worker::shapes(kit, name) || shapes_client(name)) {
       chosen.shaping.push_back(entry);
     }
   }
@@ -98,7 +104,7 @@ TemplateEnv template_env(const std::vector<std::string>& env) {
 // The client waits for this file and takes its values for its own: who it is now.
 worker::SnapshotPoint snapshot_point(const model::ContainerId& id) {
   const codec::Json state = {{"task_id", id.str()}, {"modal_task_id", id.str()}};
-  return {restored_signal, restore_file, codec::dump_json(state)};
+  return {worker::restored_signal, restore_file, codec::dump_json(state)};
 }
 
 std::string python_path(const std::vector<std::string>& env) {
@@ -123,7 +129,7 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
     THAW_CO_TRY(const auto built, cx_.parts.images.find(image->key));
     python = built.image.python;
     entrypoint = built.image.config.entrypoint;
-    layers = built.image.layers;
+    layers = built.image.sources;
   }
   if (python.empty()) {
     co_return Error::failed_precondition(
@@ -131,7 +137,7 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
         " has no Python; start from Image.debian_slim or add Python to it");
   }
   const std::string version = client_version_of(cx_, *spec);
-  std::vector<sandbox::BindMount> client;
+  std::vector<worker::Bind> client;
   if (!version.empty()) {
     THAW_CO_TRY(const ClientFolders folders,
                 co_await cx_.client_packages->folders(spec->workspace, version, python));
@@ -144,11 +150,11 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
   for (const model::VolumeMount& mount : spec->volumes) {
     // The client knows a volume by this path too; who has a part of it does not see the rest.
     if (mount.sub_path.empty()) {
-      plan.binds.push_back({cx_.parts.volumes.files_of(mount.volume),
+      plan.binds.push_back({worker::Volumes::source_of(mount.volume),
                             std::string(volume_folder) + mount.volume.str(),
                             mount.access == model::VolumeMount::Access::read_only
-                                ? sandbox::BindMount::Access::read_only
-                                : sandbox::BindMount::Access::read_write});
+                                ? worker::Bind::Access::read_only
+                                : worker::Bind::Access::read_write});
     }
   }
   const std::string path = python_path(plan.env);
@@ -180,10 +186,11 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
   plan.argv.insert(plan.argv.end(), {"python", "-u", "-m", "modal._container_entrypoint"});
   if (!version.empty() && entrypoint.empty()) {
     worker::ForkPlan fork;
+    fork.kit = kit_.name;
     fork.workspace = spec->workspace.str();
     fork.layers = layers;
     fork.binds = std::move(client);
-    TemplateEnv env = template_env(plan.env);
+    TemplateEnv env = template_env(kit_, plan.env);
     fork.env = std::move(env.shaping);
     fork.whole_env = std::move(env.whole);
     fork.modules = {"modal._container_entrypoint"};

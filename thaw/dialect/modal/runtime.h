@@ -7,6 +7,7 @@
 
 #include "thaw/control/runtime.h"
 #include "thaw/dialect/modal/context.h"
+#include "thaw/worker/kits/python/python.h"
 
 namespace thaw::dialect::modal {
 
@@ -18,6 +19,7 @@ class ModalRuntime final : public control::Runtime {
 
  private:
   Context& cx_;
+  const worker::Kit kit_ = worker::kits::python();  // the client's
 };
 
 }  // namespace thaw::dialect::modal

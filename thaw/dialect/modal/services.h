@@ -19,6 +19,8 @@ void add_container_rpcs(net::GrpcTable& table, Context& cx);
 void add_image_rpcs(net::GrpcTable& table, Context& cx);
 void add_mount_rpcs(net::GrpcTable& table, Context& cx);  // mounts and blobs
 void add_secret_rpcs(net::GrpcTable& table, Context& cx);
+void add_dict_rpcs(net::GrpcTable& table, Context& cx);
+void add_queue_rpcs(net::GrpcTable& table, Context& cx);
 void add_volume_rpcs(net::GrpcTable& table, Context& cx);
 void add_volume_file_rpcs(net::GrpcTable& table, Context& cx);
 

@@ -2,15 +2,14 @@
 #include "thaw/dialect/modal/volumes.h"
 
 #include <algorithm>
-#include <cctype>
 
 #include "thaw/async/every.h"
 #include "thaw/base/log.h"
 #include "thaw/codec/ids.h"
 #include "thaw/codec/utf8.h"
+#include "thaw/dialect/modal/named_state.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/services.h"
-#include "thaw/worker/open_files.h"
 
 namespace thaw::dialect::modal {
 
@@ -19,18 +18,6 @@ using async::Task;
 using model::Volume;
 
 namespace {
-
-Result<void> check_name(const std::string& name) {
-  const auto harmless = [](unsigned char c) {
-    return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
-  };
-  if (name.empty() || name.size() > 64 || !std::all_of(name.begin(), name.end(), harmless)) {
-    return Error::invalid_argument("'" + name.substr(0, 80) +
-                                   "' cannot be the name of a volume: 1 to 64 letters, digits, "
-                                   "'-', '_' and '.'");
-  }
-  return ok();
-}
 
 Task<void> remove_volume(Context& cx, model::VolumeId id) {
   if (!cx.volumes_in_removal.insert(id).second) {
@@ -75,7 +62,7 @@ Task<pb::VolumeGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& ca
   const auto type = request.object_creation_type();
   const bool is_ephemeral = type == pb::OBJECT_CREATION_TYPE_EPHEMERAL;
   if (!is_ephemeral) {
-    THAW_CO_TRY_VOID(check_name(request.deployment_name()));
+    THAW_CO_TRY_VOID(check_object_name(request.deployment_name(), "a volume"));
     const auto known = scope_of(cx, who).named_volume(environment->id, request.deployment_name());
     if (known && type == pb::OBJECT_CREATION_TYPE_CREATE_FAIL_IF_EXISTS) {
       co_return Error::already_exists("volume '" + known->name + "' exists already");
@@ -176,7 +163,7 @@ Task<Empty> erase(Context& cx, net::GrpcCall& call, pb::VolumeDeleteRequest requ
 Task<Empty> rename(Context& cx, net::GrpcCall& call, pb::VolumeRenameRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto known, find_volume(cx, who, request.volume_id()));
-  THAW_CO_TRY_VOID(check_name(request.name()));
+  THAW_CO_TRY_VOID(check_object_name(request.name(), "a volume"));
   if (known->life != Volume::Life::named) {
     co_return Error::failed_precondition("an ephemeral volume takes no name");
   }
@@ -224,15 +211,11 @@ Task<Empty> reload(Context& cx, net::GrpcCall& call, pb::VolumeReloadRequest req
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto volume, find_volume(cx, who, request.volume_id()));
   THAW_CO_TRY(const model::VolumeMount mount, mount_of(cx, who, volume->id));
-  THAW_CO_TRY(const int pid, cx.fleet->pid_of(who.container));
   // Nothing needs to be loaded. The refusal is what programs written for that cloud know, and tells
   // them early of what would fail there.
-  auto look = [pid, folders = std::vector<std::string>{
-                        mount.path, std::string(volume_folder) + volume->id.str()}]() {
-    return Result<std::string>(worker::describe_open_file(pid, folders));
-  };
+  std::vector<std::string> folders{mount.path, std::string(volume_folder) + volume->id.str()};
   THAW_CO_TRY(const std::string open_file,
-              co_await cx.parts.volumes.run_apart(volume->id, std::move(look)));
+              co_await cx.fleet->find_open_file(who.container, std::move(folders)));
   if (!open_file.empty()) {
     co_return Error::failed_precondition("there are open files preventing the operation: " +
                                          codec::valid_utf8(open_file));

@@ -157,6 +157,7 @@ Task<void> pump_body(Context& cx, model::CallId id, model::WorkspaceId workspace
       if (piece.error().code() == Code::invalid_argument) {
         web->bad_body = piece.error();
       }
+      // tidy(ends): the client has left, or has sent what is no body
       co_return co_await client_left(cx, std::move(id), std::move(web));
     }
     pb::Asgi event;
@@ -166,6 +167,7 @@ Task<void> pump_body(Context& cx, model::CallId id, model::WorkspaceId workspace
     more = piece->has_value() && !(known && received >= expected);
     event.mutable_http_request()->set_body(*piece ? std::move(**piece) : std::string());
     event.mutable_http_request()->set_more_body(more);
+    // tidy(ends): nobody takes more of this body
     THAW_CO_TRY_VOID(co_await ahead.send(std::move(event), size));
   }
   // The application may wait for this to stop early.
@@ -201,6 +203,7 @@ Task<void> pump_socket(Context& cx, model::WorkspaceId workspace, net::WebSocket
     } else {
       event.mutable_websocket_receive()->set_bytes(std::move((*message)->data));
     }
+    // tidy(ends): nobody takes more of this conversation
     THAW_CO_TRY_VOID(co_await ahead.send(std::move(event), size));
   }
 }
@@ -210,6 +213,7 @@ Task<void> watch_end(Context& cx, model::CallId id, std::shared_ptr<WebRequest> 
   std::function<bool(const model::LogEntry&)> final_only = [](const model::LogEntry& entry) {
     return entry.kind == model::LogEntry::Kind::final_;
   };
+  // A synchronous call's: its payload is here.
   const auto entries =
       co_await cx.parts.queue.read(id, 0, 1, Instant::max(), std::move(final_only));
   auto& result = *web->last.mutable_result();
@@ -356,11 +360,7 @@ Task<void> serve_events(Context& cx, net::HttpExchange& exchange,
   input.set_args(pickled_scope(exchange.request(), origin, root_path + path, root_path, websocket));
   input.set_data_format(pb::DATA_FORMAT_PICKLE);
   input.set_method_name(web.method);
-  model::NewCall call;
-  call.id = model::CallId(codec::random_id("fc"));
-  call.workspace = spec->workspace;
-  call.app = spec->app;
-  call.function = spec->id;
+  model::NewCall call = gateway::Invoke::new_call({spec->id, spec});
   call.origin = model::Origin::web;
   const model::CallId id = call.id;
   auto request = std::make_shared<WebRequest>();
@@ -487,11 +487,11 @@ async::Task<void> serve_web_target(Context& cx, net::HttpExchange& exchange,
   std::string path(exchange.request().path().substr(root_path.size()));
   const bool is_bare = path.empty() && !root_path.empty();
   path = path.empty() ? "/" : path;
-  for (const model::WebEndpoint& web : spec->web) {
+  for (const model::WebEndpoint& web : spec->web) {  // tidy(held): a spec never changes
     if (web.label != label) {
       continue;
     }
-    const model::WebEndpoint endpoint = web;
+    const model::WebEndpoint& endpoint = web;
     if (const Result<void> admitted = admit(cx, *spec, endpoint, exchange.request()); !admitted) {
       co_return co_await exchange.answer(401, "application/json",
                                          error_body(admitted.error().message()));

@@ -38,7 +38,7 @@ Result<std::vector<model::WeightedVersion>> versions_in(std::string_view body) {
 Task<void> serve_aliases(Context& cx, gateway::Identity who, net::HttpExchange& exchange,
                          std::string function) {
   const catalog::Scope scope = gateway::scope_of(cx.owners.catalog, who);
-  THAW_CO_TRY(const Published published, find_published(scope, function));
+  THAW_CO_TRY(const Published published, find_published(cx, scope, function));
   Json list = Json::array();
   for (const auto& alias : scope.aliases_of(published.function->id)) {
     list.push_back(json_of(*alias, function));
@@ -51,7 +51,7 @@ Task<void> serve_alias(Context& cx, gateway::Identity who, net::HttpExchange& ex
                        std::string function, std::string name) {
   const catalog::Scope scope = gateway::scope_of(cx.owners.catalog, who);
   THAW_CO_TRY(const std::string body, co_await exchange.read_all(most_body_bytes));
-  THAW_CO_TRY(const Published published, find_published(scope, function));
+  THAW_CO_TRY(const Published published, find_published(cx, scope, function));
   const model::FunctionId id = published.function->id;
   if (exchange.request().method == "DELETE") {
     THAW_CO_TRY_VOID(co_await cx.owners.versions.remove_alias(scope, id, name));

@@ -10,6 +10,7 @@
 #include "thaw/dialect/native/calls.h"
 #include "thaw/dialect/native/functions.h"
 #include "thaw/dialect/native/push.h"
+#include "thaw/dialect/native/schedules.h"
 
 namespace thaw::dialect::native {
 
@@ -82,6 +83,14 @@ constexpr Operation operations[] = {
     {"GET", "calls/*/result",
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_call(cx, std::move(asked.who), exchange, asked.names.at(0), "result");
+     }},
+    {"GET", "schedules",
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_schedules(cx, std::move(asked.who), exchange);
+     }},
+    {"POST", "schedules/*/runs",
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_run_now(cx, std::move(asked.who), exchange, asked.names.at(0));
      }},
     {"GET", "callback-secret",
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {

@@ -5,7 +5,6 @@
 
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/http_message.h"
-#include "thaw/codec/ids.h"
 #include "thaw/codec/utf8.h"
 #include "thaw/gateway/callback_sender.h"
 
@@ -127,27 +126,25 @@ Json link_to(std::uint64_t bytes, const std::string& result_url) {
 
 Json result_of(const queue::CallbackTurn& turn, const std::string& result_url) {
   const model::Payload& payload = turn.entry->payload;
-  if (turn.left_out > 0) {
-    return link_to(turn.left_out, result_url);
-  }
   Json out;
   if (payload.content_type != codec::http_content_type) {
-    if (payload.size() > most_told_bytes) {
-      return link_to(payload.bytes.size(), result_url);
+    if (turn.left_out > 0 || payload.size() > most_told_bytes || !payload.encoding.empty()) {
+      return link_to(std::max<std::uint64_t>(turn.left_out, payload.bytes.size()), result_url);
     }
     put_body(out, payload.content_type, payload.bytes);
     return out;
   }
+  // Of one that is not here as a whole the head may be.
   auto answer = codec::read_http_response(payload.bytes);
   if (!answer) {
-    return link_to(payload.bytes.size(), result_url);
+    return link_to(std::max<std::uint64_t>(turn.left_out, payload.bytes.size()), result_url);
   }
   std::string type;
   for (const auto& [name, value] : answer->headers) {
     type = name == "content-type" ? value : type;
   }
-  if (answer->body.size() > most_told_bytes) {
-    out = link_to(answer->body.size(), result_url);
+  if (turn.left_out > 0 || answer->body.size() > most_told_bytes) {
+    out = link_to(turn.left_out + answer->body.size(), result_url);
     out["content_type"] = codec::valid_utf8(type);
   } else {
     put_body(out, codec::valid_utf8(type), answer->body);
@@ -249,17 +246,19 @@ Json json_of(const queue::CallbackTurn& turn, const std::string& function,
   return {{"type", type}, {"timestamp", to_seconds(entry.at)}, {"data", std::move(data)}};
 }
 
-Result<std::optional<gateway::RenderedCallback>> NativeCallbacks::render(
-    const queue::DueCallback& /*callback*/, const queue::CallbackTurn& turn) {
+gateway::CallbackRendering NativeCallbacks::render(queue::DueCallback /*callback*/,
+                                                   queue::CallbackTurn turn) {
   // all workspaces: the call's own
   const auto function = cx_.owners.catalog.functions.find(turn.function.str());
-  const std::string url =
+  std::string name = function ? function->tag : turn.function.str();
+  std::string url =
       "http://" + cx_.place.authority + "/api/v1/calls/" + turn.call.str() + "/result";
-  gateway::RenderedCallback out;
-  out.content_type = "application/json";
-  out.body =
-      codec::dump_json(json_of(turn, function ? function->tag : turn.function.str(), url)) + "\n";
-  return std::optional(std::move(out));
+  return [turn = std::move(turn), name = std::move(name), url = std::move(url)] {
+    gateway::RenderedCallback out;
+    out.content_type = "application/json";
+    out.body = codec::dump_json(json_of(turn, name, url)) + "\n";
+    return Result<std::optional<gateway::RenderedCallback>>(std::optional(std::move(out)));
+  };
 }
 
 Result<gateway::CallbackCall> NativeCallbacks::call_for(const model::WorkspaceId& workspace,
@@ -267,7 +266,7 @@ Result<gateway::CallbackCall> NativeCallbacks::call_for(const model::WorkspaceId
                                                         gateway::RenderedCallback rendered) {
   const catalog::Scope scope(cx_.owners.catalog, workspace);
   const std::size_t at = std::min(function.find('@'), function.size());
-  THAW_TRY(const Published published, find_published(scope, function.substr(0, at)));
+  THAW_TRY(const Published published, find_published(cx_, scope, function.substr(0, at)));
   const std::string asked = at < function.size() ? function.substr(at + 1) : "";
   THAW_TRY(const gateway::Route route, find_route(cx_, scope, published, asked));
   codec::HttpRequestMessage request;
@@ -278,13 +277,8 @@ Result<gateway::CallbackCall> NativeCallbacks::call_for(const model::WorkspaceId
   request.body = std::move(rendered.body);
   THAW_TRY(std::string bytes, codec::write_http(request));
   gateway::CallbackCall out;
-  out.call.id = model::CallId(codec::random_id("fc"));
-  out.call.workspace = route.spec->workspace;
-  out.call.app = published.app->id;
-  out.call.function = route.target.function;
-  out.call.version = route.target.version;
+  out.call = gateway::Invoke::new_call(route);
   out.call.durability = model::Durability::durable;
-  out.call.retry = route.spec->retry;
   out.inputs.push_back({0, {std::move(bytes), std::string(codec::http_content_type)}});
   return out;
 }

@@ -31,8 +31,7 @@ class NativeCallbacks final : public gateway::CallbackDialect {
  public:
   explicit NativeCallbacks(Context& cx) : cx_(cx) {}
 
-  Result<std::optional<gateway::RenderedCallback>> render(const queue::DueCallback& callback,
-                                                          const queue::CallbackTurn& turn) override;
+  gateway::CallbackRendering render(queue::DueCallback callback, queue::CallbackTurn turn) override;
   Result<gateway::CallbackCall> call_for(const model::WorkspaceId& workspace,
                                          const std::string& function,
                                          gateway::RenderedCallback rendered) override;

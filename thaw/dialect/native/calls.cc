@@ -4,11 +4,12 @@
 #include <algorithm>
 #include <charconv>
 
+#include "thaw/async/blocking.h"
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/http_message.h"
-#include "thaw/codec/ids.h"
 #include "thaw/codec/json.h"
 #include "thaw/dialect/native/callbacks.h"
+#include "thaw/gateway/payload_body.h"
 #include "thaw/queue/call_queue.h"
 #include "thaw/store/blob_store.h"
 
@@ -19,7 +20,7 @@ using codec::Json;
 
 namespace {
 
-constexpr std::size_t most_body_bytes = 16u << 20;
+constexpr std::uint64_t most_body_bytes = 256u << 20;
 constexpr std::int64_t longest_wait_s = 60;
 constexpr std::size_t most_listed = 100;
 
@@ -54,24 +55,13 @@ Instant patience_of(const net::HttpExchange& exchange) {
 
 // Of the caller's workspace; whatever else has that id is not found.
 Task<queue::CallInfo> find_call(Context& cx, gateway::Identity who, model::CallId id) {
-  const Error missing = Error::not_found("no call '" + id.str().substr(0, 100) +
-                                         "' is known; results are kept for seven days");
-  const auto info =
-      co_await cx.owners.queue.info(id);  // all workspaces: looked at in the next line
-  if (info && info->call.workspace == who.workspace) {
-    co_return *info;
+  THAW_CO_TRY(std::optional<queue::CallInfo> info,
+              co_await cx.owners.invoke.find_call(std::move(who), id));
+  if (!info) {
+    co_return Error::not_found("no call '" + id.str().substr(0, 100) +
+                               "' is known; results are kept for seven days");
   }
-  if (!info && info.error().code() != Code::not_found) {
-    co_return info.error();
-  }
-  co_return missing;
-}
-
-Task<std::vector<model::LogEntry>> finals(Context& cx, model::CallId id, Instant until) {
-  std::function<bool(const model::LogEntry&)> wanted = [](const model::LogEntry& entry) {
-    return entry.kind == model::LogEntry::Kind::final_;
-  };
-  co_return co_await cx.owners.queue.read(std::move(id), 0, most_listed, until, std::move(wanted));
+  co_return std::move(*info);
 }
 
 Json json_of_output(const model::LogEntry& entry) {
@@ -90,7 +80,8 @@ std::string version_of(const queue::CallInfo& info, const std::vector<model::Log
 }
 
 Task<void> show(Context& cx, net::HttpExchange& exchange, queue::CallInfo info) {
-  THAW_CO_TRY(const auto entries, co_await finals(cx, info.call.id, patience_of(exchange)));
+  THAW_CO_TRY(const auto entries,
+              co_await cx.owners.invoke.ends(info.call.id, most_listed, patience_of(exchange)));
   THAW_CO_TRY(info, co_await cx.owners.queue.info(info.call.id));  // all workspaces: found before
   Json outputs = Json::array();
   for (const model::LogEntry& entry : entries) {
@@ -117,8 +108,10 @@ Task<void> show(Context& cx, net::HttpExchange& exchange, queue::CallInfo info) 
   co_return co_await exchange.answer(200, "application/json", codec::dump_json(out) + "\n");
 }
 
-// As the server inside has answered it.
-Task<void> answer_as(net::HttpExchange& exchange, codec::HttpResponseMessage answer) {
+// As the server inside has answered it; `rest` is what of its body is not in `answer`.
+Task<void> answer_as(Context& cx, net::HttpExchange& exchange, model::WorkspaceId workspace,
+                     codec::HttpResponseMessage answer,
+                     std::shared_ptr<const model::BlobRef> rest) {
   net::Headers headers;
   for (auto& [name, value] : answer.headers) {
     const bool is_of_the_way = name == "content-length" || name == "transfer-encoding" ||
@@ -127,24 +120,29 @@ Task<void> answer_as(net::HttpExchange& exchange, codec::HttpResponseMessage ans
       headers.add(std::move(name), std::move(value));
     }
   }
-  headers.add("content-length", std::to_string(answer.body.size()));
-  THAW_CO_TRY_VOID(co_await exchange.respond(answer.status, std::move(headers)));
-  if (exchange.request().method != "HEAD") {
-    THAW_CO_TRY_VOID(co_await exchange.write(std::move(answer.body)));
-  }
-  co_return co_await exchange.finish();
+  model::Payload body{.bytes = std::move(answer.body), .rest = std::move(rest)};
+  co_return co_await gateway::answer_with(exchange, answer.status, std::move(headers),
+                                          cx.owners.queue.payloads(), std::move(workspace),
+                                          std::move(body));
 }
 
 Task<void> result(Context& cx, net::HttpExchange& exchange, queue::CallInfo info) {
-  THAW_CO_TRY(const auto entries, co_await finals(cx, info.call.id, patience_of(exchange)));
+  THAW_CO_TRY(const auto entries,
+              co_await cx.owners.invoke.ends(info.call.id, most_listed, patience_of(exchange)));
   if (entries.empty()) {
     co_return co_await exchange.answer(202, "application/json",
                                        codec::dump_json({{"state", "unfinished"}}) + "\n");
   }
   const model::LogEntry& last = entries.front();
   if (last.payload.content_type == codec::http_content_type) {
-    THAW_CO_TRY(codec::HttpResponseMessage answer, codec::read_http_response(last.payload.bytes));
-    co_return co_await answer_as(exchange, std::move(answer));
+    model::Payload payload = last.payload;
+    if (payload.bytes.empty()) {
+      THAW_CO_TRY(payload, co_await cx.owners.queue.payloads().whole(info.call.workspace,
+                                                                     std::move(payload)));
+    }
+    THAW_CO_TRY(codec::HttpResponseMessage answer, codec::read_http_response(payload.bytes));
+    co_return co_await answer_as(cx, exchange, info.call.workspace, std::move(answer),
+                                 payload.rest);
   }
   const Json error = {{"error", last.failure ? last.failure->message : "its result is not kept"},
                       {"outcome", name_of(last.outcome)}};
@@ -161,9 +159,9 @@ Result<std::string> asked_of(const net::HttpExchange& exchange) {
   return version.empty() ? alias : version;
 }
 
-// What the caller's request says of the one that the server is to get.
-Result<std::string> request_for(const model::FunctionSpec& spec, const net::HttpExchange& exchange,
-                                std::string body) {
+// What the caller's request says of the one that the server is to get, with its body behind it.
+Result<model::Payload> request_for(const model::FunctionSpec& spec,
+                                   const net::HttpExchange& exchange, model::Payload body) {
   codec::HttpRequestMessage request;
   const std::string method = query_of(exchange, "method");
   const std::string path = query_of(exchange, "path");
@@ -172,13 +170,33 @@ Result<std::string> request_for(const model::FunctionSpec& spec, const net::Http
     return Error::invalid_argument("path: begins with /");
   }
   request.target = path.empty() && spec.push ? spec.push->target : path;
-  for (const char* name : {"content-type", "accept"}) {
+  for (const char* name : {"content-type", "content-encoding", "accept"}) {
     if (const auto value = exchange.request().headers.find(name)) {
       request.headers.emplace_back(name, std::string(*value));
     }
   }
-  request.body = std::move(body);
-  return codec::write_http(request);
+  request.body = std::move(body.bytes);
+  model::Payload payload;
+  THAW_TRY(payload.bytes, codec::write_http(request));
+  payload.content_type = codec::http_content_type;
+  payload.rest = std::move(body.rest);
+  return payload;
+}
+
+// Of equal requests it is the same. What of one is a blob has a name that follows from its bytes.
+Task<std::string> fingerprint_of(Context& cx, model::WorkspaceId workspace, std::string asked,
+                                 model::Payload request, std::string callbacks) {
+  std::string text = asked.empty() ? std::move(request.bytes) : asked + '\0' + request.bytes;
+  if (request.rest) {
+    text += '\0' + request.rest->sha256_hex;
+  }
+  text += callbacks;
+  if (text.size() <= gateway::most_bytes_on_loop) {
+    co_return store::sha256_hex(text);
+  }
+  const async::PoolShare share{cx.owners.pool, workspace.str()};
+  auto hash = [text = std::move(text)] { return Result<std::string>(store::sha256_hex(text)); };
+  co_return co_await async::blocking(share, std::move(hash));
 }
 
 }  // namespace
@@ -186,39 +204,35 @@ Result<std::string> request_for(const model::FunctionSpec& spec, const net::Http
 Task<void> serve_new_call(Context& cx, gateway::Identity who, net::HttpExchange& exchange,
                           std::string name) {
   const catalog::Scope scope = gateway::scope_of(cx.owners.catalog, who);
-  THAW_CO_TRY_VOID(find_published(scope, name));
-  THAW_CO_TRY(std::string body, co_await exchange.read_all(most_body_bytes));
+  THAW_CO_TRY_VOID(find_published(cx, scope, name));
+  queue::Payloads& payloads = cx.owners.queue.payloads();
+  // Behind its head; what is less is stored with it.
+  THAW_CO_TRY(model::Payload body,
+              co_await gateway::receive_body(exchange, payloads, who.workspace,
+                                             payloads.largest_inline() / 2, most_body_bytes));
   // Which version gets it is decided as late as can be: it may be gone by the end of the body.
-  THAW_CO_TRY(const Published published, find_published(scope, name));
+  THAW_CO_TRY(const Published published, find_published(cx, scope, name));
   THAW_CO_TRY(const std::string asked, asked_of(exchange));
   THAW_CO_TRY(const gateway::Route route, find_route(cx, scope, published, asked));
   const gateway::KeptVersions::Hold hold(cx.owners.versions, route.target);
-  THAW_CO_TRY(std::string request, request_for(*route.spec, exchange, std::move(body)));
-  model::NewCall call;
-  call.id = model::CallId(codec::random_id("fc"));
-  call.workspace = route.spec->workspace;
-  call.app = published.app->id;
-  call.function = route.target.function;
-  call.version = route.target.version;
+  THAW_CO_TRY(model::Payload request, request_for(*route.spec, exchange, std::move(body)));
+  model::NewCall call = gateway::Invoke::new_call(route);
   call.durability = model::Durability::durable;
-  call.retry = route.spec->retry;
   THAW_CO_TRY(call.callbacks, read_callbacks(exchange.request().headers, cx.owners.sinks));
   std::vector<model::NewInput> inputs;
-  inputs.push_back({0, {std::move(request), std::string(codec::http_content_type)}});
-  model::CallId id = call.id;
+  inputs.push_back({0, std::move(request)});
+  std::optional<queue::Once> once;
   if (const auto key = exchange.request().headers.find("idempotency-key")) {
-    const std::string bytes = inputs.front().payload.bytes + callbacks_text(call.callbacks);
-    const queue::Once once{std::string(*key),
-                           store::sha256_hex(asked.empty() ? bytes : asked + '\0' + bytes)};
-    THAW_CO_TRY(const queue::Created created,
-                co_await cx.owners.queue.create_once(std::move(call), std::move(inputs), once));
-    id = created.id;
-  } else {
-    THAW_CO_TRY([[maybe_unused]] const auto ids,
-                co_await cx.owners.queue.create(std::move(call), std::move(inputs)));
+    once.emplace(std::string(*key));
+    THAW_CO_TRY(once->fingerprint,
+                co_await fingerprint_of(cx, call.workspace, asked, inputs.front().payload,
+                                        callbacks_text(call.callbacks)));
   }
+  THAW_CO_TRY(
+      const queue::Created created,
+      co_await cx.owners.invoke.create(std::move(call), std::move(inputs), std::move(once)));
   co_return co_await exchange.answer(202, "application/json",
-                                     codec::dump_json({{"call", id}}) + "\n");
+                                     codec::dump_json({{"call", created.id}}) + "\n");
 }
 
 Task<void> serve_calls(Context& cx, gateway::Identity who, net::HttpExchange& exchange) {
@@ -226,7 +240,7 @@ Task<void> serve_calls(Context& cx, gateway::Identity who, net::HttpExchange& ex
   queue::CallFilter filter;
   filter.workspace = who.workspace;
   if (const std::string name = query_of(exchange, "function"); !name.empty()) {
-    THAW_CO_TRY(const Published published, find_published(scope, name));
+    THAW_CO_TRY(const Published published, find_published(cx, scope, name));
     filter.function = published.spec->id;
   }
   const auto most = static_cast<std::size_t>(
@@ -258,8 +272,8 @@ Task<void> serve_call(Context& cx, gateway::Identity who, net::HttpExchange& exc
   if (exchange.request().method != "DELETE") {
     co_return co_await show(cx, exchange, std::move(info));
   }
-  THAW_CO_TRY(const auto running, co_await cx.owners.queue.cancel(info.call.id));
-  cx.owners.fleet.cancel_inputs(running, control::Fleet::StopHow::graceful);
+  THAW_CO_TRY_VOID(
+      co_await cx.owners.invoke.cancel(info.call.id, control::Fleet::StopHow::graceful));
   co_return co_await exchange.answer(200, "application/json",
                                      codec::dump_json({{"cancelled", id}}) + "\n");
 }

@@ -11,19 +11,14 @@ constexpr std::size_t most_known = 1'000;  // definitions
 
 }  // namespace
 
-Result<Published> find_published(const catalog::Scope& scope, const std::string& name) {
-  THAW_TRY(const auto environment, scope.environment_named(""));
-  const auto app = scope.deployed_app(environment->id, name);
-  const auto member = app ? app->functions.find(name) : decltype(app->functions.end()){};
-  const auto function =
-      app && member != app->functions.end() ? scope.function(member->second.str()) : nullptr;
-  const auto spec = function ? function->live() : nullptr;
-  if (!spec || spec->dialect != dialect_name) {
-    return Error::not_found("no function '" + name.substr(0, 63) +
-                            "' is pushed here; `thaw function list` shows what is, and `thaw push "
-                            "FOLDER NAME` adds one");
+Result<Published> find_published(const Context& cx, const catalog::Scope& scope,
+                                 const std::string& name) {
+  if (auto published = cx.owners.invoke.find(scope, dialect_name, name)) {
+    return std::move(*published);
   }
-  return Published{app, function, spec};
+  return Error::not_found("no function '" + name.substr(0, 63) +
+                          "' is pushed here; `thaw function list` shows what is, and `thaw push "
+                          "FOLDER NAME` adds one");
 }
 
 Result<gateway::Route> find_route(Context& cx, const catalog::Scope& scope,

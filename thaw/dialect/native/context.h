@@ -31,13 +31,10 @@ struct Context {
 };
 
 // A function of this dialect, as somebody may see it.
-struct Published {
-  std::shared_ptr<const model::App> app;
-  std::shared_ptr<const catalog::Function> function;
-  std::shared_ptr<const model::FunctionSpec> spec;  // its live version
-};
+using gateway::Published;
 // not_found says how to make one. In the default environment of the scope.
-Result<Published> find_published(const catalog::Scope& scope, const std::string& name);
+Result<Published> find_published(const Context& cx, const catalog::Scope& scope,
+                                 const std::string& name);
 
 // By which a request asks for a version or an alias, and an answer says which version gave it.
 inline constexpr const char* version_header = "thaw-version";

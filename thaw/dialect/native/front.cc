@@ -24,11 +24,18 @@ Result<std::string> asked_of(const net::HttpRequest& request, std::string in_add
 }
 
 Task<void> answer_json_error(net::HttpExchange& exchange, int status, std::string text) {
+  if (exchange.is_grpc()) {
+    co_return co_await exchange.answer_error(
+        {status == 504 ? Code::deadline_exceeded : Code::unavailable, std::move(text)});
+  }
   co_return co_await exchange.answer(status, "application/json",
                                      codec::dump_json({{"error", std::move(text)}}) + "\n");
 }
 
 Task<void> answer_busy(net::HttpExchange& exchange, std::string text) {
+  if (exchange.is_grpc()) {
+    co_return co_await exchange.answer_error(Error::resource_exhausted(std::move(text)));
+  }
   const std::string body = codec::dump_json({{"error", std::move(text)}}) + "\n";
   net::Headers headers;
   headers.add("retry-after", "1");
@@ -92,7 +99,7 @@ Task<void> serve_fn(Context& cx, net::HttpExchange& exchange) {
       who ? gateway::scope_of(catalog, *who) : catalog::Scope(catalog, catalog.default_workspace());
   const std::string given = codec::percent_decode(name);
   const std::size_t at = std::min(given.find('@'), given.size());
-  THAW_CO_TRY(const Published published, find_published(scope, given.substr(0, at)));
+  THAW_CO_TRY(const Published published, find_published(cx, scope, given.substr(0, at)));
   THAW_CO_TRY(const std::string asked,
               asked_of(exchange.request(), given.substr(std::min(at + 1, given.size()))));
   if (!who && (asks_for_a_version(asked) || is_for_tokens(cx, published.spec))) {

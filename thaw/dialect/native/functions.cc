@@ -62,22 +62,24 @@ Json json_of(Context& cx, const Published& published) {
   for (const auto& alias : cx.owners.catalog.aliases_of(spec.id)) {
     aliases[alias->name] = json_of(*alias, spec.name)["versions"];
   }
-  return {{"name", spec.name},
-          {"function", spec.id},
-          {"version", spec.version},
-          {"url", "http://" + cx.place.authority + "/fn/" + spec.name + "/"},
-          {"host_url", host_url(cx, spec)},
-          {"callers", is_for_tokens(cx, published.spec) ? "tokens" : "anyone"},
-          {"preset", definition ? definition->preset : ""},
-          {"port", spec.push ? spec.push->port : 0},
-          {"min", spec.scaling.min_containers},
-          {"max", spec.scaling.max_containers},
-          {"concurrency", spec.scaling.max_concurrent_inputs},
-          {"idle_s", to_seconds(spec.scaling.scaledown_window)},
-          {"snapshot", spec.snapshot_at == model::SnapshotAt::ready ? "ready" : "never"},
-          {"containers", cx.owners.fleet.running_count(spec.id)},
-          {"aliases", aliases},
-          {"published_at", to_seconds(published.app->deployed_at)}};
+  return {
+      {"name", spec.name},
+      {"function", spec.id},
+      {"version", spec.version},
+      {"url", "http://" + cx.place.authority + "/fn/" + spec.name + "/"},
+      {"host_url", host_url(cx, spec)},
+      {"callers", is_for_tokens(cx, published.spec) ? "tokens" : "anyone"},
+      {"preset", definition ? definition->preset : ""},
+      {"wire", spec.push && spec.push->wire == model::PushContract::Wire::h2c ? "h2c" : "http1"},
+      {"port", spec.push ? spec.push->port : 0},
+      {"min", spec.scaling.min_containers},
+      {"max", spec.scaling.max_containers},
+      {"concurrency", spec.scaling.max_concurrent_inputs},
+      {"idle_s", to_seconds(spec.scaling.scaledown_window)},
+      {"snapshot", spec.snapshot_at == model::SnapshotAt::ready ? "ready" : "never"},
+      {"containers", cx.owners.fleet.running_count(spec.id)},
+      {"aliases", aliases},
+      {"published_at", to_seconds(published.app->deployed_at)}};
 }
 
 Json json_of(const model::Alias& alias, const std::string& function) {
@@ -100,7 +102,7 @@ Task<void> serve_list(Context& cx, gateway::Identity who, net::HttpExchange& exc
   std::sort(names.begin(), names.end());
   Json list = Json::array();
   for (const std::string& name : names) {
-    if (const auto published = find_published(scope, name)) {
+    if (const auto published = find_published(cx, scope, name)) {
       list.push_back(json_of(cx, *published));
     }
   }
@@ -111,7 +113,7 @@ Task<void> serve_list(Context& cx, gateway::Identity who, net::HttpExchange& exc
 Task<void> serve_function(Context& cx, gateway::Identity who, net::HttpExchange& exchange,
                           std::string name) {
   const catalog::Scope scope = gateway::scope_of(cx.owners.catalog, who);
-  THAW_CO_TRY(const Published published, find_published(scope, name));
+  THAW_CO_TRY(const Published published, find_published(cx, scope, name));
   if (exchange.request().method == "DELETE") {
     THAW_CO_TRY_VOID(co_await cx.owners.deployments.stop_app(published.app->id, "it was removed"));
     co_return co_await exchange.answer(200, "application/json",

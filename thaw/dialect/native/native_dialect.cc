@@ -5,7 +5,8 @@
 #include "thaw/dialect/native/api.h"
 #include "thaw/dialect/native/front.h"
 #include "thaw/dialect/native/push_request.h"
-#include "thaw/worker/python_renewal.h"
+#include "thaw/dialect/native/schedules.h"
+#include "thaw/worker/worker.h"
 
 namespace thaw::dialect::native {
 
@@ -24,7 +25,9 @@ class NativeRuntime final : public control::Runtime {
       plan.env.push_back(name + "=" + value);
     }
     if (plan.snapshot_point) {
-      worker::add_python_renewal(plan);
+      // Nobody knows in what language it is.
+      plan.snapshot_point->restored_signal = worker::restored_signal;
+      plan.snapshot_point->renewal = worker::SnapshotPoint::Renewal::of_kits;
     }
     co_return ok();
   }
@@ -44,6 +47,11 @@ void NativeDialect::add_routes(gateway::HttpRouter& routes) {
 
 async::Task<void> NativeDialect::serve_web(net::HttpExchange& exchange, gateway::WebTarget target) {
   return serve_host(cx_, exchange, std::move(target));
+}
+
+Result<gateway::CallbackCall> NativeDialect::scheduled_call(const gateway::Route& route,
+                                                            WallTime tick) {
+  return call_at_tick(route, tick);
 }
 
 }  // namespace thaw::dialect::native

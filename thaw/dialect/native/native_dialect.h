@@ -21,6 +21,7 @@ class NativeDialect final : public gateway::Dialect {
   gateway::CallbackDialect* callbacks() override { return &callbacks_; }
   void add_routes(gateway::HttpRouter& routes) override;
   async::Task<void> serve_web(net::HttpExchange& exchange, gateway::WebTarget target) override;
+  Result<gateway::CallbackCall> scheduled_call(const gateway::Route& route, WallTime tick) override;
   void start(const gateway::Surroundings& place) override { cx_.place = place; }
   async::Task<void> stop() override { co_return ok(); }
 

@@ -3,9 +3,9 @@
 
 #include "thaw/async/task_group.h"
 #include "thaw/codec/fields.h"
-#include "thaw/codec/ids.h"
 #include "thaw/dialect/native/functions.h"
 #include "thaw/dialect/native/push_request.h"
+#include "thaw/gateway/schedules.h"
 #include "thaw/image/image.h"
 #include "thaw/logs/log_hub.h"
 
@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::size_t most_request_bytes = 12u << 20;  // 50,000 files, and a Dockerfile
 constexpr std::size_t most_uploads = 50'000;
-// A COPY may come behind steps that take hours.
+// Files wait for a COPY behind steps that take hours.
 constexpr Duration longest_build = 6h;
 
 image::Recipe recipe_of(const PushRequest& request, const gateway::Identity& who) {
@@ -83,60 +83,13 @@ Task<void> follow_build(Context& cx, const gateway::ImageBuilds::Build& build, s
 // The image of the recipe, built if it is not there.
 Task<model::Image> image_for(Context& cx, gateway::Identity who, image::Recipe recipe,
                              Lines& lines) {
-  THAW_CO_TRY(const std::string key, cx.owners.images.key_of(recipe));
-  model::Image image;
-  // Equal recipes on equal bases are one image of the workspace.
-  image.id = model::ImageId("im-" + store::sha256_hex(who.workspace.str() + key).substr(0, 22));
-  image.workspace = who.workspace;
-  image.key = key;
-  if (cx.owners.images.find(key)) {
-    THAW_CO_TRY_VOID(co_await cx.owners.catalog.images.put(image));
-    co_return image;
+  THAW_CO_TRY(const gateway::Releases::Wanted wanted,
+              co_await cx.owners.releases.image_for(who.workspace, std::move(recipe)));
+  if (wanted.build) {
+    THAW_CO_TRY_VOID(co_await follow_build(cx, *wanted.build, wanted.image.id.str(), lines));
+    THAW_CO_TRY_VOID(co_await gateway::Releases::until_built(wanted.build));
   }
-  for (const auto& [path, file] : recipe.context) {
-    if (!cx.owners.blobs.contains(recipe.workspace, file.sha256_hex)) {
-      co_return Error::failed_precondition("the content of " + path +
-                                           " was not sent; ask /api/v1/uploads what is missing");
-    }
-    cx.owners.blobs.keep(recipe.workspace, file.sha256_hex, longest_build);
-  }
-  auto build = cx.owners.builds.find(who.workspace, image.id);
-  if (!build || build->state != gateway::ImageBuilds::State::running) {
-    THAW_CO_TRY_VOID(cx.owners.builds.start(image, std::move(recipe)));
-    build = cx.owners.builds.find(who.workspace, image.id);
-  }
-  THAW_CO_TRY_VOID(co_await follow_build(cx, *build, image.id.str(), lines));
-  if (build->state == gateway::ImageBuilds::State::failed) {
-    co_return Error::failed_precondition(build->failure);
-  }
-  co_return image;
-}
-
-struct AppToPublish {
-  model::App app;
-  enum class Is { there, made } is = Is::there;
-};
-
-// The app of that name, or one that is made with what it publishes. already_exists: it is another
-// dialect's.
-Result<AppToPublish> app_for(Context& cx, const gateway::Identity& who, const std::string& name) {
-  const catalog::Scope scope = gateway::scope_of(cx.owners.catalog, who);
-  THAW_TRY(const auto environment, scope.environment_named(""));
-  if (const auto known = scope.deployed_app(environment->id, name)) {
-    if (!find_published(scope, name)) {
-      return Error::already_exists("an app '" + name +
-                                   "' is deployed here by another client; choose another name, "
-                                   "or stop that app first");
-    }
-    return AppToPublish{*known};
-  }
-  model::App app;
-  app.id = model::AppId(codec::random_id("ap"));
-  app.workspace = who.workspace;
-  app.environment = environment->id;
-  app.description = name;
-  app.created_at = wall_now();
-  return AppToPublish{std::move(app), AppToPublish::Is::made};
+  co_return wanted.image;
 }
 
 Result<bool> for_tokens(const Context& cx, PushRequest::Callers callers) {
@@ -159,36 +112,26 @@ std::string label_of(const Context& cx, const gateway::Identity& who, const std:
   return gateway::check_label(label) ? label : std::string();
 }
 
-// Nobody waits between the look at what is there and the publication: it is one change.
 Task<Published> publish(Context& cx, gateway::Identity who, PushRequest request, model::Image image,
                         std::uint64_t turn) {
   THAW_CO_TRY(const bool are_token_holders, for_tokens(cx, request.callers));
-  THAW_CO_TRY(const AppToPublish to_publish, app_for(cx, who, request.name));
-  const model::App& app = to_publish.app;
   const catalog::Scope scope = gateway::scope_of(cx.owners.catalog, who);
-  const auto known = app.functions.find(request.name);
-  const bool is_there = known != app.functions.end() && scope.function(known->second.str());
-  auto spec = std::make_shared<model::FunctionSpec>();
-  spec->id = is_there ? known->second : model::FunctionId(codec::random_id("fu"));
-  spec->version = codec::random_id("de");
-  spec->app = app.id;
-  spec->workspace = who.workspace;
-  spec->environment = app.environment;
-  spec->dialect = dialect_name;
-  spec->name = request.name;
-  spec->image = image.id;
-  spec->push = request.contract;
+  THAW_CO_TRY(gateway::Draft draft, cx.owners.releases.begin(scope, dialect_name, request.name));
+  model::FunctionSpec& spec = draft.spec;
+  spec.image = image.id;
+  spec.push = request.contract;
   // How its maker says that it is to be asked to end.
   THAW_CO_TRY(const image::BuildResult built, cx.owners.images.find(image.key));
   if (built.image.config.stop_signal != 0) {
-    spec->push->stop_signal = built.image.config.stop_signal;
+    spec.push->stop_signal = built.image.config.stop_signal;
   }
-  spec->resources = request.resources;
-  spec->scaling = request.scaling;
-  spec->timeout = request.timeout;
-  spec->startup_timeout = request.startup_timeout;
-  spec->snapshot_at = request.snapshot_at;
-  spec->reach = model::Reach::inputs;
+  spec.resources = request.resources;
+  spec.scaling = request.scaling;
+  spec.timeout = request.timeout;
+  spec.startup_timeout = request.startup_timeout;
+  spec.snapshot_at = request.snapshot_at;
+  spec.schedule = request.schedule;
+  spec.reach = model::Reach::inputs;
   if (const std::string label = label_of(cx, who, request.name); !label.empty()) {
     model::WebEndpoint web;
     web.label = label;
@@ -196,28 +139,18 @@ Task<Published> publish(Context& cx, gateway::Identity who, PushRequest request,
     web.port = request.contract.port;
     web.callers = are_token_holders ? model::WebEndpoint::Callers::token_holders
                                     : model::WebEndpoint::Callers::anyone;
-    spec->web.push_back(std::move(web));
+    spec.web.push_back(std::move(web));
   }
   // A host is an extra: who has none is reached below /fn.
-  if (!cx.owners.labels.check(app, *spec)) {
-    spec->web.clear();
+  if (!cx.owners.labels.check(draft.app, spec)) {
+    spec.web.clear();
   }
-  spec->definition = write_definition({request.preset, are_token_holders, request.env});
-  gateway::Publication publication;
-  const std::size_t keep =
-      request.keep_versions > 0 ? request.keep_versions : cx.options.keep_versions;
-  publication.functions[request.name] = {spec->id, spec->version, spec, keep, request.shares};
-  publication.turn = turn;
-  if (to_publish.is == AppToPublish::Is::made) {
-    publication.made = app;
-  }
-  publication.state = model::AppState::deployed;
-  publication.name = request.name;
-  THAW_CO_TRY([[maybe_unused]] const model::App published,
-              co_await cx.owners.deployments.publish(scope, app.id.str(), std::move(publication)));
-  THAW_CO_TRY(Published found, find_published(scope, request.name));
-  found.spec = std::move(spec);  // of two that were pushed at once each is told its own
-  co_return found;
+  spec.definition =
+      write_definition({request.preset, are_token_holders, request.env, request.schedule_path});
+  draft.keep = request.keep_versions > 0 ? request.keep_versions : cx.options.keep_versions;
+  draft.shares = request.shares;
+  draft.turn = turn;
+  co_return co_await cx.owners.releases.publish(scope, std::move(draft));
 }
 
 Task<void> watch(net::HttpExchange& exchange, bool& has_left) {
@@ -248,6 +181,11 @@ Task<void> push(Context& cx, gateway::Identity who, PushRequest request, Lines& 
 Task<void> serve_push(Context& cx, gateway::Identity who, net::HttpExchange& exchange) {
   THAW_CO_TRY(const std::string body, co_await exchange.read_all(most_request_bytes));
   THAW_CO_TRY(PushRequest request, read_push_request(body));
+  if (request.schedule) {
+    if (const Result<void> kept = gateway::check(*request.schedule, cx.owners.zones); !kept) {
+      co_return Error::invalid_argument("schedule: " + kept.error().message());
+    }
+  }
   Lines lines(exchange);
   bool has_left = false;
   async::TaskGroup watches(cx.owners.loop);

@@ -62,7 +62,7 @@ Result<std::vector<PushedFile>> read_files(codec::Fields& fields) {
                                      "' is no absolute path without ..");
     }
     if (!is_sha256_hex(file.sha256_hex) || file.mode > 07777) {
-      return Error::invalid_argument("files: " + file.path +
+      return Error::invalid_argument("files: " + file.path.substr(0, 200) +
                                      " needs its sha256 in lower-case hex, and a mode up to 07777");
     }
     files.push_back(std::move(file));
@@ -119,6 +119,32 @@ Result<std::map<std::string, unsigned>> read_shares(codec::Fields& fields) {
   return shares;
 }
 
+// {"cron": "0 2 * * *", "zone": "Europe/Paris", "path": "/nightly"}, or {"every_s": 300, "path": …}
+Result<void> read_schedule(codec::Fields& fields, PushRequest& request) {
+  const codec::Json& json = fields.object("schedule");
+  if (json.empty()) {
+    return ok();
+  }
+  codec::Fields one(json);
+  model::CronSchedule cron;
+  model::PeriodSchedule period;
+  one.read("cron", cron.expression);
+  one.read("zone", cron.zone);
+  one.read("every_s", period.seconds);
+  one.read("path", request.schedule_path);
+  fields.include(one);
+  if (json.contains("cron") == json.contains("every_s")) {
+    return Error::invalid_argument("schedule: either cron or every_s");
+  }
+  if (!request.schedule_path.empty() &&
+      (!request.schedule_path.starts_with('/') || request.schedule_path.size() > 2'000 ||
+       request.schedule_path.find_first_of(" \r\n#") != std::string::npos)) {
+    return Error::invalid_argument("schedule: its path begins with / and has no space");
+  }
+  request.schedule = json.contains("cron") ? model::Schedule(std::move(cron)) : period;
+  return ok();
+}
+
 Result<void> read_contract(codec::Fields& fields, const codec::Json& json, PushRequest& request) {
   fields.read("preset", request.preset);
   const model::PushPreset* preset = model::find_push_preset(request.preset);
@@ -133,6 +159,14 @@ Result<void> read_contract(codec::Fields& fields, const codec::Json& json, PushR
   model::PushContract& contract = request.contract;
   contract = preset->contract;
   THAW_TRY_VOID(read_number(fields, json, "port", contract.port, 1, 65'535));
+  std::string wire;
+  fields.read("wire", wire);
+  if (wire == "http1" || wire == "h2c") {
+    using Wire = model::PushContract::Wire;
+    contract.wire = wire == "h2c" ? Wire::h2c : Wire::http1;
+  } else if (!wire.empty()) {
+    return Error::invalid_argument("wire: 'http1' or 'h2c'");
+  }
   std::string ready_path;
   fields.read("ready_path", ready_path);
   if (!ready_path.empty()) {
@@ -213,6 +247,7 @@ Result<PushRequest> read_push_request(std::string_view text) {
         "restored_path: nothing is restored without snapshot 'ready'; say that too, or leave it "
         "out");
   }
+  THAW_TRY_VOID(read_schedule(fields, request));
   if (const Result<void> read = fields.outcome(); !read) {
     return Error::invalid_argument(read.error().message());
   }
@@ -222,6 +257,7 @@ Result<PushRequest> read_push_request(std::string_view text) {
 std::string write_definition(const Definition& definition) {
   return codec::dump_json({{"preset", definition.preset},
                            {"for_tokens", definition.for_tokens},
+                           {"schedule_path", definition.schedule_path},
                            {"env", definition.env}});
 }
 
@@ -231,6 +267,7 @@ Result<Definition> read_definition(std::string_view bytes) {
   codec::Fields fields(json);
   fields.read("preset", definition.preset);
   fields.read("for_tokens", definition.for_tokens);
+  fields.read("schedule_path", definition.schedule_path);
   fields.read("env", definition.env);
   THAW_TRY_VOID(fields.outcome());
   return definition;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,6 +36,8 @@ struct PushRequest {
   std::size_t keep_versions = 0;           // the live one among them; 0: the server's number
   std::map<std::string, unsigned> shares;  // percent of aliases, by name
   model::SnapshotAt snapshot_at = model::SnapshotAt::never;
+  std::optional<model::Schedule> schedule = std::nullopt;  // its zone is not checked
+  std::string schedule_path;  // that is asked for then; empty: where its preset takes calls
   enum class Callers { by_place, anyone, tokens } callers = Callers::by_place;
 };
 
@@ -46,6 +49,7 @@ struct Definition {
   std::string preset;
   bool for_tokens = false;
   std::map<std::string, std::string> env;
+  std::string schedule_path = {};
 };
 std::string write_definition(const Definition& definition);
 Result<Definition> read_definition(std::string_view bytes);

@@ -46,6 +46,12 @@ TEST_CASE("what stands beside a preset comes before what it says") {
   CHECK(read->contract.port == 7000);
   CHECK(read->contract.ready.by == model::PushContract::Ready::By::status);
   CHECK(read->contract.arguments.size() == 2);
+  CHECK(read->contract.wire == model::PushContract::Wire::http1);
+  json["preset"] = "grpc";
+  CHECK(read_push_request(codec::dump_json(json))->contract.wire == model::PushContract::Wire::h2c);
+  json["wire"] = "http1";
+  CHECK(read_push_request(codec::dump_json(json))->contract.wire ==
+        model::PushContract::Wire::http1);
 }
 
 TEST_CASE("a push says how many versions stay, and what its own gets of aliases") {
@@ -106,6 +112,8 @@ TEST_CASE("what makes no sense is refused at the door, by its name") {
       {"env", Json{{"A", std::string(1 << 20, 'x')}}},
       {"build_args", Json{{std::string("a\0b", 3), "x"}}},
       {"preset", "unheard-of"},
+      {"wire", "h3"},
+      {"wire", 2},
       {"snapshot", "asked"},
       {"snapshot", true},
       {"restored_path", "/renew"},

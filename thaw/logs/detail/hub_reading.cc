@@ -53,7 +53,7 @@ void Hub::tell_gap(std::vector<Line>& lines, std::uint64_t after, std::size_t ma
 async::Task<std::vector<Line>> Hub::follow(std::string name, std::uint64_t after, std::size_t max,
                                            Instant deadline) {
   const auto alive = alive_;
-  Stream& stream = stream_of(name);
+  Stream& stream = stream_of(name);  // tidy(held): Reading keeps it where it is
   const Reading reading(stream, alive);
   max = std::clamp<std::size_t>(max, 1, answer_lines);
   while (true) {
@@ -61,10 +61,10 @@ async::Task<std::vector<Line>> Hub::follow(std::string name, std::uint64_t after
       Query query;
       query.after = after;
       query.limit = max;
-      std::function<Result<std::vector<Line>>(store::Sql&)> work = [id = stream.id,
-                                                                    query](store::Sql& sql) {
-        return select_lines(sql, id, query, follower_bytes);
-      };
+      std::function<Result<std::vector<Line>>(store::Transaction&)> work =
+          [id = stream.id, query](store::Transaction& transaction) {
+            return select_lines(transaction, id, query, follower_bytes);
+          };
       THAW_CO_TRY(std::vector<Line> lines,
                   co_await database_.read<std::vector<Line>>(std::move(work)));
       if (!*alive) {
@@ -105,10 +105,10 @@ async::Task<std::vector<Line>> Hub::find(std::string name, Query query) {
     }
   }
   query.limit = std::min(query.limit, answer_lines);
-  std::function<Result<std::vector<Line>>(store::Sql&)> work = [id = stream.id,
-                                                                query](store::Sql& sql) {
-    return select_lines(sql, id, query, answer_bytes);
-  };
+  std::function<Result<std::vector<Line>>(store::Transaction&)> work =
+      [id = stream.id, query](store::Transaction& transaction) {
+        return select_lines(transaction, id, query, answer_bytes);
+      };
   co_return co_await database_.read<std::vector<Line>>(std::move(work));
 }
 

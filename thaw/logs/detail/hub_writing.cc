@@ -46,7 +46,8 @@ void Hub::append(const std::string& name, Line line) {
 
 async::Task<void> Hub::wait_for_room(std::string name, Duration patience) {
   const auto alive = alive_;
-  const Stream& stream = stream_of(name);
+  Stream& stream = stream_of(name);  // tidy(held): Reading keeps it where it is
+  const Reading reading(stream, alive);
   std::uint64_t seen = batches_;
   Instant despair = monotonic_now() + patience;
   while (!has_room(stream)) {
@@ -121,9 +122,9 @@ async::Task<void> Hub::trim_one(Hub& self, std::shared_ptr<bool> alive) {
   if (stream == self.by_id_.end()) {
     co_return ok();
   }
-  std::function<Result<std::uint64_t>(store::Sql&)> work =
-      [id = id, bytes = stream->second->disk_bytes, most = most](store::Sql& sql) {
-        return trim_stream(sql, id, bytes, most);
+  std::function<Result<std::uint64_t>(store::Transaction&)> work =
+      [id = id, bytes = stream->second->disk_bytes, most = most](store::Transaction& transaction) {
+        return trim_stream(transaction, id, bytes, most);
       };
   const Result<std::uint64_t> left = co_await self.database_.write<std::uint64_t>(std::move(work));
   if (*alive && left) {
@@ -203,9 +204,9 @@ async::Task<void> Hub::write_all(Hub& self, std::shared_ptr<bool> alive) {
       continue;
     }
     auto batch = std::make_shared<Batch>(self.take_batch());
-    std::function<Result<void>(store::Sql&)> work =
-        [batch, most = self.limits_.stream_bytes](store::Sql& sql) {
-          return store_batch(sql, *batch, most);
+    std::function<Result<void>(store::Transaction&)> work =
+        [batch, most = self.limits_.stream_bytes](store::Transaction& transaction) {
+          return store_batch(transaction, *batch, most);
         };
     const Result<void> stored = co_await self.database_.write<void>(std::move(work));
     if (!*alive) {

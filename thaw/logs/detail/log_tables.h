@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The tables of logs.db and the statements on them. Each function runs inside a transaction of the
+// The tables of logs.db and what is done with them. Each function runs inside a transaction of the
 // caller, on a database thread; lines are shared with the hub and never change.
 #pragma once
 
@@ -46,16 +46,16 @@ struct StoredStreams {
 };
 
 // Of a stream that says less than its lines do, what these say counts: no number is used twice.
-Result<StoredStreams> load_streams(store::Sql& sql);
-Result<void> erase_stream(store::Sql& sql, std::int64_t stream);
+Result<StoredStreams> load_streams(store::Transaction& transaction);
+Result<void> erase_stream(store::Transaction& transaction, std::int64_t stream);
 // Stores the lines and drops the oldest ones of streams past `stream_bytes`; `bytes` of each part
 // is brought up to date.
-Result<void> store_batch(store::Sql& sql, Batch& batch, std::size_t stream_bytes);
+Result<void> store_batch(store::Transaction& transaction, Batch& batch, std::size_t stream_bytes);
 // The stream's oldest lines go until the others take at most so much; what they take then.
-Result<std::uint64_t> trim_stream(store::Sql& sql, std::int64_t stream, std::uint64_t bytes,
-                                  std::uint64_t most);
-Result<std::vector<Line>> select_lines(store::Sql& sql, std::int64_t stream, const Query& query,
-                                       std::size_t most_bytes);
+Result<std::uint64_t> trim_stream(store::Transaction& transaction, std::int64_t stream,
+                                  std::uint64_t bytes, std::uint64_t most);
+Result<std::vector<Line>> select_lines(store::Transaction& transaction, std::int64_t stream,
+                                       const Query& query, std::size_t most_bytes);
 
 std::vector<store::Migration> log_migrations();
 

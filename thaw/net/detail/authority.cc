@@ -35,7 +35,9 @@ bool is_port(std::string_view text) {
 
 bool is_ipv6(std::string_view text) {
   in6_addr bits{};
-  return inet_pton(AF_INET6, std::string(text).c_str(), &bits) == 1;
+  // The call reads no further than to a NUL.
+  return text.find('\0') == std::string_view::npos &&
+         inet_pton(AF_INET6, std::string(text).c_str(), &bits) == 1;
 }
 
 // How long "http://" or "https://" is in front of it; 0 if neither is (RFC 9110, 4.2.3: in any

@@ -28,7 +28,7 @@ TEST_CASE("a host is a name or an address, with a port or without") {
         "a\x7f"sv,    "a\xc3\xa4"sv, "a%41"sv,    "a:b"sv,        "a:-1"sv,   "a:+1"sv,
         "a:65536"sv,  "a:8 0"sv,     "a:80:80"sv, "::1"sv,        "[::1"sv,   "[::1]x"sv,
         "[]"sv,       "[1.2.3.4]"sv, "[::1]:x"sv, "[::1%eth0]"sv, "x[::1]"sv, "a:000080"sv,
-        "http://a"sv, "a\tb"sv,      "[::1]\0"sv, "\"a\""sv}) {
+        "http://a"sv, "a\tb"sv,      "[::1]\0"sv, "[::1\0x]"sv,   "\"a\""sv}) {
     CAPTURE(bad);
     const Result<void> checked = check_authority(bad, "the Host");
     REQUIRE_FALSE(checked);

@@ -21,13 +21,6 @@ constexpr std::size_t idle_per_endpoint = 64;
 constexpr std::size_t idle_in_all = 1024;
 constexpr Duration idle_time = 30s;
 
-std::string name_of(const Endpoint& endpoint) {
-  if (!endpoint.unix_path.empty()) {
-    return endpoint.unix_path;
-  }
-  return endpoint.host + ":" + std::to_string(endpoint.port);
-}
-
 Result<asio::generic::stream_protocol::endpoint> address_of(const Endpoint& endpoint) {
   if (!endpoint.unix_path.empty()) {
     // sockaddr_un has room for 108 bytes with the final zero.
@@ -48,6 +41,13 @@ Result<asio::generic::stream_protocol::endpoint> address_of(const Endpoint& endp
 }
 
 }  // namespace
+
+std::string name_of(const Endpoint& endpoint) {
+  if (!endpoint.unix_path.empty()) {
+    return endpoint.unix_path;
+  }
+  return endpoint.host + ":" + std::to_string(endpoint.port);
+}
 
 async::Task<bool> read_final_head(ClientConnection& connection, bool head_request) {
   const std::shared_ptr<Stream> stream = connection.stream;

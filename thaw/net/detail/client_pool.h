@@ -53,6 +53,7 @@ class ClientPool {
   std::size_t exchanges = 0;  // under way
   async::Loop& loop() { return loop_; }
   CoarseTimer& timer() { return *timer_; }
+  const std::shared_ptr<CoarseTimer>& shared_timer() const { return timer_; }
 
  private:
   // Drops what has timed out and nobody has asked for.
@@ -70,6 +71,9 @@ class ClientPool {
 // Reads heads until one that is not an interim answer (100, 103); 101 counts as final. False: the
 // peer closed before its first byte, so the request may not have reached it.
 async::Task<bool> read_final_head(ClientConnection& connection, bool head_request);
+
+// By which connections to it are kept, for people too.
+std::string name_of(const Endpoint& endpoint);
 
 // invalid_argument: no such address; unavailable: refused; deadline_exceeded.
 async::Task<Socket> connect(async::Loop& loop, CoarseTimer& timer, Endpoint endpoint,

@@ -12,6 +12,8 @@ namespace {
 
 // Python's h2 accepts 64 KiB of headers in all; the rest of a trailer is small.
 constexpr std::size_t longest_encoded_message = 16u << 10;
+// What was read stays in front of what was not until it is as much, and worth the move.
+constexpr std::size_t least_moved = 64u << 10;
 
 }  // namespace
 
@@ -84,6 +86,10 @@ void Inbox::drop(std::size_t count) {
   begin_ += count;
   if (begin_ == bytes_.size()) {
     bytes_.clear();
+    begin_ = 0;
+  } else if (begin_ >= std::max(least_moved, size())) {
+    // Whoever reads more slowly than the peer sends never finds it empty.
+    bytes_.erase(0, begin_);
     begin_ = 0;
   }
 }

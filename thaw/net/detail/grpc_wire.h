@@ -37,6 +37,8 @@ class Inbox {
   void append(std::string_view bytes) { bytes_.append(bytes); }
   std::size_t size() const { return bytes_.size() - begin_; }
   bool empty() const { return size() == 0; }
+  // The memory that it takes: what was read does not stay, also where it is never empty.
+  std::size_t memory_bytes() const { return bytes_.capacity(); }
 
   // Up to `most` bytes.
   std::string take(std::size_t most);

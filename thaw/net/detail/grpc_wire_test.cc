@@ -103,6 +103,27 @@ TEST_CASE("a compressed message is refused") {
   CHECK(size.error().code() == Code::unimplemented);
 }
 
+TEST_CASE("an inbox that is never empty keeps nothing of what was read") {
+  Inbox in_pieces;
+  in_pieces.append("the rest that is always there");
+  Inbox of_messages;
+  const std::string bytes(64u << 10, 'x');
+  const auto prefix = grpc_prefix(bytes.size());
+  const std::string message = std::string(prefix.begin(), prefix.end()) + bytes;
+  of_messages.append(message);
+  for (int i = 0; i < 200; ++i) {
+    in_pieces.append(bytes);
+    CHECK(in_pieces.take(bytes.size()).size() == bytes.size());
+    of_messages.append(message);
+    CHECK(of_messages.take_message(bytes.size()) == bytes);
+  }
+  CHECK(in_pieces.memory_bytes() < (1u << 20));
+  CHECK(of_messages.memory_bytes() < (1u << 20));
+  CHECK(in_pieces.take(1000).ends_with("xxx"));
+  CHECK(of_messages.take_message(bytes.size()) == bytes);
+  CHECK(of_messages.empty());
+}
+
 TEST_CASE("an inbox is also read in pieces") {
   Inbox inbox;
   inbox.append("0123456789");

@@ -202,7 +202,7 @@ async::Task<void> Http1Exchange::finish() {
     co_return Error::internal("the answer is shorter than its content-length");
   }
   if (framing_ == Framing::chunked) {
-    stream_->queue("0\r\n\r\n");
+    stream_->queue(last_chunk(answer_trailers_));
   }
   co_return co_await stream_->flush();
 }

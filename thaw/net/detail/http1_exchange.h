@@ -30,6 +30,7 @@ class Http1Exchange final : public HttpExchange {
   async::Task<void> respond(int status, Headers headers) override;
   async::Task<void> write(std::string data) override;
   async::Task<void> finish() override;
+  void set_trailers(Headers trailers) override { answer_trailers_ = std::move(trailers); }
   bool respond_at_once(int status, const Headers& headers, std::string& body) override;
   bool responded() const override { return responded_; }
   async::Task<void> until_gone() override;
@@ -67,6 +68,7 @@ class Http1Exchange final : public HttpExchange {
   HttpRequest request_;
   std::shared_ptr<Life> life_;
   Held kept_;  // of a body that came by a door
+  Headers answer_trailers_;
   std::size_t exchanges_ = 1;
   bool keep_alive_;
   bool minor_version_zero_;

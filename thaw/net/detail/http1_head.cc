@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 #include <ctime>
+#include <iterator>
 
 namespace thaw::net::detail {
 
@@ -167,6 +168,29 @@ std::string chunk_head(std::size_t size) {
   end[0] = '\r';
   end[1] = '\n';
   return std::string(digits.data(), end + 2);
+}
+
+Headers proxied_trailers(const Headers& trailers) {
+  constexpr std::string_view too_late[] = {"content-length", "content-type",  "content-encoding",
+                                           "content-range",  "host",          "authorization",
+                                           "cookie",         "cache-control", "expect",
+                                           "max-forwards",   "range",         "set-cookie"};
+  Headers kept;
+  for (const auto& [name, value] : trailers.fields) {
+    if (!is_hop_by_hop(name) && !name.starts_with("x-forwarded-") && name != "forwarded" &&
+        std::find(std::begin(too_late), std::end(too_late), name) == std::end(too_late)) {
+      kept.add(name, value);
+    }
+  }
+  return kept;
+}
+
+std::string last_chunk(const Headers& trailers) {
+  HeadWriter text(std::string_view("0\r\n"));
+  for (const auto& [name, value] : proxied_trailers(trailers).fields) {
+    (void)text.add_checked(name, value);
+  }
+  return std::move(text).end();
 }
 
 std::string http_date(WallTime now) {

@@ -36,6 +36,11 @@ bool is_hop_by_hop(std::string_view name);
 bool is_idempotent(std::string_view method);
 // "1f4\r\n".
 std::string chunk_head(std::size_t size);
+// The fields that may come behind a body, whatever the wire: what decides how a message is framed,
+// routed or trusted has been decided by then (RFC 9110, 6.5.1).
+Headers proxied_trailers(const Headers& trailers);
+// The end of a chunked body, with the fields of `trailers` that may stand there.
+std::string last_chunk(const Headers& trailers);
 // The value of the date header for now.
 std::string http_date(WallTime now);
 

@@ -241,6 +241,10 @@ Result<std::size_t> Http1Parser::put_head(std::string_view input) {
   if (error) {
     return malformed(error);
   }
+  constexpr int least_status = 100;
+  if (impl_->role == Role::response && impl_->found.head.status < least_status) {
+    return malformed("the status is less than 100");
+  }
   if (impl_->found.unknown_coding) {
     return Error::unimplemented("a transfer coding other than chunked");
   }
@@ -327,6 +331,19 @@ bool has_token(const Headers& headers, std::string_view name, std::string_view t
     }
   }
   return false;
+}
+
+std::vector<std::string> tokens_of(const Headers& headers, std::string_view name) {
+  std::vector<std::string> tokens;
+  for (const auto& [key, value] : headers.fields) {
+    if (key == name) {
+      for (const string_view token : http::token_list{value}) {
+        tokens.push_back(lower(token));
+      }
+    }
+  }
+  std::sort(tokens.begin(), tokens.end());
+  return tokens;
 }
 
 }  // namespace thaw::net::detail

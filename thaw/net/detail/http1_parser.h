@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "thaw/net/http.h"
 
@@ -61,5 +62,7 @@ class Http1Parser {
 
 // True if the comma-separated list in any header `name` has `token` (lower-case).
 bool has_token(const Headers& headers, std::string_view name, std::string_view token);
+// All of them, in lower case and sorted: for who asks for many.
+std::vector<std::string> tokens_of(const Headers& headers, std::string_view name);
 
 }  // namespace thaw::net::detail

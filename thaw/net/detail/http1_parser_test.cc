@@ -194,6 +194,13 @@ TEST_CASE("a response that ends early is an error") {
   }
 }
 
+TEST_CASE("a status below 100 is none") {
+  for (const std::string_view bytes : {"HTTP/1.1 004 x\r\n\r\n", "HTTP/1.1 099 x\r\n\r\n"}) {
+    Http1Parser parser(Role::response, 8192);
+    CHECK(code_of(parse(parser, bytes, 4)) == Code::invalid_argument);
+  }
+}
+
 TEST_CASE("answers to HEAD and answers with 204 or 304 have no body") {
   Http1Parser head(Role::response, 8192);
   head.expect_no_body();

@@ -60,6 +60,7 @@ class Proxy {
         (void)upstream_->stream->send(text, pool_->exchanges);
       } else {
         upstream_->stream->queue(text);
+        // NOLINTNEXTLINE(bugprone-use-after-move): what has a body is not replayable
         THAW_CO_TRY_VOID(co_await begin_body(std::move(first)));
       }
       THAW_CO_TRY(const bool answered,

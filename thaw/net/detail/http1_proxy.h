@@ -26,9 +26,6 @@ bool hides_its_body(const HttpRequest& request);
 Result<ProxiedHead> proxied_head(const HttpRequest& request, const ProxyOptions& options);
 Result<std::string> render(const ProxiedHead& head, const HttpRequest& request);
 
-// The end of a chunked body, with the fields of `trailers` that may stand there.
-std::string last_chunk(const Headers& trailers);
-
 // The headers of the server's answer that go to the client.
 Headers proxied_answer(Headers headers);
 

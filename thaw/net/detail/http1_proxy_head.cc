@@ -1,7 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
-#include <iterator>
-
 #include "thaw/net/detail/content_length.h"
 #include "thaw/net/detail/http1_head.h"
 #include "thaw/net/detail/http1_proxy.h"
@@ -10,10 +7,18 @@ namespace thaw::net::detail {
 
 namespace {
 
-// A header that `connection` names is about that connection too.
-bool named_by_connection(const Headers& headers, std::string_view name) {
-  return has_token(headers, "connection", name);
-}
+// A header that `connection` names is about that connection too. Both may be thousands: the names
+// are put in order once, and not gone through for each header.
+class NamedByConnection {
+ public:
+  explicit NamedByConnection(const Headers& headers) : names_(tokens_of(headers, "connection")) {}
+  bool has(std::string_view name) const {
+    return std::binary_search(names_.begin(), names_.end(), name);
+  }
+
+ private:
+  std::vector<std::string> names_;
+};
 
 bool asks_for_websocket(const HttpRequest& request) {
   return request.method == "GET" && request.version == "1.1" &&
@@ -42,14 +47,14 @@ Result<ProxiedHead> proxied_head(const HttpRequest& request, const ProxyOptions&
   } else if (hides_its_body(request)) {
     head.body = Body::unknown;
   }
-  const bool names_others = request.headers.find("connection").has_value();
+  const NamedByConnection hops(request.headers);
   head.headers.reserve(request.headers.fields.size() + options.add_headers.fields.size() + 4);
   head.headers.emplace_back("host", request.authority);
   for (const auto& [name, value] : request.headers.fields) {
     // `expect` is answered by our own side; what the caller adds replaces what the client claims.
     if (is_hop_by_hop(name) || name == "host" || name == "expect" || name == "content-length" ||
-        (names_others && named_by_connection(request.headers, name)) ||
-        options.add_headers.find(name) || (options.withholds && options.withholds(name))) {
+        hops.has(name) || options.add_headers.find(name) ||
+        (options.withholds && options.withholds(name))) {
       continue;
     }
     head.headers.emplace_back(name, value);
@@ -78,31 +83,11 @@ Result<std::string> render(const ProxiedHead& head, const HttpRequest& request) 
   return std::move(text).end();
 }
 
-std::string last_chunk(const Headers& trailers) {
-  // What decides how a message is framed, routed or trusted has been decided by then (RFC 9110,
-  // 6.5.1).
-  constexpr std::string_view too_late[] = {"content-length", "content-type",  "content-encoding",
-                                           "content-range",  "host",          "authorization",
-                                           "cookie",         "cache-control", "expect",
-                                           "max-forwards",   "range",         "set-cookie"};
-  HeadWriter text(std::string_view("0\r\n"));
-  for (const auto& [name, value] : trailers.fields) {
-    if (!is_hop_by_hop(name) && !name.starts_with("x-forwarded-") && name != "forwarded" &&
-        std::find(std::begin(too_late), std::end(too_late), name) == std::end(too_late)) {
-      (void)text.add_checked(name, value);
-    }
-  }
-  return std::move(text).end();
-}
-
 Headers proxied_answer(Headers headers) {
-  // Those that `connection` names go first: it goes itself as well.
-  if (headers.find("connection")) {
-    const Headers all = headers;
-    std::erase_if(headers.fields,
-                  [&all](const auto& field) { return named_by_connection(all, field.first); });
-  }
-  std::erase_if(headers.fields, [](const auto& field) { return is_hop_by_hop(field.first); });
+  const NamedByConnection hops(headers);
+  std::erase_if(headers.fields, [&hops](const auto& field) {
+    return hops.has(field.first) || is_hop_by_hop(field.first);
+  });
   return headers;
 }
 

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include "thaw/net/detail/http1_head.h"
+
 namespace thaw::net::detail {
 namespace {
 
@@ -102,6 +104,29 @@ TEST_CASE("an answer keeps repeated headers and their order") {
   headers.add("keep-alive", "timeout=5");
   CHECK(proxied_answer(headers).fields ==
         std::vector<std::pair<std::string, std::string>>{{"set-cookie", "a"}, {"set-cookie", "b"}});
+}
+
+TEST_CASE("thousands of headers and thousands of names in connection are taken apart alike") {
+  Headers headers;
+  std::string names;
+  std::vector<std::pair<std::string, std::string>> stay;
+  for (int i = 0; i < 6'000; ++i) {
+    const std::string name = "x-" + std::to_string(i);
+    headers.add(name, "1");
+    if (i % 2 == 0) {
+      names +=
+          (names.empty() ? "" : ", ") + std::string(i % 4 == 0 ? "X-" : "x-") + std::to_string(i);
+    } else {
+      stay.emplace_back(name, "1");
+    }
+  }
+  headers.add("connection", names);
+  headers.add("connection", "x-1");
+  stay.erase(stay.begin());
+  CHECK(proxied_answer(headers).fields == stay);
+  const auto head = proxied_head(request_of("GET", headers), {});
+  REQUIRE(head);
+  CHECK(head->headers.size() == stay.size() + 1);  // and the host
 }
 
 TEST_CASE("fields behind a body go on, but not those that decide what it is") {

@@ -69,12 +69,24 @@ class Http2Exchange : public HttpExchange {
       stream_.break_off();
       co_return Error::internal("the answer is shorter than its content-length");
     }
-    Headers none;
-    stream_.send_end(std::move(none));
+    stream_.send_end(std::move(answer_trailers_));
     co_return ok();
+  }
+  void set_trailers(Headers trailers) override { answer_trailers_ = std::move(trailers); }
+
+  // Of an answer without a body the head is the end.
+  bool respond_at_once(int status, const Headers& headers, std::string& body) override {
+    const auto length = content_length_of(headers);
+    const bool is_empty = length && length->value_or(0) == 0 && body.empty();
+    if (!is_empty || responded() || stream_.gone()) {
+      return false;
+    }
+    stream_.send_head(status, headers, Http2Stream::Body::none);
+    return true;
   }
 
   const Headers& trailers() const override { return stream_.request_trailers; }
+  bool is_read() const override { return stream_.is_read(); }
 
   bool responded() const override { return stream_.head_sent(); }
   async::Task<void> until_gone() override { return stream_.until_gone(); }
@@ -86,6 +98,7 @@ class Http2Exchange : public HttpExchange {
 
  private:
   Http2Stream& stream_;
+  Headers answer_trailers_;
   bool continued_ = false;
   bool has_length_ = false;
   std::uint64_t length_left_ = 0;

@@ -38,13 +38,6 @@ constexpr std::string_view flood = "too many frames that carry nothing";
 
 }  // namespace
 
-bool FloodGuard::allow(Instant now, double count) {
-  left_ = std::min(burst_, left_ + rate_ * to_seconds(now - last_));
-  last_ = now;
-  left_ -= count;
-  return left_ >= 0;
-}
-
 struct Http2Session::Link {
   Http2Session* session;
 };
@@ -214,7 +207,9 @@ bool Http2Session::start_ready() {
 void Http2Session::admit(Http2Stream& stream) {
   const HttpRequest& request = stream.request();
   const auto type = request.headers.find("content-type");
-  const bool is_grpc = service_->table != nullptr && type && is_grpc_content_type(*type);
+  const bool is_grpc = service_->table != nullptr && type && is_grpc_content_type(*type) &&
+                       !(service_->table->passes && service_->table->passes(request));
+  stream.is_tables = is_grpc;
   std::shared_ptr<Account> account = account_;
   bool is_known = peer_.transport == Peer::Transport::unix_socket;
   if (is_grpc && service_->table->admit && !stream.header_overflow) {
@@ -256,13 +251,12 @@ std::shared_ptr<Account> Http2Session::account_of(const Admission& admission) {
 }
 
 void Http2Session::start(const std::shared_ptr<Http2Stream>& stream) {
-  if (tasks_.size() > 2u * core_->limits.streams_per_connection) {
+  if (tasks_.size() > std::size_t{2} * core_->limits.streams_per_connection) {
     // Their streams are gone, but their handlers still clean up: the peer is too fast.
     punish(NGHTTP2_ENHANCE_YOUR_CALM, "too many requests that are being cancelled");
     return;
   }
-  const auto type = stream->request().headers.find("content-type");
-  if (service_->table != nullptr && type && is_grpc_content_type(*type)) {
+  if (stream->is_tables) {
     ++core_->stats.grpc_calls;
     stream->task = tasks_.start("grpc", serve_grpc(*this, stream));
   } else {

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "thaw/async/task_group.h"
+#include "thaw/net/detail/flood_guard.h"
 #include "thaw/net/detail/http2_stream.h"
 #include "thaw/net/detail/server_core.h"
 #include "thaw/net/detail/socket.h"
@@ -29,20 +30,6 @@ namespace thaw::net::detail {
 struct Service {
   const GrpcTable* table = nullptr;
   HttpHandler handler;
-};
-
-// A rate with a burst; counts frames that cost the peer nothing.
-class FloodGuard {
- public:
-  FloodGuard(double burst, double per_second) : burst_(burst), rate_(per_second), left_(burst) {}
-  // False when the peer has used up its allowance.
-  bool allow(Instant now, double count = 1);
-
- private:
-  double burst_;
-  double rate_;
-  double left_;
-  Instant last_{};
 };
 
 class Http2Session : public LiveConnection {

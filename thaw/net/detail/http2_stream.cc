@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "thaw/base/check.h"
+#include "thaw/net/detail/http2_fields.h"
 #include "thaw/net/detail/http2_session.h"
 
 namespace thaw::net::detail {
@@ -398,36 +399,6 @@ void Http2Stream::reset(std::uint32_t http2_error) {
 
 namespace {
 
-nghttp2_nv field(std::string_view name, std::string_view value) {
-  return {reinterpret_cast<std::uint8_t*>(const_cast<char*>(name.data())),
-          reinterpret_cast<std::uint8_t*>(const_cast<char*>(value.data())), name.size(),
-          value.size(), NGHTTP2_NV_FLAG_NONE};
-}
-
-// Meaningful to one HTTP/1.1 hop only; HTTP/2 forbids them.
-bool is_hop_by_hop(std::string_view name) {
-  return name == "connection" || name == "keep-alive" || name == "proxy-connection" ||
-         name == "transfer-encoding" || name == "upgrade" || name == "te";
-}
-
-// A name or value that would break the peer's parser is dropped, as if it had not been set.
-bool is_valid(std::string_view name, std::string_view value) {
-  const nghttp2_nv nv = field(name, value);
-  return nghttp2_check_header_name(nv.name, nv.namelen) != 0 &&
-         nghttp2_check_header_value(nv.value, nv.valuelen) != 0;
-}
-
-std::vector<nghttp2_nv> fields_of(const Headers& headers) {
-  std::vector<nghttp2_nv> fields;
-  fields.reserve(headers.fields.size() + 1);
-  for (const auto& [name, value] : headers.fields) {
-    if (!is_hop_by_hop(name) && is_valid(name, value)) {
-      fields.push_back(field(name, value));
-    }
-  }
-  return fields;
-}
-
 // nghttp2 asks for bytes of a stream; it learns how many, and takes them in `send_data`.
 ssize_t read_source(nghttp2_session* session, std::int32_t id, std::uint8_t*, std::size_t length,
                     std::uint32_t* flags, nghttp2_data_source* source, void*) {
@@ -446,7 +417,7 @@ ssize_t read_source(nghttp2_session* session, std::int32_t id, std::uint8_t*, st
     *flags |= NGHTTP2_DATA_FLAG_EOF;
     if (!stream.trailers.fields.empty()) {
       *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-      const auto trailers = fields_of(stream.trailers);
+      const auto trailers = http2_fields(stream.trailers);
       if (nghttp2_submit_trailer(session, id, trailers.data(), trailers.size()) != 0) {
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
       }
@@ -459,7 +430,7 @@ ssize_t read_source(nghttp2_session* session, std::int32_t id, std::uint8_t*, st
 
 void Http2Stream::send_continue() {
   if (session_ != nullptr && !closed_) {
-    const nghttp2_nv status = field(":status", "100");
+    const nghttp2_nv status = http2_field(":status", "100");
     nghttp2_submit_headers(session_->native(), NGHTTP2_FLAG_NONE, id_, nullptr, &status, 1,
                            nullptr);
     session_->flush_soon();
@@ -468,8 +439,8 @@ void Http2Stream::send_continue() {
 
 void Http2Stream::send_head(int status, const Headers& headers, Body body) {
   const std::string status_text = std::to_string(status);
-  auto fields = fields_of(headers);
-  fields.insert(fields.begin(), field(":status", status_text));
+  auto fields = http2_fields(headers);
+  fields.insert(fields.begin(), http2_field(":status", status_text));
   send_fields(fields, body);
 }
 

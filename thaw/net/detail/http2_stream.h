@@ -53,6 +53,8 @@ class Http2Stream {
   void send_fields(std::span<const nghttp2_nv> fields, Body body);
   void send_continue();  // 100
   bool head_sent() const { return head_sent_; }
+  // The request has come to its end, and all of it was read.
+  bool is_read() const { return remote_ended && inbox_.empty(); }
   // Small pieces are copied and return at once while the allowance lasts; larger ones are lent:
   // the bytes must stay where they are until the task ends.
   async::Task<void> send(std::vector<std::string_view> pieces);
@@ -94,13 +96,13 @@ class Http2Stream {
   async::TaskGroup::Handle task;
   CoarseTimer::Alarm deadline_alarm;
   Instant deadline = Instant::max();
-  bool deadline_passed = false;
   std::size_t header_bytes = 0;
   bool header_overflow = false;
   bool remote_ended = false;
   bool sending_deferred = false;  // nghttp2 waits for resume_data
   Headers trailers;
   Headers request_trailers;
+  bool is_tables = false;     // a gRPC call for the method table
   bool is_strangers = false;  // its head had no token, and it counts as one of those
 
  private:

@@ -6,6 +6,7 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/websocket/stream.hpp>
 
+#include "thaw/codec/utf8.h"
 #include "thaw/net/detail/http1_head.h"
 
 namespace thaw::net::detail {
@@ -82,6 +83,20 @@ class Turn {
   async::Event free_;
 };
 
+// Beast looks at a text as it comes, but not at its end where the last frame is empty.
+bool ends_whole(const std::string& text) {
+  if (text.empty()) {
+    return true;
+  }
+  std::size_t begin = text.size() - 1;
+  const auto goes_on = [&text](std::size_t at) { return (text[at] & 0xc0) == 0x80; };
+  for (int i = 0; i < 3 && begin > 0 && goes_on(begin); ++i) {
+    --begin;
+  }
+  const std::string last = text.substr(begin);
+  return codec::valid_utf8(last) == last;
+}
+
 // What a connection costs beside its buffer.
 constexpr std::size_t connection_bytes = 16u << 10;
 // Of a message, at a time.
@@ -130,6 +145,10 @@ class BeastWebSocket final : public WebSocket {
     const auto bytes = connection->buffer.data();
     message.data.assign(static_cast<const char*>(bytes.data()), bytes.size());
     connection->buffer.clear();
+    if (message.kind == WebSocketMessage::Kind::text && !ends_whole(message.data)) {
+      (void)co_await close(websocket::close_code::bad_payload, "a text that is no UTF-8");
+      co_return Error::invalid_argument("a text of the WebSocket ends within a character");
+    }
     if (connection->buffer.capacity() > (64u << 10)) {
       connection->buffer.shrink_to_fit();
     }
@@ -193,6 +212,7 @@ async::Task<std::unique_ptr<WebSocket>> upgrade_to_websocket(std::shared_ptr<Str
                                                              const HttpRequest& request,
                                                              std::string subprotocol,
                                                              Headers headers) {
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): it ends with what is released
   const HttpRequest upgrade = request;
   const auto account = stream->account();
   THAW_CO_TRY(Socket socket, co_await stream->release());

@@ -30,13 +30,10 @@ struct ListPart {
 
 inline ListKey key_of(const ListedCall& call) { return {call.created_at, call.id.str()}; }
 
-// Of a whole workspace, or one function in it; read from an index, in its order.
-enum class Of { workspace, function };
-std::string list_query(Of of);
-
-// Durable calls before `before`; at most `most` are taken, and a bounded number is looked at.
-Result<ListPart> list_stored(store::Sql& sql, const CallFilter& filter, const ListKey& before,
-                             std::size_t most);
+// Durable calls before `before`, read from an index in its order; at most `most` are taken, and a
+// bounded number is looked at.
+Result<ListPart> list_stored(store::Transaction& transaction, const CallFilter& filter,
+                             const ListKey& before, std::size_t most);
 
 struct StoredKey {
   model::WorkspaceId workspace;
@@ -47,11 +44,12 @@ struct StoredKey {
 };
 
 // none: unknown, or its time is over.
-Result<std::optional<StoredKey>> find_key(store::Sql& sql, const model::WorkspaceId& workspace,
+Result<std::optional<StoredKey>> find_key(store::Transaction& transaction,
+                                          const model::WorkspaceId& workspace,
                                           const model::FunctionId& function, const std::string& key,
                                           WallTime now);
-Result<void> insert_key(store::Sql& sql, const StoredKey& key);
+Result<void> insert_key(store::Transaction& transaction, const StoredKey& key);
 // Of those whose time is over, up to `limit`; returns how many.
-Result<std::int64_t> delete_keys(store::Sql& sql, WallTime now, int limit);
+Result<std::int64_t> delete_keys(store::Transaction& transaction, WallTime now, int limit);
 
 }  // namespace thaw::queue::detail

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <set>
 #include <utility>
 
 #include "thaw/base/log.h"
@@ -11,9 +13,11 @@
 
 namespace thaw::queue::detail {
 
-using store::Blob;
 using store::Row;
-using store::Sql;
+using store::Transaction;
+using C = CallColumn;
+using I = InputColumn;
+using E = EntryColumn;
 
 namespace {
 
@@ -24,10 +28,11 @@ std::int64_t micros(Duration duration) {
 }
 
 // Enough to notice damage; nobody is to be kept from forging it. Of bytes alone it is what it was
-// before payloads had a content type.
+// before payloads had a content type, and without an encoding and a rest what it was before these.
 std::string checksum(const model::Payload& payload, const model::Failure* failure = nullptr) {
   const auto shortened = [](const std::string& hex) { return hex.substr(0, 16); };
-  if (payload.content_type.empty() && failure == nullptr) {
+  const bool is_bare = payload.encoding.empty() && !payload.rest;
+  if (payload.content_type.empty() && failure == nullptr && is_bare) {
     return shortened(store::sha256_hex(payload.bytes));
   }
   std::string all = payload.bytes;
@@ -41,6 +46,11 @@ std::string checksum(const model::Payload& payload, const model::Failure* failur
     add(failure->message);
     add(failure->trace);
   }
+  if (!is_bare) {
+    add(payload.encoding);
+    add(payload.rest ? payload.rest->sha256_hex : "");
+    add(std::to_string(payload.rest ? payload.rest->size : 0));
+  }
   return shortened(store::sha256_hex(all));
 }
 
@@ -49,195 +59,232 @@ Error damaged_payload(const model::CallId& call) {
                           " is not what was written; the disk or the database is damaged");
 }
 
-constexpr const char* call_columns =
-    "SELECT id, workspace, app, function, max_retries, initial_delay_us, max_delay_us, backoff, "
-    "parent_input, options, created_us, cancelled, rowid, typeof(id) = 'text', finished_us, "
-    "origin, "
-    "log_status, queue_until_us, end_by_us, run_for_us, redeliveries, payload_for_us, "
-    "record_for_us, version FROM calls ";
+constexpr store::Columns<C> whole_call = {
+    C::id,         C::workspace,      C::app,          C::function,     C::max_retries,
+    C::backoff,    C::max_delay_us,   C::parent_input, C::options,      C::initial_delay_us,
+    C::created_us, C::cancelled,      C::finished_us,  C::origin,       C::log_status,
+    C::end_by_us,  C::queue_until_us, C::run_for_us,   C::redeliveries, C::payload_for_us,
+    C::version,    C::record_for_us};
+
+constexpr store::Columns<E> whole_entry = {
+    E::number,    E::kind,         E::input,           E::idx,           E::attempts,
+    E::outcome,   E::container,    E::payload,         E::checksum,      E::content_type,
+    E::at_us,     E::failure_type, E::failure_message, E::failure_trace, E::failure_retryable,
+    E::status,    E::version,      E::level,           E::encoding,      E::rest,
+    E::rest_bytes};
+
+constexpr std::size_t lost_at_once = 10'000;
 
 // What was stored is what was asked for; what damage has made of it is brought back to where it can
 // do no harm.
 constexpr std::int64_t most_count = 1'000'000'000;
 constexpr std::int64_t year_us = 366LL * 24 * 3600 * 1'000'000;
 
-int count_in(const Row& row, int column) {
+template <class Column>
+int count_in(const Row<Column>& row, Column column) {
   return static_cast<int>(std::clamp<std::int64_t>(row.integer(column), 0, most_count));
 }
-Duration duration_in(const Row& row, int column) {
+Duration duration_in(const Row<C>& row, C column) {
   return std::chrono::microseconds(std::clamp<std::int64_t>(row.integer(column), 0, year_us));
 }
-WallTime time_in(const Row& row, int column) {
+template <class Column>
+WallTime time_in(const Row<Column>& row, Column column) {
   return wall(std::clamp<std::int64_t>(row.integer(column), 0, 8'000 * year_us));
 }
-// From this column on: type, message, trace, retryable.
-model::FailurePtr failure_in(const Row& row, int column) {
-  if (row.is_null(column)) {
+model::FailurePtr failure_in(const Row<E>& row) {
+  if (row.is_null(E::failure_type)) {
     return nullptr;
   }
   return std::make_shared<const model::Failure>(
-      model::Failure{.type = row.text(column),
-                     .message = row.text(column + 1),
-                     .trace = row.text(column + 2),
-                     .retryable = row.integer(column + 3) != 0});
+      model::Failure{.type = row.text(E::failure_type),
+                     .message = row.text(E::failure_message),
+                     .trace = row.text(E::failure_trace),
+                     .retryable = row.integer(E::failure_retryable) != 0});
+}
+template <class Column>
+model::Payload payload_in(const Row<Column>& row) {
+  model::Payload payload{row.text(Column::payload), row.text(Column::content_type),
+                         row.text(Column::encoding)};
+  if (!row.is_null(Column::rest)) {
+    payload.rest = std::make_shared<const model::BlobRef>(model::BlobRef{
+        row.text(Column::rest),
+        static_cast<std::uint64_t>(std::max<std::int64_t>(row.integer(Column::rest_bytes), 0))});
+  }
+  return payload;
+}
+store::Value rest_of(const model::Payload& payload) {
+  return payload.rest ? store::Value(payload.rest->sha256_hex) : store::Value(nullptr);
+}
+store::Value rest_bytes_of(const model::Payload& payload) {
+  return payload.rest ? store::Value(payload.rest->size) : store::Value(nullptr);
 }
 // Of log entries; beyond it counting on would not be exact.
 constexpr std::int64_t last_possible_number = std::int64_t{1} << 53;
 
-model::Origin origin_in(const Row& row, int column) {
-  const std::int64_t number = row.integer(column);
-  const bool is_known = number >= 0 && number <= static_cast<std::int64_t>(model::Origin::web);
+model::Origin origin_in(const Row<C>& row) {
+  const std::int64_t number = row.integer(C::origin);
+  const bool is_known = number >= 0 && number <= static_cast<std::int64_t>(model::Origin::schedule);
   return is_known ? static_cast<model::Origin>(number) : model::Origin::client;
 }
 
-StoredCall call_of_row(const Row& row) {
+StoredCall call_of_row(const Row<C>& row) {
   StoredCall stored;
   model::NewCall& call = stored.call;
   // Another type would not be found again by its text.
-  call.id = model::CallId(row.integer(13) != 0 ? row.text(0) : std::string());
-  call.workspace = model::WorkspaceId(row.text(1));
-  call.app = model::AppId(row.text(2));
-  call.function = model::FunctionId(row.text(3));
+  call.id = model::CallId(row.stored(C::id) == store::Stored::text ? row.text(C::id) : "");
+  call.workspace = model::WorkspaceId(row.text(C::workspace));
+  call.app = model::AppId(row.text(C::app));
+  call.function = model::FunctionId(row.text(C::function));
   call.durability = model::Durability::durable;
-  call.retry.max_retries = count_in(row, 4);
-  call.retry.initial_delay = duration_in(row, 5);
-  call.retry.max_delay = duration_in(row, 6);
-  call.retry.backoff = std::isfinite(row.real(7)) ? std::max(row.real(7), 0.0) : 1.0;
-  call.parent_input = model::InputId(row.text(8));
-  call.options = row.text(9);
-  stored.created_at = time_in(row, 10);
-  stored.cancelled = row.integer(11) != 0;
-  stored.row = row.integer(12);
-  stored.finished_at = row.is_null(14) ? WallTime{} : time_in(row, 14);
-  call.origin = origin_in(row, 15);
-  call.status = row.integer(16) != 0 ? model::StatusEntries::yes : model::StatusEntries::no;
-  const auto maybe = [&row](int column, auto read) {
+  call.retry.max_retries = count_in(row, C::max_retries);
+  call.retry.initial_delay = duration_in(row, C::initial_delay_us);
+  call.retry.max_delay = duration_in(row, C::max_delay_us);
+  const double backoff = row.real(C::backoff);
+  call.retry.backoff = std::isfinite(backoff) ? std::max(backoff, 0.0) : 1.0;
+  call.parent_input = model::InputId(row.text(C::parent_input));
+  call.options = row.text(C::options);
+  stored.created_at = time_in(row, C::created_us);
+  stored.cancelled = row.integer(C::cancelled) != 0;
+  stored.row = row.number();
+  stored.finished_at = row.is_null(C::finished_us) ? WallTime{} : time_in(row, C::finished_us);
+  call.origin = origin_in(row);
+  call.status =
+      row.integer(C::log_status) != 0 ? model::StatusEntries::yes : model::StatusEntries::no;
+  const auto maybe = [&row](C column, auto read) {
     return row.is_null(column) ? std::nullopt : std::optional(read(row, column));
   };
-  call.limits = {maybe(17, time_in), maybe(18, time_in), maybe(19, duration_in),
-                 maybe(20, count_in)};
-  call.keep = {maybe(21, duration_in), maybe(22, duration_in)};
-  call.version = row.text(23);
+  call.limits = {maybe(C::queue_until_us, time_in<C>), maybe(C::end_by_us, time_in<C>),
+                 maybe(C::run_for_us, duration_in), maybe(C::redeliveries, count_in<C>)};
+  call.keep = {maybe(C::payload_for_us, duration_in), maybe(C::record_for_us, duration_in)};
+  call.version = row.text(C::version);
   return stored;
 }
 
-Result<void> load_rest(Sql& sql, StoredCall& stored) {
+StoredInput input_of_row(const Row<I>& row) {
+  StoredInput input;
+  input.id = model::InputId(row.text(I::id));
+  input.index = count_in(row, I::idx);
+  input.payload = payload_in(row);
+  input.attempts = count_in(row, I::attempts);
+  input.retries = count_in(row, I::retries);
+  input.enqueued_at = time_in(row, I::enqueued_us);
+  input.ended = row.integer(I::ended) != 0;
+  input.damaged = !input.ended && checksum(input.payload) != row.view(I::checksum);
+  input.order = row.number();
+  if (input.id.empty() || row.stored(I::id) != store::Stored::text) {
+    input.unreadable = "it has no id";
+  } else if (input.index != row.integer(I::idx)) {
+    input.unreadable = "its index is none";
+  }
+  return input;
+}
+
+Result<void> load_rest(Transaction& transaction, StoredCall& stored) {
   const std::string id = stored.call.id.str();
-  THAW_TRY_VOID(
-      sql.each("SELECT id, idx, payload, attempts, retries, enqueued_us, ended, checksum, rowid, "
-               "typeof(id) = 'text', content_type, started_us FROM inputs "
-               "WHERE call = ? ORDER BY rowid",
-               {id}, [&stored](const Row& row) {
-                 StoredInput input;
-                 input.id = model::InputId(row.text(0));
-                 input.index = count_in(row, 1);
-                 input.payload = {row.text(2), row.text(10)};
-                 input.attempts = count_in(row, 3);
-                 input.retries = count_in(row, 4);
-                 input.enqueued_at = time_in(row, 5);
-                 input.ended = row.integer(6) != 0;
-                 input.damaged = !input.ended && checksum(input.payload) != row.text(7);
-                 input.order = row.integer(8);
-                 const WallTime started = row.is_null(11) ? WallTime{} : time_in(row, 11);
-                 if (started != WallTime{} &&
-                     (stored.started_at == WallTime{} || started < stored.started_at)) {
-                   stored.started_at = started;
-                 }
-                 if (input.id.empty() || row.integer(9) == 0) {
-                   input.unreadable = "it has no id";
-                 } else if (input.index != row.integer(1)) {
-                   input.unreadable = "its index is none";
-                 }
-                 stored.inputs.push_back(std::move(input));
-               }));
-  THAW_TRY(stored.callback_wants, load_wants(sql, stored.call.id));
-  return sql.each(
-      "SELECT coalesce(max(number), 0), coalesce(sum(CASE WHEN kind = ?1 THEN "
-      "length(payload) + length(content_type) + ?3 ELSE 0 END), 0), "
-      "coalesce(sum(kind = ?2), 0) FROM call_log WHERE call = ?4 AND number <= ?5",
-      {static_cast<std::int64_t>(model::LogEntry::Kind::chunk),
-       static_cast<std::int64_t>(model::LogEntry::Kind::status), std::int64_t{entry_overhead}, id,
-       last_possible_number},
-      [&stored](const Row& row) {
-        stored.last_number = static_cast<std::uint64_t>(row.integer(0));
-        stored.piece_bytes = static_cast<std::size_t>(std::max<std::int64_t>(row.integer(1), 0));
-        stored.status_entries = static_cast<std::size_t>(row.integer(2));
+  THAW_TRY_VOID(transaction.scan(
+      tables::inputs, {.by = &tables::inputs_of_call, .with = {id}},
+      {I::id, I::idx, I::payload, I::attempts, I::retries, I::enqueued_us, I::ended, I::checksum,
+       I::content_type, I::started_us, I::encoding, I::rest, I::rest_bytes},
+      [&stored](const Row<I>& row) {
+        const WallTime started =
+            row.is_null(I::started_us) ? WallTime{} : time_in(row, I::started_us);
+        if (started != WallTime{} &&
+            (stored.started_at == WallTime{} || started < stored.started_at)) {
+          stored.started_at = started;
+        }
+        stored.inputs.push_back(input_of_row(row));
+      }));
+  std::sort(stored.inputs.begin(), stored.inputs.end(),
+            [](const StoredInput& a, const StoredInput& b) { return a.order < b.order; });
+  THAW_TRY(stored.callback_wants, load_wants(transaction, stored.call.id));
+  return transaction.scan(
+      tables::call_log, {.with = {id}, .to = {last_possible_number}},
+      store::Columns<E>{E::number, E::kind, E::content_type, E::rest_bytes}.with_sizes(
+          {E::payload}),
+      [&stored](const Row<E>& row) {
+        stored.last_number = static_cast<std::uint64_t>(row.integer(E::number));
+        const auto kind = static_cast<model::LogEntry::Kind>(row.integer(E::kind));
+        if (kind == model::LogEntry::Kind::chunk) {
+          stored.piece_bytes +=
+              row.size(E::payload) + row.size(E::content_type) + entry_overhead +
+              static_cast<std::size_t>(std::max<std::int64_t>(row.integer(E::rest_bytes), 0));
+        }
+        stored.status_entries += kind == model::LogEntry::Kind::status ? 1 : 0;
       });
 }
 
 }  // namespace
 
-Result<void> insert_call(Sql& sql, const model::NewCall& call, WallTime created_at) {
+Result<void> insert_call(Transaction& transaction, const model::NewCall& call,
+                         WallTime created_at) {
   const std::int64_t now = micros(created_at);
   const auto maybe = [](const auto& time) {
     return time ? store::Value(micros(*time)) : store::Value(nullptr);
   };
-  THAW_TRY_VOID(
-      sql.run("INSERT INTO calls (id, workspace, app, function, max_retries, initial_delay_us, "
-              "max_delay_us, backoff, parent_input, options, created_us, finished_us, origin, "
-              "log_status, queue_until_us, end_by_us, run_for_us, redeliveries, payload_for_us, "
-              "record_for_us, version) "
-              "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-              {call.id.str(),
-               call.workspace.str(),
-               call.app.str(),
-               call.function.str(),
-               std::int64_t{call.retry.max_retries},
-               micros(call.retry.initial_delay),
-               micros(call.retry.max_delay),
-               call.retry.backoff,
-               call.parent_input.str(),
-               Blob{call.options},
-               now,
-               now,
-               static_cast<std::int64_t>(call.origin),
-               static_cast<std::int64_t>(call.status),
-               maybe(call.limits.queue_until),
-               maybe(call.limits.end_by),
-               maybe(call.limits.run_for),
-               call.limits.redeliveries ? store::Value(std::int64_t{*call.limits.redeliveries})
-                                        : store::Value(nullptr),
-               maybe(call.keep.payload_for),
-               maybe(call.keep.record_for),
-               call.version}));
-  return ok();
+  return transaction.insert(tables::calls, {{C::id, call.id.str()},
+                                            {C::workspace, call.workspace.str()},
+                                            {C::app, call.app.str()},
+                                            {C::function, call.function.str()},
+                                            {C::max_retries, call.retry.max_retries},
+                                            {C::initial_delay_us, micros(call.retry.initial_delay)},
+                                            {C::max_delay_us, micros(call.retry.max_delay)},
+                                            {C::backoff, call.retry.backoff},
+                                            {C::parent_input, call.parent_input.str()},
+                                            {C::options, call.options},
+                                            {C::created_us, now},
+                                            {C::finished_us, now},
+                                            {C::origin, static_cast<std::int64_t>(call.origin)},
+                                            {C::log_status, static_cast<std::int64_t>(call.status)},
+                                            {C::queue_until_us, maybe(call.limits.queue_until)},
+                                            {C::end_by_us, maybe(call.limits.end_by)},
+                                            {C::run_for_us, maybe(call.limits.run_for)},
+                                            {C::redeliveries, call.limits.redeliveries},
+                                            {C::payload_for_us, maybe(call.keep.payload_for)},
+                                            {C::record_for_us, maybe(call.keep.record_for)},
+                                            {C::version, call.version}});
 }
 
-Result<void> insert_inputs(Sql& sql, const model::CallId& call,
+Result<void> insert_inputs(Transaction& transaction, const model::CallId& call,
                            const std::vector<StoredInput>& inputs) {
   for (const StoredInput& input : inputs) {
     THAW_TRY_VOID(
-        sql.run("INSERT INTO inputs (id, call, idx, payload, content_type, checksum, enqueued_us) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                {input.id.str(), call.str(), std::int64_t{input.index}, Blob{input.payload.bytes},
-                 input.payload.content_type, checksum(input.payload), micros(input.enqueued_at)}));
+        transaction.insert(tables::inputs, {{I::id, input.id.str()},
+                                            {I::call, call.str()},
+                                            {I::idx, input.index},
+                                            {I::payload, input.payload.bytes},
+                                            {I::content_type, input.payload.content_type},
+                                            {I::checksum, checksum(input.payload)},
+                                            {I::enqueued_us, micros(input.enqueued_at)},
+                                            {I::encoding, input.payload.encoding},
+                                            {I::rest, rest_of(input.payload)},
+                                            {I::rest_bytes, rest_bytes_of(input.payload)}}));
   }
   if (!inputs.empty()) {
-    THAW_TRY_VOID(
-        sql.run("UPDATE calls SET finished_us = NULL, payloads_until_us = NULL, "
-                "record_until_us = NULL WHERE id = ?",
-                {call.str()}));
+    THAW_TRY_VOID(transaction.update(tables::calls, {call.str()},
+                                     {{C::finished_us, nullptr},
+                                      {C::payloads_until_us, nullptr},
+                                      {C::record_until_us, nullptr}}));
   }
   return ok();
 }
 
-Result<void> mark_cancelled(Sql& sql, const model::CallId& call) {
-  THAW_TRY_VOID(sql.run("UPDATE calls SET cancelled = 1 WHERE id = ?", {call.str()}));
+Result<void> mark_cancelled(Transaction& transaction, const model::CallId& call) {
+  THAW_TRY_VOID(transaction.update(tables::calls, {call.str()}, {{C::cancelled, 1}}));
   return ok();
 }
 
-Result<void> note_start(Sql& sql, const model::InputId& input, int attempts, int retries,
-                        WallTime at) {
-  THAW_TRY_VOID(
-      sql.run("UPDATE inputs SET attempts = ?, retries = ?, started_us = coalesce(started_us, ?) "
-              "WHERE id = ?",
-              {std::int64_t{attempts}, std::int64_t{retries}, micros(at), input.str()}));
+Result<void> note_start(Transaction& transaction, const model::InputId& input, int attempts,
+                        int retries, WallTime at) {
+  THAW_TRY_VOID(transaction.update(
+      tables::inputs, {input.str()},
+      {{I::attempts, attempts}, {I::retries, retries}, store::keep(I::started_us, micros(at))}));
   return ok();
 }
 
-Result<void> note_delivery(Sql& sql, const model::InputId& input, int attempts, int retries) {
-  THAW_TRY_VOID(sql.run("UPDATE inputs SET attempts = ?, retries = ? WHERE id = ?",
-                        {std::int64_t{attempts}, std::int64_t{retries}, input.str()}));
+Result<void> note_delivery(Transaction& transaction, const model::InputId& input, int attempts,
+                           int retries) {
+  THAW_TRY_VOID(transaction.update(tables::inputs, {input.str()},
+                                   {{I::attempts, attempts}, {I::retries, retries}}));
   return ok();
 }
 
@@ -252,102 +299,141 @@ store::Value version_of(const model::LogEntry& entry) {
   return nullptr;
 }
 
+// All inputs of the call have ended: the times that it asked for begin.
+Result<void> finish_call(Transaction& transaction, const std::string& call, WallTime now) {
+  std::optional<std::int64_t> payloads_until;
+  std::optional<std::int64_t> record_until;
+  THAW_TRY_VOID(transaction.get(tables::calls, {call}, {C::payload_for_us, C::record_for_us},
+                                [&](const Row<C>& row) {
+                                  payloads_until = later(micros(now), row, C::payload_for_us);
+                                  record_until = later(micros(now), row, C::record_for_us);
+                                }));
+  THAW_TRY_VOID(transaction.update(tables::calls, {call},
+                                   {{C::finished_us, micros(now)},
+                                    {C::payloads_until_us, payloads_until},
+                                    {C::record_until_us, record_until}}));
+  return ok();
+}
+
+Result<bool> has_unfinished(Transaction& transaction, std::string_view call) {
+  return transaction.any_of(tables::inputs, {.by = &tables::inputs_unfinished, .with = {call}});
+}
+
 }  // namespace
 
-Result<std::uint64_t> append_entry(Sql& sql, const model::CallId& call,
+Result<std::uint64_t> append_entry(Transaction& transaction, const model::CallId& call,
                                    const model::LogEntry& entry) {
-  std::uint64_t number = 0;
+  std::int64_t number = 1;
+  THAW_TRY_VOID(transaction.scan(
+      tables::call_log,
+      {.with = {call.str()},
+       .to = {last_possible_number},
+       .order = store::Order::descending,
+       .limit = 1},
+      {E::number}, [&number](const Row<E>& row) { number = row.integer(E::number) + 1; }));
   const model::Failure* failure = entry.failure.get();
-  const auto told = [failure](const std::string& text) -> store::Value {
+  const auto told = [failure](const std::string& text) {
     return failure == nullptr ? store::Value(nullptr) : store::Value(text);
   };
-  const auto of_status = [&entry](store::Value value) {
-    return entry.kind == model::LogEntry::Kind::status ? std::move(value) : store::Value(nullptr);
+  const auto of_status = [&entry](std::int64_t value) {
+    return entry.kind == model::LogEntry::Kind::status ? store::Value(value)
+                                                       : store::Value(nullptr);
   };
   static const model::Failure none;
   const model::Failure& words = failure == nullptr ? none : *failure;
-  THAW_TRY_VOID(sql.each(
-      "INSERT INTO call_log (call, number, kind, input, idx, attempts, outcome, container, "
-      "payload, checksum, content_type, at_us, failure_type, failure_message, failure_trace, "
-      "failure_retryable, status, version, level) VALUES "
-      "(?1, (SELECT coalesce(max(number), 0) + 1 FROM call_log WHERE call = ?1 AND number <= ?16), "
-      "?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?17, ?18, ?19) "
-      "RETURNING number",
-      {call.str(), static_cast<std::int64_t>(entry.kind), entry.input.str(),
-       std::int64_t{entry.index}, std::int64_t{entry.attempts},
-       static_cast<std::int64_t>(entry.outcome), entry.container.str(), Blob{entry.payload.bytes},
-       checksum(entry.payload, failure), entry.payload.content_type, micros(entry.at),
-       told(words.type), told(words.message), told(words.trace),
-       failure == nullptr ? store::Value(nullptr) : store::Value(std::int64_t{words.retryable}),
-       last_possible_number, of_status(static_cast<std::int64_t>(entry.status.what)),
-       version_of(entry), of_status(static_cast<std::int64_t>(entry.status.level))},
-      [&number](const Row& row) { number = static_cast<std::uint64_t>(row.integer(0)); }));
-  return number;
+  THAW_TRY_VOID(transaction.insert(
+      tables::call_log, {{E::call, call.str()},
+                         {E::number, number},
+                         {E::kind, static_cast<std::int64_t>(entry.kind)},
+                         {E::input, entry.input.str()},
+                         {E::idx, entry.index},
+                         {E::attempts, entry.attempts},
+                         {E::outcome, static_cast<std::int64_t>(entry.outcome)},
+                         {E::container, entry.container.str()},
+                         {E::payload, entry.payload.bytes},
+                         {E::checksum, checksum(entry.payload, failure)},
+                         {E::content_type, entry.payload.content_type},
+                         {E::at_us, micros(entry.at)},
+                         {E::failure_type, told(words.type)},
+                         {E::failure_message, told(words.message)},
+                         {E::failure_trace, told(words.trace)},
+                         {E::failure_retryable, failure == nullptr ? store::Value(nullptr)
+                                                                   : store::Value(words.retryable)},
+                         {E::status, of_status(static_cast<std::int64_t>(entry.status.what))},
+                         {E::version, version_of(entry)},
+                         {E::level, of_status(static_cast<std::int64_t>(entry.status.level))},
+                         {E::encoding, entry.payload.encoding},
+                         {E::rest, rest_of(entry.payload)},
+                         {E::rest_bytes, rest_bytes_of(entry.payload)}}));
+  return static_cast<std::uint64_t>(number);
 }
 
-Result<std::uint64_t> end_input(Sql& sql, const StoredEnding& ending, WallTime now,
+Result<std::uint64_t> end_input(Transaction& transaction, const StoredEnding& ending, WallTime now,
                                 CallbackChanges& changes) {
-  THAW_TRY_VOID(
-      sql.run("UPDATE inputs SET ended = 1, attempts = ?, retries = ?, payload = NULL WHERE id = ?",
-              {std::int64_t{ending.attempts}, std::int64_t{ending.retries}, ending.input.str()}));
-  THAW_TRY(const std::uint64_t number, append_entry(sql, ending.call, ending.entry));
-  THAW_TRY_VOID(
-      sql.run("UPDATE calls SET finished_us = ?1, payloads_until_us = ?1 + payload_for_us, "
-              "record_until_us = ?1 + record_for_us WHERE id = ?2 AND NOT EXISTS "
-              "(SELECT 1 FROM inputs WHERE call = ?2 AND ended = 0)",
-              {micros(now), ending.call.str()}));
+  THAW_TRY_VOID(transaction.update(tables::inputs, {ending.input.str()},
+                                   {{I::ended, 1},
+                                    {I::attempts, ending.attempts},
+                                    {I::retries, ending.retries},
+                                    {I::payload, nullptr},
+                                    {I::rest, nullptr},
+                                    {I::rest_bytes, nullptr}}));
+  THAW_TRY(const std::uint64_t number, append_entry(transaction, ending.call, ending.entry));
+  THAW_TRY(const bool goes_on, has_unfinished(transaction, ending.call.str()));
+  if (!goes_on) {
+    THAW_TRY_VOID(finish_call(transaction, ending.call.str(), now));
+  }
   if (ending.wakes) {
-    THAW_TRY_VOID(wake_callbacks(sql, ending.call, ending.entry, now, changes));
+    THAW_TRY_VOID(wake_callbacks(transaction, ending.call, ending.entry, now, changes));
   }
   return number;
 }
 
-Result<std::vector<model::LogEntry>> read_log(Sql& sql, const model::CallId& call,
+Result<std::vector<model::LogEntry>> read_log(Transaction& transaction, const model::CallId& call,
                                               std::uint64_t after, std::size_t limit) {
   std::vector<model::LogEntry> entries;
   bool damaged = false;
-  THAW_TRY_VOID(sql.each(
-      "SELECT number, kind, input, idx, attempts, outcome, container, payload, checksum, "
-      "content_type, at_us, failure_type, failure_message, failure_trace, failure_retryable, "
-      "status, version, level FROM call_log WHERE call = ? AND number > ? AND number <= ? ORDER BY "
-      "number LIMIT ?",
-      {call.str(), static_cast<std::int64_t>(after), last_possible_number,
-       static_cast<std::int64_t>(limit)},
-      [&](const Row& row) {
-        model::LogEntry entry;
-        entry.number = static_cast<std::uint64_t>(row.integer(0));
-        entry.kind = static_cast<model::LogEntry::Kind>(row.integer(1));
-        entry.input = model::InputId(row.text(2));
-        entry.index = static_cast<int>(row.integer(3));
-        entry.attempts = static_cast<int>(row.integer(4));
-        entry.outcome = static_cast<model::OutcomeKind>(row.integer(5));
-        entry.container = model::ContainerId(row.text(6));
-        entry.payload = {row.text(7), row.text(9)};
-        entry.at = time_in(row, 10);
-        entry.failure = failure_in(row, 11);
-        const auto within = [&row](int column, auto last) {
+  THAW_TRY_VOID(transaction.scan(
+      tables::call_log,
+      {.with = {call.str()},
+       .after = {after},
+       .to = {last_possible_number},
+       .limit = static_cast<std::int64_t>(limit)},
+      whole_entry, [&](const Row<E>& row) {
+        model::LogEntry& entry = entries.emplace_back();
+        entry.number = static_cast<std::uint64_t>(row.integer(E::number));
+        entry.kind = static_cast<model::LogEntry::Kind>(row.integer(E::kind));
+        entry.input = model::InputId(row.text(E::input));
+        entry.index = static_cast<int>(row.integer(E::idx));
+        entry.attempts = static_cast<int>(row.integer(E::attempts));
+        entry.outcome = static_cast<model::OutcomeKind>(row.integer(E::outcome));
+        entry.container = model::ContainerId(row.text(E::container));
+        entry.payload = payload_in(row);
+        entry.at = time_in(row, E::at_us);
+        entry.failure = failure_in(row);
+        const auto within = [&row](E column, auto last) {
           return row.integer(column) >= 0 && row.integer(column) <= static_cast<std::int64_t>(last);
         };
         const bool is_status = entry.kind == model::LogEntry::Kind::status;
-        const bool is_known = within(1, model::LogEntry::Kind::final_) &&
-                              (entry.kind == model::LogEntry::Kind::chunk ||
-                               entry.kind == model::LogEntry::Kind::final_ ||
-                               (is_status && within(15, model::CallStatus::What::cancelled) &&
-                                within(17, model::Level::booted)));
+        const bool is_known =
+            within(E::kind, model::LogEntry::Kind::final_) &&
+            (entry.kind == model::LogEntry::Kind::chunk ||
+             entry.kind == model::LogEntry::Kind::final_ ||
+             (is_status && within(E::status, model::CallStatus::What::cancelled) &&
+              within(E::level, model::Level::booted)));
         if (is_status) {
-          entry.status = {static_cast<model::CallStatus::What>(row.integer(15)),
-                          static_cast<model::Level>(row.integer(17)), row.text(16)};
+          entry.status = {static_cast<model::CallStatus::What>(row.integer(E::status)),
+                          static_cast<model::Level>(row.integer(E::level)), row.text(E::version)};
         }
-        damaged = damaged || checksum(entry.payload, entry.failure.get()) != row.text(8) ||
-                  !is_known || !within(5, model::OutcomeKind::expired);
+        damaged = damaged ||
+                  checksum(entry.payload, entry.failure.get()) != row.view(E::checksum) ||
+                  !is_known || !within(E::outcome, model::OutcomeKind::expired);
         const bool is_final = entry.kind == model::LogEntry::Kind::final_;
-        if (is_final && !row.is_null(16)) {
-          entry.version = row.text(16);
+        if (is_final && !row.is_null(E::version)) {
+          entry.version = row.text(E::version);
         }
         if (is_final && entry.payload.empty() && !entry.failure) {
           entry.failure = untold_failure(entry.outcome);  // of before failures had words
         }
-        entries.push_back(std::move(entry));
       }));
   if (damaged) {
     return damaged_payload(call);
@@ -355,114 +441,162 @@ Result<std::vector<model::LogEntry>> read_log(Sql& sql, const model::CallId& cal
   return entries;
 }
 
-Result<std::optional<StoredCall>> load_call(Sql& sql, const model::CallId& call) {
+Result<std::optional<StoredCall>> load_call(Transaction& transaction, const model::CallId& call) {
   std::optional<StoredCall> stored;
-  THAW_TRY_VOID(sql.each(std::string(call_columns) + "WHERE id = ?", {call.str()},
-                         [&stored](const Row& row) { stored = call_of_row(row); }));
+  THAW_TRY_VOID(transaction.get(tables::calls, {call.str()}, whole_call,
+                                [&stored](const Row<C>& row) { stored = call_of_row(row); }));
   if (stored) {
-    THAW_TRY_VOID(load_rest(sql, *stored));
+    THAW_TRY_VOID(load_rest(transaction, *stored));
   }
   return stored;
 }
 
-Result<std::vector<StoredCall>> load_unfinished(Sql& sql) {
+Result<std::vector<StoredCall>> load_unfinished(Transaction& transaction) {
   std::vector<StoredCall> calls;
-  THAW_TRY_VOID(sql.each(std::string(call_columns) +
-                             "WHERE finished_us IS NULL OR id IN (SELECT call FROM inputs "
-                             "WHERE ended = 0)",
-                         {}, [&calls](const Row& row) { calls.push_back(call_of_row(row)); }));
+  std::set<std::string, std::less<>> known;
+  const auto keep = [&](const Row<C>& row) {
+    known.insert(row.text(C::id));
+    calls.push_back(call_of_row(row));
+  };
+  THAW_TRY_VOID(
+      transaction.scan(tables::calls, {.by = &tables::calls_unfinished}, whole_call, keep));
+  // Those that say that they are finished, but have inputs that are not.
+  THAW_TRY_VOID(
+      transaction.scan(tables::inputs, {.by = &tables::inputs_unfinished}, {I::call},
+                       [&](const Row<I>& row) -> Result<void> {
+                         const std::string_view call = row.view(I::call);
+                         if (row.stored(I::call) == store::Stored::text && !known.contains(call)) {
+                           THAW_TRY_VOID(transaction.get(tables::calls, {call}, whole_call, keep));
+                         }
+                         return ok();
+                       }));
+  std::sort(calls.begin(), calls.end(),
+            [](const StoredCall& a, const StoredCall& b) { return a.row < b.row; });
   for (StoredCall& stored : calls) {
-    THAW_TRY_VOID(load_rest(sql, stored));
+    THAW_TRY_VOID(load_rest(transaction, stored));
   }
   return calls;
 }
 
-Result<void> repair(Sql& sql, WallTime now) {
-  THAW_TRY_VOID(
-      sql.run("UPDATE calls SET finished_us = ?1, payloads_until_us = ?1 + payload_for_us, "
-              "record_until_us = ?1 + record_for_us WHERE finished_us IS NULL AND NOT EXISTS "
-              "(SELECT 1 FROM inputs WHERE call = calls.id AND ended = 0)",
-              {micros(now)}));
-  const std::string lost = "call NOT IN (SELECT id FROM calls WHERE id IS NOT NULL)";
-  std::int64_t orphans = 0;
-  THAW_TRY_VOID(sql.each("SELECT count(*) FROM inputs WHERE " + lost, {},
-                         [&orphans](const Row& row) { orphans = row.integer(0); }));
+Result<void> repair(Transaction& transaction, WallTime now) {
+  std::vector<std::string> finished;
+  THAW_TRY_VOID(transaction.scan(tables::calls, {.by = &tables::calls_unfinished}, {C::id},
+                                 [&](const Row<C>& row) -> Result<void> {
+                                   THAW_TRY(const bool goes_on,
+                                            has_unfinished(transaction, row.view(C::id)));
+                                   if (!goes_on) {
+                                     finished.push_back(row.text(C::id));
+                                   }
+                                   return ok();
+                                 }));
+  for (const std::string& call : finished) {
+    THAW_TRY_VOID(finish_call(transaction, call, now));
+  }
+  THAW_TRY(const std::int64_t orphans,
+           store::set_aside_orphans(transaction, tables::inputs, store::number_of_column(I::call),
+                                    tables::calls, "inputs of lost calls", "their call is gone"));
   if (orphans > 0) {
     log_error("inputs of calls that are gone are set aside", {{"inputs", std::to_string(orphans)}});
-    const store::Unreadable rows{"inputs",
-                                 {"id", "call", "idx", "payload", "ended"},
-                                 lost,
-                                 {},
-                                 "inputs of lost calls",
-                                 "their call is gone"};
-    THAW_TRY_VOID(store::set_aside(sql, rows));
   }
-  THAW_TRY_VOID(sql.run("DELETE FROM call_log WHERE " + lost, {}));
+  std::vector<store::Place> lost;
+  do {
+    lost.clear();
+    THAW_TRY_VOID(transaction.scan_orphans(
+        tables::call_log, E::call, tables::calls, {}, [&lost](const Row<E>& row) {
+          lost.push_back(row.place());
+          return lost.size() < lost_at_once ? store::Go::on : store::Go::stop;
+        }));
+    for (const store::Place& place : lost) {
+      THAW_TRY_VOID(transaction.erase_at(tables::call_log, place));
+    }
+  } while (lost.size() == lost_at_once);
   return ok();
 }
 
 store::Unreadable unreadable_input(const StoredInput& input, const model::CallId& call) {
-  return {
-      "inputs",
-      {"id", "call", "idx", "payload", "checksum", "attempts", "retries", "enqueued_us", "ended"},
-      "rowid = ?",
-      {input.order},
-      "an input of the call " + call.str(),
-      input.unreadable};
+  return {&tables::inputs,
+          {.number = input.order},
+          "an input of the call " + call.str(),
+          input.unreadable};
 }
 
 store::Unreadable unreadable_call(const StoredCall& stored, std::string reason) {
-  return {"calls",
-          {"id", "workspace", "app", "function", "options", "created_us"},
-          "rowid = ?",
-          {stored.row},
-          "call " + stored.call.id.str(),
-          std::move(reason)};
+  return {
+      &tables::calls, {.number = stored.row}, "call " + stored.call.id.str(), std::move(reason)};
 }
 
-Result<std::vector<model::CallId>> drop_payloads(Sql& sql, WallTime now, int limit) {
+namespace {
+
+// Chunks go, and what else the log of the call carries.
+Result<void> drop_payloads_of(Transaction& transaction, const std::string& call) {
+  std::vector<store::Place> chunks;
+  std::vector<std::pair<std::int64_t, std::string>> bare;  // numbers, with their new checksums
+  THAW_TRY_VOID(transaction.scan(
+      tables::call_log, {.with = {call}},
+      store::Columns<E>{E::number, E::kind, E::content_type, E::failure_type, E::failure_message,
+                        E::failure_trace, E::failure_retryable, E::rest}
+          .with_sizes({E::payload}),
+      [&](const Row<E>& row) {
+        if (row.integer(E::kind) == static_cast<std::int64_t>(model::LogEntry::Kind::chunk)) {
+          chunks.push_back(row.place());
+        } else if (row.size(E::payload) + row.size(E::content_type) > 0 || !row.is_null(E::rest)) {
+          bare.emplace_back(row.integer(E::number), checksum({}, failure_in(row).get()));
+        }
+      }));
+  for (const store::Place& place : chunks) {
+    THAW_TRY_VOID(transaction.erase_at(tables::call_log, place));
+  }
+  for (const auto& [number, sum] : bare) {
+    THAW_TRY_VOID(transaction.update(tables::call_log, {call, number},
+                                     {{E::payload, ""},
+                                      {E::content_type, ""},
+                                      {E::encoding, ""},
+                                      {E::rest, nullptr},
+                                      {E::rest_bytes, nullptr},
+                                      {E::checksum, sum}}));
+  }
+  return ok();
+}
+
+}  // namespace
+
+Result<std::vector<model::CallId>> drop_payloads(Transaction& transaction, WallTime now,
+                                                 int limit) {
   std::vector<model::CallId> ids;
-  THAW_TRY_VOID(sql.each("SELECT id FROM calls WHERE payloads_until_us < ? LIMIT ?",
-                         {micros(now), std::int64_t{limit}},
-                         [&ids](const Row& row) { ids.emplace_back(row.text(0)); }));
+  THAW_TRY_VOID(transaction.scan(
+      tables::calls, {.by = &tables::calls_payloads_until, .before = {micros(now)}, .limit = limit},
+      {C::id}, [&ids](const Row<C>& row) { ids.emplace_back(row.text(C::id)); }));
   for (const model::CallId& id : ids) {
-    THAW_TRY_VOID(sql.run("DELETE FROM call_log WHERE call = ? AND kind = ?",
-                          {id.str(), static_cast<std::int64_t>(model::LogEntry::Kind::chunk)}));
-    std::vector<std::pair<std::int64_t, std::string>> bare;  // numbers, with their new checksums
-    THAW_TRY_VOID(
-        sql.each("SELECT number, failure_type, failure_message, failure_trace, failure_retryable "
-                 "FROM call_log WHERE call = ? AND length(payload) + length(content_type) > 0",
-                 {id.str()}, [&bare](const Row& row) {
-                   bare.emplace_back(row.integer(0), checksum({}, failure_in(row, 1).get()));
-                 }));
-    for (const auto& [number, sum] : bare) {
-      THAW_TRY_VOID(
-          sql.run("UPDATE call_log SET payload = x'', content_type = '', checksum = ? "
-                  "WHERE call = ? AND number = ?",
-                  {sum, id.str(), number}));
-    }
-    THAW_TRY_VOID(sql.run("UPDATE calls SET payloads_until_us = NULL WHERE id = ?", {id.str()}));
+    THAW_TRY_VOID(drop_payloads_of(transaction, id.str()));
+    THAW_TRY_VOID(transaction.update(tables::calls, {id.str()}, {{C::payloads_until_us, nullptr}}));
   }
   return ids;
 }
 
-Result<std::int64_t> delete_finished(Sql& sql, WallTime before, WallTime now, int limit,
-                                     CallbackChanges& changes) {
+Result<std::int64_t> delete_finished(Transaction& transaction, WallTime before, WallTime now,
+                                     int limit, CallbackChanges& changes) {
   std::vector<std::string> ids;
-  const auto note = [&ids](const Row& row) { ids.push_back(row.text(0)); };
-  THAW_TRY_VOID(
-      sql.each("SELECT id FROM calls WHERE finished_us < ? AND record_for_us IS NULL AND "
-               "NOT EXISTS (SELECT 1 FROM callbacks WHERE call = id AND state = 0) LIMIT ?",
-               {micros(before), std::int64_t{limit}}, note));
-  THAW_TRY_VOID(
-      sql.each("SELECT id FROM calls WHERE record_until_us < ? AND "
-               "NOT EXISTS (SELECT 1 FROM callbacks WHERE call = id AND state = 0) LIMIT ?",
-               {micros(now), limit - static_cast<std::int64_t>(ids.size())}, note));
+  const auto note = [&](const Row<C>& row) -> Result<store::Go> {
+    THAW_TRY(const bool is_read, has_pending_callbacks(transaction, row.view(C::id)));
+    if (!is_read) {
+      ids.push_back(row.text(C::id));
+    }
+    return ids.size() < static_cast<std::size_t>(limit) ? store::Go::on : store::Go::stop;
+  };
+  THAW_TRY_VOID(transaction.scan(tables::calls,
+                                 {.by = &tables::calls_kept_as_usual, .before = {micros(before)}},
+                                 {C::id}, note));
+  if (ids.size() < static_cast<std::size_t>(limit)) {
+    THAW_TRY_VOID(transaction.scan(tables::calls,
+                                   {.by = &tables::calls_record_until, .before = {micros(now)}},
+                                   {C::id}, note));
+  }
   for (const std::string& id : ids) {
-    THAW_TRY_VOID(sql.run("DELETE FROM call_log WHERE call = ?", {id}));
-    THAW_TRY_VOID(sql.run("DELETE FROM inputs WHERE call = ?", {id}));
-    THAW_TRY_VOID(delete_callbacks(sql, id, changes));
-    THAW_TRY_VOID(sql.run("DELETE FROM calls WHERE id = ?", {id}));
+    THAW_TRY_VOID(transaction.erase_range(tables::call_log, {.with = {id}}));
+    THAW_TRY_VOID(
+        transaction.erase_range(tables::inputs, {.by = &tables::inputs_of_call, .with = {id}}));
+    THAW_TRY_VOID(delete_callbacks(transaction, id, changes));
+    THAW_TRY_VOID(transaction.erase(tables::calls, {id}));
   }
   return static_cast<std::int64_t>(ids.size());
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The durable half of the queue: the statements that change its tables (tables.h). Each function
+// The durable half of the queue: what changes its tables (tables.h). Each function
 // runs inside a transaction of the caller, on a database thread, and touches values only. Payloads
 // carry a checksum: a changed bit is data_loss, not a wrong result.
 #pragma once
@@ -12,6 +12,7 @@
 
 #include "thaw/model/call.h"
 #include "thaw/queue/detail/callback_rows.h"
+#include "thaw/queue/detail/tables.h"
 #include "thaw/store/database.h"
 #include "thaw/store/set_aside.h"
 
@@ -56,36 +57,41 @@ struct StoredEnding {
   bool wakes = false;  // callbacks of its call
 };
 
-Result<void> insert_call(store::Sql& sql, const model::NewCall& call, WallTime created_at);
-Result<void> insert_inputs(store::Sql& sql, const model::CallId& call,
+Result<void> insert_call(store::Transaction& transaction, const model::NewCall& call,
+                         WallTime created_at);
+Result<void> insert_inputs(store::Transaction& transaction, const model::CallId& call,
                            const std::vector<StoredInput>& inputs);
-Result<void> mark_cancelled(store::Sql& sql, const model::CallId& call);
+Result<void> mark_cancelled(store::Transaction& transaction, const model::CallId& call);
 // A delivery begins. The first one's time stays.
-Result<void> note_start(store::Sql& sql, const model::InputId& input, int attempts, int retries,
-                        WallTime at);
+Result<void> note_start(store::Transaction& transaction, const model::InputId& input, int attempts,
+                        int retries, WallTime at);
 // A delivery ended, and another will follow.
-Result<void> note_delivery(store::Sql& sql, const model::InputId& input, int attempts, int retries);
+Result<void> note_delivery(store::Transaction& transaction, const model::InputId& input,
+                           int attempts, int retries);
 // Both return the number that the entry got.
-Result<std::uint64_t> append_entry(store::Sql& sql, const model::CallId& call,
+Result<std::uint64_t> append_entry(store::Transaction& transaction, const model::CallId& call,
                                    const model::LogEntry& entry);
-Result<std::uint64_t> end_input(store::Sql& sql, const StoredEnding& ending, WallTime now,
-                                CallbackChanges& changes);
+Result<std::uint64_t> end_input(store::Transaction& transaction, const StoredEnding& ending,
+                                WallTime now, CallbackChanges& changes);
 
-Result<std::vector<model::LogEntry>> read_log(store::Sql& sql, const model::CallId& call,
-                                              std::uint64_t after, std::size_t limit);
-Result<std::optional<StoredCall>> load_call(store::Sql& sql, const model::CallId& call);
-Result<std::vector<StoredCall>> load_unfinished(store::Sql& sql);
+Result<std::vector<model::LogEntry>> read_log(store::Transaction& transaction,
+                                              const model::CallId& call, std::uint64_t after,
+                                              std::size_t limit);
+Result<std::optional<StoredCall>> load_call(store::Transaction& transaction,
+                                            const model::CallId& call);
+Result<std::vector<StoredCall>> load_unfinished(store::Transaction& transaction);
 // After a start: calls without an unfinished input are finished, and what belongs to no call is set
 // aside.
-Result<void> repair(store::Sql& sql, WallTime now);
-// The rows of an input or a call that cannot be used.
+Result<void> repair(store::Transaction& transaction, WallTime now);
+// The row of an input or a call that cannot be used.
 store::Unreadable unreadable_input(const StoredInput& input, const model::CallId& call);
 store::Unreadable unreadable_call(const StoredCall& stored, std::string reason);
 // Deletes up to `limit` calls that finished before `before`, or whose own time is over at `now`,
 // and that no callback has to read any more; returns how many.
-Result<std::int64_t> delete_finished(store::Sql& sql, WallTime before, WallTime now, int limit,
-                                     CallbackChanges& changes);
+Result<std::int64_t> delete_finished(store::Transaction& transaction, WallTime before, WallTime now,
+                                     int limit, CallbackChanges& changes);
 // Of up to `limit` calls, what their logs carry: they asked to keep it no longer.
-Result<std::vector<model::CallId>> drop_payloads(store::Sql& sql, WallTime now, int limit);
+Result<std::vector<model::CallId>> drop_payloads(store::Transaction& transaction, WallTime now,
+                                                 int limit);
 
 }  // namespace thaw::queue::detail

@@ -42,12 +42,14 @@ inline Error closed() { return Error::cancelled("the queue is closed"); }
 
 class Queue final : public CallQueue {
  public:
-  Queue(async::Loop& loop, store::Database& database, QueueLimits limits, store::DiskShares* disk)
+  Queue(async::Loop& loop, store::Database& database, QueueLimits limits, store::DiskShares* disk,
+        store::BlobStore* blobs)
       : loop_(loop),
         database_(database),
         limits_(limits),
         disk_(disk),
         callbacks_(database, limits.callbacks),
+        payloads_(blobs, disk, limits.largest_inline_bytes),
         tasks_(loop) {}
   ~Queue() override;
   Result<void> load();
@@ -86,6 +88,7 @@ class Queue final : public CallQueue {
 
   QueueCounters counters() const override { return counters_; }
   Callbacks& callbacks() override { return callbacks_; }
+  Payloads& payloads() override { return payloads_; }
   async::Task<CallPage> list(CallFilter filter, std::string cursor, std::size_t most) override;
   Demand demand(const Target& target) const override;
   void on_demand(std::function<void(const Target&)> notify) override {
@@ -124,6 +127,24 @@ class Queue final : public CallQueue {
     Queue* queue_;
     Alive alive_;
     Call* call_;
+  };
+
+  // One of several that write what an input says, where one of them waits for a blob: they go in
+  // the order in which they came. Its call is pinned, or the input has not ended.
+  class Turn {
+   public:
+    Turn(Alive alive, Input& input);
+    ~Turn() { end(); }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+    // The next one may go: what this one writes is on its way.
+    void end();
+    static async::Task<void> wait(Turn& self);
+
+   private:
+    Alive alive_;
+    Input* input_;
+    std::list<int>::iterator place_;
   };
 
   struct Added {
@@ -169,6 +190,9 @@ class Queue final : public CallQueue {
   bool make_room(const Workspace& workspace, const Function& function, const Share& asked);
   Added add(Call& call, std::vector<model::NewInput> inputs);
   static async::Task<void> publish(Queue& self, Call& call, std::vector<Input*> fresh);
+  // Those of a durable call that are large become blobs.
+  static async::Task<void> keep_large(Queue& self, model::WorkspaceId workspace,
+                                      std::vector<model::NewInput>& inputs);
   void drop_unstored(Call& call, const std::vector<Input*>& inputs);
   static std::vector<StoredInput> to_store(const std::vector<Input*>& inputs);
   enum class Place { front, back };
@@ -205,6 +229,8 @@ class Queue final : public CallQueue {
   void drop_payload(Call& call, LogEntry& entry);
   void drop_taken(Call& call);
   Result<Input*> running(Call& call, const LogEntry& entry) const;
+  static async::Task<std::uint64_t> append_durable(Queue& self, Call& call, InputId input,
+                                                   LogEntry entry);
   bool has_room(const Call& call, std::size_t bytes);
   void charge(Call& call, std::size_t bytes) {
     for (Share* share : {&all_, &call.workspace->share, &call.function->share}) {
@@ -233,6 +259,10 @@ class Queue final : public CallQueue {
   static std::size_t cost(const model::Payload& payload) { return payload.size() + entry_overhead; }
   static std::size_t cost(const LogEntry& entry) {
     return cost(entry.payload) + (entry.failure ? entry.failure->size() : 0);
+  }
+  // Of a piece that nobody has taken, with what of it is a blob.
+  static std::size_t unread_cost(const LogEntry& entry) {
+    return cost(entry) + (entry.payload.rest ? entry.payload.rest->size : 0);
   }
   static std::size_t cost_of(const std::vector<model::NewInput>& inputs) {
     std::size_t sum = 0;
@@ -279,6 +309,7 @@ class Queue final : public CallQueue {
   std::function<void(const Target&)> notify_;
   QueueCounters counters_;
   Callbacks callbacks_;
+  Payloads payloads_;
   HeldKeys keys_;
   std::list<HeldKeys::iterator> keys_in_order_;  // of synchronous calls, the oldest first
   async::TaskGroup tasks_;

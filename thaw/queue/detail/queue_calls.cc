@@ -33,6 +33,11 @@ Queue::~Queue() {
   for (auto& [id, call] : calls_) {
     call->changed.notify_all();
     call->room.notify_all();
+    for (const auto& [index, input] : call->inputs) {
+      if (input->turns) {
+        input->turns->changed.notify_all();
+      }
+    }
   }
 }
 
@@ -61,6 +66,12 @@ Call& Queue::make_call(model::NewCall call, WallTime created_at) {
   made->line = &line_of(call.target());
   made->function = made->line->function;
   made->workspace = &workspace_of(call.workspace);
+  if (made->function->workspace == nullptr && !made->function->is_shared) {
+    made->function->workspace = made->workspace;
+  } else if (made->function->workspace != made->workspace) {
+    made->function->workspace = nullptr;
+    made->function->is_shared = true;
+  }
   made->created_at = created_at;
   made->call = std::move(call);
   if (const auto& until = made->call.limits.end_by) {
@@ -164,9 +175,8 @@ async::Task<Queue::Pin> Queue::find(Queue& self, CallId id) {
   if (const auto found = self.calls_.find(id); found != self.calls_.end()) {
     co_return Pin(self, alive, *found->second);
   }
-  std::function<Result<std::optional<StoredCall>>(store::Sql&)> load = [id](store::Sql& sql) {
-    return load_call(sql, id);
-  };
+  std::function<Result<std::optional<StoredCall>>(store::Transaction&)> load =
+      [id](store::Transaction& transaction) { return load_call(transaction, id); };
   THAW_CO_TRY(std::optional<StoredCall> stored,
               co_await self.database_.read<std::optional<StoredCall>>(std::move(load)));
   if (!*alive) {
@@ -242,8 +252,8 @@ Call& Queue::adopt(StoredCall stored, std::vector<Unfinished>& unfinished) {
 Result<void> Queue::load() {
   THAW_TRY_VOID(callbacks_.load());
   std::vector<StoredCall> calls;
-  THAW_TRY_VOID(database_.read_now([&calls](store::Sql& sql) -> Result<void> {
-    THAW_TRY(calls, load_unfinished(sql));
+  THAW_TRY_VOID(database_.read_now([&calls](store::Transaction& transaction) -> Result<void> {
+    THAW_TRY(calls, load_unfinished(transaction));
     return ok();
   }));
   std::vector<std::pair<std::int64_t, Input*>> runnable;
@@ -292,7 +302,8 @@ Result<void> Queue::load() {
   if (!doomed.empty()) {
     tasks_.start("end what may not run", end_what_may_not_run(*this, alive_, std::move(doomed)));
   }
-  database_.write_later([](store::Sql& sql) { return repair(sql, wall_now()); });
+  database_.write_later(
+      [](store::Transaction& transaction) { return repair(transaction, wall_now()); });
   return ok();
 }
 
@@ -469,12 +480,36 @@ std::vector<StoredInput> Queue::to_store(const std::vector<Input*>& inputs) {
   return stored;
 }
 
+// Not counted yet to anybody but as blobs: whoever is refused after this has sent them for nothing,
+// and they are swept.
+async::Task<void> Queue::keep_large(Queue& self, model::WorkspaceId workspace,
+                                    std::vector<model::NewInput>& inputs) {
+  const Alive alive = self.alive_;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (!self.payloads_.is_large(inputs[i].payload)) {
+      continue;
+    }
+    THAW_CO_TRY(inputs[i].payload,
+                co_await self.payloads_.keep(workspace, std::move(inputs[i].payload)));
+    if (!*alive) {
+      co_return closed();
+    }
+  }
+  co_return ok();
+}
+
 async::Task<std::vector<InputId>> Queue::make(Queue& self, model::NewCall call,
                                               std::vector<model::NewInput> inputs,
                                               std::shared_ptr<const StoredKey> key) {
   const Alive alive = self.alive_;
   if (self.calls_.contains(call.id)) {
     co_return Error::already_exists("there is a call " + call.id.str());
+  }
+  if (call.durability == model::Durability::durable) {
+    THAW_CO_TRY_VOID(co_await keep_large(self, call.workspace, inputs));
+    if (self.calls_.contains(call.id)) {
+      co_return Error::already_exists("there is a call " + call.id.str());
+    }
   }
   Function& function = self.function_of(call.function);
   THAW_CO_TRY_VOID(self.admit(self.workspace_of(call.workspace), function, inputs, 1));
@@ -489,6 +524,9 @@ async::Task<std::vector<InputId>> Queue::make(Queue& self, model::NewCall call,
   THAW_CO_TRY_VOID(self.check_disk(call, bytes));
   Call& made = self.make_call(std::move(call), wall_now());
   const Pin pin(self, alive, made);
+  for (const model::NewInput& input : inputs) {
+    self.payloads_.is_about_to_be_kept(made.call.workspace, input.payload);
+  }
   Added added = self.add(made, std::move(inputs));
   for (const model::Callback& one : *callbacks) {
     made.callback_wants |= number_of(one.wants) | wants_final;
@@ -497,15 +535,15 @@ async::Task<std::vector<InputId>> Queue::make(Queue& self, model::NewCall call,
   if (made.durable()) {
     function.storing += added.fresh.size();
     auto rows = std::make_shared<const std::vector<StoredInput>>(to_store(added.fresh));
-    std::function<Result<void>(store::Sql&)> work =
+    std::function<Result<void>(store::Transaction&)> work =
         [rows, key, callbacks, head = made.call,
-         at = made.created_at](store::Sql& sql) -> Result<void> {
-      THAW_TRY_VOID(insert_call(sql, head, at));
-      THAW_TRY_VOID(insert_callbacks(sql, head, *callbacks, rows->empty() ? &at : nullptr));
+         at = made.created_at](store::Transaction& transaction) -> Result<void> {
+      THAW_TRY_VOID(insert_call(transaction, head, at));
+      THAW_TRY_VOID(insert_callbacks(transaction, head, *callbacks, rows->empty() ? &at : nullptr));
       if (key) {
-        THAW_TRY_VOID(insert_key(sql, *key));
+        THAW_TRY_VOID(insert_key(transaction, *key));
       }
-      return insert_inputs(sql, head.id, *rows);
+      return insert_inputs(transaction, head.id, *rows);
     };
     Result<void> stored = co_await self.database_.write<void>(std::move(work));
     if (!*alive) {
@@ -560,18 +598,25 @@ async::Task<std::vector<InputId>> Queue::add_inputs(CallId id,
     if (call->cancelled) {
       co_return Error::failed_precondition("the call " + id.str() + " was cancelled");
     }
+    if (call->durable()) {
+      THAW_CO_TRY_VOID(co_await keep_large(*this, call->call.workspace, inputs));
+    }
     THAW_CO_TRY_VOID(admit(*call->workspace, function, inputs, 0));
     THAW_CO_TRY_VOID(check_disk(call->call, cost_of(inputs)));
   }
   const std::size_t bytes = cost_of(inputs);
+  for (const model::NewInput& input : inputs) {
+    payloads_.is_about_to_be_kept(call->call.workspace, input.payload);
+  }
   Added added = add(*call, std::move(inputs));
   if (call->durable() && !added.fresh.empty()) {
     function.storing += added.fresh.size();
     auto rows = std::make_shared<const std::vector<StoredInput>>(to_store(added.fresh));
-    std::function<Result<void>(store::Sql&)> work =
-        [rows, id, goes_on = call->callback_wants != 0](store::Sql& sql) -> Result<void> {
-      THAW_TRY_VOID(insert_inputs(sql, id, *rows));
-      return goes_on ? reopen_callbacks(sql, id) : ok();
+    std::function<Result<void>(store::Transaction&)> work =
+        [rows, id,
+         goes_on = call->callback_wants != 0](store::Transaction& transaction) -> Result<void> {
+      THAW_TRY_VOID(insert_inputs(transaction, id, *rows));
+      return goes_on ? reopen_callbacks(transaction, id) : ok();
     };
     Result<void> stored = co_await database_.write<void>(std::move(work));
     if (!*alive) {
@@ -586,7 +631,9 @@ async::Task<std::vector<InputId>> Queue::add_inputs(CallId id,
   }
   if (call->durable() && !added.unstored.empty()) {
     // Writes end in order: once this one has, so has that of whoever sent the index first.
-    std::function<Result<void>(store::Sql&)> nothing = [](store::Sql&) { return ok(); };
+    std::function<Result<void>(store::Transaction&)> nothing = [](store::Transaction&) {
+      return ok();
+    };
     THAW_CO_TRY_VOID(co_await database_.write<void>(std::move(nothing)));
     if (!*alive) {
       co_return closed();
@@ -621,9 +668,9 @@ async::Task<void> Queue::sweep() {
   const WallTime before =
       wall_now() - std::chrono::duration_cast<std::chrono::microseconds>(limits_.keep_results);
   while (true) {
-    std::function<Result<std::vector<CallId>>(store::Sql&)> work =
-        [now = wall_now()](store::Sql& sql) {
-          return detail::drop_payloads(sql, now, expired_per_write);
+    std::function<Result<std::vector<CallId>>(store::Transaction&)> work =
+        [now = wall_now()](store::Transaction& transaction) {
+          return detail::drop_payloads(transaction, now, expired_per_write);
         };
     THAW_CO_TRY(const std::vector<CallId> bare,
                 co_await database_.write<std::vector<CallId>>(std::move(work)));
@@ -647,10 +694,10 @@ async::Task<void> Queue::sweep() {
   }
   while (true) {
     auto changes = std::make_shared<CallbackChanges>();
-    std::function<Result<std::int64_t>(store::Sql&)> work = [before, changes,
-                                                             now = wall_now()](store::Sql& sql) {
-      return detail::delete_finished(sql, before, now, expired_per_write, *changes);
-    };
+    std::function<Result<std::int64_t>(store::Transaction&)> work =
+        [before, changes, now = wall_now()](store::Transaction& transaction) {
+          return detail::delete_finished(transaction, before, now, expired_per_write, *changes);
+        };
     THAW_CO_TRY(const std::int64_t deleted,
                 co_await database_.write<std::int64_t>(std::move(work)));
     if (!*alive) {
@@ -662,9 +709,10 @@ async::Task<void> Queue::sweep() {
     }
   }
   while (true) {
-    std::function<Result<std::int64_t>(store::Sql&)> work = [now = wall_now()](store::Sql& sql) {
-      return delete_keys(sql, now, expired_per_write);
-    };
+    std::function<Result<std::int64_t>(store::Transaction&)> work =
+        [now = wall_now()](store::Transaction& transaction) {
+          return delete_keys(transaction, now, expired_per_write);
+        };
     THAW_CO_TRY(const std::int64_t deleted,
                 co_await database_.write<std::int64_t>(std::move(work)));
     if (!*alive || deleted < expired_per_write) {

@@ -16,6 +16,11 @@ constexpr std::size_t endings_per_write = 1'000;
 // A result up to this size is kept whatever its workspace has on disk.
 constexpr std::size_t always_stored = 64u << 10;
 
+Outcome not_kept(const std::string& why) {
+  return model::failed(OutcomeKind::failure, {.type = model::failure_type::result_not_kept,
+                                              .message = "the result is not kept: " + why});
+}
+
 }  // namespace
 
 Verdict Queue::judge(const Input& input, OutcomeKind outcome) const {
@@ -139,13 +144,14 @@ async::Task<void> Queue::store_endings(Queue& self, std::vector<Input*> inputs, 
   const Alive alive = self.alive_;
   auto endings = std::make_shared<std::vector<StoredEnding>>();
   for (const Input* input : inputs) {
+    self.payloads_.is_about_to_be_kept(input->call->call.workspace, outcome.payload);
     endings->push_back(ending_of(*input, outcome));
   }
   auto changes = std::make_shared<CallbackChanges>();
-  std::function<Result<void>(store::Sql&)> work =
-      [endings, changes, now = wall_now()](store::Sql& sql) -> Result<void> {
+  std::function<Result<void>(store::Transaction&)> work =
+      [endings, changes, now = wall_now()](store::Transaction& transaction) -> Result<void> {
     for (StoredEnding& ending : *endings) {
-      THAW_TRY(ending.entry.number, end_input(sql, ending, now, *changes));
+      THAW_TRY(ending.entry.number, end_input(transaction, ending, now, *changes));
     }
     return ok();
   };
@@ -205,11 +211,9 @@ async::Task<void> Queue::complete(InputId id, ContainerId container, Outcome out
   }
   if (outcome.payload.size() > always_stored && disk_ != nullptr && input->call->durable() &&
       !disk_->check_quota(input->call->call.workspace.str(), outcome.payload.size())) {
-    outcome = model::failed(
-        OutcomeKind::failure,
-        {.type = model::failure_type::result_not_kept,
-         .message = "the result is not kept: its workspace has as much on the server's disk as it "
-                    "may; take results as they come, or wait until older ones have expired"});
+    outcome = not_kept(
+        "its workspace has as much on the server's disk as it may; take results as they come, or "
+        "wait until older ones have expired");
   }
   const Verdict verdict = judge(*input, outcome.kind);
   if (input->call->durable() && verdict.next != Verdict::Next::redeliver) {
@@ -228,13 +232,42 @@ async::Task<void> Queue::complete_durable(Queue& self, Input& input, Verdict ver
   const Alive alive = self.alive_;
   self.hold(input);
   if (verdict.next == Verdict::Next::end) {
+    // Behind what the input has said before.
+    std::optional<Turn> turn;
+    if (self.payloads_.is_large(outcome.payload) || input.turns) {
+      turn.emplace(alive, input);
+      THAW_CO_TRY_VOID(co_await Turn::wait(*turn));
+      if (!*alive) {
+        co_return closed();
+      }
+    }
+    if (self.payloads_.is_large(outcome.payload)) {
+      const model::WorkspaceId owner = input.call->call.workspace;
+      const std::size_t bytes = outcome.payload.size();
+      auto kept = co_await self.payloads_.keep(owner, std::move(outcome.payload));
+      if (!*alive) {
+        co_return closed();
+      }
+      if (!kept && self.disk_ != nullptr && !self.disk_->check_quota(owner.str(), bytes)) {
+        outcome = not_kept(kept.error().message());
+      } else if (!kept) {
+        // A disk that is full for a moment loses nothing: its container tells it again. One that is
+        // gone cannot.
+        self.ending_failed(input, not_kept(kept.error().message()));
+        co_return kept.error();
+      } else {
+        outcome.payload = std::move(*kept);
+      }
+    }
+    turn.reset();
     std::vector<Input*> one{&input};
     co_return co_await store_endings(self, std::move(one), std::move(outcome));
   }
-  std::function<Result<void>(store::Sql&)> work = [id = input.id, attempts = input.attempts,
-                                                   retries = input.retries + 1](store::Sql& sql) {
-    return note_delivery(sql, id, attempts, retries);
-  };
+  std::function<Result<void>(store::Transaction&)> work =
+      [id = input.id, attempts = input.attempts,
+       retries = input.retries + 1](store::Transaction& transaction) {
+        return note_delivery(transaction, id, attempts, retries);
+      };
   Result<void> stored = co_await self.database_.write<void>(std::move(work));
   if (!*alive) {
     co_return closed();
@@ -332,10 +365,10 @@ async::Task<void> Queue::retry_all(Queue& self, std::vector<Input*> inputs, Outc
     one.attempts = input->attempts;
     one.retries = input->retries + 1;
   }
-  std::function<Result<void>(store::Sql&)> work =
-      [deliveries = std::move(deliveries)](store::Sql& sql) -> Result<void> {
+  std::function<Result<void>(store::Transaction&)> work =
+      [deliveries = std::move(deliveries)](store::Transaction& transaction) -> Result<void> {
     for (const StoredEnding& one : deliveries) {
-      THAW_TRY_VOID(note_delivery(sql, one.input, one.attempts, one.retries));
+      THAW_TRY_VOID(note_delivery(transaction, one.input, one.attempts, one.retries));
     }
     return ok();
   };
@@ -411,8 +444,8 @@ async::Task<std::vector<InputId>> Queue::cancel(CallId id) {
     for (Input* input : waiting) {
       hold(*input);  // before the wait, so that nobody leases them
     }
-    std::function<Result<void>(store::Sql&)> work = [id](store::Sql& sql) {
-      return mark_cancelled(sql, id);
+    std::function<Result<void>(store::Transaction&)> work = [id](store::Transaction& transaction) {
+      return mark_cancelled(transaction, id);
     };
     const Result<void> stored = co_await database_.write<void>(std::move(work));
     if (!*alive) {

@@ -61,6 +61,7 @@ void Queue::leave_container(Input& input) {
 LeasedInput Queue::leased(const Input& input) const {
   LeasedInput out;
   out.input = input.id;
+  out.workspace = input.call->call.workspace;
   out.call = input.call->call.id;
   out.function = input.call->call.function;
   out.durability = input.call->call.durability;
@@ -129,13 +130,13 @@ std::vector<LeasedInput> Queue::lease(const Target& target, const ContainerId& c
     tasks_.start("expired calls", end_what_may_not_run(*this, alive_, {std::move(late)}));
   }
   if (!durable.empty()) {
-    database_.write_later(
-        [durable = std::move(durable), now = wall_now()](store::Sql& sql) -> Result<void> {
-          for (const Delivered& one : durable) {
-            THAW_TRY_VOID(note_start(sql, one.input, one.attempts, one.retries, now));
-          }
-          return ok();
-        });
+    database_.write_later([durable = std::move(durable),
+                           now = wall_now()](store::Transaction& transaction) -> Result<void> {
+      for (const Delivered& one : durable) {
+        THAW_TRY_VOID(note_start(transaction, one.input, one.attempts, one.retries, now));
+      }
+      return ok();
+    });
   }
   report(line);
   return leases;
@@ -144,15 +145,18 @@ std::vector<LeasedInput> Queue::lease(const Target& target, const ContainerId& c
 // Writes are committed in the order in which they were asked for: one more, of nothing, ends with
 // or after them.
 async::Task<void> Queue::recorded() {
-  std::function<Result<void>(store::Sql&)> nothing = [](store::Sql&) { return ok(); };
+  std::function<Result<void>(store::Transaction&)> nothing = [](store::Transaction&) {
+    return ok();
+  };
   co_return co_await database_.write<void>(std::move(nothing));
 }
 
 async::Task<void> Queue::record(std::vector<LeasedInput> inputs) {
-  std::function<Result<void>(store::Sql&)> work =
-      [inputs = std::move(inputs), now = wall_now()](store::Sql& sql) -> Result<void> {
+  std::function<Result<void>(store::Transaction&)> work =
+      [inputs = std::move(inputs),
+       now = wall_now()](store::Transaction& transaction) -> Result<void> {
     for (const LeasedInput& one : inputs) {
-      THAW_TRY_VOID(note_start(sql, one.input, one.attempt, one.retry, now));
+      THAW_TRY_VOID(note_start(transaction, one.input, one.attempt, one.retry, now));
     }
     return ok();
   };

@@ -45,11 +45,20 @@ async::Task<Created> Queue::create_once(model::NewCall call, std::vector<model::
     co_return Error::invalid_argument("an idempotency key has 1 to " + std::to_string(longest_key) +
                                       " bytes");
   }
+  const bool is_durable = call.durability == model::Durability::durable;
+  // Before the key is taken: whoever has the same one waits for as long as it is on its way.
+  const Result<void> kept =
+      is_durable ? co_await keep_large(*this, call.workspace, inputs) : Result<void>();
+  if (!*alive) {
+    co_return closed();
+  }
   const std::string name = name_of(call, once.key);
   const auto on_disk = [&] {
-    std::function<Result<std::optional<StoredKey>>(store::Sql&)> work =
-        [workspace = call.workspace, function = call.function, key = once.key, now = wall_now()](
-            store::Sql& sql) { return find_key(sql, workspace, function, key, now); };
+    std::function<Result<std::optional<StoredKey>>(store::Transaction&)> work =
+        [workspace = call.workspace, function = call.function, key = once.key,
+         now = wall_now()](store::Transaction& transaction) {
+          return find_key(transaction, workspace, function, key, now);
+        };
     return work;
   };
   while (true) {
@@ -60,7 +69,9 @@ async::Task<Created> Queue::create_once(model::NewCall call, std::vector<model::
     }
     if (known != keys_.end()) {
       // Writes end in order: once this one has, it is decided whether that call was made.
-      std::function<Result<void>(store::Sql&)> nothing = [](store::Sql&) { return ok(); };
+      std::function<Result<void>(store::Transaction&)> nothing = [](store::Transaction&) {
+        return ok();
+      };
       THAW_CO_TRY_VOID(co_await database_.write<void>(std::move(nothing)));
     } else {
       THAW_CO_TRY(const std::optional<StoredKey> stored,
@@ -76,12 +87,14 @@ async::Task<Created> Queue::create_once(model::NewCall call, std::vector<model::
       co_return closed();
     }
   }
-  const bool is_durable = call.durability == model::Durability::durable;
+  if (!kept) {
+    co_return kept.error();
+  }
   auto key = std::make_shared<const StoredKey>(
       StoredKey{call.workspace, call.function, once, call.id, wall_now() + keep_key});
-  const auto place = keys_.emplace(name, HeldKey{*key, is_durable}).first;
+  const auto inserted = keys_.emplace(name, HeldKey{*key, is_durable});
   if (!is_durable) {
-    keys_in_order_.push_back(place);
+    keys_in_order_.push_back(inserted.first);
   }
   Created created{call.id, {}, Created::Was::made};
   std::shared_ptr<const StoredKey> to_store = is_durable ? key : nullptr;
@@ -92,8 +105,12 @@ async::Task<Created> Queue::create_once(model::NewCall call, std::vector<model::
   if (is_durable) {
     keys_.erase(name);  // the disk has it, or it is to be made anew
   } else if (!made) {
-    keys_in_order_.remove(place);
-    keys_.erase(place);
+    // Unless it was among the oldest, which have been forgotten meanwhile.
+    const auto held = keys_.find(name);
+    if (held != keys_.end() && held->second.stored.call == key->call) {
+      keys_in_order_.remove(held);
+      keys_.erase(held);
+    }
   }
   if (!made) {
     co_return made.error();

@@ -59,7 +59,14 @@ ListPart Queue::list_in_memory(const CallFilter& filter, const ListKey& before,
     bool operator<(const Next& other) const { return ByAge()(*call, *other.call); }
   };
   std::priority_queue<Next> nexts;
+  const auto asked = workspaces_.find(filter.workspace);
+  if (asked == workspaces_.end()) {
+    return {};
+  }
   const auto add = [&](const Function& function) {
+    if (!function.is_shared && function.workspace != &asked->second) {
+      return;
+    }
     const auto first = std::make_reverse_iterator(function.calls.lower_bound(before));
     if (first != function.calls.rend()) {
       nexts.push({first, function.calls.rend()});
@@ -83,14 +90,16 @@ ListPart Queue::list_in_memory(const CallFilter& filter, const ListKey& before,
       return part;
     }
     nexts.pop();
-    part.looked_at = ListKey{call.created_at, call.call.id.str()};
+    // The place is told to whoever asks, and names nobody else's call.
+    const bool is_of_asker = call.call.workspace == filter.workspace;
+    part.looked_at = ListKey{call.created_at, is_of_asker ? call.call.id.str() : std::string()};
     const bool is_unfinished = call.unfinished > 0;
     const bool is_wanted = filter.state == CallFilter::State::any ||
                            (filter.state == CallFilter::State::unfinished) == is_unfinished;
     // A durable call that has ended, or is on its way to the disk, is the disk's to tell.
     const bool is_ours = !call.durable() || (filter.state == CallFilter::State::unfinished &&
                                              is_unfinished && call.is_stored);
-    if (is_wanted && is_ours && call.call.workspace == filter.workspace) {
+    if (is_wanted && is_ours && is_of_asker) {
       part.calls.push_back(listed(call));
     }
     if (++next.call != next.end) {
@@ -111,9 +120,10 @@ async::Task<CallPage> Queue::list(CallFilter filter, std::string cursor, std::si
   }
   ListPart stored;
   if (filter.state != CallFilter::State::unfinished) {
-    std::function<Result<ListPart>(store::Sql&)> work = [filter, before, most](store::Sql& sql) {
-      return list_stored(sql, filter, before, most);
-    };
+    std::function<Result<ListPart>(store::Transaction&)> work =
+        [filter, before, most](store::Transaction& transaction) {
+          return list_stored(transaction, filter, before, most);
+        };
     THAW_CO_TRY(stored, co_await database_.read<ListPart>(std::move(work)));
     if (!*alive) {
       co_return closed();

@@ -19,14 +19,14 @@ constexpr std::size_t entries_per_page = 64;  // read from disk at a time
 constexpr std::size_t always_admitted = 64u << 10;
 constexpr std::size_t most_waiting_pieces = 2;
 
-std::function<Result<std::uint64_t>(store::Sql&)> append_work(
+std::function<Result<std::uint64_t>(store::Transaction&)> append_work(
     CallId id, std::shared_ptr<const LogEntry> entry, bool wakes,
     std::shared_ptr<CallbackChanges> changes) {
   return [id = std::move(id), entry = std::move(entry), wakes, changes = std::move(changes),
-          now = wall_now()](store::Sql& sql) -> Result<std::uint64_t> {
-    THAW_TRY(const std::uint64_t number, append_entry(sql, id, *entry));
+          now = wall_now()](store::Transaction& transaction) -> Result<std::uint64_t> {
+    THAW_TRY(const std::uint64_t number, append_entry(transaction, id, *entry));
     if (wakes) {
-      THAW_TRY_VOID(wake_callbacks(sql, id, *entry, now, *changes));
+      THAW_TRY_VOID(wake_callbacks(transaction, id, *entry, now, *changes));
     }
     return number;
   };
@@ -44,7 +44,7 @@ void Queue::push_entry(Call& call, LogEntry entry) {
   call.log_bytes += bytes;
   charge(call, bytes);
   if (entry.kind == LogEntry::Kind::chunk) {
-    call.unread_bytes += bytes;
+    call.unread_bytes += unread_cost(entry);
   }
   call.log.push_back(std::move(entry));
   while (call.durable() && call.log.size() > 1 &&
@@ -150,7 +150,7 @@ void Queue::take(const CallId& id, std::uint64_t up_to) {
     const LogEntry& entry = call.log[static_cast<std::size_t>(number - call.first_in_memory())];
     call.replay_bytes += cost(entry);
     if (entry.kind == LogEntry::Kind::chunk) {
-      call.unread_bytes -= cost(entry);
+      call.unread_bytes -= unread_cost(entry);
     }
   }
   call.taken = last;
@@ -225,12 +225,11 @@ async::Task<std::uint64_t> Queue::append(CallId id, LogEntry entry) {
   Call& call = *found->second;
   const Pin pin(*this, alive, call);
   entry.failure = nullptr;
-  const std::size_t bytes = cost(entry);
+  const std::size_t bytes = unread_cost(entry);
   if (bytes > limits_.largest_piece_bytes) {
-    co_return Error::invalid_argument("a piece of " + std::to_string(entry.payload.bytes.size()) +
-                                      " bytes is too large (at most " +
-                                      std::to_string(limits_.largest_piece_bytes) +
-                                      "); send it as a blob");
+    co_return Error::invalid_argument(
+        "a piece of " + std::to_string(entry.payload.length()) + " bytes is too large (at most " +
+        std::to_string(limits_.largest_piece_bytes) + "); send it as a blob");
   }
   THAW_CO_TRY(Input * input, running(call, entry));
   if (call.durable() && !call.cancelled) {
@@ -280,23 +279,88 @@ async::Task<std::uint64_t> Queue::append(CallId id, LogEntry entry) {
     push_entry(call, std::move(entry));
     co_return call.last_number;
   }
-  auto shared = std::make_shared<LogEntry>(std::move(entry));
-  auto changes = std::make_shared<CallbackChanges>();
-  auto work = append_work(id, shared, wakes(call, *shared), changes);
+  const InputId by = input->id;
   call.unread_bytes += bytes;  // while it is on its way: others may come meanwhile
-  const auto number = co_await database_.write<std::uint64_t>(std::move(work));
+  Result<std::uint64_t> number = co_await append_durable(*this, call, by, std::move(entry));
   if (!*alive) {
     co_return closed();
   }
   call.unread_bytes -= bytes;
+  co_return number;
+}
+
+// Counts what it has written.
+async::Task<std::uint64_t> Queue::append_durable(Queue& self, Call& call, InputId by,
+                                                 LogEntry entry) {
+  const Alive alive = self.alive_;
+  Input& input = *self.inputs_.at(by);
+  std::optional<Turn> turn;
+  if (self.payloads_.is_large(entry.payload) || input.turns) {
+    turn.emplace(alive, input);
+    THAW_CO_TRY_VOID(co_await Turn::wait(*turn));
+    if (!*alive) {
+      co_return closed();
+    }
+    const model::WorkspaceId owner = call.call.workspace;
+    THAW_CO_TRY(entry.payload, co_await self.payloads_.keep(owner, std::move(entry.payload)));
+    if (!*alive) {
+      co_return closed();
+    }
+    if (call.cancelled) {
+      co_return 0;
+    }
+    THAW_CO_TRY(const Input* still, self.running(call, entry));
+    if (still->attempts != entry.attempts) {
+      co_return Error::failed_precondition("the input was delivered again meanwhile");
+    }
+    turn->end();
+  }
+  self.payloads_.is_about_to_be_kept(call.call.workspace, entry.payload);
+  auto shared = std::make_shared<LogEntry>(std::move(entry));
+  auto changes = std::make_shared<CallbackChanges>();
+  auto work = append_work(call.call.id, shared, wakes(call, *shared), changes);
+  const auto number = co_await self.database_.write<std::uint64_t>(std::move(work));
+  if (!*alive) {
+    co_return closed();
+  }
   if (!number) {
     co_return number.error();
   }
-  count_disk(call, bytes);
-  callbacks_.apply(*changes);
+  self.count_disk(call, cost(*shared));
+  self.callbacks_.apply(*changes);
   shared->number = *number;
-  push_entry(call, std::move(*shared));
+  self.push_entry(call, std::move(*shared));
   co_return *number;
+}
+
+Queue::Turn::Turn(Alive alive, Input& input) : alive_(std::move(alive)), input_(&input) {
+  if (!input.turns) {
+    input.turns = std::make_unique<Turns>();
+  }
+  place_ = input.turns->order.insert(input.turns->order.end(), 0);
+}
+
+void Queue::Turn::end() {
+  if (input_ == nullptr || !*alive_) {
+    return;
+  }
+  Turns& turns = *input_->turns;
+  turns.order.erase(place_);
+  if (turns.order.empty()) {
+    input_->turns.reset();
+  } else {
+    turns.changed.notify_all();
+  }
+  input_ = nullptr;
+}
+
+async::Task<void> Queue::Turn::wait(Turn& self) {
+  const Alive alive = self.alive_;
+  while (*alive && self.place_ != self.input_->turns->order.begin()) {
+    THAW_CO_TRY([[maybe_unused]] const bool notified,
+                co_await self.input_->turns->changed.wait(Instant::max()));
+  }
+  co_return *alive ? ok() : Result<void>(closed());
 }
 
 async::Task<std::vector<LogEntry>> Queue::read(CallId id, std::uint64_t after, std::size_t max,
@@ -311,8 +375,10 @@ async::Task<std::vector<LogEntry>> Queue::read(CallId id, std::uint64_t after, s
   while (true) {
     while (call->durable() && seen + 1 < call->first_in_memory() && found.size() < max) {
       const std::size_t limit = wanted ? entries_per_page : std::min(entries_per_page, max);
-      std::function<Result<std::vector<LogEntry>>(store::Sql&)> load =
-          [id, seen, limit](store::Sql& sql) { return read_log(sql, id, seen, limit); };
+      std::function<Result<std::vector<LogEntry>>(store::Transaction&)> load =
+          [id, seen, limit](store::Transaction& transaction) {
+            return read_log(transaction, id, seen, limit);
+          };
       THAW_CO_TRY(std::vector<LogEntry> page,
                   co_await database_.read<std::vector<LogEntry>>(std::move(load)));
       if (!*alive) {

@@ -3,8 +3,10 @@
 // disk.
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "thaw/queue/detail/queue.h"
+#include "thaw/queue/detail/tables.h"
 
 namespace thaw::queue::detail {
 
@@ -25,6 +27,9 @@ bool look_at_some(const Call& call, Walk& walk, const FindReferences& find,
   std::size_t bytes = 0;
   const auto look = [&](const model::Payload& payload) {
     find(payload.bytes, found);
+    if (payload.rest) {
+      found.push_back(payload.rest->sha256_hex);
+    }
     bytes += payload.size() + entry_overhead;
   };
   for (; walk.next_input < walk.inputs.size() && bytes < bytes_at_once; ++walk.next_input) {
@@ -50,28 +55,61 @@ struct FoundRows {
   std::int64_t last_row = 0;                                    // looked at; 0: there was none
 };
 
-Result<FoundRows> look_at_rows(store::Sql& sql, const std::string& table, std::int64_t after,
-                               const FindReferences& find) {
+// Of `table`, which has payloads of calls; `Column` says where.
+template <class Column>
+Result<FoundRows> look_at_rows(store::Transaction& transaction, const store::Table<Column>& table,
+                               std::int64_t after, const FindReferences& find) {
   FoundRows out;
-  THAW_TRY_VOID(sql.each("SELECT max(row) FROM (SELECT rowid AS row FROM " + table +
-                             " WHERE rowid > ? ORDER BY rowid LIMIT ?)",
-                         {after, std::int64_t{rows_at_once}},
-                         [&](const store::Row& row) { out.last_row = row.integer(0); }));
   std::vector<std::string> names;
-  THAW_TRY_VOID(sql.each("SELECT c.workspace, p.payload, length(p.content_type) FROM " + table +
-                             " p CROSS JOIN calls c ON c.id = p.call "
-                             "WHERE p.rowid > ? AND p.rowid <= ? AND p.payload IS NOT NULL",
-                         {after, out.last_row}, [&](const store::Row& row) {
-                           names.clear();
-                           const std::string payload = row.text(1);
-                           find(payload, names);
-                           out.bytes[row.text(0)] += payload.size() + entry_overhead +
-                                                     static_cast<std::uint64_t>(row.integer(2));
-                           for (std::string& name : names) {
-                             out.references.emplace_back(row.text(0), std::move(name));
-                           }
-                         }));
+  std::string call;
+  std::optional<std::string> workspace;  // of that call, if it is there
+  THAW_TRY_VOID(transaction.scan(
+      table, {.by = &table.arrival, .after = {after}, .limit = rows_at_once},
+      {Column::call, Column::payload, Column::content_type, Column::encoding, Column::rest},
+      [&](const store::Row<Column>& row) -> Result<void> {
+        out.last_row = row.number();
+        if (row.is_null(Column::payload)) {
+          return ok();
+        }
+        if (!workspace || row.view(Column::call) != call) {
+          call = row.text(Column::call);
+          workspace.reset();
+          THAW_TRY_VOID(transaction.get(tables::calls, {call}, {CallColumn::workspace},
+                                        [&workspace](const store::Row<CallColumn>& found) {
+                                          workspace = found.text(CallColumn::workspace);
+                                        }));
+        }
+        if (workspace) {
+          names.clear();
+          const std::string payload = row.text(Column::payload);
+          find(payload, names);
+          if (!row.is_null(Column::rest)) {
+            names.push_back(row.text(Column::rest));
+          }
+          out.bytes[*workspace] += payload.size() + entry_overhead +
+                                   row.size(Column::content_type) + row.size(Column::encoding) +
+                                   row.size(Column::rest);
+          for (std::string& name : names) {
+            out.references.emplace_back(*workspace, std::move(name));
+          }
+        }
+        return ok();
+      }));
   return out;
+}
+
+using Bytes = std::map<std::string, std::uint64_t>;
+
+Result<Bytes> measure_callbacks(store::Transaction& transaction) {
+  using B = CallbackColumn;
+  Bytes bytes;
+  THAW_TRY_VOID(transaction.scan(tables::callbacks, {.by = &tables::callbacks.arrival},
+                                 store::Columns<B>{B::workspace, B::sink}.with_sizes({B::options}),
+                                 [&bytes](const store::Row<B>& row) {
+                                   bytes[row.text(B::workspace)] +=
+                                       row.size(B::sink) + row.size(B::options) + entry_overhead;
+                                 }));
+  return bytes;
 }
 
 }  // namespace
@@ -111,12 +149,14 @@ async::Task<void> Queue::visit_references(FindReferences find, NoteReference not
       }
     }
   }
-  std::map<std::string, std::uint64_t> measured;
-  for (const char* table : {"inputs", "call_log"}) {
+  Bytes measured;
+  for (const bool of_inputs : {true, false}) {
     for (std::int64_t after = 0;;) {
-      std::function<Result<FoundRows>(store::Sql&)> work = [table, after, find](store::Sql& sql) {
-        return look_at_rows(sql, table, after, find);
-      };
+      std::function<Result<FoundRows>(store::Transaction&)> work =
+          [of_inputs, after, find](store::Transaction& transaction) {
+            return of_inputs ? look_at_rows(transaction, tables::inputs, after, find)
+                             : look_at_rows(transaction, tables::call_log, after, find);
+          };
       THAW_CO_TRY(const FoundRows found, co_await database_.read<FoundRows>(std::move(work)));
       for (const auto& [workspace, name] : found.references) {
         note(model::WorkspaceId(workspace), name);
@@ -134,17 +174,7 @@ async::Task<void> Queue::visit_references(FindReferences find, NoteReference not
     }
   }
   if (disk_ != nullptr) {
-    using Bytes = std::map<std::string, std::uint64_t>;
-    std::function<Result<Bytes>(store::Sql&)> work = [](store::Sql& sql) -> Result<Bytes> {
-      Bytes bytes;
-      THAW_TRY_VOID(
-          sql.each("SELECT workspace, sum(length(sink) + length(options) + ?) FROM callbacks "
-                   "GROUP BY workspace",
-                   {std::int64_t{entry_overhead}}, [&bytes](const store::Row& row) {
-                     bytes[row.text(0)] = static_cast<std::uint64_t>(row.integer(1));
-                   }));
-      return bytes;
-    };
+    std::function<Result<Bytes>(store::Transaction&)> work = measure_callbacks;
     THAW_CO_TRY(const Bytes of_callbacks, co_await database_.read<Bytes>(std::move(work)));
     if (!*alive) {
       co_return closed();

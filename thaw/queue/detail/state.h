@@ -39,6 +39,12 @@ struct Workspace {
   Share share;
 };
 
+// Who wants to write what an input says, the first to go at the front.
+struct Turns {
+  std::list<int> order;
+  async::Event changed;
+};
+
 struct Input {
   enum class State {
     storing,  // on its way to the disk, nobody may know it yet
@@ -61,6 +67,7 @@ struct Input {
   model::ContainerId container;  // while leased or ending
   std::string version;           // that the container runs which had it last; empty: none had
   bool orphaned = false;         // its container died while it was ending
+  std::unique_ptr<Turns> turns;  // while somebody waits for a blob
   std::list<Input*>::iterator place;
   std::list<Input*>::iterator lease_place;
   std::multimap<Instant, Input*>::iterator due;
@@ -68,7 +75,9 @@ struct Input {
 
 struct Function {
   model::FunctionId id;
-  Workspace* workspace = nullptr;  // of its last call
+  // Of its calls; null: it has had none, or calls of several.
+  const Workspace* workspace = nullptr;
+  bool is_shared = false;  // by several workspaces
   Share share;
   CallsByAge calls;
   std::size_t ready = 0;  // in all of its lines

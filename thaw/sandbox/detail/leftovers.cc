@@ -135,7 +135,7 @@ Result<void> remove_objects(const std::string& instance, const os::CgroupLayout&
 }
 
 Result<void> remove_instance(const std::string& instance, const os::CgroupLayout& layout) {
-  const Result<void> removed = remove_objects(instance, layout);
+  Result<void> removed = remove_objects(instance, layout);
   THAW_TRY(const os::Fd lock, lock_machine());
   leave_machine(instance);
   return removed;

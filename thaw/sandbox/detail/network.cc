@@ -94,9 +94,9 @@ void switch_off_ipv6(const std::string& link) {
   (void)os::write_text("/proc/sys/net/ipv6/conf/" + link + "/disable_ipv6", "1");
 }
 
-}  // namespace
-
 std::string bridge_name(const std::string& instance) { return "tw-" + instance; }
+
+}  // namespace
 
 std::string veth_prefix(const std::string& instance) {
   // A link's name has 15 letters; the instance may use 12 of them.
@@ -280,7 +280,8 @@ void Network::run_maker(os::Fd socket) {
     if (message.fds.size() != (range.valid() ? 0 : 1)) {
       ::_exit(1);
     }
-    const auto lease = make(slot, range.valid() ? os::Fd() : std::move(message.fds[0]), range);
+    const os::Fd users = range.valid() ? os::Fd() : std::move(message.fds[0]);
+    const auto lease = make(slot, users, range);
     std::vector<int> made;
     if (lease) {
       made.push_back(lease->network_namespace.get());

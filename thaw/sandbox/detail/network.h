@@ -100,7 +100,6 @@ class Network {
   std::deque<Asked> asked_;  // in the order in which the maker answers
 };
 
-std::string bridge_name(const std::string& instance);
 // Of the host's ends of this instance's veths.
 std::string veth_prefix(const std::string& instance);
 

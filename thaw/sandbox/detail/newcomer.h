@@ -6,7 +6,8 @@
 //   newcomer: ready                builder: the order: who it becomes, namespaces, output
 //   newcomer: fit                  builder: go             (it has been looked at from outside)
 // The kernel says who sent a message. Until `go` nothing of it is trusted, and afterwards it needs
-// no trust: it has no more powers than any function. The other side is template_program.py.
+// no trust: it has no more powers than any function. The other side is a
+// program that whoever starts the template hands down.
 #pragma once
 
 #include <sys/types.h>

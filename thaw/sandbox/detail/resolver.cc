@@ -58,7 +58,7 @@ std::string resolver_text(SandboxSpec::Network network) {
   if (network == SandboxSpec::Network::host) {
     return own ? *own : std::string();
   }
-  const std::string text = reachable_resolvers(own ? *own : std::string());
+  std::string text = reachable_resolvers(own ? *own : std::string());
   if (!text.empty()) {
     return text;
   }

@@ -24,6 +24,9 @@ namespace thaw::sandbox::detail {
 
 using os::Fd;
 
+namespace {
+
+// Opens `path` as O_PATH (or with `flags`) inside the root `root`, following links inside only.
 Result<Fd> open_inside(int root, const std::string& path, int flags) {
   Fd fd(os::open_resolved(root, path.c_str(), flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS));
   if (!fd.valid()) {
@@ -31,8 +34,6 @@ Result<Fd> open_inside(int root, const std::string& path, int flags) {
   }
   return fd;
 }
-
-namespace {
 
 std::string hosts_text(const SandboxSpec& spec, const std::string& address) {
   std::string text = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n";

@@ -18,8 +18,7 @@ struct RootFolders {
   std::string folder;  // private to the sandbox, on the host
   std::string upper;   // overlay's upper and work
   std::string work;
-  std::string skeleton;  // topmost read-only layer: mount points and /etc files of the sandbox
-  std::string address;   // for /etc/hosts; may be empty
+  std::string address;  // for /etc/hosts; may be empty
 };
 
 // On the host, before the sandbox exists.
@@ -42,8 +41,5 @@ Result<void> enter_root(const RootFolders& folders, const SandboxSpec& spec, Roo
 
 // After the end: what a build left in its upper that is ours (empty mount points, work folder).
 Result<void> tidy_upper(const RootFolders& folders);
-
-// Opens `path` as O_PATH (or with `flags`) inside the root `root`, following links inside only.
-Result<os::Fd> open_inside(int root, const std::string& path, int flags);
 
 }  // namespace thaw::sandbox::detail

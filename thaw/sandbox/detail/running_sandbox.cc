@@ -117,6 +117,10 @@ Result<os::Transfer> RunningSandbox::take_report() {
     case Kind::failed: failure_ = decode_failure(reader); break;
     default: return Error::internal("an unknown report of a sandbox");
   }
+  if (!failure_ && !reader.ok()) {
+    wait_status_.reset();  // nothing that is half told is an end
+    return Error::internal("a report of a sandbox was cut short");
+  }
   return os::Transfer::done;
 }
 

@@ -34,7 +34,7 @@ Result<os::Fd> own_namespace(const os::Fd& proc, const char* name) {
   return fd;
 }
 
-Result<void> send_namespaces(const Slot& slot, Cradle what, std::vector<const char*> names) {
+Result<void> send_namespaces(const Slot& slot, Cradle what, const std::vector<const char*>& names) {
   std::vector<os::Fd> held;
   std::vector<int> numbers;
   for (const char* name : names) {

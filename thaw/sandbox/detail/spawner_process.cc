@@ -70,11 +70,11 @@ void answer(const os::Fd& reply, const Result<void>& result) {
 
 SpawnerProcess::SpawnerProcess(SpawnerOptions options, os::CgroupLayout layout, os::Fd control,
                                int server)
-    : options_(options),
+    : options_(std::move(options)),
       layout_(std::move(layout)),
       control_(std::move(control)),
       server_(server),
-      network_(options) {}
+      network_(options_) {}
 
 void SpawnerProcess::hold(os::Fd lock, os::Fd membership) {
   lock_ = std::move(lock);

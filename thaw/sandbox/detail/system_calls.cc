@@ -119,7 +119,8 @@ class Rules {
                                BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, last_known_number, 0, 1),
                                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS)};
     const auto* program = reinterpret_cast<const sock_filter*>(bytes.data());
-    filter.insert(filter.end(), program, program + bytes.size() / sizeof(sock_filter));
+    const std::size_t statements = bytes.size() / sizeof(sock_filter);
+    filter.insert(filter.end(), program, program + statements);
     return filter;
   }
 

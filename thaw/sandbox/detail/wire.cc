@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <limits>
 
 namespace thaw::sandbox::detail {
 
@@ -22,6 +23,10 @@ std::vector<std::string> take_texts(Reader& in) {
   }
   return texts;
 }
+
+constexpr std::uint64_t most_u32 = std::numeric_limits<std::uint32_t>::max();
+constexpr std::uint64_t most_u16 = std::numeric_limits<std::uint16_t>::max();
+constexpr std::uint64_t last_signal = 64;
 
 bool has_nul(const std::string& text) { return text.find('\0') != std::string::npos; }
 
@@ -65,7 +70,7 @@ Result<SandboxSpec> decode(std::string_view bytes) {
     BindMount bind;
     bind.source = in.text();
     bind.target = in.text();
-    bind.access = static_cast<BindMount::Access>(in.number());
+    bind.access = in.choice(BindMount::Access::read_write);
     bind.inside = in.text();
     spec.binds.push_back(std::move(bind));
   }
@@ -75,23 +80,23 @@ Result<SandboxSpec> decode(std::string_view bytes) {
   spec.hostname = in.text();
   spec.user = in.text();
   spec.limits.memory_bytes = in.number();
-  spec.limits.cpu_millis = static_cast<std::uint32_t>(in.number());
-  spec.limits.pids = static_cast<std::uint32_t>(in.number());
-  spec.profile = static_cast<Profile>(in.number());
-  spec.network = static_cast<SandboxSpec::Network>(in.number());
-  spec.checkpoints = static_cast<SandboxSpec::Checkpoints>(in.number());
-  if (in.number() == 1) {
+  spec.limits.cpu_millis = static_cast<std::uint32_t>(in.number_up_to(most_u32));
+  spec.limits.pids = static_cast<std::uint32_t>(in.number_up_to(most_u32));
+  spec.profile = in.choice(Profile::templated);
+  spec.network = in.choice(SandboxSpec::Network::host);
+  spec.checkpoints = in.choice(SandboxSpec::Checkpoints::possible);
+  if (in.number_up_to(1) == 1) {
     RestoreFrom& from = spec.restore.emplace();
     from.images = in.text();
     from.checkpoint.stdout_pipe = in.number();
     from.checkpoint.stderr_pipe = in.number();
-    from.signal = static_cast<int>(in.number());
+    from.signal = static_cast<int>(in.number_up_to(last_signal));
   }
-  spec.door_port = static_cast<std::uint16_t>(in.number());
+  spec.door_port = static_cast<std::uint16_t>(in.number_up_to(most_u16));
   spec.workspace = in.text();
   spec.fork_from = model::ContainerId(in.text());
-  if (!in.ok()) {
-    return Error::internal("a sandbox specification was cut short");
+  if (!in.is_whole()) {
+    return Error::internal("a sandbox specification was cut short, or is none");
   }
   return spec;
 }
@@ -113,14 +118,14 @@ Result<SpawnerOptions> decode_options(std::string_view bytes) {
   options.instance = in.text();
   options.folder = in.text();
   options.bridge_address = in.text();
-  options.networking = static_cast<SpawnerOptions::Networking>(in.number());
+  options.networking = in.choice(SpawnerOptions::Networking::off);
   options.criu = in.text();
   options.refused_networks = take_texts(in);
   options.allowed_networks = take_texts(in);
-  options.own_ids = static_cast<SpawnerOptions::OwnIds>(in.number());
+  options.own_ids = in.choice(SpawnerOptions::OwnIds::off);
   options.shown_folders = take_texts(in);
-  if (!in.ok()) {
-    return Error::internal("the options of a spawner were cut short");
+  if (!in.is_whole()) {
+    return Error::internal("the options of a spawner were cut short, or are none");
   }
   return options;
 }
@@ -133,8 +138,12 @@ std::string encode_failure(const Error& error) {
 }
 
 Error decode_failure(Reader& reader) {
-  const auto code = static_cast<Code>(reader.number());
-  return {code, reader.text()};
+  const auto code = reader.choice(Code::unauthenticated);
+  std::string text = reader.text();
+  if (!reader.ok() || code == Code::ok) {
+    return Error::internal("a failure was told, and what failed was cut short: '" + text + "'");
+  }
+  return {code, std::move(text)};
 }
 
 Result<void> validate(const SandboxSpec& spec) {

@@ -65,7 +65,8 @@ class Writer {
   std::string bytes_;
 };
 
-// Reads what Writer wrote. A short message reads as zeros and empty texts, and ok() is false then.
+// Reads what Writer wrote. A short message reads as zeros and empty texts, and ok() is false then;
+// so it is of a number that is greater than it may be.
 class Reader {
  public:
   explicit Reader(std::string_view bytes) : bytes_(bytes) {}
@@ -80,6 +81,16 @@ class Reader {
     bytes_.remove_prefix(sizeof value);
     return value;
   }
+  std::uint64_t number_up_to(std::uint64_t most) {
+    const std::uint64_t value = number();
+    ok_ = ok_ && value <= most;
+    return value <= most ? value : 0;
+  }
+  // The last value of E stands for what it can be.
+  template <class E>
+  E choice(E last) {
+    return static_cast<E>(number_up_to(static_cast<std::uint64_t>(last)));
+  }
   std::string text() {
     const std::uint64_t size = number();
     if (size > bytes_.size()) {
@@ -91,12 +102,15 @@ class Reader {
     return value;
   }
   bool ok() const { return ok_; }
+  // All was read, and there is no more.
+  bool is_whole() const { return ok_ && bytes_.empty(); }
 
  private:
   std::string_view bytes_;
   bool ok_ = true;
 };
 
+// Only what encode() writes is decoded: nothing is cut to fit, and nothing passed over.
 std::string encode(const SandboxSpec& spec);
 Result<SandboxSpec> decode(std::string_view bytes);
 
@@ -104,7 +118,7 @@ std::string encode(const SpawnerOptions& options);
 Result<SpawnerOptions> decode_options(std::string_view bytes);
 
 std::string encode_failure(const Error& error);
-// After kind() was read.
+// After kind() was read. One that is cut short, or says that all is well, is a failure too.
 Error decode_failure(Reader& reader);
 
 // What no sandbox may be asked for: ids that are no file names, relative paths, NUL bytes.

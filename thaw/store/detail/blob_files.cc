@@ -38,11 +38,19 @@ void BlobDraft::discard() {
 
 Result<void> append(BlobDraft& draft, std::string_view piece) {
   THAW_TRY_VOID(draft.state);
+  if (Result<void> written = write_all(draft.file.get(), piece, draft.path); !written) {
+    // On a disk that is full for a moment: as before it, so that it may come again.
+    const auto end = static_cast<off_t>(draft.size);
+    const bool may_come_again = written.error().code() == Code::resource_exhausted &&
+                                ::ftruncate(draft.file.get(), end) == 0 &&
+                                ::lseek(draft.file.get(), end, SEEK_SET) == end;
+    draft.state = may_come_again ? ok() : written;
+    return written;
+  }
   draft.sha256.update(piece);
   draft.md5.update(piece);
-  draft.state = write_all(draft.file.get(), piece, draft.path);
   draft.size += piece.size();
-  return draft.state;
+  return ok();
 }
 
 Result<NewBlob> seal(BlobDraft& draft, BlobNames& names, const std::string& expected) {

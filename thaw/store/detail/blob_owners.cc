@@ -11,10 +11,28 @@ namespace thaw::store::detail {
 namespace {
 
 constexpr int looked_at_once = 2'000;
-constexpr const char* insert_row =
-    "INSERT OR REPLACE INTO blob_owners(owner, sha256, bytes) VALUES (?, ?, ?)";
+
+enum class RowColumn { owner, sha256, bytes };
+constexpr Column row_columns[] = {
+    {"owner", Type::text}, {"sha256", Type::bytes}, {"bytes", Type::integer}};
+constexpr Table<RowColumn> owned("blob_owners", row_columns, {RowColumn::owner, RowColumn::sha256},
+                                 Rows::keyed);
+
+Result<void> put_row(Transaction& transaction, const std::string& owner, std::string_view key,
+                     std::uint64_t size) {
+  return transaction.put(
+      owned, {{RowColumn::owner, owner}, {RowColumn::sha256, key}, {RowColumn::bytes, size}});
+}
 
 }  // namespace
+
+std::vector<Step> BlobOwners::steps() {
+  return {AddTable{
+      .name = "blob_owners",
+      .columns = {{"owner", Type::text}, {"sha256", Type::bytes}, {"bytes", Type::integer}},
+      .key = {"owner", "sha256"},
+      .rows = Rows::keyed}};
+}
 
 BlobOwners::Key BlobOwners::to_key(std::string_view name) {
   Key key{};
@@ -38,19 +56,22 @@ std::uint32_t BlobOwners::number_of(const std::string& owner) {
 
 Result<void> BlobOwners::load(Instant keep_until) {
   std::size_t bad = 0;
-  THAW_TRY_VOID(database_.read_now([&](Sql& sql) {
-    return sql.each("SELECT owner, sha256, bytes FROM blob_owners", {}, [&](const Row& row) {
-      const std::string bytes = row.text(1);
-      if (bytes.size() != std::tuple_size_v<Key> || row.integer(2) < 0) {
-        ++bad;
-        return;
-      }
-      Key key{};
-      std::copy(bytes.begin(), bytes.end(), key.begin());
-      Entry& entry = entries_[key];
-      entry.size = static_cast<std::uint64_t>(row.integer(2));
-      entry.holds.push_back({number_of(row.text(0)), 0, keep_until, true});
-    });
+  THAW_TRY_VOID(database_.read_now([&](Transaction& transaction) {
+    return transaction.scan(
+        owned, {}, {RowColumn::owner, RowColumn::sha256, RowColumn::bytes},
+        [&](const Row<RowColumn>& row) {
+          const std::string_view bytes = row.view(RowColumn::sha256);
+          const std::int64_t size = row.integer(RowColumn::bytes);
+          if (bytes.size() != std::tuple_size_v<Key> || size < 0) {
+            ++bad;
+            return;
+          }
+          Key key{};
+          std::copy(bytes.begin(), bytes.end(), key.begin());
+          Entry& entry = entries_[key];
+          entry.size = static_cast<std::uint64_t>(size);
+          entry.holds.push_back({number_of(row.text(RowColumn::owner)), 0, keep_until, true});
+        });
   }));
   if (bad > 0) {
     log_warning("rows of blobs' owners cannot be read and are left out",
@@ -100,10 +121,8 @@ std::optional<BlobOwners::Removed> BlobOwners::remove(const std::string& owner,
 
 async::Task<void> BlobOwners::store(std::string owner, std::string name, std::uint64_t size) {
   const Key key = to_key(name);
-  std::function<Result<void>(Sql&)> work = [owner, key, size](Sql& sql) -> Result<void> {
-    THAW_TRY_VOID(sql.run(insert_row, {owner, Blob{std::string(key.data(), key.size())},
-                                       static_cast<std::int64_t>(size)}));
-    return ok();
+  std::function<Result<void>(Transaction&)> work = [owner, key, size](Transaction& transaction) {
+    return put_row(transaction, owner, {key.data(), key.size()}, size);
   };
   const Result<void> stored = co_await database_.write<void>(std::move(work));
   if (Hold* hold = find(owner, name); hold != nullptr && stored) {
@@ -112,21 +131,20 @@ async::Task<void> BlobOwners::store(std::string owner, std::string name, std::ui
   co_return stored;
 }
 
-void BlobOwners::store_later(std::string owner, std::string name, std::uint64_t size) {
+void BlobOwners::store_later(std::string owner, const std::string& name, std::uint64_t size) {
   const Key key = to_key(name);
-  database_.write_later([owner = std::move(owner), key, size](Sql& sql) -> Result<void> {
-    THAW_TRY_VOID(sql.run(insert_row, {owner, Blob{std::string(key.data(), key.size())},
-                                       static_cast<std::int64_t>(size)}));
-    return ok();
+  database_.write_later([owner = std::move(owner), key, size](Transaction& transaction) {
+    return put_row(transaction, owner, {key.data(), key.size()}, size);
   });
 }
 
 async::Task<void> BlobOwners::erase(std::vector<Owned> rows) {
-  std::function<Result<void>(Sql&)> work = [rows = std::move(rows)](Sql& sql) -> Result<void> {
+  std::function<Result<void>(Transaction&)> work =
+      [rows = std::move(rows)](Transaction& transaction) -> Result<void> {
     for (const Owned& row : rows) {
       const Key key = to_key(row.name);
-      THAW_TRY_VOID(sql.run("DELETE FROM blob_owners WHERE owner = ? AND sha256 = ?",
-                            {row.owner, Blob{std::string(key.data(), key.size())}}));
+      THAW_TRY_VOID(
+          transaction.erase(owned, {row.owner, std::string_view(key.data(), key.size())}));
     }
     return ok();
   };

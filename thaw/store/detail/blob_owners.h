@@ -20,6 +20,9 @@ namespace thaw::store::detail {
 
 class BlobOwners {
  public:
+  // That make its table.
+  static std::vector<Step> steps();
+
   // One owner's hold on one blob.
   struct Hold {
     std::uint32_t owner = 0;
@@ -52,7 +55,7 @@ class BlobOwners {
   std::optional<Removed> remove(const std::string& owner, std::string_view name);
 
   async::Task<void> store(std::string owner, std::string name, std::uint64_t size);
-  void store_later(std::string owner, std::string name, std::uint64_t size);
+  void store_later(std::string owner, const std::string& name, std::uint64_t size);
   async::Task<void> erase(std::vector<Owned> rows);
 
   void each(const std::function<void(const std::string& owner, std::uint64_t size)>& visit) const;

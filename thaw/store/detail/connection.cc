@@ -47,7 +47,7 @@ Code code_of_sqlite(int extended, int system_error) {
   }
 }
 
-class StatementRow final : public Row {
+class StatementRow final : public SqlRow {
  public:
   explicit StatementRow(sqlite3_stmt* statement) : statement_(statement) {}
   std::int64_t integer(int column) const override {
@@ -72,7 +72,7 @@ class StatementRow final : public Row {
   sqlite3_stmt* statement_;
 };
 
-int bind_value(sqlite3_stmt* statement, int position, const Value& value) {
+int bind_value(sqlite3_stmt* statement, int position, const SqlValue& value) {
   // SQLITE_STATIC: the values outlive the statement's run.
   if (const auto* integer = std::get_if<std::int64_t>(&value)) {
     return sqlite3_bind_int64(statement, position, *integer);
@@ -84,7 +84,7 @@ int bind_value(sqlite3_stmt* statement, int position, const Value& value) {
     return sqlite3_bind_text64(statement, position, text->data(), text->size(), SQLITE_STATIC,
                                SQLITE_UTF8);
   }
-  if (const auto* blob = std::get_if<Blob>(&value)) {
+  if (const auto* blob = std::get_if<SqlBlob>(&value)) {
     // A null pointer would bind NULL.
     const char* bytes = blob->bytes.empty() ? "" : blob->bytes.data();
     return sqlite3_bind_blob64(statement, position, bytes, blob->bytes.size(), SQLITE_STATIC);
@@ -138,6 +138,9 @@ Result<std::unique_ptr<Connection>> Connection::open(const std::string& path, Mo
 Connection::~Connection() {
   for (const auto& [text, statement] : statements_) {
     sqlite3_finalize(statement);
+  }
+  for (const auto& [form, verb] : verbs_) {
+    sqlite3_finalize(verb->statement);
   }
   sqlite3_close_v2(db_);
 }
@@ -199,8 +202,8 @@ Result<Connection::Statement> Connection::prepare(std::string_view text) {
   return Statement(statement, true);
 }
 
-Result<void> Connection::each(std::string_view query, std::vector<Value> values,
-                              const std::function<void(const Row&)>& visit) {
+Result<void> Connection::each(std::string_view query, std::vector<SqlValue> values,
+                              const std::function<void(const SqlRow&)>& visit) {
   THAW_TRY(const Statement statement, prepare(query));
   if (static_cast<std::size_t>(sqlite3_bind_parameter_count(statement.get())) != values.size()) {
     return Error::internal("wrong number of values for \"" + std::string(query) + "\"");
@@ -226,12 +229,10 @@ Result<void> Connection::each(std::string_view query, std::vector<Value> values,
   }
 }
 
-Result<std::int64_t> Connection::run(std::string_view statement, std::vector<Value> values) {
+Result<std::int64_t> Connection::run(std::string_view statement, std::vector<SqlValue> values) {
   THAW_TRY_VOID(each(statement, std::move(values), nullptr));
   return sqlite3_changes64(db_);
 }
-
-std::int64_t Connection::last_insert_id() const { return sqlite3_last_insert_rowid(db_); }
 
 Result<void> Connection::script(const std::string& statements) {
   const int code = sqlite3_exec(db_, statements.c_str(), nullptr, nullptr, nullptr);
@@ -243,13 +244,14 @@ Result<void> Connection::script(const std::string& statements) {
 
 Result<std::int64_t> Connection::number(std::string_view query) {
   std::int64_t value = 0;
-  THAW_TRY_VOID(each(query, {}, [&value](const Row& row) { value = row.integer(0); }));
+  THAW_TRY_VOID(each(query, {}, [&value](const SqlRow& row) { value = row.integer(0); }));
   return value;
 }
 
-Result<void> run_guarded(const std::function<Result<void>(Sql&)>& work, Sql& sql) {
+Result<void> run_guarded(const std::function<Result<void>(Transaction&)>& work,
+                         Transaction& transaction) {
   try {
-    return work(sql);
+    return work(transaction);
   } catch (const std::exception& thrown) {
     return Error::internal(std::string("the database work threw: ") + thrown.what());
   }

@@ -12,7 +12,9 @@
 #include "thaw/base/log.h"
 #include "thaw/base/time.h"
 #include "thaw/store/detail/files.h"
+#include "thaw/store/detail/migration_text.h"
 #include "thaw/store/detail/wal_check.h"
+#include "thaw/store/set_aside.h"
 
 namespace thaw::store::detail {
 
@@ -88,7 +90,7 @@ Result<void> check_content(Connection& connection, const std::string& path) {
   if (size <= check_pages_below) {
     std::string verdict;
     THAW_TRY_VOID(connection.each("PRAGMA quick_check(1)", {},
-                                  [&verdict](const Row& row) { verdict = row.text(0); }));
+                                  [&verdict](const SqlRow& row) { verdict = row.text(0); }));
     if (verdict != "ok") {
       return damaged(path, verdict);
     }
@@ -104,11 +106,22 @@ Result<void> configure(Connection& connection, DatabaseOptions::Sync sync) {
                            "PRAGMA journal_size_limit = 67108864; PRAGMA trusted_schema = OFF;");
 }
 
+Result<void> take_steps(Connection& connection, const std::vector<Step>& steps) {
+  for (const Step& step : steps) {
+    if (const auto* rewrite = std::get_if<Rewrite>(&step)) {
+      THAW_TRY_VOID(run_guarded(rewrite->work, connection));
+    } else {
+      THAW_TRY_VOID(connection.script(text_of(step)));
+    }
+  }
+  return ok();
+}
+
 Result<void> migrate(Connection& connection, const DatabaseOptions& options) {
   std::map<std::string, std::int64_t> applied;
   THAW_TRY_VOID(
       connection.each("SELECT owner, max(version) FROM migrations GROUP BY owner", {},
-                      [&applied](const Row& row) { applied[row.text(0)] = row.integer(1); }));
+                      [&applied](const SqlRow& row) { applied[row.text(0)] = row.integer(1); }));
   std::map<std::string, std::int64_t> known;
   for (const Migration& step : options.migrations) {
     THAW_CHECK(step.version == ++known[step.owner]);
@@ -116,7 +129,7 @@ Result<void> migrate(Connection& connection, const DatabaseOptions& options) {
       continue;
     }
     THAW_TRY_VOID(connection.script("BEGIN IMMEDIATE"));
-    Result<void> done = connection.script(step.sql);
+    Result<void> done = take_steps(connection, step.steps);
     if (done) {
       const std::int64_t now = wall_now().time_since_epoch().count();
       const auto recorded = connection.run("INSERT INTO migrations VALUES (?, ?, ?)",
@@ -141,6 +154,11 @@ Result<void> migrate(Connection& connection, const DatabaseOptions& options) {
   }
   return ok();
 }
+
+enum class CommitColumn { one, number };
+constexpr Column commit_columns[] = {{"one", Type::integer}, {"number", Type::integer}};
+constexpr Table<CommitColumn> commits_table("commits", commit_columns, {CommitColumn::one},
+                                            Rows::numbered);
 
 std::string mark_of(const std::string& path) { return path + "-commits"; }
 
@@ -175,6 +193,18 @@ Result<void> check_commits(const DatabaseOptions& options) {
 }
 
 }  // namespace
+
+std::vector<Step> steps_of_store() {
+  std::vector<Step> steps = steps_of_set_aside();
+  steps.emplace_back(
+      AddTable{.name = "commits",
+               .columns = {{"one", Type::integer, Nulls::yes, {}, 1}, {"number", Type::integer}},
+               .key = {"one"}});
+  steps.emplace_back(Rewrite{[](Transaction& transaction) {
+    return transaction.insert(commits_table, {{CommitColumn::one, 1}, {CommitColumn::number, 0}});
+  }});
+  return steps;
+}
 
 Result<Commits> count_commits(Connection& writer, const DatabaseOptions& options) {
   Commits commits;

@@ -16,6 +16,8 @@ namespace thaw::store::detail {
 Result<std::unique_ptr<Connection>> open_database(const DatabaseOptions& options);
 // One that can neither write nor checkpoint, not even when it is closed last.
 Result<std::unique_ptr<Connection>> open_reader(const DatabaseOptions& options);
+// The tables that each database has.
+std::vector<Step> steps_of_store();
 // Where counting commits goes on; with Sync::full only.
 Result<Commits> count_commits(Connection& writer, const DatabaseOptions& options);
 

@@ -6,7 +6,7 @@
 namespace thaw::store::detail {
 
 Result<void> read_in_transaction(Connection& connection,
-                                 const std::function<Result<void>(Sql&)>& work) {
+                                 const std::function<Result<void>(Transaction&)>& work) {
   THAW_TRY_VOID(connection.run("BEGIN", {}));
   Result<void> result = run_guarded(work, connection);
   if (connection.in_transaction()) {
@@ -21,7 +21,7 @@ Readers::Readers(std::vector<std::shared_ptr<Connection>> connections, std::size
       threads_(static_cast<unsigned>(free_.size())) {}
 
 async::Task<void> Readers::read(std::shared_ptr<Readers> self,
-                                std::function<Result<void>(Sql&)> work) {
+                                std::function<Result<void>(Transaction&)> work) {
   while (self->free_.empty() && !self->closed_) {
     if (self->waiting_ >= self->waiting_limit_) {
       co_return Error::resource_exhausted("too many reads wait for the database; try again");

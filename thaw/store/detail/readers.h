@@ -20,7 +20,7 @@ class Readers {
   Readers(std::vector<std::shared_ptr<Connection>> connections, std::size_t waiting_limit);
 
   static async::Task<void> read(std::shared_ptr<Readers> self,
-                                std::function<Result<void>(Sql&)> work);
+                                std::function<Result<void>(Transaction&)> work);
   // Of the connections that are free now.
   static async::Task<void> release_memory(std::shared_ptr<Readers> self);
   // Waits for the reads that run.
@@ -37,6 +37,6 @@ class Readers {
 
 // `work` inside one read transaction.
 Result<void> read_in_transaction(Connection& connection,
-                                 const std::function<Result<void>(Sql&)>& work);
+                                 const std::function<Result<void>(Transaction&)>& work);
 
 }  // namespace thaw::store::detail

@@ -20,7 +20,7 @@
 
 namespace thaw::store::detail {
 
-using Work = std::function<Result<void>(Sql&)>;
+using Work = std::function<Result<void>(Transaction&)>;
 
 // The number of the last commit, and where it is noted outside of the database.
 struct Commits {

@@ -18,28 +18,28 @@ class FaultyDatabase final : public Database {
   FaultyDatabase(std::unique_ptr<Database> inner, std::function<bool()> fails)
       : inner_(std::move(inner)), fails_(std::move(fails)) {}
 
-  void write_later(std::function<Result<void>(Sql&)> work) override {
+  void write_later(std::function<Result<void>(Transaction&)> work) override {
     if (!fails_()) {
       inner_->write_later(std::move(work));
     }
   }
-  Result<void> read_now(const std::function<Result<void>(Sql&)>& work) override {
+  Result<void> read_now(const std::function<Result<void>(Transaction&)>& work) override {
     return inner_->read_now(work);
   }
   async::Task<void> release_memory() override { return inner_->release_memory(); }
   void close() override { inner_->close(); }
 
  protected:
-  async::Task<void> submit_write(std::function<Result<void>(Sql&)> work) override {
+  async::Task<void> submit_write(std::function<Result<void>(Transaction&)> work) override {
     if (!fails_()) {
       return inner_->write<void>(std::move(work));
     }
     // It takes as long as one that succeeds, and its place in the order.
-    return inner_->write<void>([](Sql&) -> Result<void> {
+    return inner_->write<void>([](Transaction&) -> Result<void> {
       return Error::resource_exhausted("the disk is full; make room on it and try again");
     });
   }
-  async::Task<void> submit_read(std::function<Result<void>(Sql&)> work) override {
+  async::Task<void> submit_read(std::function<Result<void>(Transaction&)> work) override {
     return inner_->read<void>(std::move(work));
   }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -29,6 +30,13 @@ class FakeContainer : public SandboxedContainer {
   void label_output(CurrentWork) override {}
   Instant interpreter_started() override { return {}; }
   bool is_restorable() override { return false; }
+  async::Task<sandbox::Checkpoint> checkpoint(std::uint64_t max_file_bytes) override {
+    return fake.checkpoint(staging, max_file_bytes);
+  }
+  async::Task<RootUse> measure_root() override { co_return RootUse{}; }
+  async::Task<std::string> find_open_file(std::vector<std::string>) override {
+    co_return std::string();
+  }
   async::Task<sandbox::ExitStatus> wait() override { return fake.wait(); }
   async::Task<void> remove() override { return fake.remove(); }
 
@@ -40,6 +48,7 @@ class FakeContainer : public SandboxedContainer {
   std::optional<FakeServerPort> port;  // of a server
   model::Level started_by = model::Level::booted;
   std::vector<Fallback> given_way;
+  std::string staging;  // where it is written to
 
  protected:
   sandbox::Sandbox& box() const override { return fake; }

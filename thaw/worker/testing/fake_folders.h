@@ -13,12 +13,12 @@ namespace thaw::worker::testing {
 
 class FakeFolders final : public VolumeMounts, public MountFolders {
  public:
-  async::Task<std::vector<sandbox::BindMount>> binds(std::vector<model::VolumeMount>) override {
-    co_return std::vector<sandbox::BindMount>{};
+  async::Task<std::vector<Bind>> binds(std::vector<model::VolumeMount>) override {
+    co_return std::vector<Bind>{};
   }
   Result<void> check_space(const model::VolumeId&, std::uint64_t) const override { return ok(); }
-  async::Task<std::string> folder_of(std::shared_ptr<const model::Mount>) override {
-    co_return std::string("/mount");
+  async::Task<std::string> source_of(std::shared_ptr<const model::Mount>) override {
+    co_return std::string("mount:fake");
   }
 };
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // FakeWorker: starts containers that are nothing but a fake sandbox, at once, or when a test lets
-// them. For tests of control, which play the part of the programs.
+// them. What it is told passes through bytes, as on its way to another machine. For tests of
+// control, which play the part of the programs.
 #pragma once
 
 #include <functional>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "thaw/async/event.h"
+#include "thaw/worker/launch_plan_codec.h"
 #include "thaw/worker/testing/fake_container.h"
 #include "thaw/worker/worker.h"
 
@@ -18,7 +20,8 @@ namespace thaw::worker::testing {
 
 class FakeWorker final : public Worker {
  public:
-  async::Task<std::unique_ptr<RunningContainer>> launch(LaunchPlan plan) override {
+  async::Task<std::unique_ptr<RunningContainer>> launch(LaunchPlan given) override {
+    THAW_CO_TRY(const LaunchPlan plan, read_plan(write_plan(given)));
     launched.push_back(plan.id);
     while (holds_launches) {
       THAW_CO_TRY([[maybe_unused]] const bool n, co_await changed.wait(Instant::max()));
@@ -28,13 +31,14 @@ class FakeWorker final : public Worker {
     }
     auto container = std::make_unique<FakeContainer>(plan.id);
     container->fake.can_be_killed = true;
+    container->staging = plan.staging;
     container->now = {1, 1, Traffic::Wire::quiet};
     if (plan.push) {
       container->port.emplace();
       container->port->has_ended = [&fake = container->fake] { return fake.has_ended(); };
       container->now = {0, 0, Traffic::Wire::quiet};
     }
-    if (plan.restore && plan.levels.front() == model::Level::restored) {
+    if (!plan.restore.empty() && plan.levels.front() == model::Level::restored) {
       if (restore_error) {
         if (plan.levels.back() != model::Level::booted) {
           co_return *restore_error;
@@ -51,6 +55,13 @@ class FakeWorker final : public Worker {
     plans.push_back(plan);
     running.push_back(container.get());
     co_return std::unique_ptr<RunningContainer>(std::move(container));
+  }
+  async::Task<std::string> identify(std::vector<std::string> sources) override {
+    std::string text;
+    for (const std::string& source : sources) {
+      text += source + "\n";
+    }
+    co_return text;
   }
   void expect(const LaunchPlan&) override {}
   bool hasten(const ForkPlan&) override { return false; }
