@@ -6,6 +6,7 @@
 
 #include <fstream>
 #include <map>
+#include <regex>
 #include <sstream>
 
 #include "thaw/catalog/catalog.h"
@@ -21,6 +22,22 @@ using namespace thaw;
 
 namespace {
 
+// The folder as if its server had ended a few seconds ago: what it keeps for hours is kept.
+std::string as_of_now(const std::string& text) {
+  constexpr std::int64_t ended_us = 1'796'071'861'000'000;
+  const std::int64_t later = wall_now().time_since_epoch().count() - ended_us;
+  static const std::regex times("\\b17960[0-9]{11}\\b");
+  std::string out;
+  auto rest = text.begin();
+  for (std::sregex_iterator at(text.begin(), text.end(), times), end; at != end; ++at) {
+    out.append(rest, (*at)[0].first);
+    out += std::to_string(std::stoll(at->str()) + later);
+    rest = (*at)[0].second;
+  }
+  out.append(rest, text.end());
+  return out;
+}
+
 void make_file(const std::string& path, const std::string& fixture) {
   std::ifstream file(std::string(THAW_STORE_FOLDERS) + "/" + fixture);
   std::stringstream text;
@@ -28,7 +45,7 @@ void make_file(const std::string& path, const std::string& fixture) {
   REQUIRE(text.str().size() > 1'000);
   sqlite3* raw = nullptr;
   REQUIRE(sqlite3_open(path.c_str(), &raw) == SQLITE_OK);
-  CHECK(sqlite3_exec(raw, text.str().c_str(), nullptr, nullptr, nullptr) == SQLITE_OK);
+  CHECK(sqlite3_exec(raw, as_of_now(text.str()).c_str(), nullptr, nullptr, nullptr) == SQLITE_OK);
   REQUIRE(sqlite3_close(raw) == SQLITE_OK);
 }
 
