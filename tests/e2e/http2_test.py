@@ -53,8 +53,7 @@ def ask(name, path="/", method="GET", body=None, headers=None):
 
 
 def containers_of(name):
-    views = json.loads(thaw("ps", "--json").stdout)
-    return [view for view in views if view["function"] == name]
+    return [view for view in server.running() if view["function"] == name]
 
 
 def channel(name):

@@ -6,6 +6,8 @@ import pathlib
 import tempfile
 import textwrap
 import time
+import urllib.error
+import urllib.request
 
 from thaw_server import APPS, CALL_TIMEOUT, E2eTest, ThawServer, main, wait_until
 
@@ -92,6 +94,31 @@ class Ticks(E2eTest):
         self.assertLessEqual(len(marks - set(call_of.values())), 1)
         self.assertEqual(len(set(call_of.values())), len(call_of))
         self.assertGreaterEqual(len(marks), 3)
+
+    def test_another_workspace_sees_no_schedule_and_runs_none(self):
+        deploy("e2e_mine", "modal.Cron('0 6 * * *')")
+        made = []
+        for verb in (["workspace", "create", "others"],
+                     ["token", "create", "other", "--workspace", "others"]):  # fmt: skip
+            done = server.thaw(*verb, "--json", "--data", str(server.data))
+            self.assertEqual(done.returncode, 0, done.stderr)
+            made.append(json.loads(done.stdout))
+        bearer = {"authorization": f"Bearer {made[1]['token']}:{made[1]['secret']}"}
+
+        def ask(path, method):
+            request = urllib.request.Request(f"{server.url}/api/v1/{path}", method=method,
+                                             headers=bearer)  # fmt: skip
+            try:
+                with urllib.request.urlopen(request, timeout=CALL_TIMEOUT) as answer:
+                    return answer.status, json.loads(answer.read())
+            except urllib.error.HTTPError as refused:
+                return refused.code, json.loads(refused.read())
+
+        self.assertEqual(ask("schedules", "GET"), (200, {"schedules": [], "next": ""}))
+        theirs = ask(f"schedules/{one('e2e-mine')['function']}/runs", "POST")
+        never = ask("schedules/fu-0000000000000000000000/runs", "POST")
+        self.assertEqual((theirs[0], never[0]), (404, 404))
+        self.assertEqual(one("e2e-mine")["runs"], [])
 
     def test_a_pushed_schedule_that_never_comes_is_refused(self):
         folder = pathlib.Path(tempfile.mkdtemp(prefix="thaw-e2e-never-"))
