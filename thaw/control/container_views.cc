@@ -98,6 +98,9 @@ void ContainerViews::remember(const Container& c, std::string end) {
   for (const auto& [status, time] : times) {
     ended_times_[status] += time;
   }
+  if (c.stands_by) {
+    return;  // nobody's start has come of it
+  }
   finished_.push_back({c.id, c.spec, Status::stopped, c.start.level, c.start.moments, c.created_at,
                        0, c.work.calls_served, 0, 0, std::move(end), wall_now() - c.created_at,
                        times, c.freezing.thaw_time,

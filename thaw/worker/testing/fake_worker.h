@@ -70,12 +70,13 @@ class FakeWorker final : public Worker {
   Result<MachineProcessors> processors() const override {
     return Error::unavailable("a fake machine has no counters");
   }
-  MachineMemory memory() const override { return {}; }
+  MachineMemory memory() const override { return has_memory; }
 
   std::vector<model::ContainerId> launched;  // that were ordered, in order
   std::vector<LaunchPlan> plans;             // of those that were started
   std::vector<FakeContainer*> running;       // that were started; gone with their Fleet's record
   bool holds_launches = false;               // until it is false and `changed` is notified
+  MachineMemory has_memory;  // nothing is known, unless a test says it
   std::optional<Error> launch_error;
   std::optional<Error> restore_error;
   std::function<void(FakeContainer&, const LaunchPlan&)> at_launch;  // before anybody sees it
