@@ -44,7 +44,7 @@ class FakeWorker final : public Worker {
           co_return *restore_error;
         }
         container->given_way.push_back({model::Level::restored, "restore_failed",
-                                        restore_error->to_string(), Fallback::Tried::failed});
+                                        restore_error->to_string(), restore_tried});
       } else {
         container->started_by = model::Level::restored;
       }
@@ -79,6 +79,7 @@ class FakeWorker final : public Worker {
   MachineMemory has_memory;  // nothing is known, unless a test says it
   std::optional<Error> launch_error;
   std::optional<Error> restore_error;
+  Fallback::Tried restore_tried = Fallback::Tried::failed;  // then
   std::function<void(FakeContainer&, const LaunchPlan&)> at_launch;  // before anybody sees it
   async::Event changed;
 };
