@@ -213,10 +213,11 @@ void Standbys::look(Instant now) {
   machine.is_shared = parts_.catalog.workspaces.all().size() > 1;
   const std::vector<std::size_t> plan =
       policy::plan_standbys(candidates, options_.rules, machine);
+  const bool is_at_once = policy::is_memory_wanted(machine);
   std::size_t i = 0;
   for (const auto& [version, group] : groups) {
     for (std::size_t n = plan[i]; n < group.standing.size(); ++n) {
-      end(*group.standing[n], StopReason::idle, end_grace);
+      end(*group.standing[n], StopReason::idle, is_at_once ? Duration::zero() : end_grace);
     }
     ++i;
   }
@@ -261,6 +262,9 @@ void Standbys::make_one(const std::map<std::string, Group>& groups,
 
 void Standbys::end(Container& container, StopReason reason, Duration grace) {
   parts_.pools.stop(container, reason, grace);
+  if (grace == Duration::zero() && container.running) {
+    (void)container.running->signal(SIGKILL);
+  }
 }
 
 void Standbys::put_off(Known& known, Instant now) {

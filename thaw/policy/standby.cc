@@ -37,10 +37,14 @@ struct Left {
 
 }  // namespace
 
+bool is_memory_wanted(const StandbyMachine& machine) {
+  return machine.memory_bytes == 0 || machine.available_bytes < machine.memory_bytes / short_below;
+}
+
 std::vector<std::size_t> plan_standbys(const std::vector<StandbyCandidate>& candidates,
                                        const StandbyRules& rules, const StandbyMachine& machine) {
   std::vector<std::size_t> plan(candidates.size(), 0);
-  if (machine.memory_bytes == 0 || machine.available_bytes < machine.memory_bytes / short_below) {
+  if (is_memory_wanted(machine)) {
     return plan;
   }
   const bool may_grow = machine.available_bytes >= machine.memory_bytes / enough_above;

@@ -42,6 +42,9 @@ struct StandbyMachine {
   bool is_shared = false;             // more than one workspace exists
 };
 
+// Others want it: none stand by, from this moment on.
+bool is_memory_wanted(const StandbyMachine& machine);
+
 // How many of each candidate are to stand by.
 std::vector<std::size_t> plan_standbys(const std::vector<StandbyCandidate>& candidates,
                                        const StandbyRules& rules, const StandbyMachine& machine);
