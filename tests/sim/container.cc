@@ -63,7 +63,8 @@ Result<void> SimContainer::signal(int number) {
     return Error::not_found("it has ended");
   }
   worker_.judge.hear(id_.str() + " gets signal " + std::to_string(number));
-  // Whoever wants it to end has said so before; otherwise it is killed for being late, or of no use.
+  // Whoever wants it to end has said so before; otherwise it is killed for being late, or of no
+  // use.
   was_late_ |= number == SIGKILL && !is_now(control::Status::stopping);
   (void)thaw();
   sandbox::ExitStatus status;
@@ -628,7 +629,8 @@ async::Task<std::unique_ptr<worker::RunningContainer>> SimWorker::launch(worker:
   const bool is_first = !plan.levels.empty() && plan.levels.front() == model::Level::restored;
   if (is_first && !plan.restore.empty()) {
     const Result<snapshot::SnapshotPtr> from = snapshots->open(plan.restore);
-    if (const auto chosen = from ? read_written((*from)->images()) : Result<Written>(from.error())) {
+    if (const auto chosen =
+            from ? read_written((*from)->images()) : Result<Written>(from.error())) {
       judge.is_chosen(chosen->id, plan.id.str());
     }
   }
@@ -671,10 +673,9 @@ async::Task<std::unique_ptr<worker::RunningContainer>> SimWorker::launch(worker:
       if (!is_of_it && snapshots->contains((*from)->key)) {
         hindrances.start("a hindered restore", look_after_hindrance(*this, *from));
       }
-      origin.fallbacks.push_back({model::Level::restored, "restore_failed",
-                                  restored_one.error().to_string(),
-                                  is_of_it ? worker::Fallback::Tried::failed
-                                           : worker::Fallback::Tried::in_vain});
+      origin.fallbacks.push_back(
+          {model::Level::restored, "restore_failed", restored_one.error().to_string(),
+           is_of_it ? worker::Fallback::Tried::failed : worker::Fallback::Tried::in_vain});
     }
   }
   if (outcome && !may_boot && origin.level == model::Level::booted) {

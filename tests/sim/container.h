@@ -34,12 +34,12 @@ struct ContainerFaults {
   int hangs_at_end = 0;  // when it is told to stop
   int unwell = 0;        // a server whose health is asked for
   // --- memory snapshots ---
-  int misses_point = 0;      // its program takes no notice of its snapshot point
-  int holds_connection = 0;  // and cannot be written for it
-  int checkpoint_fails = 0;  // it holds what cannot be written, and runs on
-  int disk_full = 0;         // while it is written
-  int broken = 0;            // what was written is no good, each time
-  int restore_fails = 0;     // for once
+  int misses_point = 0;         // its program takes no notice of its snapshot point
+  int holds_connection = 0;     // and cannot be written for it
+  int checkpoint_fails = 0;     // it holds what cannot be written, and runs on
+  int disk_full = 0;            // while it is written
+  int broken = 0;               // what was written is no good, each time
+  int restore_fails = 0;        // for once
   int restore_is_hindered = 0;  // the machine cannot do it now
   int restore_is_slow = 0;
 };
@@ -148,7 +148,7 @@ class SimContainer final : public worker::RunningContainer, private worker::Serv
   bool was_told_to_end_ = false;      // that it ends is no fault of what it was restored from
   bool was_late_ = false;             // and was killed for it
   Instant died_at_{};
-  bool is_ready_ = false;             // a server
+  bool is_ready_ = false;  // a server
   bool is_frozen_ = false;
   std::uint64_t thaws_ = 0;
   std::size_t polls_open_ = 0;
@@ -197,9 +197,9 @@ class SimWorker final : public worker::Worker {
   bool is_off = false;   // its server has been killed
   static constexpr std::uint64_t memory_bytes = std::uint64_t{8} << 30;
   std::uint64_t available_bytes = memory_bytes / 2;
-  std::uint64_t drops = 0;  // of snapshots, by somebody
+  std::uint64_t drops = 0;          // of snapshots, by somebody
   std::uint64_t real_failures = 0;  // of restores
-  Duration lived{};      // all containers together, from the order to the end
+  Duration lived{};                 // all containers together, from the order to the end
   std::size_t started = 0;
   std::size_t written = 0;                      // snapshots, whole
   std::size_t restores = 0;                     // containers that were started from them

@@ -145,8 +145,8 @@ void Judge::is_chosen(const std::string& id, const std::string& container) {
   const auto before = std::count_if(failures.in_a_row.begin(), failures.in_a_row.end(),
                                     [now](Instant when) { return when < now; });
   if (static_cast<std::size_t>(before) >= most_failures) {
-    blame(container + " is to be restored from " + id + ", which failed " +
-          std::to_string(before) + " times in a row");
+    blame(container + " is to be restored from " + id + ", which failed " + std::to_string(before) +
+          " times in a row");
   }
   if (failures.no_good < now) {
     blame(container + " is to be restored from " + id +

@@ -45,8 +45,8 @@ class Judge {
   void is_chosen(const std::string& id, const std::string& container);
   // A start from it begins. An owner that is not the writer's is a fault.
   void is_restored(const std::string& id, const std::string& owner, const std::string& container);
-  // It failed at this moment, for a reason of its own: nobody was told to end or was killed, and the
-  // machine had what it takes.
+  // It failed at this moment, for a reason of its own: nobody was told to end or was killed, and
+  // the machine had what it takes.
   enum class Failure { some, before_ready };
   void restore_fails(const std::string& id, Instant when, Failure failure);
   // A container has answered at its port; what it was restored from, if it was, is good.
@@ -79,7 +79,7 @@ class Judge {
   std::map<std::string, std::map<std::uint64_t, std::string>> logs_;  // by call and number
   std::map<std::string, std::set<int>> finals_;                       // by call: indices
   std::set<std::string> containers_;
-  std::map<std::string, std::string> written_;   // owner, by snapshot
+  std::map<std::string, std::string> written_;  // owner, by snapshot
   struct Failures {
     std::vector<Instant> in_a_row;
     Instant no_good = Instant::max();  // since then

@@ -653,7 +653,8 @@ async::Task<void> World::trouble(World& self, Server& server, Instant until) {
     if (self.has_murders_ && dice.chance(30)) {
       std::vector<std::string> victims;
       for (const control::ContainerView& view : server.fleet->containers()) {
-        if (view.status == control::Status::standby && server.worker.living.contains(view.id.str())) {
+        if (view.status == control::Status::standby &&
+            server.worker.living.contains(view.id.str())) {
           victims.push_back(view.id.str());
         }
       }

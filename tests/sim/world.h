@@ -117,7 +117,7 @@ class World {
   bool has_stops_ = false;
   bool has_outages_ = false;
   bool has_snapshots_ = false;
-  bool has_drops_ = false;  // of snapshots, whoever starts from them
+  bool has_drops_ = false;      // of snapshots, whoever starts from them
   bool has_murders_ = false;    // of containers that stand by
   bool has_shortages_ = false;  // of memory
   std::size_t containers_ = 0;

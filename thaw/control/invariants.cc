@@ -40,8 +40,8 @@ void check_status(const Container& container, Broken& broken) {
   if (is(Status::busy) && container.idle()) {
     broken.push_back(name + " and idle");
   }
-  if (is(Status::standby) != (container.stands_by && !container.stopping() &&
-                              !is(Status::stopped))) {
+  if (is(Status::standby) !=
+      (container.stands_by && !container.stopping() && !is(Status::stopped))) {
     broken.push_back(name + (container.stands_by ? " and stands by" : " and is somebody's"));
   }
   if (is(Status::frozen) != (is_frozen && !container.stands_by)) {

@@ -54,7 +54,8 @@ std::size_t places_to_start(const ScalerOptions& options, unsigned processors) {
 
 }  // namespace
 
-// For calls only: what is kept for them is warm. They take no place that was free, and start nothing.
+// For calls only: what is kept for them is warm. They take no place that was free, and start
+// nothing.
 std::size_t Scaler::take_standbys(Pool& pool, const model::FunctionSpec& spec,
                                   const policy::ScalePlan& plan) {
   const std::size_t for_calls = plan.start - plan.start_to_keep;

@@ -211,8 +211,7 @@ void Standbys::look(Instant now) {
       std::count_if(parts_.pools.containers().begin(), parts_.pools.containers().end(),
                     [](const auto& c) { return c.second->has_place && !c.second->stands_by; }));
   machine.is_shared = parts_.catalog.workspaces.all().size() > 1;
-  const std::vector<std::size_t> plan =
-      policy::plan_standbys(candidates, options_.rules, machine);
+  const std::vector<std::size_t> plan = policy::plan_standbys(candidates, options_.rules, machine);
   const bool is_at_once = policy::is_memory_wanted(machine);
   std::size_t i = 0;
   for (const auto& [version, group] : groups) {
@@ -227,13 +226,11 @@ void Standbys::look(Instant now) {
 // One at a time: it is of no hurry, and takes processors that calls may want.
 void Standbys::make_one(const std::map<std::string, Group>& groups,
                         const std::vector<std::size_t>& plan, Instant now) {
-  const bool is_on_its_way =
-      std::any_of(parts_.pools.containers().begin(), parts_.pools.containers().end(),
-                  [](const auto& c) {
-                    return c.second->stands_by && !c.second->stopping() && (!c.second->start.reached_ready ||
-                                                   c.second->freezing.state !=
-                                                       Freezing::State::yes);
-                  });
+  const bool is_on_its_way = std::any_of(
+      parts_.pools.containers().begin(), parts_.pools.containers().end(), [](const auto& c) {
+        return c.second->stands_by && !c.second->stopping() &&
+               (!c.second->start.reached_ready || c.second->freezing.state != Freezing::State::yes);
+      });
   if (is_on_its_way || now - quiet_since_ < quiet_for ||
       parts_.pools.places_taken() >= options_.most_containers) {
     return;
@@ -242,8 +239,7 @@ void Standbys::make_one(const std::map<std::string, Group>& groups,
   const Group* chosen = nullptr;
   for (const auto& [version, group] : groups) {
     const bool wants = group.standing.size() < plan[i++] && known_[version].none_before <= now;
-    const bool comes_first = chosen == nullptr ||
-                             group.standing.size() < chosen->standing.size() ||
+    const bool comes_first = chosen == nullptr || group.standing.size() < chosen->standing.size() ||
                              (group.standing.size() == chosen->standing.size() &&
                               group.candidate.last_called > chosen->candidate.last_called);
     chosen = wants && comes_first ? &group : chosen;
@@ -268,9 +264,8 @@ void Standbys::end(Container& container, StopReason reason, Duration grace) {
 }
 
 void Standbys::put_off(Known& known, Instant now) {
-  known.none_before =
-      std::max(known.none_before,
-               now + policy::backoff(++known.failures, shortest_pause, longest_pause));
+  known.none_before = std::max(
+      known.none_before, now + policy::backoff(++known.failures, shortest_pause, longest_pause));
 }
 
 void Standbys::note_end(const Container& container, const Result<void>& how) {
@@ -289,8 +284,8 @@ void Standbys::note_end(const Container& container, const Result<void>& how) {
   ++counters_.failed;
   put_off(known, now);
   log_info("a container that was to stand by has ended", {{"container", container.id.str()},
-                                                         {"function", container.spec->name},
-                                                         {"reason", how.error().to_string()}});
+                                                          {"function", container.spec->name},
+                                                          {"reason", how.error().to_string()}});
 }
 
 }  // namespace thaw::control

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Containers that stand by, in virtual time: who has one, what a call gets of it, what ends it. What
-// the machine does is tests/e2e/standby_test.py's.
+// Containers that stand by, in virtual time: who has one, what a call gets of it, what ends it.
+// What the machine does is tests/e2e/standby_test.py's.
 #include <algorithm>
 #include <csignal>
 #include <functional>
@@ -34,7 +34,8 @@ struct StandbyHouse : FleetHouse {
     spec.push->restored_path = "/restored";
     spec.snapshot_at = model::SnapshotAt::ready;
     publish();
-    worker.at_launch = [this](worker::testing::FakeContainer& made, const worker::LaunchPlan& plan) {
+    worker.at_launch = [this](worker::testing::FakeContainer& made,
+                              const worker::LaunchPlan& plan) {
       levels.push_back(plan.levels);
       made.fake.memory = bytes;
       if (made.port) {
@@ -203,8 +204,8 @@ TEST_CASE("what ends one that nobody has had, and what it leaves") {
   };
   for (const Row& row : {
            Row{"it was not called for long", [](StandbyHouse& f) { f.passes(30min); }, 10s, false},
-           {"memory is wanted", [](StandbyHouse& f) { f.worker.has_memory.available_bytes = gb / 2; },
-            1s, false},
+           {"memory is wanted",
+            [](StandbyHouse& f) { f.worker.has_memory.available_bytes = gb / 2; }, 1s, false},
            {"another version is live",
             [](StandbyHouse& f) {
               f.publish();
@@ -222,9 +223,7 @@ TEST_CASE("what ends one that nobody has had, and what it leaves") {
             },
             6s, false},
            {"somebody kills it",
-            [](StandbyHouse& f) {
-              f.container(f.launched() - 1).fake.end(killed_from_outside());
-            },
+            [](StandbyHouse& f) { f.container(f.launched() - 1).fake.end(killed_from_outside()); },
             1s, true},
            {"the process that starts containers ends",
             [](StandbyHouse& f) {

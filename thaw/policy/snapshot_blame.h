@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the end of a restored container says of the snapshot that it was restored from. Only what the
-// snapshot can have to do with counts: who was told to end, was killed from outside or said itself
-// what was wrong has shown nothing of it, one way or the other. Pure.
+// What the end of a restored container says of the snapshot that it was restored from. Only what
+// the snapshot can have to do with counts: who was told to end, was killed from outside or said
+// itself what was wrong has shown nothing of it, one way or the other. Pure.
 #pragma once
 
 namespace thaw::policy {
@@ -16,8 +16,8 @@ struct RestoredEnd {
   bool was_late = false;   // not ready in time: once, that may be the machine's moment
   bool was_unfit = false;  // ready, and of no use: it did not take the news of its restore
   bool said_why = false;   // its own start failed, and it told so
-  // Its sandbox was killed by somebody else, or with the process that starts containers; what it did
-  // itself, and what its own memory limit did, is no such thing.
+  // Its sandbox was killed by somebody else, or with the process that starts containers; what it
+  // did itself, and what its own memory limit did, is no such thing.
   bool was_killed = false;
 };
 

@@ -14,8 +14,8 @@ constexpr std::uint64_t part_of_memory = 32;  // one part of so many, of the mac
 constexpr std::size_t part_of_places = 4;     // of those that nobody serves in
 constexpr std::uint64_t assumed_bytes = std::uint64_t{16} << 20;  // of one that was not measured
 
-// Below an eighth memory is wanted elsewhere. Between that and a quarter what is there stays: its own
-// coming and going is not to be what decides.
+// Below an eighth memory is wanted elsewhere. Between that and a quarter what is there stays: its
+// own coming and going is not to be what decides.
 constexpr std::uint64_t short_below = 8;
 constexpr std::uint64_t enough_above = 4;
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // How many containers stand by: restored from a snapshot ahead of a call and frozen before anybody
-// has had them. Each costs what it holds in memory, so they are few: a share of the machine's memory
-// and of its places, a share of that for each workspace, some for each function that was called of
-// late, as many as its calls have wanted at once. Who was called last comes first. None where memory
-// is short or not known. Pure: equal arguments give equal answers.
+// has had them. Each costs what it holds in memory, so they are few: a share of the machine's
+// memory and of its places, a share of that for each workspace, some for each function that was
+// called of late, as many as its calls have wanted at once. Who was called last comes first. None
+// where memory is short or not known. Pure: equal arguments give equal answers.
 #pragma once
 
 #include <cstddef>
@@ -29,7 +29,7 @@ struct StandbyCandidate {
 
 // What the owner of the machine sets.
 struct StandbyRules {
-  Duration unused = 30min;                             // after a version's last call; 0: none at all
+  Duration unused = 15min;  // after a version's last call; 0: none at all
   std::uint64_t bytes_of_one = std::uint64_t{64} << 20;  // a container that holds more does not
 };
 

@@ -525,8 +525,8 @@ async::Task<void> LocalWorker::restore(LocalContainer& container, const LaunchPl
     is_of_it = true;
     if ((*started)->has_ended()) {
       const Result<sandbox::ExitStatus> end = co_await (*started)->wait();
-      is_of_it = !end || !(end->ended_with_spawner ||
-                           (end->killed_as_a_whole && !end->out_of_memory));
+      is_of_it =
+          !end || !(end->ended_with_spawner || (end->killed_as_a_whole && !end->out_of_memory));
     }
     THAW_CO_TRY_VOID(co_await (*started)->remove());
   }
@@ -536,9 +536,8 @@ async::Task<void> LocalWorker::restore(LocalContainer& container, const LaunchPl
     std::error_code ignored;
     fs::remove(container.folder() + "/" + point.file_name, ignored);
   }
-  container.note_fallback(
-      {model::Level::restored, "restore_failed", error.to_string(),
-       is_of_it ? Fallback::Tried::failed : Fallback::Tried::in_vain});
+  container.note_fallback({model::Level::restored, "restore_failed", error.to_string(),
+                           is_of_it ? Fallback::Tried::failed : Fallback::Tried::in_vain});
   co_return ok();
 }
 

@@ -17,8 +17,8 @@ using codec::Json;
 namespace {
 
 using control::Status;
-constexpr Status counted_states[] = {Status::starting, Status::busy, Status::warm, Status::frozen,
-                                     Status::standby,  Status::stopping};
+constexpr Status counted_states[] = {Status::starting, Status::busy,    Status::warm,
+                                     Status::frozen,   Status::standby, Status::stopping};
 
 // Milliseconds between two moments of a start; null where one was not reached.
 Json stage(Instant from, Instant to) {
@@ -59,8 +59,7 @@ std::string workspace_name(const catalog::Catalog& catalog, const model::Workspa
 
 Json json_of(const catalog::Catalog& catalog, const control::ContainerView& view) {
   const auto app = catalog.apps.find(view.spec->app.str());
-  const bool is_frozen = view.status == Status::frozen || view.status == Status::standby;
-  const model::Level level = is_frozen ? model::Level::frozen : view.level;
+  const model::Level level = view.is_frozen ? model::Level::frozen : view.level;
   Json fell_from = Json::array();
   for (const worker::Fallback& fallback : view.fallbacks) {
     fell_from.push_back({{"level", model::level_key(fallback.level)},
