@@ -4,9 +4,9 @@
 
     python3 bench/push_cold.py [--rounds 10] [--only fastapi,cog]
 
-Each server is pushed three times: without --snapshot, with it where nothing stands by, and with it to
-a second `thaw serve` where one does. A run begins with no container that serves, and is the whole of
-one HTTP request, by a client that connects anew. Results: build/bench/push-cold.json.
+Each server is pushed three times: without --snapshot, with it where nothing stands by, and with it
+to a second `thaw serve` where one does. A run begins with no container that serves, and is the
+whole of one HTTP request, by a client that connects anew. Results: build/bench/push-cold.json.
 Ends with 1 if an answer is wrong, or a start did not have its level.
 """
 import argparse
@@ -82,7 +82,7 @@ class Pushed(BenchServer):
 
     def level(self, name):
         starts = [start for start in json.loads(self.verb("logs", "--starts", "--json"))
-                  if start["function"] == name]
+                  if start["function"] == name and start["status"] != "standby"]
         return max(starts, key=lambda start: start["created_at"])["started_by"]
 
     def outcome_of_snapshot(self, name, timeout=120):
@@ -157,7 +157,8 @@ def main():
             if restored and (ready := row["seconds"].get("L1")):
                 ratio = percentile(restored, 0.5) / percentile(ready, 0.5)
                 held = percentile(row["held"], 0.5) / (1 << 20)
-                line += f"   stood by {told(ready):>20} ms   {ratio:.1f} times as fast, {held:.1f} MB"
+                line += f"   stood by {told(ready):>20} ms   {ratio:.1f} times as fast"
+                line += f", {held:.1f} MB"
             print(line, flush=True)
     finally:
         server.close()

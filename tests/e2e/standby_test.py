@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Containers that stand by: restored and frozen before anybody has them, had by a call, and gone."""
+"""Containers that stand by: restored and frozen ahead of a call, had by one, and gone."""
 import http.client
 import json
 import os
