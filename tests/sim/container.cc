@@ -265,6 +265,9 @@ async::Task<void> SimContainer::program(SimContainer& self) {
   }
   if (self.origin_.program == Program::serves) {
     self.is_ready_ = true;
+    if (self.origin_.is_trial) {
+      self.worker_.judge.trial_is_ready(self.origin_.written.id);
+    }
     self.changed_.notify_all();
     co_return ok();
   }
@@ -616,6 +619,7 @@ async::Task<std::unique_ptr<worker::RunningContainer>> SimWorker::launch(worker:
   origin.is_for_snapshot = plan.purpose == worker::LaunchPlan::Purpose::snapshot;
   // A trial never boots, and is not in the ledger; what stands by is, and costs nothing.
   origin.is_metered = !origin.is_for_snapshot && (may_boot || stands_by);
+  origin.is_trial = !may_boot && !stands_by && !origin.is_for_snapshot;
   origin.program = plan.push ? Program::serves : Program::pulls;
   if (plan.not_restored) {
     origin.fallbacks.push_back(*plan.not_restored);
@@ -631,7 +635,10 @@ async::Task<std::unique_ptr<worker::RunningContainer>> SimWorker::launch(worker:
     const Result<snapshot::SnapshotPtr> from = snapshots->open(plan.restore);
     if (const auto chosen =
             from ? read_written((*from)->images()) : Result<Written>(from.error())) {
-      judge.is_chosen(chosen->id, plan.id.str());
+      // Programs that say when they are to be written need no trial.
+      judge.is_chosen(
+          chosen->id, plan.id.str(),
+          origin.is_trial || !plan.push ? Judge::Chosen::for_trial : Judge::Chosen::for_others);
     }
   }
   const Result<void> slept = co_await async::sleep_for(dice.about(2ms, 2s));

@@ -65,6 +65,7 @@ struct Origin {
   std::string owner;             // its target and version
   bool is_for_snapshot = false;  // its program stops at its snapshot point
   bool is_metered = true;        // nobody pays for what is in the background
+  bool is_trial = false;
   model::Level level = model::Level::booted;
   std::vector<worker::Fallback> fallbacks;
   snapshot::SnapshotPtr restored_from;

@@ -138,7 +138,7 @@ void Judge::is_restored(const std::string& id, const std::string& owner,
   }
 }
 
-void Judge::is_chosen(const std::string& id, const std::string& container) {
+void Judge::is_chosen(const std::string& id, const std::string& container, Chosen chosen) {
   constexpr std::size_t most_failures = 3;
   const Failures& failures = failures_[id];
   const Instant now = monotonic_now();
@@ -147,6 +147,9 @@ void Judge::is_chosen(const std::string& id, const std::string& container) {
   if (static_cast<std::size_t>(before) >= most_failures) {
     blame(container + " is to be restored from " + id + ", which failed " + std::to_string(before) +
           " times in a row");
+  }
+  if (chosen == Chosen::for_others && !tried_.contains(id)) {
+    blame(container + " is to be restored from " + id + ", which was never tried");
   }
   if (failures.no_good < now) {
     blame(container + " is to be restored from " + id +

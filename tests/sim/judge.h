@@ -41,8 +41,11 @@ class Judge {
   // it. More than `most` of an owner, of which no start was ever good, are a fault.
   void is_written(const std::string& id, const std::string& owner, int most);
   // Somebody is to be started from it. Three failures in a row are enough, and so is one end before
-  // its program was ready: a start that is ordered later than that is a fault.
-  void is_chosen(const std::string& id, const std::string& container);
+  // its program was ready: a start that is ordered later than that is a fault. So is a start from a
+  // server's of which no trial was ever ready, unless it is that trial.
+  enum class Chosen { for_trial, for_others };
+  void is_chosen(const std::string& id, const std::string& container, Chosen chosen);
+  void trial_is_ready(const std::string& id) { tried_.insert(id); }
   // A start from it begins. An owner that is not the writer's is a fault.
   void is_restored(const std::string& id, const std::string& owner, const std::string& container);
   // It failed at this moment, for a reason of its own: nobody was told to end or was killed, and
@@ -86,6 +89,7 @@ class Judge {
     Instant last_good{};
   };
   std::map<std::string, Failures> failures_;     // by snapshot
+  std::set<std::string> tried_;                  // snapshots
   std::map<std::string, std::string> restored_;  // containers: from what
   std::set<std::string> answered_;               // of these
   std::map<std::string, int> writings_;          // in vain, by owner
