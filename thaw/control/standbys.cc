@@ -90,6 +90,7 @@ std::size_t Standbys::take(Pool& pool, const model::FunctionSpec& spec, std::siz
              {{"container", container->id.str()}, {"function", spec.name}});
     parts_.starts.adopt(pool, container);
   }
+  quiet_since_ = monotonic_now();
   look_soon();
   return taken;
 }
