@@ -165,6 +165,8 @@ async::Task<worker::LaunchPlan> LaunchPlans::plan_for(ContainerPtr container) {
       // Who asks for a snapshot has code that is to run once for all containers.
       plan.levels.insert(plan.levels.begin(), model::Level::restored);
     }
+  }
+  if (!container->in_background()) {
     Pool& pool = parts_.pools.of(container->target);
     pool.levels = plan.levels;
     pool.fork = pool.levels.front() == model::Level::forked ? plan.fork : std::nullopt;

@@ -205,6 +205,17 @@ const std::map<std::string, Setter>& setters() {
              std::chrono::microseconds(makes_sense ? static_cast<std::int64_t>(value * 1e6) : 0);
          return makes_sense;
        }},
+      {"cold_start.standby_s",
+       [](const toml::node& node, Configuration& c) {
+         int seconds = 0;
+         const bool makes_sense = read_number(node, 0, 7 * 24 * 3'600, seconds);
+         c.fleet.standby.unused = std::chrono::seconds(seconds);
+         return makes_sense;
+       }},
+      {"cold_start.standby_mb",
+       [](const toml::node& node, Configuration& c) {
+         return read_megabytes(node, c.fleet.standby.bytes_of_one);
+       }},
       {"limits.workspace_disk_gb",
        [](const toml::node& node, Configuration& c) {
          return read_gigabytes(node, c.disk.bytes_per_owner.emplace());

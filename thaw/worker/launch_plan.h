@@ -27,7 +27,7 @@ struct Fallback {
   std::string reason;  // one of few, for counting: "no_template", "fork_failed", "restore_failed"…
   std::string detail;  // for the log
   // What it cost, and what it says of the level: a try of this start that took its time in vain or
-  // failed; or one of before that failed.
+  // failed; or one of before that failed. One that the machine could not do now was in vain.
   enum class Tried { no, in_vain, failed, failed_before } tried = Tried::no;
 };
 
