@@ -57,6 +57,7 @@ void ModalDialect::add_methods(net::GrpcTable& table) {
   Context& cx = *cx_;
   add_account_rpcs(table, cx);
   add_app_rpcs(table, cx);
+  add_older_rpcs(table, cx);
   add_log_rpcs(table, cx);
   add_function_rpcs(table, cx);
   add_call_rpcs(table, cx);

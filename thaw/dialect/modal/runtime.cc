@@ -3,11 +3,13 @@
 
 #include <algorithm>
 
+#include "thaw/codec/encoding.h"
 #include "thaw/codec/json.h"
 #include "thaw/dialect/modal/apps.h"
 #include "thaw/dialect/modal/calls.h"
 #include "thaw/dialect/modal/client_packages.h"
 #include "thaw/dialect/modal/definition.h"
+#include "thaw/dialect/modal/older_clients.h"
 #include "thaw/dialect/modal/volumes.h"
 
 namespace thaw::dialect::modal {
@@ -16,6 +18,8 @@ namespace {
 
 constexpr const char* arguments_file = "arguments.pb";
 constexpr const char* restore_file = "restore-state.json";
+// What Linux takes as one word of a command line.
+constexpr std::size_t longest_word = (128u << 10) - 1;
 constexpr std::string_view client_mount_prefix = "modal-client-mount-";
 
 // The version whose client mount the function was created with.
@@ -39,32 +43,28 @@ pb::ContainerArguments arguments_for(Context& cx, const model::FunctionSpec& spe
   if (const auto environment = scope_of(cx, spec).environment(spec.environment)) {
     arguments.set_environment_name(environment->name);
   }
-  pb::AppLayout& layout = *arguments.mutable_app_layout();
-  if (const auto app = scope_of(cx, spec).app(spec.app.str())) {
-    layout = layout_of(cx, *app, own_addresses(cx));
-  }
-  // The container looks its own service function up by name, and every dependency by id.
-  std::set<std::string> present;
-  for (const auto& object : layout.objects()) {
-    present.insert(object.object_id());
-  }
-  if (present.insert(spec.id.str()).second) {
-    auto* object = layout.add_objects();
-    object->set_object_id(spec.id.str());
-    *object->mutable_function_handle_metadata() = handle_metadata(spec, own_addresses(cx));
-  }
-  (*layout.mutable_function_ids())[spec.name] = spec.id.str();
-  for (const auto& dependency : definition.object_dependencies()) {
-    if (present.insert(dependency.object_id()).second) {
-      auto* object = layout.add_objects();
-      object->set_object_id(dependency.object_id());
-      if (const auto volume = scope_of(cx, spec).volume(dependency.object_id())) {
-        *object->mutable_volume_metadata() = volume_metadata(*volume);
-      }
-    }
-  }
+  *arguments.mutable_app_layout() =
+      layout_in_container(cx, spec, definition, own_addresses(cx));
   *arguments.mutable_function_def() = std::move(definition);
   return arguments;
+}
+
+// For clients that do not read the file; they ask for what is pickled, and for the app's objects.
+Result<std::string> arguments_as_word(pb::ContainerArguments arguments,
+                                      const model::FunctionSpec& spec) {
+  arguments.clear_app_layout();
+  arguments.mutable_function_def()->clear_function_serialized();
+  arguments.mutable_function_def()->clear_class_serialized();
+  arguments.mutable_function_def()->clear_method_definitions();
+  std::string word = codec::base64_encode(arguments.SerializeAsString());
+  if (word.size() > longest_word) {
+    return Error::failed_precondition(
+        "the definition of function '" + spec.name + "' is " + std::to_string(word.size() >> 10) +
+        " KiB, and this version of its client takes at most " +
+        std::to_string(longest_word >> 10) +
+        " KiB: give its class fewer parameters, or deploy it with a client of 0.71 or later");
+  }
+  return word;
 }
 
 // What a container's interpreter is shaped by, without what is the container's or secret.
@@ -184,6 +184,11 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
   plan.argv = entrypoint;
   plan.users = entrypoint.empty() ? worker::InsideUsers::root : worker::InsideUsers::all;
   plan.argv.insert(plan.argv.end(), {"python", "-u", "-m", "modal._container_entrypoint"});
+  const bool by_word =
+      parse_client_version(version).value_or(arguments_in_file_since) < arguments_in_file_since;
+  if (by_word) {
+    plan.env.push_back("MODAL_TASK_SECRET=none");  // by which the client knows where it is
+  }
   if (!version.empty() && entrypoint.empty()) {
     worker::ForkPlan fork;
     fork.kit = kit_.name;
@@ -209,6 +214,11 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
   pb::ContainerArguments arguments = arguments_for(cx_, *spec, plan.id, std::move(definition));
   if (for_snapshot) {
     arguments.set_checkpoint_id("ch-" + plan.id.str().substr(3));
+  }
+  if (by_word) {
+    THAW_CO_TRY(std::string word, arguments_as_word(std::move(arguments), *spec));
+    plan.argv.push_back(std::move(word));
+    co_return ok();
   }
   plan.files.push_back({arguments_file, arguments.SerializeAsString()});
   co_return ok();

@@ -11,6 +11,7 @@ namespace thaw::dialect::modal {
 
 void add_account_rpcs(net::GrpcTable& table, Context& cx);  // tokens, workspace, environments
 void add_app_rpcs(net::GrpcTable& table, Context& cx);
+void add_older_rpcs(net::GrpcTable& table, Context& cx);  // what only older clients call
 void add_log_rpcs(net::GrpcTable& table, Context& cx);
 void add_function_rpcs(net::GrpcTable& table, Context& cx);  // functions and classes
 void add_call_rpcs(net::GrpcTable& table, Context& cx);
