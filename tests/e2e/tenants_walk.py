@@ -56,6 +56,16 @@ def _function(own, **fields):
     return pb.FunctionCreateRequest(app_id=own.app, function=pb.Function(**values))
 
 
+def _older(kind, texts):
+    """A message with texts in fields that this client does not know any more."""
+    data = b""
+    for field, text in texts.items():
+        for number in (field << 3 | 2, len(text)):
+            data += bytes([number & 127 | 128, number >> 7]) if number > 127 else bytes([number])
+        data += text.encode()
+    return kind.FromString(data)
+
+
 def _image(**fields):
     return pb.ImageGetOrCreateRequest(
         image=pb.Image(dockerfile_commands=["FROM base"], **fields), builder_version="2025.06"
@@ -88,6 +98,9 @@ NAMES = {
         ),
     ],
     "AppGetLayout": [lambda x, own: pb.AppGetLayoutRequest(app_id=x.app)],
+    "AppGetObjects": [
+        lambda x, own: pb.AppGetObjectsRequest(app_id=x.app, include_unindexed=True)
+    ],
     "AppGetInfo": [lambda x, own: pb.AppGetInfoRequest(app_id=x.app)],
     "AppGetLifecycle": [lambda x, own: pb.AppGetLifecycleRequest(app_id=x.app)],
     "AppGetLogs": [lambda x, own: pb.AppGetLogsRequest(app_id=x.app, timeout=1)],
@@ -150,6 +163,9 @@ NAMES = {
         lambda x, own: _function(
             own, volume_mounts=[pb.VolumeMount(volume_id=x.volume, mount_path="/data")]
         ),
+        lambda x, own: pb.FunctionCreateRequest(
+            app_id=own.app, function=_older(pb.Function, {54: x.function, 55: "hold"})
+        ),
     ],
     "FunctionFinishInputs": [
         lambda x, own: pb.FunctionFinishInputsRequest(function_call_id=x.call)
@@ -175,11 +191,17 @@ NAMES = {
         lambda x, own: pb.FunctionGetOutputsRequest(function_call_id=x.call, timeout=0),
         lambda x, own: pb.FunctionGetOutputsRequest(function_call_id=x.done_call, timeout=0),
     ],
+    "FunctionGetSerialized": [
+        lambda x, own: pb.FunctionGetSerializedRequest(function_id=x.function)
+    ],
     "FunctionMap": [
         lambda x, own: pb.FunctionMapRequest(function_id=x.function, pipelined_inputs=_items(x))
     ],
     "FunctionPrecreate": [
-        lambda x, own: pb.FunctionPrecreateRequest(app_id=x.app, function_name="f")
+        lambda x, own: pb.FunctionPrecreateRequest(app_id=x.app, function_name="f"),
+        lambda x, own: _older(
+            pb.FunctionPrecreateRequest, {1: own.app, 2: "f", 6: x.function, 7: "hold"}
+        ),
     ],
     "FunctionPutInputs": [
         lambda x, own: pb.FunctionPutInputsRequest(function_call_id=x.call, inputs=_items(x))

@@ -132,7 +132,7 @@ Result<void> check_references(Context& cx, const gateway::Identity& who,
     }
   }
   for (const auto& mount : spec.volumes) {
-    THAW_TRY([[maybe_unused]] const auto volume, find_volume(cx, who, mount.volume.str()));
+    THAW_TRY([[maybe_unused]] const auto volume, find_any_volume(cx, who, mount.volume.str()));
   }
   return ok();
 }

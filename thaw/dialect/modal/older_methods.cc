@@ -157,6 +157,9 @@ Task<pb::FunctionCreateResponse> create_method(Context& cx, WebAddresses address
   THAW_CO_TRY(const auto draft, draft_of(*service));
   THAW_CO_TRY(pb::Function whole, parse_definition(*draft));
   THAW_CO_TRY_VOID(add_method(whole, method.name, definition));
+  if (const auto checked = spec_from(whole); !checked) {
+    co_return checked.error();
+  }
   auto spec = std::make_shared<model::FunctionSpec>(*draft);
   THAW_CO_TRY(spec->web, endpoints_of(cx, whole, *app));
   THAW_CO_TRY_VOID(cx.parts.labels.check(*app, *spec));

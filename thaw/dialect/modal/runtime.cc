@@ -149,7 +149,7 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
   }
   for (const model::VolumeMount& mount : spec->volumes) {
     // The client knows a volume by this path too; who has a part of it does not see the rest.
-    if (mount.sub_path.empty()) {
+    if (mount.sub_path.empty() && !is_network_file_system(mount.volume.str())) {
       plan.binds.push_back({worker::Volumes::source_of(mount.volume),
                             std::string(volume_folder) + mount.volume.str(),
                             mount.access == model::VolumeMount::Access::read_only

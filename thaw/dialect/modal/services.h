@@ -24,5 +24,7 @@ void add_dict_rpcs(net::GrpcTable& table, Context& cx);
 void add_queue_rpcs(net::GrpcTable& table, Context& cx);
 void add_volume_rpcs(net::GrpcTable& table, Context& cx);
 void add_volume_file_rpcs(net::GrpcTable& table, Context& cx);
+void add_volume_read_rpcs(net::GrpcTable& table, Context& cx);
+void add_network_file_system_rpcs(net::GrpcTable& table, Context& cx);
 
 }  // namespace thaw::dialect::modal
