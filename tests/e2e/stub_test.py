@@ -88,6 +88,7 @@ class Stub(E2eTest):
             "[0, 1, 2]",
             "none/1/1: a big/7/1: b",
             "['one', 'two']",
+            f"weights of {version}",
             "['big/1/1: c', 'big/1/1: d']",
             "it failed: as it was then",
         ):

@@ -465,14 +465,15 @@ void Program::open_gateway() {
                                *logs,         *state,
                                *blobs,        *disk,
                                *box,          *images,
-                               *volumes,      *fleet,
-                               *access,       *blob_gate,
-                               *builds,       *labels,
-                               *web,          *deployments,
-                               *versions,     *passages,
-                               *invoke,       *releases,
-                               *unused,       *clientless,
-                               *named_states, configuration.sinks,
+                               *volumes,      *mounts,
+                               *fleet,        *access,
+                               *blob_gate,    *builds,
+                               *labels,       *web,
+                               *deployments,  *versions,
+                               *passages,     *invoke,
+                               *releases,     *unused,
+                               *clientless,   *named_states,
+                               configuration.sinks,
                                *schedules,    zones};
   dialects = make_dialects(owners, configuration);
   for (const auto& dialect : dialects) {

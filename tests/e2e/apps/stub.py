@@ -66,13 +66,23 @@ class Model:
     def __init__(self, name="none", size=1):
         self.name, self.size = name, size
 
+    @modal.build()
+    def download(self):
+        print("downloading the weights")
+        pathlib.Path("/weights.txt").write_text(f"weights of {modal.__version__}")
+
     @modal.enter()
     def load(self):
         self.loaded = getattr(self, "loaded", 0) + 1
+        self.weights = pathlib.Path("/weights.txt").read_text()
 
     @modal.method()
     def generate(self, prompt):
         return f"{self.name}/{self.size}/{self.loaded}: {prompt}"
+
+    @modal.method()
+    def of_weights(self):
+        return self.weights
 
     @modal.method()
     def tokens(self, prompt):
@@ -117,6 +127,7 @@ def main(number: int = 42):
         f"{list(counting.remote_gen(3))}",
         f"{Model().generate.remote('a')} {Model('big', size=7).generate.remote('b')}",
         f"{list(Model('big').tokens.remote_gen('one two'))}",
+        f"{Model().of_weights.remote()}",
         f"{sorted(Model('big').generate.map(['c', 'd']))}",
     ):
         print(line)

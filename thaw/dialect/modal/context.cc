@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "thaw/dialect/modal/build_functions.h"
 #include "thaw/dialect/modal/client_packages.h"
 #include "thaw/dialect/modal/older_methods.h"
 #include "thaw/dialect/modal/web.h"
@@ -18,6 +19,7 @@ Context::Context(const gateway::Owners& owners, Options given)
       volume_urls(parts.secrets, "volume-url", std::chrono::hours(24)),
       client_packages(std::make_unique<ClientPackages>(options.cache_folder + "/clients")),
       classes_in_creation(std::make_unique<ClassesInCreation>()),
+      build_functions(std::make_unique<BuildFunctions>()),
       tasks(parts.loop) {}
 
 Context::~Context() = default;

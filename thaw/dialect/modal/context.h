@@ -25,6 +25,7 @@ namespace thaw::dialect::modal {
 struct WebRequest;     // web.h
 class ClientPackages;  // client_packages.h
 struct ClassesInCreation;  // older_methods.h
+class BuildFunctions;      // build_functions.h
 
 // Arguments and results up to this size travel inside a message; above it clients use signed blob
 // URLs. A map sends up to 49 inputs in one message, which is to be within the limit of one: the
@@ -49,6 +50,7 @@ struct Context {
   gateway::SignedUrls volume_urls;
   std::unique_ptr<ClientPackages> client_packages;
   std::unique_ptr<ClassesInCreation> classes_in_creation;
+  std::unique_ptr<BuildFunctions> build_functions;
   gateway::Surroundings place;                     // once the server listens
   std::uint64_t inline_bytes = most_inline_bytes;  // less where there is little memory
 

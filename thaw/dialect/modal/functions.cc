@@ -8,6 +8,7 @@
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/ids.h"
 #include "thaw/dialect/modal/apps.h"
+#include "thaw/dialect/modal/build_functions.h"
 #include "thaw/dialect/modal/definition.h"
 #include "thaw/dialect/modal/image_python.h"
 #include "thaw/dialect/modal/numbers.h"
@@ -182,11 +183,6 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
                                      std::move(definition));
   }
   in_todays_words(definition);
-  if (definition.is_builder_function()) {
-    co_return Error::unimplemented(
-        "Image.run_function is not served by this version of Thaw; use run_commands or "
-        "pip_install");
-  }
   catalog::Function record = record_for(scope_of(cx, who), *app, request.existing_function_id(),
                                         definition.function_name());
   auto parsed = spec_from(definition);
@@ -251,6 +247,11 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
   fill_data(*spec, *reply.mutable_function_data());
   *reply.mutable_function_data()->mutable_ranked_functions(0)->mutable_function() =
       reply.function();
+  if (definition.is_builder_function()) {
+    // It runs once, in an image's build, and is no function of the app.
+    THAW_CO_TRY_VOID(cx.build_functions->keep(spec));
+    co_return reply;
+  }
   THAW_CO_TRY_VOID(co_await cx.parts.catalog.functions.put(std::move(record)));
   co_return reply;
 }

@@ -22,51 +22,6 @@ constexpr const char* restore_file = "restore-state.json";
 constexpr std::size_t longest_word = (128u << 10) - 1;
 constexpr std::string_view client_mount_prefix = "modal-client-mount-";
 
-// The version whose client mount the function was created with.
-std::string client_version_of(Context& cx, const model::FunctionSpec& spec) {
-  for (const model::MountId& id : spec.mounts) {
-    const auto mount = scope_of(cx, spec).mount(id.str());
-    if (mount && mount->name.starts_with(client_mount_prefix)) {
-      return mount->name.substr(client_mount_prefix.size());
-    }
-  }
-  return {};
-}
-
-pb::ContainerArguments arguments_for(Context& cx, const model::FunctionSpec& spec,
-                                     const model::ContainerId& id, pb::Function definition) {
-  pb::ContainerArguments arguments;
-  arguments.set_task_id(id.str());
-  arguments.set_function_id(spec.id.str());
-  arguments.set_app_id(spec.app.str());
-  arguments.set_serialized_params(spec.parameters);
-  if (const auto environment = scope_of(cx, spec).environment(spec.environment)) {
-    arguments.set_environment_name(environment->name);
-  }
-  *arguments.mutable_app_layout() =
-      layout_in_container(cx, spec, definition, own_addresses(cx));
-  *arguments.mutable_function_def() = std::move(definition);
-  return arguments;
-}
-
-// For clients that do not read the file; they ask for what is pickled, and for the app's objects.
-Result<std::string> arguments_as_word(pb::ContainerArguments arguments,
-                                      const model::FunctionSpec& spec) {
-  arguments.clear_app_layout();
-  arguments.mutable_function_def()->clear_function_serialized();
-  arguments.mutable_function_def()->clear_class_serialized();
-  arguments.mutable_function_def()->clear_method_definitions();
-  std::string word = codec::base64_encode(arguments.SerializeAsString());
-  if (word.size() > longest_word) {
-    return Error::failed_precondition(
-        "the definition of function '" + spec.name + "' is " + std::to_string(word.size() >> 10) +
-        " KiB, and this version of its client takes at most " +
-        std::to_string(longest_word >> 10) +
-        " KiB: give its class fewer parameters, or deploy it with a client of 0.71 or later");
-  }
-  return word;
-}
-
 // What a container's interpreter is shaped by, without what is the container's or secret.
 struct TemplateEnv {
   std::vector<std::string> shaping;
@@ -117,6 +72,54 @@ std::string python_path(const std::vector<std::string>& env) {
 }
 
 }  // namespace
+
+std::string client_version_of(Context& cx, const model::FunctionSpec& spec) {
+  for (const model::MountId& id : spec.mounts) {
+    const auto mount = scope_of(cx, spec).mount(id.str());
+    if (mount && mount->name.starts_with(client_mount_prefix)) {
+      return mount->name.substr(client_mount_prefix.size());
+    }
+  }
+  return {};
+}
+
+pb::ContainerArguments arguments_for(Context& cx, const model::FunctionSpec& spec,
+                                     const model::ContainerId& id, pb::Function definition) {
+  pb::ContainerArguments arguments;
+  arguments.set_task_id(id.str());
+  arguments.set_function_id(spec.id.str());
+  arguments.set_app_id(spec.app.str());
+  arguments.set_serialized_params(spec.parameters);
+  if (const auto environment = scope_of(cx, spec).environment(spec.environment)) {
+    arguments.set_environment_name(environment->name);
+  }
+  *arguments.mutable_app_layout() =
+      layout_in_container(cx, spec, definition, own_addresses(cx));
+  *arguments.mutable_function_def() = std::move(definition);
+  return arguments;
+}
+
+Result<std::string> word_for(const std::string& version, const pb::ContainerArguments& given,
+                             const model::FunctionSpec& spec) {
+  if (parse_client_version(version).value_or(arguments_in_file_since) >= arguments_in_file_since) {
+    return std::string();
+  }
+  // They ask for what is pickled, and for the app's objects.
+  pb::ContainerArguments arguments = given;
+  arguments.clear_app_layout();
+  arguments.mutable_function_def()->clear_function_serialized();
+  arguments.mutable_function_def()->clear_class_serialized();
+  arguments.mutable_function_def()->clear_method_definitions();
+  std::string word = codec::base64_encode(arguments.SerializeAsString());
+  if (word.size() > longest_word) {
+    return Error::failed_precondition(
+        "the definition of function '" + spec.name + "' is " + std::to_string(word.size() >> 10) +
+        " KiB, and this version of its client takes at most " +
+        std::to_string(longest_word >> 10) +
+        " KiB: give its class fewer parameters, or deploy it with a client of 0.71 or later");
+  }
+  return word;
+}
 
 async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::FunctionSpec> spec,
                                               worker::LaunchPlan& plan) {
@@ -184,9 +187,7 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
   plan.argv = entrypoint;
   plan.users = entrypoint.empty() ? worker::InsideUsers::root : worker::InsideUsers::all;
   plan.argv.insert(plan.argv.end(), {"python", "-u", "-m", "modal._container_entrypoint"});
-  const bool by_word =
-      parse_client_version(version).value_or(arguments_in_file_since) < arguments_in_file_since;
-  if (by_word) {
+  if (parse_client_version(version).value_or(arguments_in_file_since) < arguments_in_file_since) {
     plan.env.push_back("MODAL_TASK_SECRET=none");  // by which the client knows where it is
   }
   if (!version.empty() && entrypoint.empty()) {
@@ -215,8 +216,8 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
   if (for_snapshot) {
     arguments.set_checkpoint_id("ch-" + plan.id.str().substr(3));
   }
-  if (by_word) {
-    THAW_CO_TRY(std::string word, arguments_as_word(std::move(arguments), *spec));
+  THAW_CO_TRY(std::string word, word_for(version, arguments, *spec));
+  if (!word.empty()) {
     plan.argv.push_back(std::move(word));
     co_return ok();
   }

@@ -49,7 +49,7 @@ class Constructors(E2eTest):
         modal.Secret.objects.create("e2e-secrets-named", {"E2E_NAMED": "by name"})
         environment = {"PYTHONPATH": dotenv_packages(), "E2E_DOTENV": str(folder),
                        "E2E_LOCAL": "of this shell"}  # fmt: skip
-        server.modal("deploy", APPS / "secrets.py", env=environment)
+        server.modal("deploy", APPS / "secret_kinds.py", env=environment)
 
     def seen(self, name):
         found = modal.Function.from_name("e2e-secrets", name).remote()
