@@ -93,7 +93,7 @@ Task<pb::AppCreateResponse> create(Context& cx, net::GrpcCall& call, pb::AppCrea
                                                      state_from(request.app_state())));
   pb::AppCreateResponse reply;
   reply.set_app_id(app.id.str());
-  const std::string page = "http://" + authority_for(cx, call) + "/apps/" + app.id.str();
+  const std::string page = page_of_app(cx, call, app.id);
   reply.set_app_page_url(page);
   reply.set_app_logs_url(page);
   co_return reply;
@@ -172,12 +172,9 @@ gateway::Publication publication_of(const pb::AppPublishRequest& request) {
 Task<pb::AppPublishResponse> publish(Context& cx, net::GrpcCall& call,
                                      pb::AppPublishRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
-  drop_methods(request);
-  THAW_CO_TRY(const model::App app,
-              co_await cx.parts.deployments.publish(scope_of(cx, who), request.app_id(),
-                                                    publication_of(request)));
+  THAW_CO_TRY(const model::App app, co_await publish_app(cx, who, std::move(request)));
   pb::AppPublishResponse reply;
-  reply.set_url("http://" + authority_for(cx, call) + "/apps/" + app.id.str());
+  reply.set_url(page_of_app(cx, call, app.id));
   reply.set_deployed_at(
       unix_seconds(app.state == AppState::deployed ? app.deployed_at : wall_now()));
   co_return reply;
@@ -268,6 +265,16 @@ Task<pb::AppDeploymentHistoryResponse> history(Context& cx, net::GrpcCall& call,
 }
 
 }  // namespace
+
+Task<model::App> publish_app(Context& cx, gateway::Identity who, pb::AppPublishRequest request) {
+  drop_methods(request);
+  return cx.parts.deployments.publish(scope_of(cx, who), request.app_id(),
+                                      publication_of(request));
+}
+
+std::string page_of_app(const Context& cx, const net::GrpcCall& call, const model::AppId& id) {
+  return "http://" + authority_for(cx, call) + "/apps/" + id.str();
+}
 
 pb::AppLayout layout_of(Context& cx, const model::App& app, const WebAddresses& addresses) {
   pb::AppLayout layout;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What only older clients ask for: an app's objects as a list, and what is pickled of a function.
-// Later ones get both with their arguments.
+// What only older clients ask for: publishing in two steps, an app's objects as a list, and what is
+// pickled of a function. Later ones publish in one, and get both of these with their arguments.
 #include <map>
 
 #include "thaw/dialect/modal/apps.h"
@@ -102,10 +102,67 @@ Task<pb::FunctionGetSerializedResponse> get_serialized(Context& cx, net::GrpcCal
   co_return reply;
 }
 
+// What an app consists of; who deploys it names it afterwards.
+Task<Empty> set_objects(Context& cx, net::GrpcCall& call, pb::AppSetObjectsRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  pb::AppPublishRequest publication;
+  publication.set_app_id(request.app_id());
+  publication.set_app_state(request.new_app_state());
+  for (const auto& [tag, id] : request.indexed_object_ids()) {
+    if (id.starts_with("fu-")) {
+      (*publication.mutable_function_ids())[tag] = id;
+    } else if (id.starts_with("cs-")) {
+      (*publication.mutable_class_ids())[tag] = id;
+    }
+  }
+  THAW_CO_TRY([[maybe_unused]] const model::App app,
+              co_await publish_app(cx, who, std::move(publication)));
+  co_return Empty();
+}
+
+Task<pb::AppDeployResponse> deploy(Context& cx, net::GrpcCall& call, pb::AppDeployRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto known, find_app(cx, who, request.app_id()));
+  pb::AppPublishRequest publication;
+  publication.set_app_id(request.app_id());
+  publication.set_app_state(pb::APP_STATE_DEPLOYED);
+  publication.set_name(request.name());
+  publication.set_deployment_tag(request.tag());
+  publication.set_client_version(
+      std::string(call.metadata().find("x-modal-client-version").value_or("")));
+  for (const auto& [tag, id] : known->functions) {
+    (*publication.mutable_function_ids())[tag] = id.str();
+  }
+  for (const auto& [tag, id] : known->classes) {
+    (*publication.mutable_class_ids())[tag] = id.str();
+  }
+  THAW_CO_TRY(const model::App app, co_await publish_app(cx, who, std::move(publication)));
+  pb::AppDeployResponse reply;
+  reply.set_url(page_of_app(cx, call, app.id));
+  co_return reply;
+}
+
+Task<pb::AppLookupResponse> look_up(Context& cx, net::GrpcCall& call,
+                                    pb::AppLookupRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto environment, find_environment(cx, who, request.environment_name()));
+  const auto app = scope_of(cx, who).deployed_app(environment->id, request.app_name());
+  if (!app) {
+    co_return Error::not_found("app '" + request.app_name().substr(0, 80) +
+                               "' is not deployed in environment '" + environment->name + "'");
+  }
+  pb::AppLookupResponse reply;
+  reply.set_app_id(app->id.str());
+  co_return reply;
+}
+
 }  // namespace
 
 void add_older_rpcs(net::GrpcTable& table, Context& cx) {
   add(table, cx, "AppGetObjects", get_objects);
+  add_once(table, cx, "AppSetObjects", set_objects);
+  add_once(table, cx, "AppDeploy", deploy);
+  add(table, cx, "AppLookup", look_up);
   add(table, cx, "FunctionGetSerialized", get_serialized);
 }
 
