@@ -121,6 +121,11 @@ class Stub(E2eTest):
         later = run(f"{client('modal.txt')[0]}/python", "-c", LATER)
         self.assertEqual(later.splitlines(), ["81", "n/3/1: x"])
 
+    def test_a_client_of_0_63(self):
+        folder, version = client("modal-0.63.txt")
+        self.check_run(folder, version)
+        self.check_deployment(folder)
+
     def test_a_client_of_0_66(self):
         folder, version = client("modal-0.66.txt")
         self.check_run(folder, version)

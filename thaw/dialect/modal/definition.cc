@@ -254,6 +254,12 @@ Result<model::FunctionSpec> spec_from(const pb::Function& f) {
   return spec;
 }
 
+bool wants_gpu_snapshot(const pb::Function& f) {
+  const auto option = f.experimental_options().find("enable_gpu_snapshot");
+  return f.enable_gpu_snapshot() || f._experimental_enable_gpu_snapshot() ||
+         (option != f.experimental_options().end() && !is_off(option->second));
+}
+
 bool has_schedule(const pb::Schedule& schedule) {
   return schedule.schedule_oneof_case() != pb::Schedule::SCHEDULE_ONEOF_NOT_SET;
 }

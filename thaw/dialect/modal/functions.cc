@@ -165,6 +165,16 @@ std::string gpu_warning(const Context& cx, const model::FunctionSpec& spec) {
                    "runs it on the CPU");
 }
 
+// Of snapshots that are to hold a GPU's memory; empty: nothing.
+std::string gpu_snapshot_warning(const pb::Function& definition) {
+  if (!wants_gpu_snapshot(definition)) {
+    return {};
+  }
+  return "function '" + definition.function_name() +
+         "' asks for the GPU's memory in its snapshots, and this server has no GPU: they hold the "
+         "memory of its program";
+}
+
 Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
                                         pb::FunctionCreateRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
@@ -227,7 +237,8 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
   record.versions[spec->version] = spec;
   pb::FunctionCreateResponse reply;
   reply.set_function_id(record.id.str());
-  for (const std::string& warning : {schedule, python, gpu_warning(cx, *spec)}) {
+  for (const std::string& warning :
+       {schedule, python, gpu_warning(cx, *spec), gpu_snapshot_warning(definition)}) {
     if (!warning.empty()) {
       auto* said = reply.add_server_warnings();
       said->set_type(pb::Warning::WARNING_TYPE_FUNCTION_CONFIGURATION);

@@ -202,6 +202,9 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
     fork.modules = {"modal._container_entrypoint"};
     plan.fork = std::move(fork);
   }
+  // Without a GPU there is nothing of it to write, and no program that would.
+  definition.clear_enable_gpu_snapshot();
+  definition.clear__experimental_enable_gpu_snapshot();
   const bool for_snapshot = plan.purpose == worker::LaunchPlan::Purpose::snapshot;
   if (definition.checkpointing_enabled() && spec->snapshot_at == model::SnapshotAt::asked) {
     plan.snapshot_point = snapshot_point(plan.id);
