@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Programs of 2024 with the clients of that time: `modal.Stub` and the words that have gone since."""
+"""Programs of 2024 with the clients of that time: `modal.Stub` and words that have gone since."""
 import json
 import os
 import re

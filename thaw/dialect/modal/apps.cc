@@ -268,8 +268,7 @@ Task<pb::AppDeploymentHistoryResponse> history(Context& cx, net::GrpcCall& call,
 
 Task<model::App> publish_app(Context& cx, gateway::Identity who, pb::AppPublishRequest request) {
   drop_methods(request);
-  return cx.parts.deployments.publish(scope_of(cx, who), request.app_id(),
-                                      publication_of(request));
+  return cx.parts.deployments.publish(scope_of(cx, who), request.app_id(), publication_of(request));
 }
 
 std::string page_of_app(const Context& cx, const net::GrpcCall& call, const model::AppId& id) {

@@ -20,7 +20,8 @@ using async::Task;
 namespace {
 
 constexpr std::size_t most_of_one_workspace = 16;
-// What the step is told travels in its environment, of which Linux takes 2 MiB, in words of 128 KiB.
+// What the step is told travels in its environment, of which Linux takes 2 MiB, in words of 128
+// KiB.
 constexpr std::size_t most_told = 1536u << 10;
 constexpr std::size_t longest_part = 100u << 10;
 
@@ -128,10 +129,10 @@ Task<void> add_folders(Context& cx, gateway::Identity who, BuildFunctions::Spec 
               co_await cx.parts.volumes.binds(spec->volumes));
   for (const worker::Bind& bind : volumes) {
     const model::VolumeId id(bind.source.substr(bind.source.find(':') + 1));
-    besides.binds.push_back({cx.parts.volumes.files_of(id), bind.target,
-                             bind.access == worker::Bind::Access::read_only ? Access::read_only
-                                                                            : Access::read_write,
-                             bind.inside});
+    besides.binds.push_back(
+        {cx.parts.volumes.files_of(id), bind.target,
+         bind.access == worker::Bind::Access::read_only ? Access::read_only : Access::read_write,
+         bind.inside});
   }
   co_return ok();
 }
@@ -161,8 +162,8 @@ BuildFunctions::Spec BuildFunctions::find(const model::WorkspaceId& workspace,
   return found == own->second.end() ? nullptr : *found;
 }
 
-Result<std::vector<std::string>> build_function_lines(
-    Context& cx, const gateway::Identity& who, const pb::ImageGetOrCreateRequest& request) {
+Result<std::vector<std::string>> build_function_lines(Context& cx, const gateway::Identity& who,
+                                                      const pb::ImageGetOrCreateRequest& request) {
   const pb::Image& image = request.image();
   if (image.base_images_size() != 1 || image.dockerfile_commands_size() != 0) {
     return Error::invalid_argument(
@@ -182,8 +183,7 @@ Result<std::vector<std::string>> build_function_lines(
 }
 
 Task<void> equip_build_function(Context& cx, gateway::Identity who,
-                                const pb::ImageGetOrCreateRequest& request,
-                                image::Recipe& recipe) {
+                                const pb::ImageGetOrCreateRequest& request, image::Recipe& recipe) {
   THAW_CO_TRY(const auto spec, find_build_function(cx, who, request.build_function_id()));
   const auto parent = scope_of(cx, who).image(spec->image.str());
   if (!parent) {
@@ -208,8 +208,7 @@ Task<void> equip_build_function(Context& cx, gateway::Identity who,
     if (!secret) {
       co_return Error::not_found("secret '" + id.str() + "' does not exist");
     }
-    THAW_CO_TRY(const std::vector<std::string> env,
-                catalog::secret_env(cx.parts.secrets, *secret));
+    THAW_CO_TRY(const std::vector<std::string> env, catalog::secret_env(cx.parts.secrets, *secret));
     recipe.secret_env.insert(recipe.secret_env.end(), env.begin(), env.end());
   }
   THAW_CO_TRY(const codec::Json words, told(cx, *spec, request.image(), base.image));

@@ -22,8 +22,8 @@
 
 namespace thaw::dialect::modal {
 
-struct WebRequest;     // web.h
-class ClientPackages;  // client_packages.h
+struct WebRequest;         // web.h
+class ClientPackages;      // client_packages.h
 struct ClassesInCreation;  // older_methods.h
 class BuildFunctions;      // build_functions.h
 

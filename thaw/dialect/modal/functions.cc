@@ -390,8 +390,8 @@ Task<pb::ClassGetResponse> class_get(Context& cx, net::GrpcCall& call,
   if (!request.only_class_function()) {
     const auto service = by_name(cx, who, request.environment_name(), request.app_name(),
                                  service_tag(request.object_tag()));
-    *reply.mutable_handle_metadata() = class_metadata(
-        service ? (*service)->live().get() : nullptr, addresses_for(cx, call));
+    *reply.mutable_handle_metadata() =
+        class_metadata(service ? (*service)->live().get() : nullptr, addresses_for(cx, call));
   }
   co_return reply;
 }
@@ -434,7 +434,8 @@ Task<pb::FunctionUpdateSchedulingParamsResponse> update_scheduling(
   THAW_CO_TRY(const auto live, live_spec(*function));
   pb::AutoscalerSettings settings = request.settings();
   if (!request.has_settings()) {
-    settings.set_min_containers(request.warm_pool_size_override());  // of older clients: keep_warm()
+    settings.set_min_containers(
+        request.warm_pool_size_override());  // of older clients: keep_warm()
   }
   THAW_CO_TRY_VOID(check_numbers(settings));
   auto spec = std::make_shared<model::FunctionSpec>(*live);

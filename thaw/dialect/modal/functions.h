@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What of functions several files need. Web endpoints follow from a definition. Bound variants: one set of a class's parameters, or of a function's options, is a function of its
-// own with its own containers. It is made when somebody first asks for it, and has one id for ever.
+// What several files need of functions. Bound variants: one set of a class's parameters, or of a
+// function's options, is a function of its own with its own containers. It is made when somebody
+// first asks for it, and has one id for ever.
 #pragma once
 
 #include "thaw/dialect/modal/context.h"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Network file systems: volumes whose writes everybody sees at once, as all volumes here are, and
 // that are never committed. They have RPCs of their own, which move whole files.
+#include "thaw/dialect/modal/named_state.h"
 #include "thaw/dialect/modal/path_pattern.h"
 #include "thaw/dialect/modal/proto/storage.pb.h"
-#include "thaw/dialect/modal/named_state.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/services.h"
 #include "thaw/dialect/modal/volume_files.h"
@@ -52,8 +52,7 @@ Task<pb::SharedVolumeListResponse> list(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY(const auto environment, find_environment(cx, who, request.environment_name()));
   pb::SharedVolumeListResponse reply;
   reply.set_environment_name(environment->name);
-  for (const auto& one :
-       page_of(volumes_of(cx, who, *environment, network_file_system_kind), {})) {
+  for (const auto& one : page_of(volumes_of(cx, who, *environment, network_file_system_kind), {})) {
     auto* item = reply.add_items();
     item->set_label(given_name(*one));
     item->set_shared_volume_id(one->id.str());

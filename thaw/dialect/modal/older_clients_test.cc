@@ -11,7 +11,8 @@ TEST_CASE("a client's version is its first three numbers") {
   CHECK(parse_client_version("0.64.235") == ClientVersion{0, 64, 235});
   CHECK(parse_client_version("1.6.4.dev3") == ClientVersion{1, 6, 4});
   CHECK(parse_client_version("1.6.4rc1") == ClientVersion{1, 6, 4});
-  for (const char* text : {"", "1", "1.2", "1.2.", "a.b.c", "1.-2.3", "99999999999.1.1", " 1.2.3"}) {
+  for (const char* text :
+       {"", "1", "1.2", "1.2.", "a.b.c", "1.-2.3", "99999999999.1.1", " 1.2.3"}) {
     CAPTURE(text);
     CHECK_FALSE(parse_client_version(text));
   }

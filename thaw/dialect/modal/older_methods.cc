@@ -80,9 +80,9 @@ Result<std::shared_ptr<const model::FunctionSpec>> draft_of(const catalog::Funct
 Result<void> add_method(pb::Function& service, const std::string& name, const pb::Function& added) {
   auto& methods = *service.mutable_method_definitions();
   if (name.size() > longest_method || (methods.size() >= most_methods && !methods.contains(name))) {
-    return Error::invalid_argument("class '" + service.function_name() + "' has at most " +
-                                   std::to_string(most_methods) + " methods, with names of at most " +
-                                   std::to_string(longest_method) + " bytes");
+    return Error::invalid_argument(
+        "class '" + service.function_name() + "' has at most " + std::to_string(most_methods) +
+        " methods, with names of at most " + std::to_string(longest_method) + " bytes");
   }
   pb::MethodDefinition& method = methods[name];
   method.set_function_name(added.function_name());
@@ -113,7 +113,8 @@ class Turn {
 }  // namespace
 
 std::optional<OlderMethod> older_method(const pb::FunctionPrecreateRequest& request) {
-  return named(former_text(request, service_of_precreate), former_text(request, method_of_precreate));
+  return named(former_text(request, service_of_precreate),
+               former_text(request, method_of_precreate));
 }
 
 std::optional<OlderMethod> older_method(const pb::Function& definition) {
@@ -180,9 +181,8 @@ void drop_methods(pb::AppPublishRequest& request) {
   for (auto one = functions.begin(); one != functions.end();) {
     const std::string& tag = one->first;
     const std::size_t dot = tag.rfind('.');
-    const auto service = dot == std::string::npos
-                             ? functions.end()
-                             : functions.find(service_tag(tag.substr(0, dot)));
+    const auto service = dot == std::string::npos ? functions.end()
+                                                  : functions.find(service_tag(tag.substr(0, dot)));
     const bool is_method = service != functions.end() && service != one &&
                            method_id(service->second, tag.substr(dot + 1)) == one->second;
     one = is_method ? functions.erase(one) : std::next(one);
@@ -197,8 +197,7 @@ std::optional<pb::FunctionGetResponse> find_method(const catalog::Scope& scope,
     return std::nullopt;
   }
   const auto found = app.functions.find(service_tag(tag.substr(0, dot)));
-  const auto service =
-      found == app.functions.end() ? nullptr : scope.function(found->second.str());
+  const auto service = found == app.functions.end() ? nullptr : scope.function(found->second.str());
   if (!service || !service->live()) {
     return std::nullopt;
   }

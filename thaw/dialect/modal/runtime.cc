@@ -93,8 +93,7 @@ pb::ContainerArguments arguments_for(Context& cx, const model::FunctionSpec& spe
   if (const auto environment = scope_of(cx, spec).environment(spec.environment)) {
     arguments.set_environment_name(environment->name);
   }
-  *arguments.mutable_app_layout() =
-      layout_in_container(cx, spec, definition, own_addresses(cx));
+  *arguments.mutable_app_layout() = layout_in_container(cx, spec, definition, own_addresses(cx));
   *arguments.mutable_function_def() = std::move(definition);
   return arguments;
 }
@@ -114,8 +113,7 @@ Result<std::string> word_for(const std::string& version, const pb::ContainerArgu
   if (word.size() > longest_word) {
     return Error::failed_precondition(
         "the definition of function '" + spec.name + "' is " + std::to_string(word.size() >> 10) +
-        " KiB, and this version of its client takes at most " +
-        std::to_string(longest_word >> 10) +
+        " KiB, and this version of its client takes at most " + std::to_string(longest_word >> 10) +
         " KiB: give its class fewer parameters, or deploy it with a client of 0.71 or later");
   }
   return word;

@@ -68,8 +68,8 @@ Task<pb::VolumeGetFileResponse> get_file(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto volume, find_volume(cx, who, request.volume_id()));
   THAW_CO_TRY(const std::string path, worker::volume_path(request.path()));
-  THAW_CO_TRY(VolumeRead read, co_await read_from_volume(cx, volume->id, path, request.start(),
-                                                         request.len()));
+  THAW_CO_TRY(VolumeRead read,
+              co_await read_from_volume(cx, volume->id, path, request.start(), request.len()));
   pb::VolumeGetFileResponse reply;
   reply.set_size(read.size);
   reply.set_start(read.start);

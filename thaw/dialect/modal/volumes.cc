@@ -43,10 +43,10 @@ Task<pb::VolumeGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& ca
                                                   pb::VolumeGetOrCreateRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   const int format = request.version() == pb::VOLUME_FS_VERSION_V1 ? 1 : 2;
-  THAW_CO_TRY(const auto volume,
-              co_await volume_for(cx, who, volume_kind, request.environment_name(),
-                                  request.deployment_name(), request.object_creation_type(),
-                                  format));
+  THAW_CO_TRY(
+      const auto volume,
+      co_await volume_for(cx, who, volume_kind, request.environment_name(),
+                          request.deployment_name(), request.object_creation_type(), format));
   co_return answer_for(*volume);
 }
 
@@ -70,7 +70,8 @@ Task<Empty> heartbeat(Context& cx, net::GrpcCall& call, pb::VolumeHeartbeatReque
 Task<pb::VolumeListResponse> list(Context& cx, net::GrpcCall& call, pb::VolumeListRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto environment, find_environment(cx, who, request.environment_name()));
-  const auto volumes = page_of(volumes_of(cx, who, *environment, volume_kind), request.pagination());
+  const auto volumes =
+      page_of(volumes_of(cx, who, *environment, volume_kind), request.pagination());
   pb::VolumeListResponse reply;
   reply.set_environment_name(environment->name);
   for (const auto& volume : volumes) {
@@ -275,8 +276,7 @@ std::vector<std::shared_ptr<const Volume>> volumes_of(Context& cx, const gateway
   std::vector<std::shared_ptr<const Volume>> found;
   const bool wanted = is_network_file_system(std::string(kind.id_prefix) + "-");
   for (const auto& volume : scope_of(cx, who).volumes_in(environment.id)) {
-    if (volume->life == Volume::Life::named &&
-        is_network_file_system(volume->id.str()) == wanted) {
+    if (volume->life == Volume::Life::named && is_network_file_system(volume->id.str()) == wanted) {
       found.push_back(volume);
     }
   }
