@@ -23,6 +23,13 @@ print("method", modal.Function.lookup("e2e-stub", "Model.generate").object_id[:3
 print("options", Model.with_options(container_idle_timeout=3)().generate.remote("o"))
 call = square.spawn(7)
 print("later", modal.functions.FunctionCall.from_id(call.object_id).get(timeout=60))
+sleeping = modal.Function.lookup("e2e-stub", "sleeping")
+first = sleeping.remote(0)
+call = sleeping.spawn(3000)
+while modal.Function.lookup("e2e-stub", "sleeping").get_current_stats().backlog:
+    pass
+call.cancel()
+print("cancelled", sleeping.remote(0) > 0)
 modal.Function.lookup("e2e-stub", "together").keep_warm(0)
 for name in ("page", "asgi"):
     print("url", modal.Function.lookup("e2e-stub", name).web_url)
@@ -107,6 +114,7 @@ class Stub(E2eTest):
                 self.assertIn("method fu-", found)
                 self.assertIn("options none/1/1: o", found)
                 self.assertIn("later 49", found)
+                self.assertIn("cancelled True", found)
                 self.assertIn("missing ", found)
                 page, asgi, web = re.findall("^url (.*)$", found, re.M)
                 self.assertEqual(ask(page + "?name=x"), {"name": "x", "six": "1.17.0"})

@@ -56,6 +56,14 @@ def counting(until):
     yield from range(until)
 
 
+@stub.function(container_idle_timeout=60)
+def sleeping(seconds):
+    import time
+
+    time.sleep(seconds)
+    return os.getpid()
+
+
 @stub.function()
 def failing():
     raise ValueError("as it was then")

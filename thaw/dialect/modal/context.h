@@ -56,6 +56,8 @@ struct Context {
 
   std::unordered_map<model::VolumeId, Instant> volume_heartbeats;  // of ephemeral volumes
   std::set<model::VolumeId> volumes_in_removal;
+  // Cancellations that older clients were told of: they do not say when such an input has ended.
+  std::unordered_map<model::ContainerId, std::vector<model::InputId>> unanswered_cancels;
   std::unordered_map<model::CallId, std::shared_ptr<WebRequest>> web_requests;
   std::deque<std::pair<Instant, model::CallId>> to_forget;  // read synchronous calls
   Readers readers;

@@ -31,6 +31,9 @@ std::optional<ClientVersion> parse_client_version(std::string_view text);
 // they ask for what is pickled instead of finding it there.
 inline constexpr ClientVersion arguments_in_file_since{0, 71, 0};
 
+// Containers say that an input has ended which was cancelled; older ones just ask for the next.
+inline constexpr ClientVersion answers_cancels_since{0, 66, 0};
+
 // A text in a field that the schema no longer has; empty if there is none.
 std::string former_text(const google::protobuf::Message& message, int field);
 void set_former_text(google::protobuf::Message& message, int field, const std::string& text);
