@@ -140,6 +140,7 @@ class NetworkFiles(E2eTest):
                 shown = run(f"{client(listing)}/modal", "run", "network_files.py").stdout
                 self.assertIn("written []", shown)
                 self.assertIn("read from a container", shown)
+                self.assertIn("kept in a volume True", shown)
 
     def test_by_the_command_line(self):
         modal = f"{client('modal-0.77.txt')}/modal"

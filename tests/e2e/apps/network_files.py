@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions that share a network file system; for clients old and new."""
+"""Functions that share a network file system or a volume; for clients old and new."""
 import os
 import pathlib
 import warnings
@@ -25,7 +25,31 @@ def read(name):
     return pathlib.Path("/elsewhere", name).read_text()
 
 
+volume = modal.Volume.from_name("e2e-older-volume", create_if_missing=True)
+FILE = pathlib.Path("/data/deep/kept.txt")
+
+
+@app.function(volumes={"/data": volume})
+def keep(text):
+    FILE.parent.mkdir(parents=True, exist_ok=True)
+    FILE.write_text(text)
+    volume.commit()
+
+
+@app.function(volumes={"/data": volume})
+def kept():
+    volume.reload()
+    with FILE.open() as file:
+        try:
+            volume.reload()
+        except RuntimeError as error:
+            return file.read(), "open files" in str(error)
+    return None
+
+
 @app.local_entrypoint()
 def main():
+    keep.remote("in a volume")
+    print("kept", *kept.remote())
     print("written", write.remote("deep/one.txt", "from a container"))
     print("read", read.remote("deep/one.txt"))

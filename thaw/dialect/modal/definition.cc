@@ -208,7 +208,13 @@ Result<model::FunctionSpec> spec_from(const pb::Function& f) {
     return Error::unimplemented("clustered functions are not served by this version of Thaw");
   }
   if (f.cloud_bucket_mounts_size() > 0) {
-    return Error::unimplemented("cloud bucket mounts are not served by this version of Thaw");
+    const auto& bucket = f.cloud_bucket_mounts(0);
+    return Error::unimplemented(
+        "function '" + beginning_of(spec.name) + "' mounts the bucket '" +
+        beginning_of(bucket.bucket_name()) + "' at '" + beginning_of(bucket.mount_path()) +
+        "', and cloud bucket mounts are not served by this version of Thaw; put what it reads into "
+        "a volume (`modal volume put`), or read the bucket in the function, with its keys in a "
+        "secret");
   }
   THAW_TRY_VOID(check_numbers(f));
   THAW_TRY_VOID(check_placement(f));
