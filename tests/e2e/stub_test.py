@@ -47,6 +47,15 @@ print(modal.Function.from_name("e2e-stub", "square").remote(9))
 print(modal.Cls.from_name("e2e-stub", "Model")(name="n", size=3).generate.remote("x"))
 """
 
+NEEDY = """
+import modal
+stub = modal.Stub("needy")
+
+@stub.function(gpu=modal.gpu.A100(count=1, size="40GB"))
+def train():
+    return 1
+"""
+
 DEPLOY = """
 import modal, stub
 modal.runner.deploy_app(stub.stub, name="e2e-stub-by-api")
@@ -95,7 +104,7 @@ class Stub(E2eTest):
             "[0, 1, 2]",
             "none/1/1: a big/7/1: b",
             "['one', 'two']",
-            f"weights of {version}",
+            "weights of the build",
             "['big/1/1: c', 'big/1/1: d']",
             "it failed: as it was then",
         ):
@@ -145,8 +154,12 @@ class NoGpu(E2eTest):
         folder, _ = client("modal-0.64.txt")
         own = ThawServer().start()
         self.addCleanup(own.close)
-        with self.assertRaisesRegex(AssertionError, "asks for GPU A100.*has none"):
-            run(f"{folder}/modal", "run", "stub.py::by_name", of=own)
+        program = own.folder / "needy.py"
+        program.write_text(NEEDY)
+        with self.assertRaises(AssertionError) as failed:
+            run(f"{folder}/modal", "run", f"{program}::train", of=own)
+        told = " ".join(str(failed.exception).split("--- server log")[0].split())
+        self.assertIn("train asks for GPU A100-40GB and this machine has none", told)
 
 
 if __name__ == "__main__":
