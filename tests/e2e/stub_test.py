@@ -91,8 +91,8 @@ def ask(url, body=None):
 class Stub(E2eTest):
     server = server
 
-    def check_run(self, folder, version):
-        shown = run(f"{folder}/modal", "run", "stub.py", "--number", "42")
+    def check_run(self, folder, version, program="stub.py"):
+        shown = run(f"{folder}/modal", "run", program, "--number", "42")
         self.assertIn(f"the container has {version}", shown)
         for line in (
             "the square is 1764",
@@ -112,10 +112,10 @@ class Stub(E2eTest):
         shown = run(f"{folder}/modal", "run", "stub.py::square", "--number", "7")
         self.assertIn("App completed", shown)
 
-    def check_deployment(self, folder):
+    def check_deployment(self, folder, program="stub.py"):
         for time in ("first", "again"):
             with self.subTest(time):
-                shown = run(f"{folder}/modal", "deploy", "stub.py")
+                shown = run(f"{folder}/modal", "deploy", program)
                 self.assertIn("App deployed", shown)
                 found = run(f"{folder}/python", "-W", "ignore", "-c", LOOK_UP)
                 self.assertIn("function 36", found)
@@ -145,8 +145,9 @@ class Stub(E2eTest):
 
     def test_a_client_of_0_66(self):
         folder, version = client("modal-0.66.txt")
-        self.check_run(folder, version)
-        self.check_deployment(folder)
+        # It finds an `app` by itself, and no `stub` any more.
+        self.check_run(folder, version, "stub.py::stub")
+        self.check_deployment(folder, "stub.py::stub")
 
 
 class NoGpu(E2eTest):
