@@ -3,6 +3,7 @@
 """Programs of 2024 with the clients of that time: `modal.Stub` and words that have gone since."""
 import json
 import os
+import pathlib
 import re
 import subprocess
 import urllib.request
@@ -31,6 +32,12 @@ while modal.Function.lookup("e2e-stub", "sleeping").get_current_stats().backlog:
 call.cancel()
 print("cancelled", sleeping.remote(0) > 0)
 modal.Function.lookup("e2e-stub", "together").keep_warm(0)
+kept = modal.Dict.lookup("e2e-stub-dict", create_if_missing=True)
+kept["a"] = {"b": 1}
+print("dict", kept["a"], kept.contains("a"), kept.len(), kept.pop("a"))
+line = modal.Queue.lookup("e2e-stub-queue", create_if_missing=True)
+line.put(5)
+print("queue", line.len(), line.get(), line.get(block=False))
 for name in ("page", "asgi"):
     print("url", modal.Function.lookup("e2e-stub", name).web_url)
 print("url", modal.Cls.lookup("e2e-stub", "Model")().web.web_url)
@@ -69,7 +76,7 @@ def client(name):
     version = re.search(r"^modal==(.+)$", listing.read_text(), re.M).group(1)
     found = subprocess.run([ROOT / "tools/client", listing], check=True, text=True,
                            stdout=subprocess.PIPE)  # fmt: skip
-    return found.stdout.strip().splitlines()[-1], version
+    return pathlib.Path(found.stdout.strip().splitlines()[-1]), version
 
 
 def run(*command, of=server):
@@ -125,11 +132,16 @@ class Stub(E2eTest):
                 self.assertIn("later 49", found)
                 self.assertIn("cancelled True", found)
                 self.assertIn("missing ", found)
+                self.assertIn("dict {'b': 1} True 1 {'b': 1}", found)
+                self.assertIn("queue 1 5 None", found)
                 page, asgi, web = re.findall("^url (.*)$", found, re.M)
                 self.assertEqual(ask(page + "?name=x"), {"name": "x", "six": "1.17.0"})
                 self.assertEqual(ask(asgi + "/deep/5"), {"square": 25})
                 self.assertEqual(ask(web, {"prompt": "p"}), {"prompt": "p", "loaded": 1})
         self.assertEqual(run(f"{folder}/python", "-W", "ignore", "-c", DEPLOY).split()[-1], "64")
+        self.assertIn("e2e-stub", run(f"{folder}/modal", "app", "list", "--json"))
+        run(f"{folder}/modal", "secret", "create", f"e2e-of-{folder.parent.name}", "A=1", "B=2")
+        self.assertIn("e2e-of-", run(f"{folder}/modal", "secret", "list", "--json"))
 
     def test_a_client_of_0_64(self):
         folder, version = client("modal-0.64.txt")
