@@ -23,7 +23,7 @@ using worker::VolumeFolder;
 
 namespace {
 
-constexpr std::uint64_t most_inside = 8u << 20;  // of an answer; clients ask for as much at once
+constexpr std::uint64_t most_inside = 1u << 20;  // of an answer; who asks for more asks again
 constexpr std::string_view blob_prefix = "bl-v";
 constexpr std::string_view signed_as = "volume blob";
 constexpr std::size_t mac_digits = 64;
