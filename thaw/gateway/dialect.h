@@ -35,6 +35,7 @@
 #include "thaw/net/grpc.h"
 #include "thaw/store/disk_shares.h"
 #include "thaw/store/secret_box.h"
+#include "thaw/worker/mount_layers.h"
 #include "thaw/worker/volumes.h"
 
 namespace thaw::gateway {
@@ -54,6 +55,7 @@ struct Owners {
   const store::SecretBox& secrets;
   image::Builder& images;
   worker::Volumes& volumes;
+  worker::MountLayers& mounts;
   control::Fleet& fleet;
   Access& access;
   BlobGate& blob_gate;

@@ -48,6 +48,13 @@ struct ContextFile {  // of the mount that COPY reads from, by its path in it ("
   std::uint32_t mode = 0644;
 };
 
+// What RUN finds besides the image, from this machine: part of no key and of no layer.
+struct RunSurroundings {
+  std::vector<std::string> layers;  // host folders, over those of the image
+  std::vector<sandbox::BindMount> binds;
+  std::shared_ptr<const void> in_use = nullptr;  // kept until the build has ended
+};
+
 struct Recipe {
   std::vector<std::string> dockerfile;         // lines of the Dockerfile dialect
   std::map<std::string, std::string> bases;    // tag named in FROM -> key of a built image
@@ -56,6 +63,7 @@ struct Recipe {
   std::map<std::string, std::string> files;    // COPY finds these too: "/requirements.txt" -> bytes
   std::map<std::string, std::string> build_args;
   std::vector<std::string> secret_env;  // for RUN only; part of no key and of no layer
+  RunSurroundings besides = {};
   enum class Cache { use, ignore } cache = Cache::use;
 };
 

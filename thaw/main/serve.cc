@@ -460,20 +460,16 @@ void Program::open_gateway() {
   open_schedules();
   named_states.emplace(gateway::NamedStateParts{loop, *catalog, *state},
                        configuration.named_states);
-  const gateway::Owners owners{loop,          pool,
-                               *catalog,      *queue,
-                               *logs,         *state,
-                               *blobs,        *disk,
-                               *box,          *images,
-                               *volumes,      *fleet,
-                               *access,       *blob_gate,
-                               *builds,       *labels,
-                               *web,          *deployments,
-                               *versions,     *passages,
-                               *invoke,       *releases,
-                               *unused,       *clientless,
-                               *named_states, configuration.sinks,
-                               *schedules,    zones};
+  const gateway::Owners owners{loop,         pool,          *catalog,
+                               *queue,       *logs,         *state,
+                               *blobs,       *disk,         *box,
+                               *images,      *volumes,      *mounts,
+                               *fleet,       *access,       *blob_gate,
+                               *builds,      *labels,       *web,
+                               *deployments, *versions,     *passages,
+                               *invoke,      *releases,     *unused,
+                               *clientless,  *named_states, configuration.sinks,
+                               *schedules,   zones};
   dialects = make_dialects(owners, configuration);
   for (const auto& dialect : dialects) {
     runtimes.add(dialect->name(), dialect->runtime());

@@ -3,6 +3,7 @@
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/ids.h"
 #include "thaw/codec/json.h"
+#include "thaw/dialect/modal/older_clients.h"
 #include "thaw/dialect/modal/proto/storage.pb.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/services.h"
@@ -16,24 +17,16 @@ namespace {
 
 // The newest image recipes that the asking client knows: it refuses a version it does not.
 std::string builder_version_for(const net::GrpcCall& call) {
-  const auto version = call.metadata().find("x-modal-client-version");
-  int major = 0;
-  int minor = 0;
-  int patch = 0;
-  if (!version ||
-      // NOLINTNEXTLINE(bugprone-unchecked-string-to-number-conversion): any number will do
-      std::sscanf(std::string(*version).c_str(), "%d.%d.%d", &major, &minor, &patch) != 3) {
-    return "2025.06";
-  }
+  const auto asked =
+      parse_client_version(call.metadata().find("x-modal-client-version").value_or(""));
   // Since which version, by the lists that the wheels hold.
-  const std::tuple asked(major, minor, patch);
-  if (asked >= std::tuple(1, 6, 3)) {
+  if (asked >= ClientVersion{1, 6, 3}) {
     return "2026.10";
   }
-  if (asked >= std::tuple(1, 1, 0)) {
+  if (!asked || asked >= ClientVersion{1, 1, 0}) {
     return "2025.06";
   }
-  return asked >= std::tuple(0, 66, 0) ? "2024.10" : "2024.04";
+  return asked >= ClientVersion{0, 66, 0} ? "2024.10" : "2024.04";
 }
 
 Task<pb::ClientHelloResponse> client_hello(Context& cx, net::GrpcCall& call, Empty) {

@@ -11,8 +11,10 @@
 #include "thaw/base/log.h"
 #include "thaw/codec/ids.h"
 #include "thaw/dialect/modal/definition.h"
+#include "thaw/dialect/modal/older_methods.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/services.h"
+#include "thaw/dialect/modal/volumes.h"
 #include "thaw/dialect/modal/web.h"
 
 namespace thaw::dialect::modal {
@@ -91,7 +93,7 @@ Task<pb::AppCreateResponse> create(Context& cx, net::GrpcCall& call, pb::AppCrea
                                                      state_from(request.app_state())));
   pb::AppCreateResponse reply;
   reply.set_app_id(app.id.str());
-  const std::string page = "http://" + authority_for(cx, call) + "/apps/" + app.id.str();
+  const std::string page = page_of_app(cx, call, app.id);
   reply.set_app_page_url(page);
   reply.set_app_logs_url(page);
   co_return reply;
@@ -170,11 +172,9 @@ gateway::Publication publication_of(const pb::AppPublishRequest& request) {
 Task<pb::AppPublishResponse> publish(Context& cx, net::GrpcCall& call,
                                      pb::AppPublishRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
-  THAW_CO_TRY(const model::App app,
-              co_await cx.parts.deployments.publish(scope_of(cx, who), request.app_id(),
-                                                    publication_of(request)));
+  THAW_CO_TRY(const model::App app, co_await publish_app(cx, who, std::move(request)));
   pb::AppPublishResponse reply;
-  reply.set_url("http://" + authority_for(cx, call) + "/apps/" + app.id.str());
+  reply.set_url(page_of_app(cx, call, app.id));
   reply.set_deployed_at(
       unix_seconds(app.state == AppState::deployed ? app.deployed_at : wall_now()));
   co_return reply;
@@ -266,6 +266,15 @@ Task<pb::AppDeploymentHistoryResponse> history(Context& cx, net::GrpcCall& call,
 
 }  // namespace
 
+Task<model::App> publish_app(Context& cx, gateway::Identity who, pb::AppPublishRequest request) {
+  drop_methods(request);
+  return cx.parts.deployments.publish(scope_of(cx, who), request.app_id(), publication_of(request));
+}
+
+std::string page_of_app(const Context& cx, const net::GrpcCall& call, const model::AppId& id) {
+  return "http://" + authority_for(cx, call) + "/apps/" + id.str();
+}
+
 pb::AppLayout layout_of(Context& cx, const model::App& app, const WebAddresses& addresses) {
   pb::AppLayout layout;
   const catalog::Scope scope(cx.parts.catalog, app.workspace);
@@ -290,6 +299,39 @@ pb::AppLayout layout_of(Context& cx, const model::App& app, const WebAddresses& 
     auto* object = layout.add_objects();
     object->set_object_id(id.str());
     object->mutable_class_handle_metadata();
+  }
+  return layout;
+}
+
+pb::AppLayout layout_in_container(Context& cx, const model::FunctionSpec& spec,
+                                  const pb::Function& definition, const WebAddresses& addresses) {
+  const catalog::Scope scope = scope_of(cx, spec);
+  pb::AppLayout layout;
+  if (const auto app = scope.app(spec.app.str())) {
+    layout = layout_of(cx, *app, addresses);
+  }
+  // The container looks its own service function up by name, and every dependency by id.
+  std::set<std::string> present;
+  for (const auto& object : layout.objects()) {
+    present.insert(object.object_id());
+  }
+  if (present.insert(spec.id.str()).second) {
+    auto* object = layout.add_objects();
+    object->set_object_id(spec.id.str());
+    *object->mutable_function_handle_metadata() = handle_metadata(spec, addresses);
+  }
+  (*layout.mutable_function_ids())[spec.name] = spec.id.str();
+  for (const auto& dependency : definition.object_dependencies()) {
+    if (!present.insert(dependency.object_id()).second) {
+      continue;
+    }
+    auto* object = layout.add_objects();
+    object->set_object_id(dependency.object_id());
+    if (const auto volume = scope.volume(dependency.object_id())) {
+      *object->mutable_volume_metadata() = volume_metadata(*volume);
+    } else if (const auto mount = scope.mount(dependency.object_id())) {
+      object->mutable_mount_handle_metadata()->set_content_checksum_sha256_hex(mount->checksum);
+    }
   }
   return layout;
 }

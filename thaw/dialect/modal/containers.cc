@@ -6,6 +6,7 @@
 #include "thaw/base/log.h"
 #include "thaw/dialect/modal/calls.h"
 #include "thaw/dialect/modal/definition.h"
+#include "thaw/dialect/modal/older_clients.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/services.h"
 
@@ -24,6 +25,13 @@ Task<Empty> hello(Context& cx, net::GrpcCall& call, Empty) {
   co_return Empty();
 }
 
+// Whether its client does not say when an input has ended that was cancelled.
+bool is_silent(const net::GrpcCall& call) {
+  const auto version =
+      parse_client_version(call.metadata().find("x-modal-client-version").value_or(""));
+  return version && *version < answers_cancels_since;
+}
+
 Task<pb::ContainerHeartbeatResponse> heartbeat(Context& cx, net::GrpcCall& call,
                                                pb::ContainerHeartbeatRequest) {
   THAW_CO_TRY(const model::ContainerId id, container_of(cx, call));
@@ -37,12 +45,38 @@ Task<pb::ContainerHeartbeatResponse> heartbeat(Context& cx, net::GrpcCall& call,
   for (const model::InputId& input : cancels) {
     reply.mutable_cancel_input_event()->add_input_ids(input.str());
   }
+  if (!cancels.empty() && is_silent(call)) {
+    // Of containers that have gone.
+    std::erase_if(cx.unanswered_cancels,
+                  [&cx](const auto& entry) { return !cx.fleet->spec_of(entry.first); });
+    auto& told = cx.unanswered_cancels[id];
+    told.insert(told.end(), cancels.begin(), cancels.end());
+  }
   co_return reply;
+}
+
+// It asks for the next input: what it was told to cancel has ended.
+Task<void> end_cancelled(Context& cx, model::ContainerId id) {
+  auto told = cx.unanswered_cancels.extract(id);
+  if (told.empty()) {
+    co_return ok();
+  }
+  for (const model::InputId& input : told.mapped()) {
+    const Result<void> ended = co_await cx.fleet->finish(
+        id, input,
+        model::failed(model::OutcomeKind::terminated, {.type = model::failure_type::cancelled,
+                                                       .message = "the input was cancelled"}));
+    if (!ended && ended.error().code() != Code::not_found) {
+      co_return ended.error();
+    }
+  }
+  co_return ok();
 }
 
 Task<pb::FunctionGetInputsResponse> get_inputs(Context& cx, net::GrpcCall& call,
                                                pb::FunctionGetInputsRequest request) {
   THAW_CO_TRY(const model::ContainerId id, container_of(cx, call));
+  THAW_CO_TRY_VOID(co_await end_cancelled(cx, id));
   control::PollOptions options;
   options.max = std::max(1u, request.batch_max_size());
   options.linger = std::chrono::milliseconds(

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <array>
 
+#include "thaw/dialect/modal/build_functions.h"
 #include "thaw/dialect/modal/client_packages.h"
+#include "thaw/dialect/modal/older_methods.h"
 #include "thaw/dialect/modal/web.h"
 
 namespace thaw::dialect::modal {
@@ -16,6 +18,8 @@ Context::Context(const gateway::Owners& owners, Options given)
       // A download's URLs are given out all at once, and the last of a large file is used late.
       volume_urls(parts.secrets, "volume-url", std::chrono::hours(24)),
       client_packages(std::make_unique<ClientPackages>(options.cache_folder + "/clients")),
+      classes_in_creation(std::make_unique<ClassesInCreation>()),
+      build_functions(std::make_unique<BuildFunctions>()),
       tasks(parts.loop) {}
 
 Context::~Context() = default;
@@ -23,7 +27,8 @@ Context::~Context() = default;
 namespace {
 
 // All that a container may do whose function has no access to this server but for its own inputs.
-constexpr std::array<std::string_view, 14> for_own_inputs = {
+constexpr std::array<std::string_view, 16> for_own_inputs = {
+    "AppGetObjects",
     "BlobCreate",
     "BlobGet",
     "ClientHello",
@@ -34,6 +39,7 @@ constexpr std::array<std::string_view, 14> for_own_inputs = {
     "FunctionCallPutDataOut",
     "FunctionGetDynamicConcurrency",
     "FunctionGetInputs",
+    "FunctionGetSerialized",
     "FunctionPutOutputs",
     "TaskResult",
     "VolumeCommit",

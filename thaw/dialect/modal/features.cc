@@ -10,13 +10,12 @@ namespace {
 
 // First match wins: longer names before their prefixes. These are the names in the column Feature
 // of docs/reference/modal-rpcs.md, of every RPC there that is not served.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 54> features = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 51> features = {{
     {"AppRoll", "rollback of deployments"},
     {"AppPromote", "staged deployments"},
     {"AppSetTags", "app tags"},
     {"AppGetTags", "app tags"},
     {"AppGetTimeRangeStats", "statistics over time"},
-    {"App", "apps of older clients"},
     {"Attempt", "the input plane"},
     {"AuditLog", "audit logs"},
     {"CliCommandSuggest", "suggestions of the command line"},
@@ -49,7 +48,6 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 54> features
     {"Proxy", "proxies"},
     {"SandboxSnapshot", "sandbox snapshots"},
     {"Sandbox", "sandboxes"},
-    {"SecretGetInfo", "details of secrets"},
     {"ServiceUser", "service users"},
     {"Server", "`@app.server` metrics"},
     {"SharedVolume", "network file systems"},
@@ -61,7 +59,6 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 54> features
     {"Token", "tokens over the API (use `thaw token`)"},
     {"Tunnel", "tunnels"},
     {"UserGroup", "user groups"},
-    {"VolumeGetFile", "volume files of older clients"},
     {"WebhookToken", "tokens of web endpoints (use `thaw token`)"},
     {"WorkspaceBilling", "billing"},
     {"Workspace", "workspace administration"},

@@ -5,6 +5,7 @@
 
 #include "thaw/catalog/secret_values.h"
 #include "thaw/codec/utf8.h"
+#include "thaw/dialect/modal/build_functions.h"
 #include "thaw/dialect/modal/proto/images.pb.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/services.h"
@@ -44,11 +45,6 @@ Result<void> check_size(const image::Recipe& recipe) {
 Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
                                   const pb::ImageGetOrCreateRequest& request) {
   const pb::Image& image = request.image();
-  if (image.has_build_function()) {
-    return Error::unimplemented(
-        "Image.run_function is not served by this version of Thaw; use run_commands or "
-        "pip_install");
-  }
   if (image.volume_mounts_size() > 0) {
     return Error::unimplemented("volumes in image builds are not served by this version of Thaw");
   }
@@ -78,6 +74,10 @@ Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
       return Error::not_found("context mount '" + image.context_mount_id() + "' does not exist");
     }
     fill_context(*mount, recipe);
+  }
+  if (image.has_build_function()) {
+    THAW_TRY(std::vector<std::string> lines, build_function_lines(cx, who, request));
+    recipe.dockerfile = std::move(lines);
   }
   THAW_TRY_VOID(check_size(recipe));
   for (const std::string& id : image.secret_ids()) {
@@ -152,6 +152,9 @@ Task<pb::ImageGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
   }
   for (const auto& [path, file] : recipe.context) {
     cx.parts.blobs.keep(recipe.workspace, file.sha256_hex, longest_build);
+  }
+  if (request.image().has_build_function()) {
+    THAW_CO_TRY_VOID(co_await equip_build_function(cx, who, request, recipe));
   }
   THAW_CO_TRY_VOID(cx.parts.builds.start(std::move(image), std::move(recipe)));
   co_return reply;

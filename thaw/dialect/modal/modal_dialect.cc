@@ -57,6 +57,7 @@ void ModalDialect::add_methods(net::GrpcTable& table) {
   Context& cx = *cx_;
   add_account_rpcs(table, cx);
   add_app_rpcs(table, cx);
+  add_older_rpcs(table, cx);
   add_log_rpcs(table, cx);
   add_function_rpcs(table, cx);
   add_call_rpcs(table, cx);
@@ -69,6 +70,8 @@ void ModalDialect::add_methods(net::GrpcTable& table) {
   add_queue_rpcs(table, cx);
   add_volume_rpcs(table, cx);
   add_volume_file_rpcs(table, cx);
+  add_volume_read_rpcs(table, cx);
+  add_network_file_system_rpcs(table, cx);
   table.unknown = not_served;
   table.admit = [&cx](const net::HttpRequest& head, const net::Peer& peer) {
     return admit(cx, head, peer);

@@ -11,6 +11,7 @@ namespace thaw::dialect::modal {
 
 void add_account_rpcs(net::GrpcTable& table, Context& cx);  // tokens, workspace, environments
 void add_app_rpcs(net::GrpcTable& table, Context& cx);
+void add_older_rpcs(net::GrpcTable& table, Context& cx);  // what only older clients call
 void add_log_rpcs(net::GrpcTable& table, Context& cx);
 void add_function_rpcs(net::GrpcTable& table, Context& cx);  // functions and classes
 void add_call_rpcs(net::GrpcTable& table, Context& cx);
@@ -23,5 +24,7 @@ void add_dict_rpcs(net::GrpcTable& table, Context& cx);
 void add_queue_rpcs(net::GrpcTable& table, Context& cx);
 void add_volume_rpcs(net::GrpcTable& table, Context& cx);
 void add_volume_file_rpcs(net::GrpcTable& table, Context& cx);
+void add_volume_read_rpcs(net::GrpcTable& table, Context& cx);
+void add_network_file_system_rpcs(net::GrpcTable& table, Context& cx);
 
 }  // namespace thaw::dialect::modal
