@@ -71,7 +71,14 @@ StoredRecord to_record(const model::App& a) {
     history.push_back({{"version", d.version},
                        {"at_us", micros(d.at)},
                        {"tag", d.tag},
-                       {"client", d.client_version}});
+                       {"client", d.client_version},
+                       {"by", d.by},
+                       {"kind", static_cast<int>(d.kind)},
+                       {"of", d.of},
+                       {"system", d.revision.system},
+                       {"branch", d.revision.branch},
+                       {"hash", d.revision.hash},
+                       {"modified", d.revision.is_modified}});
   }
   return {codec::dump_json({{"id", a.id},
                             {"workspace", a.workspace},
@@ -82,6 +89,8 @@ StoredRecord to_record(const model::App& a) {
                             {"created_us", micros(a.created_at)},
                             {"deployed_us", micros(a.deployed_at)},
                             {"stopped_us", micros(a.stopped_at)},
+                            {"created_by", a.created_by},
+                            {"stopped_by", a.stopped_by},
                             {"version", a.version},
                             {"functions", a.functions},
                             {"classes", a.classes},
@@ -101,6 +110,8 @@ Result<model::App> from_record(const StoredRecord& record) {
     fields.read_time("created_us", a.created_at);
     fields.read_time("deployed_us", a.deployed_at);
     fields.read_time("stopped_us", a.stopped_at);
+    fields.read("created_by", a.created_by);
+    fields.read("stopped_by", a.stopped_by);
     fields.read_within("version", a.version, 0, most);
     fields.read("functions", a.functions);
     fields.read("classes", a.classes);
@@ -112,6 +123,13 @@ Result<model::App> from_record(const StoredRecord& record) {
       part.read_time("at_us", d.at);
       part.read("tag", d.tag);
       part.read("client", d.client_version);
+      part.read("by", d.by);
+      part.read_enum("kind", d.kind, model::Deployment::Kind::promotion);
+      part.read_within("of", d.of, 0, most);
+      part.read("system", d.revision.system);
+      part.read("branch", d.revision.branch);
+      part.read("hash", d.revision.hash);
+      part.read("modified", d.revision.is_modified);
       fields.include(part);
       a.history.push_back(std::move(d));
     }

@@ -446,6 +446,7 @@ void Program::open_gateway() {
   web.emplace(*labels);
   gateway::DeploymentOptions kept;
   kept.keep_stopped = std::chrono::seconds(configuration.keep_stopped_s);
+  kept.keep_deployments = static_cast<std::size_t>(configuration.keep_deployments);
   versions.emplace(gateway::KeptVersionsParts{loop, *catalog, *queue, *fleet});
   deployments.emplace(
       gateway::DeploymentParts{loop, *catalog, *queue, *logs, *fleet, *labels, *versions}, kept);

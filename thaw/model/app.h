@@ -42,11 +42,27 @@ enum class AppState : int {
   stopped = 4
 };
 
+// What the program of a deployment was made from, as its client says.
+struct Revision {
+  std::string system;  // "git"; empty: the client said nothing
+  std::string branch;
+  std::string hash;
+  bool is_modified = false;  // there was more than is in it
+};
+
 struct Deployment {
+  // What its functions were made of. staged: it is not live, and was made to be promoted. rollback,
+  // rollover, promotion: those of the deployment that `of` names. The numbers are on disks.
+  enum class Kind : int { standard = 0, staged = 1, rollback = 2, rollover = 3, promotion = 4 };
+
   int version = 0;
   WallTime at{};
   std::string tag;
   std::string client_version;
+  std::string by = {};  // who asked for it, as people call them
+  Kind kind = Kind::standard;
+  int of = 0;  // another deployment's version; 0: of none
+  Revision revision = {};
 };
 
 struct App {
@@ -59,7 +75,9 @@ struct App {
   WallTime created_at{};
   WallTime deployed_at{};
   WallTime stopped_at{};
-  int version = 0;
+  std::string created_by;                       // as people call them; empty: not known
+  std::string stopped_by;                       // empty: nobody, it ended
+  int version = 0;                              // of the deployment that is live
   std::map<std::string, FunctionId> functions;  // tag -> function, as last published
   std::map<std::string, ClassId> classes;
   std::map<std::string, std::string> tags;

@@ -10,11 +10,7 @@ namespace {
 
 // First match wins: longer names before their prefixes. These are the names in the column Feature
 // of docs/reference/modal-rpcs.md, of every RPC there that is not served.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 54> features = {{
-    {"AppRoll", "rollback of deployments"},
-    {"AppPromote", "staged deployments"},
-    {"AppSetTags", "app tags"},
-    {"AppGetTags", "app tags"},
+constexpr std::array<std::pair<std::string_view, std::string_view>, 50> features = {{
     {"AppGetTimeRangeStats", "statistics over time"},
     {"App", "apps of older clients"},
     {"Attempt", "the input plane"},
