@@ -293,13 +293,12 @@ TEST_CASE("versions that are kept and aliases are the same after a restart") {
                                   model::WorkspaceId("ac-1"),
                                   "old",
                                   {{"de-1", 3}}});
-    change.put(catalog->app_versions,
-               {catalog::app_version_id(model::AppId("ap-1"), 3),
-                model::AppId("ap-1"),
-                model::WorkspaceId("ac-1"),
-                3,
-                {{"f", {model::FunctionId("fu-gone"), "de-9"}}},
-                {{"C", model::ClassId("cs-1")}}});
+    change.put(catalog->app_versions, {catalog::app_version_id(model::AppId("ap-1"), 3),
+                                       model::AppId("ap-1"),
+                                       model::WorkspaceId("ac-1"),
+                                       3,
+                                       {{"f", {model::FunctionId("fu-gone"), "de-9"}}},
+                                       {{"C", model::ClassId("cs-1")}}});
     REQUIRE(loop.run_task(catalog->apply(std::move(change))));
     database->close();
   }

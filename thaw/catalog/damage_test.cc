@@ -83,7 +83,13 @@ async::Task<void> fill(Catalog& catalog) {
   app.classes = {{"Shop", model::ClassId("cs-1")}};
   app.tags = {{"team", "red"}};
   app.history = {{1, time, "tag", "1.6.4"},
-                 {2, time, "", "1.6.4", "me", model::Deployment::Kind::rollback, 1,
+                 {2,
+                  time,
+                  "",
+                  "1.6.4",
+                  "me",
+                  model::Deployment::Kind::rollback,
+                  1,
                   {"git", "main", "00ff", true}}};
   change.put(catalog.apps, app);
   model::App other;

@@ -132,8 +132,7 @@ TEST_CASE("an app goes back to what it consisted of, and that is one more deploy
   const auto back = f.go_back(-1);
   REQUIRE(back);
   CHECK(back->version == 3);
-  CHECK(f.live() ==
-        Live{{"fu-a", "the definition of de-a1"}, {"fu-b", "the definition of de-b1"}});
+  CHECK(f.live() == Live{{"fu-a", "the definition of de-a1"}, {"fu-b", "the definition of de-b1"}});
   CHECK(!f.catalog->functions.find("fu-c"));
   const model::Deployment& entry = back->history.back();
   CHECK(entry.version == 3);
@@ -146,11 +145,9 @@ TEST_CASE("an app goes back to what it consisted of, and that is one more deploy
   REQUIRE(again);
   CHECK(again->version == 4);
   CHECK(again->history.back().of == 2);
-  CHECK(f.live() ==
-        Live{{"fu-a", "the definition of de-a2"}, {"fu-c", "the definition of de-c2"}});
+  CHECK(f.live() == Live{{"fu-a", "the definition of de-a2"}, {"fu-c", "the definition of de-c2"}});
   REQUIRE(f.go_back(1));
-  CHECK(f.live() ==
-        Live{{"fu-a", "the definition of de-a1"}, {"fu-b", "the definition of de-b1"}});
+  CHECK(f.live() == Live{{"fu-a", "the definition of de-a1"}, {"fu-b", "the definition of de-b1"}});
 }
 
 TEST_CASE("what a deployment repeats is the same after a restart of the catalog") {
@@ -163,8 +160,7 @@ TEST_CASE("what a deployment repeats is the same after a restart of the catalog"
   const auto past = (*opened)->versions_of(model::AppId(f.app));
   REQUIRE(past.size() == 2);
   CHECK(past.front()->number == 2);
-  CHECK(past.back()->functions.at("fu-b") ==
-        model::Target(model::FunctionId("fu-b"), "de-b1"));
+  CHECK(past.back()->functions.at("fu-b") == model::Target(model::FunctionId("fu-b"), "de-b1"));
   CHECK((*opened)->versions.find("fu-b@de-b1"));
   CHECK((*opened)->versions.find("fu-a@de-a1"));
   CHECK((*opened)->versions.all().size() == 2);
@@ -178,8 +174,7 @@ TEST_CASE("only so many deployments are kept, and what only older ones had goes"
   }
   f.passes(10s);
   CHECK(f.catalog->app_versions.all().size() == 3);
-  CHECK(f.kept_versions() ==
-        Names{"fu-a@de-a4", "fu-a@de-a5", "fu-only4@de-o4", "fu-only5@de-o5"});
+  CHECK(f.kept_versions() == Names{"fu-a@de-a4", "fu-a@de-a5", "fu-only4@de-o4", "fu-only5@de-o5"});
   CHECK(f.go_back(3).error().code() == Code::not_found);
   CHECK(f.go_back(3).error().message().find("keep_deployments") != std::string::npos);
   CHECK(f.go_back(-3).error().code() == Code::failed_precondition);
@@ -238,8 +233,7 @@ TEST_CASE("what is staged is not live before it is promoted, and is never rolled
   const auto promoted = f.go_back(2, Kind::promotion);
   REQUIRE(promoted);
   CHECK(promoted->version == 4);
-  CHECK(f.live() ==
-        Live{{"fu-a", "the definition of de-a2"}, {"fu-b", "the definition of de-b2"}});
+  CHECK(f.live() == Live{{"fu-a", "the definition of de-a2"}, {"fu-b", "the definition of de-b2"}});
   REQUIRE(f.go_back(-1));
   CHECK(f.live() == Live{{"fu-a", "the definition of de-a3"}});
 }
@@ -252,8 +246,7 @@ TEST_CASE("a roll over gives each function an equal version of another name") {
   CHECK(rolled->version == 2);
   CHECK(rolled->history.back().kind == Kind::rollover);
   CHECK(f.catalog->functions.find("fu-a")->live_version != "de-a1");
-  CHECK(f.live() ==
-        Live{{"fu-a", "the definition of de-a1"}, {"fu-b", "the definition of de-b1"}});
+  CHECK(f.live() == Live{{"fu-a", "the definition of de-a1"}, {"fu-b", "the definition of de-b1"}});
   REQUIRE(f.go_back(1));
   CHECK(f.catalog->functions.find("fu-a")->live_version == "de-a1");
 }

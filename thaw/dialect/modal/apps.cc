@@ -386,7 +386,8 @@ Task<pb::AppGetInfoResponse> get_info(Context& cx, net::GrpcCall& call,
   for (const auto& [tag, id] : app->functions) {
     const auto function = scope.function(id.str());
     const auto live = function ? function->live() : nullptr;
-    const auto definition = live ? parse_definition(*live) : Error::not_found("not live");
+    const auto definition =
+        live ? parse_definition(*live) : Result<pb::Function>(Error::not_found("it is not live"));
     if (!definition) {
       continue;
     }
@@ -539,16 +540,20 @@ async::Task<void> end_unread(Context& cx) {
 }
 
 // What is kept in memory for a while only.
-void forget_results(Context& cx, Instant now) {
+Task<void> forget_results(Context& cx, Instant now) {
   while (!cx.to_forget.empty() && cx.to_forget.front().first <= now) {
-    cx.parts.queue.forget(cx.to_forget.front().second);
+    const model::CallId call = cx.to_forget.front().second;
     cx.to_forget.pop_front();
+    THAW_CO_TRY_VOID(co_await cx.call_trees.keep(call));
+    cx.parts.queue.forget(call);
   }
+  cx.call_trees.forget_old();
+  co_return ok();
 }
 
 // What nobody comes for.
 Task<void> look_after_calls(Context& cx) {
-  forget_results(cx, monotonic_now());
+  THAW_CO_TRY_VOID(co_await forget_results(cx, monotonic_now()));
   co_return co_await end_unread(cx);
 }
 

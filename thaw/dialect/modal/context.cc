@@ -16,6 +16,7 @@ Context::Context(const gateway::Owners& owners, Options given)
       // A download's URLs are given out all at once, and the last of a large file is used late.
       volume_urls(parts.secrets, "volume-url", std::chrono::hours(24)),
       client_packages(std::make_unique<ClientPackages>(options.cache_folder + "/clients")),
+      call_trees(parts.queue),
       tasks(parts.loop) {}
 
 Context::~Context() = default;

@@ -10,7 +10,7 @@ namespace {
 
 // First match wins: longer names before their prefixes. These are the names in the column Feature
 // of docs/reference/modal-rpcs.md, of every RPC there that is not served.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 50> features = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 49> features = {{
     {"AppGetTimeRangeStats", "statistics over time"},
     {"App", "apps of older clients"},
     {"Attempt", "the input plane"},
@@ -29,7 +29,6 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 50> features
     {"Environment", "changing environments"},
     {"Flash", "`@app.server` containers"},
     {"FunctionCall", "lists of calls"},
-    {"FunctionGetCallGraph", "call graphs"},
     {"FunctionGetFlash", "`@app.server` containers"},
     {"FunctionGetMetrics", "metrics"},
     {"FunctionGetTimeRangeStats", "statistics over time"},
