@@ -102,6 +102,14 @@ NAMES = {
         lambda x, own: _publish(own, function_ids={"f": x.function}),
         lambda x, own: _publish(own, class_ids={"c": x.cls}),
     ],
+    "AppGetTags": [lambda x, own: pb.AppGetTagsRequest(app_id=x.app)],
+    "AppPromote": [lambda x, own: pb.AppPromoteRequest(app_id=x.app, version=1)],
+    "AppRollback": [
+        lambda x, own: pb.AppRollbackRequest(app_id=x.app, version=-1),
+        lambda x, own: pb.AppRollbackRequest(app_id=x.app, version=1),
+    ],
+    "AppRollover": [lambda x, own: pb.AppRolloverRequest(app_id=x.app)],
+    "AppSetTags": [lambda x, own: pb.AppSetTagsRequest(app_id=x.app, tags={"a": "stolen"})],
     "AppStop": [lambda x, own: pb.AppStopRequest(app_id=x.app)],
     "BlobGet": [lambda x, own: pb.BlobGetRequest(blob_id=x.blob)],
     "ClassCreate": [lambda x, own: pb.ClassCreateRequest(app_id=x.app)],
@@ -126,6 +134,12 @@ NAMES = {
         lambda x, own: pb.FunctionCallCancelRequest(
             function_call_id=x.call, terminate_containers=True
         ),
+    ],
+    "FunctionCallCount": [
+        lambda x, own: pb.FunctionCallCountRequest(function_id=x.function, all_variants=True)
+    ],
+    "FunctionCallFetch": [
+        lambda x, own: pb.FunctionCallFetchRequest(function_id=x.function, tail={"count": 9})
     ],
     "FunctionCallFromId": [lambda x, own: pb.FunctionCallFromIdRequest(function_call_id=x.call)],
     "FunctionCallGetDataIn": [
@@ -163,6 +177,10 @@ NAMES = {
         ),
     ],
     "FunctionGetById": [lambda x, own: pb.FunctionGetByIdRequest(function_id=x.function)],
+    "FunctionGetCallGraph": [
+        lambda x, own: pb.FunctionGetCallGraphRequest(function_call_id=x.call),
+        lambda x, own: pb.FunctionGetCallGraphRequest(function_call_id=x.done_call),
+    ],
     "FunctionGetCurrentStats": [
         lambda x, own: pb.FunctionGetCurrentStatsRequest(function_id=x.function)
     ],

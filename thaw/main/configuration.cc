@@ -336,6 +336,10 @@ const std::map<std::string, Setter>& setters() {
        [](const toml::node& node, Configuration& c) {
          return read_number(node, 1, 1'000, c.keep_versions);
        }},
+      {"calls.keep_results_s",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 1, longest_s, c.keep_results_s);
+       }},
       {"catalog.keep_deployments",
        [](const toml::node& node, Configuration& c) {
          return read_number(node, 1, 100, c.keep_deployments);

@@ -301,8 +301,10 @@ Result<void> Program::open_stores(ServeOptions::Loss loss) {
   blob_options.keep_unused = std::chrono::seconds(configuration.keep_unused_s);
   blob_options.first_owner = catalog->default_workspace().str();
   THAW_TRY(blobs, store::BlobStore::open(pool, *database, *disk, blob_options));
-  THAW_TRY(queue, queue::CallQueue::open(loop, *database, queue::within({}, own_memory()), &*disk,
-                                         blobs.get()));
+  queue::QueueLimits queue_limits;
+  queue_limits.keep_results = std::chrono::seconds(configuration.keep_results_s);
+  THAW_TRY(queue, queue::CallQueue::open(loop, *database, queue::within(queue_limits, own_memory()),
+                                         &*disk, blobs.get()));
   THAW_TRY(state, state::StateStore::open(loop, *database, configuration.state, &*disk));
   THAW_TRY(measurements, control::Measurements::open(database.get()));
   THAW_TRY(logs, logs::LogHub::open(loop, *log_database, {}));
