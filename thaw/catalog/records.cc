@@ -16,11 +16,16 @@ using detail::most;
 
 template <>
 StoredRecord to_record(const model::Environment& e) {
-  return {codec::dump_json({{"id", e.id},
-                            {"workspace", e.workspace},
-                            {"name", e.name},
-                            {"created_us", micros(e.created_at)}}),
-          {}};
+  Json json = {{"id", e.id},
+               {"workspace", e.workspace},
+               {"name", e.name},
+               {"created_us", micros(e.created_at)},
+               {"builder", e.builder_version},
+               {"life", static_cast<int>(e.life)}};
+  if (e.web_suffix) {
+    json["web_suffix"] = *e.web_suffix;
+  }
+  return {codec::dump_json(json), {}};
 }
 template <>
 Result<model::Environment> from_record(const StoredRecord& record) {
@@ -29,6 +34,14 @@ Result<model::Environment> from_record(const StoredRecord& record) {
     fields.read("workspace", e.workspace);
     fields.read("name", e.name);
     fields.read_time("created_us", e.created_at);
+    fields.read("builder", e.builder_version);
+    fields.read_enum("life", e.life, model::Environment::Life::ending);
+    const std::string unset(1, '\0');  // no suffix is this
+    std::string suffix = unset;
+    fields.read("web_suffix", suffix);
+    if (suffix != unset) {
+      e.web_suffix = std::move(suffix);
+    }
   });
 }
 

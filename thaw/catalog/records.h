@@ -131,7 +131,9 @@ inline std::string index_key(const model::Class& one) {
 }
 template <>
 inline std::string index_key(const model::Environment& environment) {
-  return named_key(environment.workspace, environment.name);
+  return environment.life == model::Environment::Life::there
+             ? named_key(environment.workspace, environment.name)
+             : "";
 }
 template <>
 inline std::string index_key(const model::App& app) {

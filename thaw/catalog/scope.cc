@@ -131,7 +131,8 @@ Found<model::ItemQueue> Scope::named_item_queue(const model::EnvironmentId& envi
 std::vector<Found<model::Environment>> Scope::environments() const {
   std::vector<Found<model::Environment>> found;
   for (const auto& [id, environment] : catalog_.environments.all()) {
-    if (covers(environment->workspace, environment->id)) {
+    if (covers(environment->workspace, environment->id) &&
+        environment->life == model::Environment::Life::there) {
       found.push_back(environment);
     }
   }

@@ -54,6 +54,7 @@ class Scope {
   Found<model::ItemQueue> named_item_queue(const model::EnvironmentId& environment,
                                            const std::string& name) const;
 
+  // Without those that end.
   std::vector<Found<model::Environment>> environments() const;
   std::vector<Found<model::App>> apps_in(const model::EnvironmentId& environment) const;
   std::vector<Found<model::Secret>> secrets_in(const model::EnvironmentId& environment) const;

@@ -13,6 +13,7 @@
 #include "thaw/control/disk_watch.h"
 #include "thaw/control/fleet.h"
 #include "thaw/control/storage_loop.h"
+#include "thaw/gateway/login_page.h"
 #include "thaw/gateway/named_states.h"
 #include "thaw/gateway/sink_rules.h"
 #include "thaw/gateway/web_origin.h"
@@ -54,6 +55,7 @@ struct Configuration {
   std::string web_domain;                              // [web] domain; empty: none
   gateway::TrustedProxies trusted_proxies;             // [web] trusted_proxies
   gateway::SinkRules sinks;                            // [callbacks] allow
+  gateway::LoginPageOptions login_page;                // [login] click_on_loopback
   std::string callback_authorities;                    // [callbacks] authorities
   int make_good_s = 3600;                              // [schedules] make_good_s
   int drain_s = 10;                                    // [server] drain_s

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,11 @@ struct Environment {
   WorkspaceId workspace;
   std::string name;
   WallTime created_at{};
+  // In the web addresses of what is deployed in it; none: its name, and nothing of the default one.
+  std::optional<std::string> web_suffix = std::nullopt;
+  std::string builder_version = {};  // of its image recipes; empty: the newest
+  // ending: it was deleted, has no name any more, and goes with all that is in it.
+  enum class Life : int { there = 0, ending = 1 } life = Life::there;
 };
 
 struct Token {

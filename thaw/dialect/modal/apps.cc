@@ -544,10 +544,10 @@ Task<void> forget_results(Context& cx, Instant now) {
   while (!cx.to_forget.empty() && cx.to_forget.front().first <= now) {
     const model::CallId call = cx.to_forget.front().second;
     cx.to_forget.pop_front();
-    THAW_CO_TRY_VOID(co_await cx.call_trees.keep(call));
+    THAW_CO_TRY_VOID(co_await cx.parts.call_trees.keep(call));
     cx.parts.queue.forget(call);
   }
-  cx.call_trees.forget_old();
+  cx.parts.call_trees.forget_old();
   co_return ok();
 }
 

@@ -255,9 +255,9 @@ Task<pb::FunctionGetCallGraphResponse> call_graph(Context& cx, net::GrpcCall& ca
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(queue::CallInfo info, co_await find_call(cx, who, request.function_call_id()));
   const auto function = scope_of(cx, who).function(info.call.function.str());
-  THAW_CO_TRY(
-      const gateway::CallTree tree,
-      co_await cx.call_trees.tree_of(std::move(info), function ? function->tag : "", most_inputs));
+  THAW_CO_TRY(const gateway::CallTree tree,
+              co_await cx.parts.call_trees.tree_of(std::move(info), function ? function->tag : "",
+                                                   most_inputs));
   pb::FunctionGetCallGraphResponse reply;
   reply.set_truncated(tree.part == gateway::CallTree::Part::some);
   std::map<model::FunctionId, std::string> modules;

@@ -136,7 +136,7 @@ Task<pb::FunctionMapResponse> function_map(Context& cx, net::GrpcCall& call,
   reply.set_function_call_id(fresh.id.str());
   reply.set_function_call_jwt(input_jwt(model::InputId(fresh.id.str()), 0));
   reply.set_max_inputs_outstanding(1000);
-  cx.call_trees.note(fresh, function->tag);
+  cx.parts.call_trees.note(fresh, function->tag);
   THAW_CO_TRY(const std::vector<model::InputId> ids,
               co_await create_once(cx, who, std::move(fresh), request));
   add_items(*reply.mutable_pipelined_inputs(), ids, request.pipelined_inputs());

@@ -16,7 +16,6 @@ Context::Context(const gateway::Owners& owners, Options given)
       // A download's URLs are given out all at once, and the last of a large file is used late.
       volume_urls(parts.secrets, "volume-url", std::chrono::hours(24)),
       client_packages(std::make_unique<ClientPackages>(options.cache_folder + "/clients")),
-      call_trees(parts.queue),
       tasks(parts.loop) {}
 
 Context::~Context() = default;
@@ -40,6 +39,12 @@ constexpr std::array<std::string_view, 14> for_own_inputs = {
     "VolumeCommit",
     "VolumeReload",
 };
+
+// What somebody asks who has no token yet, and is no container.
+bool is_for_strangers(std::string_view path) {
+  const std::string_view name = path.substr(path.rfind('/') + 1);
+  return name == "TokenFlowCreate" || name == "TokenFlowWait";
+}
 
 Result<void> check_reach(const gateway::Identity& who, const net::GrpcCall& call) {
   const std::string_view path = call.path();
@@ -80,6 +85,9 @@ Result<gateway::Identity> identify(Context& cx, const net::GrpcCall& call) {
 }
 
 Result<net::Admission> admit(Context& cx, const net::HttpRequest& head, const net::Peer& peer) {
+  if (is_for_strangers(head.path())) {
+    return net::Admission();  // its bytes stay its peer's
+  }
   THAW_TRY(const gateway::Identity who, identify(cx, head.headers, peer));
   return gateway::admission_of(who);
 }
@@ -192,9 +200,11 @@ Result<std::shared_ptr<const model::Environment>> find_environment(Context& cx,
                                                                    const std::string& name) {
   if (name.empty() && who.kind == gateway::Identity::Kind::container) {
     THAW_TRY(const auto spec, cx.fleet->spec_of(who.container));
-    if (auto own = scope_of(cx, who).environment(spec->environment)) {
+    const auto own = scope_of(cx, who).environment(spec->environment);
+    if (own && own->life == model::Environment::Life::there) {
       return own;
     }
+    return Error::not_found("the environment of this container was deleted");
   }
   return scope_of(cx, who).environment_named(name);
 }

@@ -16,7 +16,6 @@
 #include "thaw/async/task_group.h"
 #include "thaw/dialect/modal/held_output.h"
 #include "thaw/dialect/modal/readers.h"
-#include "thaw/gateway/call_trees.h"
 #include "thaw/gateway/dialect.h"
 #include "thaw/net/grpc.h"
 #include "thaw/queue/call_queue.h"
@@ -56,7 +55,6 @@ struct Context {
   std::unordered_map<model::CallId, std::shared_ptr<WebRequest>> web_requests;
   std::deque<std::pair<Instant, model::CallId>> to_forget;  // read synchronous calls
   Readers readers;
-  gateway::CallTrees call_trees;
   HeldOutput held_output;
   async::TaskGroup tasks;  // declared last: joined first
 };
@@ -106,6 +104,11 @@ Result<std::shared_ptr<const model::FunctionSpec>> live_spec(const catalog::Func
 Result<std::shared_ptr<const model::Environment>> find_environment(Context& cx,
                                                                    const gateway::Identity& who,
                                                                    const std::string& name);
+
+// What an environment adds to web addresses; the default one adds nothing by itself.
+inline std::string web_suffix_of(const model::Environment& environment) {
+  return environment.web_suffix.value_or(environment.name == "main" ? "" : environment.name);
+}
 
 inline double unix_seconds(WallTime time) { return time == WallTime{} ? 0.0 : to_seconds(time); }
 

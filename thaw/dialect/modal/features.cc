@@ -10,7 +10,7 @@ namespace {
 
 // First match wins: longer names before their prefixes. These are the names in the column Feature
 // of docs/reference/modal-rpcs.md, of every RPC there that is not served.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 49> features = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 48> features = {{
     {"AppGetTimeRangeStats", "statistics over time"},
     {"App", "apps of older clients"},
     {"Attempt", "the input plane"},
@@ -26,7 +26,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 49> features
     {"Domain", "own domains"},
     {"Endpoint", "hosted model endpoints"},
     {"EnvironmentBilling", "billing"},
-    {"Environment", "changing environments"},
+    {"Environment", "roles and budgets of environments"},
     {"Flash", "`@app.server` containers"},
     {"FunctionCall", "lists of calls"},
     {"FunctionGetFlash", "`@app.server` containers"},
@@ -52,7 +52,6 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 49> features
     {"TaskCurrentInputs", "inputs of containers"},
     {"Task", "exec and shell in containers"},
     {"Template", "app templates"},
-    {"TokenFlow", "login by browser (use `thaw token create`)"},
     {"Token", "tokens over the API (use `thaw token`)"},
     {"Tunnel", "tunnels"},
     {"UserGroup", "user groups"},

@@ -37,10 +37,8 @@ LabelPlace place_of(Context& cx, const model::App& app) {
   if (workspace && app.workspace != cx.parts.catalog.default_workspace()) {
     place.workspace = workspace->name;
   }
-  const auto usual = scope.environment_named("");
-  const auto own = scope.environment(app.environment);
-  if (own && !(usual && (*usual)->id == own->id)) {
-    place.environment = own->name;
+  if (const auto own = scope.environment(app.environment)) {
+    place.environment = web_suffix_of(*own);
   }
   return place;
 }
