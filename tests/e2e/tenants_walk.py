@@ -119,8 +119,17 @@ NAMES = {
         )
     ],
     "ContainerStop": [lambda x, own: pb.ContainerStopRequest(task_id=x.container)],
+    "EnvironmentDelete": [lambda x, own: pb.EnvironmentDeleteRequest(name=x.environment)],
     "EnvironmentGetOrCreate": [
         lambda x, own: pb.EnvironmentGetOrCreateRequest(deployment_name=x.environment)
+    ],
+    "EnvironmentUpdate": [
+        lambda x, own: pb.EnvironmentUpdateRequest(
+            current_name=x.environment, name={"value": "stolen"}
+        ),
+        lambda x, own: pb.EnvironmentUpdateRequest(
+            current_name=x.environment, web_suffix={"value": "stolen"}
+        ),
     ],
     "FunctionBindParams": [
         lambda x, own: pb.FunctionBindParamsRequest(function_id=x.function),
@@ -360,7 +369,8 @@ NAMES = {
 OWN = {
     "AuthTokenGet", "BlobCreate", "ClientHello", "ContainerCheckpoint", "ContainerHeartbeat",
     "ContainerHello", "EnvironmentCreate", "EnvironmentList", "FunctionGetInputs",
-    "FunctionRetryInputs", "TaskResult", "TokenInfoGet", "WorkspaceNameLookup",
+    "FunctionRetryInputs", "TaskResult", "TokenFlowCreate", "TokenFlowWait", "TokenInfoGet",
+    "WorkspaceNameLookup",
 }  # fmt: skip
 # Lists of the asker's own, for the same.
 LISTS = {

@@ -193,6 +193,7 @@ Task<void> Environments::end_things(Environments& self, model::EnvironmentId id,
   for (const auto& volume : volumes) {
     model::Volume doomed = *volume;
     doomed.life = model::Volume::Life::doomed;  // its files go behind this
+    doomed.environment = {};                    // which it has outlived
     change.put(catalog.volumes, std::move(doomed));
   }
   change.erase(catalog.environments, id.str());
