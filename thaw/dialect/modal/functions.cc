@@ -297,6 +297,13 @@ Task<pb::FunctionGetResponse> get(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY(const auto function, by_name(cx, who, request.environment_name(), request.app_name(),
                                            request.object_tag()));
   THAW_CO_TRY(const auto spec, live_spec(*function));
+  const auto app = scope_of(cx, who).app(function->app.str());
+  if (request.app_version() != 0 && app && request.app_version() != app->version) {
+    co_return Error::unimplemented(
+        "app '" + app->title() + "' is live at version " + std::to_string(app->version) +
+        ", and version " + std::to_string(request.app_version()) +
+        " is not called beside it by this version of Thaw; roll back to it, or leave version= out");
+  }
   pb::FunctionGetResponse reply;
   reply.set_function_id(function->id.str());
   *reply.mutable_handle_metadata() = handle_metadata(*spec, addresses_for(cx, call));
