@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Options that are given with a call, autoscalers that are told at run time, batches in parallel."""
+"""Options given with a call, autoscalers that are told at run time, batches side by side."""
 import json
 
 from thaw_server import CALL_TIMEOUT, E2eTest, ThawServer, deploy, main, wait_until
