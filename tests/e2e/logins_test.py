@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`modal token new`: who has no token is given one, once somebody approves the code it shows."""
 import http.client
+import json
 import os
 import pathlib
 import re
@@ -14,6 +15,9 @@ from thaw_server import APPS, CALL_TIMEOUT, ROOT, E2eTest, ThawServer, main, wai
 
 server = ThawServer.for_module(config="[login]\nclick_on_loopback = true\n")
 strict = ThawServer()
+
+import grpclib  # noqa: E402
+from modal_proto import api_pb2 as pb  # noqa: E402
 
 CODE = re.compile(r"Enter this code: ([A-Z]{4}-[A-Z]{4})")
 PAGE = re.compile(r"(http://\S+/login/tf-\w+)")
@@ -138,6 +142,27 @@ class Logins(E2eTest):
         server.thaw("token", "approve", asker.shown(CODE), "--workspace", "guests",
                     "--data", str(server.data))  # fmt: skip
         self.assertIn("guests", asker.ends())
+
+    def test_a_token_is_exchanged_for_another_and_the_old_one_ends(self):
+        asker = self.asker(server)
+        server.thaw("token", "approve", asker.shown(CODE), "--data", str(server.data))
+        asker.ends()
+        old = re.search(r'token_id = "(\S+)"', asker.config.read_text())[1]
+        new = self.asker(server, None, "--delete-existing")
+        new.config.write_text(asker.config.read_text())
+        server.thaw("token", "approve", new.shown(CODE), "--data", str(server.data))
+        self.assertIn("has been deleted", new.ends())
+        self.works(new)
+        listed = server.thaw("token", "list", "--data", str(server.data)).stdout
+        self.assertNotIn(old, listed)
+
+    def test_a_token_ends_no_other_token(self):
+        other = server.thaw("token", "create", "kept", "--json", "--data", str(server.data))
+        token = json.loads(other.stdout)["token"]
+        with self.assertRaises(grpclib.exceptions.GRPCError) as caught:
+            server.rpc("TokenDelete", pb.TokenDeleteRequest(token_id=token))
+        self.assertEqual(caught.exception.status, grpclib.const.Status.NOT_FOUND)
+        self.assertIn(token, server.thaw("token", "list", "--data", str(server.data)).stdout)
 
     def test_nobody_is_let_in_by_a_code_that_nobody_was_shown(self):
         asker = self.asker(server)

@@ -369,8 +369,8 @@ NAMES = {
 OWN = {
     "AuthTokenGet", "BlobCreate", "ClientHello", "ContainerCheckpoint", "ContainerHeartbeat",
     "ContainerHello", "EnvironmentCreate", "EnvironmentList", "FunctionGetInputs",
-    "FunctionRetryInputs", "TaskResult", "TokenFlowCreate", "TokenFlowWait", "TokenInfoGet",
-    "WorkspaceNameLookup",
+    "FunctionRetryInputs", "TaskResult", "TokenDelete", "TokenFlowCreate", "TokenFlowWait",
+    "TokenInfoGet", "WorkspaceNameLookup",
 }  # fmt: skip
 # Lists of the asker's own, for the same.
 LISTS = {

@@ -116,6 +116,18 @@ Task<pb::TokenFlowWaitResponse> flow_wait(Context& cx, net::GrpcCall& call,
   co_return reply;
 }
 
+// Who has a new token ends the old one by itself. Those of others are the operator's to end: a
+// token that was stolen locks nobody out.
+Task<Empty> token_delete(Context& cx, net::GrpcCall& call, pb::TokenDeleteRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  if (who.token.empty() || request.token_id() != who.token.str()) {
+    co_return Error::not_found("token '" + request.token_id().substr(0, 80) +
+                               "' is not the one that asks; `thaw token revoke` ends others");
+  }
+  THAW_CO_TRY_VOID(co_await cx.parts.access.revoke_token(who.token));
+  co_return Empty();
+}
+
 Task<pb::TokenInfoGetResponse> token_info(Context& cx, net::GrpcCall& call,
                                           pb::TokenInfoGetRequest) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
@@ -260,6 +272,7 @@ void add_account_rpcs(net::GrpcTable& table, Context& cx) {
   add(table, cx, "WorkspaceNameLookup", workspace_name);
   add(table, cx, "AuthTokenGet", auth_token);
   add(table, cx, "TokenInfoGet", token_info);
+  add(table, cx, "TokenDelete", token_delete);
   add(table, cx, "TokenFlowCreate", flow_create);
   add(table, cx, "TokenFlowWait", flow_wait);
   add_once(table, cx, "EnvironmentGetOrCreate", environment_get);
