@@ -449,6 +449,7 @@ class Paths(E2eTest):
         "/healthz": lambda self: self.assertEqual(
             set(json.loads(self.get("/healthz")[1])), {"status", "version", "uptime_s"}
         ),
+        "/login": lambda self: self.assertEqual(self.get("/login/tf-no-such-login")[0], 404),
         "/metrics": lambda self: self.assert_refused(
             "/metrics", 401, **{"x-forwarded-for": "203.0.113.9"}
         ),

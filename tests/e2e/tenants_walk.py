@@ -120,6 +120,13 @@ NAMES = {
         lambda x, own: _publish(own, function_ids={"f": x.function}),
         lambda x, own: _publish(own, class_ids={"c": x.cls}),
     ],
+    "AppGetTags": [lambda x, own: pb.AppGetTagsRequest(app_id=x.app)],
+    "AppPromote": [lambda x, own: pb.AppPromoteRequest(app_id=x.app, version=1)],
+    "AppRollback": [
+        lambda x, own: pb.AppRollbackRequest(app_id=x.app, version=-1),
+        lambda x, own: pb.AppRollbackRequest(app_id=x.app, version=1),
+    ],
+    "AppRollover": [lambda x, own: pb.AppRolloverRequest(app_id=x.app)],
     "AppSetObjects": [
         lambda x, own: pb.AppSetObjectsRequest(app_id=x.app),
         lambda x, own: pb.AppSetObjectsRequest(
@@ -127,6 +134,7 @@ NAMES = {
         ),
         lambda x, own: pb.AppSetObjectsRequest(app_id=own.app, indexed_object_ids={"c": x.cls}),
     ],
+    "AppSetTags": [lambda x, own: pb.AppSetTagsRequest(app_id=x.app, tags={"a": "stolen"})],
     "AppStop": [lambda x, own: pb.AppStopRequest(app_id=x.app)],
     "BlobGet": [lambda x, own: pb.BlobGetRequest(blob_id=x.blob)],
     "ClassCreate": [lambda x, own: pb.ClassCreateRequest(app_id=x.app)],
@@ -136,8 +144,17 @@ NAMES = {
         )
     ],
     "ContainerStop": [lambda x, own: pb.ContainerStopRequest(task_id=x.container)],
+    "EnvironmentDelete": [lambda x, own: pb.EnvironmentDeleteRequest(name=x.environment)],
     "EnvironmentGetOrCreate": [
         lambda x, own: pb.EnvironmentGetOrCreateRequest(deployment_name=x.environment)
+    ],
+    "EnvironmentUpdate": [
+        lambda x, own: pb.EnvironmentUpdateRequest(
+            current_name=x.environment, name={"value": "stolen"}
+        ),
+        lambda x, own: pb.EnvironmentUpdateRequest(
+            current_name=x.environment, web_suffix={"value": "stolen"}
+        ),
     ],
     "FunctionBindParams": [
         lambda x, own: pb.FunctionBindParamsRequest(function_id=x.function),
@@ -151,6 +168,12 @@ NAMES = {
         lambda x, own: pb.FunctionCallCancelRequest(
             function_call_id=x.call, terminate_containers=True
         ),
+    ],
+    "FunctionCallCount": [
+        lambda x, own: pb.FunctionCallCountRequest(function_id=x.function, all_variants=True)
+    ],
+    "FunctionCallFetch": [
+        lambda x, own: pb.FunctionCallFetchRequest(function_id=x.function, tail={"count": 9})
     ],
     "FunctionCallFromId": [lambda x, own: pb.FunctionCallFromIdRequest(function_call_id=x.call)],
     "FunctionCallGetDataIn": [
@@ -197,6 +220,10 @@ NAMES = {
         ),
     ],
     "FunctionGetById": [lambda x, own: pb.FunctionGetByIdRequest(function_id=x.function)],
+    "FunctionGetCallGraph": [
+        lambda x, own: pb.FunctionGetCallGraphRequest(function_call_id=x.call),
+        lambda x, own: pb.FunctionGetCallGraphRequest(function_call_id=x.done_call),
+    ],
     "FunctionGetCurrentStats": [
         lambda x, own: pb.FunctionGetCurrentStatsRequest(function_id=x.function)
     ],
@@ -416,7 +443,8 @@ NAMES = {
 OWN = {
     "AuthTokenGet", "BlobCreate", "ClientHello", "ContainerCheckpoint", "ContainerHeartbeat",
     "ContainerHello", "EnvironmentCreate", "EnvironmentList", "FunctionGetInputs",
-    "FunctionRetryInputs", "TaskResult", "TokenInfoGet", "WorkspaceNameLookup",
+    "FunctionRetryInputs", "TaskResult", "TokenDelete", "TokenFlowCreate", "TokenFlowWait",
+    "TokenInfoGet", "WorkspaceNameLookup",
 }  # fmt: skip
 # Lists of the asker's own, for the same.
 LISTS = {

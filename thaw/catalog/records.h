@@ -58,6 +58,18 @@ inline VersionId version_id(const model::Target& target) { return VersionId(targ
 // The live version of a function, as it is kept once another one is live.
 Version kept_version(const Function& function);
 
+// What an app consisted of as it was deployed by that number, for as long as one can go back to it:
+// so long the versions of its functions stay, live or kept. It never changes.
+struct AppVersion {
+  model::AppVersionId id;  // of its app and its number
+  model::AppId app;
+  model::WorkspaceId workspace;
+  int number = 0;                                  // of the deployment
+  std::map<std::string, model::Target> functions;  // by tag; all are pinned
+  std::map<std::string, model::ClassId> classes;   // by tag
+};
+model::AppVersionId app_version_id(const model::AppId& app, int number);
+
 // A tick of a schedule, and what came of it.
 struct ScheduleRun {
   WallTime tick{};
@@ -97,6 +109,13 @@ template <>
 inline std::string owner_key(const Version& version) {
   return version.app.str();
 }
+template <>
+inline std::string index_key(const AppVersion& version) {
+  return version.app.str();
+}
+// Its functions' versions, as Target::str().
+template <>
+std::vector<std::string> named_by(const AppVersion& version);
 // The versions, and the images of these.
 template <>
 std::vector<std::string> named_by(const Function& function);
@@ -112,7 +131,9 @@ inline std::string index_key(const model::Class& one) {
 }
 template <>
 inline std::string index_key(const model::Environment& environment) {
-  return named_key(environment.workspace, environment.name);
+  return environment.life == model::Environment::Life::there
+             ? named_key(environment.workspace, environment.name)
+             : "";
 }
 template <>
 inline std::string index_key(const model::App& app) {

@@ -98,6 +98,16 @@ Found<model::App> Scope::deployed_app(const model::EnvironmentId& environment,
   return inside(catalog_.deployed_app(environment, name));
 }
 
+std::vector<Found<model::App>> Scope::apps_named(const model::EnvironmentId& environment_id,
+                                                 const std::string& name) const {
+  std::vector<Found<model::App>> found;
+  if (!name.empty()) {
+    found = catalog_.apps.find_by_key(named_key(environment_id, name));
+    std::erase_if(found, [this](const auto& one) { return !inside(one); });
+  }
+  return found;
+}
+
 Found<model::Secret> Scope::named_secret(const model::EnvironmentId& environment,
                                          const std::string& name) const {
   return inside(catalog_.named_secret(environment, name));
@@ -121,7 +131,8 @@ Found<model::ItemQueue> Scope::named_item_queue(const model::EnvironmentId& envi
 std::vector<Found<model::Environment>> Scope::environments() const {
   std::vector<Found<model::Environment>> found;
   for (const auto& [id, environment] : catalog_.environments.all()) {
-    if (covers(environment->workspace, environment->id)) {
+    if (covers(environment->workspace, environment->id) &&
+        environment->life == model::Environment::Life::there) {
       found.push_back(environment);
     }
   }
@@ -155,6 +166,10 @@ std::vector<Found<Function>> Scope::functions_of(const model::AppId& id) const {
 
 Found<model::FunctionSpec> Scope::spec_of(const model::Target& target) const {
   return function(target.function.str()) ? catalog_.spec_of(target) : nullptr;
+}
+
+std::vector<Found<AppVersion>> Scope::versions_of(const model::AppId& app_id) const {
+  return app(app_id.str()) ? catalog_.versions_of(app_id) : std::vector<Found<AppVersion>>();
 }
 
 std::vector<Found<Version>> Scope::versions_of(const model::FunctionId& id) const {

@@ -42,6 +42,9 @@ class Scope {
   Result<Found<model::Environment>> environment_named(const std::string& name) const;
   Found<model::App> deployed_app(const model::EnvironmentId& environment,
                                  const std::string& name) const;
+  // Deployed or not.
+  std::vector<Found<model::App>> apps_named(const model::EnvironmentId& environment,
+                                            const std::string& name) const;
   Found<model::Secret> named_secret(const model::EnvironmentId& environment,
                                     const std::string& name) const;
   Found<model::Volume> named_volume(const model::EnvironmentId& environment,
@@ -51,6 +54,7 @@ class Scope {
   Found<model::ItemQueue> named_item_queue(const model::EnvironmentId& environment,
                                            const std::string& name) const;
 
+  // Without those that end.
   std::vector<Found<model::Environment>> environments() const;
   std::vector<Found<model::App>> apps_in(const model::EnvironmentId& environment) const;
   std::vector<Found<model::Secret>> secrets_in(const model::EnvironmentId& environment) const;
@@ -62,6 +66,7 @@ class Scope {
   // Of a function that is seen here: catalog.h says more.
   Found<model::FunctionSpec> spec_of(const model::Target& target) const;
   std::vector<Found<Version>> versions_of(const model::FunctionId& function) const;
+  std::vector<Found<AppVersion>> versions_of(const model::AppId& app) const;
   std::vector<Found<model::Alias>> aliases_of(const model::FunctionId& function) const;
   // Of a function that is seen here; nothing has been noted of one that had no tick yet.
   Found<ScheduleState> schedule_of(const model::FunctionId& function) const;

@@ -17,14 +17,17 @@
 #include "thaw/control/runtime.h"
 #include "thaw/gateway/access.h"
 #include "thaw/gateway/blob_gate.h"
+#include "thaw/gateway/call_trees.h"
 #include "thaw/gateway/callback_dialect.h"
 #include "thaw/gateway/clientless_apps.h"
 #include "thaw/gateway/container_doors.h"
 #include "thaw/gateway/deployments.h"
+#include "thaw/gateway/environments.h"
 #include "thaw/gateway/http_router.h"
 #include "thaw/gateway/image_builds.h"
 #include "thaw/gateway/invoke.h"
 #include "thaw/gateway/kept_versions.h"
+#include "thaw/gateway/logins.h"
 #include "thaw/gateway/named_states.h"
 #include "thaw/gateway/passage.h"
 #include "thaw/gateway/releases.h"
@@ -70,6 +73,9 @@ struct Owners {
   Unused& unused;
   ClientlessApps& clientless;
   NamedStates& named_states;
+  CallTrees& call_trees;
+  Environments& environments;
+  Logins& logins;
   const SinkRules& sinks;
   Schedules& schedules;
   TimeZones& zones;

@@ -134,6 +134,12 @@ const std::map<std::string, Setter>& setters() {
          std::error_code no_such_file;
          return std::filesystem::is_regular_file(c.callback_authorities, no_such_file);
        }},
+      {"login.click_on_loopback",
+       [](const toml::node& node, Configuration& c) {
+         using Click = gateway::LoginPageOptions::Click;
+         c.login_page.click = node.value_or(false) ? Click::loopback : Click::never;
+         return node.is_boolean();
+       }},
       {"containers.own_ids",
        [](const toml::node& node, Configuration& c) {
          using OwnIds = sandbox::SpawnerOptions::OwnIds;
@@ -346,6 +352,14 @@ const std::map<std::string, Setter>& setters() {
       {"catalog.keep_versions",
        [](const toml::node& node, Configuration& c) {
          return read_number(node, 1, 1'000, c.keep_versions);
+       }},
+      {"calls.keep_results_s",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 1, longest_s, c.keep_results_s);
+       }},
+      {"catalog.keep_deployments",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 1, 100, c.keep_deployments);
        }},
       {"catalog.keep_unused_s",
        [](const toml::node& node, Configuration& c) {

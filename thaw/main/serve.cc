@@ -238,6 +238,10 @@ struct Program {
   gateway::TimeZones zones;
   std::optional<gateway::Schedules> schedules;
   std::optional<gateway::NamedStates> named_states;
+  std::optional<gateway::CallTrees> call_trees;
+  std::optional<gateway::Environments> environments;
+  std::optional<gateway::Logins> logins;
+  std::optional<gateway::LoginPage> login_page;
   std::optional<gateway::ContainerDoors> doors;
   std::optional<net::Resolver> resolver;
   std::optional<net::WebClient> web_client;
@@ -301,8 +305,10 @@ Result<void> Program::open_stores(ServeOptions::Loss loss) {
   blob_options.keep_unused = std::chrono::seconds(configuration.keep_unused_s);
   blob_options.first_owner = catalog->default_workspace().str();
   THAW_TRY(blobs, store::BlobStore::open(pool, *database, *disk, blob_options));
-  THAW_TRY(queue, queue::CallQueue::open(loop, *database, queue::within({}, own_memory()), &*disk,
-                                         blobs.get()));
+  queue::QueueLimits queue_limits;
+  queue_limits.keep_results = std::chrono::seconds(configuration.keep_results_s);
+  THAW_TRY(queue, queue::CallQueue::open(loop, *database, queue::within(queue_limits, own_memory()),
+                                         &*disk, blobs.get()));
   THAW_TRY(state, state::StateStore::open(loop, *database, configuration.state, &*disk));
   THAW_TRY(measurements, control::Measurements::open(database.get()));
   THAW_TRY(logs, logs::LogHub::open(loop, *log_database, {}));
@@ -398,7 +404,7 @@ Result<void> Program::connect() {
   console = std::make_unique<dialect::console::Console>(dialect::console::Parts{
       *catalog, *queue, *logs, *fleet, *access, *server, *disk, *storage, *disk_watch,
       [this] { return router.prefixes(); }, [this] { return client_environment(); },
-      [this] { return set_aside(); }, [this] { return more_counts(); }});
+      [this] { return set_aside(); }, [this] { return more_counts(); }, *logins});
   for (const auto& dialect : dialects) {
     dialect->add_methods(table);
     dialect->add_routes(router);
@@ -415,6 +421,7 @@ Result<void> Program::connect() {
   router.add("/web", [this](net::HttpExchange& e) { return web->serve_path(e); });
   router.add("/admin", [this](net::HttpExchange& e) { return console->serve_admin(e); });
   router.add("/apps", [this](net::HttpExchange& e) { return console->serve_app_page(e); });
+  router.add("/login", [this](net::HttpExchange& e) { return login_page->serve(e); });
   router.add("/healthz", [this](net::HttpExchange& e) { return console->serve_health(e); });
   router.add("/metrics", [this](net::HttpExchange& e) { return console->serve_metrics(e); });
   router.by_door = [this](net::HttpExchange& exchange) { return doors->serve(exchange); };
@@ -446,6 +453,7 @@ void Program::open_gateway() {
   web.emplace(*labels);
   gateway::DeploymentOptions kept;
   kept.keep_stopped = std::chrono::seconds(configuration.keep_stopped_s);
+  kept.keep_deployments = static_cast<std::size_t>(configuration.keep_deployments);
   versions.emplace(gateway::KeptVersionsParts{loop, *catalog, *queue, *fleet});
   deployments.emplace(
       gateway::DeploymentParts{loop, *catalog, *queue, *logs, *fleet, *labels, *versions}, kept);
@@ -460,16 +468,42 @@ void Program::open_gateway() {
   open_schedules();
   named_states.emplace(gateway::NamedStateParts{loop, *catalog, *state},
                        configuration.named_states);
-  const gateway::Owners owners{loop,         pool,          *catalog,
-                               *queue,       *logs,         *state,
-                               *blobs,       *disk,         *box,
-                               *images,      *volumes,      *mounts,
-                               *fleet,       *access,       *blob_gate,
-                               *builds,      *labels,       *web,
-                               *deployments, *versions,     *passages,
-                               *invoke,      *releases,     *unused,
-                               *clientless,  *named_states, configuration.sinks,
-                               *schedules,   zones};
+  call_trees.emplace(*queue);
+  environments.emplace(gateway::EnvironmentParts{loop, *catalog, *deployments, *named_states});
+  logins.emplace(*access);
+  login_page.emplace(*logins, *box, *catalog, configuration.login_page);
+  const gateway::Owners owners{loop,
+                               pool,
+                               *catalog,
+                               *queue,
+                               *logs,
+                               *state,
+                               *blobs,
+                               *disk,
+                               *box,
+                               *images,
+                               *volumes,
+                               *mounts,
+                               *fleet,
+                               *access,
+                               *blob_gate,
+                               *builds,
+                               *labels,
+                               *web,
+                               *deployments,
+                               *versions,
+                               *passages,
+                               *invoke,
+                               *releases,
+                               *unused,
+                               *clientless,
+                               *named_states,
+                               *call_trees,
+                               *environments,
+                               *logins,
+                               configuration.sinks,
+                               *schedules,
+                               zones};
   dialects = make_dialects(owners, configuration);
   for (const auto& dialect : dialects) {
     runtimes.add(dialect->name(), dialect->runtime());
@@ -677,6 +711,7 @@ Task<void> Program::begin(Address listen) {
   unused->start();
   clientless->start();
   named_states->start();
+  environments->start();
   for (const auto& dialect : dialects) {
     dialect->start(place);
   }
@@ -730,6 +765,7 @@ Task<void> Program::end() {
   told("what is unused", co_await unused->stop());
   told("deployments", co_await deployments->stop());
   told("versions", co_await versions->stop());
+  told("environments", co_await environments->stop());
   told("dicts and queues", co_await named_states->stop());
   told("state", co_await state->stop());
   told("volumes", co_await volumes->stop());

@@ -16,6 +16,7 @@ using FunctionId = StrongId<struct FunctionTag>;
 using AliasId = StrongId<struct AliasTag>;
 using ScheduleId = StrongId<struct ScheduleTag>;
 using ClassId = StrongId<struct ClassTag>;
+using AppVersionId = StrongId<struct AppVersionTag>;
 using ImageId = StrongId<struct ImageTag>;
 using MountId = StrongId<struct MountTag>;
 using SecretId = StrongId<struct SecretTag>;

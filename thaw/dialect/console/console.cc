@@ -241,6 +241,9 @@ Task<std::string> Console::answer_for(net::HttpExchange& exchange) {
   if (path == "/admin/routes") {
     co_return codec::dump_json(Json(parts_.routes()));
   }
+  if (path == "/admin/logins" && method == "POST") {
+    co_return co_await approve_login(exchange);
+  }
   if (path == "/admin/tokens" && method == "POST") {
     co_return co_await create_token(exchange);
   }
@@ -342,17 +345,33 @@ std::string text_of(const Json& request, const char* field) {
 Task<std::string> Console::create_token(net::HttpExchange& exchange) {
   THAW_CO_TRY(const std::string body, co_await exchange.read_all(64 << 10));
   THAW_CO_TRY(const Json request, codec::parse_json(body.empty() ? "{}" : body));
-  const std::string asked = text_of(request, "workspace");
-  model::WorkspaceId workspace = parts_.catalog.default_workspace();
-  if (!asked.empty()) {
-    THAW_CO_TRY(const auto found, parts_.access.workspace_named(asked));
-    workspace = found->id;
-  }
+  THAW_CO_TRY(const model::WorkspaceId workspace,
+              workspace_asked_for(text_of(request, "workspace")));
   THAW_CO_TRY(const gateway::NewToken made,
               co_await parts_.access.create_token(workspace, text_of(request, "name")));
   co_return codec::dump_json({{"token", made.id},
                               {"secret", made.secret},
                               {"workspace", workspace_name(parts_.catalog, workspace)}});
+}
+
+Result<model::WorkspaceId> Console::workspace_asked_for(const std::string& name) const {
+  if (name.empty()) {
+    return parts_.catalog.default_workspace();
+  }
+  THAW_TRY(const auto found, parts_.access.workspace_named(name));
+  return found->id;
+}
+
+// Who asked for a token and was shown this code is given one.
+Task<std::string> Console::approve_login(net::HttpExchange& exchange) {
+  THAW_CO_TRY(const std::string body, co_await exchange.read_all(64 << 10));
+  THAW_CO_TRY(const Json request, codec::parse_json(body.empty() ? "{}" : body));
+  THAW_CO_TRY(const model::WorkspaceId workspace,
+              workspace_asked_for(text_of(request, "workspace")));
+  THAW_CO_TRY(const gateway::Logins::View login,
+              parts_.logins.approve(text_of(request, "code"), workspace, text_of(request, "name")));
+  co_return codec::dump_json(
+      {{"from", login.from}, {"workspace", workspace_name(parts_.catalog, workspace)}});
 }
 
 Task<std::string> Console::create_workspace(net::HttpExchange& exchange) {

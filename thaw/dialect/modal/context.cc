@@ -46,6 +46,12 @@ constexpr std::array<std::string_view, 16> for_own_inputs = {
     "VolumeReload",
 };
 
+// What somebody asks who has no token yet, and is no container.
+bool is_for_strangers(std::string_view path) {
+  const std::string_view name = path.substr(path.rfind('/') + 1);
+  return name == "TokenFlowCreate" || name == "TokenFlowWait";
+}
+
 Result<void> check_reach(const gateway::Identity& who, const net::GrpcCall& call) {
   const std::string_view path = call.path();
   const std::string_view name = path.substr(path.rfind('/') + 1);
@@ -85,6 +91,9 @@ Result<gateway::Identity> identify(Context& cx, const net::GrpcCall& call) {
 }
 
 Result<net::Admission> admit(Context& cx, const net::HttpRequest& head, const net::Peer& peer) {
+  if (is_for_strangers(head.path())) {
+    return net::Admission();  // its bytes stay its peer's
+  }
   THAW_TRY(const gateway::Identity who, identify(cx, head.headers, peer));
   return gateway::admission_of(who);
 }
@@ -197,9 +206,11 @@ Result<std::shared_ptr<const model::Environment>> find_environment(Context& cx,
                                                                    const std::string& name) {
   if (name.empty() && who.kind == gateway::Identity::Kind::container) {
     THAW_TRY(const auto spec, cx.fleet->spec_of(who.container));
-    if (auto own = scope_of(cx, who).environment(spec->environment)) {
+    const auto own = scope_of(cx, who).environment(spec->environment);
+    if (own && own->life == model::Environment::Life::there) {
       return own;
     }
+    return Error::not_found("the environment of this container was deleted");
   }
   return scope_of(cx, who).environment_named(name);
 }

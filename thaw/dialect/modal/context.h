@@ -111,6 +111,11 @@ Result<std::shared_ptr<const model::Environment>> find_environment(Context& cx,
                                                                    const gateway::Identity& who,
                                                                    const std::string& name);
 
+// What an environment adds to web addresses; the default one adds nothing by itself.
+inline std::string web_suffix_of(const model::Environment& environment) {
+  return environment.web_suffix.value_or(environment.name == "main" ? "" : environment.name);
+}
+
 inline double unix_seconds(WallTime time) { return time == WallTime{} ? 0.0 : to_seconds(time); }
 
 // Long polls are answered a little before the client's own patience ends.

@@ -10,11 +10,7 @@ namespace {
 
 // First match wins: longer names before their prefixes. These are the names in the column Feature
 // of docs/reference/modal-rpcs.md, of every RPC there that is not served.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 51> features = {{
-    {"AppRoll", "rollback of deployments"},
-    {"AppPromote", "staged deployments"},
-    {"AppSetTags", "app tags"},
-    {"AppGetTags", "app tags"},
+constexpr std::array<std::pair<std::string_view, std::string_view>, 45> features = {{
     {"AppGetTimeRangeStats", "statistics over time"},
     {"Attempt", "the input plane"},
     {"AuditLog", "audit logs"},
@@ -29,10 +25,9 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 51> features
     {"Domain", "own domains"},
     {"Endpoint", "hosted model endpoints"},
     {"EnvironmentBilling", "billing"},
-    {"Environment", "changing environments"},
+    {"Environment", "roles and budgets of environments"},
     {"Flash", "`@app.server` containers"},
     {"FunctionCall", "lists of calls"},
-    {"FunctionGetCallGraph", "call graphs"},
     {"FunctionGetFlash", "`@app.server` containers"},
     {"FunctionGetMetrics", "metrics"},
     {"FunctionGetTimeRangeStats", "statistics over time"},
@@ -55,7 +50,6 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 51> features
     {"TaskCurrentInputs", "inputs of containers"},
     {"Task", "exec and shell in containers"},
     {"Template", "app templates"},
-    {"TokenFlow", "login by browser (use `thaw token create`)"},
     {"Token", "tokens over the API (use `thaw token`)"},
     {"Tunnel", "tunnels"},
     {"UserGroup", "user groups"},

@@ -40,10 +40,8 @@ LabelPlace place_of(Context& cx, const model::App& app) {
   if (workspace && app.workspace != cx.parts.catalog.default_workspace()) {
     place.workspace = workspace->name;
   }
-  const auto usual = scope.environment_named("");
-  const auto own = scope.environment(app.environment);
-  if (own && !(usual && (*usual)->id == own->id)) {
-    place.environment = own->name;
+  if (const auto own = scope.environment(app.environment)) {
+    place.environment = web_suffix_of(*own);
   }
   return place;
 }
@@ -301,6 +299,13 @@ Task<pb::FunctionGetResponse> get(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY(const auto function, by_name(cx, who, request.environment_name(), request.app_name(),
                                            request.object_tag()));
   THAW_CO_TRY(const auto spec, live_spec(*function));
+  const auto app = scope_of(cx, who).app(function->app.str());
+  if (request.app_version() != 0 && app && request.app_version() != app->version) {
+    co_return Error::unimplemented(
+        "app '" + app->title() + "' is live at version " + std::to_string(app->version) +
+        ", and version " + std::to_string(request.app_version()) +
+        " is not called beside it by this version of Thaw; roll back to it, or leave version= out");
+  }
   pb::FunctionGetResponse reply;
   reply.set_function_id(function->id.str());
   *reply.mutable_handle_metadata() = handle_metadata(*spec, addresses_for(cx, call));
