@@ -121,7 +121,8 @@ struct ImportedImage {
 };
 
 struct BuilderOptions {
-  std::string layers_folder;  // DATA/layers
+  std::string layers_folder;   // DATA/layers
+  std::string imports_folder;  // names of imported images; empty: LAYERS/imports
   // /var/cache/thaw: base roots, and then the layers too, shared by servers of this machine.
   // Empty: everything is in layers_folder.
   std::string cache_folder;

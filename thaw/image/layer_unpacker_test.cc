@@ -186,7 +186,7 @@ TEST_CASE("a hard link to a file outside, to nothing or to a folder is refused")
   }
   TempFolder outside;
   write_file(outside / "file", "untouched");
-  for (const std::string target :
+  for (const std::string& target :
        {std::string("../layer"), outside / "file", std::string("missing"), std::string("link/file"),
         std::string("folder"), std::string("/")}) {
     CAPTURE(target);
