@@ -212,6 +212,10 @@ NAMES = {
             base_images=[pb.BaseImage(docker_tag="base", image_id=own.image)],
             secret_ids=[x.secret],
         ),
+        lambda x, own: _image(
+            base_images=[pb.BaseImage(docker_tag="base", image_id=own.image)],
+            image_registry_config=pb.ImageRegistryConfig(secret_id=x.secret),
+        ),
     ],
     "ImageJoinStreaming": [
         lambda x, own: pb.ImageJoinStreamingRequest(
@@ -272,6 +276,7 @@ NAMES = {
     "QueueNextItems": [lambda x, own: pb.QueueNextItemsRequest(queue_id=x.queue)],
     "QueuePut": [lambda x, own: pb.QueuePutRequest(queue_id=x.queue, values=[b"planted"])],
     "SecretDelete": [lambda x, own: pb.SecretDeleteRequest(secret_id=x.secret)],
+    "SecretGetInfo": [lambda x, own: pb.SecretGetInfoRequest(secret_id=x.secret)],
     "SecretGetOrCreate": [
         lambda x, own: pb.SecretGetOrCreateRequest(
             deployment_name=x.secret_name, environment_name="main"

@@ -49,7 +49,6 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 54> features
     {"Proxy", "proxies"},
     {"SandboxSnapshot", "sandbox snapshots"},
     {"Sandbox", "sandboxes"},
-    {"SecretGetInfo", "details of secrets"},
     {"ServiceUser", "service users"},
     {"Server", "`@app.server` metrics"},
     {"SharedVolume", "network file systems"},

@@ -124,6 +124,16 @@ Result<std::shared_ptr<const model::Secret>> find_secret(Context& cx, const gate
   return secret;
 }
 
+// Its names, never its values.
+Task<pb::SecretGetInfoResponse> get_info(Context& cx, net::GrpcCall& call,
+                                         pb::SecretGetInfoRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto secret, find_secret(cx, who, request.secret_id()));
+  pb::SecretGetInfoResponse reply;
+  *reply.mutable_metadata() = metadata_of(*secret);
+  co_return reply;
+}
+
 Task<Empty> erase(Context& cx, net::GrpcCall& call, pb::SecretDeleteRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto secret, find_secret(cx, who, request.secret_id()));
@@ -152,6 +162,7 @@ Task<Empty> update(Context& cx, net::GrpcCall& call, pb::SecretUpdateRequest req
 
 void add_secret_rpcs(net::GrpcTable& table, Context& cx) {
   add_once(table, cx, "SecretGetOrCreate", get_or_create);
+  add(table, cx, "SecretGetInfo", get_info);
   add(table, cx, "SecretList", list);
   add(table, cx, "SecretDelete", erase);
   add(table, cx, "SecretUpdate", update);
