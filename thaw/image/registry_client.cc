@@ -136,6 +136,7 @@ async::Task<net::WebAnswer> RegistryClient::send(std::shared_ptr<Repository> at,
       return may_be_named(address.place());
     };
   } else {
+    request.connection = net::WebRequest::Connection::own;
     request.may_connect = [places = at->places](const net::IpAddress& address) {
       return may_lead_to(address.place(), places);
     };

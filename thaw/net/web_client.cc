@@ -184,6 +184,10 @@ void prepare(Transfer& transfer, const std::string& authorities_file) {
   set(easy, CURLOPT_NOPROGRESS, 0L);
   set(easy, CURLOPT_OPENSOCKETFUNCTION, &open_socket);
   set(easy, CURLOPT_OPENSOCKETDATA, &transfer);
+  if (request.connection == WebRequest::Connection::own) {
+    set(easy, CURLOPT_FRESH_CONNECT, 1L);
+    set(easy, CURLOPT_FORBID_REUSE, 1L);
+  }
   if (transfer.is_post) {
     set(easy, CURLOPT_POST, 1L);
     set(easy, CURLOPT_POSTFIELDS, request.body.data());

@@ -51,6 +51,9 @@ struct WebRequest {
   std::vector<IpAddress> addresses;  // of the host; tried by turns
   // Asked before each connection, on the client's thread, whatever `addresses` has.
   std::function<bool(const IpAddress&)> may_connect;
+  // kept: one that an earlier request to the same host has left may do; own: none before and none
+  // after, for requests that allow other addresses than those before them.
+  enum class Connection { kept, own } connection = Connection::kept;
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;  // of a POST
   Duration limit = std::chrono::seconds(30);

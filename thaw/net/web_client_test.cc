@@ -8,10 +8,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <mutex>
 #include <thread>
+#include <vector>
 
 #include "thaw/async/task_group.h"
 #include "thaw/net/resolver.h"
@@ -399,6 +402,45 @@ TEST_CASE("a body that breaks off is an error, and the sink has what came") {
   REQUIRE(!answer);
   CHECK(answer.error().code() == Code::unavailable);
   CHECK(heard->body == "half");
+}
+
+TEST_CASE("a request with a connection of its own uses none that is kept, and keeps none") {
+  std::atomic<int> connections = 0;
+  std::atomic<int> requests = 0;
+  // Speaks on one connection until its client closes it, in a thread for each.
+  std::vector<std::thread> speaking;
+  std::mutex mutex;
+  RawServer server([&](int connection, const std::string& first) {
+    ++connections;
+    const int own = ::dup(connection);
+    const std::lock_guard lock(mutex);
+    speaking.emplace_back([own, first, &requests] {
+      std::string request = first;
+      char buffer[4096];
+      while (request.find("\r\n\r\n") != std::string::npos) {
+        ++requests;
+        say(own, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        request.clear();
+        const ssize_t count = ::recv(own, buffer, sizeof buffer, 0);
+        request.append(buffer, static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+      }
+      ::close(own);
+    });
+  });
+  {
+    Asker asker;
+    for (const auto kind : {WebRequest::Connection::kept, WebRequest::Connection::kept,
+                            WebRequest::Connection::own, WebRequest::Connection::own}) {
+      WebRequest request = get_request(server.port, nullptr);
+      request.connection = kind;
+      REQUIRE(asker.loop.run_task(asker.client.get(std::move(request))));
+    }
+  }
+  CHECK(requests == 4);
+  CHECK(connections == 3);
+  for (std::thread& one : speaking) {
+    one.join();
+  }
 }
 
 TEST_CASE("where a Location leads is a whole URL or a part of one, and nothing else") {
