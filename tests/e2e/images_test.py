@@ -64,7 +64,7 @@ class Images(E2eTest):
     def test_images_that_cannot_be_had_are_told_with_what_can(self):
         for image, told in {
             "add_python": ("add_python is not served", "python-is-python3"),
-            "not_pulled": ("ubuntu:22.04", "images of registries are not served yet"),
+            "not_pulled": ("ubuntu:22.04", "[images] default_registry"),
         }.items():
             with self.subTest(image=image):
                 done = deploy_image(image, check=False)

@@ -279,6 +279,10 @@ NAMES = {
             base_images=[pb.BaseImage(docker_tag="base", image_id=own.image)],
             secret_ids=[x.secret],
         ),
+        lambda x, own: _image(
+            base_images=[pb.BaseImage(docker_tag="base", image_id=own.image)],
+            image_registry_config=pb.ImageRegistryConfig(secret_id=x.secret),
+        ),
     ],
     "ImageJoinStreaming": [
         lambda x, own: pb.ImageJoinStreamingRequest(

@@ -118,16 +118,16 @@ Result<RunningServer> choose_server(const Where& where) {
   return server;
 }
 
-Result<codec::Json> ask_server(const Where& where, const AdminRequest& request) {
+Result<codec::Json> ask_server(const Where& where, const AdminRequest& request, Duration limit) {
   THAW_TRY(RunningServer server, choose_server(where));
   async::Loop loop;
   ServerClient client(loop, std::move(server));
-  return loop.run_task(client.ask(request, 60s));
+  return loop.run_task(client.ask(request, limit));
 }
 
 int ask_and_show(const Where& where, const AdminRequest& request,
-                 const std::function<void(const codec::Json&)>& show) {
-  const auto answer = ask_server(where, request);
+                 const std::function<void(const codec::Json&)>& show, Duration limit) {
+  const auto answer = ask_server(where, request, limit);
   if (!answer) {
     return fail(answer.error());
   }

@@ -51,12 +51,14 @@ class ServerClient {
 // The server that is meant. Of several the newest answers, which is said once on stderr.
 Result<RunningServer> choose_server(const Where& where);
 
-// One question; what it answers may take a minute.
-Result<codec::Json> ask_server(const Where& where, const AdminRequest& request);
+// One question; what it answers may take a minute, or `limit`.
+Result<codec::Json> ask_server(const Where& where, const AdminRequest& request,
+                               Duration limit = std::chrono::minutes(1));
 // The same, for a verb that only shows what it was told: as JSON where that is wanted, else `show`
 // prints it. Returns the exit code.
 int ask_and_show(const Where& where, const AdminRequest& request,
-                 const std::function<void(const codec::Json&)>& show);
+                 const std::function<void(const codec::Json&)>& show,
+                 Duration limit = std::chrono::minutes(1));
 
 // unavailable with what an answer of no success says.
 async::Task<void> check_success(net::ClientResponse& response);

@@ -110,6 +110,11 @@ int list_schedules(const Where& where);
 // `name`: a function's, as the list has it, or its id
 int run_schedule(const Where& where, const std::string& name);
 
+// thaw image import | list | rm. `name`: empty: as the archive calls it.
+int import_image(const Where& where, const std::string& path, const std::string& name);
+int list_images(const Where& where);
+int remove_image(const Where& where, const std::string& name);
+
 struct LogOptions {
   std::string app;        // name or id; empty: the newest
   std::string workspace;  // where a name is looked for; empty: in all

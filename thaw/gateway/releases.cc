@@ -17,6 +17,7 @@ constexpr Duration longest_build = 6h;
 }  // namespace
 
 Task<Releases::Wanted> Releases::image_for(model::WorkspaceId workspace, image::Recipe recipe) {
+  THAW_CO_TRY(recipe, co_await parts_.images.find_bases(std::move(recipe)));
   THAW_CO_TRY(const std::string key, parts_.images.key_of(recipe));
   Wanted wanted;
   model::Image& image = wanted.image;

@@ -48,7 +48,7 @@ class Releases {
   };
   // Equal recipes on equal bases are one image of the workspace. Begins a build if it is not there.
   // failed_precondition: a file of the recipe was not sent; resource_exhausted: too many builds
-  // run.
+  // run; and what Builder::find_bases() says.
   async::Task<Wanted> image_for(model::WorkspaceId workspace, image::Recipe recipe);
   // failed_precondition: it failed, and why.
   static async::Task<void> until_built(std::shared_ptr<ImageBuilds::Build> build);

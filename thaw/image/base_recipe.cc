@@ -24,7 +24,7 @@ Error unknown_base(std::string_view reference, std::string_view why) {
       std::string(why) +
       ". Thaw builds python:3.11-slim-bookworm, python:3.13-slim-trixie, debian:bookworm-slim, "
       "debian:trixie-slim and scratch by itself (in Python's terms: debian_slim with "
-      "python_version \"3.11\" or \"3.13\"); images of registries are not served yet");
+      "python_version \"3.11\" or \"3.13\")");
 }
 
 bool is_version(std::string_view text) {

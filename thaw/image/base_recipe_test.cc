@@ -58,7 +58,7 @@ TEST_CASE("another base is not found, and the error names what can be had") {
     REQUIRE(!recipe);
     CHECK(recipe.error().code() == Code::not_found);
     CHECK(recipe.error().message().find("python:3.11-slim-bookworm") != std::string::npos);
-    CHECK(recipe.error().message().find("registries are not served yet") != std::string::npos);
+    CHECK(recipe.error().message().find("Thaw builds python:3.11") != std::string::npos);
   }
 }
 

@@ -2,15 +2,17 @@
 //
 // Images: a recipe in the Dockerfile dialect on top of a base, built into content-addressed layers.
 // Each instruction that changes files is one cached layer, keyed by its parent, its text and the
-// content it uses; metadata instructions (ENV, WORKDIR, CMD …) only change the config. Base roots
-// come from a resolver: built layers, then local recipes (mmdebstrap for Debian and
-// python:3.N-slim-*). Base roots live in a cache folder that several servers of this machine share.
+// content it uses; metadata instructions (ENV, WORKDIR, CMD …) only change the config. Bases come
+// from built layers, then local recipes (mmdebstrap for Debian and python:3.N-slim-*), then what
+// was imported by hand, then registries. Base roots live in a cache folder that several servers of
+// this machine share.
 #pragma once
 
 #include <concepts>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -55,6 +57,14 @@ struct RunSurroundings {
   std::shared_ptr<const void> in_use = nullptr;  // kept until the build has ended
 };
 
+// Who asks a registry.
+struct RegistryLogin {
+  std::string user;
+  std::string password;
+};
+
+struct RegistryImage;  // registry_image.h: what a registry says that a name means
+
 struct Recipe {
   std::vector<std::string> dockerfile;         // lines of the Dockerfile dialect
   std::map<std::string, std::string> bases;    // tag named in FROM -> key of a built image
@@ -64,6 +74,10 @@ struct Recipe {
   std::map<std::string, std::string> build_args;
   std::vector<std::string> secret_env;  // for RUN only; part of no key and of no layer
   RunSurroundings besides = {};
+  // For the registries that its FROM lines name; part of no key and of no layer.
+  std::optional<RegistryLogin> login;
+  // By what its lines call them: Builder::find_bases() fills it.
+  std::map<std::string, std::shared_ptr<const RegistryImage>> found;
   enum class Cache { use, ignore } cache = Cache::use;
 };
 
@@ -92,8 +106,31 @@ struct BuildLog {
   Room room;
 };
 
+// Where images come from that this machine neither has nor makes.
+struct RegistrySettings {
+  std::string default_registry;   // "host" or "host:port", of names without a host; empty: none
+  std::vector<std::string> only;  // hosts that may be asked; empty: any
+  // Spoken to without TLS, as those of the loopback interface are.
+  std::vector<std::string> insecure;
+  std::string authorities_file;  // more certificates to trust; empty: the machine's own
+  std::uint64_t image_bytes = std::uint64_t{32} << 30;  // of all layers as they are sent
+  std::uint64_t layer_bytes = std::uint64_t{64} << 30;  // of one, unpacked
+  std::uint64_t layer_entries = 2'000'000;              // files, folders and links of one
+};
+
+// An image that was imported by hand.
+struct ImportedImage {
+  std::string name;  // "team/app:1"
+  std::string key;
+  std::string python;  // as BuiltImage has it
+  std::size_t layers = 0;
+  std::uint64_t bytes = 0;  // of its layers, unpacked
+  WallTime imported_at{};
+};
+
 struct BuilderOptions {
-  std::string layers_folder;  // DATA/layers
+  std::string layers_folder;   // DATA/layers
+  std::string imports_folder;  // names of imported images; empty: LAYERS/imports
   // /var/cache/thaw: base roots, and then the layers too, shared by servers of this machine.
   // Empty: everything is in layers_folder.
   std::string cache_folder;
@@ -108,6 +145,7 @@ struct BuilderOptions {
   sandbox::SandboxSpec::Network network = sandbox::SandboxSpec::Network::bridge;  // for RUN
   sandbox::Limits step_limits = {.pids = 4'096};                                  // for RUN
   Duration step_timeout = 2h;                                                     // for each RUN
+  RegistrySettings registries;
 };
 
 class Builder {
@@ -117,6 +155,10 @@ class Builder {
                                                BuilderOptions options);
   virtual ~Builder() = default;
 
+  // Asks registries what those names in the recipe mean that nothing on this machine answers: to be
+  // awaited before key_of() and build(). failed_precondition, not_found, permission_denied or
+  // resource_exhausted name the image, its registry and what to do.
+  virtual async::Task<Recipe> find_bases(Recipe recipe) { co_return recipe; }
   // The key that build() would give, without building; invalid_argument with the line number for
   // a recipe that cannot be parsed.
   virtual Result<std::string> key_of(const Recipe& recipe) const = 0;
@@ -130,6 +172,18 @@ class Builder {
   // output to `log`. A failing step is failed_precondition with the step, its exit code and the
   // tail of its output. An unknown base is not_found and names what can be had.
   virtual async::Task<BuildResult> build(Recipe recipe, BuildLog log) = 0;
+
+  // The images that were imported by hand, which FROM finds by their names before any registry.
+  // `path`, on this machine: an archive or a folder in OCI's form, what `docker save` writes, or a
+  // root file system as a tar or a folder. `name`: empty: as the archive calls it.
+  virtual async::Task<ImportedImage> import_image(std::string path, std::string name) {
+    co_return Error::unimplemented("cannot import " + path + " as '" + name + "' here");
+  }
+  virtual std::vector<ImportedImage> imported() const { return {}; }
+  // Images that were built on it stay. not_found.
+  virtual Result<void> forget_import(const std::string& name) {
+    return Error::not_found("no image was imported as '" + name + "'");
+  }
 };
 
 }  // namespace thaw::image

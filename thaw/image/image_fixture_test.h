@@ -225,11 +225,13 @@ class FakeSpawner : public sandbox::Spawner {
 
 // A builder on fakes. Recipes begin with FROM scratch, which needs nothing of the host.
 struct FakeHouse {
-  explicit FakeHouse(std::string cache = "") : blobs(folder / "blobs") {
+  explicit FakeHouse(std::string cache = "", RegistrySettings registries = {})
+      : blobs(folder / "blobs") {
     BuilderOptions options;
     options.layers_folder = folder / "layers";
     options.cache_folder = std::move(cache);
     options.inherit_package_settings = false;
+    options.registries = std::move(registries);
     options.inherit_env.clear();
     auto opened = Builder::open(loop, pool, spawner, blobs, options);
     REQUIRE_MESSAGE(opened, (opened ? "" : opened.error().to_string()));
@@ -251,6 +253,10 @@ struct FakeHouse {
     auto result = try_build(std::move(recipe));
     REQUIRE_MESSAGE(result, (result ? "" : result.error().to_string()));
     return *result;
+  }
+  // With what registries say that its bases are.
+  Result<Recipe> found(Recipe recipe) {
+    return loop.run_task(builder->find_bases(std::move(recipe)));
   }
   BuildResult build(std::vector<std::string> lines) { return build(recipe(std::move(lines))); }
 

@@ -161,6 +161,10 @@ Result<void> LayerStore::put(const std::string& key, const ImageRecord& record) 
   return sync_folder(layers_ + "/images");
 }
 
+bool LayerStore::has_layer(const std::string& key) const {
+  return is_plain_name(key) && os::exists(layers_ + "/" + key);
+}
+
 Result<Draft> LayerStore::draft() const {
   std::string folder = session_ + "/" + random_name();
   THAW_TRY_VOID(os::make_folders(folder, 0755));

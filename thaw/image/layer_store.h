@@ -57,6 +57,9 @@ class LayerStore {
   Result<ImageRecord> find(const std::string& key) const;
   Result<void> put(const std::string& key, const ImageRecord& record);
 
+  // Whether commit_layer() of that key would find one.
+  bool has_layer(const std::string& key) const;
+
   Result<Draft> draft() const;
   // nullopt: somebody else holds it.
   Result<std::optional<KeyLock>> try_lock(const std::string& key) const;

@@ -59,6 +59,10 @@ LocalBuilder::LocalBuilder(async::Loop& loop, async::Pool& pool, sandbox::Spawne
       settings_(std::move(settings)),
       layers_(std::move(layers)),
       settings_folder_(std::move(settings_folder)),
+      imports_(ImportedImages::open(options_.imports_folder.empty()
+                                        ? options_.layers_folder + "/imports"
+                                        : options_.imports_folder)),
+      puller_(loop, pool, *layers_, options_.registries),
       flights_(loop) {}
 
 BaseLookup LocalBuilder::lookup(const Recipe& recipe) const {
@@ -79,9 +83,26 @@ BaseLookup LocalBuilder::lookup(const Recipe& recipe) const {
       THAW_TRY(const Plan plan, make_plan(derived->recipe, lookup(derived->recipe)));
       return BaseFacts{plan.result().key(), plan.result().config(), derived->note};
     }
-    THAW_TRY(BaseRecipe base, find_base_recipe(reference));
-    THAW_TRY(std::string key, base_root_key(base, host_));
-    return BaseFacts{std::move(key), std::move(base.config), std::move(base.note)};
+    auto base = find_base_recipe(reference);
+    if (base) {
+      THAW_TRY(std::string key, base_root_key(*base, host_));
+      return BaseFacts{std::move(key), std::move(base->config), std::move(base->note)};
+    }
+    if (const ImportedImage* imported = imports_.find(reference)) {
+      const auto record = layers_->find(imported->key);
+      if (!record && record.error().code() != Code::not_found) {
+        return record.error();
+      }
+      if (!record) {
+        return Error::not_found("the layers of the imported image \"" + imported->name +
+                                "\" are gone; import it again");
+      }
+      return BaseFacts{imported->key, record->config, "imported by hand"};
+    }
+    if (const auto pulled = recipe.found.find(reference); pulled != recipe.found.end()) {
+      return BaseFacts{pulled->second->key, pulled->second->config, pulled->second->note};
+    }
+    return base.error();
   };
 }
 
@@ -158,7 +179,7 @@ async::Task<BuildResult> LocalBuilder::build(Recipe recipe, BuildLog log) {
         }
         record = *found;
       } else {
-        THAW_CO_TRY(record, co_await base(stage.base, stage.facts.key, log));
+        THAW_CO_TRY(record, co_await base(&recipe, stage.base, stage.facts.key, log));
       }
     }
     for (std::size_t k = 0; k < stage.steps.size(); ++k) {
@@ -234,7 +255,7 @@ async::Task<ImageRecord> LocalBuilder::origin(int stage, std::string reference,
     }
     co_return *found;
   }
-  co_return co_await base(std::move(reference), facts.key, std::move(log));
+  co_return co_await base(recipe, std::move(reference), facts.key, std::move(log));
 }
 
 async::Task<void> LocalBuilder::put(std::string key, ImageRecord record) {
@@ -261,7 +282,8 @@ async::Task<KeyLock> LocalBuilder::lock(std::string key, BuildLog say) {
   }
 }
 
-async::Task<ImageRecord> LocalBuilder::base(std::string reference, std::string key, BuildLog log) {
+async::Task<ImageRecord> LocalBuilder::base(const Recipe* recipe_of, std::string reference,
+                                            std::string key, BuildLog log) {
   if (auto found = layers_->find(key); found || found.error().code() != Code::not_found) {
     co_return found;
   }
@@ -275,6 +297,9 @@ async::Task<ImageRecord> LocalBuilder::base(std::string reference, std::string k
       co_return Error::not_found("the image " + reference + " has been removed; build again");
     }
     co_return std::move(*record);
+  }
+  if (const auto pulled = recipe_of->found.find(reference); pulled != recipe_of->found.end()) {
+    co_return co_await pull(pulled->second, recipe_of->workspace, std::move(log));
   }
   THAW_CO_TRY(BaseRecipe recipe, find_base_recipe(reference));
   Flights::Work work = [this, recipe, key](BuildLog say, StopFlag stop) {

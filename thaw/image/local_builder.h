@@ -12,6 +12,9 @@
 #include "thaw/image/flights.h"
 #include "thaw/image/host_settings.h"
 #include "thaw/image/image.h"
+#include "thaw/image/image_import.h"
+#include "thaw/image/image_puller.h"
+#include "thaw/image/imported_images.h"
 #include "thaw/image/layer_store.h"
 #include "thaw/image/plan.h"
 #include "thaw/image/run_step.h"
@@ -24,10 +27,14 @@ class LocalBuilder : public Builder {
                store::BlobStore& blobs, BuilderOptions options, Host host, StepSettings settings,
                std::unique_ptr<LayerStore> layers, Draft settings_folder);
 
+  async::Task<Recipe> find_bases(Recipe recipe) override;
   Result<std::string> key_of(const Recipe& recipe) const override;
   Result<BuildResult> find(const std::string& key) const override;
   Result<std::string> folder_of(const std::string& source) const override;
   async::Task<BuildResult> build(Recipe recipe, BuildLog log) override;
+  async::Task<ImportedImage> import_image(std::string path, std::string name) override;
+  std::vector<ImportedImage> imported() const override { return imports_.all(); }
+  Result<void> forget_import(const std::string& name) override { return imports_.remove(name); }
 
  private:
   // What one step needs besides its parent; a value, so that it may be shared by flights.
@@ -48,7 +55,11 @@ class LocalBuilder : public Builder {
   BuiltImage built(const ImageRecord& record) const;
   std::vector<std::string> folders(const ImageRecord& record) const;
 
-  async::Task<ImageRecord> base(std::string reference, std::string key, BuildLog log);
+  async::Task<ImageRecord> base(const Recipe* recipe, std::string reference, std::string key,
+                                BuildLog log);
+  async::Task<ImageRecord> read_import(std::string path, std::shared_ptr<FoundOnDisk> found,
+                                       StopFlag stop);
+  async::Task<ImageRecord> pull(RegistryImagePtr image, std::string workspace, BuildLog log);
   async::Task<ImageRecord> make_base(BaseRecipe recipe, std::string key, BuildLog say,
                                      StopFlag stop);
   async::Task<ImageRecord> step(Job job, BuildLog log);
@@ -74,6 +85,9 @@ class LocalBuilder : public Builder {
   std::unique_ptr<LayerStore> layers_;
   Draft settings_folder_;
   async::Pool recipes_{1};  // one base root at a time; a minute on the shared pool would be rude
+  ImportedImages imports_;
+  ImagePuller puller_;
+  std::uint64_t imports_begun_ = 0;
   Flights flights_;
 };
 

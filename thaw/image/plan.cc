@@ -62,6 +62,18 @@ int copy_from_stage(const std::vector<Draft>& drafts, std::size_t before, const 
   return find_stage(drafts, before, from);
 }
 
+// What COPY --from= and RUN --mount=…,from= of an instruction name.
+std::vector<std::string> read_from(const Instruction& instruction) {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : instruction.flags) {
+    const auto from = name == "mount" ? mount_option(value, "from") : std::nullopt;
+    if ((name == "from" || from) && !from.value_or(value).empty()) {
+      names.push_back(from.value_or(value));
+    }
+  }
+  return names;
+}
+
 Result<std::vector<Draft>> draft_stages(const Dockerfile& file, const Recipe& recipe,
                                         std::map<std::string, std::string>& global_args,
                                         Effort& effort) {
@@ -103,13 +115,10 @@ Result<std::vector<Draft>> draft_stages(const Dockerfile& file, const Recipe& re
     } else if (!drafts.empty()) {
       Draft& draft = drafts.back();
       draft.body.push_back(&instruction);
-      for (const auto& [name, value] : instruction.flags) {
-        const auto from = name == "mount" ? mount_option(value, "from") : std::nullopt;
-        if (name == "from" || from) {
-          const int stage = copy_from_stage(drafts, drafts.size() - 1, from.value_or(value));
-          if (stage >= 0) {
-            draft.needs.insert(stage);
-          }
+      for (const std::string& from : read_from(instruction)) {
+        const int stage = copy_from_stage(drafts, drafts.size() - 1, from);
+        if (stage >= 0) {
+          draft.needs.insert(stage);
         }
       }
     } else if (instruction.verb == "ARG") {
@@ -128,24 +137,59 @@ Result<std::vector<Draft>> draft_stages(const Dockerfile& file, const Recipe& re
   return drafts;
 }
 
-}  // namespace
-
-Result<Plan> make_plan(const Recipe& recipe, const BaseLookup& lookup) {
-  std::string text;
-  for (const std::string& line : recipe.dockerfile) {
-    text.append(line).push_back('\n');
-  }
-  THAW_TRY(const Dockerfile file, parse_dockerfile(text));
-  std::map<std::string, std::string> global_args = platform_args();
-  Effort effort;
-  THAW_TRY(const std::vector<Draft> drafts, draft_stages(file, recipe, global_args, effort));
-
+// Those that the last one needs, itself among them.
+std::set<int> needed_stages(const std::vector<Draft>& drafts) {
   std::set<int> needed = {static_cast<int>(drafts.size()) - 1};
   for (int i = static_cast<int>(drafts.size()) - 1; i >= 0; --i) {
     if (needed.contains(i)) {
       needed.insert(drafts[i].needs.begin(), drafts[i].needs.end());
     }
   }
+  return needed;
+}
+
+std::string text_of(const Recipe& recipe) {
+  std::string text;
+  for (const std::string& line : recipe.dockerfile) {
+    text.append(line).push_back('\n');
+  }
+  return text;
+}
+
+}  // namespace
+
+Result<std::vector<NamedBase>> named_bases(const Recipe& recipe) {
+  THAW_TRY(const Dockerfile file, parse_dockerfile(text_of(recipe)));
+  std::map<std::string, std::string> global_args = platform_args();
+  Effort effort;
+  THAW_TRY(const std::vector<Draft> drafts, draft_stages(file, recipe, global_args, effort));
+  std::map<std::string, NamedBase> found;
+  for (const int i : needed_stages(drafts)) {
+    const Draft& draft = drafts[i];
+    if (draft.base_stage < 0) {
+      found[draft.reference] = {draft.reference, draft.from->line, NamedBase::Use::from};
+    }
+    for (const Instruction* instruction : draft.body) {
+      for (const std::string& from : read_from(*instruction)) {
+        if (copy_from_stage(drafts, static_cast<std::size_t>(i), from) < 0) {
+          found.try_emplace(from, NamedBase{from, instruction->line, NamedBase::Use::copied_from});
+        }
+      }
+    }
+  }
+  std::vector<NamedBase> out;
+  for (auto& [reference, base] : found) {
+    out.push_back(std::move(base));
+  }
+  return out;
+}
+
+Result<Plan> make_plan(const Recipe& recipe, const BaseLookup& lookup) {
+  THAW_TRY(const Dockerfile file, parse_dockerfile(text_of(recipe)));
+  std::map<std::string, std::string> global_args = platform_args();
+  Effort effort;
+  THAW_TRY(const std::vector<Draft> drafts, draft_stages(file, recipe, global_args, effort));
+  const std::set<int> needed = needed_stages(drafts);
   Plan plan;
   std::map<int, int> place;  // of a draft in the plan
   for (int i = 0; i < static_cast<int>(drafts.size()); ++i) {

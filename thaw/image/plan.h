@@ -106,6 +106,15 @@ struct Plan {
 
 Result<Plan> make_plan(const Recipe& recipe, const BaseLookup& lookup);
 
+// What the recipe itself (not the triggers of its bases) names as bases, each once, of the stages
+// that are needed. invalid_argument as make_plan().
+struct NamedBase {
+  std::string reference;
+  int line = 0;
+  enum class Use { from, copied_from } use = Use::from;  // FROM, or only --from= of a step
+};
+Result<std::vector<NamedBase>> named_bases(const Recipe& recipe);
+
 // The variable's value in "NAME=value" lists; nullopt if it is not there.
 std::optional<std::string> env_value(const std::vector<std::string>& env, std::string_view name);
 // Replaces in place, or appends: the order of first appearance stays.

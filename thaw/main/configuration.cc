@@ -20,6 +20,7 @@ namespace {
 #include <system_error>
 
 #include "thaw/gateway/function_hosts.h"
+#include "thaw/image/image_name.h"
 #include "thaw/os/netlink.h"
 
 namespace thaw::main_program {
@@ -73,6 +74,23 @@ bool read_networks(const toml::node& node, std::vector<std::string>& out) {
     networks.push_back(os::Subnet{network->address & network->mask(), network->prefix}.to_string());
   }
   out = std::move(networks);
+  return true;
+}
+
+// Registries: "host", "host:port".
+bool read_hosts(const toml::node& node, std::vector<std::string>& out) {
+  const toml::array* list = node.as_array();
+  if (list == nullptr || list->size() > 1000) {
+    return false;
+  }
+  std::vector<std::string> hosts;
+  for (const toml::node& element : *list) {
+    hosts.push_back(element.value_or(std::string()));
+    if (!image::is_registry_host(hosts.back())) {
+      return false;
+    }
+  }
+  out = std::move(hosts);
   return true;
 }
 
@@ -153,6 +171,36 @@ const std::map<std::string, Setter>& setters() {
        [](const toml::node& node, Configuration& c) {
          c.cache_folder = node.value_or(std::string());
          return c.cache_folder.starts_with("/");
+       }},
+      {"images.default_registry",
+       [](const toml::node& node, Configuration& c) {
+         c.registries.default_registry = node.value_or(std::string());
+         return node.is_string() && (c.registries.default_registry.empty() ||
+                                     image::is_registry_host(c.registries.default_registry));
+       }},
+      {"images.registries", [](const toml::node& node,
+                               Configuration& c) { return read_hosts(node, c.registries.only); }},
+      {"images.insecure_registries",
+       [](const toml::node& node, Configuration& c) {
+         return read_hosts(node, c.registries.insecure);
+       }},
+      {"images.registry_authorities",
+       [](const toml::node& node, Configuration& c) {
+         c.registries.authorities_file = node.value_or(std::string());
+         std::error_code no_such_file;
+         return std::filesystem::is_regular_file(c.registries.authorities_file, no_such_file);
+       }},
+      {"images.pull_gb",
+       [](const toml::node& node, Configuration& c) {
+         return read_gigabytes(node, c.registries.image_bytes) && c.registries.image_bytes > 0;
+       }},
+      {"images.layer_gb",
+       [](const toml::node& node, Configuration& c) {
+         return read_gigabytes(node, c.registries.layer_bytes) && c.registries.layer_bytes > 0;
+       }},
+      {"images.layer_entries",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 1, 100'000'000, c.registries.layer_entries);
        }},
       {"images.step_memory_mb",
        [](const toml::node& node, Configuration& c) {

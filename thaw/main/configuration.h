@@ -17,6 +17,7 @@
 #include "thaw/gateway/named_states.h"
 #include "thaw/gateway/sink_rules.h"
 #include "thaw/gateway/web_origin.h"
+#include "thaw/image/image.h"
 #include "thaw/net/server.h"
 #include "thaw/sandbox/sandbox.h"
 #include "thaw/snapshot/snapshot_store.h"
@@ -35,6 +36,7 @@ struct Configuration {
   std::vector<std::string> allowed_networks;           // [network] allow
   std::string cache_folder = "/var/cache/thaw";        // [images] cache; THAW_IMAGE_CACHE wins
   std::uint64_t step_memory_bytes = 0;                 // [images] step_memory_mb; 0: half of all
+  image::RegistrySettings registries;                  // [images] default_registry, …
   std::string criu = "/usr/local/lib/thaw/criu/criu";  // [cold_start] criu
   bool restores = true;                                // [cold_start] restored
   std::string snapshots_folder;                        // [cold_start] snapshots; empty: in DATA

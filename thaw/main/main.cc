@@ -186,6 +186,31 @@ void add_function(CLI::App& app, cli::Where& where, Named& named, int& exit_code
   }
 }
 
+struct ImageArguments {
+  std::string path;
+  std::string name;
+};
+
+void add_image(CLI::App& app, cli::Where& where, ImageArguments& image, int& exit_code) {
+  auto* verbs = app.add_subcommand("image", "import, list and remove images that FROM finds");
+  verbs->require_subcommand(1);
+  auto* read = verbs->add_subcommand(
+      "import",
+      "read one: an archive or folder in OCI's form, what docker save writes, or a root "
+      "file system as a tar or a folder");
+  read->add_option("path", image.path, "on this machine")->required();
+  read->add_option("name", image.name, "name[:tag] (default: as the archive calls it)");
+  read->callback([&] { exit_code = cli::import_image(where, image.path, image.name); });
+  auto* list = verbs->add_subcommand("list", "those that were imported");
+  list->callback([&] { exit_code = cli::list_images(where); });
+  auto* remove = verbs->add_subcommand("rm", "forget a name; what was built on it stays");
+  remove->add_option("name", image.name, "name[:tag]")->required();
+  remove->callback([&] { exit_code = cli::remove_image(where, image.name); });
+  for (CLI::App* verb : {read, list, remove}) {
+    add_where(*verb, where);
+  }
+}
+
 // The first word that should be a verb and is none; empty if all are.
 std::string unknown_verb(const CLI::App& app, int argc, char** argv) {
   const CLI::App* at = &app;
@@ -275,6 +300,8 @@ int run(int argc, char** argv, const MakeDialects& make_dialects) {
   Named named;
   add_call(app, where, named, exit_code);
   add_function(app, where, named, exit_code);
+  ImageArguments image;
+  add_image(app, where, image, exit_code);
   cli::AliasOptions alias_options;
   add_alias(app, where, alias_options, exit_code);
   std::string scheduled;

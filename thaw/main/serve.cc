@@ -340,7 +340,9 @@ Result<void> Program::connect() {
   image::BuilderOptions image_options;
   image_options.layers_folder = data + "/layers";
   image_options.cache_folder = configuration.cache_folder;
+  image_options.imports_folder = data + "/imported-images";
   image_options.step_limits.memory_bytes = step_memory(configuration);
+  image_options.registries = configuration.registries;
   THAW_TRY(images, image::Builder::open(loop, pool, *spawner, *blobs, image_options));
   access.emplace(*catalog);
   auto errors = std::make_shared<gateway::PublicErrors>(
@@ -402,7 +404,7 @@ Result<void> Program::connect() {
     return fleet->spec_of(id);
   };
   console = std::make_unique<dialect::console::Console>(dialect::console::Parts{
-      *catalog, *queue, *logs, *fleet, *access, *server, *disk, *storage, *disk_watch,
+      *catalog, *queue, *logs, *fleet, *access, *server, *disk, *storage, *disk_watch, *images,
       [this] { return router.prefixes(); }, [this] { return client_environment(); },
       [this] { return set_aside(); }, [this] { return more_counts(); }, *logins});
   for (const auto& dialect : dialects) {

@@ -61,6 +61,7 @@ struct Pending {
 
 struct Transfer {
   WebRequest request;
+  bool is_post = true;
   std::shared_ptr<Pending> pending;
   CURL* easy = nullptr;
   CurlList headers;
@@ -68,6 +69,7 @@ struct Transfer {
   WebAnswer answer;
   std::size_t header_bytes = 0;
   bool is_enough = false;  // of the answer's body
+  bool has_sink_begun = false;
   bool has_too_many_headers = false;
   std::string refused;  // the address
   char error[CURL_ERROR_SIZE] = {};
@@ -75,8 +77,31 @@ struct Transfer {
   ~Transfer() { ::curl_easy_cleanup(easy); }
 };
 
+// Of an answer with a body; the sink of one without any begins when the transfer ends.
+bool begin_sink(Transfer& transfer) {
+  if (transfer.has_sink_begun) {
+    return true;
+  }
+  transfer.has_sink_begun = true;
+  long status = 0;
+  ::curl_easy_getinfo(transfer.easy, CURLINFO_RESPONSE_CODE, &status);
+  return transfer.request.sink->begin(static_cast<int>(status), transfer.answer.headers);
+}
+
+bool has_succeeded(const Transfer& transfer) {
+  long status = 0;
+  ::curl_easy_getinfo(transfer.easy, CURLINFO_RESPONSE_CODE, &status);
+  return status >= 200 && status < 300;
+}
+
 std::size_t take_body(char* data, std::size_t, std::size_t count, void* self) {
   Transfer& transfer = *static_cast<Transfer*>(self);
+  if (transfer.request.sink && has_succeeded(transfer)) {
+    const bool wants_more =
+        begin_sink(transfer) && transfer.request.sink->take(std::string_view(data, count));
+    transfer.is_enough = !wants_more;
+    return wants_more ? count : 0;
+  }
   const std::size_t room = transfer.request.answer_bytes - transfer.answer.body.size();
   transfer.answer.body.append(data, std::min(room, count));
   transfer.is_enough = count > room;
@@ -159,14 +184,28 @@ void prepare(Transfer& transfer, const std::string& authorities_file) {
   set(easy, CURLOPT_NOPROGRESS, 0L);
   set(easy, CURLOPT_OPENSOCKETFUNCTION, &open_socket);
   set(easy, CURLOPT_OPENSOCKETDATA, &transfer);
-  set(easy, CURLOPT_POST, 1L);
-  set(easy, CURLOPT_POSTFIELDS, request.body.data());
-  set(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
-  append(transfer.headers, "Expect:");
+  if (request.connection == WebRequest::Connection::own) {
+    set(easy, CURLOPT_FRESH_CONNECT, 1L);
+    set(easy, CURLOPT_FORBID_REUSE, 1L);
+  }
+  if (transfer.is_post) {
+    set(easy, CURLOPT_POST, 1L);
+    set(easy, CURLOPT_POSTFIELDS, request.body.data());
+    set(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
+    append(transfer.headers, "Expect:");
+  }
+  if (request.silence > Duration::zero()) {
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(request.silence);
+    set(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    set(easy, CURLOPT_LOW_SPEED_TIME,
+        static_cast<long>(std::max<std::int64_t>(seconds.count(), 1)));
+  }
   for (const auto& [name, value] : request.headers) {
     append(transfer.headers, name + (value.empty() ? ";" : ": " + value));
   }
-  set(easy, CURLOPT_HTTPHEADER, transfer.headers.get());
+  if (transfer.headers) {
+    set(easy, CURLOPT_HTTPHEADER, transfer.headers.get());
+  }
   std::string addresses;
   for (const IpAddress& address : request.addresses) {
     addresses += (addresses.empty() ? "" : ",") +
@@ -191,6 +230,9 @@ Result<WebAnswer> outcome_of(Transfer& transfer, CURLcode code) {
                               std::to_string(most_header_bytes) + " bytes of headers");
   }
   if (code == CURLE_OK || (transfer.is_enough && status >= 200)) {
+    if (transfer.request.sink && has_succeeded(transfer)) {
+      (void)begin_sink(transfer);
+    }
     return std::move(transfer.answer);
   }
   if (!transfer.refused.empty()) {
@@ -285,6 +327,23 @@ Result<WebUrl> parse_web_url(std::string_view text) {
   }
   THAW_TRY(out.text, part_of(url.get(), CURLUPART_URL));
   return out;
+}
+
+Result<WebUrl> join_web_url(const WebUrl& base, std::string_view location) {
+  const CurlUrl url(::curl_url());
+  THAW_CHECK(url != nullptr);
+  const std::string relative(location);
+  const bool has_odd_bytes = std::any_of(location.begin(), location.end(),
+                                         [](unsigned char c) { return c <= ' ' || c >= 0x7f; });
+  if (has_odd_bytes || location.empty() || location.size() > most_header_bytes ||
+      ::curl_url_set(url.get(), CURLUPART_URL, base.text.c_str(), 0) != CURLUE_OK ||
+      ::curl_url_set(url.get(), CURLUPART_URL, relative.c_str(), CURLU_NON_SUPPORT_SCHEME) !=
+          CURLUE_OK) {
+    return Error::invalid_argument("'" + relative.substr(0, 200) + "' leads nowhere from " +
+                                   base.origin());
+  }
+  THAW_TRY(const std::string whole, part_of(url.get(), CURLUPART_URL));
+  return parse_web_url(whole);
 }
 
 class WebClient::Worker {
@@ -402,6 +461,14 @@ WebClient::WebClient(async::Loop& loop, Options options)
 WebClient::~WebClient() = default;
 
 async::Task<WebAnswer> WebClient::post(WebRequest request) {
+  co_return co_await ask(Method::post, std::move(request));
+}
+
+async::Task<WebAnswer> WebClient::get(WebRequest request) {
+  co_return co_await ask(Method::get, std::move(request));
+}
+
+async::Task<WebAnswer> WebClient::ask(Method method, WebRequest request) {
   for (const auto& [name, value] : request.headers) {
     if ((name + value).find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos) {
       co_return Error::invalid_argument("a header has bytes that no header may have");
@@ -410,6 +477,7 @@ async::Task<WebAnswer> WebClient::post(WebRequest request) {
   auto pending = std::make_shared<Pending>();
   auto transfer = std::make_unique<Transfer>();
   transfer->pending = pending;
+  transfer->is_post = method == Method::post;
   transfer->request = std::move(request);
   worker_->start(std::move(transfer));
   while (!pending->result) {

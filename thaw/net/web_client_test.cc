@@ -8,10 +8,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <mutex>
 #include <thread>
+#include <vector>
 
 #include "thaw/async/task_group.h"
 #include "thaw/net/resolver.h"
@@ -301,4 +304,160 @@ TEST_CASE("a literal address needs no resolver, and a name that is none is told"
   // Other spellings of an address are what the resolver makes of them, and are judged as that.
   const auto odd = loop.run_task(resolver.resolve("127.1", "ac-ann", 5s));
   CHECK((!odd || odd->front().place() == IpAddress::Place::loopback));
+}
+
+namespace {
+
+// What a sink was given.
+struct Heard final : BodySink {
+  int status = 0;
+  std::string range;
+  std::string body;
+  std::size_t enough = std::string::npos;
+
+  bool begin(int begun, const Headers& headers) override {
+    status = begun;
+    range = headers.find("content-range").value_or("");
+    return enough != 0;
+  }
+  bool take(std::string_view piece) override {
+    body += piece;
+    return body.size() < enough;
+  }
+};
+
+WebRequest get_request(std::uint16_t port, std::shared_ptr<BodySink> sink) {
+  WebRequest made = Asker::request(port);
+  made.sink = std::move(sink);
+  return made;
+}
+
+}  // namespace
+
+TEST_CASE("a GET sends no body, and its sink gets what a success brings") {
+  std::string seen;
+  RawServer server([&seen](int connection, const std::string& request) {
+    seen = request;
+    say(connection,
+        "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 5-\r\nContent-Length: "
+        "300000\r\n\r\n" +
+            std::string(300'000, 'x'));
+  });
+  Asker asker;
+  const auto heard = std::make_shared<Heard>();
+  const auto answer = asker.loop.run_task(asker.client.get(get_request(server.port, heard)));
+  REQUIRE(answer);
+  CHECK(answer->status == 206);
+  CHECK(answer->body.empty());
+  CHECK(heard->status == 206);
+  CHECK(heard->range == "bytes 5-");
+  CHECK(heard->body == std::string(300'000, 'x'));
+  CHECK(seen.starts_with("GET /x?y=1 HTTP/1.1\r\n"));
+  CHECK(seen.ends_with("\r\n\r\n"));
+}
+
+TEST_CASE("a sink hears of a success without a body, and nothing of a failure") {
+  for (const bool is_success : {true, false}) {
+    CAPTURE(is_success);
+    RawServer server([&](int connection, const std::string&) {
+      say(connection, is_success ? "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+                                 : "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\ngone");
+    });
+    Asker asker;
+    const auto heard = std::make_shared<Heard>();
+    const auto answer = asker.loop.run_task(asker.client.get(get_request(server.port, heard)));
+    REQUIRE(answer);
+    CHECK(heard->status == (is_success ? 200 : 0));
+    CHECK(heard->body.empty());
+    CHECK(answer->body == (is_success ? "" : "gone"));
+  }
+}
+
+TEST_CASE("a sink that has enough ends its request, and that is no error") {
+  for (const std::size_t enough : {std::size_t{0}, std::size_t{1'000}}) {
+    CAPTURE(enough);
+    RawServer server([](int connection, const std::string&) {
+      say(connection, "HTTP/1.1 200 OK\r\n\r\n");
+      const std::string piece(65'536, 'x');
+      while (::send(connection, piece.data(), piece.size(), MSG_NOSIGNAL) > 0) {
+      }
+    });
+    Asker asker;
+    const auto heard = std::make_shared<Heard>();
+    heard->enough = enough;
+    const auto answer = asker.loop.run_task(asker.client.get(get_request(server.port, heard)));
+    REQUIRE(answer);
+    CHECK(answer->status == 200);
+    CHECK((enough != 0 || heard->body.empty()));
+  }
+}
+
+TEST_CASE("a body that breaks off is an error, and the sink has what came") {
+  RawServer server([](int connection, const std::string&) {
+    say(connection, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+  });
+  Asker asker;
+  const auto heard = std::make_shared<Heard>();
+  const auto answer = asker.loop.run_task(asker.client.get(get_request(server.port, heard)));
+  REQUIRE(!answer);
+  CHECK(answer.error().code() == Code::unavailable);
+  CHECK(heard->body == "half");
+}
+
+TEST_CASE("a request with a connection of its own uses none that is kept, and keeps none") {
+  std::atomic<int> connections = 0;
+  std::atomic<int> requests = 0;
+  // Speaks on one connection until its client closes it, in a thread for each.
+  std::vector<std::thread> speaking;
+  std::mutex mutex;
+  RawServer server([&](int connection, const std::string& first) {
+    ++connections;
+    const int own = ::dup(connection);
+    const std::lock_guard lock(mutex);
+    speaking.emplace_back([own, first, &requests] {
+      std::string request = first;
+      char buffer[4096];
+      while (request.find("\r\n\r\n") != std::string::npos) {
+        ++requests;
+        say(own, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        request.clear();
+        const ssize_t count = ::recv(own, buffer, sizeof buffer, 0);
+        request.append(buffer, static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+      }
+      ::close(own);
+    });
+  });
+  {
+    Asker asker;
+    for (const auto kind : {WebRequest::Connection::kept, WebRequest::Connection::kept,
+                            WebRequest::Connection::own, WebRequest::Connection::own}) {
+      WebRequest request = get_request(server.port, nullptr);
+      request.connection = kind;
+      REQUIRE(asker.loop.run_task(asker.client.get(std::move(request))));
+    }
+  }
+  CHECK(requests == 4);
+  CHECK(connections == 3);
+  for (std::thread& one : speaking) {
+    one.join();
+  }
+}
+
+TEST_CASE("where a Location leads is a whole URL or a part of one, and nothing else") {
+  const auto base = parse_web_url("https://registry.invalid:5000/v2/a/blobs/x?y=1");
+  REQUIRE(base);
+  const auto joined = [&](std::string_view location) {
+    const auto url = join_web_url(*base, location);
+    return url ? url->text : std::string("(none)");
+  };
+  CHECK(joined("/other?z") == "https://registry.invalid:5000/other?z");
+  CHECK(joined("beside") == "https://registry.invalid:5000/v2/a/blobs/beside");
+  CHECK(joined("http://else.invalid/x") == "http://else.invalid/x");
+  CHECK(joined("//else.invalid/x") == "https://else.invalid/x");
+  for (const std::string location :
+       {"", "ftp://else.invalid/x", "file:///etc/passwd", "https://user:pass@else.invalid/",
+        "https://", "/a b", "/a\r\nb", "https://else.invalid:99999/"}) {
+    CAPTURE(location);
+    CHECK(joined(location) == "(none)");
+  }
 }

@@ -139,6 +139,12 @@ Json json_of(const catalog::Catalog& catalog, const control::FunctionView& view)
   return out;
 }
 
+Json json_of(const image::ImportedImage& image) {
+  return {{"name", image.name},     {"key", image.key},
+          {"python", image.python}, {"layers", image.layers},
+          {"bytes", image.bytes},   {"imported_at", to_seconds(image.imported_at)}};
+}
+
 // By id, by deployed name, or by the description of the newest app that has it; of one workspace,
 // if one is named.
 std::shared_ptr<const model::App> find_app(const catalog::Catalog& catalog, const std::string& name,
@@ -263,6 +269,22 @@ Task<std::string> Console::answer_for(net::HttpExchange& exchange) {
     THAW_CO_TRY_VOID(co_await parts_.access.revoke_token(id));
     co_return codec::dump_json({{"revoked", id}});
   }
+  if (path == "/admin/images" && method == "POST") {
+    co_return co_await import_image(exchange);
+  }
+  if (path == "/admin/images") {
+    Json list = Json::array();
+    for (const image::ImportedImage& image : parts_.images.imported()) {
+      list.push_back(json_of(image));
+    }
+    co_return codec::dump_json(list);
+  }
+  if (path.starts_with("/admin/images/") && method == "DELETE") {
+    const std::string name =
+        codec::percent_decode(path.substr(std::string_view("/admin/images/").size()));
+    THAW_CO_TRY_VOID(parts_.images.forget_import(name));
+    co_return codec::dump_json({{"removed", name}});
+  }
   co_return Error::not_found("the console has no " + method + " " + path);
 }
 
@@ -380,6 +402,16 @@ Task<std::string> Console::create_workspace(net::HttpExchange& exchange) {
   THAW_CO_TRY(const model::Workspace made,
               co_await parts_.access.create_workspace(text_of(request, "name")));
   co_return codec::dump_json({{"workspace", made.id}, {"name", made.name}});
+}
+
+// The path is one of this machine: who may ask here is its administrator.
+Task<std::string> Console::import_image(net::HttpExchange& exchange) {
+  THAW_CO_TRY(const std::string body, co_await exchange.read_all(64 << 10));
+  THAW_CO_TRY(const Json request, codec::parse_json(body.empty() ? "{}" : body));
+  THAW_CO_TRY(
+      const image::ImportedImage made,
+      co_await parts_.images.import_image(text_of(request, "path"), text_of(request, "name")));
+  co_return codec::dump_json(json_of(made));
 }
 
 // Clients print this address after a deployment. Anyone may read it, so it says no more than the

@@ -16,6 +16,7 @@
 #include "thaw/control/storage_loop.h"
 #include "thaw/gateway/access.h"
 #include "thaw/gateway/logins.h"
+#include "thaw/image/image.h"
 #include "thaw/logs/log_hub.h"
 #include "thaw/net/server.h"
 #include "thaw/queue/call_queue.h"
@@ -33,6 +34,7 @@ struct Parts {
   const store::DiskShares& disk;
   const control::StorageLoop& storage;
   const control::DiskWatch& disk_watch;
+  image::Builder& images;
   // Prefixes of the paths that the server answers at.
   std::function<std::vector<std::string>()> routes;
   // Shell variables for the clients that this server speaks to, with a token that is good now.
@@ -68,6 +70,7 @@ class Console {
   async::Task<std::string> create_workspace(net::HttpExchange& exchange);
   async::Task<std::string> approve_login(net::HttpExchange& exchange);
   Result<model::WorkspaceId> workspace_asked_for(const std::string& name) const;
+  async::Task<std::string> import_image(net::HttpExchange& exchange);
   bool may_read_metrics(const net::HttpRequest& request) const;
 
   Parts parts_;

@@ -42,14 +42,44 @@ Result<void> check_size(const image::Recipe& recipe) {
   return ok();
 }
 
+// What a secret says to a registry, by the names that the client documents for it.
+Result<image::RegistryLogin> registry_login(Context& cx, const catalog::Scope& scope,
+                                            const pb::ImageRegistryConfig& config) {
+  const auto secret = scope.secret(config.secret_id());
+  if (!secret) {
+    return Error::not_found("the registry's secret '" + config.secret_id() + "' does not exist");
+  }
+  THAW_TRY(const codec::Json values, catalog::open_secret(cx.parts.secrets, *secret));
+  const auto value_of = [&values](const char* name) {
+    const auto found = values.find(name);
+    return found != values.end() && found->is_string() ? found->get<std::string>() : std::string();
+  };
+  if (config.registry_auth_type() == pb::REGISTRY_AUTH_TYPE_AWS) {
+    return Error::unimplemented(
+        "keys of AWS are not turned into a registry's password here; put what `aws ecr "
+        "get-login-password` prints into a secret: REGISTRY_USERNAME=AWS and REGISTRY_PASSWORD");
+  }
+  if (config.registry_auth_type() == pb::REGISTRY_AUTH_TYPE_GCP) {
+    image::RegistryLogin login{"_json_key", value_of("SERVICE_ACCOUNT_JSON")};
+    if (login.password.empty()) {
+      return Error::invalid_argument("the registry's secret has no SERVICE_ACCOUNT_JSON");
+    }
+    return login;
+  }
+  image::RegistryLogin login{value_of("REGISTRY_USERNAME"), value_of("REGISTRY_PASSWORD")};
+  // Basic has a colon behind the user, and a header no line ends.
+  if (login.user.empty() || login.password.empty() || login.user.find(':') != std::string::npos) {
+    return Error::invalid_argument(
+        "the registry's secret needs REGISTRY_USERNAME, without a colon, and REGISTRY_PASSWORD");
+  }
+  return login;
+}
+
 Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
                                   const pb::ImageGetOrCreateRequest& request) {
   const pb::Image& image = request.image();
   if (image.volume_mounts_size() > 0) {
     return Error::unimplemented("volumes in image builds are not served by this version of Thaw");
-  }
-  if (!image.image_registry_config().secret_id().empty()) {
-    return Error::unimplemented("private registries are not served by this version of Thaw");
   }
   const catalog::Scope scope = scope_of(cx, who);
   image::Recipe recipe;
@@ -88,6 +118,9 @@ Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
     THAW_TRY(const std::vector<std::string> env, catalog::secret_env(cx.parts.secrets, *secret));
     recipe.secret_env.insert(recipe.secret_env.end(), env.begin(), env.end());
   }
+  if (!image.image_registry_config().secret_id().empty()) {
+    THAW_TRY(recipe.login, registry_login(cx, scope, image.image_registry_config()));
+  }
   if (request.force_build() || request.ignore_cache()) {
     recipe.cache = image::Recipe::Cache::ignore;
   }
@@ -120,6 +153,7 @@ Task<pb::ImageGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
                                                  pb::ImageGetOrCreateRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(image::Recipe recipe, recipe_from(cx, who, request));
+  THAW_CO_TRY(recipe, co_await cx.parts.images.find_bases(std::move(recipe)));
   THAW_CO_TRY(const std::string key, cx.parts.images.key_of(recipe));
   model::Image image;
   // Equal recipes on equal bases are one image of the workspace.

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The entries of a layer's tar stream, by libarchive, which gets two filters (gzip, zstd) and one
+// format (tar) and nothing else of what it knows. The stream is hashed as it comes out of its
+// compression. Blocking; one thread.
+#pragma once
+
+#include <archive.h>
+#include <archive_entry.h>
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "thaw/base/result.h"
+#include "thaw/base/time.h"
+#include "thaw/codec/sha256.h"
+#include "thaw/os/fd.h"
+
+namespace thaw::image {
+
+class LayerStream {
+ public:
+  // `file` is read from its position on and outlives the stream, as `stop` does. `most_bytes`: of
+  // the stream once it is unpacked.
+  LayerStream(const os::Fd& file, std::uint64_t most_bytes, Instant until,
+              const std::atomic<bool>& stop);
+  LayerStream(const LayerStream&) = delete;
+  LayerStream& operator=(const LayerStream&) = delete;
+
+  // The next entry, good until the next call; nullptr at the end.
+  Result<archive_entry*> next();
+  // The next piece of the entry's content and where in the file it stands; false at its end.
+  struct Piece {
+    std::string_view bytes;
+    std::uint64_t offset = 0;
+  };
+  Result<bool> read(Piece& piece);
+  // Reads what stands behind the last entry; "sha256:…" of the whole stream.
+  Result<std::string> finish();
+
+ private:
+  using Archive =
+      std::unique_ptr<archive, decltype([](archive* one) { ::archive_read_free(one); })>;
+
+  static la_ssize_t give(archive*, void* self, const void** buffer);
+  Result<std::size_t> fill();
+  Error error_of(archive* from, const char* what) const;
+  Result<void> check() const;
+
+  const std::uint64_t most_bytes_;
+  const Instant until_;
+  const std::atomic<bool>& stop_;
+  std::string buffer_;
+  std::uint64_t bytes_ = 0;
+  codec::Sha256 digest_;
+  std::optional<Error> failure_;  // of the stream below, which libarchive knows no word for
+  Archive packed_;
+  Archive tar_;
+};
+
+}  // namespace thaw::image
