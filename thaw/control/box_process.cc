@@ -145,21 +145,34 @@ class Turn {
 
 }  // namespace
 
-async::Task<void> BoxProcess::write(std::uint64_t offset, std::string bytes, bool closes) {
+async::Task<void> BoxProcess::take_turn() {
   while ((!process_ && !failure_) || is_writing_) {
     THAW_CO_TRY([[maybe_unused]] const bool notified, co_await changed_.wait(Instant::max()));
   }
-  if (failure_) {
-    co_return *failure_;
-  }
+  co_return failure_ ? Result<void>(*failure_) : ok();
+}
+
+async::Task<void> BoxProcess::write(std::uint64_t offset, std::string bytes, bool closes) {
+  THAW_CO_TRY_VOID(co_await take_turn());
   const Turn turn(is_writing_, changed_);
+  co_return co_await write_now(offset, std::move(bytes), closes);
+}
+
+async::Task<void> BoxProcess::append(std::string bytes, bool closes) {
+  THAW_CO_TRY_VOID(co_await take_turn());
+  const Turn turn(is_writing_, changed_);
+  co_return co_await write_now(written_, std::move(bytes), closes);
+}
+
+async::Task<void> BoxProcess::write_now(std::uint64_t offset, std::string bytes, bool closes) {
   if (offset > written_) {
     co_return Error::failed_precondition("the input of this process has " +
                                          std::to_string(written_) + " bytes; those before byte " +
                                          std::to_string(offset) + " are missing");
   }
   // Of a request that is made again, what it had written the first time.
-  bytes.erase(0, static_cast<std::size_t>(std::min<std::uint64_t>(written_ - offset, bytes.size())));
+  const std::uint64_t known = std::min<std::uint64_t>(written_ - offset, bytes.size());
+  bytes.erase(0, static_cast<std::size_t>(known));
   if (is_closed_) {
     co_return bytes.empty() ? ok()
                             : Result<void>(Error::failed_precondition(

@@ -40,6 +40,8 @@ class BoxProcess {
   // Waits while the process does not read, and for its start. failed_precondition: bytes before
   // `offset` are missing, or it is closed; unavailable: nobody reads it any more.
   async::Task<void> write(std::uint64_t offset, std::string bytes, bool closes);
+  // The same behind what has been written.
+  async::Task<void> append(std::string bytes, bool closes);
 
   // --- its end ---
   const std::optional<sandbox::ProcessEnd>& end() const { return end_; }
@@ -68,6 +70,8 @@ class BoxProcess {
   static async::Task<void> pump(std::shared_ptr<BoxProcess> self, Which which);
   static async::Task<void> watch(std::shared_ptr<BoxProcess> self);
   void ended(sandbox::ProcessEnd end);
+  async::Task<void> take_turn();
+  async::Task<void> write_now(std::uint64_t offset, std::string bytes, bool closes);
 
   KeptOutput out_;
   KeptOutput error_;

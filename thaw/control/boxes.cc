@@ -446,11 +446,17 @@ async::Task<void> Boxes::begin_guest(BoxPtr box, BoxProcessPtr process, GuestSpe
   if (!box->running) {
     co_return has_ended(*box);
   }
-  THAW_CO_TRY(auto started, co_await box->running->run(std::move(program)));
+  auto started = co_await box->running->run(std::move(program));
+  if (!started) {
+    const Code code = started.error().code();
+    // What is not there is the program, not the container.
+    const bool is_programs = code == Code::not_found || code == Code::permission_denied;
+    co_return is_programs ? Error::invalid_argument(started.error().message()) : started.error();
+  }
   if (box->record.has_ended()) {
     co_return has_ended(*box);
   }
-  BoxProcess::begin(process, std::move(started), processes_);
+  BoxProcess::begin(process, std::move(*started), processes_);
   if (spec.time_limit > Duration::zero()) {
     process->kill_at = monotonic_now() + spec.time_limit;
   }

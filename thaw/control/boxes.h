@@ -83,7 +83,8 @@ struct Box {
   Instant ended{};
   model::BoxEnd wanted = model::BoxEnd::none;  // it is to end, so
   std::string why;
-  bool is_stored = false;  // its end
+  bool is_stored = false;        // its end
+  std::uint32_t next_input = 1;  // of its program's, where the pieces have numbers
   async::Event changed;    // any of these
 
   bool has_started() const { return running != nullptr && main->has_started(); }

@@ -13,6 +13,7 @@
 
 #include "thaw/async/blocking.h"
 #include "thaw/catalog/catalog.h"
+#include "thaw/control/boxes.h"
 #include "thaw/control/fleet.h"
 #include "thaw/control/runtime.h"
 #include "thaw/gateway/access.h"
@@ -55,6 +56,7 @@ struct Owners {
   image::Builder& images;
   worker::Volumes& volumes;
   control::Fleet& fleet;
+  control::Boxes& boxes;
   Access& access;
   BlobGate& blob_gate;
   ImageBuilds& builds;

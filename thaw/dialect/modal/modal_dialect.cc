@@ -69,6 +69,8 @@ void ModalDialect::add_methods(net::GrpcTable& table) {
   add_queue_rpcs(table, cx);
   add_volume_rpcs(table, cx);
   add_volume_file_rpcs(table, cx);
+  add_sandbox_rpcs(table, cx);
+  add_router_rpcs(table, cx);
   table.unknown = not_served;
   table.admit = [&cx](const net::HttpRequest& head, const net::Peer& peer) {
     return admit(cx, head, peer);
