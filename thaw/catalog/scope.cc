@@ -126,9 +126,9 @@ Found<model::Box> Scope::named_box(const model::AppId& id, const std::string& na
   Found<model::Box> last;
   if (!name.empty() && app(id.str())) {
     for (const auto& one : catalog_.boxes.find_by_key(box_key(id, name))) {
-      const bool is_later = !last || (last->has_ended() && !one->has_ended()) ||
-                            (last->has_ended() == one->has_ended() &&
-                             last->created_at < one->created_at);
+      const bool is_later =
+          !last || (last->has_ended() && !one->has_ended()) ||
+          (last->has_ended() == one->has_ended() && last->created_at < one->created_at);
       last = is_later ? one : last;
     }
   }

@@ -174,9 +174,9 @@ async::Task<void> BoxProcess::write_now(std::uint64_t offset, std::string bytes,
   const std::uint64_t known = std::min<std::uint64_t>(written_ - offset, bytes.size());
   bytes.erase(0, static_cast<std::size_t>(known));
   if (is_closed_) {
-    co_return bytes.empty() ? ok()
-                            : Result<void>(Error::failed_precondition(
-                                  "the input of this process is closed"));
+    co_return bytes.empty()
+        ? ok()
+        : Result<void>(Error::failed_precondition("the input of this process is closed"));
   }
   std::size_t done = 0;
   const Result<void> outcome = co_await process_->write(bytes, done);

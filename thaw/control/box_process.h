@@ -13,7 +13,7 @@
 #include "thaw/async/event.h"
 #include "thaw/async/task_group.h"
 #include "thaw/control/kept_output.h"
-#include "thaw/sandbox/process.h"
+#include "thaw/worker/worker.h"
 
 namespace thaw::control {
 

@@ -126,11 +126,11 @@ Result<void> Boxes::admit(const BoxSpec& spec) const {
   }
   if (of_workspace >= std::max<std::size_t>(1, limits_.boxes / 2)) {
     return Error::resource_exhausted("this workspace has " + number(of_workspace) +
-                                     " sandboxes, half of [limits] max_sandboxes; end some");
+                                     " sandboxes, half of [containers] max_boxes; end some");
   }
   if (of_all >= limits_.boxes) {
     return Error::resource_exhausted("this server has " + number(of_all) +
-                                     " sandboxes, as many as [limits] max_sandboxes allows");
+                                     " sandboxes, as many as [containers] max_boxes allows");
   }
   return ok();
 }
@@ -182,10 +182,10 @@ async::Task<worker::LaunchPlan> Boxes::plan_for(BoxPtr box) {
   append_env(plan.env, spec.env);
   THAW_CO_TRY_VOID(co_await parts_.outline.add_mounts(spec.mounts, plan));
   THAW_CO_TRY_VOID(co_await parts_.outline.add_volumes(spec.volumes, plan));
-  plan.limits.memory_bytes = spec.resources.memory_limit_bytes != 0
-                                 ? spec.resources.memory_limit_bytes
-                                 : std::max(limits_.default_memory_bytes,
-                                            spec.resources.memory_bytes);
+  plan.limits.memory_bytes =
+      spec.resources.memory_limit_bytes != 0
+          ? spec.resources.memory_limit_bytes
+          : std::max(limits_.default_memory_bytes, spec.resources.memory_bytes);
   plan.limits.cpu_millis = spec.resources.cpu_limit_millis;
   if (spec.network == model::NetworkAccess::blocked) {
     plan.network = sandbox::SandboxSpec::Network::none;

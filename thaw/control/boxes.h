@@ -29,21 +29,21 @@ namespace thaw::control {
 struct DiskUser;  // disk_watch.h
 
 struct BoxLimits {
-  std::size_t boxes = 200;               // of all that live; a workspace has half of them
-  std::size_t processes = 2'000;         // of all, that run; a workspace has half of them …
-  std::size_t processes_of_box = 256;    // … and a box so many
-  std::size_t kept_processes = 1'000;    // of a box, that have ended
+  std::size_t boxes = 200;             // of all that live; a workspace has half of them
+  std::size_t processes = 2'000;       // of all, that run; a workspace has half of them …
+  std::size_t processes_of_box = 256;  // … and a box so many
+  std::size_t kept_processes = 1'000;  // of a box, that have ended
   Duration longest = std::chrono::hours(24 * 7);
-  std::size_t kept_ended = 2'000;        // records of a workspace's boxes that have ended …
-  Duration keep_ended = std::chrono::hours(24);  // … for so long
+  std::size_t kept_ended = 2'000;  // records of a workspace's boxes that have ended …
+  Duration keep_ended = std::chrono::hours(24);     // … for so long
   Duration keep_output = std::chrono::minutes(10);  // of a box, after its end
-  std::uint64_t default_memory_bytes = 0;  // of one that asks for none; 0: none
+  std::uint64_t default_memory_bytes = 0;           // of one that asks for none; 0: none
   OutputLimits output;
 };
 
 // What a box is to be. Names of things are known to be its maker's.
 struct BoxSpec {
-  model::Box record;  // id, container, owners, name, tags, image, limits of time
+  model::Box record;                   // id, container, owners, name, tags, image, limits of time
   std::vector<std::string> arguments;  // instead of its image's own; empty: those
   std::vector<std::string> env;        // "NAME=value", after those of its image and secrets
   std::string cwd;                     // empty: the image's
@@ -85,7 +85,7 @@ struct Box {
   std::string why;
   bool is_stored = false;        // its end
   std::uint32_t next_input = 1;  // of its program's, where the pieces have numbers
-  async::Event changed;    // any of these
+  async::Event changed;          // any of these
 
   bool has_started() const { return running != nullptr && main->has_started(); }
 };

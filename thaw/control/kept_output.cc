@@ -61,8 +61,8 @@ void KeptOutput::append(std::string piece) {
   end_ += piece.size();
   pieces_.push_back(std::move(piece));
   if (loses_ == Loses::oldest) {
-    const std::uint64_t most = shares_->has_room(workspace_) ? shares_->limits().of_ring
-                                                             : pieces_.back().size();
+    const std::uint64_t most =
+        shares_->has_room(workspace_) ? shares_->limits().of_ring : pieces_.back().size();
     drop_front(end_ - std::min(end_, most));
   }
   changed_.notify_all();

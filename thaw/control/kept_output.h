@@ -21,7 +21,7 @@ struct OutputLimits {
   std::uint64_t of_all = 256u << 20;
   std::uint64_t of_workspace = 128u << 20;
   std::uint64_t of_stream = 32u << 20;
-  std::uint64_t of_ring = 4u << 20;   // of a stream that loses its oldest
+  std::uint64_t of_ring = 4u << 20;    // of a stream that loses its oldest
   std::uint64_t kept_read = 1u << 20;  // of what was read, for who reads it again
 };
 

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "thaw/catalog/catalog.h"
-#include "thaw/control/launch_outline.h"
 #include "thaw/control/fleet_options.h"
+#include "thaw/control/launch_outline.h"
 #include "thaw/control/measurements.h"
 #include "thaw/control/pools.h"
 #include "thaw/control/runtime.h"

@@ -28,8 +28,8 @@ ProcessSpec guest(std::vector<std::string> argv) {
 async::Task<std::string> all_of(Process& process, bool of_errors) {
   std::string text;
   while (true) {
-    THAW_CO_TRY(auto piece, of_errors ? co_await process.read_stderr()
-                                      : co_await process.read_stdout());
+    THAW_CO_TRY(auto piece,
+                of_errors ? co_await process.read_stderr() : co_await process.read_stdout());
     if (!piece) {
       co_return text;
     }
@@ -158,8 +158,8 @@ TEST_CASE("guests have the powers of any program, and cannot look into who start
   const auto sandbox = open_house(house);
   const std::string status = output_of(house, *sandbox, guest({"cat", "/proc/self/status"}));
   const std::string usual = house.out_of({"cat", "/proc/self/status"});
-  for (const std::string field : {"CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:",
-                                  "NoNewPrivs:", "Seccomp:"}) {
+  for (const std::string field :
+       {"CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:", "NoNewPrivs:", "Seccomp:"}) {
     const auto line = [&](const std::string& text) {
       const std::size_t at = text.find(field);
       return at == std::string::npos ? "(none)" : text.substr(at, text.find('\n', at) - at);

@@ -30,8 +30,8 @@ struct ProcessSpec {
 };
 
 struct ProcessEnd {
-  int code = 0;              // exit code, or 128 + signal
-  int signal = 0;            // 0 when it exited by itself
+  int code = 0;               // exit code, or 128 + signal
+  int signal = 0;             // 0 when it exited by itself
   bool with_sandbox = false;  // the whole sandbox has ended, and how this one did is not known
 };
 

@@ -82,7 +82,7 @@ struct SandboxSpec {
   // `possible` lets checkpoint() be asked for: the program's process numbers are then high enough
   // not to be in the way of those that write and restore it.
   enum class Checkpoints { none, possible } checkpoints = Checkpoints::none;
-  // `possible` lets run() be asked for: PID 1 listens, and keeps the powers to start processes.
+  // `possible` lets run() be asked for: PID 1 listens, and keeps the powers to start others.
   enum class Guests { none, possible } guests = Guests::none;
   // The main program is restored instead of run; layers, binds and network are to be as they were
   // (its folder `upper` as an additional layer), argv and env are what it was started with.
@@ -136,9 +136,9 @@ class Sandbox {
   virtual bool has_ended() const = 0;
   // To the main program (SIGINT, SIGTERM …); SIGKILL ends the whole tree. A frozen tree is thawed.
   virtual Result<void> signal(int number) = 0;
-  // Starts a process inside; ends when it has been exec'd. not_found, permission_denied, …: it could
-  // not be; failed_precondition: there are no guests here; unavailable: the sandbox has ended;
-  // deadline_exceeded: nothing was heard of it for half a minute.
+  // Starts a process inside; ends when it has been exec'd. not_found, permission_denied, …: it
+  // could not be; failed_precondition: there are no guests here; unavailable: the sandbox has
+  // ended; deadline_exceeded: nothing was heard of it for half a minute.
   virtual async::Task<std::unique_ptr<Process>> run(ProcessSpec spec);
   // Stops the main program and its descendants for good and writes them into the empty host folder
   // `images`. failed_precondition says what they hold that cannot be written; they run on then.

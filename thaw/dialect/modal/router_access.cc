@@ -24,8 +24,8 @@ bool is_same(std::string_view a, std::string_view b) {
   }
   unsigned difference = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
-    difference |= static_cast<unsigned>(static_cast<unsigned char>(a[i]) ^
-                                        static_cast<unsigned char>(b[i]));
+    difference |=
+        static_cast<unsigned>(static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i]));
   }
   return difference == 0;
 }
@@ -38,11 +38,10 @@ std::string signature_of(const Context& cx, std::string_view said) {
 
 pb::CommandRouterAccess router_access(Context& cx, const net::GrpcCall& call,
                                       const model::Box& box) {
-  const codec::Json payload = {{"box", box.container},
-                               {"workspace", box.workspace},
-                               {"exp", unix_now() + lifetime.count()}};
-  const std::string said = codec::base64url_encode(token_head) + "." +
-                           codec::base64url_encode(payload.dump());
+  const codec::Json payload = {
+      {"box", box.container}, {"workspace", box.workspace}, {"exp", unix_now() + lifetime.count()}};
+  const std::string said =
+      codec::base64url_encode(token_head) + "." + codec::base64url_encode(payload.dump());
   const WebAddresses addresses = addresses_for(cx, call);
   pb::CommandRouterAccess access;
   access.set_jwt(said + "." + signature_of(cx, said));

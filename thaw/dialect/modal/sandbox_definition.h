@@ -15,7 +15,8 @@ namespace thaw::dialect::modal {
 
 namespace pb = ::modal::client;
 
-// What is asked for, but for ids and owners. invalid_argument and unimplemented name what cannot be.
+// What is asked for, but for ids and owners. invalid_argument and unimplemented name what cannot
+// be.
 Result<control::BoxSpec> box_from(const pb::Sandbox& definition);
 // Everything that it refers to is the asker's.
 Result<void> check_references(Context& cx, const gateway::Identity& who,

@@ -2,14 +2,13 @@
 // What a client asks of the server about sandboxes: to make one, to find it, its tags, its end. Two
 // generations of clients have names of their own for most of it; whichever made a sandbox, both
 // find it. What is asked of one that runs is in task_router.cc.
-#include "thaw/dialect/modal/sandbox_definition.h"
-
 #include <algorithm>
 
 #include "thaw/codec/ids.h"
 #include "thaw/codec/utf8.h"
 #include "thaw/dialect/modal/router_access.h"
 #include "thaw/dialect/modal/rpc.h"
+#include "thaw/dialect/modal/sandbox_definition.h"
 #include "thaw/dialect/modal/services.h"
 
 namespace thaw::dialect::modal {
@@ -301,9 +300,8 @@ Task<void> logs(Context& cx, net::GrpcCall& call, pb::SandboxGetLogsRequest requ
     co_return co_await sink.write(batch);
   }
   const control::BoxProcessPtr main = found.box->main;
-  control::KeptOutput& output = request.file_descriptor() == pb::FILE_DESCRIPTOR_STDERR
-                                    ? main->error()
-                                    : main->out();
+  control::KeptOutput& output =
+      request.file_descriptor() == pb::FILE_DESCRIPTOR_STDERR ? main->error() : main->out();
   while (true) {
     THAW_CO_TRY(control::KeptOutput::Piece piece, co_await output.read(place, piece_bytes, until));
     if (piece.is_end) {

@@ -2,10 +2,9 @@
 // What a client asks of one sandbox that runs: to start processes in it, their streams and their
 // ends. It shows the sandbox's own token (router_access.h) and no other; what its token does not
 // name does not exist.
-#include "thaw/dialect/modal/proto/task_router.pb.h"
-
 #include <limits>
 
+#include "thaw/dialect/modal/proto/task_router.pb.h"
 #include "thaw/dialect/modal/router_access.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/sandbox_definition.h"
@@ -53,13 +52,13 @@ Result<BoxPtr> box_of(Context& cx, const net::GrpcCall& call, const std::string&
   return box;
 }
 
-Result<BoxProcessPtr> process_of(Context& cx, const net::GrpcCall& call,
-                                 const std::string& task_id, const std::string& exec_id) {
+Result<BoxProcessPtr> process_of(Context& cx, const net::GrpcCall& call, const std::string& task_id,
+                                 const std::string& exec_id) {
   THAW_TRY(const BoxPtr box, box_of(cx, call, task_id));
   BoxProcessPtr process = control::Boxes::find_process(*box, exec_id);
   if (!process) {
-    return Error::not_found("process '" + exec_id.substr(0, 80) + "' does not exist in container '" +
-                            task_id + "'");
+    return Error::not_found("process '" + exec_id.substr(0, 80) +
+                            "' does not exist in container '" + task_id + "'");
   }
   return process;
 }
@@ -72,8 +71,9 @@ Result<control::GuestSpec> guest_from(const catalog::Scope& scope,
     return Error::invalid_argument("exec_id has 1 to 128 bytes");
   }
   if (!request.container_id().empty()) {
-    return Error::unimplemented("further containers of a sandbox are not served by this version "
-                                "of Thaw");
+    return Error::unimplemented(
+        "further containers of a sandbox are not served by this version "
+        "of Thaw");
   }
   std::size_t bytes = 0;
   for (const std::string& argument : request.command_args()) {
@@ -103,10 +103,10 @@ Result<control::GuestSpec> guest_from(const catalog::Scope& scope,
   }
   guest.time_limit = std::chrono::seconds(request.timeout_secs());
   using Loses = KeptOutput::Loses;
-  guest.keeps.out = request.stdout_config() == tr::TASK_EXEC_STDOUT_CONFIG_PIPE ? Loses::none
-                                                                                : Loses::all;
-  guest.keeps.error = request.stderr_config() == tr::TASK_EXEC_STDERR_CONFIG_DEVNULL ? Loses::all
-                                                                                     : Loses::none;
+  guest.keeps.out =
+      request.stdout_config() == tr::TASK_EXEC_STDOUT_CONFIG_PIPE ? Loses::none : Loses::all;
+  guest.keeps.error =
+      request.stderr_config() == tr::TASK_EXEC_STDERR_CONFIG_DEVNULL ? Loses::all : Loses::none;
   return guest;
 }
 
@@ -125,13 +125,11 @@ Task<void> read_output(Context& cx, net::GrpcCall& call, tr::TaskExecStdioReadRe
                        net::Sink<tr::TaskExecStdioReadResponse> sink) {
   THAW_CO_TRY(const BoxProcessPtr process,
               process_of(cx, call, request.task_id(), request.exec_id()));
-  const bool of_errors =
-      request.file_descriptor() == tr::TASK_EXEC_STDIO_FILE_DESCRIPTOR_STDERR;
+  const bool of_errors = request.file_descriptor() == tr::TASK_EXEC_STDIO_FILE_DESCRIPTOR_STDERR;
   KeptOutput& output = of_errors ? process->error() : process->out();
   std::uint64_t place = request.offset();
   while (true) {
-    THAW_CO_TRY(KeptOutput::Piece piece,
-                co_await output.read(place, piece_bytes, Instant::max()));
+    THAW_CO_TRY(KeptOutput::Piece piece, co_await output.read(place, piece_bytes, Instant::max()));
     if (piece.is_end) {
       co_return ok();
     }
@@ -185,8 +183,7 @@ Task<tr::TaskExecStdinWriteStreamResponse> write_stream(
       co_return tr::TaskExecStdinWriteStreamResponse();
     } else {
       const std::size_t size = message->data().size();
-      THAW_CO_TRY_VOID(
-          co_await process->write(place, std::move(*message->mutable_data()), false));
+      THAW_CO_TRY_VOID(co_await process->write(place, std::move(*message->mutable_data()), false));
       place += size;
     }
   }
@@ -234,8 +231,7 @@ Task<void> read_main(Context& cx, net::GrpcCall& call, tr::SandboxStdioReadV2Req
                            : main->out();
   std::uint64_t place = request.offset();
   while (true) {
-    THAW_CO_TRY(KeptOutput::Piece piece,
-                co_await output.read(place, piece_bytes, Instant::max()));
+    THAW_CO_TRY(KeptOutput::Piece piece, co_await output.read(place, piece_bytes, Instant::max()));
     if (piece.is_end) {
       co_return ok();
     }

@@ -27,8 +27,8 @@ constexpr std::uint64_t bit(int capability) { return std::uint64_t{1} << capabil
 
 // Ends of its pipes, or of its terminal.
 struct Ends {
-  os::Fd input, output, error;         // the process's
-  std::vector<os::Fd> of_server;       // in the order of wire.h
+  os::Fd input, output, error;    // the process's
+  std::vector<os::Fd> of_server;  // in the order of wire.h
   Surroundings::Input input_is = Surroundings::Input::stream;
 };
 
@@ -132,8 +132,8 @@ class Guests {
     for (const os::Fd& end : ends.of_server) {
       fds.push_back(end.get());
     }
-    const auto moment = static_cast<std::uint64_t>(
-        Duration(started.started.time_since_epoch()).count());
+    const auto moment =
+        static_cast<std::uint64_t>(Duration(started.started.time_since_epoch()).count());
     (void)os::send_message(reply.get(), Writer(Kind::started).number(moment).bytes(), fds);
     running_[started.pid] = {number, std::move(reply)};
     return ok();

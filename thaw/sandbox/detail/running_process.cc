@@ -146,8 +146,7 @@ async::Task<void> RunningProcess::write(const std::string& bytes, std::size_t& w
     if (is_input_closed_ || !stream.fd.valid()) {
       co_return Error::unavailable("nobody reads the input of this process any more");
     }
-    const ssize_t n =
-        ::write(stream.fd.get(), bytes.data() + written, bytes.size() - written);
+    const ssize_t n = ::write(stream.fd.get(), bytes.data() + written, bytes.size() - written);
     if (n > 0) {
       written += static_cast<std::size_t>(n);
     } else if (errno == EAGAIN) {
