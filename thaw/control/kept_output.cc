@@ -96,8 +96,13 @@ void KeptOutput::note_read(std::uint64_t offset) {
 async::Task<KeptOutput::Piece> KeptOutput::read(std::uint64_t offset, std::size_t most,
                                                 Instant until) {
   note_read(offset);
+  const auto skip_lost = [&] {
+    offset = loses_ == Loses::none ? offset : std::max(offset, begin_);
+  };
+  skip_lost();
   while (offset >= end_ && !has_ended_) {
     THAW_CO_TRY(const bool notified, co_await changed_.wait(until));
+    skip_lost();
     if (!notified) {
       co_return Piece{offset, {}, false};
     }
@@ -105,11 +110,11 @@ async::Task<KeptOutput::Piece> KeptOutput::read(std::uint64_t offset, std::size_
   if (offset >= end_) {
     co_return Piece{offset, {}, true};
   }
-  if (offset < begin_ && loses_ == Loses::none) {
+  if (offset < begin_) {
     co_return Error::data_loss("the output before byte " + std::to_string(begin_) +
                                " of this process was read and is not kept any more");
   }
-  Piece piece{std::max(offset, begin_), {}, false};
+  Piece piece{offset, {}, false};
   std::uint64_t at = begin_;
   for (const std::string& part : pieces_) {
     if (at + part.size() > piece.offset && piece.bytes.size() < most) {
