@@ -181,6 +181,10 @@ async::Task<void> BoxProcess::write_now(std::uint64_t offset, std::string bytes,
   std::size_t done = 0;
   const Result<void> outcome = co_await process_->write(bytes, done);
   written_ += done;
+  if (!outcome && outcome.error().code() == Code::unavailable) {
+    // Nothing that trying again would change.
+    co_return Error::failed_precondition(outcome.error().message());
+  }
   if (outcome && closes) {
     is_closed_ = true;
     process_->close_input();

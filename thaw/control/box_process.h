@@ -38,7 +38,7 @@ class BoxProcess {
   InputState input() const { return {written_, is_closed_}; }
   // Writes what comes at `offset` of its input, less what was written before, then closes it if so.
   // Waits while the process does not read, and for its start. failed_precondition: bytes before
-  // `offset` are missing, or it is closed; unavailable: nobody reads it any more.
+  // `offset` are missing, it is closed, or nobody reads it any more.
   async::Task<void> write(std::uint64_t offset, std::string bytes, bool closes);
   // The same behind what has been written.
   async::Task<void> append(std::string bytes, bool closes);

@@ -180,6 +180,7 @@ async::Task<worker::LaunchPlan> Boxes::plan_for(BoxPtr box) {
   THAW_CO_TRY(const image::ImageConfig config, parts_.outline.add_image(box->record.image, plan));
   THAW_CO_TRY_VOID(parts_.outline.add_secrets(spec.secrets, plan));
   append_env(plan.env, spec.env);
+  plan.binds = spec.binds;
   THAW_CO_TRY_VOID(co_await parts_.outline.add_mounts(spec.mounts, plan));
   THAW_CO_TRY_VOID(co_await parts_.outline.add_volumes(spec.volumes, plan));
   plan.limits.memory_bytes =

@@ -48,6 +48,7 @@ struct BoxSpec {
   std::vector<std::string> env;        // "NAME=value", after those of its image and secrets
   std::string cwd;                     // empty: the image's
   std::optional<sandbox::TerminalSize> terminal;
+  std::vector<worker::Bind> binds;
   std::vector<model::MountId> mounts;
   std::vector<model::SecretId> secrets;
   std::vector<model::VolumeMount> volumes;

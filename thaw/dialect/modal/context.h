@@ -11,6 +11,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "thaw/async/event.h"
 #include "thaw/async/task_group.h"
@@ -48,6 +49,7 @@ struct Context {
   gateway::SignedUrls volume_urls;
   std::unique_ptr<ClientPackages> client_packages;
   gateway::Surroundings place;                     // once the server listens
+  std::vector<worker::Bind> sandbox_binds;         // what every sandbox finds; from start() on
   std::uint64_t inline_bytes = most_inline_bytes;  // less where there is little memory
 
   std::unordered_map<model::VolumeId, Instant> volume_heartbeats;  // of ephemeral volumes

@@ -46,6 +46,7 @@ Task<control::BoxPtr> create(Context& cx, gateway::Identity who, control::BoxSpe
   spec.record.workspace = app->workspace;
   spec.record.environment = app->environment;
   spec.record.app = app->id;
+  spec.binds = cx.sandbox_binds;
   name_it(spec, generation);
   co_return co_await cx.parts.boxes.create(std::move(spec));
 }
