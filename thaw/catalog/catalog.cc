@@ -31,6 +31,7 @@ Catalog::Catalog(store::Database& database)
       volumes(database, shares, "volume"),
       dicts(database, shares, "dict"),
       item_queues(database, shares, "item_queue"),
+      boxes(database, shares, "box"),
       database_(database) {}
 
 Result<std::unique_ptr<Catalog>> Catalog::open(store::Database& database, CatalogLimits limits) {
@@ -52,6 +53,7 @@ Result<std::unique_ptr<Catalog>> Catalog::open(store::Database& database, Catalo
   THAW_TRY_VOID(catalog->volumes.load());
   THAW_TRY_VOID(catalog->dicts.load());
   THAW_TRY_VOID(catalog->item_queues.load());
+  THAW_TRY_VOID(catalog->boxes.load());
   return catalog;
 }
 
@@ -154,7 +156,7 @@ bool Catalog::is_version(const std::string& version) const {
 }
 
 bool Catalog::is_image_of_a_version(const std::string& image) const {
-  return functions.names(image) || versions.names(image);
+  return functions.names(image) || versions.names(image) || boxes.names(image);
 }
 
 void Catalog::erase_function(Change& change, const model::FunctionId& function) {
@@ -191,6 +193,7 @@ model::EnvironmentId Catalog::lost_environment(const model::WorkspaceId& workspa
   count(volumes);
   count(dicts);
   count(item_queues);
+  count(boxes);
   const auto most = std::max_element(
       uses.begin(), uses.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   return most == uses.end() ? model::EnvironmentId() : most->first;

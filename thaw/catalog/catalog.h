@@ -64,6 +64,7 @@ class Catalog {
   ObjectTable<model::Volume> volumes;
   ObjectTable<model::Dict> dicts;
   ObjectTable<model::ItemQueue> item_queues;
+  ObjectTable<model::Box> boxes;  // those that ended lately too
 
   model::WorkspaceId default_workspace() const;
   // "" is the workspace's default environment. not_found names the environment.
@@ -100,6 +101,7 @@ class Catalog {
   void each_spec(const std::function<void(const model::FunctionSpec&)>& visit) const;
   // Of any function: live, kept, or a draft. Costs a look-up.
   bool is_version(const std::string& version) const;
+  // Of a function's version, or of a box that lives.
   bool is_image_of_a_version(const std::string& image) const;
   // A function with its versions, its aliases and how far its schedule has come. What its app can
   // still go back to stays.

@@ -13,6 +13,7 @@
 #include "thaw/catalog/object_table.h"
 #include "thaw/model/alias.h"
 #include "thaw/model/app.h"
+#include "thaw/model/box.h"
 #include "thaw/model/function.h"
 #include "thaw/model/named_state.h"
 #include "thaw/model/target.h"
@@ -97,6 +98,9 @@ std::string named_key(const model::WorkspaceId& workspace, const std::string& na
 // Of a secret that belongs to an app and has no name.
 std::string owned_key(const model::AppId& app);
 
+// Of a box with a name, which is its app's own.
+std::string box_key(const model::AppId& app, const std::string& name);
+
 template <>
 inline std::string index_key(const Function& function) {
   return function.app.str();
@@ -154,6 +158,15 @@ inline std::string index_key(const model::Dict& dict) {
 template <>
 inline std::string index_key(const model::ItemQueue& queue) {
   return named_key(queue.environment, queue.name);
+}
+template <>
+inline std::string index_key(const model::Box& box) {
+  return box.name.empty() ? "" : box_key(box.app, box.name);
+}
+// The image, while it lives.
+template <>
+inline std::vector<std::string> named_by(const model::Box& box) {
+  return box.has_ended() ? std::vector<std::string>() : std::vector<std::string>{box.image.str()};
 }
 template <>
 inline std::string index_key(const model::Volume& volume) {

@@ -59,6 +59,10 @@ Found<model::ItemQueue> Scope::item_queue(const std::string& id) const {
   return inside(catalog_.item_queues.find(id));
 }
 
+Found<model::Box> Scope::box(const std::string& id) const {
+  return inside(catalog_.boxes.find(id));
+}
+
 Found<model::Image> Scope::image(const std::string& id) const {
   auto image = catalog_.images.find(id);
   return image && image->workspace == workspace_ ? image : nullptr;
@@ -128,6 +132,19 @@ Found<model::ItemQueue> Scope::named_item_queue(const model::EnvironmentId& envi
   return inside(catalog_.named_item_queue(environment, name));
 }
 
+Found<model::Box> Scope::named_box(const model::AppId& id, const std::string& name) const {
+  Found<model::Box> last;
+  if (!name.empty() && app(id.str())) {
+    for (const auto& one : catalog_.boxes.find_by_key(box_key(id, name))) {
+      const bool is_later =
+          !last || (last->has_ended() && !one->has_ended()) ||
+          (last->has_ended() == one->has_ended() && last->created_at < one->created_at);
+      last = is_later ? one : last;
+    }
+  }
+  return last;
+}
+
 std::vector<Found<model::Environment>> Scope::environments() const {
   std::vector<Found<model::Environment>> found;
   for (const auto& [id, environment] : catalog_.environments.all()) {
@@ -158,6 +175,10 @@ std::vector<Found<model::Dict>> Scope::dicts_in(const model::EnvironmentId& envi
 std::vector<Found<model::ItemQueue>> Scope::item_queues_in(
     const model::EnvironmentId& environment) const {
   return in(catalog_.item_queues, environment);
+}
+
+std::vector<Found<model::Box>> Scope::boxes_in(const model::EnvironmentId& environment) const {
+  return in(catalog_.boxes, environment);
 }
 
 std::vector<Found<Function>> Scope::functions_of(const model::AppId& id) const {

@@ -13,6 +13,7 @@
 
 #include "thaw/async/blocking.h"
 #include "thaw/catalog/catalog.h"
+#include "thaw/control/boxes.h"
 #include "thaw/control/fleet.h"
 #include "thaw/control/runtime.h"
 #include "thaw/gateway/access.h"
@@ -60,6 +61,7 @@ struct Owners {
   worker::Volumes& volumes;
   worker::MountLayers& mounts;
   control::Fleet& fleet;
+  control::Boxes& boxes;
   Access& access;
   BlobGate& blob_gate;
   ImageBuilds& builds;

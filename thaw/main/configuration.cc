@@ -210,6 +210,10 @@ const std::map<std::string, Setter>& setters() {
        [](const toml::node& node, Configuration& c) {
          return read_number(node, 1, 100'000, c.fleet.max_containers);
        }},
+      {"containers.max_boxes",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 1, 100'000, c.boxes.boxes);
+       }},
       {"containers.max_starting",
        [](const toml::node& node, Configuration& c) {
          return read_number(node, 1, 10'000, c.fleet.max_starting);

@@ -10,6 +10,7 @@
 
 #include "thaw/base/result.h"
 #include "thaw/catalog/shares.h"
+#include "thaw/control/boxes.h"
 #include "thaw/control/disk_watch.h"
 #include "thaw/control/fleet.h"
 #include "thaw/control/storage_loop.h"
@@ -29,6 +30,7 @@ namespace thaw::main_program {
 
 struct Configuration {
   control::FleetOptions fleet;
+  control::BoxLimits boxes;  // [containers] max_boxes
   worker::TemplateSettings templates;
   std::string bridge_address = "auto";                 // [network] bridge
   sandbox::SpawnerOptions::OwnIds own_ids{};           // [containers] own_ids

@@ -27,6 +27,7 @@
 #include "thaw/cli/running_servers.h"
 #include "thaw/codec/fields.h"
 #include "thaw/codec/ids.h"
+#include "thaw/control/boxes.h"
 #include "thaw/control/disk_watch.h"
 #include "thaw/control/fleet.h"
 #include "thaw/control/runtimes.h"
@@ -223,6 +224,7 @@ struct Program {
   std::unique_ptr<control::Measurements> measurements;
   std::unique_ptr<snapshot::SnapshotStore> snapshots;  // null: level restored is off
   std::unique_ptr<control::Fleet> fleet;
+  std::unique_ptr<control::Boxes> boxes;
   std::unique_ptr<control::StorageLoop> storage;
   std::unique_ptr<control::DiskWatch> disk_watch;
   std::optional<gateway::ImageBuilds> builds;
@@ -379,10 +381,24 @@ Result<void> Program::connect() {
                             *worker,  *mounts,    *volumes,      *logs,
                             runtimes, secret_env, *measurements, snapshots.get()};
   fleet = std::make_unique<control::Fleet>(std::move(parts), configuration.fleet);
+  control::BoxLimits box_limits = configuration.boxes;
+  box_limits.default_memory_bytes = configuration.fleet.default_memory_bytes;
+  box_limits.output.of_all = std::min(box_limits.output.of_all, own_memory() / 16);
+  box_limits.output.of_workspace = box_limits.output.of_all / 2;
+  boxes = std::make_unique<control::Boxes>(
+      control::BoxesParts{
+          loop, *catalog, *worker,
+          control::LaunchOutline({*catalog, *images, *mounts, *volumes, secret_env})},
+      box_limits);
   storage = std::make_unique<control::StorageLoop>(
       control::StorageParts{loop, *catalog, *queue, *blobs, *mounts, *logs,
                             [this](const std::string& stream) { return owner_of_log(stream); },
-                            [this] { return fleet->mounts_in_use(); },
+                            [this] {
+                              auto used = fleet->mounts_in_use();
+                              const auto more = boxes->mounts_in_use();
+                              used.insert(used.end(), more.begin(), more.end());
+                              return used;
+                            },
                             [this] { return builds->builders(); },
                             [this](std::string_view payload, std::vector<std::string>& names) {
                               for (const auto& dialect : dialects) {
@@ -391,13 +407,27 @@ Result<void> Program::connect() {
                             }},
       configuration.storage);
   disk_watch = std::make_unique<control::DiskWatch>(
-      control::DiskWatchParts{
-          loop, *disk, *volumes, [this] { return fleet->disk_users(); },
-          [this](model::ContainerId id) { return fleet->measure_root(std::move(id)); },
-          [this](const model::ContainerId& id, const std::string& why) { fleet->end_for(id, why); },
-          [this](const model::ContainerId& id) {
-            (void)fleet->stop_container(id, control::Fleet::StopHow::graceful);
-          }},
+      control::DiskWatchParts{loop, *disk, *volumes,
+                              [this] {
+                                auto users = fleet->disk_users();
+                                const auto more = boxes->disk_users();
+                                users.insert(users.end(), more.begin(), more.end());
+                                return users;
+                              },
+                              [this](model::ContainerId id) {
+                                auto of_box = boxes->measure_root(id);
+                                return of_box ? std::move(*of_box)
+                                              : fleet->measure_root(std::move(id));
+                              },
+                              [this](const model::ContainerId& id, const std::string& why) {
+                                if (!boxes->end_for(id, why)) {
+                                  fleet->end_for(id, why);
+                                }
+                              },
+                              [this](const model::ContainerId& id) {
+                                // A box has no work that it could finish.
+                                (void)fleet->stop_container(id, control::Fleet::StopHow::graceful);
+                              }},
       configuration.disk_watch);
   open_gateway();
   access->function_of_container = [this](const model::ContainerId& id) {
@@ -487,6 +517,7 @@ void Program::open_gateway() {
                                *volumes,
                                *mounts,
                                *fleet,
+                               *boxes,
                                *access,
                                *blob_gate,
                                *builds,
@@ -582,6 +613,14 @@ std::vector<dialect::console::Parts::Count> Program::more_counts() const {
            Count::Kind::counter, static_cast<double>(spawner->deaths())},
           {"thaw_set_aside", "Left-overs of sandboxes that are not removed yet, or cannot be.",
            Count::Kind::gauge, static_cast<double>(aside)},
+          {"thaw_boxes", "Boxes that live: containers that clients hold.", Count::Kind::gauge,
+           static_cast<double>(boxes->living().size())},
+          {"thaw_boxes_created_total", "Boxes that were made.", Count::Kind::counter,
+           static_cast<double>(boxes->counters().created)},
+          {"thaw_box_start_failures_total", "Boxes that could not be started.",
+           Count::Kind::counter, static_cast<double>(boxes->counters().failed)},
+          {"thaw_box_processes_total", "Processes that were started in boxes.",
+           Count::Kind::counter, static_cast<double>(boxes->counters().processes)},
           {"thaw_scheduled_calls_total", "Calls that schedules made.", Count::Kind::counter,
            static_cast<double>(schedules->counters().calls)},
           {"thaw_schedule_ticks_left_out_total", "Ticks of schedules that made no call.",
@@ -718,6 +757,7 @@ Task<void> Program::begin(Address listen) {
     dialect->start(place);
   }
   fleet->start();
+  boxes->start();
   storage->start();
   disk_watch->start();
   start_callbacks({port, blob_port});
@@ -754,6 +794,7 @@ Task<void> Program::end() {
   if (schedules) {
     told("schedules", co_await schedules->stop());
   }
+  told("boxes", co_await boxes->shut_down());
   told("containers", co_await fleet->shut_down(monotonic_now() + grace));
   told("disk watch", co_await disk_watch->stop());
   told("storage", co_await storage->stop());

@@ -24,6 +24,7 @@ using VolumeId = StrongId<struct VolumeTag>;
 using DictId = StrongId<struct DictTag>;
 using ItemQueueId = StrongId<struct ItemQueueTag>;
 using ContainerId = StrongId<struct ContainerTag>;
+using BoxId = StrongId<struct BoxTag>;
 using CallId = StrongId<struct CallTag>;
 using InputId = StrongId<struct InputTag>;
 

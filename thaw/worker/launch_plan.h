@@ -45,6 +45,9 @@ struct LaunchPlan {
   std::string log_stream;  // the app's id
   std::string function;
   bool wants_socket = true;
+  // `possible`: RunningContainer::run() starts processes in it, and without argv it has no program
+  // of its own. It is booted.
+  sandbox::SandboxSpec::Guests guests = sandbox::SandboxSpec::Guests::none;
   std::string workspace;  // whose it is: what it makes this server hold counts to it
   // Not 0: its program finds this server at 127.0.0.1 and this port of its own network, by
   // HTTP/1.1, and nobody else does. Only for programs that look there: others may use the port.

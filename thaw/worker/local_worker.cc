@@ -336,6 +336,10 @@ async::Task<std::unique_ptr<RunningContainer>> LocalWorker::launch(LaunchPlan pl
         kit != nullptr && kit->fork && !has_files_among_modules(plan, spec.layers, *kit->fork);
     plan.fork->learns = may_learn ? ForkPlan::Learns::imports : ForkPlan::Learns::nothing;
   }
+  if (plan.guests == sandbox::SandboxSpec::Guests::possible) {
+    spec.guests = plan.guests;
+    spec.workspace = plan.workspace;
+  }
   spec.binds.push_back({folder, container_folder, sandbox::BindMount::Access::read_only});
   spec.binds.push_back(
       {folder + ".start", container_start_report, sandbox::BindMount::Access::read_write});

@@ -161,12 +161,37 @@ Task<pb::TaskListResponse> task_list(Context& cx, net::GrpcCall& call,
     item->set_enqueued_at(to_seconds(view.created_at));
     item->set_started_at(view.moments.sandbox == Instant{} ? 0.0 : to_seconds(view.created_at));
   }
+  for (const control::BoxPtr& box : cx.parts.boxes.living()) {
+    const model::Box& record = box->record;
+    const bool wanted = request.app_id().empty() || request.app_id() == record.app.str();
+    const auto app = scope.app(record.app.str());
+    if (!wanted || !app) {
+      continue;
+    }
+    auto* item = reply.add_tasks();
+    item->set_task_id(record.container.str());
+    item->set_app_id(record.app.str());
+    item->set_app_description(app->title());
+    item->set_enqueued_at(unix_seconds(record.created_at));
+    item->set_started_at(unix_seconds(record.started_at));
+  }
   co_return reply;
+}
+
+// Of a sandbox in the asker's scope, by its container; nullptr: there is none.
+control::BoxPtr box_of(Context& cx, const gateway::Identity& who, const std::string& container) {
+  const control::BoxPtr box = cx.parts.boxes.find(model::ContainerId(container));
+  return box && scope_of(cx, who).box(box->record.id.str()) ? box : nullptr;
 }
 
 Task<pb::ContainerStopResponse> container_stop(Context& cx, net::GrpcCall& call,
                                                pb::ContainerStopRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  if (const control::BoxPtr box = box_of(cx, who, request.task_id())) {
+    THAW_CO_TRY_VOID(co_await cx.parts.boxes.terminate(box, model::BoxEnd::terminated,
+                                                       "its container was stopped"));
+    co_return pb::ContainerStopResponse();
+  }
   const model::ContainerId id =
       request.task_id().empty() ? who.container : model::ContainerId(request.task_id());
   THAW_CO_TRY([[maybe_unused]] const auto spec, find_container(cx, who, id.str()));
@@ -179,6 +204,17 @@ Task<pb::TaskGetInfoResponse> task_info(Context& cx, net::GrpcCall& call,
                                         pb::TaskGetInfoRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   const catalog::Scope scope = scope_of(cx, who);
+  if (const control::BoxPtr box = box_of(cx, who, request.task_id())) {
+    const model::Box& record = box->record;
+    pb::TaskGetInfoResponse reply;
+    reply.set_app_id(record.app.str());
+    reply.mutable_info()->set_id(record.container.str());
+    reply.mutable_info()->set_sandbox_id(record.id.str());
+    reply.mutable_info()->set_enqueued_at(unix_seconds(record.created_at));
+    reply.mutable_info()->set_started_at(unix_seconds(record.started_at));
+    reply.mutable_info()->set_finished_at(unix_seconds(record.ended_at));
+    co_return reply;
+  }
   std::vector<control::ContainerView> views = cx.fleet->containers();
   const auto finished = cx.fleet->finished_starts();
   views.insert(views.end(), finished.begin(), finished.end());

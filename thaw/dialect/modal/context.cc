@@ -7,6 +7,7 @@
 #include "thaw/dialect/modal/build_functions.h"
 #include "thaw/dialect/modal/client_packages.h"
 #include "thaw/dialect/modal/older_methods.h"
+#include "thaw/dialect/modal/router_access.h"
 #include "thaw/dialect/modal/web.h"
 
 namespace thaw::dialect::modal {
@@ -93,6 +94,12 @@ Result<gateway::Identity> identify(Context& cx, const net::GrpcCall& call) {
 Result<net::Admission> admit(Context& cx, const net::HttpRequest& head, const net::Peer& peer) {
   if (is_for_strangers(head.path())) {
     return net::Admission();  // its bytes stay its peer's
+  }
+  if (head.target.starts_with(router_path(""))) {
+    THAW_TRY(const RouterClaim claim, claim_of(cx, head.headers));
+    gateway::Identity who;
+    who.workspace = claim.workspace;
+    return gateway::admission_of(who);
   }
   THAW_TRY(const gateway::Identity who, identify(cx, head.headers, peer));
   return gateway::admission_of(who);

@@ -11,6 +11,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "thaw/async/event.h"
 #include "thaw/async/task_group.h"
@@ -52,6 +53,7 @@ struct Context {
   std::unique_ptr<ClassesInCreation> classes_in_creation;
   std::unique_ptr<BuildFunctions> build_functions;
   gateway::Surroundings place;                     // once the server listens
+  std::vector<worker::Bind> sandbox_binds;         // what every sandbox finds; from start() on
   std::uint64_t inline_bytes = most_inline_bytes;  // less where there is little memory
 
   std::unordered_map<model::VolumeId, Instant> volume_heartbeats;  // of ephemeral volumes
