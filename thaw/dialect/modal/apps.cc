@@ -479,10 +479,9 @@ Task<model::App> publish_app(Context& cx, gateway::Identity who, pb::AppPublishR
   THAW_CO_TRY(gateway::Publication publication, publication_of(request));
   publication.by = cx.parts.access.name_of(who);
   gateway::Deployments& deployments = cx.parts.deployments;
-  co_return request.staged() ? co_await deployments.stage(scope_of(cx, who), request.app_id(),
-                                                          std::move(publication))
-                             : co_await deployments.publish(scope_of(cx, who), request.app_id(),
-                                                            std::move(publication));
+  co_return request.staged()
+      ? co_await deployments.stage(scope_of(cx, who), request.app_id(), std::move(publication))
+      : co_await deployments.publish(scope_of(cx, who), request.app_id(), std::move(publication));
 }
 
 std::string page_of_app(const Context& cx, const net::GrpcCall& call, const model::AppId& id) {
