@@ -15,10 +15,12 @@ namespace {
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <map>
 #include <system_error>
 
+#include "thaw/codec/toml_text.h"
 #include "thaw/gateway/function_hosts.h"
 #include "thaw/image/image_name.h"
 #include "thaw/os/netlink.h"
@@ -459,6 +461,20 @@ Result<void> apply(const toml::table& file, const std::string& path, Configurati
   return ok();
 }
 
+// Nobody writes a longer one by hand.
+Result<std::string> text_of(const std::string& path) {
+  constexpr std::size_t most = 1 << 20;
+  std::ifstream file(path, std::ios::binary);
+  std::string text(most + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (file.bad() || !file.eof()) {
+    return Error::invalid_argument("the configuration file " + path +
+                                   " cannot be read, or has more than 1 MiB");
+  }
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  return text;
+}
+
 }  // namespace
 
 Result<Configuration> read_configuration(const std::string& path) {
@@ -472,7 +488,12 @@ Result<Configuration> read_configuration(const std::string& path) {
       return Error::not_found("the configuration file " + path + " does not exist");
     }
     try {
-      THAW_TRY_VOID(apply(toml::parse_file(path), path, configuration));
+      THAW_TRY(const std::string text, text_of(path));
+      if (const auto line = codec::stray_line_of_toml(text)) {
+        return Error::invalid_argument(path + ":" + std::to_string(*line) +
+                                       ": a character that is not ASCII stands outside of quotes");
+      }
+      THAW_TRY_VOID(apply(toml::parse(text, path), path, configuration));
     } catch (const toml::parse_error& failure) {
       return Error::invalid_argument(path + ":" + std::to_string(failure.source().begin.line) +
                                      ": " + std::string(failure.description()));
