@@ -110,6 +110,13 @@ void SimContainer::is_murdered() {
   die(status);
 }
 
+bool SimContainer::stands_by() const {
+  const auto views = worker_.fleet->containers();
+  return std::any_of(views.begin(), views.end(), [&](const control::ContainerView& view) {
+    return view.id == id_ && view.stands_by;
+  });
+}
+
 bool SimContainer::is_now(control::Status status) const {
   const auto views = worker_.fleet->containers();
   return std::any_of(views.begin(), views.end(), [&](const control::ContainerView& view) {
@@ -337,7 +344,7 @@ async::Task<void> SimContainer::polls(SimContainer& self) {
     if (self.origin_.is_for_snapshot && !poll->inputs.empty()) {
       self.worker_.judge.blame(self.id_.str() + " is in the background and gets inputs");
     }
-    if (!poll->inputs.empty() && self.is_now(control::Status::standby)) {
+    if (!poll->inputs.empty() && self.stands_by()) {
       self.worker_.judge.blame(self.id_.str() + " stands by and gets inputs");
     }
     if (self.is_frozen_ && !poll->inputs.empty()) {
@@ -612,7 +619,7 @@ async::Task<std::unique_ptr<worker::RunningContainer>> SimWorker::launch(worker:
     if (view.id == plan.id && view.moments.launching != Instant{}) {
       origin.ordered = view.moments.launching;
     }
-    stands_by |= view.id == plan.id && view.status == control::Status::standby;
+    stands_by |= view.id == plan.id && view.stands_by;
   }
   const bool may_boot =
       std::find(plan.levels.begin(), plan.levels.end(), model::Level::booted) != plan.levels.end();

@@ -125,8 +125,9 @@ class SimContainer final : public worker::RunningContainer, private worker::Serv
   static async::Task<void> program(SimContainer& self);
   // Until it is written, or ends.
   async::Task<void> stays_at_its_point();
-  // It has been told to end, or is nobody's yet: what the Fleet says of it.
+  // What the Fleet says of it.
   bool is_now(control::Status status) const;
+  bool stands_by() const;
   bool is_restored() const { return origin_.level == model::Level::restored; }
   void proves_well();
   static async::Task<void> polls(SimContainer& self);

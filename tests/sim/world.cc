@@ -653,8 +653,7 @@ async::Task<void> World::trouble(World& self, Server& server, Instant until) {
     if (self.has_murders_ && dice.chance(30)) {
       std::vector<std::string> victims;
       for (const control::ContainerView& view : server.fleet->containers()) {
-        if (view.status == control::Status::standby &&
-            server.worker.living.contains(view.id.str())) {
+        if (view.stands_by && server.worker.living.contains(view.id.str())) {
           victims.push_back(view.id.str());
         }
       }
@@ -692,10 +691,10 @@ void World::judge_standbys(Server& server, std::map<std::string, int>& strays) {
   std::size_t standing = 0;
   std::map<std::string, int> seen;
   for (const control::ContainerView& view : server.fleet->containers()) {
-    if (view.status != control::Status::standby) {
+    if (!view.stands_by) {
       continue;
     }
-    ++standing;
+    standing += view.status != control::Status::stopping ? 1 : 0;
     const auto spec = server.catalog->spec_of({view.spec->id, view.spec->version});
     if (is_short || !spec || spec->snapshot_at == model::SnapshotAt::never) {
       const int looks = seen[view.id.str()] = strays[view.id.str()] + 1;

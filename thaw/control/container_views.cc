@@ -65,6 +65,7 @@ std::vector<ContainerView> ContainerViews::living() const {
       view.memory_bytes = c->running->memory_bytes();
       view.pid = c->running->pid();
     }
+    view.stands_by = c->stands_by;
     view.is_frozen = c->freezing.state == Freezing::State::yes;
     view.lived = wall_now() - c->created_at;
     views.push_back(std::move(view));

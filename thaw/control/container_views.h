@@ -31,6 +31,7 @@ struct ContainerView {
   Duration thaw_time{};                     // of its last thaw; 0: was not frozen
   std::vector<worker::Fallback> fallbacks;  // better levels that its start tried in vain
   bool is_frozen = false;                   // one that stands by, too
+  bool stands_by = false;                   // or is about to: nobody has it yet
 };
 
 struct DiskUser;  // disk_watch.h

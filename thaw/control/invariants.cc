@@ -40,14 +40,13 @@ void check_status(const Container& container, Broken& broken) {
   if (is(Status::busy) && container.idle()) {
     broken.push_back(name + " and idle");
   }
-  if (is(Status::standby) !=
-      (container.stands_by && !container.stopping() && !is(Status::stopped))) {
-    broken.push_back(name + (container.stands_by ? " and stands by" : " and is somebody's"));
+  if (is(Status::standby) && !container.stands_by) {
+    broken.push_back(name + " and is somebody's");
   }
-  if (is(Status::frozen) != (is_frozen && !container.stands_by)) {
+  if ((is(Status::frozen) || is(Status::standby)) != is_frozen) {
     broken.push_back(name + (is_frozen ? " and was frozen" : " and was not frozen"));
   }
-  if (is(Status::starting) && container.start.reached_ready) {
+  if (is(Status::starting) && container.start.reached_ready && !container.stands_by) {
     broken.push_back(name + " and has started");
   }
   if (container.stopping() && !is(Status::stopping) && !is(Status::stopped)) {

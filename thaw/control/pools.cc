@@ -108,8 +108,7 @@ ContainerPtr Pools::add_for_snapshot(std::shared_ptr<const model::FunctionSpec> 
 ContainerPtr Pools::add_standby(std::shared_ptr<const model::FunctionSpec> spec) {
   ContainerPtr container = make(std::move(spec));
   container->stands_by = true;
-  container->status = Status::standby;
-  container->clock.enter(Status::standby, monotonic_now());
+  container->clock.enter(Status::starting, monotonic_now());
   return container;
 }
 
@@ -130,19 +129,16 @@ void Pools::update(Container& container) {
       // It was replaced while it worked, and has no more to do than to end.
       container.ending.kill_at = monotonic_now() + graces_.stop;
     }
-  } else if (container.stands_by) {
-    container.status = Status::standby;
   } else if (container.freezing.state == Freezing::State::yes) {
-    container.status = Status::frozen;
-  } else if (container.start.reached_ready) {
+    container.status = container.stands_by ? Status::standby : Status::frozen;
+  } else if (container.start.reached_ready && !container.stands_by) {
     container.status = container.idle() ? Status::warm : Status::busy;
   }
-  // Nobody is charged for the end of one that nobody has had either.
-  container.clock.enter(container.stands_by ? Status::standby : container.status, monotonic_now());
+  container.clock.enter(container.status, monotonic_now());
   if (container.status == Status::warm) {
     note_memory(parts_.measurements, container, monotonic_now());
     freezer_.watch(container);
-  } else if (container.status == Status::standby && container.start.reached_ready) {
+  } else if (container.stands_by && container.start.reached_ready && !container.stopping()) {
     freezer_.watch(container);
   }
 }

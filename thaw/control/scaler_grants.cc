@@ -129,6 +129,8 @@ void Scaler::grant_wanted() {
     std::size_t started = 0;
     while (started < grants.starts[i] && room_in_function(pool, *wanted[i].spec) > 0 &&
            parts_.pools.count(pool.target.function) < may_hold) {
+      const std::size_t room = room_in_function(pool, *wanted[i].spec);
+      parts_.standbys.give_way(pool.target.function, room - 1);
       parts_.starts.start(pool, wanted[i].spec);
       ++started;
     }

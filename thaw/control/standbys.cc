@@ -3,10 +3,13 @@
 
 #include <algorithm>
 #include <csignal>
+#include <set>
+#include <tuple>
 #include <utility>
 
 #include "thaw/base/log.h"
 #include "thaw/control/app_state.h"
+#include "thaw/control/restored_server.h"
 #include "thaw/policy/backoff.h"
 #include "thaw/store/blob_store.h"
 
@@ -25,6 +28,17 @@ constexpr Duration longest_pause = 10min;
 constexpr Duration not_again = 1h;
 // Nothing was asked of it yet: its exit hooks are all that it has to do.
 constexpr Duration end_grace = 5s;
+
+// Its time is a restored server's, whatever its function gives a start: nobody waits for it, and
+// what it does until it is frozen takes processors from who does.
+bool is_late(const Container& container, Instant now) {
+  const StartMoments& moments = container.start.moments;
+  if (!container.running || container.freezing.state == Freezing::State::yes) {
+    return false;
+  }
+  return container.start.reached_ready ? now - moments.ready > rest_patience
+                                       : now - moments.hello > restored_patience;
+}
 
 bool can_be_had(const Container& container) {
   return container.stands_by && container.start.reached_ready && !container.stopping() &&
@@ -75,7 +89,7 @@ std::size_t Standbys::take(Pool& pool, const model::FunctionSpec& spec, std::siz
             [](const auto& a, const auto& b) { return a->created_at < b->created_at; });
   for (const ContainerPtr& container : ready) {
     if (!is_still(*container)) {
-      end(*container, StopReason::replaced, end_grace);
+      end(*container, StopReason::replaced, How::at_once);
       continue;
     }
     if (taken == most) {
@@ -143,19 +157,18 @@ void Standbys::find_those_that_stand_by(std::map<std::string, Group>& groups, In
     }
     const model::FunctionSpec& spec = *container->spec;
     const auto group = groups.find(spec.version);
-    if (group == groups.end() || !is_eligible(spec) || (compares && !is_still(*container))) {
+    // What may be changed of a version while it is called is the group's.
+    if (group == groups.end() || !is_eligible(*group->second.spec) ||
+        (compares && !is_still(*container))) {
       const bool is_called = parts_.catalog.spec_of({spec.id, spec.version}) != nullptr;
-      end(*container, is_called ? StopReason::idle : StopReason::replaced, end_grace);
+      end(*container, is_called ? StopReason::idle : StopReason::replaced, How::in_order);
       continue;
     }
-    const bool is_late = container->start.reached_ready &&
-                         now - container->start.moments.ready > rest_patience &&
-                         container->freezing.state != Freezing::State::yes;
-    if (is_late) {
-      known_[container->spec->version].none_before = now + not_again;
-      log_info("a container does not stand by, since it does not come to rest",
-               {{"container", id.str()}, {"function", container->spec->name}});
-      end(*container, StopReason::idle, end_grace);
+    if (is_late(*container, now)) {
+      known_[spec.version].none_before = now + not_again;
+      log_info("a container does not stand by, since it does not become ready and come to rest",
+               {{"container", id.str()}, {"function", spec.name}});
+      end(*container, StopReason::idle, How::in_order);
       continue;
     }
     if (container->freezing.state == Freezing::State::yes) {
@@ -217,37 +230,50 @@ void Standbys::look(Instant now) {
   std::size_t i = 0;
   for (const auto& [version, group] : groups) {
     for (std::size_t n = plan[i]; n < group.standing.size(); ++n) {
-      end(*group.standing[n], StopReason::idle, is_at_once ? Duration::zero() : end_grace);
+      end(*group.standing[n], StopReason::idle, is_at_once ? How::at_once : How::in_order);
     }
     ++i;
   }
   make_one(groups, plan, now);
 }
 
-// One at a time: it is of no hurry, and takes processors that calls may want.
+// One at a time of each workspace, and few of all: it is of no hurry, and takes processors that
+// calls may want. Whose turn was longest ago is next, so that nobody's slow ones keep others
+// waiting.
 void Standbys::make_one(const std::map<std::string, Group>& groups,
                         const std::vector<std::size_t>& plan, Instant now) {
-  const bool is_on_its_way = std::any_of(
-      parts_.pools.containers().begin(), parts_.pools.containers().end(), [](const auto& c) {
-        return c.second->stands_by && !c.second->stopping() &&
-               (!c.second->start.reached_ready || c.second->freezing.state != Freezing::State::yes);
-      });
-  if (is_on_its_way || now - quiet_since_ < quiet_for ||
+  std::set<std::string> busy;  // workspaces
+  for (const auto& [id, container] : parts_.pools.containers()) {
+    if (container->stands_by && !container->stopping() &&
+        container->freezing.state != Freezing::State::yes) {
+      busy.insert(container->spec->workspace.str());
+    }
+  }
+  if (busy.size() >= parts_.worker.processor_count() || now - quiet_since_ < quiet_for ||
       parts_.pools.places_taken() >= options_.most_containers) {
     return;
   }
+  const auto turn_of = [this](const Group& group) {
+    const auto made = made_of_workspace_.find(group.candidate.workspace);
+    return made == made_of_workspace_.end() ? Instant{} : made->second;
+  };
+  const auto is_before = [&turn_of](const Group& a, const Group& b) {
+    return std::tuple(turn_of(a), a.standing.size(), b.candidate.last_called) <
+           std::tuple(turn_of(b), b.standing.size(), a.candidate.last_called);
+  };
   std::size_t i = 0;
   const Group* chosen = nullptr;
   for (const auto& [version, group] : groups) {
-    const bool wants = group.standing.size() < plan[i++] && known_[version].none_before <= now;
-    const bool comes_first = chosen == nullptr || group.standing.size() < chosen->standing.size() ||
-                             (group.standing.size() == chosen->standing.size() &&
-                              group.candidate.last_called > chosen->candidate.last_called);
-    chosen = wants && comes_first ? &group : chosen;
+    const bool wants = group.standing.size() < plan[i++] && known_[version].none_before <= now &&
+                       !busy.contains(group.candidate.workspace);
+    chosen = wants && (chosen == nullptr || is_before(group, *chosen)) ? &group : chosen;
   }
   if (chosen == nullptr) {
     return;
   }
+  std::erase_if(made_of_workspace_,
+                [now](const auto& entry) { return now - entry.second > not_again; });
+  made_of_workspace_[chosen->candidate.workspace] = now;
   Result<std::string> of = made_of(*chosen->spec);
   if (!of) {
     put_off(known_[chosen->spec->version], now);  // the next call is told why
@@ -257,9 +283,24 @@ void Standbys::make_one(const std::map<std::string, Group>& groups,
   made_of_[container->id] = std::move(*of);
 }
 
-void Standbys::end(Container& container, StopReason reason, Duration grace) {
-  parts_.pools.stop(container, reason, grace);
-  if (grace == Duration::zero() && container.running) {
+void Standbys::give_way(const model::FunctionId& function, std::size_t room) {
+  std::vector<ContainerPtr> own;
+  for (const auto& [id, container] : parts_.pools.containers()) {
+    if (container->stands_by && !container->stopping() && container->spec->id == function &&
+        container->status != Status::stopped) {
+      own.push_back(container);
+    }
+  }
+  for (std::size_t n = room; n < own.size(); ++n) {
+    end(*own[n], StopReason::made_way, How::at_once);
+  }
+}
+
+// One that is not ready hears of nothing, and has nothing to bring to its end.
+void Standbys::end(Container& container, StopReason reason, How how) {
+  const bool is_at_once = how == How::at_once || !container.start.reached_ready;
+  parts_.pools.stop(container, reason, is_at_once ? Duration::zero() : end_grace);
+  if (is_at_once && container.running) {
     (void)container.running->signal(SIGKILL);
   }
 }

@@ -50,6 +50,9 @@ class Standbys {
 
   // For calls that wait: up to `most` that stand by for this version become the pool's. How many.
   std::size_t take(Pool& pool, const model::FunctionSpec& spec, std::size_t most);
+  // Before a container of this function starts that leaves room for so many beside it: those that
+  // stand by and are more than that end at once.
+  void give_way(const model::FunctionId& function, std::size_t room);
   // Often: looks whether some are to be made or to end, when that is due.
   void look(Instant now);
   // What it stands on has changed: the next look is due.
@@ -81,7 +84,8 @@ class Standbys {
   void note_frozen(Container& container);
   void make_one(const std::map<std::string, Group>& groups, const std::vector<std::size_t>& plan,
                 Instant now);
-  void end(Container& container, StopReason reason, Duration grace);
+  enum class How { in_order, at_once };
+  void end(Container& container, StopReason reason, How how);
   void put_off(Known& known, Instant now);
 
   StandbyParts parts_;
@@ -93,6 +97,7 @@ class Standbys {
   Instant look_at_{};
   Instant compared_{};  // with what they were made of
   Instant quiet_since_{};
+  std::map<std::string, Instant> made_of_workspace_;  // when one was begun for it last
 };
 
 }  // namespace thaw::control

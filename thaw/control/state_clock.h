@@ -11,15 +11,15 @@
 
 namespace thaw::control {
 
-// standby: it was restored ahead of a call, and is nobody's yet (standbys.h); from its first moment
-// until somebody has it.
+// standby: it was restored ahead of a call, is frozen, and nobody has had it yet (standbys.h).
 enum class Status { starting, warm, frozen, busy, standby, stopping, stopped };
 std::string_view status_name(Status status);
 
 using StateTimes = std::map<Status, Duration>;
 
 // What a container is charged for: it holds its memory as long as it lives, and its share of the
-// processor except while it is frozen. Nobody has asked for one that stands by: it costs nothing.
+// processor except while it is frozen. Nobody has asked for one that stands by: while it is frozen
+// it costs nothing; what it does before and after that it is charged for as any other is.
 struct Metered {
   Duration processor{};
   Duration memory{};

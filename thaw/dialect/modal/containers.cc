@@ -151,7 +151,7 @@ Task<pb::TaskListResponse> task_list(Context& cx, net::GrpcCall& call,
   for (const control::ContainerView& view : cx.fleet->containers()) {
     const bool wanted = request.app_id().empty() || request.app_id() == view.spec->app.str();
     const auto app = scope.app(view.spec->app.str());
-    if (!wanted || !app || view.status == control::Status::standby) {
+    if (!wanted || !app || view.stands_by) {
       continue;  // it is nobody's yet
     }
     auto* item = reply.add_tasks();
