@@ -5,6 +5,7 @@
 
 #include "thaw/catalog/secret_values.h"
 #include "thaw/codec/utf8.h"
+#include "thaw/dialect/modal/added_python.h"
 #include "thaw/dialect/modal/proto/images.pb.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/services.h"
@@ -108,6 +109,9 @@ Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
       return Error::not_found("context mount '" + image.context_mount_id() + "' does not exist");
     }
     fill_context(*mount, recipe);
+    if (mount->files.empty()) {  // as those are that the server gives to everybody
+      add_python(mount->name, recipe);
+    }
   }
   THAW_TRY_VOID(check_size(recipe));
   for (const std::string& id : image.secret_ids()) {
