@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Plain servers from zero to an answer: booted, and restored from their snapshot, in turn.
+"""Plain servers from zero to an answer: booted, restored from a snapshot, or standing by, in turn.
 
     python3 bench/push_cold.py [--rounds 10] [--only fastapi,cog]
 
-Each server is pushed twice, with --snapshot and without. A run begins with no container, and is the
+Each server is pushed three times: without --snapshot, with it where nothing stands by, and with it
+to a second `thaw serve` where one does. A run begins with no container that serves, and is the
 whole of one HTTP request, by a client that connects anew. Results: build/bench/push-cold.json.
 Ends with 1 if an answer is wrong, or a start did not have its level.
 """
@@ -56,12 +57,24 @@ class Pushed(BenchServer):
         connection.close()
         return seconds, answer.status, text
 
-    def has_containers(self, name):
-        return any(view["function"] == name for view in json.loads(self.verb("ps", "--json")))
+    def containers(self, name):
+        return [view for view in json.loads(self.verb("ps", "--json")) if view["function"] == name]
+
+    def stands_by(self, name, timeout=60):
+        """Waits until all that is there of it is one that stands by; what that holds, in bytes."""
+        limit = time.monotonic() + timeout
+        while True:
+            views = self.containers(name)
+            if [(view["status"], view["level"]) for view in views] == [("standby", "L1")]:
+                time.sleep(0.3)  # what made it is cleared away
+                return views[0]["memory_bytes"]
+            if time.monotonic() > limit:
+                raise RuntimeError(f"nothing of {name} stands by: {views}")
+            time.sleep(0.05)
 
     def goes_to_zero(self, name, timeout=60):
         limit = time.monotonic() + timeout
-        while self.has_containers(name):
+        while self.containers(name):
             if time.monotonic() > limit:
                 raise RuntimeError(f"{name} did not go to zero")
             time.sleep(0.05)
@@ -69,7 +82,7 @@ class Pushed(BenchServer):
 
     def level(self, name):
         starts = [start for start in json.loads(self.verb("logs", "--starts", "--json"))
-                  if start["function"] == name]
+                  if start["function"] == name and start["status"] != "standby"]
         return max(starts, key=lambda start: start["created_at"])["started_by"]
 
     def outcome_of_snapshot(self, name, timeout=120):
@@ -85,27 +98,33 @@ class Pushed(BenchServer):
         return "nothing came of it"
 
 
-def measure(server, number, kind, rounds):
+def measure(server, other, number, kind, rounds):
     folder, options, request, part = SERVERS[kind]
-    names = {"L4": f"cold{number}", "L3": f"snap{number}"}
-    server.push(names["L4"], folder, options)
-    server.push(names["L3"], folder, [*options, "--snapshot"])
-    row = {"server": kind, "wrong": 0, "strays": 0, "snapshot": "", "seconds": {}}
-    for name in names.values():
-        server.ask(name, request)
+    names = {"L4": f"cold{number}", "L3": f"snap{number}", "L1": f"ready{number}"}
+    of = {"L4": server, "L3": server, "L1": other}
+    for level, name in names.items():
+        of[level].push(name, folder, options if level == "L4" else [*options, "--snapshot"])
+    row = {"server": kind, "wrong": 0, "strays": 0, "snapshot": "", "seconds": {}, "held": []}
+    for level, name in names.items():
+        of[level].ask(name, request)
     row["snapshot"] = server.outcome_of_snapshot(names["L3"])
     wanted = ["L4", "L3"] if row["snapshot"] == "taken" else ["L4"]
+    if other.outcome_of_snapshot(names["L1"]) == "taken":
+        wanted.append("L1")
     for _ in range(rounds):
         for level in wanted:
-            server.goes_to_zero(names[level])
-            seconds, status, text = server.ask(names[level], request)
+            if level == "L1":
+                row["held"].append(other.stands_by(names[level]))
+            else:
+                of[level].goes_to_zero(names[level])
+            seconds, status, text = of[level].ask(names[level], request)
             row["wrong"] += status != 200 or part not in text
-            if server.level(names[level]) != level:
+            if of[level].level(names[level]) != level:
                 row["strays"] += 1
                 continue
             row["seconds"].setdefault(level, []).append(seconds)
-    for name in names.values():
-        server.verb("function", "rm", name)
+    for level, name in names.items():
+        of[level].verb("function", "rm", name)
     return row
 
 
@@ -121,11 +140,12 @@ def main():
     options = parser.parse_args()
     kinds = [kind for kind in SERVERS
              if not options.only or any(word in kind for word in options.only.split(","))]
-    server = Pushed().start()
+    server = Pushed(config="[cold_start]\nstandby_s = 0\n").start()
+    other = Pushed().start()
     rows = []
     try:
         for number, kind in enumerate(kinds):
-            row = measure(server, number, kind, options.rounds)
+            row = measure(server, other, number, kind, options.rounds)
             rows.append(row)
             booted, restored = row["seconds"].get("L4"), row["seconds"].get("L3")
             line = f"{kind:24} cold {told(booted) if booted else '-':>24} ms"
@@ -134,9 +154,15 @@ def main():
                 line += f"   restored {told(restored):>22} ms   {ratio:.1f} times as fast"
             else:
                 line += f"   {row['snapshot']}"
+            if restored and (ready := row["seconds"].get("L1")):
+                ratio = percentile(restored, 0.5) / percentile(ready, 0.5)
+                held = percentile(row["held"], 0.5) / (1 << 20)
+                line += f"   stood by {told(ready):>20} ms   {ratio:.1f} times as fast"
+                line += f", {held:.1f} MB"
             print(line, flush=True)
     finally:
         server.close()
+        other.close()
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "push-cold.json").write_text(json.dumps(rows, indent=1))
     bad = [row["server"] for row in rows if row["wrong"] or row["strays"]]

@@ -22,7 +22,7 @@ LONGEST_S = 10.0  # or five times the slowest start from zero, on a slow machine
 
 
 # Frozen a moment after each call, so that thaws are part of it.
-server = ThawServer.for_module(config="[cold_start]\nfreeze_after_s = 0.3\n")
+server = ThawServer.for_module(config="[cold_start]\nfreeze_after_s = 0.3\nstandby_s = 3\n")
 
 import modal  # noqa: E402
 

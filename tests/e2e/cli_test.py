@@ -128,6 +128,8 @@ class Mistakes(E2eTest):
             "cold_start.templates": ("-1", '"many"'),
             "cold_start.template_min_free_mb": ("17592186044416",),
             "cold_start.freeze_after_s": ("nan", "3601"),
+            "cold_start.standby_s": ("-1", "604801"),
+            "cold_start.standby_mb": ("17592186044416",),
             "cold_start.snapshots_gb": ("17179869184",),
             "cold_start.snapshots_unused_days": ("0", "10000"),
         }

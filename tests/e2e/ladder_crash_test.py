@@ -22,7 +22,7 @@ from ladder import CRIU, NO_SNAPSHOT, Ladder, need_criu
 need_criu()
 need_gates(CRIU)
 # Frozen at once, so that requests meet a freeze whenever they come.
-server = ThawServer.for_module(config="[cold_start]\nfreeze_after_s = 0.05\n")
+server = ThawServer.for_module(config="[cold_start]\nfreeze_after_s = 0.05\nstandby_s = 0\n")
 ladder = Ladder(server)
 
 import modal  # noqa: E402

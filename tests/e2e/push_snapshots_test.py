@@ -14,7 +14,8 @@ from thaw_server import (
 if not pathlib.Path("/usr/local/lib/thaw/criu/criu").exists():
     skip_all("there is no criu; tools/setup installs it")
 
-server = ThawServer.for_module()
+# What stands by is standby_test.py's.
+server = ThawServer.for_module(config="[cold_start]\nstandby_s = 0\n")
 
 PUSHED = APPS / "pushed"
 

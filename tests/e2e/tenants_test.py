@@ -111,6 +111,12 @@ class Tenant:
             env_dict={"PASSWORD": self.password})).secret_id  # fmt: skip
         names.volume = ask("VolumeGetOrCreate", pb.VolumeGetOrCreateRequest(
             deployment_name=names.volume_name, object_creation_type=1)).volume_id  # fmt: skip
+        names.nfs_name = f"shared-{self.name}"
+        names.nfs = ask("SharedVolumeGetOrCreate", pb.SharedVolumeGetOrCreateRequest(
+            deployment_name=names.nfs_name, object_creation_type=1)).shared_volume_id  # fmt: skip
+        ask("SharedVolumePutFile", pb.SharedVolumePutFileRequest(
+            shared_volume_id=names.nfs, path="private.txt",
+            data=self.name.encode()))  # fmt: skip
         names.dict_name, names.queue_name = f"notes-{self.name}", f"line-{self.name}"
         names.dict = ask("DictGetOrCreate", pb.DictGetOrCreateRequest(
             deployment_name=names.dict_name, object_creation_type=1)).dict_id  # fmt: skip
@@ -179,6 +185,11 @@ class Tenant:
                 app_id=names.app)).app_layout.function_ids.items()),
             "secrets": sorted((s.label, *s.metadata.keys) for s in ask("SecretList").items),
             "volumes": sorted((v.label, v.volume_id) for v in ask("VolumeList").items),
+            "shared": sorted((v.label, v.shared_volume_id)
+                             for v in ask("SharedVolumeList").items),
+            "shared files": sorted(entry.path for entry in ask(
+                "SharedVolumeListFilesStream", pb.SharedVolumeListFilesRequest(
+                    shared_volume_id=names.nfs, path="/")).entries),
             "dicts": sorted((d.name, d.dict_id) for d in ask("DictList").dicts),
             "note": ask("DictGet", pb.DictGetRequest(dict_id=names.dict, key=b"a")).value,
             "queues": sorted((q.name, q.queue_id, q.total_size) for q in ask("QueueList").queues),
@@ -438,6 +449,7 @@ class Paths(E2eTest):
         "/healthz": lambda self: self.assertEqual(
             set(json.loads(self.get("/healthz")[1])), {"status", "version", "uptime_s"}
         ),
+        "/login": lambda self: self.assertEqual(self.get("/login/tf-no-such-login")[0], 404),
         "/metrics": lambda self: self.assert_refused(
             "/metrics", 401, **{"x-forwarded-for": "203.0.113.9"}
         ),

@@ -56,6 +56,16 @@ def _function(own, **fields):
     return pb.FunctionCreateRequest(app_id=own.app, function=pb.Function(**values))
 
 
+def _older(kind, texts):
+    """A message with texts in fields that this client does not know any more."""
+    data = b""
+    for field, text in texts.items():
+        for number in (field << 3 | 2, len(text)):
+            data += bytes([number & 127 | 128, number >> 7]) if number > 127 else bytes([number])
+        data += text.encode()
+    return kind.FromString(data)
+
+
 def _image(**fields):
     return pb.ImageGetOrCreateRequest(
         image=pb.Image(dockerfile_commands=["FROM base"], **fields), builder_version="2025.06"
@@ -76,6 +86,7 @@ NAMES = {
         lambda x, own: pb.AppCreateRequest(description="d", environment_name=x.environment)
     ],
     "AppDeploymentHistory": [lambda x, own: pb.AppDeploymentHistoryRequest(app_id=x.app)],
+    "AppDeploy": [lambda x, own: pb.AppDeployRequest(app_id=x.app, name="stolen")],
     "AppFetchLogs": [
         lambda x, own: pb.AppFetchLogsRequest(app_id=x.app, limit=10),
         lambda x, own: pb.AppFetchLogsRequest(app_id=own.app, limit=10, function_id=x.function),
@@ -88,6 +99,9 @@ NAMES = {
         ),
     ],
     "AppGetLayout": [lambda x, own: pb.AppGetLayoutRequest(app_id=x.app)],
+    "AppGetObjects": [
+        lambda x, own: pb.AppGetObjectsRequest(app_id=x.app, include_unindexed=True)
+    ],
     "AppGetInfo": [lambda x, own: pb.AppGetInfoRequest(app_id=x.app)],
     "AppGetLifecycle": [lambda x, own: pb.AppGetLifecycleRequest(app_id=x.app)],
     "AppGetLogs": [lambda x, own: pb.AppGetLogsRequest(app_id=x.app, timeout=1)],
@@ -97,11 +111,30 @@ NAMES = {
     ],
     "AppHeartbeat": [lambda x, own: pb.AppHeartbeatRequest(app_id=x.app)],
     "AppList": [lambda x, own: pb.AppListRequest(environment_name=x.environment)],
+    "AppLookup": [
+        lambda x, own: pb.AppLookupRequest(app_name=x.app_name, environment_name="main"),
+        lambda x, own: pb.AppLookupRequest(app_name=x.app_name, environment_name=x.environment),
+    ],
     "AppPublish": [
         lambda x, own: pb.AppPublishRequest(app_id=x.app, name="stolen"),
         lambda x, own: _publish(own, function_ids={"f": x.function}),
         lambda x, own: _publish(own, class_ids={"c": x.cls}),
     ],
+    "AppGetTags": [lambda x, own: pb.AppGetTagsRequest(app_id=x.app)],
+    "AppPromote": [lambda x, own: pb.AppPromoteRequest(app_id=x.app, version=1)],
+    "AppRollback": [
+        lambda x, own: pb.AppRollbackRequest(app_id=x.app, version=-1),
+        lambda x, own: pb.AppRollbackRequest(app_id=x.app, version=1),
+    ],
+    "AppRollover": [lambda x, own: pb.AppRolloverRequest(app_id=x.app)],
+    "AppSetObjects": [
+        lambda x, own: pb.AppSetObjectsRequest(app_id=x.app),
+        lambda x, own: pb.AppSetObjectsRequest(
+            app_id=own.app, indexed_object_ids={"f": x.function}
+        ),
+        lambda x, own: pb.AppSetObjectsRequest(app_id=own.app, indexed_object_ids={"c": x.cls}),
+    ],
+    "AppSetTags": [lambda x, own: pb.AppSetTagsRequest(app_id=x.app, tags={"a": "stolen"})],
     "AppStop": [lambda x, own: pb.AppStopRequest(app_id=x.app)],
     "BlobGet": [lambda x, own: pb.BlobGetRequest(blob_id=x.blob)],
     "ClassCreate": [lambda x, own: pb.ClassCreateRequest(app_id=x.app)],
@@ -111,8 +144,17 @@ NAMES = {
         )
     ],
     "ContainerStop": [lambda x, own: pb.ContainerStopRequest(task_id=x.container)],
+    "EnvironmentDelete": [lambda x, own: pb.EnvironmentDeleteRequest(name=x.environment)],
     "EnvironmentGetOrCreate": [
         lambda x, own: pb.EnvironmentGetOrCreateRequest(deployment_name=x.environment)
+    ],
+    "EnvironmentUpdate": [
+        lambda x, own: pb.EnvironmentUpdateRequest(
+            current_name=x.environment, name={"value": "stolen"}
+        ),
+        lambda x, own: pb.EnvironmentUpdateRequest(
+            current_name=x.environment, web_suffix={"value": "stolen"}
+        ),
     ],
     "FunctionBindParams": [
         lambda x, own: pb.FunctionBindParamsRequest(function_id=x.function),
@@ -126,6 +168,12 @@ NAMES = {
         lambda x, own: pb.FunctionCallCancelRequest(
             function_call_id=x.call, terminate_containers=True
         ),
+    ],
+    "FunctionCallCount": [
+        lambda x, own: pb.FunctionCallCountRequest(function_id=x.function, all_variants=True)
+    ],
+    "FunctionCallFetch": [
+        lambda x, own: pb.FunctionCallFetchRequest(function_id=x.function, tail={"count": 9})
     ],
     "FunctionCallFromId": [lambda x, own: pb.FunctionCallFromIdRequest(function_call_id=x.call)],
     "FunctionCallGetDataIn": [
@@ -150,6 +198,15 @@ NAMES = {
         lambda x, own: _function(
             own, volume_mounts=[pb.VolumeMount(volume_id=x.volume, mount_path="/data")]
         ),
+        lambda x, own: pb.FunctionCreateRequest(
+            app_id=own.app, function=_older(pb.Function, {54: x.function, 55: "hold"})
+        ),
+        lambda x, own: _function(
+            own,
+            shared_volume_mounts=[
+                pb.SharedVolumeMount(shared_volume_id=x.nfs, mount_path="/data")
+            ],
+        ),
     ],
     "FunctionFinishInputs": [
         lambda x, own: pb.FunctionFinishInputsRequest(function_call_id=x.call)
@@ -163,6 +220,10 @@ NAMES = {
         ),
     ],
     "FunctionGetById": [lambda x, own: pb.FunctionGetByIdRequest(function_id=x.function)],
+    "FunctionGetCallGraph": [
+        lambda x, own: pb.FunctionGetCallGraphRequest(function_call_id=x.call),
+        lambda x, own: pb.FunctionGetCallGraphRequest(function_call_id=x.done_call),
+    ],
     "FunctionGetCurrentStats": [
         lambda x, own: pb.FunctionGetCurrentStatsRequest(function_id=x.function)
     ],
@@ -175,11 +236,17 @@ NAMES = {
         lambda x, own: pb.FunctionGetOutputsRequest(function_call_id=x.call, timeout=0),
         lambda x, own: pb.FunctionGetOutputsRequest(function_call_id=x.done_call, timeout=0),
     ],
+    "FunctionGetSerialized": [
+        lambda x, own: pb.FunctionGetSerializedRequest(function_id=x.function)
+    ],
     "FunctionMap": [
         lambda x, own: pb.FunctionMapRequest(function_id=x.function, pipelined_inputs=_items(x))
     ],
     "FunctionPrecreate": [
-        lambda x, own: pb.FunctionPrecreateRequest(app_id=x.app, function_name="f")
+        lambda x, own: pb.FunctionPrecreateRequest(app_id=x.app, function_name="f"),
+        lambda x, own: _older(
+            pb.FunctionPrecreateRequest, {1: own.app, 2: "f", 6: x.function, 7: "hold"}
+        ),
     ],
     "FunctionPutInputs": [
         lambda x, own: pb.FunctionPutInputsRequest(function_call_id=x.call, inputs=_items(x))
@@ -292,6 +359,36 @@ NAMES = {
             updates=[pb.SecretUpdateRequest.Update(key="PASSWORD", value="stolen")],
         )
     ],
+    "SharedVolumeDelete": [lambda x, own: pb.SharedVolumeDeleteRequest(shared_volume_id=x.nfs)],
+    "SharedVolumeGetFile": [
+        lambda x, own: pb.SharedVolumeGetFileRequest(shared_volume_id=x.nfs, path="private.txt")
+    ],
+    "SharedVolumeGetOrCreate": [
+        lambda x, own: pb.SharedVolumeGetOrCreateRequest(deployment_name=x.nfs_name),
+        lambda x, own: pb.SharedVolumeGetOrCreateRequest(
+            deployment_name="s", environment_name=x.environment, object_creation_type=1
+        ),
+    ],
+    "SharedVolumeHeartbeat": [
+        lambda x, own: pb.SharedVolumeHeartbeatRequest(shared_volume_id=x.nfs)
+    ],
+    "SharedVolumeList": [lambda x, own: pb.SharedVolumeListRequest(environment_name=x.environment)],
+    "SharedVolumeListFilesStream": [
+        lambda x, own: pb.SharedVolumeListFilesRequest(shared_volume_id=x.nfs, path="/")
+    ],
+    "SharedVolumePutFile": [
+        lambda x, own: pb.SharedVolumePutFileRequest(
+            shared_volume_id=x.nfs, path="planted", data=b"planted"
+        ),
+        lambda x, own: pb.SharedVolumePutFileRequest(
+            shared_volume_id=own.nfs, path="stolen", data_blob_id=x.blob, sha256_hex=x.blob[3:]
+        ),
+    ],
+    "SharedVolumeRemoveFile": [
+        lambda x, own: pb.SharedVolumeRemoveFileRequest(
+            shared_volume_id=x.nfs, path="private.txt"
+        )
+    ],
     "TaskGetInfo": [lambda x, own: pb.TaskGetInfoRequest(task_id=x.container)],
     "TaskList": [lambda x, own: pb.TaskListRequest(app_id=x.app)],
     "VolumeCommit": [lambda x, own: pb.VolumeCommitRequest(volume_id=x.volume)],
@@ -307,6 +404,9 @@ NAMES = {
     ],
     "VolumeDelete": [lambda x, own: pb.VolumeDeleteRequest(volume_id=x.volume)],
     "VolumeGetById": [lambda x, own: pb.VolumeGetByIdRequest(volume_id=x.volume)],
+    "VolumeGetFile": [
+        lambda x, own: pb.VolumeGetFileRequest(volume_id=x.volume, path="private.txt")
+    ],
     "VolumeGetFile2": [
         lambda x, own: pb.VolumeGetFile2Request(volume_id=x.volume, path="private.txt")
     ],
@@ -347,7 +447,8 @@ NAMES = {
 OWN = {
     "AuthTokenGet", "BlobCreate", "ClientHello", "ContainerCheckpoint", "ContainerHeartbeat",
     "ContainerHello", "EnvironmentCreate", "EnvironmentList", "FunctionGetInputs",
-    "FunctionRetryInputs", "TaskResult", "TokenInfoGet", "WorkspaceNameLookup",
+    "FunctionRetryInputs", "TaskResult", "TokenDelete", "TokenFlowCreate", "TokenFlowWait",
+    "TokenInfoGet", "WorkspaceNameLookup",
 }  # fmt: skip
 # Lists of the asker's own, for the same.
 LISTS = {
@@ -356,6 +457,7 @@ LISTS = {
     "EnvironmentList": None,
     "QueueList": pb.QueueListRequest(),
     "SecretList": pb.SecretListRequest(),
+    "SharedVolumeList": pb.SharedVolumeListRequest(),
     "TaskList": pb.TaskListRequest(),
     "TokenInfoGet": None,
     "VolumeList": pb.VolumeListRequest(),

@@ -13,7 +13,8 @@ from thaw_server import (
 CRIU = pathlib.Path("/usr/local/lib/thaw/criu/criu")
 
 WARNING = "containers have no user ids of their own"
-server = ThawServer.for_module(config='[containers]\nown_ids = "auto"\n')
+CONFIG = '[containers]\nown_ids = "%s"\n[cold_start]\nstandby_s = 0\n'
+server = ThawServer.for_module(config=CONFIG % "auto")
 
 import modal  # noqa: E402
 
@@ -81,7 +82,7 @@ class Users(E2eTest):
 
 class WithoutOwnIds(unittest.TestCase):
     def test_a_server_that_is_told_not_to_gives_none(self):
-        plain = ThawServer(config='[containers]\nown_ids = "off"\n').start()
+        plain = ThawServer(config=CONFIG % "off").start()
         try:
             self.assertIn("ids 0 ", plain.modal("run", "users.py").stdout)
             self.assertNotIn(WARNING, plain.log_path.read_text())

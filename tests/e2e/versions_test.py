@@ -64,6 +64,12 @@ class Versions(E2eTest):
     def test_a_client_of_1_0_whose_images_hold_what_it_needs(self):
         self.check("modal-1.0.txt")
 
+    def test_a_client_of_0_77(self):
+        self.check("modal-0.77.txt")
+
+    def test_a_client_of_0_73(self):
+        self.check("modal-0.73.txt")
+
 
 if __name__ == "__main__":
     main()

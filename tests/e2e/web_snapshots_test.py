@@ -11,7 +11,8 @@ CRIU = pathlib.Path("/usr/local/lib/thaw/criu/criu")
 if not CRIU.exists():
     skip_all(f"there is no {CRIU}; tools/setup installs it")
 
-server = ThawServer.for_module()
+# What stands by is standby_test.py's.
+server = ThawServer.for_module(config="[cold_start]\nstandby_s = 0\n")
 
 import modal  # noqa: E402
 

@@ -20,8 +20,9 @@ void run(std::string_view input) {
   }
   expect(read->fleet.max_containers >= 0 && read->fleet.max_containers <= 100'000 &&
              read->drain_s >= 0 && read->keep_versions >= 1 && read->keep_versions <= 1'000 &&
-             read->keep_unused_s >= 0 && read->ephemeral_volume_s >= 1 &&
-             read->limits.connections >= 8,
+             read->keep_deployments >= 1 && read->keep_deployments <= 100 &&
+             read->keep_results_s >= 1 && read->keep_unused_s >= 0 &&
+             read->ephemeral_volume_s >= 1 && read->limits.connections >= 8,
          "numbers are within their bounds");
   expect(read->fleet.freezer.after >= Duration::zero() &&
              read->disk_watch.period >= std::chrono::seconds(1) &&

@@ -9,6 +9,7 @@
 #include "tests/sim/work_order.h"
 #include "thaw/os/files.h"
 #include "thaw/worker/launch_plan_codec.h"
+#include "thaw/worker/snapshots.h"
 
 namespace thaw::sim {
 
@@ -62,10 +63,9 @@ Result<void> SimContainer::signal(int number) {
     return Error::not_found("it has ended");
   }
   worker_.judge.hear(id_.str() + " gets signal " + std::to_string(number));
-  // One that is late is killed for it, and whoever wants it to end has said so before.
-  for (const control::ContainerView& view : worker_.fleet->containers()) {
-    was_told_to_end_ |= view.id == id_ && view.status == control::Status::stopping;
-  }
+  // Whoever wants it to end has said so before; otherwise it is killed for being late, or of no
+  // use.
+  was_late_ |= number == SIGKILL && !is_now(control::Status::stopping);
   (void)thaw();
   sandbox::ExitStatus status;
   status.code = 128 + number;
@@ -93,9 +93,28 @@ void SimContainer::die(sandbox::ExitStatus status) {
     return;
   }
   status_ = status;
+  died_at_ = monotonic_now();
+  was_told_to_end_ |= is_now(control::Status::stopping);
   worker_.judge.dies(id_.str());
   tasks_.cancel();
   changed_.notify_all();
+}
+
+void SimContainer::is_murdered() {
+  worker_.judge.hear(id_.str() + " is killed by somebody");
+  was_told_to_end_ = true;
+  sandbox::ExitStatus status;
+  status.code = 137;
+  status.signal = SIGKILL;
+  status.killed_as_a_whole = true;
+  die(status);
+}
+
+bool SimContainer::is_now(control::Status status) const {
+  const auto views = worker_.fleet->containers();
+  return std::any_of(views.begin(), views.end(), [&](const control::ContainerView& view) {
+    return view.id == id_ && view.status == status;
+  });
 }
 
 async::Task<void> SimContainer::freeze() {
@@ -140,7 +159,9 @@ async::Task<void> SimContainer::remove() {
   THAW_CO_TRY_VOID(co_await tasks_.stop());
   if (is_restored() && !is_well_ && !was_told_to_end_ && !worker_.is_off &&
       !worker_.judge.has_answered(id_.str())) {
-    worker_.judge.restore_fails(origin_.written.id);
+    const bool was_ready = is_ready_ || was_late_;
+    worker_.judge.restore_fails(origin_.written.id, died_at_,
+                                was_ready ? Judge::Failure::some : Judge::Failure::before_ready);
   }
   worker_.judge.is_gone(id_.str());
   co_return ok();
@@ -244,6 +265,9 @@ async::Task<void> SimContainer::program(SimContainer& self) {
   }
   if (self.origin_.program == Program::serves) {
     self.is_ready_ = true;
+    if (self.origin_.is_trial) {
+      self.worker_.judge.trial_is_ready(self.origin_.written.id);
+    }
     self.changed_.notify_all();
     co_return ok();
   }
@@ -312,6 +336,9 @@ async::Task<void> SimContainer::polls(SimContainer& self) {
     }
     if (self.origin_.is_for_snapshot && !poll->inputs.empty()) {
       self.worker_.judge.blame(self.id_.str() + " is in the background and gets inputs");
+    }
+    if (!poll->inputs.empty() && self.is_now(control::Status::standby)) {
+      self.worker_.judge.blame(self.id_.str() + " stands by and gets inputs");
     }
     if (self.is_frozen_ && !poll->inputs.empty()) {
       self.worker_.judge.blame("inputs are told to the frozen " + self.id_.str());
@@ -551,11 +578,27 @@ async::Task<Written> SimWorker::restore(const model::ContainerId& id, const std:
     judge.blame("the files of " + found->id + " went while " + id.str() +
                 " was restored from them");
   }
+  if (dice.chance(faults.restore_is_hindered)) {
+    co_return Error::resource_exhausted("there is no memory to restore it");
+  }
   if (found->flaw == Written::Flaw::does_not_restore || dice.chance(faults.restore_fails)) {
-    co_return Error::internal("it does not restore");
+    co_return Error::failed_precondition("it does not restore");
   }
   ++restores;
   co_return found;
+}
+
+// What the machine could not do says nothing of the snapshot: it is there still a moment later,
+// unless something else befell it.
+async::Task<void> SimWorker::look_after_hindrance(SimWorker& self, snapshot::SnapshotPtr from) {
+  const std::uint64_t before = self.drops + self.real_failures;
+  THAW_CO_TRY_VOID(co_await async::sleep_for(1us));
+  if (!self.is_off && before == self.drops + self.real_failures &&
+      !self.snapshots->contains(from->key)) {
+    self.judge.blame("a snapshot was given up since the machine could not restore it: " +
+                     from->key.function);
+  }
+  co_return ok();
 }
 
 async::Task<std::unique_ptr<worker::RunningContainer>> SimWorker::launch(worker::LaunchPlan given) {
@@ -564,15 +607,19 @@ async::Task<std::unique_ptr<worker::RunningContainer>> SimWorker::launch(worker:
   Origin origin;
   // A container lives from the first thing that is done for it.
   origin.ordered = monotonic_now();
+  bool stands_by = false;
   for (const control::ContainerView& view : fleet->containers()) {
     if (view.id == plan.id && view.moments.launching != Instant{}) {
       origin.ordered = view.moments.launching;
     }
+    stands_by |= view.id == plan.id && view.status == control::Status::standby;
   }
   const bool may_boot =
       std::find(plan.levels.begin(), plan.levels.end(), model::Level::booted) != plan.levels.end();
   origin.is_for_snapshot = plan.purpose == worker::LaunchPlan::Purpose::snapshot;
-  origin.is_metered = !origin.is_for_snapshot && may_boot;  // a trial never boots
+  // A trial never boots, and is not in the ledger; what stands by is, and costs nothing.
+  origin.is_metered = !origin.is_for_snapshot && (may_boot || stands_by);
+  origin.is_trial = !may_boot && !stands_by && !origin.is_for_snapshot;
   origin.program = plan.push ? Program::serves : Program::pulls;
   if (plan.not_restored) {
     origin.fallbacks.push_back(*plan.not_restored);
@@ -583,6 +630,17 @@ async::Task<std::unique_ptr<worker::RunningContainer>> SimWorker::launch(worker:
   } else {
     origin.owner = owner_of(**spec);
   }
+  const bool is_first = !plan.levels.empty() && plan.levels.front() == model::Level::restored;
+  if (is_first && !plan.restore.empty()) {
+    const Result<snapshot::SnapshotPtr> from = snapshots->open(plan.restore);
+    if (const auto chosen =
+            from ? read_written((*from)->images()) : Result<Written>(from.error())) {
+      // Programs that say when they are to be written need no trial.
+      judge.is_chosen(
+          chosen->id, plan.id.str(),
+          origin.is_trial || !plan.push ? Judge::Chosen::for_trial : Judge::Chosen::for_others);
+    }
+  }
   const Result<void> slept = co_await async::sleep_for(dice.about(2ms, 2s));
   Result<void> outcome = slept;
   if (slept && is_off) {
@@ -591,7 +649,7 @@ async::Task<std::unique_ptr<worker::RunningContainer>> SimWorker::launch(worker:
     outcome = dice.chance(50) ? Error::resource_exhausted("no more processes can be started")
                               : Error::invalid_argument("its working directory does not exist");
   }
-  const bool is_first = !plan.levels.empty() && plan.levels.front() == model::Level::restored;
+  Error why = Error::failed_precondition("there is nothing that it could be started from");
   if (outcome && origin.is_for_snapshot) {
     const Result<std::string> staging = snapshots->staging_of(plan.staging);
     outcome = staging ? ok() : Result<void>(staging.error());
@@ -611,16 +669,24 @@ async::Task<std::unique_ptr<worker::RunningContainer>> SimWorker::launch(worker:
     } else if (restored_one.error().code() == Code::cancelled || is_off) {
       outcome = restored_one.error();
     } else {
-      if (const auto found = read_written((*from)->images())) {
-        judge.restore_fails(found->id);
+      const bool is_of_it = worker::is_of_snapshot(restored_one.error());
+      const auto found = read_written((*from)->images());
+      if (found && is_of_it) {
+        ++real_failures;
+        judge.restore_fails(found->id, monotonic_now(), Judge::Failure::some);
+      } else if (!is_of_it) {
+        why = Error::unavailable("it could not be restored now");
       }
-      origin.fallbacks.push_back({model::Level::restored, "restore_failed",
-                                  restored_one.error().to_string(),
-                                  worker::Fallback::Tried::failed});
+      if (!is_of_it && snapshots->contains((*from)->key)) {
+        hindrances.start("a hindered restore", look_after_hindrance(*this, *from));
+      }
+      origin.fallbacks.push_back(
+          {model::Level::restored, "restore_failed", restored_one.error().to_string(),
+           is_of_it ? worker::Fallback::Tried::failed : worker::Fallback::Tried::in_vain});
     }
   }
   if (outcome && !may_boot && origin.level == model::Level::booted) {
-    outcome = Error::failed_precondition("there is nothing that it could be started from");
+    outcome = std::move(why);
   }
   if (!outcome) {
     lived += origin.is_metered ? monotonic_now() - origin.ordered : Duration::zero();

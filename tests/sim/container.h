@@ -34,12 +34,13 @@ struct ContainerFaults {
   int hangs_at_end = 0;  // when it is told to stop
   int unwell = 0;        // a server whose health is asked for
   // --- memory snapshots ---
-  int misses_point = 0;      // its program takes no notice of its snapshot point
-  int holds_connection = 0;  // and cannot be written for it
-  int checkpoint_fails = 0;  // it holds what cannot be written, and runs on
-  int disk_full = 0;         // while it is written
-  int broken = 0;            // what was written is no good, each time
-  int restore_fails = 0;     // for once
+  int misses_point = 0;         // its program takes no notice of its snapshot point
+  int holds_connection = 0;     // and cannot be written for it
+  int checkpoint_fails = 0;     // it holds what cannot be written, and runs on
+  int disk_full = 0;            // while it is written
+  int broken = 0;               // what was written is no good, each time
+  int restore_fails = 0;        // for once
+  int restore_is_hindered = 0;  // the machine cannot do it now
   int restore_is_slow = 0;
 };
 
@@ -64,6 +65,7 @@ struct Origin {
   std::string owner;             // its target and version
   bool is_for_snapshot = false;  // its program stops at its snapshot point
   bool is_metered = true;        // nobody pays for what is in the background
+  bool is_trial = false;
   model::Level level = model::Level::booted;
   std::vector<worker::Fallback> fallbacks;
   snapshot::SnapshotPtr restored_from;
@@ -90,7 +92,7 @@ class SimContainer final : public worker::RunningContainer, private worker::Serv
   bool is_restorable() override { return origin_.is_for_snapshot; }
   bool has_ended() const override { return has_ended_; }
   Result<void> signal(int number) override;
-  std::uint64_t memory_bytes() const override { return 64u << 20; }
+  std::uint64_t memory_bytes() const override { return 48u << 20; }
   Duration processor_time() const override { return used_; }
   void note_survival() override {}
   Result<void> weigh(double) override { return ok(); }
@@ -106,6 +108,8 @@ class SimContainer final : public worker::RunningContainer, private worker::Serv
   async::Task<void> remove() override;
 
   bool is_frozen() const { return is_frozen_; }
+  // Somebody on the machine kills it.
+  void is_murdered();
   // The end of all of it, at once.
   void die(sandbox::ExitStatus status);
 
@@ -121,6 +125,8 @@ class SimContainer final : public worker::RunningContainer, private worker::Serv
   static async::Task<void> program(SimContainer& self);
   // Until it is written, or ends.
   async::Task<void> stays_at_its_point();
+  // It has been told to end, or is nobody's yet: what the Fleet says of it.
+  bool is_now(control::Status status) const;
   bool is_restored() const { return origin_.level == model::Level::restored; }
   void proves_well();
   static async::Task<void> polls(SimContainer& self);
@@ -141,7 +147,9 @@ class SimContainer final : public worker::RunningContainer, private worker::Serv
   bool was_told_of_restore_ = false;  // a server
   bool is_well_ = false;              // it has asked for work, or answered
   bool was_told_to_end_ = false;      // that it ends is no fault of what it was restored from
-  bool is_ready_ = false;             // a server
+  bool was_late_ = false;             // and was killed for it
+  Instant died_at_{};
+  bool is_ready_ = false;  // a server
   bool is_frozen_ = false;
   std::uint64_t thaws_ = 0;
   std::size_t polls_open_ = 0;
@@ -171,7 +179,7 @@ class SimWorker final : public worker::Worker {
   Result<worker::MachineProcessors> processors() const override {
     return Error::unavailable("a simulated machine has no counters");
   }
-  worker::MachineMemory memory() const override { return {}; }
+  worker::MachineMemory memory() const override { return {memory_bytes, available_bytes, 0}; }
 
   async::Loop& loop;
   Dice& dice;
@@ -179,6 +187,7 @@ class SimWorker final : public worker::Worker {
   ContainerFaults& faults;
   // One start from a snapshot; what it comes to. An Error: there is none, and the next level is
   // due.
+  static async::Task<void> look_after_hindrance(SimWorker& self, snapshot::SnapshotPtr from);
   async::Task<Written> restore(const model::ContainerId& id, const std::string& owner,
                                snapshot::SnapshotPtr from);
 
@@ -187,11 +196,16 @@ class SimWorker final : public worker::Worker {
   snapshot::SnapshotStore* snapshots = nullptr;
   std::size_t most = 0;  // containers that may be there
   bool is_off = false;   // its server has been killed
-  Duration lived{};      // all containers together, from the order to the end
+  static constexpr std::uint64_t memory_bytes = std::uint64_t{8} << 30;
+  std::uint64_t available_bytes = memory_bytes / 2;
+  std::uint64_t drops = 0;          // of snapshots, by somebody
+  std::uint64_t real_failures = 0;  // of restores
+  Duration lived{};                 // all containers together, from the order to the end
   std::size_t started = 0;
   std::size_t written = 0;                      // snapshots, whole
   std::size_t restores = 0;                     // containers that were started from them
   std::map<std::string, SimContainer*> living;  // by id: an address is another in each run
+  async::TaskGroup hindrances{loop};
 };
 
 }  // namespace thaw::sim

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/sim/judge.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -120,15 +121,13 @@ bool Judge::has_answered(const std::string& container) const {
 }
 
 void Judge::restore_is_good(const std::string& id) {
-  failures_[id] = 0;
+  failures_[id].in_a_row.clear();
+  failures_[id].last_good = monotonic_now();
   writings_.erase(written_[id]);
 }
 
 void Judge::is_restored(const std::string& id, const std::string& owner,
                         const std::string& container) {
-  // Control gives one up after three; but one that was ready and was told to end before it did
-  // anything is good for control, and is not heard of here.
-  constexpr int most_failures = 8;
   hear(container + " of " + owner + " is restored from " + id);
   restored_[container] = id;
   const auto written = written_.find(id);
@@ -137,15 +136,38 @@ void Judge::is_restored(const std::string& id, const std::string& owner,
   } else if (written->second != owner) {
     blame(container + " of " + owner + " is restored from what " + written->second + " had");
   }
-  if (failures_[id] >= most_failures) {
-    blame(container + " is restored from " + id + ", which failed " +
-          std::to_string(failures_[id]) + " times in a row");
+}
+
+void Judge::is_chosen(const std::string& id, const std::string& container, Chosen chosen) {
+  constexpr std::size_t most_failures = 3;
+  const Failures& failures = failures_[id];
+  const Instant now = monotonic_now();
+  const auto before = std::count_if(failures.in_a_row.begin(), failures.in_a_row.end(),
+                                    [now](Instant when) { return when < now; });
+  if (static_cast<std::size_t>(before) >= most_failures) {
+    blame(container + " is to be restored from " + id + ", which failed " + std::to_string(before) +
+          " times in a row");
+  }
+  if (chosen == Chosen::for_others && !tried_.contains(id)) {
+    blame(container + " is to be restored from " + id + ", which was never tried");
+  }
+  if (failures.no_good < now) {
+    blame(container + " is to be restored from " + id +
+          ", from which one has ended before it was ready");
   }
 }
 
-void Judge::restore_fails(const std::string& id) {
+void Judge::restore_fails(const std::string& id, Instant when, Failure failure) {
+  // That a server has answered is noticed now and then: which came first is nobody's to say.
+  constexpr Duration noticed_within = 200ms;
   hear("a restore from " + id + " fails");
-  ++failures_[id];
+  Failures& failures = failures_[id];
+  if (failures.last_good == Instant{} || failures.last_good + noticed_within < when) {
+    failures.in_a_row.push_back(monotonic_now());
+  }
+  if (failure == Failure::before_ready) {
+    failures.no_good = std::min(failures.no_good, monotonic_now());
+  }
 }
 
 }  // namespace thaw::sim

@@ -40,10 +40,18 @@ class Judge {
   // Written of a container of this function and version; `id` is the file's, as the simulation has
   // it. More than `most` of an owner, of which no start was ever good, are a fault.
   void is_written(const std::string& id, const std::string& owner, int most);
-  // Somebody is started from it. An owner that is not the writer's is a fault; so is a start from
-  // one that has failed too often in a row.
+  // Somebody is to be started from it. Three failures in a row are enough, and so is one end before
+  // its program was ready: a start that is ordered later than that is a fault. So is a start from a
+  // server's of which no trial was ever ready, unless it is that trial.
+  enum class Chosen { for_trial, for_others };
+  void is_chosen(const std::string& id, const std::string& container, Chosen chosen);
+  void trial_is_ready(const std::string& id) { tried_.insert(id); }
+  // A start from it begins. An owner that is not the writer's is a fault.
   void is_restored(const std::string& id, const std::string& owner, const std::string& container);
-  void restore_fails(const std::string& id);
+  // It failed at this moment, for a reason of its own: nobody was told to end or was killed, and
+  // the machine had what it takes.
+  enum class Failure { some, before_ready };
+  void restore_fails(const std::string& id, Instant when, Failure failure);
   // A container has answered at its port; what it was restored from, if it was, is good.
   void answers(const std::string& container);
   bool has_answered(const std::string& container) const;
@@ -74,8 +82,14 @@ class Judge {
   std::map<std::string, std::map<std::uint64_t, std::string>> logs_;  // by call and number
   std::map<std::string, std::set<int>> finals_;                       // by call: indices
   std::set<std::string> containers_;
-  std::map<std::string, std::string> written_;   // owner, by snapshot
-  std::map<std::string, int> failures_;          // in a row, by snapshot
+  std::map<std::string, std::string> written_;  // owner, by snapshot
+  struct Failures {
+    std::vector<Instant> in_a_row;
+    Instant no_good = Instant::max();  // since then
+    Instant last_good{};
+  };
+  std::map<std::string, Failures> failures_;     // by snapshot
+  std::set<std::string> tried_;                  // snapshots
   std::map<std::string, std::string> restored_;  // containers: from what
   std::set<std::string> answered_;               // of these
   std::map<std::string, int> writings_;          // in vain, by owner

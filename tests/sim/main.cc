@@ -91,6 +91,8 @@ int main(int argc, char** argv) {
   std::size_t lives = 0;
   std::size_t snapshots = 0;
   std::size_t restores = 0;
+  std::size_t stood_by = 0;
+  std::size_t had = 0;
   double minutes = 0;
   const auto look_at = [&](std::uint64_t seed) {
     thaw::sim::current_seed = seed;
@@ -102,6 +104,8 @@ int main(int argc, char** argv) {
     lives += verdict.lives;
     snapshots += verdict.snapshots;
     restores += verdict.restores;
+    stood_by += verdict.stood_by;
+    had += verdict.had;
     minutes += thaw::to_seconds(verdict.simulated) / 60;
     std::vector<std::string> faults = verdict.faults;
     if (seed % 10 == 0) {
@@ -128,7 +132,9 @@ int main(int argc, char** argv) {
   }
   std::printf(
       "%zu seeds, %zu at fault; %.0f simulated minutes in %.1f s: %zu lives of a server, "
-      "%zu calls, %zu inputs, %zu containers, %zu snapshots, %zu restores\n",
-      runs, at_fault, minutes, spent(), lives, calls, inputs, containers, snapshots, restores);
+      "%zu calls, %zu inputs, %zu containers, %zu snapshots, %zu restores, "
+      "%zu stood by and %zu were had\n",
+      runs, at_fault, minutes, spent(), lives, calls, inputs, containers, snapshots, restores,
+      stood_by, had);
   return at_fault == 0 ? 0 : 1;
 }

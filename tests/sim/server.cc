@@ -142,7 +142,8 @@ void Server::end(Duration grace) {
       container->die({});
     }
   }
-  const bool left = await(outside->stop(), 1min) && await(callbacks->stop(), 1min);
+  const bool left = await(outside->stop(), 1min) && await(callbacks->stop(), 1min) &&
+                    await(worker.hindrances.stop(), 1min);
   const bool ended = await(fleet->shut_down(time.now() + grace), 10min);
   if (!left || !ended) {
     judge.blame("the server does not end when it is told to");

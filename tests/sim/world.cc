@@ -58,8 +58,11 @@ void World::draw() {
   faults_.broken = some(60);
   faults_.restore_fails = some(40);
   faults_.restore_is_slow = some(30);
+  faults_.restore_is_hindered = some(60);
   has_snapshots_ = dice_.chance(60);
   has_drops_ = dice_.chance(30);
+  has_murders_ = dice_.chance(30);
+  has_shortages_ = dice_.chance(30);
   has_store_faults_ = dice_.chance(35);
   has_jumps_ = dice_.chance(30);
   has_kills_ = dice_.chance(40);
@@ -73,7 +76,7 @@ void World::draw() {
   if (is_quiet_) {
     faults_ = {};
     has_store_faults_ = has_kills_ = has_deployments_ = has_stops_ = has_outages_ = false;
-    has_drops_ = false;
+    has_drops_ = has_murders_ = has_shortages_ = false;
     lives_ = 1;
   }
 
@@ -82,6 +85,7 @@ void World::draw() {
   options_.expects = false;
   options_.freezer.after = dice_.about(50ms, 5s);
   options_.keep_alive.longest_held = 10min;
+  options_.standby.unused = dice_.chance(70) ? dice_.about(10s, 20min) : Duration::zero();
   options_.max_port_waiters = 20;
   const auto functions = static_cast<std::size_t>(dice_.between(1, 4));
   for (std::size_t i = 0; i < functions; ++i) {
@@ -238,6 +242,8 @@ Verdict World::run() {
   verdict.lives = lives_;
   verdict.snapshots = snapshots_;
   verdict.restores = restores_;
+  verdict.stood_by = stood_by_;
+  verdict.had = had_;
   for (const auto& client : clients_) {
     verdict.inputs += client->orders.size();
   }
@@ -304,6 +310,8 @@ void World::live(std::size_t life, bool is_last) {
   containers_ += server.worker.started;
   snapshots_ += server.worker.written;
   restores_ += server.worker.restores;
+  stood_by_ += server.fleet->standby_counters().made;
+  had_ += server.fleet->standby_counters().taken;
 }
 
 async::Task<void> World::create(World& self, Server& server, Client& client) {
@@ -642,8 +650,29 @@ async::Task<void> World::trouble(World& self, Server& server, Instant until) {
       self.faults_.start_fails = usual;
       THAW_CO_TRY_VOID(slept);
     }
+    if (self.has_murders_ && dice.chance(30)) {
+      std::vector<std::string> victims;
+      for (const control::ContainerView& view : server.fleet->containers()) {
+        if (view.status == control::Status::standby &&
+            server.worker.living.contains(view.id.str())) {
+          victims.push_back(view.id.str());
+        }
+      }
+      if (!victims.empty()) {
+        server.worker.living.at(dice.one_of(victims))->is_murdered();
+      }
+    }
+    if (self.has_shortages_ && dice.chance(30)) {
+      self.judge_.hear("memory is short");
+      const std::uint64_t usual = server.worker.available_bytes;
+      server.worker.available_bytes = SimWorker::memory_bytes / 16;
+      const Result<void> slept = co_await async::sleep_for(dice.about(100ms, 40s));
+      server.worker.available_bytes = usual;
+      THAW_CO_TRY_VOID(slept);
+    }
     if (self.has_drops_ && dice.chance(30)) {
       self.judge_.hear("snapshots are dropped");
+      ++server.worker.drops;
       (void)server.snapshots->retire_if([&dice](const std::string&) { return dice.chance(50); },
                                         "somebody dropped it");
       THAW_CO_TRY_VOID(co_await server.snapshots->collect());
@@ -655,9 +684,40 @@ async::Task<void> World::trouble(World& self, Server& server, Instant until) {
   co_return ok();
 }
 
+// They are few beside what others may have, and none is there for long of what nobody can call, or
+// where memory is short.
+void World::judge_standbys(Server& server, std::map<std::string, int>& strays) {
+  constexpr int most_looks = 40;  // 20 s: it is told to end, given time for that, and killed
+  const bool is_short = server.worker.available_bytes < SimWorker::memory_bytes / 8;
+  std::size_t standing = 0;
+  std::map<std::string, int> seen;
+  for (const control::ContainerView& view : server.fleet->containers()) {
+    if (view.status != control::Status::standby) {
+      continue;
+    }
+    ++standing;
+    const auto spec = server.catalog->spec_of({view.spec->id, view.spec->version});
+    if (is_short || !spec || spec->snapshot_at == model::SnapshotAt::never) {
+      const int looks = seen[view.id.str()] = strays[view.id.str()] + 1;
+      if (looks > most_looks) {
+        judge_.blame(view.id.str() + " stands by, and nobody is to have it");
+      }
+    }
+    if (view.inputs > 0) {
+      judge_.blame(view.id.str() + " stands by and works");
+    }
+  }
+  strays = std::move(seen);
+  if (standing > options_.max_containers / 4) {
+    judge_.blame(digits(standing) + " containers stand by, of " + digits(options_.max_containers));
+  }
+}
+
 async::Task<void> World::invariants(World& self, Server& server) {
+  std::map<std::string, int> strays;
   while (true) {
     THAW_CO_TRY_VOID(co_await async::sleep_for(500ms));
+    self.judge_standbys(server, strays);
     for (const std::string& broken : server.fleet->check_invariants()) {
       self.judge_.blame(broken);
     }

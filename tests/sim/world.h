@@ -27,6 +27,8 @@ struct Verdict {
   std::size_t containers = 0;
   std::size_t snapshots = 0;  // that were written whole
   std::size_t restores = 0;   // containers that were started from them
+  std::size_t stood_by = 0;   // of these: that did
+  std::size_t had = 0;        // and were had by a call
   std::size_t lives = 0;
 };
 
@@ -84,6 +86,7 @@ class World {
   static async::Task<void> ask_port(World& self, Server& server, std::size_t function);
   static async::Task<void> trouble(World& self, Server& server, Instant until);
   static async::Task<void> stop_functions(World& self, Server& server);
+  void judge_standbys(Server& server, std::map<std::string, int>& strays);
   static async::Task<void> invariants(World& self, Server& server);
   void come_to_rest(Server& server);
   void judge_callbacks(Server& server);
@@ -114,10 +117,14 @@ class World {
   bool has_stops_ = false;
   bool has_outages_ = false;
   bool has_snapshots_ = false;
-  bool has_drops_ = false;  // of snapshots, whoever starts from them
+  bool has_drops_ = false;      // of snapshots, whoever starts from them
+  bool has_murders_ = false;    // of containers that stand by
+  bool has_shortages_ = false;  // of memory
   std::size_t containers_ = 0;
   std::size_t snapshots_ = 0;
   std::size_t restores_ = 0;
+  std::size_t stood_by_ = 0;
+  std::size_t had_ = 0;
 };
 
 }  // namespace thaw::sim

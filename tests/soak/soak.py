@@ -37,7 +37,7 @@ parser.add_argument("--seed", type=int, default=1)
 parser.add_argument("--json", action="store_true")
 options = parser.parse_args()
 
-server = ThawServer.for_module(config="[cold_start]\nfreeze_after_s = 0.5\n")
+server = ThawServer.for_module(config="[cold_start]\nfreeze_after_s = 0.5\nstandby_s = 20\n")
 
 import modal  # noqa: E402
 

@@ -21,6 +21,7 @@ Catalog::Catalog(store::Database& database)
       apps(database, shares, "app"),
       functions(database, shares, "function"),
       versions(database, shares, "version"),
+      app_versions(database, shares, "app_version"),
       aliases(database, shares, "alias"),
       schedules(database, shares, "schedule"),
       classes(database, shares, "class"),
@@ -30,6 +31,7 @@ Catalog::Catalog(store::Database& database)
       volumes(database, shares, "volume"),
       dicts(database, shares, "dict"),
       item_queues(database, shares, "item_queue"),
+      boxes(database, shares, "box"),
       database_(database) {}
 
 Result<std::unique_ptr<Catalog>> Catalog::open(store::Database& database, CatalogLimits limits) {
@@ -41,6 +43,7 @@ Result<std::unique_ptr<Catalog>> Catalog::open(store::Database& database, Catalo
   THAW_TRY_VOID(catalog->apps.load());
   THAW_TRY_VOID(catalog->functions.load());
   THAW_TRY_VOID(catalog->versions.load());
+  THAW_TRY_VOID(catalog->app_versions.load());
   THAW_TRY_VOID(catalog->aliases.load());
   THAW_TRY_VOID(catalog->schedules.load());
   THAW_TRY_VOID(catalog->classes.load());
@@ -50,6 +53,7 @@ Result<std::unique_ptr<Catalog>> Catalog::open(store::Database& database, Catalo
   THAW_TRY_VOID(catalog->volumes.load());
   THAW_TRY_VOID(catalog->dicts.load());
   THAW_TRY_VOID(catalog->item_queues.load());
+  THAW_TRY_VOID(catalog->boxes.load());
   return catalog;
 }
 
@@ -116,6 +120,13 @@ std::vector<std::shared_ptr<const Version>> Catalog::versions_of(
   return kept;
 }
 
+std::vector<std::shared_ptr<const AppVersion>> Catalog::versions_of(const model::AppId& app) const {
+  auto kept = app_versions.find_by_key(app.str());
+  std::sort(kept.begin(), kept.end(),
+            [](const auto& a, const auto& b) { return a->number > b->number; });
+  return kept;
+}
+
 std::vector<std::shared_ptr<const model::Alias>> Catalog::aliases_of(
     const model::FunctionId& function) const {
   auto found = aliases.find_by_key(function.str());
@@ -145,14 +156,20 @@ bool Catalog::is_version(const std::string& version) const {
 }
 
 bool Catalog::is_image_of_a_version(const std::string& image) const {
-  return functions.names(image) || versions.names(image);
+  return functions.names(image) || versions.names(image) || boxes.names(image);
 }
 
 void Catalog::erase_function(Change& change, const model::FunctionId& function) {
-  change.erase(functions, function.str());
+  erase_but_versions(change, function);
   for (const auto& kept : versions.find_by_key(function.str())) {
-    change.erase(versions, kept->id.str());
+    if (!app_versions.names(kept->id.str())) {
+      change.erase(versions, kept->id.str());
+    }
   }
+}
+
+void Catalog::erase_but_versions(Change& change, const model::FunctionId& function) {
+  change.erase(functions, function.str());
   for (const auto& one : aliases.find_by_key(function.str())) {
     change.erase(aliases, one->id.str());
   }
@@ -176,6 +193,7 @@ model::EnvironmentId Catalog::lost_environment(const model::WorkspaceId& workspa
   count(volumes);
   count(dicts);
   count(item_queues);
+  count(boxes);
   const auto most = std::max_element(
       uses.begin(), uses.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   return most == uses.end() ? model::EnvironmentId() : most->first;
@@ -187,14 +205,19 @@ async::Task<void> Catalog::apply(Change change) {
 
 async::Task<void> Catalog::erase_app(model::AppId app) {
   Change change;
+  erase_app(change, app);
+  co_return co_await apply(std::move(change));
+}
+
+void Catalog::erase_app(Change& change, const model::AppId& app) {
   for (const auto& function : functions_of(app)) {
-    erase_function(change, function->id);
+    erase_but_versions(change, function->id);
   }
-  // Of functions whose own record was lost.
   for (const auto& kept : versions.find_by_owner(app.str())) {
-    if (!functions.find(kept->function.str())) {
-      change.erase(versions, kept->id.str());
-    }
+    change.erase(versions, kept->id.str());
+  }
+  for (const auto& kept : app_versions.find_by_key(app.str())) {
+    change.erase(app_versions, kept->id.str());
   }
   for (const auto& secret : secrets.find_by_key(owned_key(app))) {
     change.erase(secrets, secret->id.str());
@@ -203,7 +226,6 @@ async::Task<void> Catalog::erase_app(model::AppId app) {
     change.erase(classes, one->id.str());
   }
   change.erase(apps, app.str());
-  co_return co_await apply(std::move(change));
 }
 
 }  // namespace thaw::catalog

@@ -53,7 +53,8 @@ class Catalog {
   ObjectTable<model::Token> tokens;
   ObjectTable<model::App> apps;
   ObjectTable<Function> functions;
-  ObjectTable<Version> versions;  // that are kept beside the live ones
+  ObjectTable<Version> versions;         // that are kept beside the live ones
+  ObjectTable<AppVersion> app_versions;  // that one can go back to
   ObjectTable<model::Alias> aliases;
   ObjectTable<ScheduleState> schedules;
   ObjectTable<model::Class> classes;
@@ -63,6 +64,7 @@ class Catalog {
   ObjectTable<model::Volume> volumes;
   ObjectTable<model::Dict> dicts;
   ObjectTable<model::ItemQueue> item_queues;
+  ObjectTable<model::Box> boxes;  // those that ended lately too
 
   model::WorkspaceId default_workspace() const;
   // "" is the workspace's default environment. not_found names the environment.
@@ -88,6 +90,8 @@ class Catalog {
   std::shared_ptr<const model::FunctionSpec> spec_of(const model::Target& target) const;
   // Those beside the live one, the newest first.
   std::vector<std::shared_ptr<const Version>> versions_of(const model::FunctionId& function) const;
+  // Those that one can go back to, the newest first.
+  std::vector<std::shared_ptr<const AppVersion>> versions_of(const model::AppId& app) const;
   // By name.
   std::vector<std::shared_ptr<const model::Alias>> aliases_of(
       const model::FunctionId& function) const;
@@ -97,14 +101,18 @@ class Catalog {
   void each_spec(const std::function<void(const model::FunctionSpec&)>& visit) const;
   // Of any function: live, kept, or a draft. Costs a look-up.
   bool is_version(const std::string& version) const;
+  // Of a function's version, or of a box that lives.
   bool is_image_of_a_version(const std::string& image) const;
-  // A function with its versions, its aliases and how far its schedule has come.
+  // A function with its versions, its aliases and how far its schedule has come. What its app can
+  // still go back to stays.
   void erase_function(Change& change, const model::FunctionId& function);
 
   // In one transaction; seen in memory at once, and undone there if the disk does not take it.
   async::Task<void> apply(Change change);
   // Removes an app that has ended for good with all it owns.
   async::Task<void> erase_app(model::AppId app);
+  // The same, as a part of a change.
+  void erase_app(Change& change, const model::AppId& app);
 
   // An environment of the workspace that is not there though objects are in it: its record was
   // lost, and one that is made anew takes its id, so that they are found again. Empty: none.
@@ -112,6 +120,8 @@ class Catalog {
 
  private:
   explicit Catalog(store::Database& database);
+
+  void erase_but_versions(Change& change, const model::FunctionId& function);
 
   store::Database& database_;
 };

@@ -293,6 +293,12 @@ TEST_CASE("versions that are kept and aliases are the same after a restart") {
                                   model::WorkspaceId("ac-1"),
                                   "old",
                                   {{"de-1", 3}}});
+    change.put(catalog->app_versions, {catalog::app_version_id(model::AppId("ap-1"), 3),
+                                       model::AppId("ap-1"),
+                                       model::WorkspaceId("ac-1"),
+                                       3,
+                                       {{"f", {model::FunctionId("fu-gone"), "de-9"}}},
+                                       {{"C", model::ClassId("cs-1")}}});
     REQUIRE(loop.run_task(catalog->apply(std::move(change))));
     database->close();
   }
@@ -318,11 +324,18 @@ TEST_CASE("versions that are kept and aliases are the same after a restart") {
   const auto alias = catalog->alias(model::FunctionId("fu-1"), "old");
   REQUIRE(alias);
   CHECK(alias->versions == std::vector<model::WeightedVersion>{{"de-1", 3}});
+  const auto past = catalog->versions_of(model::AppId("ap-1"));
+  REQUIRE(past.size() == 1);
+  CHECK(past.front()->number == 3);
+  CHECK(past.front()->functions.at("f") == model::Target(model::FunctionId("fu-gone"), "de-9"));
+  CHECK(past.front()->classes.at("C") == model::ClassId("cs-1"));
+  CHECK(catalog->app_versions.names("fu-gone@de-9"));
   std::size_t seen = 0;
   catalog->each_spec([&seen](const model::FunctionSpec&) { ++seen; });
   CHECK(seen == 2);
   REQUIRE(loop.run_task(catalog->erase_app(model::AppId("ap-1"))));
   CHECK(catalog->versions.all().empty());
+  CHECK(catalog->app_versions.all().empty());
   CHECK(catalog->aliases.all().empty());
 }
 

@@ -82,7 +82,15 @@ async::Task<void> fill(Catalog& catalog) {
   app.functions = {{"square", model::FunctionId("fu-1")}};
   app.classes = {{"Shop", model::ClassId("cs-1")}};
   app.tags = {{"team", "red"}};
-  app.history = {{1, time, "tag", "1.6.4"}};
+  app.history = {{1, time, "tag", "1.6.4"},
+                 {2,
+                  time,
+                  "",
+                  "1.6.4",
+                  "me",
+                  model::Deployment::Kind::rollback,
+                  1,
+                  {"git", "main", "00ff", true}}};
   change.put(catalog.apps, app);
   model::App other;
   other.id = model::AppId("ap-2");
@@ -99,6 +107,12 @@ async::Task<void> fill(Catalog& catalog) {
                                workspace,
                                "live",
                                {{"de-0", 9}, {"de-1", 1}}});
+  change.put(catalog.app_versions, {catalog::app_version_id(app.id, 1),
+                                    app.id,
+                                    workspace,
+                                    1,
+                                    {{"square", {before.id, "de-0"}}},
+                                    {{"Shop", model::ClassId("cs-1")}}});
   change.put(catalog.classes, {model::ClassId("cs-1"), app.id, "Shop"});
   change.put(catalog.mounts,
              {model::MountId("mo-1"), workspace, "", "sum", {{"/root/a.py", "00ff", 0644}}});
@@ -253,7 +267,7 @@ TEST_CASE("whatever is wrong with a stored record, the others are there") {
                                 catalog.classes.all().size() + catalog.mounts.all().size() +
                                 catalog.secrets.all().size() + catalog.images.all().size() +
                                 catalog.volumes.all().size() + catalog.versions.all().size() +
-                                catalog.aliases.all().size();
+                                catalog.aliases.all().size() + catalog.app_versions.all().size();
       CHECK(there >= rows.size() - 1);
       lost += static_cast<std::int64_t>(rows.size() - there);
       CHECK((catalog.apps.find("ap-2") || whole.id == "ap-2"));
@@ -266,6 +280,7 @@ TEST_CASE("whatever is wrong with a stored record, the others are there") {
         check_can_be_put(loop, catalog.volumes);
         check_can_be_put(loop, catalog.versions);
         check_can_be_put(loop, catalog.aliases);
+        check_can_be_put(loop, catalog.app_versions);
       }
       if (seed % 20 == 0) {  // what is counted is read
         const auto aside = loop.run_task(count_aside(*database));

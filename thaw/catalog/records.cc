@@ -16,11 +16,16 @@ using detail::most;
 
 template <>
 StoredRecord to_record(const model::Environment& e) {
-  return {codec::dump_json({{"id", e.id},
-                            {"workspace", e.workspace},
-                            {"name", e.name},
-                            {"created_us", micros(e.created_at)}}),
-          {}};
+  Json json = {{"id", e.id},
+               {"workspace", e.workspace},
+               {"name", e.name},
+               {"created_us", micros(e.created_at)},
+               {"builder", e.builder_version},
+               {"life", static_cast<int>(e.life)}};
+  if (e.web_suffix) {
+    json["web_suffix"] = *e.web_suffix;
+  }
+  return {codec::dump_json(json), {}};
 }
 template <>
 Result<model::Environment> from_record(const StoredRecord& record) {
@@ -29,6 +34,14 @@ Result<model::Environment> from_record(const StoredRecord& record) {
     fields.read("workspace", e.workspace);
     fields.read("name", e.name);
     fields.read_time("created_us", e.created_at);
+    fields.read("builder", e.builder_version);
+    fields.read_enum("life", e.life, model::Environment::Life::ending);
+    const std::string unset(1, '\0');  // no suffix is this
+    std::string suffix = unset;
+    fields.read("web_suffix", suffix);
+    if (suffix != unset) {
+      e.web_suffix = std::move(suffix);
+    }
   });
 }
 
@@ -71,7 +84,14 @@ StoredRecord to_record(const model::App& a) {
     history.push_back({{"version", d.version},
                        {"at_us", micros(d.at)},
                        {"tag", d.tag},
-                       {"client", d.client_version}});
+                       {"client", d.client_version},
+                       {"by", d.by},
+                       {"kind", static_cast<int>(d.kind)},
+                       {"of", d.of},
+                       {"system", d.revision.system},
+                       {"branch", d.revision.branch},
+                       {"hash", d.revision.hash},
+                       {"modified", d.revision.is_modified}});
   }
   return {codec::dump_json({{"id", a.id},
                             {"workspace", a.workspace},
@@ -82,6 +102,8 @@ StoredRecord to_record(const model::App& a) {
                             {"created_us", micros(a.created_at)},
                             {"deployed_us", micros(a.deployed_at)},
                             {"stopped_us", micros(a.stopped_at)},
+                            {"created_by", a.created_by},
+                            {"stopped_by", a.stopped_by},
                             {"version", a.version},
                             {"functions", a.functions},
                             {"classes", a.classes},
@@ -101,6 +123,8 @@ Result<model::App> from_record(const StoredRecord& record) {
     fields.read_time("created_us", a.created_at);
     fields.read_time("deployed_us", a.deployed_at);
     fields.read_time("stopped_us", a.stopped_at);
+    fields.read("created_by", a.created_by);
+    fields.read("stopped_by", a.stopped_by);
     fields.read_within("version", a.version, 0, most);
     fields.read("functions", a.functions);
     fields.read("classes", a.classes);
@@ -112,6 +136,13 @@ Result<model::App> from_record(const StoredRecord& record) {
       part.read_time("at_us", d.at);
       part.read("tag", d.tag);
       part.read("client", d.client_version);
+      part.read("by", d.by);
+      part.read_enum("kind", d.kind, model::Deployment::Kind::promotion);
+      part.read_within("of", d.of, 0, most);
+      part.read("system", d.revision.system);
+      part.read("branch", d.revision.branch);
+      part.read("hash", d.revision.hash);
+      part.read("modified", d.revision.is_modified);
       fields.include(part);
       a.history.push_back(std::move(d));
     }

@@ -13,6 +13,7 @@
 #include "thaw/catalog/object_table.h"
 #include "thaw/model/alias.h"
 #include "thaw/model/app.h"
+#include "thaw/model/box.h"
 #include "thaw/model/function.h"
 #include "thaw/model/named_state.h"
 #include "thaw/model/target.h"
@@ -58,6 +59,18 @@ inline VersionId version_id(const model::Target& target) { return VersionId(targ
 // The live version of a function, as it is kept once another one is live.
 Version kept_version(const Function& function);
 
+// What an app consisted of as it was deployed by that number, for as long as one can go back to it:
+// so long the versions of its functions stay, live or kept. It never changes.
+struct AppVersion {
+  model::AppVersionId id;  // of its app and its number
+  model::AppId app;
+  model::WorkspaceId workspace;
+  int number = 0;                                  // of the deployment
+  std::map<std::string, model::Target> functions;  // by tag; all are pinned
+  std::map<std::string, model::ClassId> classes;   // by tag
+};
+model::AppVersionId app_version_id(const model::AppId& app, int number);
+
 // A tick of a schedule, and what came of it.
 struct ScheduleRun {
   WallTime tick{};
@@ -85,6 +98,9 @@ std::string named_key(const model::WorkspaceId& workspace, const std::string& na
 // Of a secret that belongs to an app and has no name.
 std::string owned_key(const model::AppId& app);
 
+// Of a box with a name, which is its app's own.
+std::string box_key(const model::AppId& app, const std::string& name);
+
 template <>
 inline std::string index_key(const Function& function) {
   return function.app.str();
@@ -97,6 +113,13 @@ template <>
 inline std::string owner_key(const Version& version) {
   return version.app.str();
 }
+template <>
+inline std::string index_key(const AppVersion& version) {
+  return version.app.str();
+}
+// Its functions' versions, as Target::str().
+template <>
+std::vector<std::string> named_by(const AppVersion& version);
 // The versions, and the images of these.
 template <>
 std::vector<std::string> named_by(const Function& function);
@@ -112,7 +135,9 @@ inline std::string index_key(const model::Class& one) {
 }
 template <>
 inline std::string index_key(const model::Environment& environment) {
-  return named_key(environment.workspace, environment.name);
+  return environment.life == model::Environment::Life::there
+             ? named_key(environment.workspace, environment.name)
+             : "";
 }
 template <>
 inline std::string index_key(const model::App& app) {
@@ -133,6 +158,15 @@ inline std::string index_key(const model::Dict& dict) {
 template <>
 inline std::string index_key(const model::ItemQueue& queue) {
   return named_key(queue.environment, queue.name);
+}
+template <>
+inline std::string index_key(const model::Box& box) {
+  return box.name.empty() ? "" : box_key(box.app, box.name);
+}
+// The image, while it lives.
+template <>
+inline std::vector<std::string> named_by(const model::Box& box) {
+  return box.has_ended() ? std::vector<std::string>() : std::vector<std::string>{box.image.str()};
 }
 template <>
 inline std::string index_key(const model::Volume& volume) {

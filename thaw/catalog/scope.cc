@@ -59,6 +59,10 @@ Found<model::ItemQueue> Scope::item_queue(const std::string& id) const {
   return inside(catalog_.item_queues.find(id));
 }
 
+Found<model::Box> Scope::box(const std::string& id) const {
+  return inside(catalog_.boxes.find(id));
+}
+
 Found<model::Image> Scope::image(const std::string& id) const {
   auto image = catalog_.images.find(id);
   return image && image->workspace == workspace_ ? image : nullptr;
@@ -98,6 +102,16 @@ Found<model::App> Scope::deployed_app(const model::EnvironmentId& environment,
   return inside(catalog_.deployed_app(environment, name));
 }
 
+std::vector<Found<model::App>> Scope::apps_named(const model::EnvironmentId& environment_id,
+                                                 const std::string& name) const {
+  std::vector<Found<model::App>> found;
+  if (!name.empty()) {
+    found = catalog_.apps.find_by_key(named_key(environment_id, name));
+    std::erase_if(found, [this](const auto& one) { return !inside(one); });
+  }
+  return found;
+}
+
 Found<model::Secret> Scope::named_secret(const model::EnvironmentId& environment,
                                          const std::string& name) const {
   return inside(catalog_.named_secret(environment, name));
@@ -118,10 +132,24 @@ Found<model::ItemQueue> Scope::named_item_queue(const model::EnvironmentId& envi
   return inside(catalog_.named_item_queue(environment, name));
 }
 
+Found<model::Box> Scope::named_box(const model::AppId& id, const std::string& name) const {
+  Found<model::Box> last;
+  if (!name.empty() && app(id.str())) {
+    for (const auto& one : catalog_.boxes.find_by_key(box_key(id, name))) {
+      const bool is_later =
+          !last || (last->has_ended() && !one->has_ended()) ||
+          (last->has_ended() == one->has_ended() && last->created_at < one->created_at);
+      last = is_later ? one : last;
+    }
+  }
+  return last;
+}
+
 std::vector<Found<model::Environment>> Scope::environments() const {
   std::vector<Found<model::Environment>> found;
   for (const auto& [id, environment] : catalog_.environments.all()) {
-    if (covers(environment->workspace, environment->id)) {
+    if (covers(environment->workspace, environment->id) &&
+        environment->life == model::Environment::Life::there) {
       found.push_back(environment);
     }
   }
@@ -149,12 +177,20 @@ std::vector<Found<model::ItemQueue>> Scope::item_queues_in(
   return in(catalog_.item_queues, environment);
 }
 
+std::vector<Found<model::Box>> Scope::boxes_in(const model::EnvironmentId& environment) const {
+  return in(catalog_.boxes, environment);
+}
+
 std::vector<Found<Function>> Scope::functions_of(const model::AppId& id) const {
   return app(id.str()) ? catalog_.functions_of(id) : std::vector<Found<Function>>();
 }
 
 Found<model::FunctionSpec> Scope::spec_of(const model::Target& target) const {
   return function(target.function.str()) ? catalog_.spec_of(target) : nullptr;
+}
+
+std::vector<Found<AppVersion>> Scope::versions_of(const model::AppId& app_id) const {
+  return app(app_id.str()) ? catalog_.versions_of(app_id) : std::vector<Found<AppVersion>>();
 }
 
 std::vector<Found<Version>> Scope::versions_of(const model::FunctionId& id) const {

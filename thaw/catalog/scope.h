@@ -32,6 +32,7 @@ class Scope {
   Found<model::Volume> volume(const std::string& id) const;
   Found<model::Dict> dict(const std::string& id) const;
   Found<model::ItemQueue> item_queue(const std::string& id) const;
+  Found<model::Box> box(const std::string& id) const;
   Found<model::Image> image(const std::string& id) const;
   // Also those that the server gives to all workspaces.
   Found<model::Mount> mount(const std::string& id) const;
@@ -42,6 +43,9 @@ class Scope {
   Result<Found<model::Environment>> environment_named(const std::string& name) const;
   Found<model::App> deployed_app(const model::EnvironmentId& environment,
                                  const std::string& name) const;
+  // Deployed or not.
+  std::vector<Found<model::App>> apps_named(const model::EnvironmentId& environment,
+                                            const std::string& name) const;
   Found<model::Secret> named_secret(const model::EnvironmentId& environment,
                                     const std::string& name) const;
   Found<model::Volume> named_volume(const model::EnvironmentId& environment,
@@ -51,6 +55,10 @@ class Scope {
   Found<model::ItemQueue> named_item_queue(const model::EnvironmentId& environment,
                                            const std::string& name) const;
 
+  // The one of that name that lives, or else the last that did; of an app that is seen here.
+  Found<model::Box> named_box(const model::AppId& app, const std::string& name) const;
+
+  // Without those that end.
   std::vector<Found<model::Environment>> environments() const;
   std::vector<Found<model::App>> apps_in(const model::EnvironmentId& environment) const;
   std::vector<Found<model::Secret>> secrets_in(const model::EnvironmentId& environment) const;
@@ -58,10 +66,12 @@ class Scope {
   std::vector<Found<model::Dict>> dicts_in(const model::EnvironmentId& environment) const;
   std::vector<Found<model::ItemQueue>> item_queues_in(
       const model::EnvironmentId& environment) const;
+  std::vector<Found<model::Box>> boxes_in(const model::EnvironmentId& environment) const;
   std::vector<Found<Function>> functions_of(const model::AppId& app) const;
   // Of a function that is seen here: catalog.h says more.
   Found<model::FunctionSpec> spec_of(const model::Target& target) const;
   std::vector<Found<Version>> versions_of(const model::FunctionId& function) const;
+  std::vector<Found<AppVersion>> versions_of(const model::AppId& app) const;
   std::vector<Found<model::Alias>> aliases_of(const model::FunctionId& function) const;
   // Of a function that is seen here; nothing has been noted of one that had no tick yet.
   Found<ScheduleState> schedule_of(const model::FunctionId& function) const;

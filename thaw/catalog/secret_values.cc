@@ -17,6 +17,10 @@ Result<void> seal_secret(const store::SecretBox& box, const codec::Json& values,
       return Error::invalid_argument("'" + name +
                                      "' cannot be the name of an environment variable");
     }
+    if (value.is_string() && value.get_ref<const std::string&>().find('\0') != std::string::npos) {
+      return Error::invalid_argument("the value of '" + name +
+                                     "' has a zero byte, which no environment variable can have");
+    }
     secret.keys.push_back(name);
   }
   THAW_TRY(secret.sealed, box.seal(codec::dump_json(values), secret.id.str()));

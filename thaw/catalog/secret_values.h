@@ -14,7 +14,8 @@ namespace thaw::catalog {
 
 // An object of texts by name. data_loss when it does not open with this key, or holds else.
 Result<codec::Json> open_secret(const store::SecretBox& box, const model::Secret& secret);
-// invalid_argument for a name that no environment variable can have. Sets keys and what is sealed.
+// invalid_argument for a name or a value that no environment variable can have. Sets keys and what
+// is sealed.
 Result<void> seal_secret(const store::SecretBox& box, const codec::Json& values,
                          model::Secret& secret);
 // "NAME=value" entries, for a container.

@@ -29,6 +29,8 @@ TEST_CASE("what no environment can hold is not sealed, or not handed out") {
     const auto sealed = catalog::seal_secret(*box, {{name, "1"}}, secret);
     CHECK(sealed.error().code() == Code::invalid_argument);
   }
+  const auto sealed = catalog::seal_secret(*box, {{"A", std::string("1\0", 2)}}, secret);
+  CHECK(sealed.error().code() == Code::invalid_argument);
   REQUIRE(catalog::seal_secret(*box, {{"A", 1}}, secret));
   CHECK(catalog::secret_env(*box, secret).error().code() == Code::data_loss);
   REQUIRE(catalog::seal_secret(*box, {{"A", "1"}}, secret));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// thaw token create | list | revoke
+// thaw token create | approve | list | revoke
 #include <cstdio>
 
 #include "thaw/cli/admin_client.h"
@@ -18,6 +18,16 @@ int create_token(const Where& where, const std::string& name, const std::string&
                             made.value("workspace", "").c_str(), made.value("token", "").c_str(),
                             made.value("secret", "").c_str());
                       });
+}
+
+int approve_token(const Where& where, const std::string& code, const std::string& name,
+                  const std::string& workspace) {
+  const codec::Json request = {{"code", code}, {"name", name}, {"workspace", workspace}};
+  return ask_and_show(
+      where, {"POST", "/admin/logins", codec::dump_json(request)}, [](const codec::Json& login) {
+        std::printf("Who asked from %s gets a token of the workspace %s.\n",
+                    login.value("from", "").c_str(), login.value("workspace", "").c_str());
+      });
 }
 
 int list_tokens(const Where& where) {

@@ -22,6 +22,9 @@ struct Where {
 int show_environment(const Where& where);
 // `workspace`: its name; empty: the default one
 int create_token(const Where& where, const std::string& name, const std::string& workspace);
+// Of who asks for one and is shown the code. `name`: of the token; empty: where it was asked from.
+int approve_token(const Where& where, const std::string& code, const std::string& name,
+                  const std::string& workspace);
 int create_workspace(const Where& where, const std::string& name);
 int list_workspaces(const Where& where);
 int list_tokens(const Where& where);

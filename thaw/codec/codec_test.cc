@@ -24,6 +24,11 @@ TEST_CASE("base64 of every length comes back") {
     CHECK_FALSE(base64_decode(odd));
   }
   CHECK(base64url_encode("\xff\xfe") == "__4");
+  CHECK(base64url_decode("__4") == "\xff\xfe");
+  CHECK(base64url_decode("") == "");
+  for (const char* wrong : {"__4=", "//4", "_", "__5", "_ _4"}) {
+    CHECK(!base64url_decode(wrong));
+  }
 }
 
 TEST_CASE("ids have the shapes that clients check") {

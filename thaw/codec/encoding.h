@@ -14,6 +14,7 @@ std::string base64_encode(std::string_view bytes);
 Result<std::string> base64_decode(std::string_view text);  // only what an encoder writes
 // URL-safe alphabet without padding, as JWTs use.
 std::string base64url_encode(std::string_view bytes);
+Result<std::string> base64url_decode(std::string_view text);  // only what an encoder writes
 std::string hex_encode(std::string_view bytes);
 Result<std::string> hex_decode(std::string_view text);
 // A bad escape stays as it is, as web servers do.

@@ -9,6 +9,7 @@ std::string_view status_name(Status status) {
     case Status::warm: return "warm";
     case Status::frozen: return "frozen";
     case Status::busy: return "busy";
+    case Status::standby: return "standby";
     case Status::stopping: return "stopping";
     case Status::stopped: return "stopped";
   }

@@ -78,6 +78,7 @@ struct Start {
   snapshot::SnapshotPtr offered;          // what its plan restores, until it is launched
   snapshot::SnapshotPtr restored_from;    // until it is ready, and a server has served somebody
   bool was_late = false;                  // it was not ready by the time that it had for it
+  bool was_unfit = false;                 // it was restored, and did not take the news of that
   // Of one in the background: its start is over, and it is looked at, written or tried.
   bool at_snapshot_point = false;
 };
@@ -127,8 +128,10 @@ struct Container : std::enable_shared_from_this<Container> {
   std::shared_ptr<const model::FunctionSpec> spec;
   model::Target target;  // whose it is: its version, or whichever is live
   WallTime created_at{};
-  bool for_snapshot = false;  // in the background; belongs to no pool, gets no inputs
-  bool has_place = true;      // of those that the machine has; a record of one that is gone: none
+  // In the background: they belong to no pool and get no inputs.
+  bool for_snapshot = false;
+  bool stands_by = false;  // until a pool has it (Pools::adopt)
+  bool has_place = true;   // of those that the machine has; a record of one that is gone: none
   std::unique_ptr<worker::RunningContainer> running;
   async::Event wake;  // inputs, a stop or a cancel may be there
 
@@ -142,6 +145,7 @@ struct Container : std::enable_shared_from_this<Container> {
   Freezing freezing;
   Measured measured;
 
+  bool in_background() const { return for_snapshot || stands_by; }
   bool stopping() const { return ending.reason != StopReason::none; }
   bool idle() const { return start.reached_ready && work.inputs.empty() && work.proxied == 0; }
 };

@@ -65,6 +65,7 @@ std::vector<ContainerView> ContainerViews::living() const {
       view.memory_bytes = c->running->memory_bytes();
       view.pid = c->running->pid();
     }
+    view.is_frozen = c->freezing.state == Freezing::State::yes;
     view.lived = wall_now() - c->created_at;
     views.push_back(std::move(view));
   }
@@ -97,6 +98,9 @@ void ContainerViews::remember(const Container& c, std::string end) {
   const StateTimes times = c.clock.times(monotonic_now());
   for (const auto& [status, time] : times) {
     ended_times_[status] += time;
+  }
+  if (c.stands_by) {
+    return;  // nobody's start has come of it
   }
   finished_.push_back({c.id, c.spec, Status::stopped, c.start.level, c.start.moments, c.created_at,
                        0, c.work.calls_served, 0, 0, std::move(end), wall_now() - c.created_at,

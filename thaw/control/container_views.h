@@ -30,6 +30,7 @@ struct ContainerView {
   StateTimes times;                         // in each state
   Duration thaw_time{};                     // of its last thaw; 0: was not frozen
   std::vector<worker::Fallback> fallbacks;  // better levels that its start tried in vain
+  bool is_frozen = false;                   // one that stands by, too
 };
 
 struct DiskUser;  // disk_watch.h

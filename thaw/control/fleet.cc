@@ -16,6 +16,19 @@ namespace thaw::control {
 
 using model::OutcomeKind;
 
+namespace {
+
+// What cannot be frozen would cost its processors.
+StandbyOptions standby_options(const FleetOptions& options) {
+  StandbyOptions standby{options.standby, options.max_containers};
+  if (options.freezer.use == FreezerOptions::Use::off) {
+    standby.rules.unused = Duration::zero();
+  }
+  return standby;
+}
+
+}  // namespace
+
 Fleet::Fleet(FleetParts parts, FleetOptions options)
     : parts_(std::move(parts)),
       options_(options),
@@ -35,12 +48,18 @@ Fleet::Fleet(FleetParts parts, FleetOptions options)
                        parts_.measurements, plans_, options.max_containers}),
       starts_({parts_.loop, pools_, plans_, parts_.worker, parts_.queue, parts_.catalog,
                parts_.logs, snapshots_, parts_.measurements, load_, views_, counters_,
+               [this](const Container& container, const Result<void>& how) {
+                 standbys_.note_end(container, how);
+               },
                [this](const ContainerPtr& container) { servers_.watch(container); },
                [this](const model::Target& target) { scaler_.demand(target); }}),
+      standbys_({pools_, parts_.catalog, parts_.worker, plans_, snapshots_, starts_},
+                standby_options(options)),
       inputs_({pools_, parts_.queue, starts_, keep_alive_, counters_}),
       ports_(pools_, keep_alive_, counters_, options.max_port_waiters),
       servers_({parts_.loop, pools_, starts_, inputs_, parts_.logs, parts_.queue.payloads()}),
-      scaler_({pools_, parts_.catalog, parts_.queue, parts_.worker, load_, keep_alive_, starts_},
+      scaler_({pools_, parts_.catalog, parts_.queue, parts_.worker, load_, keep_alive_, starts_,
+               standbys_},
               {options.max_containers, options.max_starting}),
       limits_({pools_, parts_.queue, parts_.logs, counters_}),
       orphans_(parts_.catalog, parts_.queue),
@@ -114,6 +133,7 @@ void Fleet::refresh(const model::FunctionId& function) {
   if (options_.expects) {
     expectations_.note_published(function);
   }
+  standbys_.look_soon();
   reroute(function);
   if (!pools_.has(function) && parts_.queue.demand(function).ready == 0 &&
       kept_ready(parts_.catalog, function) == 0) {
@@ -204,7 +224,7 @@ async::Task<void> Fleet::stop_functions(std::vector<model::FunctionId> functions
     }
   }
   for (const auto& [id, container] : pools_.containers()) {
-    if (container->for_snapshot &&
+    if (container->in_background() &&
         std::count(functions.begin(), functions.end(), container->spec->id) > 0) {
       pools_.stop(*container, StopReason::app_stopped, Duration::zero());
     }
@@ -236,7 +256,7 @@ async::Task<void> Fleet::shut_down(Instant deadline) {
   for (const auto& [id, container] : pools_.containers()) {
     const Duration left = std::max<Duration>(Duration::zero(), deadline - monotonic_now());
     pools_.stop(*container, StopReason::shutdown,
-                container->for_snapshot ? Duration::zero() : left);
+                container->in_background() ? Duration::zero() : left);
   }
   while (!pools_.containers().empty()) {
     THAW_CO_TRY([[maybe_unused]] const bool notified,
@@ -299,6 +319,7 @@ async::Task<void> Fleet::tick() {
       pools_.looks().want(target);
     }
   }
+  standbys_.look(now);
   if (!pools_.looks().empty()) {
     pools_.looks().hurry();
   }

@@ -32,6 +32,7 @@
 #include "thaw/control/servers.h"
 #include "thaw/control/snapshot_taker.h"
 #include "thaw/control/snapshots.h"
+#include "thaw/control/standbys.h"
 #include "thaw/control/starts.h"
 #include "thaw/image/image.h"
 #include "thaw/logs/log_hub.h"
@@ -173,6 +174,7 @@ class Fleet {
   // For tests: what should hold of all containers and does not, as sentences (invariants.h).
   std::vector<std::string> check_invariants() const;
   const SnapshotCounters& snapshot_counters() const { return snapshots_.counters(); }
+  const StandbyCounters& standby_counters() const { return standbys_.counters(); }
 
  private:
   static async::Task<void> tick_loop(Fleet& fleet);
@@ -190,6 +192,7 @@ class Fleet {
   Expectations expectations_;
   SnapshotTaker snapshot_taker_;
   Starts starts_;
+  Standbys standbys_;
   Inputs inputs_;
   Ports ports_;
   Servers servers_;

@@ -13,6 +13,7 @@
 #include "thaw/control/freezer.h"
 #include "thaw/model/level.h"
 #include "thaw/policy/keep_alive.h"
+#include "thaw/policy/standby.h"
 
 namespace thaw::control {
 
@@ -29,6 +30,7 @@ struct FleetOptions {
   // For functions whose user named no window.
   policy::KeepAliveSettings keep_alive = {.price_per_gb = 8, .longest_held = 1h};
   Duration shortest_window = 10s;
+  policy::StandbyRules standby;
   bool expects = true;  // what a first start of a published function needs is made ahead
   Duration expect_after = 2s;
 };

@@ -47,13 +47,18 @@ async::Task<void> Freezer::stop() {
 bool Freezer::freezes(const Container& container) const {
   const model::Scaling& scaling = container.spec->scaling;
   return options_.use == FreezerOptions::Use::on &&
-         scaling.freezing == model::Scaling::Freezing::allowed && scaling.min_containers == 0 &&
-         options_.after < scaling.scaledown_window;
+         scaling.freezing == model::Scaling::Freezing::allowed &&
+         (container.stands_by ||
+          (scaling.min_containers == 0 && options_.after < scaling.scaledown_window));
+}
+
+Duration Freezer::after(const Container& container) const {
+  return container.stands_by ? Duration::zero() : options_.after;
 }
 
 void Freezer::watch(Container& container) {
   if (!container.freezing.is_watched && freezes(container)) {
-    look_at(container.shared_from_this(), container.work.idle_since + options_.after);
+    look_at(container.shared_from_this(), container.work.idle_since + after(container));
   }
 }
 
@@ -98,7 +103,7 @@ void Freezer::consider(const ContainerPtr& container, Instant now) {
       container->freezing.state != Freezing::State::no) {
     return;  // watched again when it becomes idle
   }
-  const Instant due = container->work.idle_since + options_.after;
+  const Instant due = container->work.idle_since + after(*container);
   if (now < due) {
     container->freezing.retry = {};
     look_at(container, due);

@@ -8,6 +8,8 @@
 // it cannot change, so nothing is ever frozen in the middle. A request that comes while a freeze is
 // under way ends it. While frozen nothing is sent to the container, and its poll does not time out.
 //
+// One that stands by is frozen as soon as it is at rest.
+//
 // Frozen containers give their memory back when the machine runs short of it and has swap.
 // Owned by Pools; loop thread only.
 #pragma once
@@ -69,6 +71,8 @@ class Freezer {
   using ContainerPtr = std::shared_ptr<Container>;
 
   bool freezes(const Container& container) const;
+  // For so long it is idle before.
+  Duration after(const Container& container) const;
   void look_at(const ContainerPtr& container, Instant when);
   void look_again(const ContainerPtr& container);
   void consider(const ContainerPtr& container, Instant now);

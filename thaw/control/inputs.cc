@@ -40,6 +40,13 @@ async::Task<Poll> Inputs::next(model::ContainerId id, PollOptions options) {
     past_the_point.stop = true;
     co_return past_the_point;
   }
+  if (container->stands_by) {
+    parts_.starts.became_standby(*container);
+    THAW_CO_TRY(const bool is_over, co_await stand_by(container, options.hold_until));
+    if (!is_over) {
+      co_return Poll{};
+    }
+  }
   const PoolPtr pool = parts_.pools.shared(container->target);
   parts_.starts.became_ready(*pool, *container);
   Poll poll;
@@ -221,6 +228,23 @@ void Inputs::take_back(const model::ContainerId& id, std::vector<queue::LeasedIn
     container->work.batch.push_back(std::move(input));
   }
   container->wake.notify_all();
+}
+
+async::Task<bool> Inputs::stand_by(ContainerPtr container, Instant until) {
+  while (container->stands_by && !container->stopping()) {
+    const bool held = container->freezing.state != Freezing::State::no;
+    if (!held && monotonic_now() >= until) {
+      co_return false;
+    }
+    ++container->work.parked_polls;
+    const Result<bool> notified = co_await container->wake.wait(held ? Instant::max() : until);
+    --container->work.parked_polls;
+    THAW_CO_TRY_VOID(notified ? ok() : Result<void>(notified.error()));
+    if (container->status == Status::stopped) {
+      co_return Error::not_found("container " + container->id.str() + " has ended");
+    }
+  }
+  co_return true;
 }
 
 // Waits until there may be inputs, the container is to stop, or the moment has come.

@@ -51,6 +51,8 @@ class Inputs {
 
  private:
   std::vector<queue::LeasedInput> lease(Container& container, std::size_t most);
+  // A poll of one that stands by: waits until somebody has it or it is to end; false at `until`.
+  async::Task<bool> stand_by(ContainerPtr container, Instant until);
   async::Task<void> park(Pool& pool, ContainerPtr container, Instant until);
   // Gets them their whole payloads; gives back those that cannot have them, and how they are to
   // end.

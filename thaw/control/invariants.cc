@@ -16,7 +16,7 @@ void check_pool(const Pools& pools, const model::Target& target, const Pool& poo
     const ContainerPtr container = pools.find(id);
     if (!container) {
       broken.push_back(name + " has " + id.str() + ", which is gone");
-    } else if (container->for_snapshot || container->target != target ||
+    } else if (container->in_background() || container->target != target ||
                container->spec->id != target.function) {
       broken.push_back(name + " has " + id.str() + ", which does not belong there");
     } else if (target.is_pinned() && container->spec->version != target.version) {
@@ -40,7 +40,11 @@ void check_status(const Container& container, Broken& broken) {
   if (is(Status::busy) && container.idle()) {
     broken.push_back(name + " and idle");
   }
-  if (is(Status::frozen) != is_frozen) {
+  if (is(Status::standby) !=
+      (container.stands_by && !container.stopping() && !is(Status::stopped))) {
+    broken.push_back(name + (container.stands_by ? " and stands by" : " and is somebody's"));
+  }
+  if (is(Status::frozen) != (is_frozen && !container.stands_by)) {
     broken.push_back(name + (is_frozen ? " and was frozen" : " and was not frozen"));
   }
   if (is(Status::starting) && container.start.reached_ready) {
@@ -61,8 +65,8 @@ void check_work(const Container& container, const queue::CallQueue& queue, Broke
   if (container.spec->push && work.inputs.size() + work.proxied > slots(container.spec->scaling)) {
     broken.push_back(name + " has more inputs and passages than its slots");
   }
-  if (container.for_snapshot && (!work.inputs.empty() || work.proxied > 0)) {
-    broken.push_back(name + " is there for a snapshot, and works");
+  if (container.in_background() && (!work.inputs.empty() || work.proxied > 0)) {
+    broken.push_back(name + " is in the background, and works");
   }
   // The other way round it does not hold: the queue ends what is cancelled or stopped at once, and
   // its container hears of it later.
@@ -91,7 +95,7 @@ std::vector<std::string> check_invariants(const Pools& pools, const queue::CallQ
     if (container->id != id) {
       broken.push_back(id.str() + " is " + container->id.str());
     }
-    if (!container->for_snapshot && !is_in_its_pool) {
+    if (!container->in_background() && !is_in_its_pool) {
       broken.push_back(id.str() + " is not in the pool of its function");
     }
     check_status(*container, broken);

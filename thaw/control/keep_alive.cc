@@ -145,7 +145,8 @@ policy::PoolView::Last KeepAlive::last_of(Pool& pool, const model::FunctionSpec&
 }
 
 bool KeepAlive::is_over_its_window(const Container& container, Instant now) const {
-  if (!container.idle() || container.stopping() || container.status == Status::stopped) {
+  if (!container.idle() || container.in_background() || container.stopping() ||
+      container.status == Status::stopped) {
     return false;
   }
   // Whoever changes a function's window means its living containers too.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/control/launch_plans.h"
 
-#include <iterator>
 #include <utility>
 
 #include "thaw/control/container_log.h"
@@ -9,15 +8,6 @@
 namespace thaw::control {
 
 namespace {
-
-void append_env(std::vector<std::string>& env, const std::vector<std::string>& more) {
-  // A later value of the same name wins: the earlier one goes.
-  for (const std::string& entry : more) {
-    const std::string name = entry.substr(0, entry.find('=') + 1);
-    std::erase_if(env, [&](const std::string& old) { return old.starts_with(name); });
-    env.push_back(entry);
-  }
-}
 
 // A server is what its image runs by itself.
 void run_image(const image::ImageConfig& config, const model::PushContract& contract,
@@ -50,35 +40,11 @@ Result<void> check_server(const model::FunctionSpec& spec, const worker::LaunchP
 }  // namespace
 
 Result<void> LaunchPlans::outline(const model::FunctionSpec& spec, worker::LaunchPlan& plan) const {
-  const auto image = parts_.catalog.images.find(spec.image.str());
-  if (!image) {
-    return Error::not_found("image " + spec.image.str() + " does not exist");
-  }
-  const auto built = parts_.images.find(image->key);
-  if (!built && built.error().code() != Code::not_found) {
-    return built.error();
-  }
-  if (!built) {
-    return Error::not_found("image " + spec.image.str() +
-                            " is no longer in the layer store; deploy again to rebuild it");
-  }
-  plan.layers = built->image.sources;
-  plan.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root",
-              "LANG=C.UTF-8"};
-  append_env(plan.env, built->image.config.env);
-  plan.cwd = built->image.config.workdir;
+  THAW_TRY(const image::ImageConfig config, outline_.add_image(spec.image, plan));
   if (spec.push) {
-    run_image(built->image.config, *spec.push, plan);
+    run_image(config, *spec.push, plan);
   }
-  for (const model::SecretId& id : spec.secrets) {
-    const auto secret = parts_.catalog.secrets.find(id.str());
-    if (!secret) {
-      return Error::not_found("secret " + id.str() + " does not exist");
-    }
-    THAW_TRY(const std::vector<std::string> env, parts_.secret_env(*secret));
-    append_env(plan.env, env);
-  }
-  return ok();
+  return outline_.add_secrets(spec.secrets, plan);
 }
 
 async::Task<worker::LaunchPlan> LaunchPlans::plan_for(ContainerPtr container) {
@@ -89,33 +55,11 @@ async::Task<worker::LaunchPlan> LaunchPlans::plan_for(ContainerPtr container) {
   plan.function = spec->id.str();
   plan.workspace = spec->workspace.str();
   THAW_CO_TRY_VOID(outline(*spec, plan));
-  for (const model::MountId& id : spec->mounts) {  // tidy(held): a spec never changes
-    const auto mount = parts_.catalog.mounts.find(id.str());
-    if (!mount) {
-      co_return Error::not_found("mount " + id.str() + " does not exist");
-    }
-    if (!mount->files.empty()) {
-      THAW_CO_TRY(std::string source, co_await parts_.mounts.source_of(mount));
-      plan.layers.push_back(std::move(source));
-    }
-  }
-  for (const model::VolumeMount& mount : spec->volumes) {
-    const auto volume = parts_.catalog.volumes.find(mount.volume.str());
-    if (!volume || volume->life == model::Volume::Life::doomed) {
-      co_return Error::not_found("the volume " + mount.volume.str() + " at " + mount.path +
-                                 " was deleted; deploy again with one that exists");
-    }
-  }
-  THAW_CO_TRY(std::vector<worker::Bind> volumes, co_await parts_.volumes.binds(spec->volumes));
-  std::move(volumes.begin(), volumes.end(), std::back_inserter(plan.binds));
-  for (const model::VolumeMount& mount : spec->volumes) {
-    const Result<void> room = parts_.volumes.check_space(mount.volume, 0);
-    if (!room && mount.access == model::VolumeMount::Access::read_write) {
-      container->start.volumes_are_full = true;
-      say_in_log(
-          parts_.logs, *container,
-          "the volume at " + mount.path + " is mounted read-only: " + room.error().message());
-    }
+  THAW_CO_TRY_VOID(co_await outline_.add_mounts(spec->mounts, plan));
+  THAW_CO_TRY_VOID(co_await outline_.add_volumes(spec->volumes, plan));
+  for (const std::string& told : outline_.full_volumes(spec->volumes)) {
+    container->start.volumes_are_full = true;
+    say_in_log(parts_.logs, *container, told);
   }
   plan.limits.memory_bytes = spec->resources.memory_limit_bytes != 0
                                  ? spec->resources.memory_limit_bytes
@@ -165,6 +109,8 @@ async::Task<worker::LaunchPlan> LaunchPlans::plan_for(ContainerPtr container) {
       // Who asks for a snapshot has code that is to run once for all containers.
       plan.levels.insert(plan.levels.begin(), model::Level::restored);
     }
+  }
+  if (!container->in_background()) {
     Pool& pool = parts_.pools.of(container->target);
     pool.levels = plan.levels;
     pool.fork = pool.levels.front() == model::Level::forked ? plan.fork : std::nullopt;

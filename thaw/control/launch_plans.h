@@ -11,6 +11,7 @@
 
 #include "thaw/catalog/catalog.h"
 #include "thaw/control/fleet_options.h"
+#include "thaw/control/launch_outline.h"
 #include "thaw/control/measurements.h"
 #include "thaw/control/pools.h"
 #include "thaw/control/runtime.h"
@@ -21,9 +22,6 @@
 #include "thaw/worker/worker.h"
 
 namespace thaw::control {
-
-// Environment ("NAME=value") of a secret; data_loss when it cannot be read.
-using SecretEnv = std::function<Result<std::vector<std::string>>(const model::Secret&)>;
 
 struct LaunchPlanParts {
   catalog::Catalog& catalog;
@@ -46,7 +44,10 @@ struct LaunchPlanOptions {
 class LaunchPlans {
  public:
   LaunchPlans(LaunchPlanParts parts, LaunchPlanOptions options)
-      : parts_(std::move(parts)), options_(options) {}
+      : parts_(std::move(parts)),
+        options_(options),
+        outline_(
+            {parts_.catalog, parts_.images, parts_.mounts, parts_.volumes, parts_.secret_env}) {}
 
   // What a container's plan has of its function alone: image and environment.
   Result<void> outline(const model::FunctionSpec& spec, worker::LaunchPlan& plan) const;
@@ -56,6 +57,7 @@ class LaunchPlans {
  private:
   LaunchPlanParts parts_;
   LaunchPlanOptions options_;
+  LaunchOutline outline_;
 };
 
 }  // namespace thaw::control

@@ -71,6 +71,22 @@ struct Pool {
   std::optional<KnownFailure> known_failure;
   async::Event port_ready;
   bool stopped = false;
+  // Containers that its calls have wanted within a moment: the last time, and before.
+  Instant wave_began{};
+  std::size_t wave = 0;
+  std::size_t waves = 0;
+
+  std::size_t wanted_at_once() const { return std::max(wave, waves); }
+  // So many more were started, or taken of those that stood by.
+  void note_wanted(std::size_t count, Instant now) {
+    constexpr Duration moment = 1s;
+    if (count > 0 && now - wave_began > moment) {
+      waves = (waves + wave + 1) / 2;  // what was seldom is forgotten
+      wave = 0;
+      wave_began = now;
+    }
+    wave += count;
+  }
 
   // What made starts fail before is over, or has changed.
   void forget_failures() {

@@ -75,7 +75,7 @@ std::size_t Pools::places_taken() const {
 
 bool Pools::is_crowded() const {
   const auto starting = std::count_if(containers_.begin(), containers_.end(), [](const auto& c) {
-    return !c.second->start.reached_ready && !c.second->for_snapshot;
+    return !c.second->start.reached_ready && !c.second->in_background();
   });
   return starting > 1 + static_cast<std::ptrdiff_t>(parts_.worker.processor_count() / 2);
 }
@@ -105,6 +105,21 @@ ContainerPtr Pools::add_for_snapshot(std::shared_ptr<const model::FunctionSpec> 
   return container;
 }
 
+ContainerPtr Pools::add_standby(std::shared_ptr<const model::FunctionSpec> spec) {
+  ContainerPtr container = make(std::move(spec));
+  container->stands_by = true;
+  container->status = Status::standby;
+  container->clock.enter(Status::standby, monotonic_now());
+  return container;
+}
+
+void Pools::adopt(const model::Target& target, Container& container) {
+  container.stands_by = false;
+  container.target = target;
+  of(target).containers.insert(container.id);
+  update(container);
+}
+
 void Pools::update(Container& container) {
   if (container.status == Status::stopped) {
     return;  // it has ended, whatever it is told now
@@ -115,14 +130,19 @@ void Pools::update(Container& container) {
       // It was replaced while it worked, and has no more to do than to end.
       container.ending.kill_at = monotonic_now() + graces_.stop;
     }
+  } else if (container.stands_by) {
+    container.status = Status::standby;
   } else if (container.freezing.state == Freezing::State::yes) {
     container.status = Status::frozen;
   } else if (container.start.reached_ready) {
     container.status = container.idle() ? Status::warm : Status::busy;
   }
-  container.clock.enter(container.status, monotonic_now());
+  // Nobody is charged for the end of one that nobody has had either.
+  container.clock.enter(container.stands_by ? Status::standby : container.status, monotonic_now());
   if (container.status == Status::warm) {
     note_memory(parts_.measurements, container, monotonic_now());
+    freezer_.watch(container);
+  } else if (container.status == Status::standby && container.start.reached_ready) {
     freezer_.watch(container);
   }
 }
@@ -159,12 +179,14 @@ void Pools::ended(Container& container) {
   container.status = Status::stopped;
   freezer_.forget(container);
   container.clock.enter(Status::stopped, monotonic_now());
-  of(container.target).parked.remove(&container);
+  if (!container.in_background()) {
+    of(container.target).parked.remove(&container);
+  }
   container.wake.notify_all();
 }
 
 void Pools::remove(const Container& container) {
-  if (!container.for_snapshot) {
+  if (!container.in_background()) {
     of(container.target).containers.erase(container.id);
   }
   containers_.erase(container.id);

@@ -79,6 +79,10 @@ class Pools {
   // In the background, in no pool. It gives way to any call that waits for its place: who takes it
   // hears of that by its end (StopReason::made_room).
   ContainerPtr add_for_snapshot(std::shared_ptr<const model::FunctionSpec> spec);
+  // In the background too; until adopt().
+  ContainerPtr add_standby(std::shared_ptr<const model::FunctionSpec> spec);
+  // One that has stood by becomes one of the pool of `target`.
+  void adopt(const model::Target& target, Container& container);
   // Its status follows from its work and from its end.
   void update(Container& container);
   // Before the container is given work: what it is at this moment.

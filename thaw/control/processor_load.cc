@@ -62,7 +62,7 @@ void ProcessorLoad::note(Instant now) {
   std::vector<ContainerPtr> all;
   all.reserve(pools_.containers().size());
   for (const auto& [id, container] : pools_.containers()) {
-    if (!container->running || container->for_snapshot) {
+    if (!container->running || container->in_background()) {
       continue;
     }
     if (!container->start.reached_ready || works(*container)) {
@@ -123,6 +123,13 @@ void ProcessorLoad::note_ready(Pool& pool, Container& container) {
   pool.load.note_start(container.measured.load, container.start.moments.launching, now, used,
                        machine_view(now));
   pool.load.note_ready(container.measured.load, now, used);
+}
+
+void ProcessorLoad::note_joined(Pool& pool, Container& container) {
+  if (container.running) {
+    pool.load.note_ready(container.measured.load, monotonic_now(),
+                         container.running->processor_time());
+  }
 }
 
 void ProcessorLoad::note_first_answer(Pool& pool, Container& container) {

@@ -25,6 +25,8 @@ class ProcessorLoad {
   // Of those whose end would be an attempt of a call: what an idle one ends by is nobody's loss.
   void note_survivals(Instant now);
   void note_ready(Pool& pool, Container& container);
+  // It has stood by and is the pool's now: its start was nobody's.
+  void note_joined(Pool& pool, Container& container);
   // Its start and its first call, which often does what a start did not.
   static void note_first_answer(Pool& pool, Container& container);
   // What a decision about this pool has to know of the processors.

@@ -19,14 +19,14 @@ void share_processors(const Pools& pools, Instant now) {
   };
   std::map<std::string, std::map<std::string, double>> parts;  // workspace, function
   for (const auto& [id, container] : pools.containers()) {
-    if (container->running && !container->for_snapshot && counts(*container)) {
+    if (container->running && !container->in_background() && counts(*container)) {
       parts[container->spec->workspace.str()][container->spec->id.str()] +=
           container->start.reached_ready ? 1 : of_a_start;
     }
   }
   std::size_t writes = 0;
   for (const auto& [id, container] : pools.containers()) {
-    if (!container->running || container->for_snapshot || !counts(*container) ||
+    if (!container->running || container->in_background() || !counts(*container) ||
         writes == writes_at_once) {
       continue;
     }

@@ -147,10 +147,13 @@ void Scaler::evaluate(Pool& pool) {
   }
   model::Scaling scaling = live ? live->scaling : model::Scaling{};
   scaling.min_containers = static_cast<int>(kept_ready(parts_.catalog, pool.target));
-  const policy::ScalePlan plan = policy::plan_scale(scaling, view);
+  policy::ScalePlan plan = policy::plan_scale(scaling, view);
   pool.wants_more = false;
   if (view.wanted) {
     make_way_for(pool, view);
+  }
+  if (plan.start > 0) {
+    plan.start -= take_standbys(pool, *live, plan);
   }
   if (plan.start > 0) {
     want_starts(pool, live, plan);

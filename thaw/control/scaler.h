@@ -14,6 +14,7 @@
 #include "thaw/control/keep_alive.h"
 #include "thaw/control/pools.h"
 #include "thaw/control/processor_load.h"
+#include "thaw/control/standbys.h"
 #include "thaw/control/starts.h"
 #include "thaw/policy/scale.h"
 #include "thaw/policy/share.h"
@@ -29,6 +30,7 @@ struct ScalerParts {
   ProcessorLoad& load;
   KeepAlive& keep_alive;
   Starts& starts;
+  Standbys& standbys;
 };
 
 struct ScalerOptions {
@@ -54,6 +56,8 @@ class Scaler {
     std::shared_ptr<const model::FunctionSpec> spec;
     policy::StartRequest request;
   };
+  std::size_t take_standbys(Pool& pool, const model::FunctionSpec& spec,
+                            const policy::ScalePlan& plan);
   void want_starts(Pool& pool, std::shared_ptr<const model::FunctionSpec> spec,
                    const policy::ScalePlan& plan);
   void grant_wanted();

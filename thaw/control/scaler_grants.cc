@@ -2,6 +2,7 @@
 // Who may start containers, and who gives way: all functions that want some are looked at
 // together, so that none takes what another is to have.
 #include <algorithm>
+#include <csignal>
 #include <map>
 #include <utility>
 
@@ -19,7 +20,7 @@ struct Held {
 };
 
 bool takes_a_place(const Container& container, Instant now) {
-  if (container.start.reached_ready || container.for_snapshot) {
+  if (container.start.reached_ready || container.in_background()) {
     return false;
   }
   const bool has_begun = container.start.moments.launching != Instant{};
@@ -53,6 +54,19 @@ std::size_t places_to_start(const ScalerOptions& options, unsigned processors) {
 
 }  // namespace
 
+// For calls only: what is kept for them is warm. They take no place that was free, and start
+// nothing.
+std::size_t Scaler::take_standbys(Pool& pool, const model::FunctionSpec& spec,
+                                  const policy::ScalePlan& plan) {
+  const std::size_t for_calls = plan.start - plan.start_to_keep;
+  const std::size_t may_hold = policy::most_of_one_function(options_.most);
+  const std::size_t held = parts_.pools.count(pool.target.function);
+  const std::size_t most = std::min(for_calls, may_hold - std::min(may_hold, held));
+  const std::size_t taken = parts_.standbys.take(pool, spec, most);
+  pool.note_wanted(taken, monotonic_now());
+  return taken;
+}
+
 void Scaler::want_starts(Pool& pool, std::shared_ptr<const model::FunctionSpec> spec,
                          const policy::ScalePlan& plan) {
   policy::StartRequest request;
@@ -81,7 +95,7 @@ void Scaler::grant_wanted() {
   const Instant now = monotonic_now();
   for (const auto& [id, container] : parts_.pools.containers()) {
     const std::size_t starts = takes_a_place(*container, now) ? 1 : 0;
-    if (container->for_snapshot) {
+    if (container->in_background()) {
       continue;  // it is nobody's part: it gives way
     }
     for (Held* held : {&of_workspace[container->spec->workspace.str()],
@@ -118,6 +132,7 @@ void Scaler::grant_wanted() {
       parts_.starts.start(pool, wanted[i].spec);
       ++started;
     }
+    pool.note_wanted(started, now);
     pool.wants_more = started < requests[i].wanted;
     const std::size_t held = parts_.pools.count(pool.target.function);
     if (grants.short_of[i] > 0 && held < may_hold) {
@@ -133,10 +148,13 @@ std::size_t Scaler::end_background(std::size_t most) {
     if (gone == most) {
       break;
     }
-    if (container->for_snapshot && container->has_place && !container->stopping()) {
+    if (container->in_background() && container->has_place && !container->stopping()) {
       log_info("a container in the background makes room for a call",
                {{"container", id.str()}, {"function", container->spec->name}});
       parts_.pools.stop(*container, StopReason::made_room, Duration::zero());
+      if (container->stands_by && container->running) {
+        (void)container->running->signal(SIGKILL);  // it has nothing to bring to an end
+      }
       ++gone;
     }
   }
@@ -153,7 +171,7 @@ void Scaler::make_room_for(const Pool& pool, const model::FunctionSpec& spec, st
     const bool goes = container->stopping() || container->status == Status::stopped;
     const bool gives_place = goes && container->has_place;
     on_their_way += gives_place && container->ending.reason == StopReason::made_room ? 1 : 0;
-    if (container->for_snapshot) {
+    if (container->in_background()) {
       continue;
     }
     left[container->target.str()] += goes ? 0 : 1;

@@ -50,6 +50,9 @@ struct SnapshotHouse : FleetHouse {
     bool has_snapshot = false;
   };
 
+  // From now on none is taken in place of one that was given up.
+  void snapshots_are_refused() { checkpoint_error = Error::failed_precondition("not now"); }
+
   static model::Payload request() {
     codec::HttpRequestMessage request;
     request.method = "POST";
@@ -376,6 +379,58 @@ TEST_CASE("a restored server that dies before its first answer counts against it
   CHECK(f.snapshots->size() == 0);
   CHECK(f.told("before its first answer") == 3);
   CHECK(f.serves_once() == Level::booted);
+}
+
+TEST_CASE("what is not a snapshot's fault does not give it up, however often") {
+  using Fallback = worker::Fallback;
+  struct Row {
+    const char* what;
+    Fallback::Tried tried = Fallback::Tried::no;         // of each restore; no: it works
+    std::function<void(sandbox::ExitStatus&)> end = {};  // of its container, before it is ready
+    bool is_kept = true;
+  };
+  for (const Row& row : {
+           Row{"the machine could not restore it", Fallback::Tried::in_vain},
+           {"it could not be restored", Fallback::Tried::failed, {}, false},
+           {"somebody killed it", Fallback::Tried::no,
+            [](auto& status) {
+              status.signal = SIGKILL;
+              status.killed_as_a_whole = true;
+            }},
+           {"it ended with the spawner", Fallback::Tried::no,
+            [](auto& status) { status.ended_with_spawner = true; }},
+           {"it ate its memory", Fallback::Tried::no,
+            [](auto& status) {
+              status.signal = SIGKILL;
+              status.killed_as_a_whole = status.out_of_memory = true;
+            },
+            false},
+           {"its program crashed", Fallback::Tried::no,
+            [](auto& status) { status.signal = SIGSEGV; }, false},
+       }) {
+    CAPTURE(row.what);
+    SnapshotHouse f;
+    f.serves_once();
+    REQUIRE(f.snapshots->size() == 1);
+    f.snapshots_are_refused();
+    if (row.tried != Fallback::Tried::no) {
+      f.worker.restore_error = Error::unavailable("no");
+      f.worker.restore_tried = row.tried;
+    }
+    for (int i = 0; i < 4; ++i) {
+      bool is_next = true;  // the start after it works
+      f.adjust = [&](auto& made, const auto& launched) {
+        if (row.end && is_next && launched.level == Level::restored) {
+          is_next = false;
+          sandbox::ExitStatus status;
+          row.end(status);
+          made.fake.end(status);
+        }
+      };
+      f.serves_once();
+    }
+    CHECK((f.snapshots->size() == 1) == row.is_kept);
+  }
 }
 
 TEST_CASE("a restored server that has answered owes its later end to nobody but itself") {

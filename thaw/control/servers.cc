@@ -32,7 +32,8 @@ void Servers::watch(const ContainerPtr& container) {
 
 void Servers::said_ready(const model::ContainerId& id) {
   const ContainerPtr container = parts_.pools.find(id);
-  if (container && container->spec->push && container->status != Status::stopped) {
+  if (container && container->spec->push && !container->in_background() &&
+      container->status != Status::stopped) {
     parts_.starts.became_ready(parts_.pools.of(container->target), *container);
     container->wake.notify_all();
   }
@@ -72,7 +73,11 @@ async::Task<void> Servers::serve(Servers& self, ContainerPtr container) {
     }
     co_return ok();  // otherwise it has ended, or this server does
   }
-  self.parts_.starts.became_ready(self.parts_.pools.of(container->target), *container);
+  if (container->stands_by) {
+    self.parts_.starts.became_standby(*container);
+  } else {
+    self.parts_.starts.became_ready(self.parts_.pools.of(container->target), *container);
+  }
   Driver driver({self.parts_.loop, self.parts_.inputs, self.parts_.payloads}, container);
   THAW_CO_TRY_VOID(co_await driver.run());
   if (container->status == Status::stopped) {
@@ -114,6 +119,7 @@ void Servers::restore_failed(Container& container, const std::string& why) {
     say_in_log(
         parts_.logs, container,
         "it was restored from a memory snapshot and is of no use: " + why + "; it is started anew");
+    container.start.was_unfit = true;
     (void)container.running->signal(SIGKILL);
   }
 }

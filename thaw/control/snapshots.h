@@ -52,6 +52,11 @@ class Snapshots {
   };
   async::Task<Offer> offer(Spec spec, worker::LaunchPlan& plan);
 
+  // There is one that a start of this version may be able to use.
+  bool is_there(const model::FunctionSpec& spec) const {
+    return store_ != nullptr && store_->has_one_of(spec.workspace.str(), slot_of(spec));
+  }
+
   // A container of this function has become ready, at another level.
   void started(Spec spec, const std::string& key_digest);
   // The next function to take a snapshot of; waits for it. Another workspace's comes first: one

@@ -5,9 +5,11 @@
 #include <csignal>
 #include <utility>
 
+#include "thaw/base/check.h"
 #include "thaw/base/log.h"
 #include "thaw/control/container_log.h"
 #include "thaw/policy/backoff.h"
+#include "thaw/policy/snapshot_blame.h"
 
 namespace thaw::control {
 
@@ -87,6 +89,30 @@ void Starts::start(Pool& pool, std::shared_ptr<const model::FunctionSpec> spec) 
   tasks_.start("container " + container->id.str(), run(*this, container));
 }
 
+ContainerPtr Starts::start_standby(std::shared_ptr<const model::FunctionSpec> spec) {
+  ContainerPtr container = parts_.pools.add_standby(std::move(spec));
+  container->start.moments.demanded = monotonic_now();
+  tasks_.start("standby " + container->id.str(), run(*this, container));
+  return container;
+}
+
+void Starts::adopt(Pool& pool, const ContainerPtr& container) {
+  THAW_CHECK(container->stands_by && container->start.reached_ready);
+  const Instant now = monotonic_now();
+  // What people see of its start is what its first call has waited for.
+  StartMoments& moments = container->start.moments;
+  moments = {};
+  moments.demanded = pool.demanded == Instant{} ? now : pool.demanded;
+  moments.launching = moments.sandbox = moments.interpreter = moments.hello = moments.ready = now;
+  container->start.level = model::Level::frozen;
+  container->work.idle_since = now;
+  parts_.pools.adopt(pool.target, *container);
+  parts_.load.note_joined(pool, *container);
+  pool.forget_failures();
+  pool.port_ready.notify_all();
+  container->wake.notify_all();
+}
+
 void Starts::said_hello(const model::ContainerId& id) {
   const ContainerPtr container = parts_.pools.find(id);
   if (container && container->start.moments.hello == Instant{}) {
@@ -107,25 +133,38 @@ void Starts::became_ready(Pool& pool, Container& container) {
   if (container.start.reached_ready) {
     return;
   }
-  const bool in_a_crowd = container.start.in_a_crowd || parts_.pools.is_crowded();
-  container.start.reached_ready = true;
-  container.start.moments.ready = monotonic_now();
-  container.work.idle_since = container.start.moments.ready;
+  note_ready(container);
   parts_.load.note_ready(pool, container);
-  const Duration start = container.start.moments.ready - container.start.moments.launching;
-  learn(pool.start_time, start);
-  if (!in_a_crowd && container.running && !tried_in_vain(container.running->fallbacks())) {
-    parts_.measurements.started(container.spec->version, container.start.level, start);
-  }
-  if (!container.start.restored_from) {
+  learn(pool.start_time, container.start.moments.ready - container.start.moments.launching);
+  if (!container.start.restored_from && container.start.level != model::Level::restored) {
     parts_.snapshots.started(container.spec, container.start.snapshot_key);
-  } else if (!container.spec->push) {
-    parts_.snapshots.succeeded(std::exchange(container.start.restored_from, nullptr));
-  }  // a server has proved nothing by being ready: see note_served()
+  }
   pool.forget_failures();
   pool.port_ready.notify_all();
   parts_.pools.look_at_who_waits();  // a container that has started makes room for the next start
   parts_.pools.update(container);
+}
+
+// What its start says, whoever it was started for.
+void Starts::note_ready(Container& container) {
+  const bool in_a_crowd = container.start.in_a_crowd || parts_.pools.is_crowded();
+  container.start.reached_ready = true;
+  container.start.moments.ready = monotonic_now();
+  container.work.idle_since = container.start.moments.ready;
+  const Duration start = container.start.moments.ready - container.start.moments.launching;
+  if (!in_a_crowd && container.running && !tried_in_vain(container.running->fallbacks())) {
+    parts_.measurements.started(container.spec->version, container.start.level, start);
+  }
+  if (container.start.restored_from && !container.spec->push) {
+    parts_.snapshots.succeeded(std::exchange(container.start.restored_from, nullptr));
+  }  // a server has proved nothing by being ready: see note_served()
+}
+
+void Starts::became_standby(Container& container) {
+  if (!container.start.reached_ready) {
+    note_ready(container);
+    parts_.pools.update(container);
+  }
 }
 
 void Starts::note_served(Container& container) {
@@ -136,18 +175,29 @@ void Starts::note_served(Container& container) {
 }
 
 // What a container that was restored and is not proved to be well has to do with its end.
-bool Starts::blames_snapshot(Container& container, const std::string& how) {
+bool Starts::blames_snapshot(Container& container, const Result<sandbox::ExitStatus>& status,
+                             const std::string& how) {
   note_served(container);  // it may have ended before anybody looked
+  if (!container.start.restored_from) {
+    return false;
+  }
   const StopReason reason = container.ending.reason;
-  const bool was_silent = reason == StopReason::timeout || reason == StopReason::unhealthy ||
-                          container.work.passages_timed_out > 0;
-  if (!container.start.restored_from || container.start.failure ||
-      (container.stopping() && !was_silent)) {
+  policy::RestoredEnd end;
+  end.was_ready = container.start.reached_ready;
+  end.was_told = container.stopping();
+  end.was_silent = reason == StopReason::timeout || reason == StopReason::unhealthy ||
+                   container.work.passages_timed_out > 0;
+  end.was_late = container.start.was_late;
+  end.was_unfit = container.start.was_unfit;
+  end.said_why = container.start.failure.has_value();
+  end.was_killed = status && (status->ended_with_spawner ||
+                              (status->killed_as_a_whole && !status->out_of_memory));
+  const policy::SnapshotBlame blame = policy::blame_snapshot(end);
+  if (blame == policy::SnapshotBlame::none) {
     return false;
   }
   const snapshot::SnapshotPtr snapshot = std::exchange(container.start.restored_from, nullptr);
-  // One that is late once may have had a busy moment of the machine.
-  if (container.start.reached_ready || container.start.was_late) {
+  if (blame == policy::SnapshotBlame::failed) {
     parts_.snapshots.failed(snapshot);
     say_in_log(parts_.logs, container,
                "it ended before its first answer, restored from a memory snapshot, which is given "
@@ -175,7 +225,8 @@ void Starts::note_launch(Container& container, const snapshot::SnapshotPtr& offe
         fallback.tried == worker::Fallback::Tried::failed_before) {
       parts_.measurements.failed(container.spec->version, fallback.level, monotonic_now());
     }
-    if (fallback.level == model::Level::restored) {
+    if (fallback.level == model::Level::restored &&
+        fallback.tried == worker::Fallback::Tried::failed) {  // or the machine could not do it
       parts_.snapshots.failed(offered);
     }
     log_info("a start fell to a lower level",
@@ -198,9 +249,17 @@ async::Task<void> Starts::run(Starts& self, ContainerPtr container) {
     status = Error::cancelled("stopped before it started");
   } else {
     const snapshot::SnapshotPtr offered = std::exchange(container->start.offered, nullptr);
-    auto launched = co_await self.parts_.worker.launch(std::move(*plan));
+    Result<void> fit = container->stands_by ? restore_only(*plan) : ok();
+    if (fit && container->stands_by && container->start.volumes_are_full) {
+      fit = Error::unavailable("a volume of it has no room, which is to be seen by each start");
+    }
+    auto launched = fit ? co_await self.parts_.worker.launch(std::move(*plan))
+                        : Result<std::unique_ptr<worker::RunningContainer>>(fit.error());
     if (!launched) {
       status = launched.error();
+      if (fit && container->stands_by && launched.error().code() == Code::failed_precondition) {
+        self.parts_.snapshots.failed(offered);
+      }
     } else {
       container->running = std::move(*launched);
       self.note_launch(*container, offered);
@@ -219,16 +278,37 @@ async::Task<void> Starts::run(Starts& self, ContainerPtr container) {
     }
   }
   self.parts_.pools.remove(*container);
-  self.parts_.demand(container->target);
+  if (!container->stands_by) {
+    self.parts_.demand(container->target);
+  }
   self.parts_.pools.look_at_who_waits();
   self.parts_.pools.tell_end();
   co_return outcome;
 }
 
+// It is there only while it costs little: it never boots.
+Result<void> Starts::restore_only(worker::LaunchPlan& plan) {
+  const bool may_restore = !plan.restore.empty() && plan.snapshot_point &&
+                           std::find(plan.levels.begin(), plan.levels.end(),
+                                     model::Level::restored) != plan.levels.end();
+  if (!may_restore) {
+    return Error::not_found("there is no snapshot that it would be restored from");
+  }
+  plan.levels = {model::Level::restored};
+  return ok();
+}
+
+// Nobody waits for it.
+void Starts::end_standby(Container& container, const Result<sandbox::ExitStatus>& status,
+                         const std::string& how) {
+  (void)blames_snapshot(container, status, how);
+  const bool is_as_meant = container.stopping() && container.ending.why.empty();
+  parts_.standby_ended(container, is_as_meant ? ok() : Result<void>(Error::unavailable(how)));
+}
+
 async::Task<void> Starts::ended(ContainerPtr container, Result<sandbox::ExitStatus> status) {
   co_await async::forget_cancellation();
   parts_.pools.ended(*container);
-  const PoolPtr pool = parts_.pools.shared(container->target);
   const bool past_limit = !container->ending.why.empty();
   const std::string how = past_limit ? container->ending.why
                           : status   ? describe(*status, container->spec->runner())
@@ -241,6 +321,11 @@ async::Task<void> Starts::ended(ContainerPtr container, Result<sandbox::ExitStat
                                {"function", container->spec->name},
                                {"reason", end},
                                {"calls", std::to_string(container->work.calls_served)}});
+  if (container->stands_by) {
+    end_standby(*container, status, how);
+    co_return ok();
+  }
+  const PoolPtr pool = parts_.pools.shared(container->target);
   if (!container->work.inputs.empty()) {
     const OutcomeKind kind = fault_of(*container, status);
     const bool for_memory = status && status->out_of_memory;
@@ -256,7 +341,7 @@ async::Task<void> Starts::ended(ContainerPtr container, Result<sandbox::ExitStat
   if (status && status->ended_with_spawner) {
     co_return ok();  // neither its start nor its snapshot is to blame
   }
-  if (blames_snapshot(*container, how)) {
+  if (blames_snapshot(*container, status, how)) {
     co_return ok();
   }
   if (!container->start.reached_ready && (!container->stopping() || past_limit)) {

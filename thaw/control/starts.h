@@ -32,6 +32,8 @@ struct StartsParts {
   ProcessorLoad& load;
   ContainerViews& views;
   FleetCounters& counters;
+  // One that stood by has ended, and nobody has had it: as it should, or for this reason.
+  std::function<void(const Container&, const Result<void>& how)> standby_ended;
   // The program of a server runs.
   std::function<void(const std::shared_ptr<Container>&)> watch_server;
   // A container is gone: what it had may wait for another.
@@ -45,11 +47,17 @@ class Starts {
 
   void start(Pool& pool, std::shared_ptr<const model::FunctionSpec> spec);
 
+  // One that is restored ahead of a call and never booted; nullptr is never returned.
+  ContainerPtr start_standby(std::shared_ptr<const model::FunctionSpec> spec);
+  // It is ready, and is this pool's from now on, as if it had been started by a thaw.
+  void adopt(Pool& pool, const ContainerPtr& container);
+
   // --- its program speaks ---
   void said_hello(const model::ContainerId& id);
   // Its own start failed: so those who wait are told.
   void failed(const model::ContainerId& id, model::Outcome outcome);
   void became_ready(Pool& pool, Container& container);
+  void became_standby(Container& container);
   // Looked at now and then: a server that was restored and has answered somebody is well.
   void note_served(Container& container);
 
@@ -64,7 +72,12 @@ class Starts {
 
   static async::Task<void> run(Starts& self, ContainerPtr container);
   void note_launch(Container& container, const snapshot::SnapshotPtr& offered);
-  bool blames_snapshot(Container& container, const std::string& how);
+  void note_ready(Container& container);
+  static Result<void> restore_only(worker::LaunchPlan& plan);
+  bool blames_snapshot(Container& container, const Result<sandbox::ExitStatus>& status,
+                       const std::string& how);
+  void end_standby(Container& container, const Result<sandbox::ExitStatus>& status,
+                   const std::string& how);
   async::Task<void> ended(ContainerPtr container, Result<sandbox::ExitStatus> status);
   async::Task<void> ended_badly(PoolPtr pool, ContainerPtr container, std::string message,
                                 StartFailure failure);

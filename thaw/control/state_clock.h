@@ -11,13 +11,15 @@
 
 namespace thaw::control {
 
-enum class Status { starting, warm, frozen, busy, stopping, stopped };
+// standby: it was restored ahead of a call, and is nobody's yet (standbys.h); from its first moment
+// until somebody has it.
+enum class Status { starting, warm, frozen, busy, standby, stopping, stopped };
 std::string_view status_name(Status status);
 
 using StateTimes = std::map<Status, Duration>;
 
 // What a container is charged for: it holds its memory as long as it lives, and its share of the
-// processor except while it is frozen.
+// processor except while it is frozen. Nobody has asked for one that stands by: it costs nothing.
 struct Metered {
   Duration processor{};
   Duration memory{};
@@ -25,6 +27,9 @@ struct Metered {
 inline Metered metered(const StateTimes& times) {
   Metered sum;
   for (const auto& [status, time] : times) {
+    if (status == Status::standby) {
+      continue;
+    }
     sum.memory += time;
     sum.processor += status == Status::frozen ? Duration::zero() : time;
   }

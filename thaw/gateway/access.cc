@@ -30,6 +30,16 @@ net::Admission admission_of(const Identity& who) {
   return {workspace, ""};
 }
 
+std::string Access::name_of(const Identity& who) const {
+  switch (who.kind) {
+    case Identity::Kind::container: return who.container.str();
+    case Identity::Kind::admin: return "the administrator";
+    case Identity::Kind::token: break;
+  }
+  const auto token = token_of(who);
+  return token && !token->name.empty() ? token->name : who.token.str();
+}
+
 bool Access::is_right(const model::Token& token, const std::string& secret) const {
   const auto known = proven_.find(token.id.str());
   if (known != proven_.end() && known->second.sha256_hex == token.secret_sha256_hex &&

@@ -50,6 +50,9 @@ class Access {
   // For peers on Unix sockets and doors.
   Result<Identity> from_socket(const net::Peer& peer) const;
 
+  // What people call them: the token's name, the container's id, "the administrator".
+  std::string name_of(const Identity& who) const;
+
   // nullptr for who came without one.
   std::shared_ptr<const model::Token> token_of(const Identity& who) const {
     return catalog_.tokens.find(who.token.str());

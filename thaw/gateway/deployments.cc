@@ -6,6 +6,7 @@
 
 #include "thaw/async/every.h"
 #include "thaw/base/log.h"
+#include "thaw/codec/ids.h"
 
 namespace thaw::gateway {
 
@@ -16,31 +17,29 @@ namespace {
 
 constexpr std::size_t history_limit = 100;
 
-// The function at the version that this publication names, the newest draft otherwise.
-Result<catalog::Function> at_version(const catalog::Scope& scope, const model::App& app,
-                                     const Publication::Member& member) {
-  const auto function = scope.function(member.function.str());
-  if (!function || function->app != app.id) {
-    return Error::not_found("function '" + member.function.str() + "' does not exist in app '" +
-                            app.id.str() + "'");
+// A deployment of any kind is one more entry.
+void add_to_history(model::App& app, const Publication& publication) {
+  const int last = app.history.empty() ? 0 : app.history.back().version;
+  app.history.push_back({std::max(app.version, last) + 1, wall_now(), publication.deployment_tag,
+                         publication.client_version, publication.by, publication.kind,
+                         publication.of, publication.revision});
+  if (app.history.size() > history_limit) {
+    app.history.erase(app.history.begin());
   }
-  catalog::Function record = *function;
-  std::string wanted = member.version;
-  if (wanted.empty()) {
-    for (const auto& [version, spec] : record.versions) {
-      wanted = version == record.live_version ? wanted : version;
-    }
-    wanted = wanted.empty() ? record.live_version : wanted;
-  }
-  if (!record.versions.contains(wanted)) {
-    return Error::failed_precondition("function '" + record.tag + "' has no definition '" + wanted +
-                                      "'");
-  }
-  record.live_version = wanted;
-  // Containers that run on another one hold it; nothing starts it any more.
-  std::erase_if(record.versions, [&](const auto& entry) { return entry.first != wanted; });
-  return record;
 }
+
+const model::Deployment* entry_of(const model::App& app, int version) {
+  const auto found = std::find_if(app.history.begin(), app.history.end(),
+                                  [&](const auto& entry) { return entry.version == version; });
+  return found == app.history.end() ? nullptr : &*found;
+}
+
+bool is_staged(const model::App& app, int version) {
+  const model::Deployment* entry = entry_of(app, version);
+  return entry != nullptr && entry->kind == model::Deployment::Kind::staged;
+}
+
+bool repeats(const Publication& publication) { return publication.of != 0; }
 
 model::App as_published(model::App app, const Publication& publication) {
   app.functions.clear();
@@ -54,21 +53,45 @@ model::App as_published(model::App app, const Publication& publication) {
   app.state = publication.state.value_or(app.state);
   if (app.state == AppState::deployed) {
     app.name = publication.name.empty() ? app.name : publication.name;
-    app.deployed_at = wall_now();
-    app.version += 1;
-    app.history.push_back(
-        {app.version, app.deployed_at, publication.deployment_tag, publication.client_version});
-    if (app.history.size() > history_limit) {
-      app.history.erase(app.history.begin());
-    }
+    add_to_history(app, publication);
+    app.version = app.history.back().version;
+    app.deployed_at = app.history.back().at;
   }
   return app;
 }
 
-model::App stopped(model::App app) {
+model::App stopped(model::App app, std::string by) {
   app.state = AppState::stopped;
   app.stopped_at = wall_now();
+  app.stopped_by = std::move(by);
   return app;
+}
+
+// What a version needs that may have been deleted since it was made.
+Result<void> check_is_whole(const catalog::Scope& scope, const model::FunctionSpec& spec) {
+  const auto missing = [&spec](const std::string& what, const std::string& id) {
+    return Error::failed_precondition("function '" + spec.name + "' of that version needs " + what +
+                                      " '" + id + "', which was deleted since; deploy it anew");
+  };
+  if (!scope.image(spec.image.str())) {
+    return missing("image", spec.image.str());
+  }
+  for (const model::MountId& id : spec.mounts) {
+    if (!scope.mount(id.str())) {
+      return missing("mount", id.str());
+    }
+  }
+  for (const model::SecretId& id : spec.secrets) {
+    if (!scope.secret(id.str())) {
+      return missing("secret", id.str());
+    }
+  }
+  for (const model::VolumeMount& mount : spec.volumes) {
+    if (!scope.volume(mount.volume.str())) {
+      return missing("volume", mount.volume.str());
+    }
+  }
+  return ok();
 }
 
 bool is_long_ago(WallTime time, Duration limit) {
@@ -82,6 +105,12 @@ Deployments::Deployments(DeploymentParts parts, DeploymentOptions options)
 
 void Deployments::start() {
   parts_.labels.rebuild();
+  // all workspaces: what belongs to nothing
+  for (const auto& [id, version] : parts_.catalog.app_versions.all()) {
+    if (!parts_.catalog.apps.find(version->app.str())) {
+      orphans_.push_back(id);
+    }
+  }
   tasks_.start("deployments", async::every(2s, "deployments", [this] { return forget_old(); }));
 }
 
@@ -90,6 +119,9 @@ Result<std::vector<Deployments::Function>> Deployments::functions_of(
     const catalog::Scope& scope, const model::App& app, const Publication& publication) const {
   for (const auto& [tag, id] : publication.classes) {
     const auto known = scope.app_class(id.str());
+    if (!known && repeats(publication)) {
+      continue;  // it went with a deployment since then, and comes back
+    }
     if (!known || known->app != app.id) {
       return Error::not_found("class '" + id.str() + "' does not exist in app '" + app.id.str() +
                               "'");
@@ -106,9 +138,12 @@ Result<std::vector<Deployments::Function>> Deployments::functions_of(
     if (member.spec) {
       THAW_TRY(function, made_by(scope, app, tag, member, publication.turn));
     } else {
-      THAW_TRY(function.after, at_version(scope, app, member));
+      THAW_TRY(function, at_version(scope, app, tag, member));
     }
     const auto live = function.after.live();
+    if (repeats(publication)) {
+      THAW_TRY_VOID(check_is_whole(scope, *live));
+    }
     THAW_TRY_VOID(parts_.labels.check(app, *live));
     for (const model::WebEndpoint& web : live->web) {
       const auto [other, fresh] = tags_of_labels.emplace(web.label, tag);
@@ -121,6 +156,54 @@ Result<std::vector<Deployments::Function>> Deployments::functions_of(
     functions.push_back(std::move(function));
   }
   return functions;
+}
+
+// A draft, the newest one if none is named, or a version that is live or kept.
+Result<Deployments::Function> Deployments::at_version(const catalog::Scope& scope,
+                                                      const model::App& app, const std::string& tag,
+                                                      const Publication::Member& member) const {
+  Function made{scope.function(member.function.str()), {}, &member};
+  // all workspaces: of another app it is not used
+  auto kept =
+      parts_.catalog.versions.find(catalog::version_id({member.function, member.version}).str());
+  kept = kept && kept->app == app.id ? kept : nullptr;
+  if (made.before ? made.before->app != app.id : !kept) {
+    return Error::not_found("function '" + member.function.str() + "' does not exist in app '" +
+                            app.id.str() + "'");
+  }
+  catalog::Function& record = made.after;
+  if (made.before) {
+    record = *made.before;
+  } else {
+    record.id = member.function;
+    record.app = app.id;
+    record.workspace = app.workspace;
+    record.tag = tag;
+  }
+  std::string wanted = member.version;
+  if (wanted.empty()) {
+    for (const auto& [version, spec] : record.versions) {
+      wanted = version == record.live_version ? wanted : version;
+    }
+    wanted = wanted.empty() ? record.live_version : wanted;
+  }
+  const std::string before = std::exchange(record.live_version, wanted);
+  if (record.versions.contains(wanted)) {
+    // Containers that run on another one hold it; nothing starts it any more.
+    std::erase_if(record.versions, [&](const auto& entry) { return entry.first != wanted; });
+  } else if (kept) {
+    // What others are about to publish is none of its business.
+    record.versions.erase(before);
+    record.versions[wanted] = kept->spec;
+  } else {
+    return Error::failed_precondition("function '" + record.tag + "' has no definition '" + wanted +
+                                      "'");
+  }
+  if (before != wanted) {
+    record.number += 1;
+    record.published_at = wall_now();
+  }
+  return made;
 }
 
 // The function with a version that nobody has seen yet.
@@ -195,19 +278,27 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
   if (app.state == AppState::deployed) {
     const auto known = scope.deployed_app(app.environment, app.name);
     if (known && known->id != app.id) {
-      earlier = stopped(*known);
+      earlier = stopped(*known, publication.by);
     }
   }
+  const bool is_kept =
+      publication.past == Publication::Past::kept && app.state == AppState::deployed;
   catalog::Change change;
   std::vector<model::Target> outlived;
   for (const Function& function : functions) {
     change.put(parts_.catalog.functions, function.after);
-    if (function.member != nullptr) {
+    const bool is_another =
+        !function.before || function.before->live_version != function.after.live_version;
+    if (function.member->spec || (is_kept && is_another)) {
       THAW_CO_TRY(const std::vector<model::Target> some,
                   parts_.versions.publish(change, function.before.get(), function.after,
                                           function.member->shares));
       outlived.insert(outlived.end(), some.begin(), some.end());
     }
+  }
+  std::vector<model::FunctionId> loose;
+  if (is_kept) {
+    keep_past(change, app, publication, functions, loose);
   }
   std::vector<model::FunctionId> taken;
   std::map<model::FunctionId, std::uint64_t> turns_before;
@@ -215,13 +306,19 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
     // Before the write, so that nobody else takes them meanwhile.
     parts_.labels.take(function.after);
     taken.push_back(function.after.id);
-    if (function.member != nullptr && publication.turn != 0) {
+    if (function.member->spec && publication.turn != 0) {
       std::uint64_t& turn = turns_of_[function.after.id];
       turns_before[function.after.id] = std::exchange(turn, std::max(turn, publication.turn));
     }
   }
   for (const model::FunctionId& gone : dropped) {
+    keep_dropped(change, gone);
     parts_.catalog.erase_function(change, gone);
+  }
+  for (const auto& [tag, class_id] : publication.classes) {
+    if (!scope.app_class(class_id.str())) {
+      change.put(parts_.catalog.classes, model::Class{class_id, app.id, tag});
+    }
   }
   for (const auto& [tag, known] : current->classes) {
     const bool kept =
@@ -246,6 +343,7 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
     co_return std::move(stored).error();
   }
   parts_.versions.let_go(outlived);
+  parts_.versions.look_at(loose);
   forget_turns(dropped);
   parts_.labels.drop(dropped);
   // Only now: a container that starts at once learns of all of its app's functions and classes.
@@ -271,12 +369,186 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
   co_return app;
 }
 
-Task<void> Deployments::stop_app(model::AppId id, std::string why) {
+// A function that a deployment drops is one that one may go back to.
+void Deployments::keep_dropped(catalog::Change& change, const model::FunctionId& id) const {
+  const auto function = parts_.catalog.functions.find(id.str());  // all workspaces: of this app
+  if (!function || !function->live()) {
+    return;
+  }
+  const catalog::Version kept = catalog::kept_version(*function);
+  if (parts_.catalog.app_versions.names(kept.id.str())) {
+    change.put(parts_.catalog.versions, kept);
+  }
+}
+
+void Deployments::keep_past(catalog::Change& change, const model::App& app,
+                            const Publication& publication, const std::vector<Function>& functions,
+                            std::vector<model::FunctionId>& loose) const {
+  catalog::AppVersion made;
+  made.number = app.history.back().version;
+  made.id = catalog::app_version_id(app.id, made.number);
+  made.app = app.id;
+  made.workspace = app.workspace;
+  made.classes = publication.classes;
+  std::map<model::FunctionId, std::string> versions;
+  for (const Function& function : functions) {
+    versions[function.after.id] = function.after.live_version;
+  }
+  for (const auto& [tag, member] : publication.functions) {
+    made.functions[tag] = {member.function, versions[member.function]};
+  }
+  // What was there before is never in the way of what is there: past half of its share a workspace
+  // keeps none of it.
+  const catalog::CatalogLimits& limits = parts_.catalog.shares.limits;
+  const catalog::Shares::Use use = parts_.catalog.shares.of(app.workspace.str());
+  const bool is_tight = use.bytes > limits.bytes / 2 || use.objects > limits.objects / 2;
+  std::size_t room = is_tight ? 0 : std::max<std::size_t>(options_.keep_deployments, 1) - 1;
+  for (const auto& past : parts_.catalog.versions_of(app.id)) {
+    if (past->number == app.version) {
+      continue;  // of one that is staged: what is live stays
+    }
+    if (room > 0) {
+      --room;
+      continue;
+    }
+    change.erase(parts_.catalog.app_versions, past->id.str());
+    for (const auto& [tag, target] : past->functions) {
+      loose.push_back(target.function);
+    }
+  }
+  change.put(parts_.catalog.app_versions, std::move(made));
+}
+
+Result<std::shared_ptr<const model::App>> Deployments::deployed(const catalog::Scope& scope,
+                                                                const std::string& id) const {
+  auto app = scope.app(id);
+  if (!app) {
+    return Error::not_found("app '" + id + "' does not exist");
+  }
+  if (app->state != AppState::deployed || app->version == 0) {
+    return Error::failed_precondition("app '" + app->title() +
+                                      "' is not deployed; deploy it first");
+  }
+  return app;
+}
+
+Task<model::App> Deployments::stage(catalog::Scope scope, std::string id, Publication publication) {
+  THAW_CO_TRY(const auto current, deployed(scope, id));
+  THAW_CO_TRY(const std::vector<Function> functions, functions_of(scope, *current, publication));
+  model::App app = *current;
+  publication.kind = model::Deployment::Kind::staged;
+  add_to_history(app, publication);
+  catalog::Change change;
+  for (const Function& function : functions) {
+    const std::string& version = function.after.live_version;
+    if (function.before && function.before->live_version != version) {
+      change.put(parts_.catalog.versions, catalog::kept_version(function.after));
+      // It is none of the drafts any more, which make room for others.
+      catalog::Function rest = *function.before;
+      rest.versions.erase(version);
+      change.put(parts_.catalog.functions, std::move(rest));
+    }
+  }
+  std::vector<model::FunctionId> loose;
+  keep_past(change, app, publication, functions, loose);
+  change.put(parts_.catalog.apps, app);
+  THAW_CO_TRY_VOID(co_await parts_.catalog.apply(std::move(change)));
+  parts_.versions.look_at(loose);
+  co_return app;
+}
+
+Result<std::shared_ptr<const catalog::AppVersion>> Deployments::past_of(
+    const catalog::Scope& scope, const model::App& app, int version,
+    model::Deployment::Kind kind) const {
+  using Kind = model::Deployment::Kind;
+  const std::string of_app = " of app '" + app.title() + "'";
+  int left = version < 0 ? -version : 0;
+  for (const auto& past : scope.versions_of(app.id)) {
+    if (version < 0 && (past->number >= app.version || is_staged(app, past->number))) {
+      continue;
+    }
+    if (version < 0 ? --left > 0 : past->number != version) {
+      continue;
+    }
+    const std::string name = "version " + std::to_string(past->number) + of_app;
+    if (kind == Kind::promotion && !is_staged(app, past->number)) {
+      return Error::failed_precondition(name +
+                                        " was not staged, so there is nothing to promote; "
+                                        "roll back to it");
+    }
+    if (kind == Kind::rollback && is_staged(app, past->number)) {
+      return Error::failed_precondition(name + " was staged and never live; promote it");
+    }
+    return past;
+  }
+  const std::string kept = "; the last " + std::to_string(options_.keep_deployments) +
+                           " deployments are kept ([catalog] keep_deployments), and the history of "
+                           "the app lists all";
+  if (version < 0) {
+    return Error::failed_precondition("there is no earlier version" + of_app + " to go back to" +
+                                      kept);
+  }
+  return Error::not_found("there is no version " + std::to_string(version) + of_app +
+                          " to go back to" + kept);
+}
+
+Task<model::App> Deployments::go_back(catalog::Scope scope, std::string id, int version,
+                                      model::Deployment::Kind kind, std::string by) {
+  THAW_CO_TRY(const auto current, deployed(scope, id));
+  THAW_CO_TRY(const auto past, past_of(scope, *current, version, kind));
+  Publication publication;
+  for (const auto& [tag, target] : past->functions) {
+    publication.functions[tag] = {target.function, target.version};
+  }
+  publication.classes = past->classes;
+  publication.state = AppState::deployed;
+  publication.past = Publication::Past::kept;
+  publication.kind = kind;
+  publication.of = past->number;
+  publication.by = std::move(by);
+  if (const model::Deployment* entry = entry_of(*current, past->number)) {
+    publication.client_version = entry->client_version;
+    publication.revision = entry->revision;
+  }
+  co_return co_await publish(std::move(scope), std::move(id), std::move(publication));
+}
+
+Task<model::App> Deployments::roll_over(catalog::Scope scope, std::string id, std::string by) {
+  THAW_CO_TRY(const auto current, deployed(scope, id));
+  Publication publication;
+  for (const auto& [tag, function_id] : current->functions) {
+    const auto function = scope.function(function_id.str());
+    const auto live = function ? function->live() : nullptr;
+    if (!live) {
+      continue;  // its record was lost
+    }
+    auto fresh = std::make_shared<model::FunctionSpec>(*live);
+    fresh->version = codec::random_id("de");
+    Publication::Member& member = publication.functions[tag];
+    member.function = function_id;
+    member.version = fresh->version;
+    member.spec = std::move(fresh);
+    member.keep = function->keep;
+  }
+  publication.classes = current->classes;
+  publication.state = AppState::deployed;
+  publication.past = Publication::Past::kept;
+  publication.kind = model::Deployment::Kind::rollover;
+  publication.of = current->version;
+  publication.by = std::move(by);
+  if (const model::Deployment* entry = entry_of(*current, current->version)) {
+    publication.client_version = entry->client_version;
+    publication.revision = entry->revision;
+  }
+  co_return co_await publish(std::move(scope), std::move(id), std::move(publication));
+}
+
+Task<void> Deployments::stop_app(model::AppId id, std::string why, std::string by) {
   const auto found = parts_.catalog.apps.find(id.str());  // all workspaces: found by its caller
   if (!found || found->state == AppState::stopped) {
     co_return ok();
   }
-  const model::App app = stopped(*found);
+  const model::App app = stopped(*found, std::move(by));
   THAW_CO_TRY_VOID(co_await parts_.catalog.apps.put(app));
   co_return co_await end_stopped(app, std::move(why));
 }
@@ -317,6 +589,15 @@ Task<void> Deployments::forget_old() {
     parts_.queue.forget_all(stopped_.front().second);
     stopped_.pop_front();
   }
+  Result<void> outcome;
+  if (!orphans_.empty()) {
+    catalog::Change change;
+    for (const std::string& id : orphans_) {
+      change.erase(parts_.catalog.app_versions, id);
+    }
+    orphans_.clear();
+    outcome = co_await parts_.catalog.apply(std::move(change));
+  }
   std::vector<model::AppId> old;
   // all workspaces: what has ended anywhere
   for (const auto& [id, app] : parts_.catalog.apps.all()) {
@@ -324,7 +605,6 @@ Task<void> Deployments::forget_old() {
       old.push_back(app->id);
     }
   }
-  Result<void> outcome;
   for (const model::AppId& id : old) {
     Result<void> erased = co_await parts_.catalog.erase_app(id);
     if (!erased && outcome) {

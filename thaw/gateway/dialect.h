@@ -13,18 +13,22 @@
 
 #include "thaw/async/blocking.h"
 #include "thaw/catalog/catalog.h"
+#include "thaw/control/boxes.h"
 #include "thaw/control/fleet.h"
 #include "thaw/control/runtime.h"
 #include "thaw/gateway/access.h"
 #include "thaw/gateway/blob_gate.h"
+#include "thaw/gateway/call_trees.h"
 #include "thaw/gateway/callback_dialect.h"
 #include "thaw/gateway/clientless_apps.h"
 #include "thaw/gateway/container_doors.h"
 #include "thaw/gateway/deployments.h"
+#include "thaw/gateway/environments.h"
 #include "thaw/gateway/http_router.h"
 #include "thaw/gateway/image_builds.h"
 #include "thaw/gateway/invoke.h"
 #include "thaw/gateway/kept_versions.h"
+#include "thaw/gateway/logins.h"
 #include "thaw/gateway/named_states.h"
 #include "thaw/gateway/passage.h"
 #include "thaw/gateway/releases.h"
@@ -35,6 +39,7 @@
 #include "thaw/net/grpc.h"
 #include "thaw/store/disk_shares.h"
 #include "thaw/store/secret_box.h"
+#include "thaw/worker/mount_layers.h"
 #include "thaw/worker/volumes.h"
 
 namespace thaw::gateway {
@@ -54,7 +59,9 @@ struct Owners {
   const store::SecretBox& secrets;
   image::Builder& images;
   worker::Volumes& volumes;
+  worker::MountLayers& mounts;
   control::Fleet& fleet;
+  control::Boxes& boxes;
   Access& access;
   BlobGate& blob_gate;
   ImageBuilds& builds;
@@ -68,6 +75,9 @@ struct Owners {
   Unused& unused;
   ClientlessApps& clientless;
   NamedStates& named_states;
+  CallTrees& call_trees;
+  Environments& environments;
+  Logins& logins;
   const SinkRules& sinks;
   Schedules& schedules;
   TimeZones& zones;

@@ -106,9 +106,10 @@ std::vector<model::Target> KeptVersions::outlived(const catalog::Function& funct
   std::vector<model::Target> gone;
   to_look_at_.erase(function.id);
   for (std::size_t i = stay; i < kept.size(); ++i) {
-    const bool is_named = std::any_of(aliases.begin(), aliases.end(), [&](const auto& entry) {
-      return names(entry.second, kept[i].version);
-    });
+    const bool is_named = parts_.catalog.app_versions.names(kept[i].str()) ||
+                          std::any_of(aliases.begin(), aliases.end(), [&](const auto& entry) {
+                            return names(entry.second, kept[i].version);
+                          });
     if (is_named) {
       continue;
     }
@@ -136,7 +137,11 @@ Result<std::vector<model::Target>> KeptVersions::publish(catalog::Change& change
     kept.emplace_back(after.id, before->live_version);
   }
   for (const auto& version : parts_.catalog.versions_of(after.id)) {
-    kept.emplace_back(after.id, version->spec->version);
+    if (version->spec->version == after.live_version) {
+      change.erase(parts_.catalog.versions, version->id.str());  // live once more
+    } else {
+      kept.emplace_back(after.id, version->spec->version);
+    }
   }
   std::vector<model::Target> gone = outlived(after, aliases, kept);
   for (const auto& [name, percent] : shares) {
@@ -199,16 +204,16 @@ Task<void> KeptVersions::drop_outlived() {
   Result<void> outcome;
   for (const model::FunctionId& id : functions) {
     // all workspaces: of each, what has outlived its time
-    const auto function = parts_.catalog.functions.find(id.str());
-    if (!function) {
-      to_look_at_.erase(id);
-      continue;
-    }
+    const auto known = parts_.catalog.functions.find(id.str());
+    // Of one that has gone there are those that its app can go back to, and the rest.
+    catalog::Function gone_one;
+    gone_one.id = id;
+    const catalog::Function& function = known ? *known : gone_one;
     std::vector<model::Target> kept;
     for (const auto& version : parts_.catalog.versions_of(id)) {
       kept.emplace_back(id, version->spec->version);
     }
-    const std::vector<model::Target> gone = outlived(*function, aliases_of(id), kept);
+    const std::vector<model::Target> gone = outlived(function, aliases_of(id), kept);
     if (gone.empty()) {
       continue;
     }

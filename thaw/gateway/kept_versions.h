@@ -2,8 +2,9 @@
 //
 // KeptVersions: which versions of a function there are beside the live one, the aliases that name
 // them, and which of them a request gets. A publication keeps what was live before it and drops
-// what is one too many: the oldest, but none that an alias names, and none while a call that is
-// pinned to it has not ended or somebody is served by it; those go later. Loop thread only.
+// what is one too many: the oldest, but none that an alias names or that its app can go back to,
+// and none while a call that is pinned to it has not ended or somebody is served by it; those go
+// later. Loop thread only.
 #pragma once
 
 #include <map>
@@ -72,6 +73,11 @@ class KeptVersions {
                                              const catalog::Function& after,
                                              const AliasShares& shares);
   void let_go(const std::vector<model::Target>& dropped) { parts_.fleet.let_go(dropped); }
+  // Something that kept versions of these has gone, an alias or what their app can go back to: who
+  // has outlived its time goes soon. They need not be there any more.
+  void look_at(const std::vector<model::FunctionId>& functions) {
+    to_look_at_.insert(functions.begin(), functions.end());
+  }
 
   // In the place of what it named. not_found: no such function or version.
   async::Task<model::Alias> set_alias(catalog::Scope scope, model::FunctionId function,

@@ -50,6 +50,13 @@ struct ContextFile {  // of the mount that COPY reads from, by its path in it ("
   std::uint32_t mode = 0644;
 };
 
+// What RUN finds besides the image, from this machine: part of no key and of no layer.
+struct RunSurroundings {
+  std::vector<std::string> layers;  // host folders, over those of the image
+  std::vector<sandbox::BindMount> binds;
+  std::shared_ptr<const void> in_use = nullptr;  // kept until the build has ended
+};
+
 // Who asks a registry.
 struct RegistryLogin {
   std::string user;
@@ -66,6 +73,7 @@ struct Recipe {
   std::map<std::string, std::string> files;    // COPY finds these too: "/requirements.txt" -> bytes
   std::map<std::string, std::string> build_args;
   std::vector<std::string> secret_env;  // for RUN only; part of no key and of no layer
+  RunSurroundings besides = {};
   // For the registries that its FROM lines name; part of no key and of no layer.
   std::optional<RegistryLogin> login;
   // By what its lines call them: Builder::find_bases() fills it.

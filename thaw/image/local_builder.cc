@@ -208,6 +208,7 @@ async::Task<BuildResult> LocalBuilder::build(Recipe recipe, BuildLog log) {
       job.label = "step " + where + " (" + current.text + ")";
       job.parent = record;
       job.secret_env = recipe.secret_env;
+      job.besides = recipe.besides;
       job.workspace = recipe.workspace;
       job.cache = recipe.cache;
       if (current.kind == Step::Kind::copy && current.copy.items.empty()) {

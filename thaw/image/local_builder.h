@@ -46,6 +46,7 @@ class LocalBuilder : public Builder {
     // Of RUN --mount from another image: one list for each mount, empty for the others.
     std::vector<std::vector<std::string>> mount_layers;
     std::vector<std::string> secret_env;
+    RunSurroundings besides;
     std::string workspace;
     Recipe::Cache cache = Recipe::Cache::use;
   };

@@ -121,6 +121,9 @@ async::Task<void> LocalBuilder::fill_draft(const Job* job, std::string draft, Bu
     RunRequest request = request_for(*job, draft);
     request.step = job->step.run;
     request.secret_env = job->secret_env;
+    const RunSurroundings& besides = job->besides;
+    request.layers.insert(request.layers.end(), besides.layers.begin(), besides.layers.end());
+    request.mounts = besides.binds;
     if (!request.step.mounts.empty()) {
       MountSources sources{job->mount_layers, {}, job->secret_env};
       for (const RunMount& mount : request.step.mounts) {
@@ -135,7 +138,7 @@ async::Task<void> LocalBuilder::fill_draft(const Job* job, std::string draft, Bu
       if (!prepared) {
         co_return Error(prepared.error().code(), job->label + ": " + prepared.error().to_string());
       }
-      request.mounts = std::move(prepared->binds);
+      request.mounts.insert(request.mounts.end(), prepared->binds.begin(), prepared->binds.end());
       request.secret_env.insert(request.secret_env.end(), prepared->env.begin(),
                                 prepared->env.end());
     }

@@ -152,6 +152,12 @@ const std::map<std::string, Setter>& setters() {
          std::error_code no_such_file;
          return std::filesystem::is_regular_file(c.callback_authorities, no_such_file);
        }},
+      {"login.click_on_loopback",
+       [](const toml::node& node, Configuration& c) {
+         using Click = gateway::LoginPageOptions::Click;
+         c.login_page.click = node.value_or(false) ? Click::loopback : Click::never;
+         return node.is_boolean();
+       }},
       {"containers.own_ids",
        [](const toml::node& node, Configuration& c) {
          using OwnIds = sandbox::SpawnerOptions::OwnIds;
@@ -204,6 +210,10 @@ const std::map<std::string, Setter>& setters() {
        [](const toml::node& node, Configuration& c) {
          return read_number(node, 1, 100'000, c.fleet.max_containers);
        }},
+      {"containers.max_boxes",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 1, 100'000, c.boxes.boxes);
+       }},
       {"containers.max_starting",
        [](const toml::node& node, Configuration& c) {
          return read_number(node, 1, 10'000, c.fleet.max_starting);
@@ -252,6 +262,17 @@ const std::map<std::string, Setter>& setters() {
          c.fleet.freezer.after =
              std::chrono::microseconds(makes_sense ? static_cast<std::int64_t>(value * 1e6) : 0);
          return makes_sense;
+       }},
+      {"cold_start.standby_s",
+       [](const toml::node& node, Configuration& c) {
+         int seconds = 0;
+         const bool makes_sense = read_number(node, 0, 7 * 24 * 3'600, seconds);
+         c.fleet.standby.unused = std::chrono::seconds(seconds);
+         return makes_sense;
+       }},
+      {"cold_start.standby_mb",
+       [](const toml::node& node, Configuration& c) {
+         return read_megabytes(node, c.fleet.standby.bytes_of_one);
        }},
       {"limits.workspace_disk_gb",
        [](const toml::node& node, Configuration& c) {
@@ -383,6 +404,14 @@ const std::map<std::string, Setter>& setters() {
       {"catalog.keep_versions",
        [](const toml::node& node, Configuration& c) {
          return read_number(node, 1, 1'000, c.keep_versions);
+       }},
+      {"calls.keep_results_s",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 1, longest_s, c.keep_results_s);
+       }},
+      {"catalog.keep_deployments",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 1, 100, c.keep_deployments);
        }},
       {"catalog.keep_unused_s",
        [](const toml::node& node, Configuration& c) {

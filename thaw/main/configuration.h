@@ -10,9 +10,11 @@
 
 #include "thaw/base/result.h"
 #include "thaw/catalog/shares.h"
+#include "thaw/control/boxes.h"
 #include "thaw/control/disk_watch.h"
 #include "thaw/control/fleet.h"
 #include "thaw/control/storage_loop.h"
+#include "thaw/gateway/login_page.h"
 #include "thaw/gateway/named_states.h"
 #include "thaw/gateway/sink_rules.h"
 #include "thaw/gateway/web_origin.h"
@@ -28,6 +30,7 @@ namespace thaw::main_program {
 
 struct Configuration {
   control::FleetOptions fleet;
+  control::BoxLimits boxes;  // [containers] max_boxes
   worker::TemplateSettings templates;
   std::string bridge_address = "auto";                 // [network] bridge
   sandbox::SpawnerOptions::OwnIds own_ids{};           // [containers] own_ids
@@ -43,7 +46,9 @@ struct Configuration {
   catalog::CatalogLimits catalog;                      // [catalog] mb_per_workspace, …
   int keep_stopped_s = 600;                            // [catalog] keep_stopped_s
   int keep_versions = 10;                              // [catalog] keep_versions
+  int keep_deployments = 20;                           // [catalog] keep_deployments
   int forget_unused_s = 7 * 86'400;                    // [catalog] keep_unused_s
+  int keep_results_s = 7 * 86'400;                     // [calls] keep_results_s
   store::DiskLimits disk;                              // [limits] workspace_disk_gb, …
   control::DiskWatchOptions disk_watch;                // [limits] container_disk_gb, …
   control::StorageOptions storage;                     // [storage] sweep_every_s, …
@@ -54,6 +59,7 @@ struct Configuration {
   std::string web_domain;                              // [web] domain; empty: none
   gateway::TrustedProxies trusted_proxies;             // [web] trusted_proxies
   gateway::SinkRules sinks;                            // [callbacks] allow
+  gateway::LoginPageOptions login_page;                // [login] click_on_loopback
   std::string callback_authorities;                    // [callbacks] authorities
   int make_good_s = 3600;                              // [schedules] make_good_s
   int drain_s = 10;                                    // [server] drain_s

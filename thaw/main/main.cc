@@ -256,7 +256,7 @@ int run(int argc, char** argv, const MakeDialects& make_dialects) {
   add_where(*env, where);
   env->callback([&] { exit_code = cli::show_environment(where); });
 
-  auto* token = app.add_subcommand("token", "create, list and revoke tokens");
+  auto* token = app.add_subcommand("token", "create, approve, list and revoke tokens");
   token->require_subcommand(1);
   std::string token_text;
   auto* create = token->add_subcommand("create", "make a token; its secret is shown once");
@@ -265,6 +265,15 @@ int run(int argc, char** argv, const MakeDialects& make_dialects) {
   create->add_option("--workspace", workspace_name, "whose (default: the server's first)");
   add_where(*create, where);
   create->callback([&] { exit_code = cli::create_token(where, token_text, workspace_name); });
+  auto* approve = token->add_subcommand("approve", "give a token to who was shown this code");
+  std::string login_code;
+  approve->add_option("code", login_code, "as the terminal shows it that asks: XXXX-XXXX")
+      ->required();
+  approve->add_option("--name", token_text, "of the token, for people");
+  approve->add_option("--workspace", workspace_name, "whose (default: the server's first)");
+  add_where(*approve, where);
+  approve->callback(
+      [&] { exit_code = cli::approve_token(where, login_code, token_text, workspace_name); });
   auto* list = token->add_subcommand("list", "all tokens, without their secrets");
   add_where(*list, where);
   list->callback([&] { exit_code = cli::list_tokens(where); });

@@ -27,6 +27,7 @@
 #include "thaw/cli/running_servers.h"
 #include "thaw/codec/fields.h"
 #include "thaw/codec/ids.h"
+#include "thaw/control/boxes.h"
 #include "thaw/control/disk_watch.h"
 #include "thaw/control/fleet.h"
 #include "thaw/control/runtimes.h"
@@ -223,6 +224,7 @@ struct Program {
   std::unique_ptr<control::Measurements> measurements;
   std::unique_ptr<snapshot::SnapshotStore> snapshots;  // null: level restored is off
   std::unique_ptr<control::Fleet> fleet;
+  std::unique_ptr<control::Boxes> boxes;
   std::unique_ptr<control::StorageLoop> storage;
   std::unique_ptr<control::DiskWatch> disk_watch;
   std::optional<gateway::ImageBuilds> builds;
@@ -238,6 +240,10 @@ struct Program {
   gateway::TimeZones zones;
   std::optional<gateway::Schedules> schedules;
   std::optional<gateway::NamedStates> named_states;
+  std::optional<gateway::CallTrees> call_trees;
+  std::optional<gateway::Environments> environments;
+  std::optional<gateway::Logins> logins;
+  std::optional<gateway::LoginPage> login_page;
   std::optional<gateway::ContainerDoors> doors;
   std::optional<net::Resolver> resolver;
   std::optional<net::WebClient> web_client;
@@ -301,8 +307,10 @@ Result<void> Program::open_stores(ServeOptions::Loss loss) {
   blob_options.keep_unused = std::chrono::seconds(configuration.keep_unused_s);
   blob_options.first_owner = catalog->default_workspace().str();
   THAW_TRY(blobs, store::BlobStore::open(pool, *database, *disk, blob_options));
-  THAW_TRY(queue, queue::CallQueue::open(loop, *database, queue::within({}, own_memory()), &*disk,
-                                         blobs.get()));
+  queue::QueueLimits queue_limits;
+  queue_limits.keep_results = std::chrono::seconds(configuration.keep_results_s);
+  THAW_TRY(queue, queue::CallQueue::open(loop, *database, queue::within(queue_limits, own_memory()),
+                                         &*disk, blobs.get()));
   THAW_TRY(state, state::StateStore::open(loop, *database, configuration.state, &*disk));
   THAW_TRY(measurements, control::Measurements::open(database.get()));
   THAW_TRY(logs, logs::LogHub::open(loop, *log_database, {}));
@@ -373,10 +381,24 @@ Result<void> Program::connect() {
                             *worker,  *mounts,    *volumes,      *logs,
                             runtimes, secret_env, *measurements, snapshots.get()};
   fleet = std::make_unique<control::Fleet>(std::move(parts), configuration.fleet);
+  control::BoxLimits box_limits = configuration.boxes;
+  box_limits.default_memory_bytes = configuration.fleet.default_memory_bytes;
+  box_limits.output.of_all = std::min(box_limits.output.of_all, own_memory() / 16);
+  box_limits.output.of_workspace = box_limits.output.of_all / 2;
+  boxes = std::make_unique<control::Boxes>(
+      control::BoxesParts{
+          loop, *catalog, *worker,
+          control::LaunchOutline({*catalog, *images, *mounts, *volumes, secret_env})},
+      box_limits);
   storage = std::make_unique<control::StorageLoop>(
       control::StorageParts{loop, *catalog, *queue, *blobs, *mounts, *logs,
                             [this](const std::string& stream) { return owner_of_log(stream); },
-                            [this] { return fleet->mounts_in_use(); },
+                            [this] {
+                              auto used = fleet->mounts_in_use();
+                              const auto more = boxes->mounts_in_use();
+                              used.insert(used.end(), more.begin(), more.end());
+                              return used;
+                            },
                             [this] { return builds->builders(); },
                             [this](std::string_view payload, std::vector<std::string>& names) {
                               for (const auto& dialect : dialects) {
@@ -385,13 +407,27 @@ Result<void> Program::connect() {
                             }},
       configuration.storage);
   disk_watch = std::make_unique<control::DiskWatch>(
-      control::DiskWatchParts{
-          loop, *disk, *volumes, [this] { return fleet->disk_users(); },
-          [this](model::ContainerId id) { return fleet->measure_root(std::move(id)); },
-          [this](const model::ContainerId& id, const std::string& why) { fleet->end_for(id, why); },
-          [this](const model::ContainerId& id) {
-            (void)fleet->stop_container(id, control::Fleet::StopHow::graceful);
-          }},
+      control::DiskWatchParts{loop, *disk, *volumes,
+                              [this] {
+                                auto users = fleet->disk_users();
+                                const auto more = boxes->disk_users();
+                                users.insert(users.end(), more.begin(), more.end());
+                                return users;
+                              },
+                              [this](model::ContainerId id) {
+                                auto of_box = boxes->measure_root(id);
+                                return of_box ? std::move(*of_box)
+                                              : fleet->measure_root(std::move(id));
+                              },
+                              [this](const model::ContainerId& id, const std::string& why) {
+                                if (!boxes->end_for(id, why)) {
+                                  fleet->end_for(id, why);
+                                }
+                              },
+                              [this](const model::ContainerId& id) {
+                                // A box has no work that it could finish.
+                                (void)fleet->stop_container(id, control::Fleet::StopHow::graceful);
+                              }},
       configuration.disk_watch);
   open_gateway();
   access->function_of_container = [this](const model::ContainerId& id) {
@@ -400,7 +436,7 @@ Result<void> Program::connect() {
   console = std::make_unique<dialect::console::Console>(dialect::console::Parts{
       *catalog, *queue, *logs, *fleet, *access, *server, *disk, *storage, *disk_watch, *images,
       [this] { return router.prefixes(); }, [this] { return client_environment(); },
-      [this] { return set_aside(); }, [this] { return more_counts(); }});
+      [this] { return set_aside(); }, [this] { return more_counts(); }, *logins});
   for (const auto& dialect : dialects) {
     dialect->add_methods(table);
     dialect->add_routes(router);
@@ -417,6 +453,7 @@ Result<void> Program::connect() {
   router.add("/web", [this](net::HttpExchange& e) { return web->serve_path(e); });
   router.add("/admin", [this](net::HttpExchange& e) { return console->serve_admin(e); });
   router.add("/apps", [this](net::HttpExchange& e) { return console->serve_app_page(e); });
+  router.add("/login", [this](net::HttpExchange& e) { return login_page->serve(e); });
   router.add("/healthz", [this](net::HttpExchange& e) { return console->serve_health(e); });
   router.add("/metrics", [this](net::HttpExchange& e) { return console->serve_metrics(e); });
   router.by_door = [this](net::HttpExchange& exchange) { return doors->serve(exchange); };
@@ -448,6 +485,7 @@ void Program::open_gateway() {
   web.emplace(*labels);
   gateway::DeploymentOptions kept;
   kept.keep_stopped = std::chrono::seconds(configuration.keep_stopped_s);
+  kept.keep_deployments = static_cast<std::size_t>(configuration.keep_deployments);
   versions.emplace(gateway::KeptVersionsParts{loop, *catalog, *queue, *fleet});
   deployments.emplace(
       gateway::DeploymentParts{loop, *catalog, *queue, *logs, *fleet, *labels, *versions}, kept);
@@ -462,20 +500,43 @@ void Program::open_gateway() {
   open_schedules();
   named_states.emplace(gateway::NamedStateParts{loop, *catalog, *state},
                        configuration.named_states);
-  const gateway::Owners owners{loop,          pool,
-                               *catalog,      *queue,
-                               *logs,         *state,
-                               *blobs,        *disk,
-                               *box,          *images,
-                               *volumes,      *fleet,
-                               *access,       *blob_gate,
-                               *builds,       *labels,
-                               *web,          *deployments,
-                               *versions,     *passages,
-                               *invoke,       *releases,
-                               *unused,       *clientless,
-                               *named_states, configuration.sinks,
-                               *schedules,    zones};
+  call_trees.emplace(*queue);
+  environments.emplace(gateway::EnvironmentParts{loop, *catalog, *deployments, *named_states});
+  logins.emplace(*access);
+  login_page.emplace(*logins, *box, *catalog, configuration.login_page);
+  const gateway::Owners owners{loop,
+                               pool,
+                               *catalog,
+                               *queue,
+                               *logs,
+                               *state,
+                               *blobs,
+                               *disk,
+                               *box,
+                               *images,
+                               *volumes,
+                               *mounts,
+                               *fleet,
+                               *boxes,
+                               *access,
+                               *blob_gate,
+                               *builds,
+                               *labels,
+                               *web,
+                               *deployments,
+                               *versions,
+                               *passages,
+                               *invoke,
+                               *releases,
+                               *unused,
+                               *clientless,
+                               *named_states,
+                               *call_trees,
+                               *environments,
+                               *logins,
+                               configuration.sinks,
+                               *schedules,
+                               zones};
   dialects = make_dialects(owners, configuration);
   for (const auto& dialect : dialects) {
     runtimes.add(dialect->name(), dialect->runtime());
@@ -552,6 +613,14 @@ std::vector<dialect::console::Parts::Count> Program::more_counts() const {
            Count::Kind::counter, static_cast<double>(spawner->deaths())},
           {"thaw_set_aside", "Left-overs of sandboxes that are not removed yet, or cannot be.",
            Count::Kind::gauge, static_cast<double>(aside)},
+          {"thaw_boxes", "Boxes that live: containers that clients hold.", Count::Kind::gauge,
+           static_cast<double>(boxes->living().size())},
+          {"thaw_boxes_created_total", "Boxes that were made.", Count::Kind::counter,
+           static_cast<double>(boxes->counters().created)},
+          {"thaw_box_start_failures_total", "Boxes that could not be started.",
+           Count::Kind::counter, static_cast<double>(boxes->counters().failed)},
+          {"thaw_box_processes_total", "Processes that were started in boxes.",
+           Count::Kind::counter, static_cast<double>(boxes->counters().processes)},
           {"thaw_scheduled_calls_total", "Calls that schedules made.", Count::Kind::counter,
            static_cast<double>(schedules->counters().calls)},
           {"thaw_schedule_ticks_left_out_total", "Ticks of schedules that made no call.",
@@ -683,10 +752,12 @@ Task<void> Program::begin(Address listen) {
   unused->start();
   clientless->start();
   named_states->start();
+  environments->start();
   for (const auto& dialect : dialects) {
     dialect->start(place);
   }
   fleet->start();
+  boxes->start();
   storage->start();
   disk_watch->start();
   start_callbacks({port, blob_port});
@@ -723,6 +794,7 @@ Task<void> Program::end() {
   if (schedules) {
     told("schedules", co_await schedules->stop());
   }
+  told("boxes", co_await boxes->shut_down());
   told("containers", co_await fleet->shut_down(monotonic_now() + grace));
   told("disk watch", co_await disk_watch->stop());
   told("storage", co_await storage->stop());
@@ -736,6 +808,7 @@ Task<void> Program::end() {
   told("what is unused", co_await unused->stop());
   told("deployments", co_await deployments->stop());
   told("versions", co_await versions->stop());
+  told("environments", co_await environments->stop());
   told("dicts and queues", co_await named_states->stop());
   told("state", co_await state->stop());
   told("volumes", co_await volumes->stop());

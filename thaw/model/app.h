@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,11 @@ struct Environment {
   WorkspaceId workspace;
   std::string name;
   WallTime created_at{};
+  // In the web addresses of what is deployed in it; none: its name, and nothing of the default one.
+  std::optional<std::string> web_suffix = std::nullopt;
+  std::string builder_version = {};  // of its image recipes; empty: the newest
+  // ending: it was deleted, has no name any more, and goes with all that is in it.
+  enum class Life : int { there = 0, ending = 1 } life = Life::there;
 };
 
 struct Token {
@@ -42,11 +48,27 @@ enum class AppState : int {
   stopped = 4
 };
 
+// What the program of a deployment was made from, as its client says.
+struct Revision {
+  std::string system;  // "git"; empty: the client said nothing
+  std::string branch;
+  std::string hash;
+  bool is_modified = false;  // there was more than is in it
+};
+
 struct Deployment {
+  // What its functions were made of. staged: it is not live, and was made to be promoted. rollback,
+  // rollover, promotion: those of the deployment that `of` names. The numbers are on disks.
+  enum class Kind : int { standard = 0, staged = 1, rollback = 2, rollover = 3, promotion = 4 };
+
   int version = 0;
   WallTime at{};
   std::string tag;
   std::string client_version;
+  std::string by = {};  // who asked for it, as people call them
+  Kind kind = Kind::standard;
+  int of = 0;  // another deployment's version; 0: of none
+  Revision revision = {};
 };
 
 struct App {
@@ -59,7 +81,9 @@ struct App {
   WallTime created_at{};
   WallTime deployed_at{};
   WallTime stopped_at{};
-  int version = 0;
+  std::string created_by;                       // as people call them; empty: not known
+  std::string stopped_by;                       // empty: nobody, it ended
+  int version = 0;                              // of the deployment that is live
   std::map<std::string, FunctionId> functions;  // tag -> function, as last published
   std::map<std::string, ClassId> classes;
   std::map<std::string, std::string> tags;

@@ -16,6 +16,7 @@ using FunctionId = StrongId<struct FunctionTag>;
 using AliasId = StrongId<struct AliasTag>;
 using ScheduleId = StrongId<struct ScheduleTag>;
 using ClassId = StrongId<struct ClassTag>;
+using AppVersionId = StrongId<struct AppVersionTag>;
 using ImageId = StrongId<struct ImageTag>;
 using MountId = StrongId<struct MountTag>;
 using SecretId = StrongId<struct SecretTag>;
@@ -23,6 +24,7 @@ using VolumeId = StrongId<struct VolumeTag>;
 using DictId = StrongId<struct DictTag>;
 using ItemQueueId = StrongId<struct ItemQueueTag>;
 using ContainerId = StrongId<struct ContainerTag>;
+using BoxId = StrongId<struct BoxTag>;
 using CallId = StrongId<struct CallTag>;
 using InputId = StrongId<struct InputTag>;
 

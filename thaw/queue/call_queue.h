@@ -81,6 +81,17 @@ struct CallInfo {
   std::optional<WallTime> finished_at;  // when its last input ended; none while one has not
 };
 
+// An input of a call, as it is now.
+struct InputView {
+  model::InputId id;
+  int index = 0;
+  // waiting: no container has it, or its next try is to come. running: `container` has it.
+  enum class State { waiting, running, ended } state = State::waiting;
+  model::ContainerId container;
+  int attempts = 0;  // deliveries that have begun
+  WallTime enqueued_at{};
+};
+
 // What makes two requests the same: the key that their caller gave, for one workspace and function,
 // kept for 24 h; and a fingerprint of what was asked for. At most 255 bytes each.
 struct Once {
@@ -176,6 +187,9 @@ class CallQueue {
       std::function<bool(const model::LogEntry&)> wanted,
       WhenIdle when_idle = WhenIdle::returns) = 0;
   virtual async::Task<CallInfo> info(model::CallId call) = 0;  // not_found when unknown or expired
+  // By index, from `first` on, at most `most`. How one has ended its log says. not_found as above.
+  virtual async::Task<std::vector<InputView>> inputs(model::CallId call, int first,
+                                                     std::size_t most) = 0;
   // Drops the payloads of a finished synchronous call at once; of a cancelled one with its end.
   virtual void forget(const model::CallId& call) = 0;
   // The same for all finished synchronous calls of a function (it was stopped a while ago).

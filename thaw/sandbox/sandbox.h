@@ -21,6 +21,7 @@
 #include "thaw/async/task.h"
 #include "thaw/model/ids.h"
 #include "thaw/os/fd.h"
+#include "thaw/sandbox/process.h"
 
 namespace thaw::sandbox {
 
@@ -67,7 +68,9 @@ struct SandboxSpec {
   // folder of the sandbox's own, removed with it.
   std::string upper;
   std::vector<BindMount> binds;
-  std::vector<std::string> argv;  // argv[0] is looked up in PATH of `env` inside the root
+  // argv[0] is looked up in PATH of `env` inside the root. Empty, where guests are possible: it has
+  // no program of its own and stays until it is ended.
+  std::vector<std::string> argv;
   // "NAME=value", complete: nothing is inherited. HOME is the user's if it is not given.
   std::vector<std::string> env;
   std::string cwd = "/";  // made if missing
@@ -79,6 +82,8 @@ struct SandboxSpec {
   // `possible` lets checkpoint() be asked for: the program's process numbers are then high enough
   // not to be in the way of those that write and restore it.
   enum class Checkpoints { none, possible } checkpoints = Checkpoints::none;
+  // `possible` lets run() be asked for: PID 1 listens, and keeps the powers to start others.
+  enum class Guests { none, possible } guests = Guests::none;
   // The main program is restored instead of run; layers, binds and network are to be as they were
   // (its folder `upper` as an additional layer), argv and env are what it was started with.
   std::optional<RestoreFrom> restore;
@@ -131,6 +136,10 @@ class Sandbox {
   virtual bool has_ended() const = 0;
   // To the main program (SIGINT, SIGTERM …); SIGKILL ends the whole tree. A frozen tree is thawed.
   virtual Result<void> signal(int number) = 0;
+  // Starts a process inside; ends when it has been exec'd. not_found, permission_denied, …: it
+  // could not be; failed_precondition: there are no guests here; unavailable: the sandbox has
+  // ended; deadline_exceeded: nothing was heard of it for half a minute.
+  virtual async::Task<std::unique_ptr<Process>> run(ProcessSpec spec);
   // Stops the main program and its descendants for good and writes them into the empty host folder
   // `images`. failed_precondition says what they hold that cannot be written; they run on then.
   virtual async::Task<Checkpoint> checkpoint(std::string images, std::uint64_t max_file_bytes);

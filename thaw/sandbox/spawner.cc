@@ -247,6 +247,10 @@ Result<void> check(const SpawnerOptions& options) {
 
 }  // namespace
 
+async::Task<std::unique_ptr<Process>> Sandbox::run(ProcessSpec) {
+  co_return Error::failed_precondition("no processes can be started in this sandbox");
+}
+
 async::Task<Checkpoint> Sandbox::checkpoint(std::string, std::uint64_t) {
   co_return Error::unimplemented("this sandbox cannot be checkpointed");
 }

@@ -78,6 +78,10 @@ class SnapshotStore {
   Result<SnapshotPtr> open(const std::string& name) const;
 
   bool contains(const SnapshotKey& key) const;
+  // One of this function, whatever its key.
+  bool has_one_of(const std::string& workspace, const std::string& function) const {
+    return entries_.contains({workspace, function});
+  }
   // not_found; failed_precondition if the function has one of another key; data_loss if it was
   // damaged (and is retired with that).
   async::Task<SnapshotPtr> find(SnapshotKey key);

@@ -27,7 +27,7 @@ struct Fallback {
   std::string reason;  // one of few, for counting: "no_template", "fork_failed", "restore_failed"…
   std::string detail;  // for the log
   // What it cost, and what it says of the level: a try of this start that took its time in vain or
-  // failed; or one of before that failed.
+  // failed; or one of before that failed. One that the machine could not do now was in vain.
   enum class Tried { no, in_vain, failed, failed_before } tried = Tried::no;
 };
 
@@ -45,6 +45,9 @@ struct LaunchPlan {
   std::string log_stream;  // the app's id
   std::string function;
   bool wants_socket = true;
+  // `possible`: RunningContainer::run() starts processes in it, and without argv it has no program
+  // of its own. It is booted.
+  sandbox::SandboxSpec::Guests guests = sandbox::SandboxSpec::Guests::none;
   std::string workspace;  // whose it is: what it makes this server hold counts to it
   // Not 0: its program finds this server at 127.0.0.1 and this port of its own network, by
   // HTTP/1.1, and nobody else does. Only for programs that look there: others may use the port.

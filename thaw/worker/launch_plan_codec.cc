@@ -241,6 +241,7 @@ LaunchPlan plan_of(const Json& from) {
   get(from, "log_stream", plan.log_stream);
   get(from, "function", plan.function);
   get(from, "wants_socket", plan.wants_socket);
+  get_enum(from, "guests", plan.guests, sandbox::SandboxSpec::Guests::possible);
   get(from, "workspace", plan.workspace);
   get(from, "door_port", plan.door_port);
   get(from, "push", plan.push);
@@ -263,7 +264,7 @@ LaunchPlan plan_of(const Json& from) {
 
 std::string write_plan(const LaunchPlan& plan) {
   const auto& [id, layers, binds, files, argv, env, cwd, user, limits, network, log_stream,
-               function, wants_socket, workspace, door_port, push, users, levels, fork,
+               function, wants_socket, guests, workspace, door_port, push, users, levels, fork,
                snapshot_point, purpose, staging, snapshot_env, restore, not_restored] = plan;
   Json json = {{"id", id.str()},
                {"layers", layers},
@@ -278,6 +279,7 @@ std::string write_plan(const LaunchPlan& plan) {
                {"log_stream", log_stream},
                {"function", function},
                {"wants_socket", wants_socket},
+               {"guests", number(guests)},
                {"workspace", workspace},
                {"door_port", door_port},
                {"users", number(users)},

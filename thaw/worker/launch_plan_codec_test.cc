@@ -29,6 +29,7 @@ LaunchPlan whole_plan() {
   plan.log_stream = "ap-1";
   plan.function = "fu-1";
   plan.wants_socket = false;
+  plan.guests = sandbox::SandboxSpec::Guests::possible;
   plan.workspace = "ac-1";
   plan.door_port = 9001;
   plan.push.emplace();

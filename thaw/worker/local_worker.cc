@@ -336,6 +336,10 @@ async::Task<std::unique_ptr<RunningContainer>> LocalWorker::launch(LaunchPlan pl
         kit != nullptr && kit->fork && !has_files_among_modules(plan, spec.layers, *kit->fork);
     plan.fork->learns = may_learn ? ForkPlan::Learns::imports : ForkPlan::Learns::nothing;
   }
+  if (plan.guests == sandbox::SandboxSpec::Guests::possible) {
+    spec.guests = plan.guests;
+    spec.workspace = plan.workspace;
+  }
   spec.binds.push_back({folder, container_folder, sandbox::BindMount::Access::read_only});
   spec.binds.push_back(
       {folder + ".start", container_start_report, sandbox::BindMount::Access::read_write});
@@ -380,8 +384,10 @@ async::Task<std::unique_ptr<RunningContainer>> LocalWorker::launch(LaunchPlan pl
   }
   if (!container->has_begun() && !may_boot) {
     const std::vector<Fallback>& tried = container->fallbacks();
-    Error error = Error::failed_precondition(
-        tried.empty() ? "there is nothing that it could be started from" : tried.back().detail);
+    const std::string why =
+        tried.empty() ? "there is nothing that it could be started from" : tried.back().detail;
+    const bool may_pass = !tried.empty() && tried.back().tried == Fallback::Tried::in_vain;
+    Error error = may_pass ? Error::unavailable(why) : Error::failed_precondition(why);
     (void)co_await container->remove();
     co_return error;
   }
@@ -518,7 +524,14 @@ async::Task<void> LocalWorker::restore(LocalContainer& container, const LaunchPl
   if (error.code() == Code::cancelled) {
     co_return error;
   }
+  bool is_of_it = is_of_snapshot(error);
   if (started) {
+    is_of_it = true;
+    if ((*started)->has_ended()) {
+      const Result<sandbox::ExitStatus> end = co_await (*started)->wait();
+      is_of_it =
+          !end || !(end->ended_with_spawner || (end->killed_as_a_whole && !end->out_of_memory));
+    }
     THAW_CO_TRY_VOID(co_await (*started)->remove());
   }
   // As it was for the next level.
@@ -527,8 +540,8 @@ async::Task<void> LocalWorker::restore(LocalContainer& container, const LaunchPl
     std::error_code ignored;
     fs::remove(container.folder() + "/" + point.file_name, ignored);
   }
-  container.note_fallback(
-      {model::Level::restored, "restore_failed", error.to_string(), Fallback::Tried::failed});
+  container.note_fallback({model::Level::restored, "restore_failed", error.to_string(),
+                           is_of_it ? Fallback::Tried::failed : Fallback::Tried::in_vain});
   co_return ok();
 }
 

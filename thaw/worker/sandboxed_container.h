@@ -3,6 +3,7 @@
 // SandboxedContainer: what of a running container is its sandbox's, asked of that.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -24,6 +25,9 @@ class SandboxedContainer : public RunningContainer {
   async::Task<void> freeze() final { return box().freeze(); }
   Result<void> thaw() final { return box().thaw(); }
   async::Task<std::uint64_t> reclaim() final { return box().reclaim(); }
+  async::Task<std::unique_ptr<sandbox::Process>> run(sandbox::ProcessSpec spec) final {
+    return box().run(std::move(spec));
+  }
 
  protected:
   virtual sandbox::Sandbox& box() const = 0;

@@ -43,6 +43,16 @@ bool is_woken(const SnapshotPoint& point, const sandbox::Checkpoint& written) {
   return point.restored_signal != 0 && (!point.file_name.empty() || written.hears_restores);
 }
 
+bool is_of_snapshot(const Error& error) {
+  switch (error.code()) {
+    case Code::failed_precondition:
+    case Code::invalid_argument:
+    case Code::data_loss:
+    case Code::deadline_exceeded: return true;
+    default: return false;
+  }
+}
+
 Result<void> expect_restored(const SnapshotPoint& point, const std::string& folder,
                              InsideUsers users) {
   if (point.file_name.empty()) {

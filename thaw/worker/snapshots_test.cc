@@ -50,6 +50,25 @@ struct Home {
 
 }  // namespace
 
+TEST_CASE("a restore that fails for want of something says nothing of its snapshot") {
+  struct Row {
+    const char* what;
+    Error error;
+    bool is_its_own;
+  };
+  for (const Row& row :
+       {Row{"criu found it wrong", Error::failed_precondition("criu: no such file"), true},
+        {"its files are damaged", Error::data_loss("a page is missing"), true},
+        {"its program says nothing", Error::deadline_exceeded("did not answer"), true},
+        {"there is no memory", Error::resource_exhausted("Cannot allocate memory"), false},
+        {"criu was killed", Error::aborted("criu was killed"), false},
+        {"the spawner has ended", Error::unavailable("the spawner has ended"), false},
+        {"a mount failed", Error::internal("mount: I/O error"), false}}) {
+    CAPTURE(row.what);
+    CHECK(is_of_snapshot(row.error) == row.is_its_own);
+  }
+}
+
 TEST_CASE("a restored program that has answered is told who it is, when it asks") {
   Home home;
   std::ofstream(home.folder + ".start") << "12 restorable\n";

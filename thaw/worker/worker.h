@@ -16,6 +16,7 @@
 //     read at once, where a decision stands on this very moment; from afar they are the last
 //     report.
 //   signal, weigh, thaw: orders that are carried out when they return; from afar when they arrive.
+//   sandbox::Process: its output and input are read and written as they come; from afar a stream.
 //   The staging folder and a snapshot's name: control keeps the snapshot store of this machine.
 //   Logs go to the LogHub of this process, and RPCs to its net::Server, without asking control.
 #pragma once
@@ -98,6 +99,8 @@ class RunningContainer {
   virtual async::Task<void> freeze() = 0;
   virtual Result<void> thaw() = 0;
   virtual async::Task<std::uint64_t> reclaim() = 0;
+  // A process inside, if its plan has guests.
+  virtual async::Task<std::unique_ptr<sandbox::Process>> run(sandbox::ProcessSpec spec) = 0;
   // Into the staging folder of its plan.
   virtual async::Task<sandbox::Checkpoint> checkpoint(std::uint64_t max_file_bytes) = 0;
 

@@ -45,12 +45,16 @@ def enter_client_environment():
 
 
 def load_theirs():
+    """The package's files, by the name of their protobuf package."""
     from google.protobuf import descriptor_pb2
-    from modal_proto import api_pb2
+    from modal_proto import api_pb2, task_command_router_pb2
 
-    file = descriptor_pb2.FileDescriptorProto()
-    api_pb2.DESCRIPTOR.CopyToProto(file)
-    return file
+    files = {}
+    for module in (api_pb2, task_command_router_pb2):
+        file = descriptor_pb2.FileDescriptorProto()
+        module.DESCRIPTOR.CopyToProto(file)
+        files[file.package] = file
+    return files
 
 
 class Comparison:
@@ -124,12 +128,14 @@ def main():
         theirs = load_theirs()
     except ImportError:
         enter_client_environment()
-    messages = {message.name: message for message in theirs.message_type}
-    enums = {enum.name: enum for enum in theirs.enum_type}
     comparison = Comparison()
     for file in compile_ours(options.protoc):
-        if file.package != theirs.package or file.syntax != theirs.syntax:
+        wheel = theirs.get(file.package)
+        if wheel is None or file.syntax != wheel.syntax:
             comparison.fault(file.name, f"is {file.package} {file.syntax}")
+            continue
+        messages = {message.name: message for message in wheel.message_type}
+        enums = {enum.name: enum for enum in wheel.enum_type}
         for message in file.message_type:
             comparison.message(message.name, message, messages.get(message.name))
         for enum in file.enum_type:

@@ -17,8 +17,8 @@ using codec::Json;
 namespace {
 
 using control::Status;
-constexpr Status counted_states[] = {Status::starting, Status::busy, Status::warm, Status::frozen,
-                                     Status::stopping};
+constexpr Status counted_states[] = {Status::starting, Status::busy,    Status::warm,
+                                     Status::frozen,   Status::standby, Status::stopping};
 
 // Milliseconds between two moments of a start; null where one was not reached.
 Json stage(Instant from, Instant to) {
@@ -59,8 +59,7 @@ std::string workspace_name(const catalog::Catalog& catalog, const model::Workspa
 
 Json json_of(const catalog::Catalog& catalog, const control::ContainerView& view) {
   const auto app = catalog.apps.find(view.spec->app.str());
-  const bool is_frozen = view.status == control::Status::frozen;
-  const model::Level level = is_frozen ? model::Level::frozen : view.level;
+  const model::Level level = view.is_frozen ? model::Level::frozen : view.level;
   Json fell_from = Json::array();
   for (const worker::Fallback& fallback : view.fallbacks) {
     fell_from.push_back({{"level", model::level_key(fallback.level)},
@@ -248,6 +247,9 @@ Task<std::string> Console::answer_for(net::HttpExchange& exchange) {
   if (path == "/admin/routes") {
     co_return codec::dump_json(Json(parts_.routes()));
   }
+  if (path == "/admin/logins" && method == "POST") {
+    co_return co_await approve_login(exchange);
+  }
   if (path == "/admin/tokens" && method == "POST") {
     co_return co_await create_token(exchange);
   }
@@ -365,17 +367,33 @@ std::string text_of(const Json& request, const char* field) {
 Task<std::string> Console::create_token(net::HttpExchange& exchange) {
   THAW_CO_TRY(const std::string body, co_await exchange.read_all(64 << 10));
   THAW_CO_TRY(const Json request, codec::parse_json(body.empty() ? "{}" : body));
-  const std::string asked = text_of(request, "workspace");
-  model::WorkspaceId workspace = parts_.catalog.default_workspace();
-  if (!asked.empty()) {
-    THAW_CO_TRY(const auto found, parts_.access.workspace_named(asked));
-    workspace = found->id;
-  }
+  THAW_CO_TRY(const model::WorkspaceId workspace,
+              workspace_asked_for(text_of(request, "workspace")));
   THAW_CO_TRY(const gateway::NewToken made,
               co_await parts_.access.create_token(workspace, text_of(request, "name")));
   co_return codec::dump_json({{"token", made.id},
                               {"secret", made.secret},
                               {"workspace", workspace_name(parts_.catalog, workspace)}});
+}
+
+Result<model::WorkspaceId> Console::workspace_asked_for(const std::string& name) const {
+  if (name.empty()) {
+    return parts_.catalog.default_workspace();
+  }
+  THAW_TRY(const auto found, parts_.access.workspace_named(name));
+  return found->id;
+}
+
+// Who asked for a token and was shown this code is given one.
+Task<std::string> Console::approve_login(net::HttpExchange& exchange) {
+  THAW_CO_TRY(const std::string body, co_await exchange.read_all(64 << 10));
+  THAW_CO_TRY(const Json request, codec::parse_json(body.empty() ? "{}" : body));
+  THAW_CO_TRY(const model::WorkspaceId workspace,
+              workspace_asked_for(text_of(request, "workspace")));
+  THAW_CO_TRY(const gateway::Logins::View login,
+              parts_.logins.approve(text_of(request, "code"), workspace, text_of(request, "name")));
+  co_return codec::dump_json(
+      {{"from", login.from}, {"workspace", workspace_name(parts_.catalog, workspace)}});
 }
 
 Task<std::string> Console::create_workspace(net::HttpExchange& exchange) {
@@ -548,7 +566,8 @@ Task<void> Console::serve_metrics(net::HttpExchange& exchange) {
   }
   const control::Metered metered = control::metered(times);
   text.metric("thaw_metered_seconds_total", MetricType::counter,
-              "Container seconds by what they hold; frozen ones hold memory only.");
+              "Container seconds by what they hold; frozen ones hold memory only, and those that "
+              "stand by are nobody's.");
   text.sample(to_seconds(metered.processor), {{"resource", "processor"}});
   text.sample(to_seconds(metered.memory), {{"resource", "memory"}});
   text.metric("thaw_answers_total", MetricType::counter,
@@ -566,6 +585,13 @@ Task<void> Console::serve_metrics(net::HttpExchange& exchange) {
   text.metric("thaw_snapshots_refused_total", MetricType::counter,
               "Versions of which no memory snapshot came about, or of no use.")
       .sample(static_cast<double>(snapshots.refused));
+  const control::StandbyCounters& standby = parts_.fleet.standby_counters();
+  text.metric("thaw_standbys_total", MetricType::counter,
+              "Containers that stood by, by what became of them.");
+  text.sample(static_cast<double>(standby.made), {{"event", "made"}});
+  text.sample(static_cast<double>(standby.taken), {{"event", "taken"}});
+  text.sample(static_cast<double>(standby.unused), {{"event", "unused"}});
+  text.sample(static_cast<double>(standby.failed), {{"event", "failed"}});
   text.metric("thaw_containers_memory_bytes", MetricType::gauge, "Memory of all containers.")
       .sample(static_cast<double>(memory));
   text.metric("thaw_container_starts_total", MetricType::counter, "Container starts by level.");

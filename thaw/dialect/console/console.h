@@ -15,6 +15,7 @@
 #include "thaw/control/fleet.h"
 #include "thaw/control/storage_loop.h"
 #include "thaw/gateway/access.h"
+#include "thaw/gateway/logins.h"
 #include "thaw/image/image.h"
 #include "thaw/logs/log_hub.h"
 #include "thaw/net/server.h"
@@ -48,6 +49,7 @@ struct Parts {
     double value = 0;
   };
   std::function<std::vector<Count>()> more_counts = {};
+  gateway::Logins& logins;
 };
 
 class Console {
@@ -66,6 +68,8 @@ class Console {
   async::Task<std::string> call(net::HttpExchange& exchange, std::string id);
   async::Task<std::string> create_token(net::HttpExchange& exchange);
   async::Task<std::string> create_workspace(net::HttpExchange& exchange);
+  async::Task<std::string> approve_login(net::HttpExchange& exchange);
+  Result<model::WorkspaceId> workspace_asked_for(const std::string& name) const;
   async::Task<std::string> import_image(net::HttpExchange& exchange);
   bool may_read_metrics(const net::HttpRequest& request) const;
 

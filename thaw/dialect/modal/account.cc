@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tokens, the workspace's name, environments.
+#include <algorithm>
+#include <array>
+
 #include "thaw/codec/encoding.h"
-#include "thaw/codec/ids.h"
 #include "thaw/codec/json.h"
+#include "thaw/dialect/modal/older_clients.h"
 #include "thaw/dialect/modal/proto/storage.pb.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/services.h"
@@ -16,24 +19,16 @@ namespace {
 
 // The newest image recipes that the asking client knows: it refuses a version it does not.
 std::string builder_version_for(const net::GrpcCall& call) {
-  const auto version = call.metadata().find("x-modal-client-version");
-  int major = 0;
-  int minor = 0;
-  int patch = 0;
-  if (!version ||
-      // NOLINTNEXTLINE(bugprone-unchecked-string-to-number-conversion): any number will do
-      std::sscanf(std::string(*version).c_str(), "%d.%d.%d", &major, &minor, &patch) != 3) {
-    return "2025.06";
-  }
+  const auto asked =
+      parse_client_version(call.metadata().find("x-modal-client-version").value_or(""));
   // Since which version, by the lists that the wheels hold.
-  const std::tuple asked(major, minor, patch);
-  if (asked >= std::tuple(1, 6, 3)) {
+  if (asked >= ClientVersion{1, 6, 3}) {
     return "2026.10";
   }
-  if (asked >= std::tuple(1, 1, 0)) {
+  if (!asked || asked >= ClientVersion{1, 1, 0}) {
     return "2025.06";
   }
-  return asked >= std::tuple(0, 66, 0) ? "2024.10" : "2024.04";
+  return asked >= ClientVersion{0, 66, 0} ? "2024.10" : "2024.04";
 }
 
 Task<pb::ClientHelloResponse> client_hello(Context& cx, net::GrpcCall& call, Empty) {
@@ -65,6 +60,67 @@ Task<pb::AuthTokenGetResponse> auth_token(Context& cx, net::GrpcCall& call,
   co_return reply;
 }
 
+Result<void> check_stranger(const net::GrpcCall& call) {
+  if (call.peer().transport == net::Peer::Transport::tcp) {
+    return ok();
+  }
+  return Error::permission_denied("a container has an identity of its own and asks for no token");
+}
+
+std::string address_of(Context& cx, const net::GrpcCall& call) {
+  const gateway::WebOrigin plain{"http", authority_for(cx, call), call.peer().address};
+  const std::string client = cx.place.proxies.origin_of(call.peer(), plain, call.metadata()).client;
+  return client.substr(0, client.rfind(':'));
+}
+
+// Of a login by a page, where who runs the server approves it.
+Task<pb::TokenFlowCreateResponse> flow_create(Context& cx, net::GrpcCall& call,
+                                              pb::TokenFlowCreateRequest request) {
+  THAW_CO_TRY_VOID(check_stranger(call));
+  if (request.expires_in_seconds() > 0) {
+    co_return Error::unimplemented(
+        "tokens of this server end when they are revoked (`thaw token revoke`), and not by "
+        "themselves; ask without --expires-in");
+  }
+  const gateway::Logins::Begun begun = cx.parts.logins.begin(address_of(cx, call));
+  const WebAddresses here = addresses_for(cx, call);
+  pb::TokenFlowCreateResponse reply;
+  reply.set_token_flow_id(begun.id);
+  reply.set_wait_secret(begun.secret);
+  reply.set_code(begun.code);
+  reply.set_web_url(here.scheme + "://" + here.authority + "/login/" + begun.id);
+  co_return reply;
+}
+
+Task<pb::TokenFlowWaitResponse> flow_wait(Context& cx, net::GrpcCall& call,
+                                          pb::TokenFlowWaitRequest request) {
+  THAW_CO_TRY_VOID(check_stranger(call));
+  THAW_CO_TRY(const std::optional<gateway::Logins::Given> given,
+              co_await cx.parts.logins.wait(request.token_flow_id(), request.wait_secret(),
+                                            poll_deadline(request.timeout(), 55s)));
+  pb::TokenFlowWaitResponse reply;
+  reply.set_timeout(!given);
+  if (given) {
+    reply.set_token_id(given->token.id.str());
+    reply.set_token_secret(given->token.secret);
+    const auto workspace = catalog::Scope(cx.parts.catalog, given->workspace).workspace();
+    reply.set_workspace_username(workspace ? workspace->name : "thaw");
+  }
+  co_return reply;
+}
+
+// Who has a new token ends the old one by itself. Those of others are the operator's to end: a
+// token that was stolen locks nobody out.
+Task<Empty> token_delete(Context& cx, net::GrpcCall& call, pb::TokenDeleteRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  if (who.token.empty() || request.token_id() != who.token.str()) {
+    co_return Error::not_found("token '" + request.token_id().substr(0, 80) +
+                               "' is not the one that asks; `thaw token revoke` ends others");
+  }
+  THAW_CO_TRY_VOID(co_await cx.parts.access.revoke_token(who.token));
+  co_return Empty();
+}
+
 Task<pb::TokenInfoGetResponse> token_info(Context& cx, net::GrpcCall& call,
                                           pb::TokenInfoGetRequest) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
@@ -84,14 +140,14 @@ Task<pb::TokenInfoGetResponse> token_info(Context& cx, net::GrpcCall& call,
   co_return reply;
 }
 
-// Who acts in one environment does not make others.
-Result<void> may_make_environments(const gateway::Identity& who) {
+// Who acts in one environment does not make others, nor end it.
+Result<void> may_change_environments(const gateway::Identity& who) {
   if (who.environment.empty()) {
     return ok();
   }
   return Error::permission_denied(
-      "a container acts in its own environment only and cannot make another; SECURITY.md says how "
-      "a function asks for more");
+      "a container acts in its own environment only and can neither make another nor change one; "
+      "SECURITY.md says how a function asks for more");
 }
 
 Task<pb::EnvironmentGetOrCreateResponse> environment_get(
@@ -99,13 +155,9 @@ Task<pb::EnvironmentGetOrCreateResponse> environment_get(
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   auto found = find_environment(cx, who, request.deployment_name());
   if (!found && request.object_creation_type() == pb::OBJECT_CREATION_TYPE_CREATE_IF_MISSING) {
-    THAW_CO_TRY_VOID(may_make_environments(who));
-    model::Environment made;
-    made.id = model::EnvironmentId(codec::random_id("en"));
-    made.workspace = who.workspace;
-    made.name = request.deployment_name();
-    made.created_at = wall_now();
-    THAW_CO_TRY_VOID(co_await cx.parts.catalog.environments.put(std::move(made)));
+    THAW_CO_TRY_VOID(may_change_environments(who));
+    THAW_CO_TRY_VOID(
+        co_await cx.parts.environments.create(who.workspace, request.deployment_name()));
     found = find_environment(cx, who, request.deployment_name());
   }
   if (!found) {
@@ -114,8 +166,10 @@ Task<pb::EnvironmentGetOrCreateResponse> environment_get(
   pb::EnvironmentGetOrCreateResponse reply;
   reply.set_environment_id((*found)->id.str());
   reply.mutable_metadata()->set_name((*found)->name);
-  reply.mutable_metadata()->mutable_settings()->set_image_builder_version(
-      builder_version_for(call));
+  auto* settings = reply.mutable_metadata()->mutable_settings();
+  settings->set_image_builder_version(
+      (*found)->builder_version.empty() ? builder_version_for(call) : (*found)->builder_version);
+  settings->set_webhook_suffix(web_suffix_of(**found));
   co_return reply;
 }
 
@@ -128,6 +182,10 @@ Task<pb::EnvironmentListResponse> environment_list(Context& cx, net::GrpcCall& c
     item->set_environment_id(environment->id.str());
     item->set_default_(environment->name == "main");
     item->set_created_at(unix_seconds(environment->created_at));
+    item->set_webhook_suffix(web_suffix_of(*environment));
+    if (!environment->builder_version.empty()) {
+      item->set_image_builder_version(environment->builder_version);
+    }
   }
   co_return reply;
 }
@@ -135,19 +193,68 @@ Task<pb::EnvironmentListResponse> environment_list(Context& cx, net::GrpcCall& c
 Task<Empty> environment_create(Context& cx, net::GrpcCall& call,
                                pb::EnvironmentCreateRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY_VOID(may_change_environments(who));
+  if (request.is_managed() || !request.default_member_role_str().empty() ||
+      request.environment_type() == pb::ENVIRONMENT_TYPE_PUBLIC) {
+    co_return Error::unimplemented(
+        "a restricted or public environment is for users with roles, and Thaw has tokens only; "
+        "`thaw workspace create` keeps people from each other's things");
+  }
+  THAW_CO_TRY_VOID(co_await cx.parts.environments.create(who.workspace, request.name()));
+  co_return Empty();
+}
+
+Result<void> check_builder_version(const std::string& version) {
+  constexpr std::array<std::string_view, 6> known = {"2023.12", "2024.04", "2024.10",
+                                                     "2025.06", "2026.10", "PREVIEW"};
+  if (version.empty() || std::find(known.begin(), known.end(), version) != known.end()) {
+    return ok();
+  }
+  return Error::invalid_argument("there is no image builder version '" + version.substr(0, 20) +
+                                 "'; there are 2023.12, 2024.04, 2024.10, 2025.06 and 2026.10");
+}
+
+Task<pb::EnvironmentListItem> environment_update(Context& cx, net::GrpcCall& call,
+                                                 pb::EnvironmentUpdateRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY_VOID(may_change_environments(who));
+  if (request.has_max_concurrent_tasks() || request.has_max_concurrent_gpus() ||
+      request.has_block_unauthenticated_resources()) {
+    co_return Error::unimplemented(
+        "limits of an environment are not served by this version of Thaw; those of the server are "
+        "in its configuration");
+  }
+  gateway::Environments::Changes changes;
+  if (request.has_name()) {
+    changes.name = request.name().value();
+  }
+  if (request.has_web_suffix()) {
+    changes.web_suffix = request.web_suffix().value();
+  }
+  if (request.has_image_builder_version()) {
+    THAW_CO_TRY_VOID(check_builder_version(request.image_builder_version()));
+    changes.builder_version = request.image_builder_version();
+  }
+  THAW_CO_TRY(const model::Environment after,
+              co_await cx.parts.environments.update(scope_of(cx, who), request.current_name(),
+                                                    std::move(changes)));
+  pb::EnvironmentListItem reply;
+  reply.set_name(after.name);
+  reply.set_environment_id(after.id.str());
+  reply.set_webhook_suffix(web_suffix_of(after));
+  reply.set_created_at(unix_seconds(after.created_at));
+  co_return reply;
+}
+
+Task<Empty> environment_delete(Context& cx, net::GrpcCall& call,
+                               pb::EnvironmentDeleteRequest request) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY_VOID(may_change_environments(who));
   if (request.name().empty()) {
-    co_return Error::invalid_argument("an environment needs a name");
+    co_return Error::invalid_argument("the environment that is to be deleted needs a name");
   }
-  THAW_CO_TRY_VOID(may_make_environments(who));
-  if (scope_of(cx, who).environment_named(request.name())) {
-    co_return Error::already_exists("environment '" + request.name() + "' exists already");
-  }
-  model::Environment made;
-  made.id = model::EnvironmentId(codec::random_id("en"));
-  made.workspace = who.workspace;
-  made.name = request.name();
-  made.created_at = wall_now();
-  THAW_CO_TRY_VOID(co_await cx.parts.catalog.environments.put(std::move(made)));
+  THAW_CO_TRY_VOID(co_await cx.parts.environments.remove(scope_of(cx, who), request.name(),
+                                                         cx.parts.access.name_of(who)));
   co_return Empty();
 }
 
@@ -158,9 +265,14 @@ void add_account_rpcs(net::GrpcTable& table, Context& cx) {
   add(table, cx, "WorkspaceNameLookup", workspace_name);
   add(table, cx, "AuthTokenGet", auth_token);
   add(table, cx, "TokenInfoGet", token_info);
+  add(table, cx, "TokenDelete", token_delete);
+  add(table, cx, "TokenFlowCreate", flow_create);
+  add(table, cx, "TokenFlowWait", flow_wait);
   add_once(table, cx, "EnvironmentGetOrCreate", environment_get);
   add(table, cx, "EnvironmentList", environment_list);
   add_once(table, cx, "EnvironmentCreate", environment_create);
+  add_once(table, cx, "EnvironmentUpdate", environment_update);
+  add_once(table, cx, "EnvironmentDelete", environment_delete);
 }
 
 }  // namespace thaw::dialect::modal

@@ -104,6 +104,16 @@ Task<std::vector<model::InputId>> create_once(Context& cx, gateway::Identity who
   co_return co_await cx.parts.queue.add_inputs(info.call.id, inputs_from(asked, invocation));
 }
 
+// The input that a container says it makes a call for, if it has it.
+model::InputId parent_of(Context& cx, const gateway::Identity& who, const std::string& named) {
+  const model::InputId input(named);
+  if (named.empty() || who.container.empty()) {
+    return {};
+  }
+  const auto call = cx.parts.queue.call_of(input);
+  return call && cx.parts.queue.works_on(who.container, *call) ? input : model::InputId();
+}
+
 Task<pb::FunctionMapResponse> function_map(Context& cx, net::GrpcCall& call,
                                            pb::FunctionMapRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
@@ -119,13 +129,14 @@ Task<pb::FunctionMapResponse> function_map(Context& cx, net::GrpcCall& call,
   model::NewCall fresh = gateway::Invoke::new_call({function->id, spec});
   fresh.id = call_id_for(cx, call, who, function->id);
   fresh.durability = durable ? model::Durability::durable : model::Durability::memory;
-  fresh.parent_input = model::InputId(request.parent_input_id());
+  fresh.parent_input = parent_of(cx, who, request.parent_input_id());
   fresh.origin = who.container.empty() ? model::Origin::client : model::Origin::container;
   fresh.options = options_text({invocation, request.function_call_type()});
   pb::FunctionMapResponse reply;
   reply.set_function_call_id(fresh.id.str());
   reply.set_function_call_jwt(input_jwt(model::InputId(fresh.id.str()), 0));
   reply.set_max_inputs_outstanding(1000);
+  cx.parts.call_trees.note(fresh, function->tag);
   THAW_CO_TRY(const std::vector<model::InputId> ids,
               co_await create_once(cx, who, std::move(fresh), request));
   add_items(*reply.mutable_pipelined_inputs(), ids, request.pipelined_inputs());
@@ -353,6 +364,19 @@ std::uint64_t entry_number(const std::string& entry_id) {
   return number;
 }
 
+pb::GenericResult::GenericStatus status_of(model::OutcomeKind kind) {
+  switch (kind) {
+    case model::OutcomeKind::success: return pb::GenericResult::GENERIC_STATUS_SUCCESS;
+    case model::OutcomeKind::failure: return pb::GenericResult::GENERIC_STATUS_FAILURE;
+    case model::OutcomeKind::timeout:
+    case model::OutcomeKind::expired: return pb::GenericResult::GENERIC_STATUS_TIMEOUT;
+    case model::OutcomeKind::terminated: return pb::GenericResult::GENERIC_STATUS_TERMINATED;
+    case model::OutcomeKind::internal_failure:
+      return pb::GenericResult::GENERIC_STATUS_INTERNAL_FAILURE;
+  }
+  return pb::GenericResult::GENERIC_STATUS_FAILURE;
+}
+
 gateway::CallbackCall call_without_arguments(const gateway::Route& route) {
   // What pickle writes for `((), {})`: a pair of no positional and no named arguments.
   static constexpr std::string_view no_arguments = "\x80\x04)}\x86\x94.";
@@ -377,19 +401,6 @@ model::Payload input_payload(const pb::FunctionInput& input,
 }
 
 namespace {
-
-pb::GenericResult::GenericStatus status_of(model::OutcomeKind kind) {
-  switch (kind) {
-    case model::OutcomeKind::success: return pb::GenericResult::GENERIC_STATUS_SUCCESS;
-    case model::OutcomeKind::failure: return pb::GenericResult::GENERIC_STATUS_FAILURE;
-    case model::OutcomeKind::timeout:
-    case model::OutcomeKind::expired: return pb::GenericResult::GENERIC_STATUS_TIMEOUT;
-    case model::OutcomeKind::terminated: return pb::GenericResult::GENERIC_STATUS_TERMINATED;
-    case model::OutcomeKind::internal_failure:
-      return pb::GenericResult::GENERIC_STATUS_INTERNAL_FAILURE;
-  }
-  return pb::GenericResult::GENERIC_STATUS_FAILURE;
-}
 
 model::OutcomeKind kind_of(pb::GenericResult::GenericStatus status) {
   switch (status) {

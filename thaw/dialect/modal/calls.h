@@ -29,6 +29,7 @@ inline bool is_of(const model::Payload& payload, std::string_view type) {
 gateway::CallbackCall call_without_arguments(const gateway::Route& route);
 model::Payload input_payload(const pb::FunctionInput& input,
                              pb::FunctionCallInvocationType invocation);
+pb::GenericResult::GenericStatus status_of(model::OutcomeKind kind);
 // A container's own output, ready for the caller.
 model::Outcome outcome_of(const pb::FunctionPutOutputsItem& item, const model::ContainerId& id);
 // A container's own failure, outside of any input.

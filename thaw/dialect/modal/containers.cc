@@ -6,6 +6,7 @@
 #include "thaw/base/log.h"
 #include "thaw/dialect/modal/calls.h"
 #include "thaw/dialect/modal/definition.h"
+#include "thaw/dialect/modal/older_clients.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/services.h"
 
@@ -24,6 +25,13 @@ Task<Empty> hello(Context& cx, net::GrpcCall& call, Empty) {
   co_return Empty();
 }
 
+// Whether its client does not say when an input has ended that was cancelled.
+bool is_silent(const net::GrpcCall& call) {
+  const auto version =
+      parse_client_version(call.metadata().find("x-modal-client-version").value_or(""));
+  return version && *version < answers_cancels_since;
+}
+
 Task<pb::ContainerHeartbeatResponse> heartbeat(Context& cx, net::GrpcCall& call,
                                                pb::ContainerHeartbeatRequest) {
   THAW_CO_TRY(const model::ContainerId id, container_of(cx, call));
@@ -37,12 +45,38 @@ Task<pb::ContainerHeartbeatResponse> heartbeat(Context& cx, net::GrpcCall& call,
   for (const model::InputId& input : cancels) {
     reply.mutable_cancel_input_event()->add_input_ids(input.str());
   }
+  if (!cancels.empty() && is_silent(call)) {
+    // Of containers that have gone.
+    std::erase_if(cx.unanswered_cancels,
+                  [&cx](const auto& entry) { return !cx.fleet->spec_of(entry.first); });
+    auto& told = cx.unanswered_cancels[id];
+    told.insert(told.end(), cancels.begin(), cancels.end());
+  }
   co_return reply;
+}
+
+// It asks for the next input: what it was told to cancel has ended.
+Task<void> end_cancelled(Context& cx, model::ContainerId id) {
+  auto told = cx.unanswered_cancels.extract(id);
+  if (told.empty()) {
+    co_return ok();
+  }
+  for (const model::InputId& input : told.mapped()) {
+    const Result<void> ended = co_await cx.fleet->finish(
+        id, input,
+        model::failed(model::OutcomeKind::terminated, {.type = model::failure_type::cancelled,
+                                                       .message = "the input was cancelled"}));
+    if (!ended && ended.error().code() != Code::not_found) {
+      co_return ended.error();
+    }
+  }
+  co_return ok();
 }
 
 Task<pb::FunctionGetInputsResponse> get_inputs(Context& cx, net::GrpcCall& call,
                                                pb::FunctionGetInputsRequest request) {
   THAW_CO_TRY(const model::ContainerId id, container_of(cx, call));
+  THAW_CO_TRY_VOID(co_await end_cancelled(cx, id));
   control::PollOptions options;
   options.max = std::max(1u, request.batch_max_size());
   options.linger = std::chrono::milliseconds(
@@ -117,8 +151,8 @@ Task<pb::TaskListResponse> task_list(Context& cx, net::GrpcCall& call,
   for (const control::ContainerView& view : cx.fleet->containers()) {
     const bool wanted = request.app_id().empty() || request.app_id() == view.spec->app.str();
     const auto app = scope.app(view.spec->app.str());
-    if (!wanted || !app) {
-      continue;
+    if (!wanted || !app || view.status == control::Status::standby) {
+      continue;  // it is nobody's yet
     }
     auto* item = reply.add_tasks();
     item->set_task_id(view.id.str());
@@ -127,12 +161,37 @@ Task<pb::TaskListResponse> task_list(Context& cx, net::GrpcCall& call,
     item->set_enqueued_at(to_seconds(view.created_at));
     item->set_started_at(view.moments.sandbox == Instant{} ? 0.0 : to_seconds(view.created_at));
   }
+  for (const control::BoxPtr& box : cx.parts.boxes.living()) {
+    const model::Box& record = box->record;
+    const bool wanted = request.app_id().empty() || request.app_id() == record.app.str();
+    const auto app = scope.app(record.app.str());
+    if (!wanted || !app) {
+      continue;
+    }
+    auto* item = reply.add_tasks();
+    item->set_task_id(record.container.str());
+    item->set_app_id(record.app.str());
+    item->set_app_description(app->title());
+    item->set_enqueued_at(unix_seconds(record.created_at));
+    item->set_started_at(unix_seconds(record.started_at));
+  }
   co_return reply;
+}
+
+// Of a sandbox in the asker's scope, by its container; nullptr: there is none.
+control::BoxPtr box_of(Context& cx, const gateway::Identity& who, const std::string& container) {
+  const control::BoxPtr box = cx.parts.boxes.find(model::ContainerId(container));
+  return box && scope_of(cx, who).box(box->record.id.str()) ? box : nullptr;
 }
 
 Task<pb::ContainerStopResponse> container_stop(Context& cx, net::GrpcCall& call,
                                                pb::ContainerStopRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  if (const control::BoxPtr box = box_of(cx, who, request.task_id())) {
+    THAW_CO_TRY_VOID(co_await cx.parts.boxes.terminate(box, model::BoxEnd::terminated,
+                                                       "its container was stopped"));
+    co_return pb::ContainerStopResponse();
+  }
   const model::ContainerId id =
       request.task_id().empty() ? who.container : model::ContainerId(request.task_id());
   THAW_CO_TRY([[maybe_unused]] const auto spec, find_container(cx, who, id.str()));
@@ -145,6 +204,17 @@ Task<pb::TaskGetInfoResponse> task_info(Context& cx, net::GrpcCall& call,
                                         pb::TaskGetInfoRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   const catalog::Scope scope = scope_of(cx, who);
+  if (const control::BoxPtr box = box_of(cx, who, request.task_id())) {
+    const model::Box& record = box->record;
+    pb::TaskGetInfoResponse reply;
+    reply.set_app_id(record.app.str());
+    reply.mutable_info()->set_id(record.container.str());
+    reply.mutable_info()->set_sandbox_id(record.id.str());
+    reply.mutable_info()->set_enqueued_at(unix_seconds(record.created_at));
+    reply.mutable_info()->set_started_at(unix_seconds(record.started_at));
+    reply.mutable_info()->set_finished_at(unix_seconds(record.ended_at));
+    co_return reply;
+  }
   std::vector<control::ContainerView> views = cx.fleet->containers();
   const auto finished = cx.fleet->finished_starts();
   views.insert(views.end(), finished.begin(), finished.end());

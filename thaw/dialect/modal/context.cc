@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <array>
 
+#include "thaw/dialect/modal/build_functions.h"
 #include "thaw/dialect/modal/client_packages.h"
+#include "thaw/dialect/modal/older_methods.h"
+#include "thaw/dialect/modal/router_access.h"
 #include "thaw/dialect/modal/web.h"
 
 namespace thaw::dialect::modal {
@@ -16,6 +19,8 @@ Context::Context(const gateway::Owners& owners, Options given)
       // A download's URLs are given out all at once, and the last of a large file is used late.
       volume_urls(parts.secrets, "volume-url", std::chrono::hours(24)),
       client_packages(std::make_unique<ClientPackages>(options.cache_folder + "/clients")),
+      classes_in_creation(std::make_unique<ClassesInCreation>()),
+      build_functions(std::make_unique<BuildFunctions>()),
       tasks(parts.loop) {}
 
 Context::~Context() = default;
@@ -23,7 +28,8 @@ Context::~Context() = default;
 namespace {
 
 // All that a container may do whose function has no access to this server but for its own inputs.
-constexpr std::array<std::string_view, 14> for_own_inputs = {
+constexpr std::array<std::string_view, 16> for_own_inputs = {
+    "AppGetObjects",
     "BlobCreate",
     "BlobGet",
     "ClientHello",
@@ -34,11 +40,18 @@ constexpr std::array<std::string_view, 14> for_own_inputs = {
     "FunctionCallPutDataOut",
     "FunctionGetDynamicConcurrency",
     "FunctionGetInputs",
+    "FunctionGetSerialized",
     "FunctionPutOutputs",
     "TaskResult",
     "VolumeCommit",
     "VolumeReload",
 };
+
+// What somebody asks who has no token yet, and is no container.
+bool is_for_strangers(std::string_view path) {
+  const std::string_view name = path.substr(path.rfind('/') + 1);
+  return name == "TokenFlowCreate" || name == "TokenFlowWait";
+}
 
 Result<void> check_reach(const gateway::Identity& who, const net::GrpcCall& call) {
   const std::string_view path = call.path();
@@ -79,6 +92,15 @@ Result<gateway::Identity> identify(Context& cx, const net::GrpcCall& call) {
 }
 
 Result<net::Admission> admit(Context& cx, const net::HttpRequest& head, const net::Peer& peer) {
+  if (is_for_strangers(head.path())) {
+    return net::Admission();  // its bytes stay its peer's
+  }
+  if (head.target.starts_with(router_path(""))) {
+    THAW_TRY(const RouterClaim claim, claim_of(cx, head.headers));
+    gateway::Identity who;
+    who.workspace = claim.workspace;
+    return gateway::admission_of(who);
+  }
   THAW_TRY(const gateway::Identity who, identify(cx, head.headers, peer));
   return gateway::admission_of(who);
 }
@@ -191,9 +213,11 @@ Result<std::shared_ptr<const model::Environment>> find_environment(Context& cx,
                                                                    const std::string& name) {
   if (name.empty() && who.kind == gateway::Identity::Kind::container) {
     THAW_TRY(const auto spec, cx.fleet->spec_of(who.container));
-    if (auto own = scope_of(cx, who).environment(spec->environment)) {
+    const auto own = scope_of(cx, who).environment(spec->environment);
+    if (own && own->life == model::Environment::Life::there) {
       return own;
     }
+    return Error::not_found("the environment of this container was deleted");
   }
   return scope_of(cx, who).environment_named(name);
 }

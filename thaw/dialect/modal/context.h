@@ -11,6 +11,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "thaw/async/event.h"
 #include "thaw/async/task_group.h"
@@ -22,8 +23,10 @@
 
 namespace thaw::dialect::modal {
 
-struct WebRequest;     // web.h
-class ClientPackages;  // client_packages.h
+struct WebRequest;         // web.h
+class ClientPackages;      // client_packages.h
+struct ClassesInCreation;  // older_methods.h
+class BuildFunctions;      // build_functions.h
 
 // Arguments and results up to this size travel inside a message; above it clients use signed blob
 // URLs. A map sends up to 49 inputs in one message, which is to be within the limit of one: the
@@ -47,11 +50,16 @@ struct Context {
   control::Fleet* fleet;
   gateway::SignedUrls volume_urls;
   std::unique_ptr<ClientPackages> client_packages;
+  std::unique_ptr<ClassesInCreation> classes_in_creation;
+  std::unique_ptr<BuildFunctions> build_functions;
   gateway::Surroundings place;                     // once the server listens
+  std::vector<worker::Bind> sandbox_binds;         // what every sandbox finds; from start() on
   std::uint64_t inline_bytes = most_inline_bytes;  // less where there is little memory
 
   std::unordered_map<model::VolumeId, Instant> volume_heartbeats;  // of ephemeral volumes
   std::set<model::VolumeId> volumes_in_removal;
+  // Cancellations that older clients were told of: they do not say when such an input has ended.
+  std::unordered_map<model::ContainerId, std::vector<model::InputId>> unanswered_cancels;
   std::unordered_map<model::CallId, std::shared_ptr<WebRequest>> web_requests;
   std::deque<std::pair<Instant, model::CallId>> to_forget;  // read synchronous calls
   Readers readers;
@@ -104,6 +112,11 @@ Result<std::shared_ptr<const model::FunctionSpec>> live_spec(const catalog::Func
 Result<std::shared_ptr<const model::Environment>> find_environment(Context& cx,
                                                                    const gateway::Identity& who,
                                                                    const std::string& name);
+
+// What an environment adds to web addresses; the default one adds nothing by itself.
+inline std::string web_suffix_of(const model::Environment& environment) {
+  return environment.web_suffix.value_or(environment.name == "main" ? "" : environment.name);
+}
 
 inline double unix_seconds(WallTime time) { return time == WallTime{} ? 0.0 : to_seconds(time); }
 

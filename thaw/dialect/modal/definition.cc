@@ -101,19 +101,22 @@ std::string beginning_of(std::string_view text) {
 constexpr std::string_view own_folders[] = {"proc",           "sys",    "dev", "run/thaw",
                                             "run/thaw-start", "__modal"};
 
-Result<model::VolumeMount> volume_mount_from(const pb::VolumeMount& mount) {
-  model::VolumeMount out;
-  out.volume = model::VolumeId(mount.volume_id());
-  THAW_TRY(const std::string path, worker::volume_path(mount.mount_path()));
-  const bool absolute = mount.mount_path().starts_with("/");
+Result<std::string> mount_path_from(const std::string& given) {
+  THAW_TRY(const std::string path, worker::volume_path(given));
+  const bool absolute = given.starts_with("/");
   for (const std::string_view own : own_folders) {
     if (path.empty() || !absolute || path == own || path.starts_with(std::string(own) + "/")) {
-      return Error::invalid_argument("a volume cannot be mounted at '" +
-                                     beginning_of(mount.mount_path()) +
+      return Error::invalid_argument("a volume cannot be mounted at '" + beginning_of(given) +
                                      "'; give an absolute path that is not the system's own");
     }
   }
-  out.path = "/" + path;
+  return "/" + path;
+}
+
+Result<model::VolumeMount> volume_mount_from(const pb::VolumeMount& mount) {
+  model::VolumeMount out;
+  out.volume = model::VolumeId(mount.volume_id());
+  THAW_TRY(out.path, mount_path_from(mount.mount_path()));
   out.access = mount.read_only() ? model::VolumeMount::Access::read_only
                                  : model::VolumeMount::Access::read_write;
   THAW_TRY(out.sub_path, worker::volume_path(mount.sub_path()));
@@ -205,7 +208,13 @@ Result<model::FunctionSpec> spec_from(const pb::Function& f) {
     return Error::unimplemented("clustered functions are not served by this version of Thaw");
   }
   if (f.cloud_bucket_mounts_size() > 0) {
-    return Error::unimplemented("cloud bucket mounts are not served by this version of Thaw");
+    const auto& bucket = f.cloud_bucket_mounts(0);
+    return Error::unimplemented(
+        "function '" + beginning_of(spec.name) + "' mounts the bucket '" +
+        beginning_of(bucket.bucket_name()) + "' at '" + beginning_of(bucket.mount_path()) +
+        "', and cloud bucket mounts are not served by this version of Thaw; put what it reads into "
+        "a volume (`modal volume put`), or read the bucket in the function, with its keys in a "
+        "secret");
   }
   THAW_TRY_VOID(check_numbers(f));
   THAW_TRY_VOID(check_placement(f));
@@ -221,6 +230,12 @@ Result<model::FunctionSpec> spec_from(const pb::Function& f) {
   }
   for (const auto& mount : f.volume_mounts()) {
     THAW_TRY(model::VolumeMount volume, volume_mount_from(mount));
+    spec.volumes.push_back(std::move(volume));
+  }
+  for (const auto& mount : f.shared_volume_mounts()) {
+    model::VolumeMount volume;
+    volume.volume = model::VolumeId(mount.shared_volume_id());
+    THAW_TRY(volume.path, mount_path_from(mount.mount_path()));
     spec.volumes.push_back(std::move(volume));
   }
   read_resources(f.resources(), spec.resources);
@@ -243,6 +258,12 @@ Result<model::FunctionSpec> spec_from(const pb::Function& f) {
   spec.network = blocked ? model::NetworkAccess::blocked : model::NetworkAccess::open;
   f.SerializeToString(&spec.definition);
   return spec;
+}
+
+bool wants_gpu_snapshot(const pb::Function& f) {
+  const auto option = f.experimental_options().find("enable_gpu_snapshot");
+  return f.enable_gpu_snapshot() || f._experimental_enable_gpu_snapshot() ||
+         (option != f.experimental_options().end() && !is_off(option->second));
 }
 
 bool has_schedule(const pb::Schedule& schedule) {

@@ -20,6 +20,8 @@ inline constexpr const char* dialect_name = "modal";
 
 // Reads policy and references out of `definition`; invalid_argument names what cannot be.
 Result<model::FunctionSpec> spec_from(const pb::Function& definition);
+// Its memory snapshots are to hold the GPU's memory too.
+bool wants_gpu_snapshot(const pb::Function& definition);
 // A function that is to run by itself: cron or period.
 bool has_schedule(const pb::Schedule& schedule);
 // `schedule` is one; what it says is not checked.

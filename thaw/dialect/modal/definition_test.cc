@@ -302,3 +302,46 @@ TEST_CASE("what would be accepted and never work is refused by its name") {
   (*domain.mutable_method_definitions())["m"].mutable_webhook_config()->clear_custom_domains();
   CHECK(spec_from(domain));
 }
+
+TEST_CASE("a network file system is mounted like a volume, and not over the system's own folders") {
+  pb::Function f = named("f");
+  auto* mount = f.add_shared_volume_mounts();
+  mount->set_shared_volume_id("sv-1");
+  mount->set_mount_path("/root/shared/");
+  const auto spec = spec_from(f);
+  REQUIRE(spec);
+  REQUIRE(spec->volumes.size() == 1);
+  CHECK(spec->volumes[0].volume.str() == "sv-1");
+  CHECK(spec->volumes[0].path == "/root/shared");
+  CHECK(spec->volumes[0].access == model::VolumeMount::Access::read_write);
+  for (const char* path : {"/proc/x", "relative", "/", "/__modal/volumes/x", "/a/../b"}) {
+    CAPTURE(path);
+    mount->set_mount_path(path);
+    CHECK_FALSE(spec_from(f));
+  }
+}
+
+TEST_CASE("a bucket is refused by its name and that of the function") {
+  pb::Function f = named("reads");
+  auto* mount = f.add_cloud_bucket_mounts();
+  mount->set_bucket_name("weights");
+  mount->set_mount_path("/w");
+  const auto refused = spec_from(f);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == Code::unimplemented);
+  for (const char* word : {"'reads'", "'weights'", "'/w'", "cloud bucket mounts"}) {
+    CHECK(refused.error().message().find(word) != std::string::npos);
+  }
+}
+
+TEST_CASE("a function asks for its GPU's memory in one of three ways") {
+  pb::Function f = named("f");
+  CHECK_FALSE(wants_gpu_snapshot(f));
+  f.set_enable_gpu_snapshot(true);
+  CHECK(wants_gpu_snapshot(f));
+  f.set_enable_gpu_snapshot(false);
+  (*f.mutable_experimental_options())["enable_gpu_snapshot"] = "True";
+  CHECK(wants_gpu_snapshot(f));
+  (*f.mutable_experimental_options())["enable_gpu_snapshot"] = "False";
+  CHECK_FALSE(wants_gpu_snapshot(f));
+}

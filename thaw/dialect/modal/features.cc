@@ -10,13 +10,8 @@ namespace {
 
 // First match wins: longer names before their prefixes. These are the names in the column Feature
 // of docs/reference/modal-rpcs.md, of every RPC there that is not served.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 54> features = {{
-    {"AppRoll", "rollback of deployments"},
-    {"AppPromote", "staged deployments"},
-    {"AppSetTags", "app tags"},
-    {"AppGetTags", "app tags"},
+constexpr std::array<std::pair<std::string_view, std::string_view>, 45> features = {{
     {"AppGetTimeRangeStats", "statistics over time"},
-    {"App", "apps of older clients"},
     {"Attempt", "the input plane"},
     {"AuditLog", "audit logs"},
     {"CliCommandSuggest", "suggestions of the command line"},
@@ -30,10 +25,9 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 54> features
     {"Domain", "own domains"},
     {"Endpoint", "hosted model endpoints"},
     {"EnvironmentBilling", "billing"},
-    {"Environment", "changing environments"},
+    {"Environment", "roles and budgets of environments"},
     {"Flash", "`@app.server` containers"},
     {"FunctionCall", "lists of calls"},
-    {"FunctionGetCallGraph", "call graphs"},
     {"FunctionGetFlash", "`@app.server` containers"},
     {"FunctionGetMetrics", "metrics"},
     {"FunctionGetTimeRangeStats", "statistics over time"},
@@ -56,11 +50,9 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 54> features
     {"TaskCurrentInputs", "inputs of containers"},
     {"Task", "exec and shell in containers"},
     {"Template", "app templates"},
-    {"TokenFlow", "login by browser (use `thaw token create`)"},
     {"Token", "tokens over the API (use `thaw token`)"},
     {"Tunnel", "tunnels"},
     {"UserGroup", "user groups"},
-    {"VolumeGetFile", "volume files of older clients"},
     {"WebhookToken", "tokens of web endpoints (use `thaw token`)"},
     {"WorkspaceBilling", "billing"},
     {"Workspace", "workspace administration"},

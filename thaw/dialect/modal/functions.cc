@@ -8,9 +8,12 @@
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/ids.h"
 #include "thaw/dialect/modal/apps.h"
+#include "thaw/dialect/modal/build_functions.h"
 #include "thaw/dialect/modal/definition.h"
 #include "thaw/dialect/modal/image_python.h"
 #include "thaw/dialect/modal/numbers.h"
+#include "thaw/dialect/modal/older_clients.h"
+#include "thaw/dialect/modal/older_methods.h"
 #include "thaw/dialect/modal/placement.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/scaling_limits.h"
@@ -37,41 +40,10 @@ LabelPlace place_of(Context& cx, const model::App& app) {
   if (workspace && app.workspace != cx.parts.catalog.default_workspace()) {
     place.workspace = workspace->name;
   }
-  const auto usual = scope.environment_named("");
-  const auto own = scope.environment(app.environment);
-  if (own && !(usual && (*usual)->id == own->id)) {
-    place.environment = own->name;
+  if (const auto own = scope.environment(app.environment)) {
+    place.environment = web_suffix_of(*own);
   }
   return place;
-}
-
-// Web endpoints of a definition: its own, or those of its class's methods.
-Result<std::vector<model::WebEndpoint>> endpoints_of(Context& cx, const pb::Function& f,
-                                                     const model::App& app) {
-  const LabelPlace place = place_of(cx, app);
-  std::vector<model::WebEndpoint> endpoints;
-  const std::string& app_name = app.title();
-  const auto add = [&](const std::string& method, const std::string& name,
-                       const pb::WebhookConfig& config) -> Result<void> {
-    model::WebEndpoint web;
-    THAW_TRY(web.label, web_label(app_name, name, config, is_ephemeral(app), place));
-    web.method = method;
-    web.callers = config.requires_proxy_auth() ? model::WebEndpoint::Callers::token_holders
-                                               : model::WebEndpoint::Callers::anyone;
-    if (config.type() == pb::WEBHOOK_TYPE_WEB_SERVER) {
-      web.kind = model::WebEndpoint::Kind::server_port;
-      web.port = static_cast<std::uint16_t>(config.web_server_port());
-    }
-    if (!web.label.empty()) {
-      endpoints.push_back(std::move(web));
-    }
-    return ok();
-  };
-  THAW_TRY_VOID(add("", f.function_name(), f.webhook_config()));
-  for (const auto& [method, definition] : f.method_definitions()) {
-    THAW_TRY_VOID(add(method, definition.function_name(), definition.webhook_config()));
-  }
-  return endpoints;
 }
 
 // A function that exists under its name but has no version yet, with its versions kept otherwise.
@@ -114,6 +86,9 @@ Task<pb::FunctionPrecreateResponse> precreate(Context& cx, net::GrpcCall& call,
                                               pb::FunctionPrecreateRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
+  if (const auto method = older_method(request)) {
+    co_return precreate_method(cx, addresses_for(cx, call), *app, *method, request);
+  }
   catalog::Function record =
       record_for(scope_of(cx, who), *app, request.existing_function_id(), request.function_name());
   pb::Function sketch;
@@ -156,7 +131,7 @@ Result<void> check_references(Context& cx, const gateway::Identity& who,
     }
   }
   for (const auto& mount : spec.volumes) {
-    THAW_TRY([[maybe_unused]] const auto volume, find_volume(cx, who, mount.volume.str()));
+    THAW_TRY([[maybe_unused]] const auto volume, find_any_volume(cx, who, mount.volume.str()));
   }
   return ok();
 }
@@ -188,6 +163,16 @@ std::string gpu_warning(const Context& cx, const model::FunctionSpec& spec) {
                    "runs it on the CPU");
 }
 
+// Of snapshots that are to hold a GPU's memory; empty: nothing.
+std::string gpu_snapshot_warning(const pb::Function& definition) {
+  if (!wants_gpu_snapshot(definition)) {
+    return {};
+  }
+  return "function '" + definition.function_name() +
+         "' asks for the GPU's memory in its snapshots, and this server has no GPU: they hold the "
+         "memory of its program";
+}
+
 Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
                                         pb::FunctionCreateRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
@@ -201,11 +186,11 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
   }
   // A list of GPUs is a list of definitions, best first; one machine serves the first.
   pb::Function definition = request.has_function() ? request.function() : ranked[0].function();
-  if (definition.is_builder_function()) {
-    co_return Error::unimplemented(
-        "Image.run_function is not served by this version of Thaw; use run_commands or "
-        "pip_install");
+  if (auto method = older_method(definition)) {
+    co_return co_await create_method(cx, addresses_for(cx, call), app, std::move(*method),
+                                     std::move(definition));
   }
+  in_todays_words(definition);
   catalog::Function record = record_for(scope_of(cx, who), *app, request.existing_function_id(),
                                         definition.function_name());
   auto parsed = spec_from(definition);
@@ -250,7 +235,8 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
   record.versions[spec->version] = spec;
   pb::FunctionCreateResponse reply;
   reply.set_function_id(record.id.str());
-  for (const std::string& warning : {schedule, python, gpu_warning(cx, *spec)}) {
+  for (const std::string& warning :
+       {schedule, python, gpu_warning(cx, *spec), gpu_snapshot_warning(definition)}) {
     if (!warning.empty()) {
       auto* said = reply.add_server_warnings();
       said->set_type(pb::Warning::WARNING_TYPE_FUNCTION_CONFIGURATION);
@@ -270,6 +256,11 @@ Task<pb::FunctionCreateResponse> create(Context& cx, net::GrpcCall& call,
   fill_data(*spec, *reply.mutable_function_data());
   *reply.mutable_function_data()->mutable_ranked_functions(0)->mutable_function() =
       reply.function();
+  if (definition.is_builder_function()) {
+    // It runs once, in an image's build, and is no function of the app.
+    THAW_CO_TRY_VOID(cx.build_functions->keep(spec));
+    co_return reply;
+  }
   THAW_CO_TRY_VOID(co_await cx.parts.catalog.functions.put(std::move(record)));
   co_return reply;
 }
@@ -296,9 +287,25 @@ Result<std::shared_ptr<const catalog::Function>> by_name(Context& cx, const gate
 Task<pb::FunctionGetResponse> get(Context& cx, net::GrpcCall& call,
                                   pb::FunctionGetRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  const auto environment = find_environment(cx, who, request.environment_name());
+  const catalog::Scope scope = scope_of(cx, who);
+  const auto app =
+      environment ? scope.deployed_app((*environment)->id, request.app_name()) : nullptr;
+  if (app && !app->functions.contains(request.object_tag())) {
+    if (auto method = find_method(scope, *app, request.object_tag(), addresses_for(cx, call))) {
+      co_return std::move(*method);
+    }
+  }
   THAW_CO_TRY(const auto function, by_name(cx, who, request.environment_name(), request.app_name(),
                                            request.object_tag()));
   THAW_CO_TRY(const auto spec, live_spec(*function));
+  const auto app = scope_of(cx, who).app(function->app.str());
+  if (request.app_version() != 0 && app && request.app_version() != app->version) {
+    co_return Error::unimplemented(
+        "app '" + app->title() + "' is live at version " + std::to_string(app->version) +
+        ", and version " + std::to_string(request.app_version()) +
+        " is not called beside it by this version of Thaw; roll back to it, or leave version= out");
+  }
   pb::FunctionGetResponse reply;
   reply.set_function_id(function->id.str());
   *reply.mutable_handle_metadata() = handle_metadata(*spec, addresses_for(cx, call));
@@ -332,6 +339,9 @@ Task<pb::FunctionBindParamsResponse> bind_params(Context& cx, net::GrpcCall& cal
                                                  pb::FunctionBindParamsRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(auto function, find_function(cx, who, request.function_id()));
+  if (request.has_function_options()) {
+    in_todays_words(*request.mutable_function_options());
+  }
   THAW_CO_TRY(const auto variant,
               co_await variant_of(cx, who, std::move(function), std::move(request),
                                   std::numeric_limits<std::size_t>::max()));
@@ -346,7 +356,7 @@ Task<pb::ClassCreateResponse> class_create(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
   pb::ClassCreateResponse reply;
-  reply.mutable_handle_metadata();
+  *reply.mutable_handle_metadata()->mutable_methods() = std::move(*request.mutable_methods());
   const auto known = scope_of(cx, who).app_class(request.existing_class_id());
   if (known && known->app == app->id) {
     reply.set_class_id(known->id.str());
@@ -382,6 +392,12 @@ Task<pb::ClassGetResponse> class_get(Context& cx, net::GrpcCall& call,
   pb::ClassGetResponse reply;
   reply.set_class_id(found->second.str());
   reply.mutable_handle_metadata();
+  if (!request.only_class_function()) {
+    const auto service = by_name(cx, who, request.environment_name(), request.app_name(),
+                                 service_tag(request.object_tag()));
+    *reply.mutable_handle_metadata() =
+        class_metadata(service ? (*service)->live().get() : nullptr, addresses_for(cx, call));
+  }
   co_return reply;
 }
 
@@ -421,7 +437,11 @@ Task<pb::FunctionUpdateSchedulingParamsResponse> update_scheduling(
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto function, find_function(cx, who, request.function_id()));
   THAW_CO_TRY(const auto live, live_spec(*function));
-  const auto& settings = request.settings();
+  pb::AutoscalerSettings settings = request.settings();
+  if (!request.has_settings()) {
+    settings.set_min_containers(
+        request.warm_pool_size_override());  // of older clients: keep_warm()
+  }
   THAW_CO_TRY_VOID(check_numbers(settings));
   auto spec = std::make_shared<model::FunctionSpec>(*live);
   model::Scaling& scaling = spec->scaling;
@@ -463,6 +483,34 @@ Task<pb::FunctionGetDynamicConcurrencyResponse> dynamic_concurrency(
 }
 
 }  // namespace
+
+Result<std::vector<model::WebEndpoint>> endpoints_of(Context& cx, const pb::Function& f,
+                                                     const model::App& app) {
+  const LabelPlace place = place_of(cx, app);
+  std::vector<model::WebEndpoint> endpoints;
+  const std::string& app_name = app.title();
+  const auto add = [&](const std::string& method, const std::string& name,
+                       const pb::WebhookConfig& config) -> Result<void> {
+    model::WebEndpoint web;
+    THAW_TRY(web.label, web_label(app_name, name, config, is_ephemeral(app), place));
+    web.method = method;
+    web.callers = config.requires_proxy_auth() ? model::WebEndpoint::Callers::token_holders
+                                               : model::WebEndpoint::Callers::anyone;
+    if (config.type() == pb::WEBHOOK_TYPE_WEB_SERVER) {
+      web.kind = model::WebEndpoint::Kind::server_port;
+      web.port = static_cast<std::uint16_t>(config.web_server_port());
+    }
+    if (!web.label.empty()) {
+      endpoints.push_back(std::move(web));
+    }
+    return ok();
+  };
+  THAW_TRY_VOID(add("", f.function_name(), f.webhook_config()));
+  for (const auto& [method, definition] : f.method_definitions()) {
+    THAW_TRY_VOID(add(method, definition.function_name(), definition.webhook_config()));
+  }
+  return endpoints;
+}
 
 async::Task<std::shared_ptr<const catalog::Function>> variant_of(
     Context& cx, gateway::Identity who, std::shared_ptr<const catalog::Function> function,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Bound variants: one set of a class's parameters, or of a function's options, is a function of its
-// own with its own containers. It is made when somebody first asks for it, and has one id for ever.
+// What several files need of functions. Bound variants: one set of a class's parameters, or of a
+// function's options, is a function of its own with its own containers. It is made when somebody
+// first asks for it, and has one id for ever.
 #pragma once
 
 #include "thaw/dialect/modal/context.h"
@@ -11,6 +12,9 @@ namespace thaw::dialect::modal {
 
 namespace pb = ::modal::client;
 
+// Of a definition: its own endpoints, or those of its class's methods.
+Result<std::vector<model::WebEndpoint>> endpoints_of(Context& cx, const pb::Function& f,
+                                                     const model::App& app);
 // resource_exhausted if it would be one more than `most` of its app.
 async::Task<std::shared_ptr<const catalog::Function>> variant_of(
     Context& cx, gateway::Identity who, std::shared_ptr<const catalog::Function> function,

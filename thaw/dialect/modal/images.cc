@@ -6,6 +6,7 @@
 #include "thaw/catalog/secret_values.h"
 #include "thaw/codec/utf8.h"
 #include "thaw/dialect/modal/added_python.h"
+#include "thaw/dialect/modal/build_functions.h"
 #include "thaw/dialect/modal/proto/images.pb.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/services.h"
@@ -78,11 +79,6 @@ Result<image::RegistryLogin> registry_login(Context& cx, const catalog::Scope& s
 Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
                                   const pb::ImageGetOrCreateRequest& request) {
   const pb::Image& image = request.image();
-  if (image.has_build_function()) {
-    return Error::unimplemented(
-        "Image.run_function is not served by this version of Thaw; use run_commands or "
-        "pip_install");
-  }
   if (image.volume_mounts_size() > 0) {
     return Error::unimplemented("volumes in image builds are not served by this version of Thaw");
   }
@@ -112,6 +108,10 @@ Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
     if (mount->files.empty()) {  // as those are that the server gives to everybody
       add_python(mount->name, recipe);
     }
+  }
+  if (image.has_build_function()) {
+    THAW_TRY(std::vector<std::string> lines, build_function_lines(cx, who, request));
+    recipe.dockerfile = std::move(lines);
   }
   THAW_TRY_VOID(check_size(recipe));
   for (const std::string& id : image.secret_ids()) {
@@ -190,6 +190,9 @@ Task<pb::ImageGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
   }
   for (const auto& [path, file] : recipe.context) {
     cx.parts.blobs.keep(recipe.workspace, file.sha256_hex, longest_build);
+  }
+  if (request.image().has_build_function()) {
+    THAW_CO_TRY_VOID(co_await equip_build_function(cx, who, request, recipe));
   }
   THAW_CO_TRY_VOID(cx.parts.builds.start(std::move(image), std::move(recipe)));
   co_return reply;

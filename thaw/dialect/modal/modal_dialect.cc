@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/dialect/modal/modal_dialect.h"
 
+#include "thaw/base/log.h"
 #include "thaw/dialect/modal/apps.h"
+#include "thaw/dialect/modal/box_files.h"
 #include "thaw/dialect/modal/calls.h"
 #include "thaw/dialect/modal/client_packages.h"
 #include "thaw/dialect/modal/definition.h"
@@ -39,6 +41,12 @@ void ModalDialect::start(const gateway::Surroundings& place) {
   cx_->inline_bytes =
       std::min(most_inline_bytes, place.message_buffer_bytes / 2 / inputs_of_a_message);
   cx_->held_output.fit_into(place.memory_bytes);
+  if (auto files = lay_out_box_files(cx_->options.cache_folder)) {
+    cx_->sandbox_binds.push_back(std::move(*files));
+  } else {
+    log_warning("files in sandboxes cannot be reached by their clients",
+                {{"error", files.error().to_string()}});
+  }
   cx_->tasks.start("what nobody reads", unread_loop(*cx_));
   cx_->tasks.start("volumes", volume_loop(*cx_));
 }
@@ -57,9 +65,11 @@ void ModalDialect::add_methods(net::GrpcTable& table) {
   Context& cx = *cx_;
   add_account_rpcs(table, cx);
   add_app_rpcs(table, cx);
+  add_older_rpcs(table, cx);
   add_log_rpcs(table, cx);
   add_function_rpcs(table, cx);
   add_call_rpcs(table, cx);
+  add_call_list_rpcs(table, cx);
   add_call_data_rpcs(table, cx);
   add_container_rpcs(table, cx);
   add_image_rpcs(table, cx);
@@ -69,6 +79,10 @@ void ModalDialect::add_methods(net::GrpcTable& table) {
   add_queue_rpcs(table, cx);
   add_volume_rpcs(table, cx);
   add_volume_file_rpcs(table, cx);
+  add_volume_read_rpcs(table, cx);
+  add_network_file_system_rpcs(table, cx);
+  add_sandbox_rpcs(table, cx);
+  add_router_rpcs(table, cx);
   table.unknown = not_served;
   table.admit = [&cx](const net::HttpRequest& head, const net::Peer& peer) {
     return admit(cx, head, peer);

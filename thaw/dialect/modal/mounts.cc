@@ -11,6 +11,7 @@
 #include "thaw/dialect/modal/proto/images.pb.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/services.h"
+#include "thaw/dialect/modal/volume_reads.h"
 #include "thaw/worker/mount_layers.h"
 
 namespace thaw::dialect::modal {
@@ -198,6 +199,12 @@ Task<pb::BlobCreateResponse> blob_create(Context& cx, net::GrpcCall& call,
 
 Task<pb::BlobGetResponse> blob_get(Context& cx, net::GrpcCall& call, pb::BlobGetRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  if (is_volume_blob(request.blob_id())) {
+    pb::BlobGetResponse of_volume;
+    THAW_CO_TRY(*of_volume.mutable_download_url(),
+                volume_blob_url(cx, who, authority_for(cx, call), request.blob_id()));
+    co_return of_volume;
+  }
   THAW_CO_TRY(const std::string sha, sha_of_blob(request.blob_id()));
   if (!cx.parts.blobs.contains(who.workspace.str(), sha)) {
     co_return Error::not_found("blob '" + request.blob_id() + "' does not exist");

@@ -3,11 +3,13 @@
 
 #include <algorithm>
 
+#include "thaw/codec/encoding.h"
 #include "thaw/codec/json.h"
 #include "thaw/dialect/modal/apps.h"
 #include "thaw/dialect/modal/calls.h"
 #include "thaw/dialect/modal/client_packages.h"
 #include "thaw/dialect/modal/definition.h"
+#include "thaw/dialect/modal/older_clients.h"
 #include "thaw/dialect/modal/volumes.h"
 
 namespace thaw::dialect::modal {
@@ -16,56 +18,9 @@ namespace {
 
 constexpr const char* arguments_file = "arguments.pb";
 constexpr const char* restore_file = "restore-state.json";
+// What Linux takes as one word of a command line.
+constexpr std::size_t longest_word = (128u << 10) - 1;
 constexpr std::string_view client_mount_prefix = "modal-client-mount-";
-
-// The version whose client mount the function was created with.
-std::string client_version_of(Context& cx, const model::FunctionSpec& spec) {
-  for (const model::MountId& id : spec.mounts) {
-    const auto mount = scope_of(cx, spec).mount(id.str());
-    if (mount && mount->name.starts_with(client_mount_prefix)) {
-      return mount->name.substr(client_mount_prefix.size());
-    }
-  }
-  return {};
-}
-
-pb::ContainerArguments arguments_for(Context& cx, const model::FunctionSpec& spec,
-                                     const model::ContainerId& id, pb::Function definition) {
-  pb::ContainerArguments arguments;
-  arguments.set_task_id(id.str());
-  arguments.set_function_id(spec.id.str());
-  arguments.set_app_id(spec.app.str());
-  arguments.set_serialized_params(spec.parameters);
-  if (const auto environment = scope_of(cx, spec).environment(spec.environment)) {
-    arguments.set_environment_name(environment->name);
-  }
-  pb::AppLayout& layout = *arguments.mutable_app_layout();
-  if (const auto app = scope_of(cx, spec).app(spec.app.str())) {
-    layout = layout_of(cx, *app, own_addresses(cx));
-  }
-  // The container looks its own service function up by name, and every dependency by id.
-  std::set<std::string> present;
-  for (const auto& object : layout.objects()) {
-    present.insert(object.object_id());
-  }
-  if (present.insert(spec.id.str()).second) {
-    auto* object = layout.add_objects();
-    object->set_object_id(spec.id.str());
-    *object->mutable_function_handle_metadata() = handle_metadata(spec, own_addresses(cx));
-  }
-  (*layout.mutable_function_ids())[spec.name] = spec.id.str();
-  for (const auto& dependency : definition.object_dependencies()) {
-    if (present.insert(dependency.object_id()).second) {
-      auto* object = layout.add_objects();
-      object->set_object_id(dependency.object_id());
-      if (const auto volume = scope_of(cx, spec).volume(dependency.object_id())) {
-        *object->mutable_volume_metadata() = volume_metadata(*volume);
-      }
-    }
-  }
-  *arguments.mutable_function_def() = std::move(definition);
-  return arguments;
-}
 
 // What a container's interpreter is shaped by, without what is the container's or secret.
 struct TemplateEnv {
@@ -118,6 +73,52 @@ std::string python_path(const std::vector<std::string>& env) {
 
 }  // namespace
 
+std::string client_version_of(Context& cx, const model::FunctionSpec& spec) {
+  for (const model::MountId& id : spec.mounts) {
+    const auto mount = scope_of(cx, spec).mount(id.str());
+    if (mount && mount->name.starts_with(client_mount_prefix)) {
+      return mount->name.substr(client_mount_prefix.size());
+    }
+  }
+  return {};
+}
+
+pb::ContainerArguments arguments_for(Context& cx, const model::FunctionSpec& spec,
+                                     const model::ContainerId& id, pb::Function definition) {
+  pb::ContainerArguments arguments;
+  arguments.set_task_id(id.str());
+  arguments.set_function_id(spec.id.str());
+  arguments.set_app_id(spec.app.str());
+  arguments.set_serialized_params(spec.parameters);
+  if (const auto environment = scope_of(cx, spec).environment(spec.environment)) {
+    arguments.set_environment_name(environment->name);
+  }
+  *arguments.mutable_app_layout() = layout_in_container(cx, spec, definition, own_addresses(cx));
+  *arguments.mutable_function_def() = std::move(definition);
+  return arguments;
+}
+
+Result<std::string> word_for(const std::string& version, const pb::ContainerArguments& given,
+                             const model::FunctionSpec& spec) {
+  if (parse_client_version(version).value_or(arguments_in_file_since) >= arguments_in_file_since) {
+    return std::string();
+  }
+  // They ask for what is pickled, and for the app's objects.
+  pb::ContainerArguments arguments = given;
+  arguments.clear_app_layout();
+  arguments.mutable_function_def()->clear_function_serialized();
+  arguments.mutable_function_def()->clear_class_serialized();
+  arguments.mutable_function_def()->clear_method_definitions();
+  std::string word = codec::base64_encode(arguments.SerializeAsString());
+  if (word.size() > longest_word) {
+    return Error::failed_precondition(
+        "the definition of function '" + spec.name + "' is " + std::to_string(word.size() >> 10) +
+        " KiB, and this version of its client takes at most " + std::to_string(longest_word >> 10) +
+        " KiB: give its class fewer parameters, or deploy it with a client of 0.71 or later");
+  }
+  return word;
+}
+
 async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::FunctionSpec> spec,
                                               worker::LaunchPlan& plan) {
   THAW_CO_TRY(pb::Function definition, parse_definition(*spec));
@@ -151,7 +152,7 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
   }
   for (const model::VolumeMount& mount : spec->volumes) {
     // The client knows a volume by this path too; who has a part of it does not see the rest.
-    if (mount.sub_path.empty()) {
+    if (mount.sub_path.empty() && !is_network_file_system(mount.volume.str())) {
       plan.binds.push_back({worker::Volumes::source_of(mount.volume),
                             std::string(volume_folder) + mount.volume.str(),
                             mount.access == model::VolumeMount::Access::read_only
@@ -186,6 +187,9 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
   plan.argv = entrypoint;
   plan.users = entrypoint.empty() ? worker::InsideUsers::root : worker::InsideUsers::all;
   plan.argv.insert(plan.argv.end(), {"python", "-u", "-m", "modal._container_entrypoint"});
+  if (parse_client_version(version).value_or(arguments_in_file_since) < arguments_in_file_since) {
+    plan.env.push_back("MODAL_TASK_SECRET=none");  // by which the client knows where it is
+  }
   if (!version.empty() && entrypoint.empty()) {
     worker::ForkPlan fork;
     fork.kit = kit_.name;
@@ -198,6 +202,9 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
     fork.modules = {"modal._container_entrypoint"};
     plan.fork = std::move(fork);
   }
+  // Without a GPU there is nothing of it to write, and no program that would.
+  definition.clear_enable_gpu_snapshot();
+  definition.clear__experimental_enable_gpu_snapshot();
   const bool for_snapshot = plan.purpose == worker::LaunchPlan::Purpose::snapshot;
   if (definition.checkpointing_enabled() && spec->snapshot_at == model::SnapshotAt::asked) {
     plan.snapshot_point = snapshot_point(plan.id);
@@ -211,6 +218,11 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
   pb::ContainerArguments arguments = arguments_for(cx_, *spec, plan.id, std::move(definition));
   if (for_snapshot) {
     arguments.set_checkpoint_id("ch-" + plan.id.str().substr(3));
+  }
+  THAW_CO_TRY(std::string word, word_for(version, arguments, *spec));
+  if (!word.empty()) {
+    plan.argv.push_back(std::move(word));
+    co_return ok();
   }
   plan.files.push_back({arguments_file, arguments.SerializeAsString()});
   co_return ok();

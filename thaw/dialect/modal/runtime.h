@@ -7,9 +7,13 @@
 
 #include "thaw/control/runtime.h"
 #include "thaw/dialect/modal/context.h"
+#include "thaw/dialect/modal/proto/calls.pb.h"
+#include "thaw/dialect/modal/proto/functions.pb.h"
 #include "thaw/worker/kits/python/python.h"
 
 namespace thaw::dialect::modal {
+
+namespace pb = ::modal::client;
 
 class ModalRuntime final : public control::Runtime {
  public:
@@ -21,5 +25,15 @@ class ModalRuntime final : public control::Runtime {
   Context& cx_;
   const worker::Kit kit_ = worker::kits::python();  // the client's
 };
+
+// The version whose client mount the function was created with; empty if it has none.
+std::string client_version_of(Context& cx, const model::FunctionSpec& spec);
+// What a container of the function is told by the client's own message.
+pb::ContainerArguments arguments_for(Context& cx, const model::FunctionSpec& spec,
+                                     const model::ContainerId& id, pb::Function definition);
+// The same as a word of the command line, for versions of the client that take it so; empty for
+// others. failed_precondition: it is longer than a word may be.
+Result<std::string> word_for(const std::string& version, const pb::ContainerArguments& given,
+                             const model::FunctionSpec& spec);
 
 }  // namespace thaw::dialect::modal

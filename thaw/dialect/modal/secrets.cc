@@ -4,6 +4,7 @@
 #include "thaw/catalog/secret_values.h"
 #include "thaw/codec/ids.h"
 #include "thaw/codec/json.h"
+#include "thaw/dialect/modal/named_state.h"
 #include "thaw/dialect/modal/proto/storage.pb.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/services.h"
@@ -15,8 +16,11 @@ using async::Task;
 
 namespace {
 
-pb::SecretMetadata metadata_of(const model::Secret& secret) {
+pb::SecretMetadata metadata_of(const catalog::Scope& scope, const model::Secret& secret) {
   pb::SecretMetadata out;
+  if (const auto environment = scope.environment(secret.environment)) {
+    out.set_environment_name(environment->name);
+  }
   out.set_name(secret.name);
   out.mutable_creation_info()->set_created_at(unix_seconds(secret.created_at));
   for (const std::string& key : secret.keys) {
@@ -61,8 +65,11 @@ Task<pb::SecretGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& ca
   if (known && type != pb::OBJECT_CREATION_TYPE_CREATE_OVERWRITE_IF_EXISTS) {
     THAW_CO_TRY_VOID(check_required(*known, request));
     reply.set_secret_id(known->id.str());
-    *reply.mutable_metadata() = metadata_of(*known);
+    *reply.mutable_metadata() = metadata_of(scope_of(cx, who), *known);
     co_return reply;
+  }
+  if (named) {
+    THAW_CO_TRY_VOID(check_object_name(request.deployment_name(), "a secret"));
   }
   if (!request.app_id().empty()) {
     THAW_CO_TRY([[maybe_unused]] const auto owner, find_app(cx, who, request.app_id()));
@@ -80,7 +87,7 @@ Task<pb::SecretGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& ca
   }
   THAW_CO_TRY_VOID(catalog::seal_secret(cx.parts.secrets, values, secret));
   reply.set_secret_id(secret.id.str());
-  *reply.mutable_metadata() = metadata_of(secret);
+  *reply.mutable_metadata() = metadata_of(scope_of(cx, who), secret);
   THAW_CO_TRY_VOID(co_await cx.parts.catalog.secrets.put(std::move(secret)));
   co_return reply;
 }
@@ -110,7 +117,7 @@ Task<pb::SecretListResponse> list(Context& cx, net::GrpcCall& call, pb::SecretLi
     item->set_secret_id(secret->id.str());
     item->set_created_at(unix_seconds(secret->created_at));
     item->set_environment_name(environment->name);
-    *item->mutable_metadata() = metadata_of(*secret);
+    *item->mutable_metadata() = metadata_of(scope_of(cx, who), *secret);
   }
   co_return reply;
 }
@@ -124,13 +131,12 @@ Result<std::shared_ptr<const model::Secret>> find_secret(Context& cx, const gate
   return secret;
 }
 
-// Its names, never its values.
 Task<pb::SecretGetInfoResponse> get_info(Context& cx, net::GrpcCall& call,
                                          pb::SecretGetInfoRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto secret, find_secret(cx, who, request.secret_id()));
   pb::SecretGetInfoResponse reply;
-  *reply.mutable_metadata() = metadata_of(*secret);
+  *reply.mutable_metadata() = metadata_of(scope_of(cx, who), *secret);
   co_return reply;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The files of volumes: listing, upload, download, copying, removal. The two formats of volumes
 // differ in how the client uploads; the other RPCs have the same messages under two names.
-#include "thaw/worker/volume_files.h"
+#include "thaw/dialect/modal/volume_files.h"
 
 #include <algorithm>
 #include <span>
@@ -15,8 +15,6 @@
 #include "thaw/dialect/modal/volume_blocks.h"
 #include "thaw/dialect/modal/volumes.h"
 #include "thaw/worker/volume_copy.h"
-#include "thaw/worker/volume_listing.h"
-#include "thaw/worker/volume_upload.h"
 
 namespace thaw::dialect::modal {
 
@@ -27,6 +25,22 @@ using worker::UploadedFile;
 using worker::VolumeEntry;
 using worker::VolumeFolder;
 
+pb::FileEntry wire_entry(const VolumeEntry& entry) {
+  pb::FileEntry out;
+  out.set_path(codec::valid_utf8(entry.path));
+  switch (entry.type) {
+    case VolumeEntry::Type::file: out.set_type(pb::FileEntry::FILE); break;
+    case VolumeEntry::Type::folder: out.set_type(pb::FileEntry::DIRECTORY); break;
+    case VolumeEntry::Type::link: out.set_type(pb::FileEntry::SYMLINK); break;
+    case VolumeEntry::Type::fifo: out.set_type(pb::FileEntry::FIFO); break;
+    case VolumeEntry::Type::socket: out.set_type(pb::FileEntry::SOCKET); break;
+    case VolumeEntry::Type::other: break;
+  }
+  out.set_mtime(static_cast<std::uint64_t>(std::max<std::int64_t>(entry.modified_s, 0)));
+  out.set_size(entry.size);
+  return out;
+}
+
 namespace {
 
 constexpr std::uint64_t largest_file = std::uint64_t{1} << 43;  // 8 TiB
@@ -35,18 +49,6 @@ constexpr std::size_t most_pieces = 1 << 17;
 constexpr std::size_t most_sources = 10'000;
 constexpr std::size_t files_at_once = 500;
 
-pb::FileEntry::FileType wire_type(VolumeEntry::Type type) {
-  switch (type) {
-    case VolumeEntry::Type::file: return pb::FileEntry::FILE;
-    case VolumeEntry::Type::folder: return pb::FileEntry::DIRECTORY;
-    case VolumeEntry::Type::link: return pb::FileEntry::SYMLINK;
-    case VolumeEntry::Type::fifo: return pb::FileEntry::FIFO;
-    case VolumeEntry::Type::socket: return pb::FileEntry::SOCKET;
-    case VolumeEntry::Type::other: break;
-  }
-  return pb::FileEntry::UNSPECIFIED;
-}
-
 Task<void> list_files(Context& cx, net::GrpcCall& call, pb::VolumeListFiles2Request request,
                       net::Sink<pb::VolumeListFiles2Response> sink) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
@@ -54,12 +56,7 @@ Task<void> list_files(Context& cx, net::GrpcCall& call, pb::VolumeListFiles2Requ
   THAW_CO_TRY(const std::string path, worker::volume_path(request.path()));
   const auto depth = request.recursive() ? worker::VolumeListing::Depth::recursive
                                          : worker::VolumeListing::Depth::one_folder;
-  auto begin =
-      [path, depth](const VolumeFolder& folder) -> Result<std::shared_ptr<worker::VolumeListing>> {
-    THAW_TRY(worker::VolumeListing listing, worker::VolumeListing::open(folder, path, depth));
-    return std::make_shared<worker::VolumeListing>(std::move(listing));
-  };
-  THAW_CO_TRY(const auto listing, co_await cx.parts.volumes.run(volume->id, std::move(begin)));
+  THAW_CO_TRY(const auto listing, co_await begin_listing(cx, volume->id, path, depth));
   std::uint64_t left = request.has_max_entries() ? request.max_entries() : UINT64_MAX;
   while (left > 0) {
     auto step = [listing] { return listing->next(); };
@@ -70,12 +67,7 @@ Task<void> list_files(Context& cx, net::GrpcCall& call, pb::VolumeListFiles2Requ
     }
     pb::VolumeListFiles2Response piece;
     for (std::size_t i = 0; i < entries.size() && left > 0; ++i, --left) {
-      auto* entry = piece.add_entries();
-      entry->set_path(codec::valid_utf8(entries[i].path));
-      entry->set_type(wire_type(entries[i].type));
-      entry->set_mtime(
-          static_cast<std::uint64_t>(std::max<std::int64_t>(entries[i].modified_s, 0)));
-      entry->set_size(entries[i].size);
+      *piece.add_entries() = wire_entry(entries[i]);
     }
     THAW_CO_TRY_VOID(co_await sink.write(piece));
   }
@@ -244,8 +236,7 @@ Task<Empty> put_files_v1(Context& cx, net::GrpcCall& call, pb::VolumePutFilesReq
       THAW_CO_TRY_VOID(co_await async::yield());
     }
   }
-  THAW_CO_TRY_VOID(co_await check_targets(cx, volume->id, files, existing));
-  THAW_CO_TRY_VOID(co_await place_files(cx, volume->id, std::move(*files), existing));
+  THAW_CO_TRY_VOID(co_await place_uploads(cx, volume->id, std::move(*files), existing));
   co_return Empty();
 }
 
@@ -296,11 +287,7 @@ Task<Empty> remove_file(Context& cx, net::GrpcCall& call, pb::VolumeRemoveFile2R
   THAW_CO_TRY(const auto volume, find_volume(cx, who, request.volume_id()));
   THAW_CO_TRY(const std::string path, worker::volume_path(request.path()));
   const auto subtree = request.recursive() ? worker::Subtree::include : worker::Subtree::refuse;
-  auto remove = [path, subtree](const VolumeFolder& folder) {
-    return worker::remove_entry(folder, path, subtree);
-  };
-  THAW_CO_TRY_VOID(co_await cx.parts.volumes.run(volume->id, std::move(remove)));
-  THAW_CO_TRY_VOID(co_await cx.parts.volumes.flush());
+  THAW_CO_TRY_VOID(co_await remove_from_volume(cx, volume->id, path, subtree));
   co_return Empty();
 }
 
@@ -329,6 +316,33 @@ Task<Empty> copy_files(Context& cx, net::GrpcCall& call, pb::VolumeCopyFiles2Req
 }
 
 }  // namespace
+
+Task<std::shared_ptr<worker::VolumeListing>> begin_listing(Context& cx, model::VolumeId id,
+                                                           std::string path,
+                                                           worker::VolumeListing::Depth depth) {
+  auto begin =
+      [path, depth](const VolumeFolder& folder) -> Result<std::shared_ptr<worker::VolumeListing>> {
+    THAW_TRY(worker::VolumeListing listing, worker::VolumeListing::open(folder, path, depth));
+    return std::make_shared<worker::VolumeListing>(std::move(listing));
+  };
+  co_return co_await cx.parts.volumes.run(id, std::move(begin));
+}
+
+Task<void> place_uploads(Context& cx, model::VolumeId id, std::vector<UploadedFile> uploads,
+                         Existing existing) {
+  auto files = std::make_shared<std::vector<UploadedFile>>(std::move(uploads));
+  THAW_CO_TRY_VOID(co_await check_targets(cx, id, files, existing));
+  co_return co_await place_files(cx, id, std::move(*files), existing);
+}
+
+Task<void> remove_from_volume(Context& cx, model::VolumeId id, std::string path,
+                              worker::Subtree subtree) {
+  auto remove = [path, subtree](const VolumeFolder& folder) {
+    return worker::remove_entry(folder, path, subtree);
+  };
+  THAW_CO_TRY_VOID(co_await cx.parts.volumes.run(id, std::move(remove)));
+  co_return co_await cx.parts.volumes.flush();
+}
 
 void add_volume_file_rpcs(net::GrpcTable& table, Context& cx) {
   for (const std::string& format : {std::string(), std::string("2")}) {

@@ -31,22 +31,6 @@ Task<void> remove_volume(Context& cx, model::VolumeId id) {
   co_return outcome;
 }
 
-// Nobody finds it from here on; its files go behind the answer.
-Task<void> doom(Context& cx, model::VolumeId id) {
-  const auto known =
-      cx.parts.catalog.volumes.find(id.str());  // all workspaces: found by its caller
-  if (!known || known->life == Volume::Life::doomed) {
-    cx.volume_heartbeats.erase(id);
-    co_return ok();
-  }
-  Volume volume = *known;
-  volume.life = Volume::Life::doomed;
-  THAW_CO_TRY_VOID(co_await cx.parts.catalog.volumes.put(std::move(volume)));
-  cx.volume_heartbeats.erase(id);
-  cx.tasks.start("remove volume", remove_volume(cx, std::move(id)));
-  co_return ok();
-}
-
 pb::VolumeGetOrCreateResponse answer_for(const Volume& volume) {
   pb::VolumeGetOrCreateResponse reply;
   reply.set_volume_id(volume.id.str());
@@ -58,51 +42,12 @@ pb::VolumeGetOrCreateResponse answer_for(const Volume& volume) {
 Task<pb::VolumeGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& call,
                                                   pb::VolumeGetOrCreateRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
-  THAW_CO_TRY(const auto environment, find_environment(cx, who, request.environment_name()));
-  const auto type = request.object_creation_type();
-  const bool is_ephemeral = type == pb::OBJECT_CREATION_TYPE_EPHEMERAL;
-  if (!is_ephemeral) {
-    THAW_CO_TRY_VOID(check_object_name(request.deployment_name(), "a volume"));
-    const auto known = scope_of(cx, who).named_volume(environment->id, request.deployment_name());
-    if (known && type == pb::OBJECT_CREATION_TYPE_CREATE_FAIL_IF_EXISTS) {
-      co_return Error::already_exists("volume '" + known->name + "' exists already");
-    }
-    if (known) {
-      co_return answer_for(*known);
-    }
-    if (type == pb::OBJECT_CREATION_TYPE_UNSPECIFIED) {
-      co_return Error::not_found("Volume '" + request.deployment_name() +
-                                 "' not found in environment '" + environment->name +
-                                 "'; `modal volume create` makes it");
-    }
-  }
-  if (type != pb::OBJECT_CREATION_TYPE_CREATE_IF_MISSING && !is_ephemeral &&
-      type != pb::OBJECT_CREATION_TYPE_CREATE_FAIL_IF_EXISTS) {
-    co_return Error::invalid_argument("a volume is not made in this way");
-  }
-  Volume volume;
-  volume.id = model::VolumeId(codec::random_id("vo"));
-  volume.workspace = who.workspace;
-  volume.environment = environment->id;
-  volume.name = is_ephemeral ? "" : request.deployment_name();
-  volume.life = is_ephemeral ? Volume::Life::ephemeral : Volume::Life::named;
-  volume.format = request.version() == pb::VOLUME_FS_VERSION_V1 ? 1 : 2;
-  volume.created_at = wall_now();
-  THAW_CO_TRY_VOID(co_await cx.parts.volumes.create(volume.id));
-  // Another request may have made it while the folder was made.
-  if (const auto known = scope_of(cx, who).named_volume(environment->id, volume.name)) {
-    THAW_CO_TRY_VOID(co_await cx.parts.volumes.erase(volume.id));
-    co_return type == pb::OBJECT_CREATION_TYPE_CREATE_FAIL_IF_EXISTS
-        ? Result<pb::VolumeGetOrCreateResponse>(
-              Error::already_exists("volume '" + known->name + "' exists already"))
-        : answer_for(*known);
-  }
-  if (is_ephemeral) {
-    cx.volume_heartbeats[volume.id] = monotonic_now();
-  }
-  const pb::VolumeGetOrCreateResponse reply = answer_for(volume);
-  THAW_CO_TRY_VOID(co_await cx.parts.catalog.volumes.put(std::move(volume)));
-  co_return reply;
+  const int format = request.version() == pb::VOLUME_FS_VERSION_V1 ? 1 : 2;
+  THAW_CO_TRY(
+      const auto volume,
+      co_await volume_for(cx, who, volume_kind, request.environment_name(),
+                          request.deployment_name(), request.object_creation_type(), format));
+  co_return answer_for(*volume);
 }
 
 Task<pb::VolumeGetByIdResponse> get_by_id(Context& cx, net::GrpcCall& call,
@@ -118,29 +63,15 @@ Task<pb::VolumeGetByIdResponse> get_by_id(Context& cx, net::GrpcCall& call,
 Task<Empty> heartbeat(Context& cx, net::GrpcCall& call, pb::VolumeHeartbeatRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto volume, find_volume(cx, who, request.volume_id()));
-  if (volume->life == Volume::Life::ephemeral) {
-    cx.volume_heartbeats[volume->id] = monotonic_now();
-  }
+  beat(cx, *volume);
   co_return Empty();
 }
 
 Task<pb::VolumeListResponse> list(Context& cx, net::GrpcCall& call, pb::VolumeListRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto environment, find_environment(cx, who, request.environment_name()));
-  std::vector<std::shared_ptr<const Volume>> volumes;
-  const double before = request.pagination().created_before();
-  for (const auto& volume : scope_of(cx, who).volumes_in(environment->id)) {
-    const bool on_page = before <= 0 || unix_seconds(volume->created_at) < before;
-    if (volume->life == Volume::Life::named && on_page) {
-      volumes.push_back(volume);
-    }
-  }
-  std::sort(volumes.begin(), volumes.end(),
-            [](const auto& a, const auto& b) { return a->created_at > b->created_at; });
-  const int limit = request.pagination().max_objects();
-  if (limit > 0 && volumes.size() > static_cast<std::size_t>(limit)) {
-    volumes.resize(static_cast<std::size_t>(limit));
-  }
+  const auto volumes =
+      page_of(volumes_of(cx, who, *environment, volume_kind), request.pagination());
   pb::VolumeListResponse reply;
   reply.set_environment_name(environment->name);
   for (const auto& volume : volumes) {
@@ -156,7 +87,7 @@ Task<pb::VolumeListResponse> list(Context& cx, net::GrpcCall& call, pb::VolumeLi
 Task<Empty> erase(Context& cx, net::GrpcCall& call, pb::VolumeDeleteRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto volume, find_volume(cx, who, request.volume_id()));
-  THAW_CO_TRY_VOID(co_await doom(cx, volume->id));
+  THAW_CO_TRY_VOID(co_await end_volume(cx, volume->id));
   co_return Empty();
 }
 
@@ -225,8 +156,88 @@ Task<Empty> reload(Context& cx, net::GrpcCall& call, pb::VolumeReloadRequest req
 
 }  // namespace
 
-Result<std::shared_ptr<const Volume>> find_volume(Context& cx, const gateway::Identity& who,
-                                                  const std::string& id) {
+bool is_network_file_system(std::string_view id) {
+  return id.starts_with(std::string(network_file_system_kind.id_prefix) + "-");
+}
+
+std::string given_name(const Volume& volume) {
+  const std::string_view before =
+      is_network_file_system(volume.id.str()) ? network_file_system_kind.stored_name : "";
+  return volume.name.starts_with(before) ? volume.name.substr(before.size()) : volume.name;
+}
+
+Task<std::shared_ptr<const Volume>> volume_for(Context& cx, gateway::Identity who, VolumeKind kind,
+                                               std::string environment_name, std::string name,
+                                               pb::ObjectCreationType type, int format) {
+  THAW_CO_TRY(const auto environment, find_environment(cx, who, environment_name));
+  const bool is_ephemeral = type == pb::OBJECT_CREATION_TYPE_EPHEMERAL;
+  const bool is_new = type == pb::OBJECT_CREATION_TYPE_CREATE_FAIL_IF_EXISTS;
+  const std::string stored = is_ephemeral ? "" : kind.stored_name + name;
+  const std::string what = std::string(kind.what).substr(kind.what[1] == ' ' ? 2 : 0);
+  const auto taken = [&what, &name] {
+    return Error::already_exists(what + " '" + name + "' exists already");
+  };
+  if (!is_ephemeral) {
+    THAW_CO_TRY_VOID(check_object_name(name, kind.what));
+    if (auto known = scope_of(cx, who).named_volume(environment->id, stored)) {
+      co_return is_new ? Result<std::shared_ptr<const Volume>>(taken()) : std::move(known);
+    }
+    if (type == pb::OBJECT_CREATION_TYPE_UNSPECIFIED) {
+      const bool is_volume = what == "volume";
+      co_return Error::not_found(std::string(is_volume ? "Volume" : "Network file system") + " '" +
+                                 name + "' not found in environment '" + environment->name +
+                                 "'; `modal " + (is_volume ? "volume" : "nfs") +
+                                 " create` makes it");
+    }
+  }
+  if (type != pb::OBJECT_CREATION_TYPE_CREATE_IF_MISSING && !is_ephemeral && !is_new) {
+    co_return Error::invalid_argument(std::string(kind.what) + " is not made in this way");
+  }
+  Volume volume;
+  volume.id = model::VolumeId(codec::random_id(kind.id_prefix));
+  volume.workspace = who.workspace;
+  volume.environment = environment->id;
+  volume.name = stored;
+  volume.life = is_ephemeral ? Volume::Life::ephemeral : Volume::Life::named;
+  volume.format = format;
+  volume.created_at = wall_now();
+  THAW_CO_TRY_VOID(co_await cx.parts.volumes.create(volume.id));
+  // Another request may have made it while the folder was made.
+  auto known =
+      is_ephemeral ? nullptr : scope_of(cx, who).named_volume(environment->id, volume.name);
+  if (known) {
+    THAW_CO_TRY_VOID(co_await cx.parts.volumes.erase(volume.id));
+    co_return is_new ? Result<std::shared_ptr<const Volume>>(taken()) : std::move(known);
+  }
+  beat(cx, volume);
+  auto made = std::make_shared<const Volume>(volume);
+  THAW_CO_TRY_VOID(co_await cx.parts.catalog.volumes.put(std::move(volume)));
+  co_return std::move(made);
+}
+
+Task<void> end_volume(Context& cx, model::VolumeId id) {
+  const auto known =
+      cx.parts.catalog.volumes.find(id.str());  // all workspaces: found by its caller
+  if (!known || known->life == Volume::Life::doomed) {
+    cx.volume_heartbeats.erase(id);
+    co_return ok();
+  }
+  Volume volume = *known;
+  volume.life = Volume::Life::doomed;
+  THAW_CO_TRY_VOID(co_await cx.parts.catalog.volumes.put(std::move(volume)));
+  cx.volume_heartbeats.erase(id);
+  cx.tasks.start("remove volume", remove_volume(cx, std::move(id)));
+  co_return ok();
+}
+
+void beat(Context& cx, const Volume& volume) {
+  if (volume.life == Volume::Life::ephemeral) {
+    cx.volume_heartbeats[volume.id] = monotonic_now();
+  }
+}
+
+Result<std::shared_ptr<const Volume>> find_any_volume(Context& cx, const gateway::Identity& who,
+                                                      const std::string& id) {
   auto volume = scope_of(cx, who).volume(id);
   if (!volume && who.kind == gateway::Identity::Kind::container) {
     // What its function mounts is a container's to use, whichever environment it is of.
@@ -240,6 +251,36 @@ Result<std::shared_ptr<const Volume>> find_volume(Context& cx, const gateway::Id
     return Error::not_found("volume '" + id.substr(0, 80) + "' does not exist");
   }
   return volume;
+}
+
+Result<std::shared_ptr<const Volume>> find_volume(Context& cx, const gateway::Identity& who,
+                                                  const std::string& id) {
+  if (is_network_file_system(id)) {
+    return Error::not_found("'" + id.substr(0, 80) + "' is no volume");
+  }
+  return find_any_volume(cx, who, id);
+}
+
+Result<std::shared_ptr<const Volume>> find_network_file_system(Context& cx,
+                                                               const gateway::Identity& who,
+                                                               const std::string& id) {
+  if (!is_network_file_system(id)) {
+    return Error::not_found("'" + id.substr(0, 80) + "' is no network file system");
+  }
+  return find_any_volume(cx, who, id);
+}
+
+std::vector<std::shared_ptr<const Volume>> volumes_of(Context& cx, const gateway::Identity& who,
+                                                      const model::Environment& environment,
+                                                      const VolumeKind& kind) {
+  std::vector<std::shared_ptr<const Volume>> found;
+  const bool wanted = is_network_file_system(std::string(kind.id_prefix) + "-");
+  for (const auto& volume : scope_of(cx, who).volumes_in(environment.id)) {
+    if (volume->life == Volume::Life::named && is_network_file_system(volume->id.str()) == wanted) {
+      found.push_back(volume);
+    }
+  }
+  return found;
 }
 
 pb::VolumeMetadata volume_metadata(const Volume& volume) {
@@ -275,7 +316,7 @@ Task<void> look_after_volumes(Context& cx) {
   };
   for (const model::VolumeId& id : abandoned) {
     log_info("ephemeral volume ended", {{"volume", id.str()}});
-    note(co_await doom(cx, id));
+    note(co_await end_volume(cx, id));
   }
   for (const model::VolumeId& id : doomed) {
     note(co_await remove_volume(cx, id));

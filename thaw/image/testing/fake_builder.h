@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "thaw/image/image.h"
 
@@ -12,8 +13,14 @@ namespace thaw::image::testing {
 class FakeBuilder final : public Builder {
  public:
   Result<std::string> key_of(const Recipe&) const override { return std::string("image"); }
-  Result<BuildResult> find(const std::string&) const override { return BuildResult{}; }
+  Result<BuildResult> find(const std::string&) const override {
+    BuildResult found;
+    found.image.config.env = env;
+    return found;
+  }
   async::Task<BuildResult> build(Recipe, BuildLog) override { co_return BuildResult{}; }
+
+  std::vector<std::string> env;  // of every image
 };
 
 }  // namespace thaw::image::testing

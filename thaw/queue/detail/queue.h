@@ -67,6 +67,7 @@ class Queue final : public CallQueue {
                                           std::function<bool(const LogEntry&)> wanted,
                                           WhenIdle when_idle) override;
   async::Task<CallInfo> info(CallId id) override;
+  async::Task<std::vector<InputView>> inputs(CallId id, int first, std::size_t most) override;
   void forget(const CallId& id) override;
   void forget_all(const FunctionId& id) override;
   void take(const CallId& id, std::uint64_t up_to) override;

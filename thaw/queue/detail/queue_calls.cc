@@ -347,6 +347,37 @@ async::Task<CallInfo> Queue::info(CallId id) {
   co_return info;
 }
 
+async::Task<std::vector<InputView>> Queue::inputs(CallId id, int first, std::size_t most) {
+  THAW_CO_TRY(const Pin call, co_await find(*this, std::move(id)));
+  std::vector<const Input*> wanted;
+  for (const auto& [index, input] : call->inputs) {
+    if (index >= first) {
+      wanted.push_back(input.get());
+    }
+  }
+  const std::size_t count = std::min(most, wanted.size());
+  std::partial_sort(wanted.begin(), wanted.begin() + static_cast<std::ptrdiff_t>(count),
+                    wanted.end(),
+                    [](const Input* a, const Input* b) { return a->index < b->index; });
+  std::vector<InputView> views;
+  views.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const Input& input = *wanted[i];
+    InputView& view = views.emplace_back();
+    view.id = input.id;
+    view.index = input.index;
+    view.attempts = input.attempts;
+    view.enqueued_at = input.enqueued_at;
+    if (input.state == State::ended) {
+      view.state = InputView::State::ended;
+    } else if (input.state == State::leased || input.state == State::ending) {
+      view.state = InputView::State::running;
+      view.container = input.container;
+    }
+  }
+  co_return views;
+}
+
 void Queue::forget(const CallId& id) {
   const auto found = calls_.find(id);
   if (found == calls_.end()) {

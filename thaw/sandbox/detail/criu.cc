@@ -157,6 +157,7 @@ Result<int> wait_for(pid_t pid, int longest_ms) {
   do {
     ready = ::poll(&watched, 1, longest_ms);
   } while (ready < 0 && errno == EINTR);
+  const bool is_too_long = ready == 0;
   if (ready <= 0) {
     ::kill(pid, SIGKILL);
   }
@@ -165,6 +166,10 @@ Result<int> wait_for(pid_t pid, int longest_ms) {
     if (errno != EINTR) {
       return Error::from_errno(errno, "wait for criu");
     }
+  }
+  if (is_too_long) {
+    return Error::failed_precondition("criu did not end within " +
+                                      std::to_string(longest_ms / 1000) + " s");
   }
   return status;
 }
@@ -254,8 +259,16 @@ Result<void> run_criu(const Criu& criu, CriuRun run) {
   if (status == 0) {
     return ok();
   }
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
+    return Error::aborted("criu was killed");  // by somebody: it says nothing of what it was to do
+  }
   const std::string words = last_words(log);
   const std::string meaning = explain_criu(words);
+  for (const char* lack : {"Cannot allocate memory", "No space left on device"}) {
+    if (words.find(lack) != std::string::npos && run.arguments.at(1) == "restore") {
+      return Error::resource_exhausted(words);
+    }
+  }
   return Error::failed_precondition(words.empty()
                                         ? "criu ended with status " + std::to_string(status)
                                     : meaning.empty() ? words

@@ -22,6 +22,7 @@
 #include "thaw/os/process.h"
 #include "thaw/sandbox/detail/capabilities.h"
 #include "thaw/sandbox/detail/door.h"
+#include "thaw/sandbox/detail/guests.h"
 #include "thaw/sandbox/detail/image_ids.h"
 #include "thaw/sandbox/detail/main_program.h"
 #include "thaw/sandbox/detail/restore.h"
@@ -32,7 +33,7 @@ namespace thaw::sandbox::detail {
 namespace {
 
 constexpr int report_number = 0;
-constexpr std::uint64_t may_kill = std::uint64_t{1} << CAP_KILL;
+static_assert(supervising_powers == std::uint64_t{1} << CAP_KILL);
 
 }  // namespace
 
@@ -108,11 +109,11 @@ Result<void> enter(FirstProcess& self) {
 
 }  // namespace
 
-void tell_started(const os::Fd& report, Instant started, int niceness) {
+void tell_started(const os::Fd& report, Instant started, int niceness, std::uint64_t powers) {
   const auto moment = static_cast<std::uint64_t>(Duration(started.time_since_epoch()).count());
   (void)os::send_message(report.get(), Writer(Kind::started).number(moment).bytes());
   ::setpriority(PRIO_PROCESS, 0, niceness);
-  if (auto dropped = drop_capabilities(may_kill); !dropped) {
+  if (auto dropped = drop_capabilities(powers); !dropped) {
     give_up(report, dropped.error());
   }
 }
@@ -151,6 +152,9 @@ Result<MainProgram> begin(FirstProcess& self) {
   if (self.spec.restore) {
     return restored;
   }
+  if (self.spec.argv.empty()) {
+    return MainProgram{0, monotonic_now()};  // of guests only
+  }
   return start_main_program(self.spec,
                             {self.standard_output.get(), self.standard_error.get(), self.niceness});
 }
@@ -174,8 +178,11 @@ void run_first_process(FirstProcess self) {
   ::dup2(self.report.release(), report_number);
   os::close_from(report_number + 1);
   const os::Fd report(report_number);
-  tell_started(report, started->started, self.niceness);
-  const int status = supervise(started->pid, all);
+  const bool is_host = self.spec.guests == SandboxSpec::Guests::possible;
+  tell_started(report, started->started, self.niceness,
+               is_host ? hosting_powers(Ids::of_machine) : supervising_powers);
+  const int status = is_host ? host_guests(report, started->pid, {Ids::of_machine, self.niceness})
+                             : supervise(started->pid, all);
   (void)os::send_message(report.get(),
                          Writer(Kind::exited).number(static_cast<std::uint64_t>(status)).bytes());
   ::_exit(0);

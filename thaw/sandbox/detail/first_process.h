@@ -6,6 +6,7 @@
 #pragma once
 
 #include <csignal>
+#include <cstdint>
 
 #include "thaw/os/cgroup.h"
 #include "thaw/os/fd.h"
@@ -39,8 +40,11 @@ struct FirstProcess {
 Result<void> die_with(const os::Fd& spawner);
 // Keys of the host's session are not the sandbox's.
 Result<void> join_new_keyring();
-// Tells that the main program runs, and then has no more niceness and powers than PID 1 needs.
-void tell_started(const os::Fd& report, Instant started, int niceness);
+// Tells that the main program runs, and then has no more niceness and powers than PID 1 needs:
+// `powers`, as capabilities.
+void tell_started(const os::Fd& report, Instant started, int niceness, std::uint64_t powers);
+// Of a PID 1 that passes signals on and reaps.
+inline constexpr std::uint64_t supervising_powers = std::uint64_t{1} << 5;  // CAP_KILL
 // Reaps until the main program has ended; returns its wait status. `all` signals are blocked and
 // taken one by one, so that none is lost between two of them.
 int supervise(pid_t main_program, const sigset_t& all);

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -36,6 +37,9 @@ Result<void> arrange_descriptors(const Surroundings& fds) {
   const int input = fds.input >= 0 ? fds.input : null.get();
   if (::dup2(input, 0) < 0 || ::dup2(fds.output, 1) < 0 || ::dup2(fds.error, 2) < 0) {
     return Error::from_errno(errno, "arrange descriptors");
+  }
+  if (fds.input_is == Surroundings::Input::terminal && ::ioctl(0, TIOCSCTTY, 0) != 0) {
+    return Error::from_errno(errno, "take over the terminal");
   }
   return ok();
 }

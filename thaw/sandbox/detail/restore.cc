@@ -54,7 +54,7 @@ Result<MainProgram> restore_main_program(const Criu& criu, const RestoreFrom& fr
   run.longest_ms = 15'000 + static_cast<int>(bytes_of(criu.images) / bytes_per_ms);
   THAW_TRY_VOID(run_criu(criu, std::move(run)));
   if (::kill(first_pid, from.signal) != 0) {
-    return Error::from_errno(errno, "find the restored program");
+    return Error::failed_precondition("the restored program has ended at once");
   }
   return MainProgram{first_pid, started};
 }

@@ -84,6 +84,9 @@ async::Task<void> RunningSandbox::launch(const SandboxSpec& spec, const Template
   if (spec.door_port != 0 && !door_.valid()) {
     co_return Error::internal("the sandbox was built without its door");
   }
+  if (spec.guests == SandboxSpec::Guests::possible) {
+    THAW_CO_TRY(guests_, GuestsLine::make(line_->loop(), report_));
+  }
   co_return ok();
 }
 
@@ -205,6 +208,14 @@ Result<void> RunningSandbox::signal(int number) {
   auto sent = os::send_signal(pidfd_, number);
   (void)thaw();  // it arrives then; a SIGKILL before anything else runs
   return sent;
+}
+
+async::Task<std::unique_ptr<Process>> RunningSandbox::run(ProcessSpec spec) {
+  if (!guests_) {
+    return Sandbox::run(std::move(spec));
+  }
+  (void)thaw();
+  return RunningProcess::start(guests_, ++processes_, std::move(spec));
 }
 
 async::Task<Checkpoint> RunningSandbox::checkpoint(std::string images,

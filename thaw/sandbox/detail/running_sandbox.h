@@ -14,6 +14,7 @@
 #include "thaw/os/fd.h"
 #include "thaw/os/message.h"
 #include "thaw/sandbox/detail/control_line.h"
+#include "thaw/sandbox/detail/running_process.h"
 #include "thaw/sandbox/sandbox.h"
 
 namespace thaw::sandbox::detail {
@@ -43,6 +44,7 @@ class RunningSandbox : public Sandbox {
   async::Task<ExitStatus> wait() override;
   bool has_ended() const override;
   Result<void> signal(int number) override;
+  async::Task<std::unique_ptr<Process>> run(ProcessSpec spec) override;
   async::Task<Checkpoint> checkpoint(std::string images, std::uint64_t max_file_bytes) override;
   async::Task<void> freeze() override;
   Result<void> thaw() override;
@@ -85,6 +87,8 @@ class RunningSandbox : public Sandbox {
   async::FdWatch reported_;
   Stream stdout_;
   Stream stderr_;
+  std::shared_ptr<GuestsLine> guests_;  // with processes: they may outlive this
+  std::uint64_t processes_ = 0;         // that were started
   bool has_started_ = false;
   std::optional<int> wait_status_;
   std::optional<Error> failure_;

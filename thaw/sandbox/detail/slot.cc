@@ -15,6 +15,7 @@
 #include "thaw/os/netlink.h"
 #include "thaw/os/process.h"
 #include "thaw/sandbox/detail/first_process.h"
+#include "thaw/sandbox/detail/guests.h"
 #include "thaw/sandbox/detail/main_program.h"
 #include "thaw/sandbox/detail/restore.h"
 #include "thaw/sandbox/detail/wire.h"
@@ -150,6 +151,9 @@ Result<MainProgram> begin(const Slot& slot) {
     return adopt(slot);
   }
   THAW_TRY_VOID(wait_for_builder(slot));
+  if (slot.spec.argv.empty()) {
+    return MainProgram{0, monotonic_now()};  // of guests only
+  }
   return start_main_program(slot.spec, surroundings);
 }
 
@@ -216,9 +220,12 @@ void run_slot(Slot& slot) {
   ::dup2(slot.births.release(), births_number);
   os::close_from(births_number + 1);
   const os::Fd report(report_number);
-  tell_started(report, started->started, slot.niceness);
-  const int status =
-      is_template ? supervise_template(started->pid, all) : supervise(started->pid, all);
+  const bool is_host = slot.spec.guests == SandboxSpec::Guests::possible && !is_template;
+  tell_started(report, started->started, slot.niceness,
+               is_host ? hosting_powers(slot.ids) : supervising_powers);
+  const int status = is_template ? supervise_template(started->pid, all)
+                     : is_host   ? host_guests(report, started->pid, {slot.ids, slot.niceness})
+                                 : supervise(started->pid, all);
   (void)os::send_message(report.get(),
                          Writer(Kind::exited).number(static_cast<std::uint64_t>(status)).bytes());
   if (is_template) {

@@ -49,6 +49,7 @@ std::string encode(const SandboxSpec& spec) {
   out.number(static_cast<std::uint64_t>(spec.profile));
   out.number(static_cast<std::uint64_t>(spec.network));
   out.number(static_cast<std::uint64_t>(spec.checkpoints));
+  out.number(static_cast<std::uint64_t>(spec.guests));
   out.number(spec.restore ? 1 : 0);
   if (spec.restore) {
     out.text(spec.restore->images);
@@ -85,6 +86,7 @@ Result<SandboxSpec> decode(std::string_view bytes) {
   spec.profile = in.choice(Profile::templated);
   spec.network = in.choice(SandboxSpec::Network::host);
   spec.checkpoints = in.choice(SandboxSpec::Checkpoints::possible);
+  spec.guests = in.choice(SandboxSpec::Guests::possible);
   if (in.number_up_to(1) == 1) {
     RestoreFrom& from = spec.restore.emplace();
     from.images = in.text();
@@ -97,6 +99,35 @@ Result<SandboxSpec> decode(std::string_view bytes) {
   spec.fork_from = model::ContainerId(in.text());
   if (!in.is_whole()) {
     return Error::internal("a sandbox specification was cut short, or is none");
+  }
+  return spec;
+}
+
+std::string encode(const ProcessSpec& spec) {
+  Writer out;
+  put(out, spec.argv);
+  put(out, spec.env);
+  out.text(spec.cwd).text(spec.user).number(spec.terminal ? 1 : 0);
+  if (spec.terminal) {
+    out.number(spec.terminal->rows).number(spec.terminal->columns);
+  }
+  return out.bytes();
+}
+
+Result<ProcessSpec> decode_process(std::string_view bytes) {
+  Reader in(bytes);
+  ProcessSpec spec;
+  spec.argv = take_texts(in);
+  spec.env = take_texts(in);
+  spec.cwd = in.text();
+  spec.user = in.text();
+  if (in.number_up_to(1) == 1) {
+    TerminalSize& size = spec.terminal.emplace();
+    size.rows = static_cast<std::uint16_t>(in.number_up_to(most_u16));
+    size.columns = static_cast<std::uint16_t>(in.number_up_to(most_u16));
+  }
+  if (!in.is_whole()) {
+    return Error::internal("what to run in a sandbox was cut short, or is none");
   }
   return spec;
 }
@@ -159,7 +190,9 @@ Result<void> validate(const SandboxSpec& spec) {
   if (spec.layers.empty() || spec.layers.size() > 400) {
     return Error::invalid_argument("a sandbox needs 1 to 400 layers").with("id", id);
   }
-  if (spec.argv.empty() || spec.argv[0].empty()) {
+  const bool may_be_empty = spec.guests == SandboxSpec::Guests::possible && !spec.restore &&
+                            spec.fork_from.str().empty() && spec.profile == Profile::function;
+  if (spec.argv.empty() ? !may_be_empty : spec.argv[0].empty()) {
     return Error::invalid_argument("a sandbox needs a program to run").with("id", id);
   }
   std::vector<std::string> paths = spec.layers;
@@ -191,6 +224,21 @@ Result<void> validate(const SandboxSpec& spec) {
   if (spec.door_port != 0 && spec.network == SandboxSpec::Network::host) {
     return Error::invalid_argument("a sandbox with the host's network has no door of its own")
         .with("id", id);
+  }
+  return ok();
+}
+
+Result<void> validate(const ProcessSpec& spec) {
+  if (spec.argv.empty() || spec.argv[0].empty()) {
+    return Error::invalid_argument("a process needs a program to run");
+  }
+  if (spec.cwd.empty() || spec.cwd[0] != '/') {
+    return Error::invalid_argument("the working folder '" + spec.cwd + "' is not an absolute path");
+  }
+  if (std::any_of(spec.argv.begin(), spec.argv.end(), has_nul) ||
+      std::any_of(spec.env.begin(), spec.env.end(), has_nul) || has_nul(spec.cwd) ||
+      has_nul(spec.user)) {
+    return Error::invalid_argument("a NUL byte in what is to run in a sandbox");
   }
   return ok();
 }

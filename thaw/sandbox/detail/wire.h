@@ -15,6 +15,10 @@
 //   count_spares fds: reply                      -> done{those that are ready}
 //   remove     fds: reply or none                -> done
 //   shut_down  fds: reply                        -> done | failed
+// What the server says to PID 1 of a sandbox with guests, over its report socket:
+//   run        a number; fds: reply, spec        -> started + its other ends of input, output and
+//              errors, or of its terminal; then exited; or failed
+//   kill       a number, a signal                -> nothing
 #pragma once
 
 #include <cstdint>
@@ -44,6 +48,8 @@ enum class Kind : std::uint8_t {
   count_spares,
   begin,
   door,
+  run,
+  kill,
 };
 
 class Writer {
@@ -114,6 +120,9 @@ class Reader {
 std::string encode(const SandboxSpec& spec);
 Result<SandboxSpec> decode(std::string_view bytes);
 
+std::string encode(const ProcessSpec& spec);
+Result<ProcessSpec> decode_process(std::string_view bytes);
+
 std::string encode(const SpawnerOptions& options);
 Result<SpawnerOptions> decode_options(std::string_view bytes);
 
@@ -123,5 +132,6 @@ Error decode_failure(Reader& reader);
 
 // What no sandbox may be asked for: ids that are no file names, relative paths, NUL bytes.
 Result<void> validate(const SandboxSpec& spec);
+Result<void> validate(const ProcessSpec& spec);
 
 }  // namespace thaw::sandbox::detail

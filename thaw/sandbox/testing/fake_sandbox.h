@@ -7,6 +7,7 @@
 
 #include <csignal>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -14,6 +15,7 @@
 
 #include "thaw/async/event.h"
 #include "thaw/sandbox/sandbox.h"
+#include "thaw/sandbox/testing/fake_process.h"
 
 namespace thaw::sandbox::testing {
 
@@ -44,8 +46,24 @@ class FakeSandbox : public Sandbox {
     }
     return ok();
   }
+  async::Task<std::unique_ptr<Process>> run(ProcessSpec spec) override {
+    if (ended) {
+      co_return Error::unavailable("the container has ended");
+    }
+    if (run_error) {
+      co_return *run_error;
+    }
+    auto state = std::make_shared<FakeProcess::State>();
+    state->spec = std::move(spec);
+    processes.push_back(state);
+    changed.notify_all();
+    co_return std::unique_ptr<Process>(std::make_unique<FakeProcess>(std::move(state)));
+  }
   void end(ExitStatus status) {
     ended = status;
+    for (const auto& process : processes) {
+      process->die_with_sandbox();
+    }
     changed.notify_all();
   }
   async::Task<void> freeze() override {
@@ -86,7 +104,12 @@ class FakeSandbox : public Sandbox {
     co_return Checkpoint{};
   }
   std::uint64_t memory_bytes() const override { return memory; }
-  async::Task<void> remove() override { co_return ok(); }
+  async::Task<void> remove() override {
+    if (!ended && !processes.empty()) {
+      (void)signal(SIGKILL);
+    }
+    co_return ok();
+  }
 
   std::optional<ExitStatus> ended;
   bool can_be_killed = false;
@@ -97,6 +120,8 @@ class FakeSandbox : public Sandbox {
   std::optional<Error> freeze_error;
   std::vector<std::string> checkpoints;  // the folders
   std::optional<Error> checkpoint_error;
+  std::optional<Error> run_error;
+  std::vector<std::shared_ptr<FakeProcess::State>> processes;  // that were started
   int freezes = 0;
   int thaws = 0;
   int reclaims = 0;

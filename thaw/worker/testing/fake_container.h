@@ -29,7 +29,7 @@ class FakeContainer : public SandboxedContainer {
   ServerPort* server() override { return port ? &*port : nullptr; }
   void label_output(CurrentWork) override {}
   Instant interpreter_started() override { return {}; }
-  bool is_restorable() override { return false; }
+  bool is_restorable() override { return hears_restores; }
   async::Task<sandbox::Checkpoint> checkpoint(std::uint64_t max_file_bytes) override {
     return fake.checkpoint(staging, max_file_bytes);
   }
@@ -44,6 +44,7 @@ class FakeContainer : public SandboxedContainer {
   Traffic now;
   bool with_door = false;
   bool with_unread = false;
+  bool hears_restores = false;
   mutable int unread_asked = 0;
   std::optional<FakeServerPort> port;  // of a server
   model::Level started_by = model::Level::booted;

@@ -43,8 +43,8 @@ class FakeWorker final : public Worker {
         if (plan.levels.back() != model::Level::booted) {
           co_return *restore_error;
         }
-        container->given_way.push_back({model::Level::restored, "restore_failed",
-                                        restore_error->to_string(), Fallback::Tried::failed});
+        container->given_way.push_back(
+            {model::Level::restored, "restore_failed", restore_error->to_string(), restore_tried});
       } else {
         container->started_by = model::Level::restored;
       }
@@ -70,14 +70,16 @@ class FakeWorker final : public Worker {
   Result<MachineProcessors> processors() const override {
     return Error::unavailable("a fake machine has no counters");
   }
-  MachineMemory memory() const override { return {}; }
+  MachineMemory memory() const override { return has_memory; }
 
   std::vector<model::ContainerId> launched;  // that were ordered, in order
   std::vector<LaunchPlan> plans;             // of those that were started
   std::vector<FakeContainer*> running;       // that were started; gone with their Fleet's record
   bool holds_launches = false;               // until it is false and `changed` is notified
+  MachineMemory has_memory;                  // nothing is known, unless a test says it
   std::optional<Error> launch_error;
   std::optional<Error> restore_error;
+  Fallback::Tried restore_tried = Fallback::Tried::failed;           // then
   std::function<void(FakeContainer&, const LaunchPlan&)> at_launch;  // before anybody sees it
   async::Event changed;
 };

@@ -2,6 +2,7 @@
 """A server that takes a while to load, remembers that, and tells what it has drawn and holds.
 
 WATCH=FOLDER: it watches that folder for new files. LISTEN=own: it listens at its own address only.
+TICKS: it counts twentieths of a second by itself.
 """
 
 import ctypes
@@ -33,6 +34,17 @@ if folder := os.environ.get("WATCH"):
 time.sleep(float(os.environ.get("LOAD_S", "1")))
 
 
+def tick():
+    state.update(ticks=0, began=time.monotonic())
+    while True:
+        time.sleep(0.05)
+        state["ticks"] += 1
+
+
+if os.environ.get("TICKS"):
+    threading.Thread(target=tick, daemon=True).start()
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -48,6 +60,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         state["requests"] += 1
         if self.path == "/state":
             return self.answer(state | {
+                "monotonic": time.monotonic(),
                 "random": random.random(), "ssl": ssl.RAND_bytes(8).hex(),
                 "urandom": os.urandom(8).hex(), "host": socket.gethostname(),
                 "written": open("/tmp/written").read(), "ballast": sum(ballast[::4096]),

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/control/box_process.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace thaw::control {
+
+namespace {
+
+// A process has ended and others hold its output open: what comes later is not its own.
+constexpr Duration last_words = 100ms;
+
+}  // namespace
+
+void BoxProcess::begin(const std::shared_ptr<BoxProcess>& self,
+                       std::unique_ptr<sandbox::Process> process, async::TaskGroup& tasks) {
+  self->process_ = std::move(process);
+  self->pumps_ = 2;
+  tasks.start("a process's output", pump(self, Which::out));
+  tasks.start("a process's errors", pump(self, Which::error));
+  tasks.start("a process's end", watch(self));
+  self->changed_.notify_all();
+}
+
+// tidy(ends): the pipe cannot be read any more
+async::Task<void> BoxProcess::pump(std::shared_ptr<BoxProcess> self, Which which) {
+  KeptOutput& output = which == Which::out ? self->out_ : self->error_;
+  Result<void> outcome;
+  while (true) {
+    outcome = co_await output.wait_for_room();
+    if (!outcome) {
+      break;
+    }
+    auto piece = which == Which::out ? co_await self->process_->read_stdout()
+                                     : co_await self->process_->read_stderr();
+    if (!piece) {
+      outcome = std::move(piece).error();
+      break;
+    }
+    if (!*piece) {
+      break;
+    }
+    output.append(std::move(**piece));
+  }
+  output.end();
+  --self->pumps_;
+  self->changed_.notify_all();
+  co_return outcome;
+}
+
+async::Task<void> BoxProcess::watch(std::shared_ptr<BoxProcess> self) {
+  THAW_CO_TRY(const sandbox::ProcessEnd end, co_await self->process_->wait());
+  self->ended(end);
+  // What it printed last is in the pipes yet.
+  while (self->pumps_ > 0) {
+    const std::uint64_t before = self->out_.size() + self->error_.size();
+    THAW_CO_TRY([[maybe_unused]] const bool notified,
+                co_await self->changed_.wait(monotonic_now() + last_words));
+    const bool is_quiet = before == self->out_.size() + self->error_.size();
+    if (!notified && is_quiet && self->out_.has_room() && self->error_.has_room()) {
+      self->out_.end();
+      self->error_.end();
+      break;
+    }
+  }
+  co_return ok();
+}
+
+void BoxProcess::ended(sandbox::ProcessEnd end) {
+  if (!end_) {
+    end_ = end;
+    is_closed_ = true;
+    process_->close_input();
+    changed_.notify_all();
+    if (at_end) {
+      at_end();
+    }
+  }
+}
+
+void BoxProcess::fail(Error error) {
+  failure_ = std::move(error);
+  out_.end();
+  error_.end();
+  changed_.notify_all();
+}
+
+void BoxProcess::end_with_box() {
+  if (!process_) {
+    fail(Error::not_found("the container has ended"));
+    return;
+  }
+  ended(sandbox::ProcessEnd{128 + 9, 9, true});
+  out_.end();
+  error_.end();
+}
+
+async::Task<bool> BoxProcess::wait_for_start(Instant until) {
+  while (!process_ && !failure_) {
+    THAW_CO_TRY(const bool notified, co_await changed_.wait(until));
+    if (!notified) {
+      break;
+    }
+  }
+  co_return process_ != nullptr || failure_.has_value();
+}
+
+async::Task<bool> BoxProcess::wait_for_end(Instant until) {
+  while (!end_ && !failure_) {
+    THAW_CO_TRY(const bool notified, co_await changed_.wait(until));
+    if (!notified) {
+      break;
+    }
+  }
+  co_return end_.has_value() || failure_.has_value();
+}
+
+async::Task<void> BoxProcess::signal(int number) {
+  if (process_ && !end_) {
+    co_return co_await process_->signal(number);
+  }
+  co_return ok();
+}
+
+namespace {
+
+// One writes at a time; gives it back when it goes.
+class Turn {
+ public:
+  Turn(bool& is_taken, async::Event& changed) : is_taken_(is_taken), changed_(changed) {
+    is_taken_ = true;
+  }
+  ~Turn() {
+    is_taken_ = false;
+    changed_.notify_all();
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  bool& is_taken_;
+  async::Event& changed_;
+};
+
+}  // namespace
+
+async::Task<void> BoxProcess::take_turn() {
+  while ((!process_ && !failure_) || is_writing_) {
+    THAW_CO_TRY([[maybe_unused]] const bool notified, co_await changed_.wait(Instant::max()));
+  }
+  co_return failure_ ? Result<void>(*failure_) : ok();
+}
+
+async::Task<void> BoxProcess::write(std::uint64_t offset, std::string bytes, bool closes) {
+  THAW_CO_TRY_VOID(co_await take_turn());
+  const Turn turn(is_writing_, changed_);
+  co_return co_await write_now(offset, std::move(bytes), closes);
+}
+
+async::Task<void> BoxProcess::append(std::string bytes, bool closes) {
+  THAW_CO_TRY_VOID(co_await take_turn());
+  const Turn turn(is_writing_, changed_);
+  co_return co_await write_now(written_, std::move(bytes), closes);
+}
+
+async::Task<void> BoxProcess::write_now(std::uint64_t offset, std::string bytes, bool closes) {
+  if (offset > written_) {
+    co_return Error::failed_precondition("the input of this process has " +
+                                         std::to_string(written_) + " bytes; those before byte " +
+                                         std::to_string(offset) + " are missing");
+  }
+  // Of a request that is made again, what it had written the first time.
+  const std::uint64_t known = std::min<std::uint64_t>(written_ - offset, bytes.size());
+  bytes.erase(0, static_cast<std::size_t>(known));
+  if (is_closed_) {
+    co_return bytes.empty()
+        ? ok()
+        : Result<void>(Error::failed_precondition("the input of this process is closed"));
+  }
+  std::size_t done = 0;
+  const Result<void> outcome = co_await process_->write(bytes, done);
+  written_ += done;
+  if (!outcome && outcome.error().code() == Code::unavailable) {
+    // Nothing that trying again would change.
+    co_return Error::failed_precondition(outcome.error().message());
+  }
+  if (outcome && closes) {
+    is_closed_ = true;
+    process_->close_input();
+  }
+  co_return outcome;
+}
+
+}  // namespace thaw::control

@@ -1,0 +1,581 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of a box is one task (run): plan, launch, its program, until something ends it; then it
+// is removed and its end is stored. Everybody else only asks for an end and waits for `changed`.
+#include "thaw/control/boxes.h"
+
+#include <algorithm>
+#include <csignal>
+#include <utility>
+
+#include "thaw/async/every.h"
+#include "thaw/base/log.h"
+#include "thaw/control/disk_watch.h"
+
+namespace thaw::control {
+
+namespace {
+
+constexpr Duration tick_period = 100ms;
+constexpr Duration forget_period = 60s;
+// In which what a program printed last is read of its pipes, after it has ended.
+constexpr Duration last_words = 5s;
+
+std::string number(std::size_t value) { return std::to_string(value); }
+
+Error has_ended(const Box& box) {
+  return Error::not_found("sandbox " + box.record.id.str() + " has ended" +
+                          (box.record.why.empty() ? "" : ": " + box.record.why));
+}
+
+}  // namespace
+
+Boxes::Boxes(BoxesParts parts, BoxLimits limits)
+    : parts_(std::move(parts)),
+      limits_(limits),
+      output_(std::make_shared<OutputShares>(limits.output)),
+      processes_(parts_.loop),
+      lives_(parts_.loop),
+      loops_(parts_.loop) {}
+
+void Boxes::start() {
+  loops_.start("boxes of before", settle_left_overs());
+  loops_.start("boxes", async::every(tick_period, "boxes", [this] { return tick(); }));
+}
+
+// A record that runs is one of a server that is gone: its containers went with it.
+async::Task<void> Boxes::settle_left_overs() {
+  std::vector<model::Box> left;
+  for (const auto& [id, box] : parts_.catalog.boxes.all()) {
+    if (!box->has_ended() && !boxes_.contains(box->id)) {
+      left.push_back(*box);
+    }
+  }
+  for (model::Box& box : left) {
+    box.end = model::BoxEnd::server_gone;
+    box.exit_code = 128 + SIGKILL;
+    box.ended_at = wall_now();
+    box.why = "the server that it ran on ended, and the container with it";
+    const std::string id = box.id.str();
+    if (auto stored = co_await parts_.catalog.boxes.put(std::move(box)); !stored) {
+      if (stored.error().code() == Code::cancelled) {
+        co_return stored.error();
+      }
+      log_warning("the end of a box is not stored",
+                  {{"box", id}, {"error", stored.error().to_string()}});
+    }
+  }
+  co_return ok();
+}
+
+async::Task<void> Boxes::shut_down() {
+  is_shutting_down_ = true;
+  THAW_CO_TRY_VOID(co_await loops_.stop());
+  for (const auto& [id, box] : boxes_) {
+    ask_to_end(*box, model::BoxEnd::server_gone, "the server was stopped");
+  }
+  THAW_CO_TRY([[maybe_unused]] const bool all, co_await lives_.join(monotonic_now() + 30s));
+  THAW_CO_TRY_VOID(co_await lives_.stop());
+  co_return co_await processes_.stop();
+}
+
+BoxPtr Boxes::find(const model::BoxId& id) const {
+  const auto found = boxes_.find(id);
+  return found == boxes_.end() ? nullptr : found->second;
+}
+
+BoxPtr Boxes::find(const model::ContainerId& id) const {
+  const auto found = by_container_.find(id);
+  return found == by_container_.end() ? nullptr : find(found->second);
+}
+
+BoxProcessPtr Boxes::find_process(const Box& box, const std::string& id) {
+  const auto found = box.processes.find(id);
+  return found == box.processes.end() ? nullptr : found->second;
+}
+
+std::vector<BoxPtr> Boxes::living() const {
+  std::vector<BoxPtr> found;
+  for (const auto& [id, box] : boxes_) {
+    if (!box->record.has_ended()) {
+      found.push_back(box);
+    }
+  }
+  return found;
+}
+
+Result<void> Boxes::admit(const BoxSpec& spec) const {
+  if (is_shutting_down_) {
+    return Error::unavailable("the server is stopping");
+  }
+  if (spec.record.time_limit <= Duration::zero() || spec.record.time_limit > limits_.longest) {
+    return Error::invalid_argument("the timeout of a sandbox is between a second and 7 days");
+  }
+  std::size_t of_all = 0;
+  std::size_t of_workspace = 0;
+  for (const auto& [id, box] : boxes_) {
+    if (box->record.has_ended()) {
+      continue;
+    }
+    ++of_all;
+    of_workspace += box->record.workspace == spec.record.workspace ? 1 : 0;
+    if (!spec.record.name.empty() && box->record.app == spec.record.app &&
+        box->record.name == spec.record.name) {
+      return Error::already_exists("a sandbox named '" + spec.record.name +
+                                   "' runs in this app already");
+    }
+  }
+  if (of_workspace >= std::max<std::size_t>(1, limits_.boxes / 2)) {
+    return Error::resource_exhausted("this workspace has " + number(of_workspace) +
+                                     " sandboxes, half of [containers] max_boxes; end some");
+  }
+  if (of_all >= limits_.boxes) {
+    return Error::resource_exhausted("this server has " + number(of_all) +
+                                     " sandboxes, as many as [containers] max_boxes allows");
+  }
+  return ok();
+}
+
+async::Task<BoxPtr> Boxes::create(BoxSpec spec) {
+  THAW_CO_TRY_VOID(admit(spec));
+  const auto box = std::make_shared<Box>();
+  box->record = spec.record;
+  box->record.created_at = wall_now();
+  box->created = box->last_use = monotonic_now();
+  box->main = std::make_shared<BoxProcess>(
+      output_, spec.record.workspace,
+      BoxProcess::Keeps{KeptOutput::Loses::oldest, KeptOutput::Loses::oldest});
+  box->spec = std::move(spec);
+  // From now on its place and its name are taken.
+  boxes_[box->record.id] = box;
+  by_container_[box->record.container] = box->record.id;
+  if (auto stored = co_await parts_.catalog.boxes.put(box->record); !stored) {
+    by_container_.erase(box->record.container);
+    boxes_.erase(box->record.id);
+    co_return stored.error();
+  }
+  ++counters_.created;
+  lives_.start("a box", run(*this, box));
+  co_return box;
+}
+
+async::Task<void> Boxes::run(Boxes& self, BoxPtr box) {
+  const Result<void> launched = co_await self.launch(box);
+  while (launched && box->wanted == model::BoxEnd::none && !box->main->end()) {
+    // The end of its program; or somebody asks for its end, which is told there too.
+    THAW_CO_TRY([[maybe_unused]] const bool notified,
+                co_await box->changed.wait(monotonic_now() + 10s));
+  }
+  co_return co_await self.finish(box, launched);
+}
+
+async::Task<worker::LaunchPlan> Boxes::plan_for(BoxPtr box) {
+  const BoxSpec& spec = box->spec;
+  worker::LaunchPlan plan;
+  plan.id = box->record.container;
+  plan.log_stream = box->record.app.str();
+  plan.workspace = box->record.workspace.str();
+  plan.wants_socket = false;
+  plan.guests = sandbox::SandboxSpec::Guests::possible;
+  plan.levels = {model::Level::booted};
+  THAW_CO_TRY(const image::ImageConfig config, parts_.outline.add_image(box->record.image, plan));
+  THAW_CO_TRY_VOID(parts_.outline.add_secrets(spec.secrets, plan));
+  append_env(plan.env, spec.env);
+  plan.binds = spec.binds;
+  THAW_CO_TRY_VOID(co_await parts_.outline.add_mounts(spec.mounts, plan));
+  THAW_CO_TRY_VOID(co_await parts_.outline.add_volumes(spec.volumes, plan));
+  plan.limits.memory_bytes =
+      spec.resources.memory_limit_bytes != 0
+          ? spec.resources.memory_limit_bytes
+          : std::max(limits_.default_memory_bytes, spec.resources.memory_bytes);
+  plan.limits.cpu_millis = spec.resources.cpu_limit_millis;
+  if (spec.network == model::NetworkAccess::blocked) {
+    plan.network = sandbox::SandboxSpec::Network::none;
+  }
+  plan.cwd = !spec.cwd.empty() ? spec.cwd : plan.cwd.empty() ? "/" : plan.cwd;
+  plan.user = config.user;
+  plan.users = config.user.empty() ? worker::InsideUsers::root : worker::InsideUsers::all;
+  box->env = plan.env;
+  box->user = config.user;
+  box->cwd = plan.cwd;
+  if (box->spec.arguments.empty()) {
+    box->spec.arguments = config.cmd;
+  }
+  box->spec.arguments.insert(box->spec.arguments.begin(), config.entrypoint.begin(),
+                             config.entrypoint.end());
+  if (box->spec.arguments.empty()) {
+    co_return Error::failed_precondition(
+        "neither the sandbox nor its image says what to run; pass a command, or give the image's "
+        "Dockerfile a CMD");
+  }
+  co_return plan;
+}
+
+async::Task<void> Boxes::launch(BoxPtr box) {
+  THAW_CO_TRY(worker::LaunchPlan plan, co_await plan_for(box));
+  THAW_CO_TRY(auto running, co_await parts_.worker.launch(std::move(plan)));
+  box->running = std::move(running);
+  if (box->wanted != model::BoxEnd::none) {
+    co_return ok();
+  }
+  sandbox::ProcessSpec program;
+  program.argv = box->spec.arguments;
+  program.env = box->env;
+  program.cwd = box->cwd;
+  program.user = box->user;
+  program.terminal = box->spec.terminal;
+  THAW_CO_TRY(auto process, co_await box->running->run(std::move(program)));
+  box->main->at_end = [weak = std::weak_ptr<Box>(box)] {
+    if (const BoxPtr one = weak.lock()) {
+      one->changed.notify_all();
+    }
+  };
+  BoxProcess::begin(box->main, std::move(process), processes_);
+  box->end_at = monotonic_now() + box->record.time_limit;
+  box->last_use = monotonic_now();
+  box->record.started_at = wall_now();
+  box->changed.notify_all();
+  // That it has started is no promise to anybody, so that nobody waits for the disk.
+  (void)co_await parts_.catalog.boxes.put(box->record);
+  co_return ok();
+}
+
+async::Task<void> Boxes::finish(BoxPtr box, Result<void> launched) {
+  model::Box& record = box->record;
+  const std::optional<sandbox::ProcessEnd> end = box->main->end();
+  sandbox::ExitStatus status;
+  if (box->running) {
+    if (auto removed = co_await box->running->remove(); !removed) {
+      log_warning("a box is not removed wholly",
+                  {{"box", record.id.str()}, {"error", removed.error().to_string()}});
+    }
+    if (auto ended = co_await box->running->wait()) {
+      status = *ended;
+    }
+    // What is in the pipes is read; then nothing more comes.
+    const Instant patience = monotonic_now() + last_words;
+    while (!(box->main->out().has_ended() && box->main->error().has_ended()) &&
+           monotonic_now() < patience && box->main->has_started()) {
+      THAW_CO_TRY_VOID(co_await async::sleep_for(1ms));
+    }
+    box->running.reset();
+  }
+  if (box->wanted != model::BoxEnd::none) {
+    record.end = box->wanted;
+    record.why = box->why;
+    record.exit_code = 128 + SIGKILL;
+  } else if (!launched) {
+    record.end = model::BoxEnd::start_failed;
+    record.why = launched.error().message();
+    record.exit_code = 128;
+    ++counters_.failed;
+  } else if (!end || end->with_sandbox) {
+    record.end = model::BoxEnd::server_gone;
+    record.why = status.ended_with_spawner
+                     ? "the container ended with the process that starts containers"
+                     : "the container was killed from outside";
+    record.exit_code = 128 + SIGKILL;
+  } else if (end->signal == SIGKILL && status.out_of_memory) {
+    record.end = model::BoxEnd::out_of_memory;
+    record.why = "the container exceeded its memory limit and was killed";
+    record.exit_code = end->code;
+  } else {
+    record.end = model::BoxEnd::exited;
+    record.exit_code = end->code;
+  }
+  record.ended_at = wall_now();
+  box->ended = monotonic_now();
+  box->main->end_with_box();
+  for (const auto& [id, process] : box->processes) {
+    process->end_with_box();
+  }
+  // What only a start needs is not kept with what it printed.
+  box->spec = {};
+  box->env.clear();
+  THAW_CO_TRY_VOID(co_await store(box));
+  box->changed.notify_all();
+  co_return ok();
+}
+
+// Until the disk has it, tick() tries again.
+async::Task<void> Boxes::store(BoxPtr box) {
+  const Result<void> stored = co_await parts_.catalog.boxes.put(box->record);
+  box->is_stored = stored.has_value();
+  co_return ok();
+}
+
+void Boxes::ask_to_end(Box& box, model::BoxEnd how, std::string why) {
+  if (box.record.has_ended() || box.wanted != model::BoxEnd::none || box.main->end()) {
+    return;
+  }
+  box.wanted = how;
+  box.why = std::move(why);
+  box.changed.notify_all();
+}
+
+async::Task<void> Boxes::terminate(BoxPtr box, model::BoxEnd how, std::string why) {
+  ask_to_end(*box, how, std::move(why));
+  THAW_CO_TRY([[maybe_unused]] const bool ended,
+              co_await wait_for_end(std::move(box), Instant::max()));
+  co_return ok();
+}
+
+async::Task<bool> Boxes::wait_for_end(BoxPtr box, Instant until) {
+  while (!box->record.has_ended()) {
+    THAW_CO_TRY(const bool notified, co_await box->changed.wait(until));
+    if (!notified) {
+      break;
+    }
+  }
+  co_return box->record.has_ended();
+}
+
+async::Task<void> Boxes::wait_for_start(BoxPtr box, Instant until) {
+  while (!box->has_started() && !box->record.has_ended()) {
+    THAW_CO_TRY(const bool notified, co_await box->changed.wait(until));
+    if (!notified) {
+      co_return Error::deadline_exceeded("the sandbox has not started yet");
+    }
+  }
+  co_return box->record.has_ended() ? Result<void>(has_ended(*box)) : ok();
+}
+
+async::Task<void> Boxes::set_tags(BoxPtr box, std::map<std::string, std::string> tags) {
+  box->record.tags = std::move(tags);
+  co_return co_await parts_.catalog.boxes.put(box->record);
+}
+
+std::size_t Boxes::running_of(const model::WorkspaceId* workspace) const {
+  std::size_t running = 0;
+  for (const auto& [id, box] : boxes_) {
+    if (workspace == nullptr || box->record.workspace == *workspace) {
+      for (const auto& [name, process] : box->processes) {
+        running += !process->end() && !process->failure() ? 1 : 0;
+      }
+    }
+  }
+  return running;
+}
+
+Result<void> Boxes::admit_process(const Box& box) const {
+  std::size_t running = 0;
+  for (const auto& [name, process] : box.processes) {
+    running += !process->end() && !process->failure() ? 1 : 0;
+  }
+  if (running >= limits_.processes_of_box) {
+    return Error::resource_exhausted("this sandbox runs " + number(running) +
+                                     " processes that were started in it, as many as it may");
+  }
+  if (running_of(&box.record.workspace) >= limits_.processes / 2 ||
+      running_of(nullptr) >= limits_.processes) {
+    return Error::resource_exhausted(
+        "the sandboxes of this workspace run as many started processes as they may, " +
+        number(limits_.processes / 2) + " together");
+  }
+  return ok();
+}
+
+// Those that ended first go first.
+void Boxes::forget_processes(Box& box, std::size_t most) {
+  std::size_t ended = 0;
+  for (const auto& [id, process] : box.processes) {
+    ended += process->end() || process->failure() ? 1 : 0;
+  }
+  std::erase_if(box.order, [&](const std::string& id) {
+    const auto found = box.processes.find(id);
+    const bool is_over = found->second->end() || found->second->failure();
+    if (ended <= most || !is_over) {
+      return false;
+    }
+    --ended;
+    box.processes.erase(found);
+    return true;
+  });
+}
+
+async::Task<BoxProcessPtr> Boxes::start_process(BoxPtr box, GuestSpec spec) {
+  if (const BoxProcessPtr known = find_process(*box, spec.id)) {
+    THAW_CO_TRY([[maybe_unused]] const bool started,
+                co_await known->wait_for_start(Instant::max()));
+    if (known->failure()) {
+      co_return *known->failure();
+    }
+    co_return known;
+  }
+  if (box->record.has_ended()) {
+    co_return has_ended(*box);
+  }
+  THAW_CO_TRY_VOID(admit_process(*box));
+  const auto process = std::make_shared<BoxProcess>(output_, box->record.workspace, spec.keeps);
+  box->processes[spec.id] = process;
+  box->order.push_back(spec.id);
+  forget_processes(*box, limits_.kept_processes);
+  ++counters_.processes;
+  // A request that is broken off does not break off the start: it will be asked for again.
+  processes_.start("a process", start_guest(*this, box, process, std::move(spec)));
+  THAW_CO_TRY([[maybe_unused]] const bool started,
+              co_await process->wait_for_start(Instant::max()));
+  if (process->failure()) {
+    co_return *process->failure();
+  }
+  co_return process;
+}
+
+async::Task<void> Boxes::start_guest(Boxes& self, BoxPtr box, BoxProcessPtr process,
+                                     GuestSpec spec) {
+  Result<void> begun = co_await self.wait_for_start(box, Instant::max());
+  if (begun) {
+    begun = co_await self.begin_guest(box, process, std::move(spec));
+  }
+  if (!begun && !process->has_started()) {
+    process->fail(begun.error());
+  }
+  box->last_use = monotonic_now();
+  co_return ok();
+}
+
+async::Task<void> Boxes::begin_guest(BoxPtr box, BoxProcessPtr process, GuestSpec spec) {
+  worker::LaunchPlan secrets;
+  secrets.env = box->env;
+  THAW_CO_TRY_VOID(parts_.outline.add_secrets(spec.secrets, secrets));
+  append_env(secrets.env, spec.env);
+  sandbox::ProcessSpec program;
+  program.argv = std::move(spec.argv);
+  program.env = std::move(secrets.env);
+  program.cwd = spec.cwd.empty() ? box->cwd : spec.cwd;
+  program.user = box->user;
+  program.terminal = spec.terminal;
+  if (!box->running) {
+    co_return has_ended(*box);
+  }
+  auto started = co_await box->running->run(std::move(program));
+  if (!started) {
+    const Code code = started.error().code();
+    // What is not there is the program, not the container.
+    const bool is_programs = code == Code::not_found || code == Code::permission_denied;
+    co_return is_programs ? Error::invalid_argument(started.error().message()) : started.error();
+  }
+  if (box->record.has_ended()) {
+    co_return has_ended(*box);
+  }
+  BoxProcess::begin(process, std::move(*started), processes_);
+  if (spec.time_limit > Duration::zero()) {
+    process->kill_at = monotonic_now() + spec.time_limit;
+  }
+  co_return ok();
+}
+
+void Boxes::look_at(Box& box, Instant now) {
+  if (now >= box.end_at) {
+    ask_to_end(box, model::BoxEnd::timed_out,
+               "the sandbox reached its timeout of " +
+                   number(static_cast<std::size_t>(to_seconds(box.record.time_limit))) + " s");
+  }
+  bool is_used = !box.has_started();
+  for (const auto& [id, process] : box.processes) {
+    const bool runs = process->has_started() && !process->end();
+    is_used = is_used || runs;
+    if (runs && now >= process->kill_at && !std::exchange(process->was_killed, true)) {
+      processes_.start("a process's time limit", process->signal(SIGKILL));
+    }
+  }
+  box.last_use = is_used ? now : box.last_use;
+  if (box.record.idle_limit > Duration::zero() && now >= box.last_use + box.record.idle_limit) {
+    ask_to_end(box, model::BoxEnd::idle, "nothing had used the sandbox for its idle timeout");
+  }
+  // all workspaces: the box's own
+  const auto app = parts_.catalog.apps.find(box.record.app.str());
+  if (!app || app->state == model::AppState::stopped) {
+    ask_to_end(box, model::BoxEnd::terminated, "its app was stopped");
+  }
+}
+
+async::Task<void> Boxes::tick() {
+  const Instant now = monotonic_now();
+  std::vector<BoxPtr> all;
+  for (const auto& [id, box] : boxes_) {
+    all.push_back(box);
+  }
+  for (const BoxPtr& box : all) {
+    if (!box->record.has_ended()) {
+      look_at(*box, now);
+    } else if (!box->is_stored) {
+      THAW_CO_TRY_VOID(co_await store(box));
+    } else if (now >= box->ended + limits_.keep_output) {
+      by_container_.erase(box->record.container);
+      boxes_.erase(box->record.id);
+    }
+  }
+  if (now >= last_forget_ + forget_period) {
+    last_forget_ = now;
+    co_return co_await forget_old();
+  }
+  co_return ok();
+}
+
+async::Task<void> Boxes::forget_old() {
+  const WallTime old =
+      wall_now() - std::chrono::duration_cast<std::chrono::microseconds>(limits_.keep_ended);
+  std::map<model::WorkspaceId, std::vector<std::pair<WallTime, std::string>>> ended;
+  // all workspaces: what is old of any
+  for (const auto& [id, box] : parts_.catalog.boxes.all()) {
+    if (box->has_ended() && !boxes_.contains(box->id)) {
+      ended[box->workspace].emplace_back(box->ended_at, id);
+    }
+  }
+  catalog::Change change;
+  bool is_any = false;
+  for (auto& [workspace, boxes] : ended) {
+    std::sort(boxes.begin(), boxes.end());
+    const std::size_t surplus =
+        boxes.size() > limits_.kept_ended ? boxes.size() - limits_.kept_ended : 0;
+    for (std::size_t i = 0; i < boxes.size(); ++i) {
+      if (i < surplus || boxes[i].first < old) {
+        change.erase(parts_.catalog.boxes, boxes[i].second);
+        is_any = true;
+      }
+    }
+  }
+  co_return is_any ? co_await parts_.catalog.apply(std::move(change)) : ok();
+}
+
+std::vector<DiskUser> Boxes::disk_users() const {
+  std::vector<DiskUser> users;
+  for (const BoxPtr& box : living()) {
+    if (box->running) {
+      DiskUser user;
+      user.container = box->record.container;
+      user.workspace = box->record.workspace;
+      user.asked_bytes = box->spec.resources.disk_bytes;
+      user.writes_volumes = !box->spec.volumes.empty();
+      users.push_back(std::move(user));
+    }
+  }
+  return users;
+}
+
+std::optional<async::Task<worker::RootUse>> Boxes::measure_root(
+    const model::ContainerId& id) const {
+  const BoxPtr box = find(id);
+  if (!box || !box->running) {
+    return std::nullopt;
+  }
+  return box->running->measure_root();
+}
+
+bool Boxes::end_for(const model::ContainerId& id, const std::string& why) {
+  const BoxPtr box = find(id);
+  if (box) {
+    ask_to_end(*box, model::BoxEnd::terminated, why);
+  }
+  return box != nullptr;
+}
+
+std::vector<model::MountId> Boxes::mounts_in_use() const {
+  std::vector<model::MountId> used;
+  for (const BoxPtr& box : living()) {
+    used.insert(used.end(), box->spec.mounts.begin(), box->spec.mounts.end());
+  }
+  return used;
+}
+
+}  // namespace thaw::control

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Boxes: containers that clients hold. A box is made, runs its program, has other processes started
+// in it, and ends: by its program, by somebody, at its time limit, when nothing has used it for its
+// idle time, with its app, or with the server. It belongs to no pool and no policy starts or ends
+// it. What is known of it is in the catalog before its maker hears of it; how it is started and
+// what its processes have printed is here, for a while after its end too. Loop thread only.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "thaw/async/event.h"
+#include "thaw/async/task_group.h"
+#include "thaw/catalog/catalog.h"
+#include "thaw/control/box_process.h"
+#include "thaw/control/launch_outline.h"
+#include "thaw/model/box.h"
+#include "thaw/model/function.h"
+#include "thaw/worker/worker.h"
+
+namespace thaw::control {
+
+struct DiskUser;  // disk_watch.h
+
+struct BoxLimits {
+  std::size_t boxes = 200;             // of all that live; a workspace has half of them
+  std::size_t processes = 2'000;       // of all, that run; a workspace has half of them …
+  std::size_t processes_of_box = 256;  // … and a box so many
+  std::size_t kept_processes = 1'000;  // of a box, that have ended
+  Duration longest = std::chrono::hours(24 * 7);
+  std::size_t kept_ended = 2'000;  // records of a workspace's boxes that have ended …
+  Duration keep_ended = std::chrono::hours(24);     // … for so long
+  Duration keep_output = std::chrono::minutes(10);  // of a box, after its end
+  std::uint64_t default_memory_bytes = 0;           // of one that asks for none; 0: none
+  OutputLimits output;
+};
+
+// What a box is to be. Names of things are known to be its maker's.
+struct BoxSpec {
+  model::Box record;                   // id, container, owners, name, tags, image, limits of time
+  std::vector<std::string> arguments;  // instead of its image's own; empty: those
+  std::vector<std::string> env;        // "NAME=value", after those of its image and secrets
+  std::string cwd;                     // empty: the image's
+  std::optional<sandbox::TerminalSize> terminal;
+  std::vector<worker::Bind> binds;
+  std::vector<model::MountId> mounts;
+  std::vector<model::SecretId> secrets;
+  std::vector<model::VolumeMount> volumes;
+  model::Resources resources;
+  model::NetworkAccess network = model::NetworkAccess::open;
+};
+
+// What is to be started in a box that runs.
+struct GuestSpec {
+  std::string id;  // its starter's own; one that is known is the same process
+  std::vector<std::string> argv;
+  std::vector<std::string> env;  // after the box's own
+  std::vector<model::SecretId> secrets;
+  std::string cwd;  // empty: the box's
+  std::optional<sandbox::TerminalSize> terminal;
+  Duration time_limit{};  // 0: none
+  BoxProcess::Keeps keeps;
+};
+
+struct Box {
+  model::Box record;
+  BoxSpec spec;
+  BoxProcessPtr main;
+  std::map<std::string, BoxProcessPtr> processes;  // by their starters' ids
+  std::vector<std::string> order;                  // of those, in which they came
+  std::unique_ptr<worker::RunningContainer> running;
+  std::vector<std::string> env;  // of its program
+  std::string user;
+  std::string cwd;
+  Instant created{};
+  Instant end_at = Instant::max();
+  Instant last_use{};
+  Instant ended{};
+  model::BoxEnd wanted = model::BoxEnd::none;  // it is to end, so
+  std::string why;
+  bool is_stored = false;        // its end
+  std::uint32_t next_input = 1;  // of its program's, where the pieces have numbers
+  async::Event changed;          // any of these
+
+  bool has_started() const { return running != nullptr && main->has_started(); }
+};
+using BoxPtr = std::shared_ptr<Box>;
+
+struct BoxesParts {
+  async::Loop& loop;
+  catalog::Catalog& catalog;
+  worker::Worker& worker;
+  LaunchOutline outline;
+};
+
+struct BoxCounters {
+  std::uint64_t created = 0;
+  std::uint64_t failed = 0;  // to start
+  std::uint64_t processes = 0;
+};
+
+class Boxes {
+ public:
+  Boxes(BoxesParts parts, BoxLimits limits);
+
+  // Tells those boxes their end whose server has gone, and begins to look after the others.
+  void start();
+  // Ends all of them.
+  async::Task<void> shut_down();
+
+  // Ends when it is durable; it is started meanwhile. resource_exhausted naming the limit,
+  // already_exists: its name, invalid_argument.
+  async::Task<BoxPtr> create(BoxSpec spec);
+  // One that lives, or ended a while ago; nullptr: the catalog may know of it.
+  BoxPtr find(const model::BoxId& id) const;
+  // Whose container that is; nullptr as above.
+  BoxPtr find(const model::ContainerId& id) const;
+  // Ends it; resumes when it has ended. One that has is as it is.
+  async::Task<void> terminate(BoxPtr box, model::BoxEnd how, std::string why);
+  // Until it has ended; false: `until` came first.
+  async::Task<bool> wait_for_end(BoxPtr box, Instant until);
+  // not_found: it has ended; its failure, if it could not be started.
+  async::Task<void> wait_for_start(BoxPtr box, Instant until);
+  async::Task<void> set_tags(BoxPtr box, std::map<std::string, std::string> tags);
+
+  // Waits for the box to run. not_found: it has ended; resource_exhausted naming the limit; and
+  // what keeps the program from being run.
+  async::Task<BoxProcessPtr> start_process(BoxPtr box, GuestSpec spec);
+  // nullptr: there is none of that id.
+  static BoxProcessPtr find_process(const Box& box, const std::string& id);
+
+  std::vector<DiskUser> disk_users() const;
+  // Nothing, if it is no box's.
+  std::optional<async::Task<worker::RootUse>> measure_root(const model::ContainerId& id) const;
+  bool end_for(const model::ContainerId& id, const std::string& why);
+  std::vector<model::MountId> mounts_in_use() const;
+  std::vector<BoxPtr> living() const;
+  const BoxCounters& counters() const { return counters_; }
+
+ private:
+  Result<void> admit(const BoxSpec& spec) const;
+  Result<void> admit_process(const Box& box) const;
+  static async::Task<void> run(Boxes& self, BoxPtr box);
+  async::Task<void> launch(BoxPtr box);
+  async::Task<worker::LaunchPlan> plan_for(BoxPtr box);
+  static async::Task<void> start_guest(Boxes& self, BoxPtr box, BoxProcessPtr process,
+                                       GuestSpec spec);
+  async::Task<void> begin_guest(BoxPtr box, BoxProcessPtr process, GuestSpec spec);
+  async::Task<void> finish(BoxPtr box, Result<void> launched);
+  async::Task<void> store(BoxPtr box);
+  async::Task<void> settle_left_overs();
+  async::Task<void> tick();
+  void look_at(Box& box, Instant now);
+  void ask_to_end(Box& box, model::BoxEnd how, std::string why);
+  async::Task<void> forget_old();
+  static void forget_processes(Box& box, std::size_t most);
+  std::size_t running_of(const model::WorkspaceId* workspace) const;
+
+  BoxesParts parts_;
+  BoxLimits limits_;
+  BoxCounters counters_;
+  std::shared_ptr<OutputShares> output_;
+  std::unordered_map<model::BoxId, BoxPtr> boxes_;
+  std::unordered_map<model::ContainerId, model::BoxId> by_container_;
+  Instant last_forget_{};
+  bool is_shutting_down_ = false;
+  async::TaskGroup processes_;
+  async::TaskGroup lives_;
+  async::TaskGroup loops_;
+};
+
+}  // namespace thaw::control

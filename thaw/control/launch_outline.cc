@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/control/launch_outline.h"
+
+#include <iterator>
+#include <utility>
+
+namespace thaw::control {
+
+void append_env(std::vector<std::string>& env, const std::vector<std::string>& more) {
+  for (const std::string& entry : more) {
+    const std::string name = entry.substr(0, entry.find('=') + 1);
+    std::erase_if(env, [&](const std::string& old) { return old.starts_with(name); });
+    env.push_back(entry);
+  }
+}
+
+Result<image::ImageConfig> LaunchOutline::add_image(const model::ImageId& id,
+                                                    worker::LaunchPlan& plan) const {
+  const auto image = parts_.catalog.images.find(id.str());
+  if (!image) {
+    return Error::not_found("image " + id.str() + " does not exist");
+  }
+  const auto built = parts_.images.find(image->key);
+  if (!built && built.error().code() != Code::not_found) {
+    return built.error();
+  }
+  if (!built) {
+    return Error::not_found("image " + id.str() +
+                            " is no longer in the layer store; deploy again to rebuild it");
+  }
+  plan.layers = built->image.sources;
+  plan.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root",
+              "LANG=C.UTF-8"};
+  append_env(plan.env, built->image.config.env);
+  plan.cwd = built->image.config.workdir;
+  return built->image.config;
+}
+
+Result<void> LaunchOutline::add_secrets(const std::vector<model::SecretId>& secrets,
+                                        worker::LaunchPlan& plan) const {
+  for (const model::SecretId& id : secrets) {
+    const auto secret = parts_.catalog.secrets.find(id.str());
+    if (!secret) {
+      return Error::not_found("secret " + id.str() + " does not exist");
+    }
+    THAW_TRY(const std::vector<std::string> env, parts_.secret_env(*secret));
+    append_env(plan.env, env);
+  }
+  return ok();
+}
+
+async::Task<void> LaunchOutline::add_mounts(std::vector<model::MountId> mounts,
+                                            worker::LaunchPlan& plan) const {
+  for (const model::MountId& id : mounts) {  // tidy(held): the coroutine's own
+    const auto mount = parts_.catalog.mounts.find(id.str());
+    if (!mount) {
+      co_return Error::not_found("mount " + id.str() + " does not exist");
+    }
+    if (!mount->files.empty()) {
+      THAW_CO_TRY(std::string source, co_await parts_.mounts.source_of(mount));
+      plan.layers.push_back(std::move(source));
+    }
+  }
+  co_return ok();
+}
+
+async::Task<void> LaunchOutline::add_volumes(std::vector<model::VolumeMount> volumes,
+                                             worker::LaunchPlan& plan) const {
+  for (const model::VolumeMount& mount : volumes) {
+    const auto volume = parts_.catalog.volumes.find(mount.volume.str());
+    if (!volume || volume->life == model::Volume::Life::doomed) {
+      co_return Error::not_found("the volume " + mount.volume.str() + " at " + mount.path +
+                                 " was deleted; deploy again with one that exists");
+    }
+  }
+  THAW_CO_TRY(std::vector<worker::Bind> binds, co_await parts_.volumes.binds(std::move(volumes)));
+  std::move(binds.begin(), binds.end(), std::back_inserter(plan.binds));
+  co_return ok();
+}
+
+std::vector<std::string> LaunchOutline::full_volumes(
+    const std::vector<model::VolumeMount>& volumes) const {
+  std::vector<std::string> told;
+  for (const model::VolumeMount& mount : volumes) {
+    const Result<void> room = parts_.volumes.check_space(mount.volume, 0);
+    if (!room && mount.access == model::VolumeMount::Access::read_write) {
+      told.push_back("the volume at " + mount.path +
+                     " is mounted read-only: " + room.error().message());
+    }
+  }
+  return told;
+}
+
+}  // namespace thaw::control

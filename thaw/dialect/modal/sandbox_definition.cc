@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/dialect/modal/sandbox_definition.h"
+
+#include <algorithm>
+#include <cctype>
+#include <limits>
+
+#include "thaw/dialect/modal/definition.h"
+#include "thaw/dialect/modal/volumes.h"
+
+namespace thaw::dialect::modal {
+
+namespace {
+
+constexpr std::size_t most_tags = 50;
+constexpr std::size_t longest_tag = 256;
+constexpr std::size_t longest_name = 64;
+constexpr std::size_t most_argument_bytes = 128u << 10;
+constexpr std::size_t most_env_bytes = 1u << 20;
+
+Result<void> check_served(const pb::Sandbox& d) {
+  if (d.open_ports().ports_size() > 0) {
+    return Error::unimplemented("ports of sandboxes are not served by this version of Thaw");
+  }
+  if (d.cloud_bucket_mounts_size() > 0) {
+    return Error::unimplemented("cloud bucket mounts are not served by this version of Thaw");
+  }
+  if (d.has_proxy_id() || d.i6pn_enabled() || !d.custom_domain().empty()) {
+    return Error::unimplemented(
+        "proxies, i6pn and custom domains of sandboxes are not served by this version of Thaw");
+  }
+  if (d.include_oidc_identity_token()) {
+    return Error::unimplemented("identity tokens are not served by this version of Thaw");
+  }
+  if (d.enable_snapshot()) {
+    return Error::unimplemented(
+        "memory snapshots of sandboxes are not served by this version of Thaw");
+  }
+  if (d.network_access().network_access_type() == pb::NetworkAccess::ALLOWLIST) {
+    return Error::unimplemented(
+        "lists of allowed networks are not served by this version of Thaw; block_network=True "
+        "closes all of it");
+  }
+  return ok();
+}
+
+Result<void> check_sizes(const pb::Sandbox& d) {
+  std::size_t bytes = 0;
+  for (const std::string& argument : d.entrypoint_args()) {
+    bytes += argument.size() + 1;
+  }
+  if (bytes > most_argument_bytes) {
+    return Error::invalid_argument("the command of a sandbox has at most 128 KiB");
+  }
+  const auto harmless = [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
+  };
+  if (d.has_name() && (d.name().empty() || d.name().size() > longest_name ||
+                       !std::all_of(d.name().begin(), d.name().end(), harmless))) {
+    return Error::invalid_argument(
+        "a sandbox's name has 1 to 64 letters, digits, dashes, dots and underscores");
+  }
+  if (d.has_workdir() && !d.workdir().starts_with("/")) {
+    return Error::invalid_argument("workdir is to be an absolute path");
+  }
+  return ok();
+}
+
+// Its container is described as that of a function would be.
+pb::Function as_function(const pb::Sandbox& d) {
+  pb::Function f;
+  f.set_function_name("the sandbox");
+  f.set_image_id(d.image_id());
+  *f.mutable_mount_ids() = d.mount_ids();
+  *f.mutable_secret_ids() = d.secret_ids();
+  *f.mutable_volume_mounts() = d.volume_mounts();
+  *f.mutable_resources() = d.resources();
+  f.set_block_network(d.block_network());
+  if (d.has_network_access()) {
+    *f.mutable_network_access() = d.network_access();
+  }
+  return f;
+}
+
+}  // namespace
+
+Result<control::BoxSpec> box_from(const pb::Sandbox& d) {
+  THAW_TRY_VOID(check_served(d));
+  THAW_TRY_VOID(check_sizes(d));
+  THAW_TRY(model::FunctionSpec like, spec_from(as_function(d)));
+  if (!like.resources.gpu.empty()) {
+    return Error::unimplemented("GPUs of sandboxes are not served by this version of Thaw");
+  }
+  control::BoxSpec spec;
+  spec.record.image = like.image;
+  spec.record.name = d.name();
+  spec.record.time_limit = std::chrono::seconds(d.timeout_secs() > 0 ? d.timeout_secs() : 300);
+  spec.record.idle_limit = std::chrono::seconds(d.idle_timeout_secs());
+  spec.arguments.assign(d.entrypoint_args().begin(), d.entrypoint_args().end());
+  spec.cwd = d.workdir();
+  spec.mounts = std::move(like.mounts);
+  spec.secrets = std::move(like.secrets);
+  spec.volumes = std::move(like.volumes);
+  spec.resources = std::move(like.resources);
+  spec.network = like.network;
+  spec.terminal = terminal_from(d.pty_info(), spec.env);
+  return spec;
+}
+
+Result<void> check_references(Context& cx, const gateway::Identity& who,
+                              const control::BoxSpec& spec) {
+  const catalog::Scope scope = scope_of(cx, who);
+  if (!scope.image(spec.record.image.str())) {
+    return Error::not_found("image '" + spec.record.image.str() + "' does not exist");
+  }
+  for (const auto& id : spec.mounts) {
+    if (!scope.mount(id.str())) {
+      return Error::not_found("mount '" + id.str() + "' does not exist");
+    }
+  }
+  for (const auto& id : spec.secrets) {
+    if (!scope.secret(id.str())) {
+      return Error::not_found("secret '" + id.str() + "' does not exist");
+    }
+  }
+  for (const auto& mount : spec.volumes) {
+    THAW_TRY([[maybe_unused]] const auto volume, find_volume(cx, who, mount.volume.str()));
+  }
+  return ok();
+}
+
+Result<Tags> tags_from(const google::protobuf::RepeatedPtrField<pb::SandboxTag>& tags) {
+  Tags found;
+  for (const pb::SandboxTag& tag : tags) {
+    if (tag.tag_name().empty() || tag.tag_name().size() > longest_tag ||
+        tag.tag_value().size() > longest_tag) {
+      return Error::invalid_argument("a tag's name has 1 to 256 bytes, and its value at most 256");
+    }
+    found[tag.tag_name()] = tag.tag_value();
+  }
+  if (found.size() > most_tags) {
+    return Error::invalid_argument("a sandbox has at most 50 tags");
+  }
+  return found;
+}
+
+void add_tags(const Tags& tags, google::protobuf::RepeatedPtrField<pb::SandboxTag>& out) {
+  for (const auto& [name, value] : tags) {
+    pb::SandboxTag* tag = out.Add();
+    tag->set_tag_name(name);
+    tag->set_tag_value(value);
+  }
+}
+
+Result<SecretsGiven> secrets_from(
+    const catalog::Scope& scope,
+    const google::protobuf::RepeatedPtrField<pb::SecretSource>& sources) {
+  SecretsGiven given;
+  std::size_t bytes = 0;
+  for (const pb::SecretSource& source : sources) {
+    if (source.has_secret_id()) {
+      if (!scope.secret(source.secret_id())) {
+        return Error::not_found("secret '" + source.secret_id() + "' does not exist");
+      }
+      given.secrets.emplace_back(source.secret_id());
+      continue;
+    }
+    for (const auto& [name, value] : source.env().contents()) {
+      if (name.empty() || name.find('=') != std::string::npos ||
+          (name + value).find('\0') != std::string::npos) {
+        return Error::invalid_argument("'" + name.substr(0, 80) +
+                                       "' cannot be a variable of an environment");
+      }
+      bytes += name.size() + value.size();
+      given.env.push_back(name + "=" + value);
+    }
+  }
+  if (bytes > most_env_bytes) {
+    return Error::invalid_argument("an environment has at most 1 MiB");
+  }
+  return given;
+}
+
+std::optional<sandbox::TerminalSize> terminal_from(const pb::PTYInfo& info,
+                                                   std::vector<std::string>& env) {
+  if (!info.enabled()) {
+    return std::nullopt;
+  }
+  const auto said = [](std::uint32_t value, std::uint16_t otherwise) {
+    return value == 0 || value > std::numeric_limits<std::uint16_t>::max()
+               ? otherwise
+               : static_cast<std::uint16_t>(value);
+  };
+  const auto add = [&env](const char* name, const std::string& value) {
+    if (!value.empty() && value.size() < 256 && value.find('\0') == std::string::npos) {
+      env.push_back(std::string(name) + "=" + value);
+    }
+  };
+  add("TERM", info.env_term());
+  add("COLORTERM", info.env_colorterm());
+  add("TERM_PROGRAM", info.env_term_program());
+  return sandbox::TerminalSize{said(info.winsz_rows(), 24), said(info.winsz_cols(), 80)};
+}
+
+void tell_result(const model::Box& box, pb::GenericResult& result) {
+  using Result = pb::GenericResult;
+  result.set_exitcode(box.exit_code);
+  result.set_exception(box.why);
+  switch (box.end) {
+    case model::BoxEnd::none: result.Clear(); break;
+    case model::BoxEnd::exited:
+      result.set_status(box.exit_code == 0 ? Result::GENERIC_STATUS_SUCCESS
+                                           : Result::GENERIC_STATUS_FAILURE);
+      break;
+    case model::BoxEnd::terminated: result.set_status(Result::GENERIC_STATUS_TERMINATED); break;
+    case model::BoxEnd::timed_out: result.set_status(Result::GENERIC_STATUS_TIMEOUT); break;
+    case model::BoxEnd::idle: result.set_status(Result::GENERIC_STATUS_IDLE_TIMEOUT); break;
+    case model::BoxEnd::out_of_memory:
+      result.set_status(Result::GENERIC_STATUS_KERNEL_OOM_KILL);
+      break;
+    case model::BoxEnd::start_failed: result.set_status(Result::GENERIC_STATUS_INIT_FAILURE); break;
+    case model::BoxEnd::server_gone:
+      result.set_status(Result::GENERIC_STATUS_INTERNAL_FAILURE);
+      break;
+  }
+}
+
+pb::SandboxHandleMetadata handle_metadata(const model::Box& box) {
+  pb::SandboxHandleMetadata metadata;
+  metadata.set_app_id(box.app.str());
+  if (box.has_ended()) {
+    tell_result(box, *metadata.mutable_result());
+  }
+  return metadata;
+}
+
+Result<FoundBox> find_box(Context& cx, const gateway::Identity& who, const std::string& id) {
+  FoundBox found;
+  found.record = scope_of(cx, who).box(id);
+  if (!found.record) {
+    return Error::not_found("sandbox '" + id.substr(0, 80) + "' does not exist");
+  }
+  found.box = cx.parts.boxes.find(found.record->id);
+  return found;
+}
+
+}  // namespace thaw::dialect::modal

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/gateway/call_trees.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+namespace thaw::gateway {
+
+using async::Task;
+using model::LogEntry;
+
+namespace {
+
+constexpr std::size_t entries_at_once = 100;
+
+}  // namespace
+
+void CallTrees::drop_oldest_of(const model::WorkspaceId& workspace) {
+  const auto share = shares_.find(workspace);
+  const auto node = nodes_.find(share->second.front());
+  const auto [first, last] = children_.equal_range(node->second.call.parent);
+  const auto child = std::find_if(
+      first, last, [&](const auto& entry) { return entry.second == node->second.call.id; });
+  children_.erase(child);
+  nodes_.erase(node);
+  share->second.pop_front();
+  if (share->second.empty()) {
+    shares_.erase(share);
+  }
+}
+
+void CallTrees::note(const model::NewCall& call, std::string function_name) {
+  if (call.parent_input.empty() || nodes_.contains(call.id)) {
+    return;
+  }
+  Node& node = nodes_[call.id];
+  node.call = {call.id, call.parent_input, call.function, std::move(function_name), {}};
+  node.workspace = call.workspace;
+  node.since = monotonic_now();
+  children_.emplace(call.parent_input, call.id);
+  std::deque<model::CallId>& share = shares_[call.workspace];
+  share.push_back(call.id);
+  if (share.size() > limits_.calls_per_workspace) {
+    drop_oldest_of(call.workspace);
+  }
+  if (nodes_.size() > limits_.calls) {
+    const auto largest = std::max_element(
+        shares_.begin(), shares_.end(),
+        [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); });
+    drop_oldest_of(model::WorkspaceId(largest->first));
+  }
+}
+
+void CallTrees::forget_old() {
+  const Instant old = monotonic_now() - limits_.keep;
+  std::vector<model::WorkspaceId> workspaces;
+  for (const auto& [workspace, share] : shares_) {
+    workspaces.push_back(workspace);
+  }
+  for (const model::WorkspaceId& workspace : workspaces) {
+    for (auto share = shares_.find(workspace);
+         share != shares_.end() && nodes_.at(share->second.front()).since <= old;
+         share = shares_.find(workspace)) {
+      drop_oldest_of(workspace);
+    }
+  }
+}
+
+// The inputs of a call that the queue knows, with how they have ended.
+Task<std::vector<TreeInput>> CallTrees::inputs_of(model::CallId id, std::size_t most) {
+  THAW_CO_TRY(const std::vector<queue::InputView> views, co_await queue_.inputs(id, 0, most));
+  std::vector<TreeInput> inputs;
+  std::unordered_map<model::InputId, std::size_t> places;
+  for (const queue::InputView& view : views) {
+    places[view.id] = inputs.size();
+    inputs.push_back({view.id, view.state, std::nullopt, view.container});
+  }
+  const std::function<bool(const LogEntry&)> is_final = [](const LogEntry& entry) {
+    return entry.kind == LogEntry::Kind::final_;
+  };
+  for (std::uint64_t after = 0;;) {
+    THAW_CO_TRY(const std::vector<LogEntry> entries,
+                co_await queue_.read(id, after, entries_at_once, monotonic_now(), is_final));
+    if (entries.empty()) {
+      break;
+    }
+    for (const LogEntry& entry : entries) {
+      after = entry.number;
+      if (const auto place = places.find(entry.input); place != places.end()) {
+        TreeInput& input = inputs[place->second];
+        input.state = queue::InputView::State::ended;
+        input.outcome = entry.outcome;
+        input.container = entry.container;
+      }
+    }
+  }
+  co_return inputs;
+}
+
+Task<void> CallTrees::keep(model::CallId id) {
+  if (!nodes_.contains(id)) {
+    co_return ok();
+  }
+  auto inputs = co_await inputs_of(id, limits_.kept_inputs);
+  const auto node = nodes_.find(id);
+  if (inputs && node != nodes_.end()) {
+    node->second.call.inputs = std::move(*inputs);
+  } else if (!inputs && inputs.error().code() == Code::cancelled) {
+    co_return inputs.error();
+  }
+  co_return ok();
+}
+
+Task<CallTree> CallTrees::tree_of(queue::CallInfo root, std::string name, std::size_t most) {
+  CallTree tree;
+  std::deque<TreeCall> waiting;
+  waiting.push_back({root.call.id, {}, root.call.function, std::move(name), {}});
+  std::set<model::CallId> seen{root.call.id};
+  while (!waiting.empty()) {
+    if (most == 0) {
+      tree.part = CallTree::Part::some;
+      break;
+    }
+    TreeCall call = std::move(waiting.front());
+    waiting.pop_front();
+    auto inputs = co_await inputs_of(call.id, most);
+    if (inputs) {
+      call.inputs = std::move(*inputs);
+    } else if (inputs.error().code() != Code::not_found) {
+      co_return inputs.error();
+    }
+    most -= std::min(most, call.inputs.size());
+    for (const TreeInput& input : call.inputs) {
+      const auto [first, last] = children_.equal_range(input.id);
+      for (auto child = first; child != last; ++child) {
+        const Node& node = nodes_.at(child->second);
+        // Whose input it was, its calls are; another workspace could only have guessed its name.
+        if (node.workspace == root.call.workspace && seen.insert(node.call.id).second) {
+          waiting.push_back(node.call);
+        }
+      }
+    }
+    tree.calls.push_back(std::move(call));
+  }
+  co_return tree;
+}
+
+}  // namespace thaw::gateway

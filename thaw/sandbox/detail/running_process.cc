@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/sandbox/detail/running_process.h"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <utility>
+
+#include "thaw/async/within.h"
+#include "thaw/sandbox/detail/control_line.h"
+#include "thaw/sandbox/detail/wire.h"
+
+namespace thaw::sandbox::detail {
+
+namespace {
+
+// PID 1 starts one after the other, each in milliseconds; but what it reads in the root, such as
+// the list of users, is its programs' to change.
+constexpr Duration start_patience = 30s;
+constexpr char end_of_input = 4;  // Ctrl-D
+
+Error sandbox_gone() { return Error::unavailable("the container has ended"); }
+
+}  // namespace
+
+Result<std::shared_ptr<GuestsLine>> GuestsLine::make(async::Loop& loop, const os::Fd& report) {
+  std::shared_ptr<GuestsLine> line(new GuestsLine(loop));
+  line->report_ = os::Fd(::fcntl(report.get(), F_DUPFD_CLOEXEC, 3));
+  if (!line->report_.valid()) {
+    return Error::from_errno(errno, "copy a descriptor");
+  }
+  THAW_TRY(line->watch_, async::FdWatch::make(loop, line->report_.get()));
+  return line;
+}
+
+async::Task<void> GuestsLine::send(std::string bytes, std::vector<int> fds) {
+  while (true) {
+    const auto sent = os::send_message(report_.get(), bytes, fds);
+    if (!sent || *sent == os::Transfer::end) {
+      co_return sandbox_gone();
+    }
+    if (*sent == os::Transfer::done) {
+      co_return ok();
+    }
+    THAW_CO_TRY_VOID(co_await watch_.writable());
+  }
+}
+
+async::Task<std::unique_ptr<Process>> RunningProcess::start(std::shared_ptr<GuestsLine> line,
+                                                            std::uint64_t number,
+                                                            ProcessSpec spec) {
+  THAW_CO_TRY_VOID(validate(spec));
+  std::unique_ptr<RunningProcess> process(new RunningProcess(std::move(line), number));
+  THAW_CO_TRY_VOID(co_await process->launch(std::move(spec)));
+  co_return std::unique_ptr<Process>(std::move(process));
+}
+
+async::Task<void> RunningProcess::launch(ProcessSpec spec) {
+  has_terminal_ = spec.terminal.has_value();
+  THAW_CO_TRY(const os::Fd body, os::make_memory_file(encode(spec)));
+  THAW_CO_TRY(auto pair, os::make_message_pair());
+  reply_ = std::move(pair.first);
+  THAW_CO_TRY_VOID(make_non_blocking(reply_));
+  THAW_CO_TRY(replied_, async::FdWatch::make(line_->loop(), reply_.get()));
+  std::string order = Writer(Kind::run).number(number_).bytes();
+  std::vector<int> fds = {pair.second.get(), body.get()};
+  THAW_CO_TRY_VOID(co_await line_->send(std::move(order), std::move(fds)));
+  pair.second.reset();
+  const Result<void> begun = co_await async::within(start_patience, await_start());
+  if (!begun && begun.error().code() == Code::deadline_exceeded) {
+    (void)co_await signal(SIGKILL);  // should it begin after all
+    co_return Error::deadline_exceeded("the container did not start the process in time");
+  }
+  co_return begun;
+}
+
+async::Task<void> RunningProcess::await_start() {
+  os::Message message;
+  while (true) {
+    THAW_CO_TRY(const os::Transfer received, os::receive_message(reply_.get(), message));
+    if (received == os::Transfer::end) {
+      co_return sandbox_gone();
+    }
+    if (received == os::Transfer::done) {
+      break;
+    }
+    THAW_CO_TRY_VOID(co_await replied_.readable());
+  }
+  Reader reader(message.bytes);
+  const Kind kind = reader.kind();
+  if (kind == Kind::failed) {
+    co_return decode_failure(reader);
+  }
+  const std::size_t wanted = has_terminal_ ? 1 : 3;
+  if (kind != Kind::started || message.fds.size() != wanted) {
+    co_return Error::internal("an unknown answer to the start of a process");
+  }
+  if (has_terminal_) {
+    co_return take_over(output_, std::move(message.fds[0]));
+  }
+  THAW_CO_TRY_VOID(take_over(input_, std::move(message.fds[0])));
+  THAW_CO_TRY_VOID(take_over(output_, std::move(message.fds[1])));
+  co_return take_over(error_, std::move(message.fds[2]));
+}
+
+Result<void> RunningProcess::take_over(Stream& stream, os::Fd fd) const {
+  stream.fd = std::move(fd);
+  THAW_TRY_VOID(make_non_blocking(stream.fd));
+  THAW_TRY(stream.watch, async::FdWatch::make(line_->loop(), stream.fd.get()));
+  return ok();
+}
+
+async::Task<std::optional<std::string>> RunningProcess::read(Stream& stream) {
+  if (!stream.fd.valid()) {
+    co_return std::nullopt;
+  }
+  std::string piece(64 * 1024, '\0');
+  while (true) {
+    const ssize_t n = ::read(stream.fd.get(), piece.data(), piece.size());
+    if (n > 0) {
+      piece.resize(static_cast<std::size_t>(n));
+      co_return std::optional(std::move(piece));
+    }
+    // A terminal that nobody has open any more says EIO.
+    if (n == 0 || errno == EIO) {
+      stream.fd.reset();
+      co_return std::nullopt;
+    }
+    if (errno == EAGAIN) {
+      THAW_CO_TRY_VOID(co_await stream.watch.readable());
+    } else if (errno != EINTR) {
+      co_return Error::from_errno(errno, "read a process's output");
+    }
+  }
+}
+
+async::Task<std::optional<std::string>> RunningProcess::read_stdout() { return read(output_); }
+async::Task<std::optional<std::string>> RunningProcess::read_stderr() { return read(error_); }
+
+async::Task<void> RunningProcess::write(const std::string& bytes, std::size_t& written) {
+  Stream& stream = has_terminal_ ? output_ : input_;
+  while (written < bytes.size()) {
+    if (is_input_closed_ || !stream.fd.valid()) {
+      co_return Error::unavailable("nobody reads the input of this process any more");
+    }
+    const ssize_t n = ::write(stream.fd.get(), bytes.data() + written, bytes.size() - written);
+    if (n > 0) {
+      written += static_cast<std::size_t>(n);
+    } else if (errno == EAGAIN) {
+      THAW_CO_TRY_VOID(co_await stream.watch.writable());
+    } else if (errno == EPIPE || errno == EIO) {
+      co_return Error::unavailable("nobody reads the input of this process any more");
+    } else if (errno != EINTR) {
+      co_return Error::from_errno(errno, "write a process's input");
+    }
+  }
+  co_return ok();
+}
+
+void RunningProcess::close_input() {
+  if (std::exchange(is_input_closed_, true)) {
+    return;
+  }
+  if (has_terminal_) {
+    if (output_.fd.valid()) {
+      (void)::write(output_.fd.get(), &end_of_input, 1);
+    }
+    return;
+  }
+  input_.watch = {};  // it has a copy
+  input_.fd.reset();
+}
+
+async::Task<void> RunningProcess::signal(int number) {
+  std::string order =
+      Writer(Kind::kill).number(number_).number(static_cast<std::uint64_t>(number)).bytes();
+  return line_->send(std::move(order), {});
+}
+
+async::Task<ProcessEnd> RunningProcess::wait() {
+  os::Message message;
+  while (!end_) {
+    const auto received = os::receive_message(reply_.get(), message);
+    if (!received || *received == os::Transfer::end) {
+      end_ = ProcessEnd{128 + SIGKILL, SIGKILL, true};
+      break;
+    }
+    if (*received == os::Transfer::later) {
+      THAW_CO_TRY_VOID(co_await replied_.readable());
+      continue;
+    }
+    Reader reader(message.bytes);
+    if (reader.kind() != Kind::exited) {
+      continue;
+    }
+    const int raw = static_cast<int>(reader.number());
+    ProcessEnd end;
+    end.signal = WIFSIGNALED(raw) ? WTERMSIG(raw) : 0;
+    end.code = WIFSIGNALED(raw) ? 128 + WTERMSIG(raw) : WEXITSTATUS(raw);
+    end_ = end;
+  }
+  co_return *end_;
+}
+
+}  // namespace thaw::sandbox::detail
