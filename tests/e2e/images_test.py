@@ -61,9 +61,13 @@ class Images(E2eTest):
         deploy_image("entrypoint")
         self.assertEqual(look()["colour"], "of-the-entrypoint")
 
+    def test_a_python_is_added_to_an_image_that_has_none(self):
+        done = deploy_image("add_python")
+        self.assertEqual(look()["python"], "/usr/local/bin/python")
+        self.assertNotIn("asks for Python", done.stdout + done.stderr)
+
     def test_images_that_cannot_be_had_are_told_with_what_can(self):
         for image, told in {
-            "add_python": ("add_python is not served", "python-is-python3"),
             "not_pulled": ("ubuntu:22.04", "[images] default_registry"),
         }.items():
             with self.subTest(image=image):

@@ -156,9 +156,10 @@ def thaw(*arguments, check=True, timeout=BUILD_TIMEOUT):
     return done
 
 
-def run(image, login=None, check=True):
+def run(image, login=None, add_python=None, check=True):
     """`modal run` of the function that looks at its image."""
     env = {"E2E_IMAGE": image, **({"E2E_LOGIN": login} if login else {})}
+    env |= {"E2E_ADD_PYTHON": add_python} if add_python else {}
     return server.modal("run", "registries.py", env=env, check=check)
 
 
@@ -263,9 +264,15 @@ class Registries(E2eTest):
         self.fails(run(name, check=False), name, "is not there")
         self.fails(run("e2e-nobody/knows:1", check=False), "[images] default_registry")
 
-    def test_an_image_without_a_python_says_what_to_do(self):
+    def test_an_image_without_anything_gets_a_python_or_says_what_to_do(self):
         name = self.registry.put(self.bare, "team/bare:1")
         self.fails(run(name, check=False), "has no Python", "add_python")
+        # Not even a C library is in it.
+        saw = found(run(name, add_python="3.11"))
+        self.assertEqual((saw["python"], saw["marker"]), ([3, 11], "x"))
+        done = run(name, add_python="3.12")
+        self.assertEqual(found(done)["python"], [3, 13])
+        self.assertIn("asks for Python 3.12", done.stdout + done.stderr)
 
     def test_images_are_imported_listed_and_removed(self):
         archive = self.folder / "docker.tar"

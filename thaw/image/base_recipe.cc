@@ -292,26 +292,90 @@ int minor_of_python(std::string_view reference) {
   return digits.empty() || digits.size() > 2 ? 0 : std::stoi(digits);
 }
 
+// Versions that people use; of others nobody knows what they would be near to.
+constexpr int oldest_minor = 8;
+constexpr int newest_minor = 15;
+
+int minor_of(const Suite& suite) { return std::stoi(std::string(suite.python.substr(2))); }
+
+// What was written for a Python runs in the next later one more often than in an earlier one.
+const Suite* nearest_suite(int wanted) {
+  const Suite* chosen = nullptr;
+  for (const Suite& suite : suites) {  // newest first
+    if (chosen == nullptr || minor_of(suite) >= wanted) {
+      chosen = &suite;
+    }
+  }
+  return chosen;
+}
+
+constexpr std::string_view added_python_name = "thaw/added-python:";
+
+// $v: the version. A copying virtual environment in /usr/local, whose interpreter is a place beside
+// it that needs nothing of the image: the loader and all libraries are there, those of compiled
+// packages too as far as they are of the C and C++ libraries.
+constexpr std::string_view added_python_script = R"sh(set -eu
+base=/python/lib/thaw-python
+mkdir -p /python/bin $base/bin $base/lib $base/libs /python/lib/python$v
+cp -L /usr/bin/python$v $base/bin/
+cp -aL /usr/lib/python$v $base/lib/
+(cd $base/lib/python$v && rm -rf EXTERNALLY-MANAGED test sitecustomize.py)
+loader=$(patchelf --print-interpreter $base/bin/python$v)
+cp -L $loader $base/libs/
+{ for one in $base/bin/python$v $base/lib/python$v/lib-dynload/*.so; do ldd $one; done |
+    awk '$2 == "=>" && $3 ~ /^\// { print $3 }'
+  for name in libc.so.6 libm.so.6 libmvec.so.1 libpthread.so.0 libdl.so.2 librt.so.1 libutil.so.1 \
+      libresolv.so.2 libanl.so.1 libnss_dns.so.2 libnss_files.so.2 libnss_compat.so.2 \
+      libgcc_s.so.1 libstdc++.so.6; do
+    ls /usr/lib/*-linux-gnu/$name 2>/dev/null || true
+  done; } | sort -u | while read -r one; do cp -L $one $base/libs/; done
+patchelf --set-interpreter /usr/local/lib/thaw-python/libs/${loader##*/} \
+  --force-rpath --set-rpath /usr/local/lib/thaw-python/libs $base/bin/python$v
+cp $base/bin/python$v /python/bin/
+ln -s python$v /python/bin/python3
+ln -s python$v /python/bin/python
+{ echo "home = /usr/local/lib/thaw-python/bin"
+  echo "include-system-site-packages = false"
+  /usr/bin/python$v -c 'import platform; print("version =", platform.python_version())'
+} > /python/pyvenv.cfg
+cp -a /usr/local/lib/python$v/site-packages /python/lib/python$v/
+cp -a /usr/local/bin/pip* /python/bin/
+)sh";
+
+std::optional<DerivedRecipe> added_python_recipe(std::string_view reference) {
+  if (!reference.starts_with(added_python_name)) {
+    return std::nullopt;
+  }
+  const std::string_view version = reference.substr(added_python_name.size());
+  const auto* suite = std::find_if(suites.begin(), suites.end(),
+                                   [&](const Suite& s) { return s.python == version; });
+  if (suite == suites.end()) {
+    return std::nullopt;
+  }
+  DerivedRecipe made;
+  made.note = "made of Debian's Python and the libraries that it needs";
+  made.recipe.dockerfile = {
+      "FROM python:" + std::string(version) + "-slim-" + std::string(suite->name) + " AS maker",
+      "RUN apt-get update && apt-get install -y --no-install-recommends patchelf",
+      "RUN <<\"END\"",
+      "v=" + std::string(version),
+      std::string(added_python_script) + "END",
+      "FROM scratch",
+      "COPY --from=maker /python /python"};
+  return made;
+}
+
 std::optional<DerivedRecipe> nearest_python_recipe(std::string_view reference) {
-  // Versions that people use; of others nobody knows what they would be near to.
-  constexpr int oldest = 8;
-  constexpr int newest = 15;
   const int wanted = minor_of_python(reference);
-  if (wanted < oldest || wanted > newest || reference.find("-alpine") != std::string_view::npos ||
+  if (wanted < oldest_minor || wanted > newest_minor ||
+      reference.find("-alpine") != std::string_view::npos ||
       reference.find('@') != std::string_view::npos ||
       reference.find("windows") != std::string_view::npos) {
     return std::nullopt;
   }
-  // What was written for a Python runs in the next later one more often than in an earlier one.
-  const Suite* chosen = nullptr;
-  for (const Suite& suite : suites) {  // newest first
-    const int minor = std::stoi(std::string(suite.python.substr(2)));
-    if (minor == wanted) {
-      return std::nullopt;
-    }
-    if (chosen == nullptr || minor > wanted) {
-      chosen = &suite;
-    }
+  const Suite* chosen = nearest_suite(wanted);
+  if (minor_of(*chosen) == wanted) {
+    return std::nullopt;
   }
   const std::string version = "3." + std::to_string(wanted);
   const std::string python(chosen->python);
@@ -327,7 +391,24 @@ std::optional<DerivedRecipe> nearest_python_recipe(std::string_view reference) {
 
 std::optional<DerivedRecipe> find_derived_recipe(std::string_view reference) {
   auto made = uv_recipe(reference);
+  if (!made) {
+    made = added_python_recipe(reference);
+  }
   return made ? made : nearest_python_recipe(reference);
+}
+
+std::optional<AddedPython> find_added_python(std::string_view minor) {
+  const std::string_view digits = minor.substr(std::min<std::size_t>(minor.size(), 2));
+  if (!minor.starts_with("3.") || digits.empty() || digits.size() > 2 ||
+      digits.find_first_not_of("0123456789") != std::string_view::npos) {
+    return std::nullopt;
+  }
+  const int wanted = std::stoi(std::string(digits));
+  if (wanted < oldest_minor || wanted > newest_minor) {
+    return std::nullopt;
+  }
+  const std::string python(nearest_suite(wanted)->python);
+  return AddedPython{std::string(added_python_name) + python, python};
 }
 
 Result<BaseRecipe> find_base_recipe(std::string_view reference) {

@@ -29,10 +29,20 @@ struct DerivedRecipe {
   std::string note;  // how it comes about, for the build's log
 };
 
-// uv's image, of what package indexes have (`COPY --from=ghcr.io/astral-sh/uv:…` wants it), and
-// python:3.N of a minor version that no suite ships: the nearest one, later ones first, which says
-// so in the variable wanted_python. nullopt for every other reference.
+// uv's image, of what package indexes have (`COPY --from=ghcr.io/astral-sh/uv:…` wants it), the
+// image of find_added_python(), and python:3.N of a minor version that no suite ships: the nearest
+// one, later ones first, which says so in the variable wanted_python. nullopt for every other
+// reference.
 std::optional<DerivedRecipe> find_derived_recipe(std::string_view reference);
+
+// An image that has a Python of a minor version ("3.11") in /python, to be copied into /usr/local
+// of any image: it brings its C library and every other one along. The nearest version that can be
+// had, as above; nullopt: nobody knows what it would be near to.
+struct AddedPython {
+  std::string reference;  // for COPY --from=
+  std::string python;     // the version that it has
+};
+std::optional<AddedPython> find_added_python(std::string_view minor);
 
 // Set in images whose Python is not of the minor version that was asked for, to that version.
 inline constexpr std::string_view wanted_python = "THAW_WANTED_PYTHON";

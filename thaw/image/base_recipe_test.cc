@@ -97,6 +97,20 @@ TEST_CASE("a Python that no suite ships is the nearest one, and says so in the i
   }
 }
 
+TEST_CASE("a Python that is added to any image is the nearest one that can be had") {
+  CHECK(find_added_python("3.11")->python == "3.11");
+  CHECK(find_added_python("3.12")->python == "3.13");
+  CHECK(find_added_python("3.10")->python == "3.11");
+  for (const char* version : {"", "3", "3.", "3.7", "3.99", "3.100", "2.7", "3.x", "3.13t"}) {
+    CAPTURE(version);
+    CHECK(!find_added_python(version));
+  }
+  const auto made = find_derived_recipe(find_added_python("3.12")->reference);
+  REQUIRE(made);
+  CHECK(made->recipe.dockerfile.front() == "FROM python:3.13-slim-trixie AS maker");
+  CHECK(!find_derived_recipe("thaw/added-python:3.12"));
+}
+
 TEST_CASE("the host's own sources move to another suite") {
   const std::vector<AptSourceFile> files = {
       {"debian.sources",

@@ -6,9 +6,16 @@
 
 #include <cerrno>
 
+#include "thaw/image/layer_unpacker.h"
 #include "thaw/os/files.h"
 
 namespace thaw::image {
+
+namespace {
+
+constexpr std::uint64_t look_bytes = 64u << 20;
+
+}  // namespace
 
 Result<std::shared_ptr<BlobFile>> BlobFile::create(const std::string& path, Descriptor expected) {
   THAW_TRY(os::Fd file, os::open_file(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
@@ -46,6 +53,12 @@ bool BlobFile::take(std::string_view piece) {
   if (piece.size() > expected_.size - size_) {
     return fail(Error(Code::data_loss, "more than its " + std::to_string(expected_.size) +
                                            " bytes came for " + expected_.digest));
+  }
+  // Others write to the disk meanwhile.
+  if (size_ / look_bytes != (size_ + piece.size()) / look_bytes) {
+    if (const auto room = check_room(file_); !room) {
+      return fail(room.error());
+    }
   }
   digest_->update(piece);
   size_ += piece.size();

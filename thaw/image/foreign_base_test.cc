@@ -106,25 +106,37 @@ TEST_CASE("what is made here, or was built, is not asked for at a registry") {
   CHECK(registry.requests().empty());
 }
 
-TEST_CASE("only FROM sends the login") {
-  FakeRegistry registry([](int connection, const FakeRegistry::Request& request) {
+TEST_CASE("only the first FROM sends the login") {
+  const auto closed = [](int connection, const FakeRegistry::Request& request) {
     if (!request.header("authorization").empty()) {
       return false;
     }
     FakeRegistry::answer(connection, "401 Unauthorized", "",
                          "WWW-Authenticate: Basic realm=\"x\"\r\n");
     return true;
-  });
+  };
+  FakeRegistry registry(closed);
+  FakeRegistry other(closed);
   registry.put_image("1", {root()});
+  other.put_image("1", {root()});
   FakeHouse house;
-  Recipe from = recipe({"FROM " + registry.host() + "/app:1"});
-  from.login = RegistryLogin{"user", "secret"};
-  CHECK(house.found(from));
-  Recipe copies = recipe({"FROM scratch", "COPY --from=" + registry.host() + "/app:1 / /"});
-  copies.login = from.login;
-  const auto refused = house.found(copies);
-  REQUIRE(!refused);
-  CHECK(refused.error().code() == Code::permission_denied);
+  const auto ask = [&](std::vector<std::string> lines) {
+    Recipe asked = recipe(std::move(lines));
+    asked.login = RegistryLogin{"user", "secret"};
+    const auto found = house.found(std::move(asked));
+    return found ? Code::ok : found.error().code();
+  };
+  const std::string from = "FROM " + registry.host() + "/app:1";
+  CHECK(ask({from}) == Code::ok);
+  CHECK(ask({from + " AS x", "FROM x"}) == Code::ok);
+  CHECK(ask({from + " AS x", "FROM " + other.host() + "/app:1", "COPY --from=x / /"}) ==
+        Code::permission_denied);
+  CHECK(ask({"FROM scratch", "COPY --from=" + registry.host() + "/app:1 / /"}) ==
+        Code::permission_denied);
+  CHECK(ask({"FROM scratch AS x", from, "COPY --from=x / /"}) == Code::permission_denied);
+  for (const auto& request : other.requests()) {
+    CHECK(request.header("authorization").empty());
+  }
 }
 
 TEST_CASE("a name that nobody knows says what Thaw makes and which setting names a registry") {

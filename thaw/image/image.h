@@ -74,7 +74,7 @@ struct Recipe {
   std::map<std::string, std::string> build_args;
   std::vector<std::string> secret_env;  // for RUN only; part of no key and of no layer
   RunSurroundings besides = {};
-  // For the registries that its FROM lines name; part of no key and of no layer.
+  // For the registry that its first FROM names, and no other; part of no key and of no layer.
   std::optional<RegistryLogin> login;
   // By what its lines call them: Builder::find_bases() fills it.
   std::map<std::string, std::shared_ptr<const RegistryImage>> found;
@@ -114,8 +114,8 @@ struct RegistrySettings {
   std::vector<std::string> insecure;
   std::string authorities_file;  // more certificates to trust; empty: the machine's own
   std::uint64_t image_bytes = std::uint64_t{32} << 30;  // of all layers as they are sent
-  std::uint64_t layer_bytes = std::uint64_t{64} << 30;  // of one, unpacked
-  std::uint64_t layer_entries = 2'000'000;              // files, folders and links of one
+  std::uint64_t layer_bytes = std::uint64_t{64} << 30;  // of the layers of one image, unpacked
+  std::uint64_t layer_entries = 2'000'000;              // files, folders and links of them
 };
 
 // An image that was imported by hand.

@@ -9,6 +9,7 @@
 
 #include "thaw/async/blocking.h"
 #include "thaw/async/task_group.h"
+#include "thaw/image/key_maker.h"
 #include "thaw/os/files.h"
 
 namespace thaw::image {
@@ -20,8 +21,7 @@ constexpr std::size_t most_asking_of_one = 8;  // workspace
 constexpr std::size_t most_known = 512;
 constexpr std::size_t most_known_bytes = 64u << 10;  // of the settings of one
 constexpr int deepest_index = 3;
-constexpr int pulls_at_once = 3;                                 // of one image
-constexpr std::uint64_t reserve_bytes = std::uint64_t{1} << 30;  // of the disk, beside a layer
+constexpr int pulls_at_once = 3;  // of one image
 
 std::string sha256_of(const std::string& bytes) {
   codec::Sha256 digest;
@@ -31,6 +31,17 @@ std::string sha256_of(const std::string& bytes) {
 
 Error cannot_pull(const std::string& name, const Error& error) {
   return Error(error.code(), "cannot pull " + name + ": " + error.message());
+}
+
+// Who has a login is told what he was told with it, and nobody else is.
+std::string key_of_known(const std::string& workspace, const ImageName& name,
+                         const std::optional<RegistryLogin>& login) {
+  KeyMaker key("thaw known image");
+  key.add(workspace).add(name.str());
+  if (login) {
+    key.add(login->user).add(login->password);
+  }
+  return key.key();
 }
 
 std::string megabytes(std::uint64_t bytes) {
@@ -78,6 +89,7 @@ struct ImagePuller::Pull {
   RegistryImagePtr image;
   std::string workspace;
   BuildLog log;
+  std::shared_ptr<UnpackBudget> budget = std::make_shared<UnpackBudget>();
   std::size_t next = 0;
   std::optional<Error> failure;  // the first
 };
@@ -88,7 +100,7 @@ ImagePuller::ImagePuller(async::Loop& loop, async::Pool& pool, LayerStore& store
       pool_(pool),
       store_(store),
       settings_(settings),
-      client_(loop, std::move(settings)),
+      client_(loop, pool, std::move(settings)),
       flights_(loop) {}
 
 Result<std::string> ImagePuller::host_of(const ImageName& name) const {
@@ -117,8 +129,10 @@ async::Task<RegistryImagePtr> ImagePuller::find(ImageName name, std::optional<Re
         name.str() + " is not; try again when they are found");
   }
   const Turn turn(asking_, all_asking_, workspace);
-  const std::string known_as = workspace + "\n" + name.str();
-  auto found = co_await ask_paths(name, host, std::move(login), workspace);
+  const std::string known_as = key_of_known(workspace, name, login);
+  const auto kept = known_.find(known_as);
+  const RegistryImagePtr known = kept == known_.end() ? nullptr : kept->second;
+  auto found = co_await ask_paths(name, host, login, workspace, known);
   if (found) {
     remember(known_as, *found);
     co_return found;
@@ -127,11 +141,12 @@ async::Task<RegistryImagePtr> ImagePuller::find(ImageName name, std::optional<Re
   if (error.code() != Code::unavailable) {
     co_return error;
   }
-  const auto known = known_.find(known_as);
-  if (known == known_.end()) {
+  if (!known) {
     co_return Error(Code::failed_precondition, error.message());
   }
-  auto as_before = std::make_shared<RegistryImage>(*known->second);
+  auto as_before = std::make_shared<RegistryImage>(*known);
+  as_before->repository = client_.repository(known->repository->host, known->repository->path,
+                                             std::move(login), workspace);
   as_before->note =
       "the registry " + host + " does not answer: this is what the name meant when it did last";
   co_return as_before;
@@ -140,18 +155,14 @@ async::Task<RegistryImagePtr> ImagePuller::find(ImageName name, std::optional<Re
 // A default registry may keep what has a name of one word as it is, or as its clients write it.
 async::Task<RegistryImagePtr> ImagePuller::ask_paths(ImageName name, std::string host,
                                                      std::optional<RegistryLogin> login,
-                                                     std::string workspace) {
+                                                     std::string workspace,
+                                                     RegistryImagePtr known) {
   std::vector<std::string> paths = {name.path};
   if (name.host.empty() && name.path.find('/') == std::string::npos) {
     paths.insert(paths.begin(), "library/" + name.path);
   }
   for (std::size_t i = 0;; ++i) {
-    auto at = std::make_shared<Repository>();
-    at->host = host;
-    at->path = paths[i];
-    at->login = login;
-    at->workspace = workspace;
-    auto found = co_await ask(name, at);
+    auto found = co_await ask(name, client_.repository(host, paths[i], login, workspace), known);
     const bool may_be_the_other = !found && (found.error().code() == Code::not_found ||
                                              found.error().code() == Code::permission_denied);
     if (!may_be_the_other || i + 1 == paths.size()) {
@@ -160,28 +171,36 @@ async::Task<RegistryImagePtr> ImagePuller::ask_paths(ImageName name, std::string
   }
 }
 
-async::Task<RegistryImagePtr> ImagePuller::ask(ImageName name, std::shared_ptr<Repository> at) {
+async::Task<RegistryImagePtr> ImagePuller::ask(ImageName name, std::shared_ptr<Repository> at,
+                                               RegistryImagePtr known) {
   const std::string shown = at->name() + (name.digest.empty() ? ":" : "@") + name.reference();
+  const async::PoolShare share{pool_, at->workspace};
   const Platform platform = Platform::own();
   THAW_CO_TRY(std::string text, co_await client_.manifest(at, name.reference()));
   auto image = std::make_shared<RegistryImage>();
   image->name = name.str();
-  image->top_digest = sha256_of(text);
   image->repository = at;
-  if (const auto known = known_.find(at->workspace + "\n" + name.str());
-      known != known_.end() && known->second->top_digest == image->top_digest) {
-    *image = *known->second;
-    image->repository = at;
-    image->note.clear();
-    co_return image;
-  }
   std::optional<Manifest> manifest;
   for (int depth = 0; !manifest; ++depth) {
-    auto read = read_manifest(text, platform);
+    // A stranger's, of megabytes perhaps: not for the loop.
+    using Read = std::pair<std::string, ManifestOrNext>;
+    auto read_text = [text = std::move(text), platform]() -> Result<Read> {
+      THAW_TRY(ManifestOrNext read, read_manifest(text, platform));
+      return Read(sha256_of(text), std::move(read));
+    };
+    auto read = co_await async::blocking(share, std::move(read_text));
     if (!read) {
       co_return cannot_pull(shown, read.error());
     }
-    if (const auto* next = std::get_if<Descriptor>(&*read)) {
+    if (depth == 0) {
+      image->top_digest = read->first;
+      if (known && known->top_digest == image->top_digest && known->repository->path == at->path) {
+        *image = *known;
+        image->repository = at;
+        co_return image;
+      }
+    }
+    if (const auto* next = std::get_if<Descriptor>(&read->second)) {
       if (depth == deepest_index) {
         co_return Error::failed_precondition("cannot pull " + shown +
                                              ": its index leads to indexes, on and on");
@@ -189,11 +208,14 @@ async::Task<RegistryImagePtr> ImagePuller::ask(ImageName name, std::shared_ptr<R
       const std::string digest = next->digest;
       THAW_CO_TRY(text, co_await client_.manifest(at, digest));
     } else {
-      manifest = std::get<Manifest>(std::move(*read));
+      manifest = std::get<Manifest>(std::move(read->second));
     }
   }
-  THAW_CO_TRY(const std::string config_text, co_await client_.small_blob(at, manifest->config));
-  auto config = read_config_file(config_text, platform);
+  THAW_CO_TRY(std::string config_text, co_await client_.small_blob(at, manifest->config));
+  auto read_config = [config_text = std::move(config_text), platform] {
+    return read_config_file(config_text, platform);
+  };
+  auto config = co_await async::blocking(share, std::move(read_config));
   if (!config) {
     co_return cannot_pull(shown, config.error());
   }
@@ -222,6 +244,10 @@ void ImagePuller::remember(const std::string& known_as, const RegistryImagePtr& 
   if (bytes_of(image->config) > most_known_bytes) {
     return;
   }
+  auto kept = std::make_shared<RegistryImage>(*image);
+  kept->repository =
+      client_.repository(image->repository->host, image->repository->path, std::nullopt, "");
+  kept->note.clear();
   if (!known_.contains(known_as)) {
     known_order_.push_back(known_as);
     if (known_order_.size() > most_known) {
@@ -229,7 +255,7 @@ void ImagePuller::remember(const std::string& known_as, const RegistryImagePtr& 
       known_order_.pop_front();
     }
   }
-  known_[known_as] = image;
+  known_[known_as] = std::move(kept);
 }
 
 async::Task<std::vector<std::string>> ImagePuller::layers(RegistryImagePtr image,
@@ -245,6 +271,8 @@ async::Task<std::vector<std::string>> ImagePuller::layers(RegistryImagePtr image
   pull->image = image;
   pull->workspace = std::move(workspace);
   pull->log = std::move(log);
+  pull->budget->bytes = static_cast<std::int64_t>(settings_.layer_bytes);
+  pull->budget->entries = static_cast<std::int64_t>(settings_.layer_entries);
   async::TaskGroup tasks(loop_);
   for (int i = 0; i < pulls_at_once; ++i) {
     tasks.start("pull of layers", pull_some(this, pull));
@@ -284,9 +312,8 @@ async::Task<void> ImagePuller::pull_one(std::shared_ptr<Pull> pull, std::size_t 
   // Of one repository: who names another one, which is slow or broken on purpose, holds up nobody
   // who wants the same layer from its own.
   const std::string flight = image->repository->name() + " " + key;
-  Flights::Work work = [this, image, number, workspace = pull->workspace](BuildLog say,
-                                                                          StopFlag stop) {
-    return fetch(image, number, workspace, std::move(say), std::move(stop));
+  Flights::Work work = [this, pull, number](BuildLog say, StopFlag stop) {
+    return fetch(pull, number, std::move(say), std::move(stop));
   };
   auto done = co_await flights_.join(flight, std::move(work), pull->log);
   if (!done) {
@@ -295,46 +322,56 @@ async::Task<void> ImagePuller::pull_one(std::shared_ptr<Pull> pull, std::size_t 
   co_return ok();
 }
 
-async::Task<ImageRecord> ImagePuller::fetch(RegistryImagePtr image, std::size_t number,
-                                            std::string workspace, BuildLog say, StopFlag stop) {
-  const Descriptor layer = image->layers[number];
+async::Task<ImageRecord> ImagePuller::fetch(std::shared_ptr<Pull> pull, std::size_t number,
+                                            BuildLog say, StopFlag stop) {
+  const RegistryImagePtr image = pull->image;
   const std::string shown = "layer " + std::to_string(number + 1) + " of " +
                             std::to_string(image->layers.size()) + " of " + image->name;
-  say(logs::Channel::info, "  fetching " + shown + " (" + megabytes(layer.size) + ")\n");
+  say(logs::Channel::info,
+      "  fetching " + shown + " (" + megabytes(image->layers[number].size) + ")\n");
   THAW_CO_TRY(const Draft draft, store_.draft());
-  struct statvfs disk {};
-  if (::statvfs(draft.folder().c_str(), &disk) == 0 &&
-      std::uint64_t{disk.f_bavail} * disk.f_frsize < layer.size + reserve_bytes) {
-    co_return Error::resource_exhausted("cannot pull " + shown + ": the disk of " +
-                                        "the image cache has no room for its " +
-                                        megabytes(layer.size) + " and 1 GB beside");
+  const auto fetched = co_await fetch_into(pull, number, &draft, std::move(stop));
+  if (!fetched) {
+    // It may be much that is there by now: it goes on another thread.
+    co_await async::forget_cancellation();
+    auto clear = [folder = draft.folder()] { return os::remove_tree(folder); };
+    (void)co_await async::blocking(async::PoolShare{pool_, pull->workspace}, std::move(clear));
+    // What the client of registries says names all.
+    const bool is_told = fetched.error().message().starts_with("cannot pull ");
+    co_return is_told ? fetched.error() : cannot_pull(shown, fetched.error());
   }
-  const std::string path = draft.folder() + "/blob";
+  if (fetched->left_out > 0) {
+    say(logs::Channel::info, "  note: " + std::to_string(fetched->left_out) + " device nodes of " +
+                                 shown + " were left out\n");
+  }
+  co_return ImageRecord{};
+}
+
+async::Task<ForeignLayer> ImagePuller::fetch_into(std::shared_ptr<Pull> pull, std::size_t number,
+                                                  const Draft* draft, StopFlag stop) {
+  const RegistryImagePtr image = pull->image;
+  const Descriptor layer = image->layers[number];
+  struct statvfs disk {};
+  if (::statvfs(draft->folder().c_str(), &disk) == 0 &&
+      std::uint64_t{disk.f_bavail} * disk.f_frsize < layer.size) {
+    co_return Error::resource_exhausted("the disk of the image cache has no room for its " +
+                                        megabytes(layer.size));
+  }
+  const std::string path = draft->folder() + "/blob";
   {
     THAW_CO_TRY(const std::shared_ptr<BlobFile> file, BlobFile::create(path, layer));
     THAW_CO_TRY_VOID(co_await client_.blob(image->repository, layer, file));
   }
-  const async::PoolShare share{pool_, workspace};
   UnpackLimits limits;
   limits.bytes = settings_.layer_bytes;
   limits.entries = settings_.layer_entries;
-  auto unpack = [this, &draft, &path, &image, number, limits, stop]() -> Result<ForeignLayer> {
+  limits.of_image = pull->budget;
+  auto unpack = [this, draft, path, image, number, limits, stop]() -> Result<ForeignLayer> {
     THAW_TRY(const os::Fd file, os::open_file(path, O_RDONLY));
     ::unlink(path.c_str());  // its bytes go with the descriptor, on this thread
-    return commit_foreign_layer(store_, draft, file, image->layer_ids[number], limits, *stop);
+    return commit_foreign_layer(store_, *draft, file, image->layer_ids[number], limits, *stop);
   };
-  const auto unpacked = co_await async::blocking(share, std::move(unpack));
-  if (!unpacked) {
-    // It may be much that is there by now: it goes on another thread.
-    auto clear = [folder = draft.folder()] { return os::remove_tree(folder); };
-    (void)co_await async::blocking(share, std::move(clear));
-    co_return cannot_pull(shown, unpacked.error());
-  }
-  if (unpacked->left_out > 0) {
-    say(logs::Channel::info, "  note: " + std::to_string(unpacked->left_out) + " device nodes of " +
-                                 shown + " were left out\n");
-  }
-  co_return ImageRecord{};
+  co_return co_await async::blocking(async::PoolShare{pool_, pull->workspace}, std::move(unpack));
 }
 
 }  // namespace thaw::image

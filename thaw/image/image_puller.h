@@ -44,14 +44,17 @@ class ImagePuller {
 
  private:
   struct Pull;  // of one image's layers
-  async::Task<RegistryImagePtr> ask(ImageName name, std::shared_ptr<Repository> at);
+  async::Task<RegistryImagePtr> ask(ImageName name, std::shared_ptr<Repository> at,
+                                    RegistryImagePtr known);
   async::Task<RegistryImagePtr> ask_paths(ImageName name, std::string host,
-                                          std::optional<RegistryLogin> login,
-                                          std::string workspace);
+                                          std::optional<RegistryLogin> login, std::string workspace,
+                                          RegistryImagePtr known);
   static async::Task<void> pull_some(ImagePuller* self, std::shared_ptr<Pull> pull);
   async::Task<void> pull_one(std::shared_ptr<Pull> pull, std::size_t number);
-  async::Task<ImageRecord> fetch(RegistryImagePtr image, std::size_t number, std::string workspace,
-                                 BuildLog say, StopFlag stop);
+  async::Task<ImageRecord> fetch(std::shared_ptr<Pull> pull, std::size_t number, BuildLog say,
+                                 StopFlag stop);
+  async::Task<ForeignLayer> fetch_into(std::shared_ptr<Pull> pull, std::size_t number,
+                                       const Draft* draft, StopFlag stop);
   void remember(const std::string& known_as, const RegistryImagePtr& image);
 
   async::Loop& loop_;
@@ -61,8 +64,9 @@ class ImagePuller {
   RegistryClient client_;
   std::map<std::string, std::size_t> asking_;  // by workspace
   std::size_t all_asking_ = 0;
-  std::map<std::string, RegistryImagePtr> known_;  // by workspace and name
-  std::deque<std::string> known_order_;            // oldest first
+  // By workspace, name and who asked; without his login.
+  std::map<std::string, RegistryImagePtr> known_;
+  std::deque<std::string> known_order_;  // oldest first
   Flights flights_;
 };
 

@@ -372,13 +372,34 @@ TEST_CASE("a redirect to another host does not carry who asks there") {
   });
   storage.put_blob(tar);
   registry.put_image("1", {tar}, "");
-  House house;
+  RegistrySettings settings;
+  settings.insecure = {registry.host()};
+  House house(settings);
   const auto image = house.find(registry.host() + "/app:1", RegistryLogin{"user", "secret"});
   REQUIRE(image);
   REQUIRE(house.pull(*image));
   REQUIRE(storage.requests().size() == 1);
   CHECK(storage.requests()[0].header("authorization").empty());
   CHECK(!storage.requests()[0].head.empty());
+}
+
+TEST_CASE("a registry of this machine that nobody has named leads to no other port of it") {
+  FakeRegistry other;
+  for (const bool is_token : {true, false}) {
+    CAPTURE(is_token);
+    FakeRegistry registry([&](int connection, const FakeRegistry::Request&) {
+      if (is_token) {
+        FakeRegistry::answer(connection, "401 Unauthorized", "",
+                             "WWW-Authenticate: Bearer realm=\"" + other.origin() + "/t\"\r\n");
+      } else {
+        FakeRegistry::redirect(connection, other.origin() + "/any?path");
+      }
+      return true;
+    });
+    House house;
+    CHECK(says(house.not_found(registry.host() + "/app:1"), "may not be connected to"));
+  }
+  CHECK(other.requests().empty());
 }
 
 TEST_CASE("a token is fetched with the login, and asked with") {
@@ -474,8 +495,9 @@ TEST_CASE("a registry that is away is told, but for what is known of it already"
   REQUIRE(known);
   CHECK((*known)->note.find("does not answer") != std::string::npos);
   CHECK(house.pull(*known));
-  // What one workspace has heard is nothing that another one knows.
+  // What one has heard is nothing that another one knows.
   CHECK(!house.find(host + "/app:1", std::nullopt, "ws-2"));
+  CHECK(!house.find(host + "/app:1", RegistryLogin{"user", "secret"}));
 }
 
 TEST_CASE("a tag that moves is another image") {
@@ -521,7 +543,8 @@ TEST_CASE("where the configuration names registries no others are asked") {
 
 TEST_CASE("addresses that are no registry's are not connected to") {
   House house;
-  for (const std::string host : {"169.254.169.254", "0.0.0.0:5000", "224.0.0.1", "192.0.2.1"}) {
+  for (const std::string host : {"169.254.169.254", "0.0.0.0:5000", "224.0.0.1", "192.0.2.1",
+                                 "100.100.100.200", "[fd00:ec2::254]", "127.64.0.1:8000"}) {
     CAPTURE(host);
     CHECK(says(house.not_found(host + "/app:1"), "may not be connected to"));
   }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The entries of a layer's tar stream, by libarchive, which gets two filters (gzip, zstd) and one
-// format (tar) and nothing else of what it knows. The stream is hashed as it comes out of its
-// compression. Blocking; one thread.
+// The entries of a layer's tar stream, by libarchive, which gets one filter at most (gzip or zstd,
+// by the first bytes, so that nothing is unpacked twice) and one format (tar), and nothing else of
+// what it knows. The stream is hashed as it comes out of its compression. Time, what it has in all,
+// and what the head of one entry may have are bounded at each block that libarchive asks for.
+// Blocking; one thread.
 #pragma once
 
 #include <archive.h>
@@ -45,16 +47,23 @@ class LayerStream {
   using Archive =
       std::unique_ptr<archive, decltype([](archive* one) { ::archive_read_free(one); })>;
 
+  static la_ssize_t give_packed(archive*, void* self, const void** buffer);
   static la_ssize_t give(archive*, void* self, const void** buffer);
   Result<std::size_t> fill();
   Error error_of(archive* from, const char* what) const;
   Result<void> check() const;
+  void fail(Error error);
 
+  const os::Fd& file_;
   const std::uint64_t most_bytes_;
   const Instant until_;
   const std::atomic<bool>& stop_;
+  std::string packed_buffer_;
   std::string buffer_;
   std::uint64_t bytes_ = 0;
+  bool has_entry_ = false;
+  bool is_in_head_ = false;
+  std::uint64_t head_bytes_ = 0;
   codec::Sha256 digest_;
   std::optional<Error> failure_;  // of the stream below, which libarchive knows no word for
   Archive packed_;

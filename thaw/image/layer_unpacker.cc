@@ -3,11 +3,13 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <optional>
 #include <string_view>
@@ -26,6 +28,19 @@ constexpr std::size_t longest_name = 255;
 constexpr std::size_t deepest = 256;
 constexpr std::size_t most_xattrs = 64;
 constexpr std::size_t longest_xattr = 64u << 10;
+
+// How often the disk is looked at.
+constexpr std::uint64_t look_bytes = 64u << 20;
+constexpr std::uint64_t look_entries = 10'000;
+constexpr std::uint64_t reserve_bytes = std::uint64_t{1} << 30;
+
+// Folders that layers leave out, and that all images have so.
+struct KnownFolder {
+  std::string_view path;
+  mode_t mode;
+};
+constexpr std::array<KnownFolder, 3> known_folders = {
+    {{"/tmp", 01777}, {"/var/tmp", 01777}, {"/root", 0700}}};
 
 constexpr std::string_view whiteout_prefix = ".wh.";
 constexpr std::string_view opaque_mark = ".wh..wh..opq";
@@ -77,12 +92,16 @@ class LayerUnpacker {
 
   Result<void> add(LayerStream& stream, archive_entry* entry) {
     THAW_TRY(const std::string path, place_of(::archive_entry_pathname(entry), "path"));
-    if (++done_.entries > limits_.entries) {
+    const bool is_past_image = limits_.of_image && --limits_.of_image->entries < 0;
+    if (++done_.entries > limits_.entries || is_past_image) {
       return Error::resource_exhausted("it has more than " + std::to_string(limits_.entries) +
                                        " files, folders and links");
     }
     if (path.empty()) {
       return add_root(entry);
+    }
+    if (done_.entries % look_entries == 0 && parent_.valid()) {
+      THAW_TRY_VOID(check_room(parent_));
     }
     const auto slash = path.rfind('/');
     name_ = path.substr(slash + 1);
@@ -120,6 +139,18 @@ class LayerUnpacker {
   Result<void> enter(const std::string& folder) {
     if (parent_.valid() && folder == parent_path_) {
       return ok();
+    }
+    for (const KnownFolder& known : known_folders) {
+      const bool is_on_the_way =
+          folder.starts_with(known.path) &&
+          (folder.size() == known.path.size() || folder[known.path.size()] == '/');
+      if (is_on_the_way && !tree_.is_folder(std::string(known.path))) {
+        THAW_TRY(const os::Fd made, tree_.make_folders(std::string(known.path), {}));
+        const std::string itself = "/proc/self/fd/" + std::to_string(made.get());
+        if (::chmod(itself.c_str(), known.mode) != 0) {
+          return Error::from_errno(errno, "make " + std::string(known.path) + " in a layer");
+        }
+      }
     }
     THAW_TRY(const os::Fd found, tree_.make_folders(folder.empty() ? "/" : folder, {}));
     // For what O_PATH does not allow.
@@ -208,8 +239,9 @@ class LayerUnpacker {
     THAW_TRY_VOID(clear(path));
     const la_int64_t size = ::archive_entry_size(entry);
     // Holes count: who reads the file later reads them too.
-    if (size < 0 || static_cast<std::uint64_t>(size) > limits_.bytes - done_.bytes) {
-      return Error::resource_exhausted("its files have more than " +
+    if (size < 0 || static_cast<std::uint64_t>(size) > limits_.bytes - done_.bytes ||
+        (limits_.of_image && (limits_.of_image->bytes -= size) < 0)) {
+      return Error::resource_exhausted("its files, or those of the image, have more than " +
                                        std::to_string(limits_.bytes >> 20) + " MiB");
     }
     done_.bytes += static_cast<std::uint64_t>(size);
@@ -241,8 +273,12 @@ class LayerUnpacker {
     return ok();
   }
 
-  static Result<void> write_at(const os::Fd& file, LayerStream::Piece piece,
-                               const std::string& path) {
+  Result<void> write_at(const os::Fd& file, LayerStream::Piece piece, const std::string& path) {
+    unlooked_ += piece.bytes.size();
+    if (unlooked_ >= look_bytes) {
+      unlooked_ = 0;
+      THAW_TRY_VOID(check_room(file));
+    }
     while (!piece.bytes.empty()) {
       const ssize_t count = ::pwrite(file.get(), piece.bytes.data(), piece.bytes.size(),
                                      static_cast<off_t>(piece.offset));
@@ -357,12 +393,29 @@ class LayerUnpacker {
   RootTree tree_;
   const UnpackLimits& limits_;
   Unpacked done_;
+  std::uint64_t unlooked_ = 0;     // bytes since the disk was looked at
   std::string parent_path_ = "?";  // of the folder that is open; none is called so
   os::Fd parent_;
   std::string name_;  // of the entry, in it
 };
 
 }  // namespace
+
+Result<void> check_room(const os::Fd& file) {
+  struct statvfs disk {};
+  if (::fstatvfs(file.get(), &disk) != 0) {
+    return Error::from_errno(errno, "look at the disk of the image cache");
+  }
+  const std::uint64_t all = std::uint64_t{disk.f_blocks} * disk.f_frsize;
+  const std::uint64_t left = std::uint64_t{disk.f_bavail} * disk.f_frsize;
+  const bool has_few_files = disk.f_files != 0 && disk.f_favail < disk.f_files / 50;
+  if (left >= std::min(reserve_bytes, all / 20) && !has_few_files) {
+    return ok();
+  }
+  return Error::resource_exhausted(
+      "the disk of the image cache is full but for what is kept for others on it: " +
+      std::to_string(left >> 20) + " MiB and " + std::to_string(disk.f_favail) + " files");
+}
 
 Result<Unpacked> unpack_layer(const os::Fd& layer, const std::string& folder,
                               const UnpackLimits& limits, const std::atomic<bool>& stop) {

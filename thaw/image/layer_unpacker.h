@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,11 +21,22 @@
 
 namespace thaw::image {
 
+// What the layers of one image may still have together.
+struct UnpackBudget {
+  std::atomic<std::int64_t> bytes{};
+  std::atomic<std::int64_t> entries{};
+};
+
 struct UnpackLimits {
   std::uint64_t bytes = std::uint64_t{64} << 30;  // of files, holes included; and of the stream
   std::uint64_t entries = 2'000'000;
   Duration time = std::chrono::hours(1);
+  std::shared_ptr<UnpackBudget> of_image = nullptr;
 };
+
+// resource_exhausted if the disk of `file` has less left, in bytes or in files, than is kept for
+// others on it: 1 GiB, or a twentieth of a small disk.
+Result<void> check_room(const os::Fd& file);
 
 struct Unpacked {
   std::string layer_id;        // "sha256:…" of the tar stream

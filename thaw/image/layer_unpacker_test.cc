@@ -345,6 +345,75 @@ TEST_CASE("a stream that is small only while it is compressed is refused at its 
   CHECK(done.error().code() == Code::resource_exhausted);
 }
 
+TEST_CASE("a map of holes that is longer than any head is refused, not held") {
+  if (!may_unpack()) {
+    return;
+  }
+  Place place;
+  TarEntry entry{.name = "sparse", .content = "30000000\n"};
+  while (entry.content.size() < (16u << 20)) {
+    entry.content += "0\n0\n0\n0\n0\n0\n0\n0\n";
+  }
+  entry.pax = TarText::record("GNU.sparse.major", "1") + TarText::record("GNU.sparse.minor", "0") +
+              TarText::record("GNU.sparse.name", "sparse") +
+              TarText::record("GNU.sparse.realsize", "1");
+  CHECK(place.refused(TarText().add(entry)).code() == Code::resource_exhausted);
+  // What an entry before has is not counted.
+  Place large;
+  const std::string zeros(9u << 20, '\0');
+  CHECK(large.unpack(TarText().file("a", zeros).file("b", zeros)).entries == 2);
+}
+
+TEST_CASE("what is compressed twice is no layer, and a stream without end of empty pieces ends") {
+  if (!may_unpack()) {
+    return;
+  }
+  Place place;
+  const std::string once = compressed(TarText().file("a", "x").str(), "gzip");
+  const auto twice = place.try_unpack(compressed(once, "gzip"));
+  REQUIRE(!twice);
+  CHECK(twice.error().code() == Code::failed_precondition);
+  Place empty;
+  empty.limits.time = std::chrono::milliseconds(200);
+  const std::string piece = compressed("", "gzip");
+  std::string many;
+  while (many.size() < (32u << 20)) {
+    many += piece;
+  }
+  const auto ended = empty.try_unpack(many);
+  REQUIRE(!ended);  // at its time, or at its end: it is no tar stream
+}
+
+TEST_CASE("layers of one image share what it may have") {
+  if (!may_unpack()) {
+    return;
+  }
+  Place first;
+  first.limits.of_image = std::make_shared<UnpackBudget>();
+  first.limits.of_image->bytes = 1'000;
+  first.limits.of_image->entries = 3;
+  Place second;
+  second.limits = first.limits;
+  Place third;
+  third.limits = first.limits;
+  first.unpack(TarText().file("a", std::string(600, 'x')));
+  CHECK(second.refused(TarText().file("a", std::string(600, 'x'))).code() ==
+        Code::resource_exhausted);
+  CHECK(third.refused(TarText().folder("a/").folder("b/")).code() == Code::resource_exhausted);
+}
+
+TEST_CASE("folders that a layer only passes through are as they are everywhere") {
+  if (!may_unpack()) {
+    return;
+  }
+  Place place;
+  place.unpack(TarText().file("tmp/a/b", "x").file("var/tmp/c", "x").file("root/d", "x"));
+  CHECK((place.look("/tmp").st_mode & 07777) == 01777);
+  CHECK((place.look("/tmp/a").st_mode & 07777) == 0755);
+  CHECK((place.look("/var/tmp").st_mode & 07777) == 01777);
+  CHECK((place.look("/root").st_mode & 07777) == 0700);
+}
+
 TEST_CASE("names that no file can have are refused") {
   if (!may_unpack()) {
     return;

@@ -17,6 +17,23 @@ bool is_made_here(const std::string& reference) {
   return find_derived_recipe(reference).has_value() || find_base_recipe(reference).has_value();
 }
 
+// The registry of the first FROM, as it is named; nullopt: that is of this machine.
+std::optional<std::string> host_of_first(const Recipe& recipe,
+                                         const std::vector<NamedBase>& named) {
+  const NamedBase* first = nullptr;
+  for (const NamedBase& base : named) {
+    if (base.use == NamedBase::Use::from && (first == nullptr || base.line < first->line)) {
+      first = &base;
+    }
+  }
+  if (first == nullptr || recipe.bases.contains(first->reference) ||
+      is_made_here(first->reference)) {
+    return std::nullopt;
+  }
+  const auto name = parse_image_name(first->reference);
+  return name ? std::optional(name->host) : std::nullopt;
+}
+
 Result<void> check_import_name(const std::string& name) {
   THAW_TRY_VOID(parse_image_name(name));
   if (is_made_here(name)) {
@@ -31,6 +48,9 @@ Result<void> check_import_name(const std::string& name) {
 
 async::Task<Recipe> LocalBuilder::find_bases(Recipe recipe) {
   THAW_CO_TRY(const std::vector<NamedBase> named, named_bases(recipe));
+  // A login is for what the image is built on, as who gives it means it; others that lines name,
+  // and what steps copy from, may be anybody's.
+  const std::optional<std::string> login_host = host_of_first(recipe, named);
   std::size_t asked_for = 0;
   for (const NamedBase& base : named) {  // tidy(held): this task's own list
     if (recipe.bases.contains(base.reference) || is_made_here(base.reference) ||
@@ -50,8 +70,8 @@ async::Task<Recipe> LocalBuilder::find_bases(Recipe recipe) {
                         "more than " + std::to_string(most_asked_for) +
                             " images of registries in one recipe; build it in several");
     }
-    // A login is for what is built on; what steps copy from may be of anybody.
-    const auto login = base.use == NamedBase::Use::from ? recipe.login : std::nullopt;
+    const auto login =
+        base.use == NamedBase::Use::from && name->host == login_host ? recipe.login : std::nullopt;
     auto found = co_await puller_.find(*name, login, recipe.workspace);
     if (!found) {
       co_return at_line(base.line, found.error().code(), found.error().message());

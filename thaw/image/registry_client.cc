@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "thaw/async/blocking.h"
 #include "thaw/image/registry_auth.h"
 
 namespace thaw::image {
@@ -13,14 +14,15 @@ using Place = net::IpAddress::Place;
 
 constexpr Duration resolve_limit = std::chrono::seconds(10);
 constexpr Duration small_limit = std::chrono::seconds(30);  // of a request for something small
-constexpr Duration blob_limit = std::chrono::hours(2);
+constexpr Duration blob_limit = std::chrono::hours(2);      // over all its requests
 constexpr Duration silence_limit = std::chrono::seconds(60);
 constexpr Duration first_pause = std::chrono::milliseconds(200);
 constexpr int most_redirects = 5;
 constexpr int most_tries = 3;             // of a request that found nobody
 constexpr int most_tries_of_nothing = 4;  // of a blob of which not a byte more comes
 constexpr int most_breaks = 100;          // of one blob
-constexpr std::size_t most_token_bytes = 256u << 10;
+constexpr std::size_t most_token_bytes = 64u << 10;
+constexpr std::size_t most_complaint_bytes = 16u << 10;
 constexpr unsigned resolver_threads = 4;
 
 bool is_redirect(int status) {
@@ -47,14 +49,24 @@ bool may_be_named(Place place) {
   return place == Place::global || place == Place::private_network || place == Place::loopback;
 }
 
-bool may_lead_to(Place place, const std::set<Place>& registry) {
-  // Where it is itself, if it is nowhere else.
-  return place == Place::global ||
-         (may_be_named(place) && registry.size() == 1 && registry.contains(place));
+bool may_lead_to(Place place, const Repository& at) {
+  // Where it is itself, if it is nowhere else; to this machine only if its operator has named it:
+  // what listens on loopback trusts whoever reaches it, and a user's function may listen there too.
+  const bool is_beside = at.places.size() == 1 && at.places.contains(place);
+  return place == Place::global || (place == Place::private_network && is_beside) ||
+         (place == Place::loopback && is_beside && at.is_named_by_operator);
+}
+
+// Where functions of a server on loopback have addresses of their own: they are no registries.
+bool is_address_of_functions(const net::IpAddress& address) {
+  static const auto network = net::IpNetwork::parse("127.64.0.0/10");
+  return network && network->contains(address);
 }
 
 std::string said(const net::WebAnswer& answer) {
-  const std::string complaint = registry_complaint(answer.body);
+  // The rest of a long one is none that people would read.
+  const std::string complaint =
+      registry_complaint(std::string_view(answer.body).substr(0, most_complaint_bytes));
   return "it answers " + std::to_string(answer.status) +
          (complaint.empty() ? "" : " (" + complaint + ")");
 }
@@ -85,8 +97,8 @@ struct RegistryClient::Question {
   std::shared_ptr<net::BodySink> sink;
 };
 
-RegistryClient::RegistryClient(async::Loop& loop, RegistrySettings settings)
-    : loop_(loop), settings_(std::move(settings)) {}
+RegistryClient::RegistryClient(async::Loop& loop, async::Pool& pool, RegistrySettings settings)
+    : loop_(loop), pool_(pool), settings_(std::move(settings)) {}
 
 RegistryClient::~RegistryClient() = default;
 
@@ -99,6 +111,22 @@ Result<void> RegistryClient::may_ask(const std::string& host) const {
   return Error::permission_denied("the registry " + host +
                                   " is not asked by this server: [images] registries in its "
                                   "configuration names those that are");
+}
+
+std::shared_ptr<Repository> RegistryClient::repository(std::string host, std::string path,
+                                                       std::optional<RegistryLogin> login,
+                                                       std::string workspace) const {
+  const auto has = [&host](const std::vector<std::string>& list) {
+    return std::find(list.begin(), list.end(), host) != list.end();
+  };
+  auto made = std::make_shared<Repository>();
+  made->is_named_by_operator =
+      has(settings_.only) || has(settings_.insecure) || host == settings_.default_registry;
+  made->host = std::move(host);
+  made->path = std::move(path);
+  made->login = std::move(login);
+  made->workspace = std::move(workspace);
+  return made;
 }
 
 bool RegistryClient::is_insecure(const std::string& host) const {
@@ -133,12 +161,12 @@ async::Task<net::WebAnswer> RegistryClient::send(std::shared_ptr<Repository> at,
       at->places.insert(address.place());
     }
     request.may_connect = [](const net::IpAddress& address) {
-      return may_be_named(address.place());
+      return may_be_named(address.place()) && !is_address_of_functions(address);
     };
   } else {
     request.connection = net::WebRequest::Connection::own;
-    request.may_connect = [places = at->places](const net::IpAddress& address) {
-      return may_lead_to(address.place(), places);
+    request.may_connect = [from = *at](const net::IpAddress& address) {
+      return may_lead_to(address.place(), from) && !is_address_of_functions(address);
     };
   }
   co_return co_await web_->get(std::move(request));
@@ -307,6 +335,16 @@ async::Task<void> RegistryClient::log_in(std::shared_ptr<Repository> at,
   co_return ok();
 }
 
+// Megabytes of a stranger's are not for the loop.
+async::Task<std::string> RegistryClient::checked(std::shared_ptr<Repository> at, std::string body,
+                                                 std::string digest, std::string what) {
+  auto check = [body = std::move(body), digest, what]() mutable -> Result<std::string> {
+    THAW_TRY_VOID(check_digest(body, digest, "cannot pull " + what));
+    return std::move(body);
+  };
+  co_return co_await async::blocking(async::PoolShare{pool_, at->workspace}, std::move(check));
+}
+
 async::Task<std::string> RegistryClient::manifest(std::shared_ptr<Repository> at,
                                                   std::string reference) {
   Question question;
@@ -323,7 +361,7 @@ async::Task<std::string> RegistryClient::manifest(std::shared_ptr<Repository> at
                                          std::to_string(most_manifest_bytes >> 20) + " MiB");
   }
   if (by_digest) {
-    THAW_CO_TRY_VOID(check_digest(answer.body, reference, "cannot pull " + what));
+    co_return co_await checked(at, std::move(answer.body), reference, what);
   }
   co_return std::move(answer.body);
 }
@@ -339,8 +377,7 @@ async::Task<std::string> RegistryClient::small_blob(std::shared_ptr<Repository> 
       static_cast<std::size_t>(std::min<std::uint64_t>(wanted.size, most_manifest_bytes) + 1);
   const std::string what = question.what;
   THAW_CO_TRY(net::WebAnswer answer, co_await ask(at, std::move(question)));
-  THAW_CO_TRY_VOID(check_digest(answer.body, wanted.digest, "cannot pull " + what));
-  co_return std::move(answer.body);
+  co_return co_await checked(at, std::move(answer.body), wanted.digest, what);
 }
 
 async::Task<void> RegistryClient::blob(std::shared_ptr<Repository> at, Descriptor wanted,
@@ -350,13 +387,18 @@ async::Task<void> RegistryClient::blob(std::shared_ptr<Repository> at, Descripto
   question.what = at->name() + "@" + short_digest(wanted.digest);
   THAW_CO_TRY(question.url, net::parse_web_url(scheme + "://" + at->host + "/v2/" + at->path +
                                                "/blobs/" + wanted.digest));
-  question.limit = blob_limit;
+  const Instant until = monotonic_now() + blob_limit;
   question.sink = into;
   const std::string what = question.what;
   int tries_of_nothing = 0;
   Duration pause = first_pause;
   for (int breaks = 0; !into->is_whole(); ++breaks) {
     const std::uint64_t before = into->size();
+    question.limit = until - monotonic_now();
+    if (question.limit <= Duration::zero()) {
+      co_return Error::deadline_exceeded("cannot pull " + what + ": the registry " + at->host +
+                                         " has not sent it within two hours");
+    }
     question.range = before == 0 ? "" : "bytes=" + std::to_string(before) + "-";
     const auto answer = co_await ask(at, question);
     if (into->failure()) {

@@ -14,6 +14,7 @@
 #include <string>
 
 #include "thaw/async/loop.h"
+#include "thaw/async/pool.h"
 #include "thaw/async/task.h"
 #include "thaw/image/blob_file.h"
 #include "thaw/image/image.h"
@@ -30,6 +31,8 @@ struct Repository {
   std::string path;  // "team/app"
   std::optional<RegistryLogin> login;
   std::string workspace;  // for whom
+  // The configuration names the host, so that its redirects to this machine are meant.
+  bool is_named_by_operator = false;
 
   // What was learnt while asking.
   std::string authorization;
@@ -41,11 +44,15 @@ struct Repository {
 
 class RegistryClient {
  public:
-  RegistryClient(async::Loop& loop, RegistrySettings settings);
+  // The loop and the pool outlive it.
+  RegistryClient(async::Loop& loop, async::Pool& pool, RegistrySettings settings);
   ~RegistryClient();
 
   // permission_denied: the configuration lets only others be asked.
   Result<void> may_ask(const std::string& host) const;
+  std::shared_ptr<Repository> repository(std::string host, std::string path,
+                                         std::optional<RegistryLogin> login,
+                                         std::string workspace) const;
 
   // What `reference` (a tag or a digest) is, whole, checked if it is a digest. not_found: the
   // registry does not have it; permission_denied: it does not give it to who asks; unavailable: it
@@ -69,8 +76,11 @@ class RegistryClient {
   async::Task<void> log_in(std::shared_ptr<Repository> at, net::Headers said);
   Result<void> check_scheme(const Repository& at, const net::WebUrl& url) const;
   Error denied(const Repository& at, const net::WebAnswer& answer) const;
+  async::Task<std::string> checked(std::shared_ptr<Repository> at, std::string body,
+                                   std::string digest, std::string what);
 
   async::Loop& loop_;
+  async::Pool& pool_;
   const RegistrySettings settings_;
   // Made with the first question: most servers ask none.
   std::unique_ptr<net::Resolver> resolver_;

@@ -27,6 +27,9 @@ constexpr Range ranges[] = {
     {"10.0.0.0/8", Place::private_network},
     {"172.16.0.0/12", Place::private_network},
     {"192.168.0.0/16", Place::private_network},
+    // Machines of clouds ask their hosts at these; the third is below.
+    {"100.100.100.200/32", Place::link_local},
+    {"fd00:ec2::254/128", Place::link_local},
     {"100.64.0.0/10", Place::private_network},
     {"224.0.0.0/4", Place::multicast},
     {"192.0.0.0/24", Place::reserved},
@@ -35,7 +38,6 @@ constexpr Range ranges[] = {
     {"198.51.100.0/24", Place::reserved},
     {"203.0.113.0/24", Place::reserved},
     {"240.0.0.0/4", Place::reserved},
-    // A machine of a cloud asks its host here.
     {"168.63.129.16/32", Place::link_local},
     {"::/128", Place::unspecified},
     {"::1/128", Place::loopback},

@@ -25,6 +25,7 @@ namespace thaw::net {
 namespace {
 
 constexpr long connect_limit_ms = 10'000;
+constexpr long least_bytes_per_second = 1024;
 constexpr std::size_t most_header_bytes = 64u << 10;
 constexpr long most_kept_connections = 16;
 constexpr int longest_poll_ms = 60'000;
@@ -196,7 +197,7 @@ void prepare(Transfer& transfer, const std::string& authorities_file) {
   }
   if (request.silence > Duration::zero()) {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(request.silence);
-    set(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    set(easy, CURLOPT_LOW_SPEED_LIMIT, least_bytes_per_second);
     set(easy, CURLOPT_LOW_SPEED_TIME,
         static_cast<long>(std::max<std::int64_t>(seconds.count(), 1)));
   }

@@ -57,7 +57,7 @@ struct WebRequest {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;  // of a POST
   Duration limit = std::chrono::seconds(30);
-  // So long without a byte ends it as deadline_exceeded; 0: only `limit` does. Whole seconds.
+  // So long below 1 KiB a second ends it as deadline_exceeded; 0: only `limit` does. Whole seconds.
   Duration silence{};
   std::size_t answer_bytes = 16u << 10;  // what is read of the answer's body; then it is let go
   std::shared_ptr<BodySink> sink;        // gets the body of a success in the place of WebAnswer

@@ -11,7 +11,11 @@ if os.environ.get("E2E_LOGIN"):
     user, _, password = os.environ["E2E_LOGIN"].partition(":")
     secret = modal.Secret.from_dict({"REGISTRY_USERNAME": user, "REGISTRY_PASSWORD": password})
 
-image = modal.Image.from_registry(os.environ.get("E2E_IMAGE", "127.0.0.1/none"), secret=secret)
+image = modal.Image.from_registry(
+    os.environ.get("E2E_IMAGE", "127.0.0.1/none"),
+    secret=secret,
+    add_python=os.environ.get("E2E_ADD_PYTHON"),
+)
 app = modal.App("e2e-registries", image=image)
 
 
@@ -23,7 +27,7 @@ def look():
         "cwd": os.getcwd(),
         "marker": pathlib.Path("/marker").read_text(),
         "deleted": not os.path.exists("/etc/debian_version"),
-        "hidden": sorted(os.listdir("/usr/share/misc")),
+        "hidden": sorted(os.listdir("/usr/share/misc")) if os.path.exists("/usr/share") else [],
     }
 
 

@@ -5,6 +5,7 @@
 
 #include "thaw/catalog/secret_values.h"
 #include "thaw/codec/utf8.h"
+#include "thaw/dialect/modal/added_python.h"
 #include "thaw/dialect/modal/build_functions.h"
 #include "thaw/dialect/modal/proto/images.pb.h"
 #include "thaw/dialect/modal/rpc.h"
@@ -104,6 +105,9 @@ Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
       return Error::not_found("context mount '" + image.context_mount_id() + "' does not exist");
     }
     fill_context(*mount, recipe);
+    if (mount->files.empty()) {  // as those are that the server gives to everybody
+      add_python(mount->name, recipe);
+    }
   }
   if (image.has_build_function()) {
     THAW_TRY(std::vector<std::string> lines, build_function_lines(cx, who, request));

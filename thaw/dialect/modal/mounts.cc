@@ -6,6 +6,7 @@
 
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/ids.h"
+#include "thaw/dialect/modal/added_python.h"
 #include "thaw/dialect/modal/client_packages.h"
 #include "thaw/dialect/modal/proto/images.pb.h"
 #include "thaw/dialect/modal/rpc.h"
@@ -21,7 +22,6 @@ using async::Task;
 namespace {
 
 constexpr std::string_view client_mount_prefix = "modal-client-mount-";
-constexpr std::string_view python_mount_prefix = "python-build-standalone.";
 constexpr std::string_view blob_prefix = "bl-";
 
 constexpr int most_files = 50'000;
@@ -95,6 +95,24 @@ Task<pb::MountPutFileResponse> put_file(Context& cx, net::GrpcCall& call,
   co_return reply;
 }
 
+// What the server gives to everybody by this name; it has no files of its own.
+Task<pb::MountGetOrCreateResponse> given_mount(Context& cx, std::string name) {
+  // all workspaces: what the server gives to everybody
+  const auto known = cx.parts.catalog.named_mount(cx.parts.catalog.default_workspace(), name);
+  model::Mount mount;
+  mount.id = known ? known->id : model::MountId(codec::random_id("mo"));
+  mount.workspace = cx.parts.catalog.default_workspace();
+  mount.name = std::move(name);
+  mount.checksum = worker::mount_checksum({});
+  pb::MountGetOrCreateResponse reply;
+  reply.set_mount_id(mount.id.str());
+  reply.mutable_handle_metadata()->set_content_checksum_sha256_hex(mount.checksum);
+  if (!known) {
+    THAW_CO_TRY_VOID(co_await cx.parts.catalog.mounts.put(std::move(mount)));
+  }
+  co_return reply;
+}
+
 Task<pb::MountGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& call,
                                                  pb::MountGetOrCreateRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
@@ -103,29 +121,14 @@ Task<pb::MountGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
     // The client's own package is laid into containers by the runtime, for the version named here.
     const std::string version = request.deployment_name().substr(client_mount_prefix.size());
     THAW_CO_TRY_VOID(co_await cx.client_packages->ensure(who.workspace, version));
-    // all workspaces: what the server gives to everybody
-    const auto known = cx.parts.catalog.named_mount(cx.parts.catalog.default_workspace(),
-                                                    request.deployment_name());
-    model::Mount mount;
-    mount.id = known ? known->id : model::MountId(codec::random_id("mo"));
-    mount.workspace = cx.parts.catalog.default_workspace();
-    mount.name = request.deployment_name();
-    mount.checksum = worker::mount_checksum({});
-    reply.set_mount_id(mount.id.str());
-    reply.mutable_handle_metadata()->set_content_checksum_sha256_hex(mount.checksum);
-    if (!known) {
-      THAW_CO_TRY_VOID(co_await cx.parts.catalog.mounts.put(std::move(mount)));
-    }
-    co_return reply;
+    co_return co_await given_mount(cx, request.deployment_name());
   }
   if (request.object_creation_type() == pb::OBJECT_CREATION_TYPE_UNSPECIFIED) {
     // all workspaces: share the index of names, and this one looks at its own
     const auto known = cx.parts.catalog.named_mount(who.workspace, request.deployment_name());
-    if (!known && request.deployment_name().starts_with(python_mount_prefix)) {
-      co_return Error::unimplemented(
-          "add_python is not served by this version of Thaw; start from Image.debian_slim or "
-          "python:3.N-slim, or install Python by setup_dockerfile_commands: RUN apt-get update && "
-          "apt-get install -y python3 python3-pip python-is-python3");
+    if (!known && !added_python_of(request.deployment_name()).empty()) {
+      THAW_CO_TRY(std::string name, added_python_mount(request.deployment_name()));
+      co_return co_await given_mount(cx, std::move(name));
     }
     if (!known) {
       co_return Error::not_found("mount '" + request.deployment_name() + "' does not exist");

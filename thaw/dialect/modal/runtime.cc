@@ -135,9 +135,9 @@ async::Task<void> ModalRuntime::complete_plan(std::shared_ptr<const model::Funct
   if (python.empty()) {
     co_return Error::failed_precondition(
         "the image of " + spec->name +
-        " has no Python: nothing called `python` is on its PATH. Install one in it (RUN apt-get "
-        "update && apt-get install -y python3 python-is-python3, where it is Debian's), or start "
-        "from Image.debian_slim; add_python is not served by this version of Thaw");
+        " has no Python: nothing called `python` is on its PATH. Let the client add one, "
+        "Image.from_registry(…, add_python=\"3.11\"), or install one in it (RUN apt-get update && "
+        "apt-get install -y python3 python-is-python3, where it is Debian's)");
   }
   const std::string version = client_version_of(cx_, *spec);
   std::vector<worker::Bind> client;
