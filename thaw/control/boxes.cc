@@ -538,6 +538,79 @@ async::Task<void> Boxes::forget_old() {
   co_return is_any ? co_await parts_.catalog.apply(std::move(change)) : ok();
 }
 
+async::Task<std::string> Boxes::snapshot(BoxPtr box, std::string id) {
+  if (!box->snapshots.contains(id)) {
+    if (box->snapshots.size() >= limits_.snapshots) {
+      co_return Error::resource_exhausted("this sandbox has been written to an image " +
+                                          number(limits_.snapshots) + " times, as often as it may");
+    }
+    THAW_CO_TRY_VOID(co_await wait_for_start(box, Instant::max()));
+    if (box->snapshots.emplace(id, std::nullopt).second) {
+      // A request that is broken off leaves no box that stands still.
+      processes_.start("a box's snapshot", make_snapshot(*this, box, id));
+    }
+  }
+  box->last_use = monotonic_now();
+  while (true) {
+    const auto found = box->snapshots.find(id);
+    if (found == box->snapshots.end()) {
+      co_return Error::unavailable("the snapshot of this sandbox failed; try again");
+    }
+    if (found->second) {
+      co_return *found->second;
+    }
+    THAW_CO_TRY([[maybe_unused]] const bool notified, co_await box->changed.wait(Instant::max()));
+  }
+}
+
+async::Task<void> Boxes::make_snapshot(Boxes& self, BoxPtr box, std::string id) {
+  Result<std::string> made = co_await self.copy_root(box);
+  if (made) {
+    box->snapshots[id] = std::move(made);
+  } else {
+    // Whoever waits is told; who asks again may have more luck.
+    box->snapshots[id] = made;
+    box->changed.notify_all();
+    THAW_CO_TRY_VOID(co_await async::sleep_for(1s));
+    box->snapshots.erase(id);
+  }
+  box->changed.notify_all();
+  co_return ok();
+}
+
+async::Task<std::string> Boxes::copy_root(BoxPtr box) {
+  const auto image = parts_.catalog.images.find(box->record.image.str());
+  if (!image) {
+    co_return Error::not_found("image " + box->record.image.str() + " does not exist");
+  }
+  if (!box->running) {
+    co_return has_ended(*box);
+  }
+  const std::string upper = box->running->root_writes();
+  // Many processes may take more than a moment to stop.
+  Result<void> frozen = co_await box->running->freeze();
+  for (int tries = 0;
+       !frozen && tries < 20 && box->running && frozen.error().code() == Code::deadline_exceeded;
+       ++tries) {
+    THAW_CO_TRY_VOID(co_await async::sleep_for(50ms));
+    if (box->running) {
+      frozen = co_await box->running->freeze();
+    }
+  }
+  if (!frozen) {
+    co_return frozen.error();
+  }
+  const std::string key = image->key;
+  const auto made = co_await parts_.images.add_layer(key, upper, box->record.workspace.str());
+  if (box->running) {
+    (void)box->running->thaw();
+  }
+  if (!made) {
+    co_return made.error();
+  }
+  co_return made->key;
+}
+
 std::vector<DiskUser> Boxes::disk_users() const {
   std::vector<DiskUser> users;
   for (const BoxPtr& box : living()) {

@@ -32,6 +32,7 @@ struct BoxLimits {
   std::size_t boxes = 200;             // of all that live; a workspace has half of them
   std::size_t processes = 2'000;       // of all, that run; a workspace has half of them …
   std::size_t processes_of_box = 256;  // … and a box so many
+  std::size_t snapshots = 100;         // of a box
   std::size_t kept_processes = 1'000;  // of a box, that have ended
   Duration longest = std::chrono::hours(24 * 7);
   std::size_t kept_ended = 2'000;  // records of a workspace's boxes that have ended …
@@ -86,7 +87,9 @@ struct Box {
   std::string why;
   bool is_stored = false;        // its end
   std::uint32_t next_input = 1;  // of its program's, where the pieces have numbers
-  async::Event changed;          // any of these
+  // Of its root, by their askers' ids; nothing while it is made.
+  std::map<std::string, std::optional<Result<std::string>>> snapshots;
+  async::Event changed;  // any of these
 
   bool has_started() const { return running != nullptr && main->has_started(); }
 };
@@ -96,6 +99,7 @@ struct BoxesParts {
   async::Loop& loop;
   catalog::Catalog& catalog;
   worker::Worker& worker;
+  image::Builder& images;
   LaunchOutline outline;
 };
 
@@ -135,6 +139,11 @@ class Boxes {
   // nullptr: there is none of that id.
   static BoxProcessPtr find_process(const Box& box, const std::string& id);
 
+  // What the box has written into its root, as one more layer of its image: the key of the image
+  // that this makes. The box stands still meanwhile. Who asks with an `id` that is known gets what
+  // was made. not_found: it has ended; failed_precondition: it cannot be stopped for it.
+  async::Task<std::string> snapshot(BoxPtr box, std::string id);
+
   std::vector<DiskUser> disk_users() const;
   // Nothing, if it is no box's.
   std::optional<async::Task<worker::RootUse>> measure_root(const model::ContainerId& id) const;
@@ -152,6 +161,8 @@ class Boxes {
   static async::Task<void> start_guest(Boxes& self, BoxPtr box, BoxProcessPtr process,
                                        GuestSpec spec);
   async::Task<void> begin_guest(BoxPtr box, BoxProcessPtr process, GuestSpec spec);
+  static async::Task<void> make_snapshot(Boxes& self, BoxPtr box, std::string id);
+  async::Task<std::string> copy_root(BoxPtr box);
   async::Task<void> finish(BoxPtr box, Result<void> launched);
   async::Task<void> store(BoxPtr box);
   async::Task<void> settle_left_overs();

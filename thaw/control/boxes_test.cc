@@ -75,7 +75,7 @@ struct BoxHouse {
     const auto no_env = [](const model::Secret&) -> Result<std::vector<std::string>> {
       return std::vector<std::string>{};
     };
-    boxes.emplace(BoxesParts{loop, *catalog, worker,
+    boxes.emplace(BoxesParts{loop, *catalog, worker, images,
                              LaunchOutline({*catalog, images, folders, folders, no_env})},
                   few());
     boxes->start();

@@ -387,7 +387,7 @@ Result<void> Program::connect() {
   box_limits.output.of_workspace = box_limits.output.of_all / 2;
   boxes = std::make_unique<control::Boxes>(
       control::BoxesParts{
-          loop, *catalog, *worker,
+          loop, *catalog, *worker, *images,
           control::LaunchOutline({*catalog, *images, *mounts, *volumes, secret_env})},
       box_limits);
   storage = std::make_unique<control::StorageLoop>(

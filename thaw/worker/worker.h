@@ -17,6 +17,7 @@
 //     report.
 //   signal, weigh, thaw: orders that are carried out when they return; from afar when they arrive.
 //   sandbox::Process: its output and input are read and written as they come; from afar a stream.
+//   root_writes: a folder of this machine, for the layer store beside it.
 //   The staging folder and a snapshot's name: control keeps the snapshot store of this machine.
 //   Logs go to the LogHub of this process, and RPCs to its net::Server, without asking control.
 #pragma once
@@ -104,6 +105,9 @@ class RunningContainer {
   // Into the staging folder of its plan.
   virtual async::Task<sandbox::Checkpoint> checkpoint(std::uint64_t max_file_bytes) = 0;
 
+  // The folder of this machine that holds what it wrote into its root, as overlayfs makes it; for
+  // whoever makes a layer of it on the same machine. Empty: nobody knows.
+  virtual std::string root_writes() const = 0;
   // What it wrote into its root takes so much disk now: a walk, in the background.
   virtual async::Task<RootUse> measure_root() = 0;
   // Says of one file or working folder below one of `folders`, as it sees them, that it is in use

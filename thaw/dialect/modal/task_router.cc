@@ -4,6 +4,7 @@
 // name does not exist.
 #include <limits>
 
+#include "thaw/codec/ids.h"
 #include "thaw/dialect/modal/proto/task_router.pb.h"
 #include "thaw/dialect/modal/router_access.h"
 #include "thaw/dialect/modal/rpc.h"
@@ -260,6 +261,39 @@ Task<tr::TaskReloadVolumesResponse> reload_volumes(Context& cx, net::GrpcCall& c
   co_return tr::TaskReloadVolumesResponse();
 }
 
+// An image of its own, which is kept as any image that nothing uses.
+Task<tr::TaskSnapshotFilesystemResponse> snapshot_root(Context& cx, net::GrpcCall& call,
+                                                       tr::TaskSnapshotFilesystemRequest request) {
+  THAW_CO_TRY(const BoxPtr box, box_of(cx, call, request.task_id()));
+  if (request.snapshot_id().empty() || request.snapshot_id().size() > longest_id) {
+    co_return Error::invalid_argument("snapshot_id has 1 to 128 bytes");
+  }
+  if (!request.container_id().empty() || request.has_customer_supplied_encryption_key()) {
+    co_return Error::unimplemented(
+        "snapshots of further containers, or with a key, are not served by this version of Thaw");
+  }
+  const model::WorkspaceId workspace = box->record.workspace;
+  const model::ImageId of = box->record.image;
+  if (auto measure = cx.parts.boxes.measure_root(box->record.container)) {
+    THAW_CO_TRY(const worker::RootUse use, co_await std::move(*measure));
+    THAW_CO_TRY_VOID(cx.parts.disk.check(workspace.str(), use.bytes));
+  }
+  THAW_CO_TRY(const std::string key, co_await cx.parts.boxes.snapshot(box, request.snapshot_id()));
+  const catalog::Scope scope(cx.parts.catalog, workspace);
+  model::Image image;
+  image.id = model::ImageId(codec::derived_id("im", key));
+  if (!scope.image(image.id.str())) {
+    const auto parent = scope.image(of.str());
+    image.workspace = workspace;
+    image.key = key;
+    image.builder_version = parent ? parent->builder_version : "";
+    THAW_CO_TRY_VOID(co_await cx.parts.catalog.images.put(image));
+  }
+  tr::TaskSnapshotFilesystemResponse reply;
+  reply.set_image_id(image.id.str());
+  co_return reply;
+}
+
 }  // namespace
 
 void add_router_rpcs(net::GrpcTable& table, Context& cx) {
@@ -277,6 +311,7 @@ void add_router_rpcs(net::GrpcTable& table, Context& cx) {
   add_stream_to_router(table, cx, "SandboxStdioReadV2", read_main);
   add_to_router(table, cx, "SandboxStdinWriteV2", write_main);
   add_to_router(table, cx, "TaskReloadVolumes", reload_volumes);
+  add_to_router(table, cx, "TaskSnapshotFilesystem", snapshot_root);
 }
 
 }  // namespace thaw::dialect::modal
