@@ -163,6 +163,19 @@ NAMES = {
             app_name=x.app_name, object_tag="Counter", environment_name="main"
         )
     ],
+    "ContainerExec": [
+        lambda x, own: pb.ContainerExecRequest(task_id=x.container, command=["true"]),
+        lambda x, own: pb.ContainerExecRequest(task_id=x.sandbox_task, command=["true"]),
+    ],
+    "ContainerExecGetOutput": [
+        lambda x, own: pb.ContainerExecGetOutputRequest(exec_id=x.sandbox_task + ":x", timeout=1)
+    ],
+    "ContainerExecPutInput": [
+        lambda x, own: pb.ContainerExecPutInputRequest(exec_id=x.sandbox_task + ":x")
+    ],
+    "ContainerExecWait": [
+        lambda x, own: pb.ContainerExecWaitRequest(exec_id=x.sandbox_task + ":x", timeout=0)
+    ],
     "ContainerStop": [
         lambda x, own: pb.ContainerStopRequest(task_id=x.container),
         lambda x, own: pb.ContainerStopRequest(task_id=x.sandbox_task),

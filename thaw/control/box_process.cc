@@ -158,9 +158,17 @@ async::Task<void> BoxProcess::write(std::uint64_t offset, std::string bytes, boo
   co_return co_await write_now(offset, std::move(bytes), closes);
 }
 
-async::Task<void> BoxProcess::append(std::string bytes, bool closes) {
+async::Task<void> BoxProcess::append(std::uint64_t number, std::string bytes, bool closes) {
   THAW_CO_TRY_VOID(co_await take_turn());
   const Turn turn(is_writing_, changed_);
+  if (number > next_piece_) {
+    co_return Error::failed_precondition("piece " + std::to_string(next_piece_) +
+                                         " of this process's input is missing");
+  }
+  if (number < next_piece_) {
+    co_return ok();
+  }
+  ++next_piece_;
   co_return co_await write_now(written_, std::move(bytes), closes);
 }
 

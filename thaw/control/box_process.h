@@ -40,8 +40,8 @@ class BoxProcess {
   // Waits while the process does not read, and for its start. failed_precondition: bytes before
   // `offset` are missing, it is closed, or nobody reads it any more.
   async::Task<void> write(std::uint64_t offset, std::string bytes, bool closes);
-  // The same behind what has been written.
-  async::Task<void> append(std::string bytes, bool closes);
+  // The same for pieces that have numbers, from 1 on; one that comes again is passed over.
+  async::Task<void> append(std::uint64_t number, std::string bytes, bool closes);
 
   // --- its end ---
   const std::optional<sandbox::ProcessEnd>& end() const { return end_; }
@@ -79,6 +79,7 @@ class BoxProcess {
   std::optional<sandbox::ProcessEnd> end_;
   std::optional<Error> failure_;
   std::uint64_t written_ = 0;
+  std::uint64_t next_piece_ = 1;
   bool is_closed_ = false;
   bool is_writing_ = false;
   int pumps_ = 0;

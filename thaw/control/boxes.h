@@ -85,8 +85,7 @@ struct Box {
   Instant ended{};
   model::BoxEnd wanted = model::BoxEnd::none;  // it is to end, so
   std::string why;
-  bool is_stored = false;        // its end
-  std::uint32_t next_input = 1;  // of its program's, where the pieces have numbers
+  bool is_stored = false;  // its end
   // Of its root, by their askers' ids; nothing while it is made.
   std::map<std::string, std::optional<Result<std::string>>> snapshots;
   async::Event changed;  // any of these

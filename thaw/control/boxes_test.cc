@@ -328,7 +328,12 @@ TEST_CASE("input goes by its place: what was written is not written again") {
   const auto gap = f.result_of(box->main->write(50, "x", false));
   REQUIRE(!gap);
   CHECK(gap.error().code() == Code::failed_precondition);
-  f.await(box->main->append("!", true));
+  const auto ahead = f.result_of(box->main->append(2, "x", false));
+  REQUIRE(!ahead);
+  CHECK(ahead.error().code() == Code::failed_precondition);
+  f.await(box->main->append(1, "!", false));
+  f.await(box->main->append(1, "!", false));
+  f.await(box->main->append(2, "", true));
   CHECK(program->input == "hello world!");
   CHECK(program->input_is_closed);
   f.await(box->main->write(0, "hello", true));  // a request that is made again

@@ -181,6 +181,18 @@ Result<SecretsGiven> secrets_from(
   return given;
 }
 
+Result<std::vector<std::string>> command_from(
+    const google::protobuf::RepeatedPtrField<std::string>& words) {
+  std::size_t bytes = 0;
+  for (const std::string& word : words) {
+    bytes += word.size() + 1;
+  }
+  if (words.empty() || words[0].empty() || bytes > most_argument_bytes) {
+    return Error::invalid_argument("a command has a program, and at most 128 KiB");
+  }
+  return std::vector<std::string>(words.begin(), words.end());
+}
+
 std::optional<sandbox::TerminalSize> terminal_from(const pb::PTYInfo& info,
                                                    std::vector<std::string>& env) {
   if (!info.enabled()) {

@@ -35,6 +35,9 @@ Result<SecretsGiven> secrets_from(
     const catalog::Scope& scope,
     const google::protobuf::RepeatedPtrField<pb::SecretSource>& sources);
 
+// invalid_argument: there is no program, or too much of it.
+Result<std::vector<std::string>> command_from(
+    const google::protobuf::RepeatedPtrField<std::string>& words);
 // None: no terminal is asked for. Otherwise `env` gets what programs look for.
 std::optional<sandbox::TerminalSize> terminal_from(const pb::PTYInfo& info,
                                                    std::vector<std::string>& env);

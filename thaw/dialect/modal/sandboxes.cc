@@ -335,18 +335,9 @@ Task<pb::SandboxStdinWriteResponse> write_input(Context& cx, net::GrpcCall& call
   if (!found.box || found.now().has_ended()) {
     co_return Error::failed_precondition("sandbox '" + request.sandbox_id() + "' has ended");
   }
-  // Pieces are counted from 1; one that comes again has been written.
-  std::uint32_t& next = found.box->next_input;
-  if (request.index() > next) {
-    co_return Error::failed_precondition("piece " + std::to_string(next) +
-                                         " of the sandbox's input is missing");
-  }
-  if (request.index() == next) {
-    ++next;
-    const control::BoxProcessPtr main = found.box->main;
-    THAW_CO_TRY_VOID(co_await main->append(request.input(), request.eof()));
-    found.box->last_use = monotonic_now();
-  }
+  const control::BoxProcessPtr main = found.box->main;
+  THAW_CO_TRY_VOID(co_await main->append(request.index(), request.input(), request.eof()));
+  found.box->last_use = monotonic_now();
   co_return pb::SandboxStdinWriteResponse();
 }
 

@@ -2,8 +2,6 @@
 // What a client asks of one sandbox that runs: to start processes in it, their streams and their
 // ends. It shows the sandbox's own token (router_access.h) and no other; what its token does not
 // name does not exist.
-#include <limits>
-
 #include "thaw/codec/ids.h"
 #include "thaw/dialect/modal/proto/task_router.pb.h"
 #include "thaw/dialect/modal/router_access.h"
@@ -23,7 +21,6 @@ namespace {
 
 constexpr std::size_t piece_bytes = 256u << 10;
 constexpr std::size_t longest_id = 128;
-constexpr std::size_t most_argument_bytes = 128u << 10;
 
 template <class Request, class Reply>
 void add_to_router(net::GrpcTable& table, Context& cx, std::string_view name,
@@ -76,14 +73,7 @@ Result<control::GuestSpec> guest_from(const catalog::Scope& scope,
         "further containers of a sandbox are not served by this version "
         "of Thaw");
   }
-  std::size_t bytes = 0;
-  for (const std::string& argument : request.command_args()) {
-    bytes += argument.size() + 1;
-    guest.argv.push_back(argument);
-  }
-  if (guest.argv.empty() || guest.argv[0].empty() || bytes > most_argument_bytes) {
-    return Error::invalid_argument("a command has a program, and at most 128 KiB");
-  }
+  THAW_TRY(guest.argv, command_from(request.command_args()));
   guest.cwd = request.workdir();
   guest.terminal = terminal_from(request.pty_info(), guest.env);
   for (const std::string& id : request.secret_ids()) {
