@@ -147,6 +147,22 @@ class Life(E2eTest):
         opened = create("sh", "-c", look)
         self.assertIn("eth0", opened.stdout.read().split())
 
+    def test_it_is_ready_when_its_probe_says_so(self):
+        serve = "import http.server as h, time; time.sleep(1); h.test(port=8123)"
+        listening = create("python", "-c", serve, readiness_probe=modal.Probe.with_tcp(8123))
+        listening.wait_until_ready(timeout=CALL_TIMEOUT)
+        look = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8123').status)"
+        self.assertEqual(listening.exec("python", "-c", look).stdout.read(), "200\n")
+        listening.terminate()
+        probe = modal.Probe.with_exec("test", "-e", "/tmp/ready")
+        looked_at = create("sh", "-c", "sleep 1; touch /tmp/ready; sleep 1000", readiness_probe=probe)
+        looked_at.wait_until_ready(timeout=CALL_TIMEOUT)
+        looked_at.terminate()
+        never = create("sleep", "1000", readiness_probe=modal.Probe.with_tcp(8123))
+        with self.assertRaises(modal.exception.TimeoutError):
+            never.wait_until_ready(timeout=1)
+        never.terminate()
+
     def test_volumes_are_mounted(self):
         with modal.Volume.ephemeral() as volume:
             writer = create("sh", "-c", "echo kept > /data/file", volumes={"/data": volume})

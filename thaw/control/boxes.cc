@@ -19,6 +19,8 @@ constexpr Duration tick_period = 100ms;
 constexpr Duration forget_period = 60s;
 // In which what a program printed last is read of its pipes, after it has ended.
 constexpr Duration last_words = 5s;
+// One look at whether a box is ready.
+constexpr Duration longest_look = 60s;
 
 std::string number(std::size_t value) { return std::to_string(value); }
 
@@ -234,6 +236,9 @@ async::Task<void> Boxes::launch(BoxPtr box) {
   box->last_use = monotonic_now();
   box->record.started_at = wall_now();
   box->changed.notify_all();
+  if (box->spec.probe) {
+    processes_.start("a box's probe", probe(*this, box));
+  }
   // That it has started is no promise to anybody, so that nobody waits for the disk.
   (void)co_await parts_.catalog.boxes.put(box->record);
   co_return ok();
@@ -342,6 +347,61 @@ async::Task<void> Boxes::wait_for_start(BoxPtr box, Instant until) {
 async::Task<void> Boxes::set_tags(BoxPtr box, std::map<std::string, std::string> tags) {
   box->record.tags = std::move(tags);
   co_return co_await parts_.catalog.boxes.put(box->record);
+}
+
+async::Task<bool> Boxes::is_ready(BoxPtr box, ReadyProbe probe) {
+  if (probe.port != 0) {
+    co_return box->running->has_listener(probe.port).value_or(false);
+  }
+  sandbox::ProcessSpec look;
+  look.argv = std::move(probe.argv);
+  look.env = box->env;
+  look.cwd = box->cwd;
+  look.user = box->user;
+  THAW_CO_TRY(auto process, co_await box->running->run(std::move(look)));
+  process->close_input();
+  const auto looked = std::make_shared<BoxProcess>(
+      output_, box->record.workspace,
+      BoxProcess::Keeps{KeptOutput::Loses::all, KeptOutput::Loses::all});
+  BoxProcess::begin(looked, std::move(process), processes_);
+  const auto ended = co_await looked->wait_for_end(monotonic_now() + longest_look);
+  if (!ended.value_or(false)) {
+    (void)co_await looked->signal(SIGKILL);
+    co_return false;
+  }
+  co_return looked->end() && looked->end()->code == 0;
+}
+
+async::Task<void> Boxes::probe(Boxes& self, BoxPtr box) {
+  // NOLINTNEXTLINE(bugprone-unchecked-optional-access): who starts this has looked
+  const ReadyProbe probe = *box->spec.probe;
+  while (box->running && !box->record.has_ended() && box->wanted == model::BoxEnd::none) {
+    const Result<bool> ready = co_await self.is_ready(box, probe);
+    if (ready && *ready) {
+      box->ready_at = wall_now();
+      box->changed.notify_all();
+      break;
+    }
+    THAW_CO_TRY_VOID(co_await async::sleep_for(std::max<Duration>(probe.pause, 10ms)));
+  }
+  co_return ok();
+}
+
+async::Task<WallTime> Boxes::wait_until_ready(BoxPtr box, Instant until) {
+  if (!box->spec.probe && !box->record.has_ended()) {
+    co_return Error::failed_precondition(
+        "this sandbox has no readiness probe; pass one when it is created");
+  }
+  while (box->ready_at == WallTime{} && !box->record.has_ended()) {
+    THAW_CO_TRY(const bool notified, co_await box->changed.wait(until));
+    if (!notified) {
+      co_return Error::deadline_exceeded("the sandbox is not ready yet");
+    }
+  }
+  if (box->record.has_ended()) {
+    co_return has_ended(*box);
+  }
+  co_return box->ready_at;
 }
 
 std::size_t Boxes::running_of(const model::WorkspaceId* workspace) const {

@@ -42,6 +42,13 @@ struct BoxLimits {
   OutputLimits output;
 };
 
+// By what a box is known to be ready: somebody listens at a port, or a program in it ends with 0.
+struct ReadyProbe {
+  std::uint16_t port = 0;         // 0: by the program
+  std::vector<std::string> argv;  // looked at again until it does
+  Duration pause = std::chrono::milliseconds(100);
+};
+
 // What a box is to be. Names of things are known to be its maker's.
 struct BoxSpec {
   model::Box record;                   // id, container, owners, name, tags, image, limits of time
@@ -49,6 +56,7 @@ struct BoxSpec {
   std::vector<std::string> env;        // "NAME=value", after those of its image and secrets
   std::string cwd;                     // empty: the image's
   std::optional<sandbox::TerminalSize> terminal;
+  std::optional<ReadyProbe> probe;
   std::vector<worker::Bind> binds;
   std::vector<model::MountId> mounts;
   std::vector<model::SecretId> secrets;
@@ -86,6 +94,7 @@ struct Box {
   model::BoxEnd wanted = model::BoxEnd::none;  // it is to end, so
   std::string why;
   bool is_stored = false;  // its end
+  WallTime ready_at{};     // zero: its probe has not said so yet
   // Of its root, by their askers' ids; nothing while it is made.
   std::map<std::string, std::optional<Result<std::string>>> snapshots;
   async::Event changed;  // any of these
@@ -130,6 +139,9 @@ class Boxes {
   async::Task<bool> wait_for_end(BoxPtr box, Instant until);
   // not_found: it has ended; its failure, if it could not be started.
   async::Task<void> wait_for_start(BoxPtr box, Instant until);
+  // When its probe said that it is. failed_precondition: it has none; not_found: it has ended;
+  // deadline_exceeded.
+  async::Task<WallTime> wait_until_ready(BoxPtr box, Instant until);
   async::Task<void> set_tags(BoxPtr box, std::map<std::string, std::string> tags);
 
   // Waits for the box to run. not_found: it has ended; resource_exhausted naming the limit; and
@@ -160,6 +172,8 @@ class Boxes {
   static async::Task<void> start_guest(Boxes& self, BoxPtr box, BoxProcessPtr process,
                                        GuestSpec spec);
   async::Task<void> begin_guest(BoxPtr box, BoxProcessPtr process, GuestSpec spec);
+  static async::Task<void> probe(Boxes& self, BoxPtr box);
+  async::Task<bool> is_ready(BoxPtr box, ReadyProbe probe);
   static async::Task<void> make_snapshot(Boxes& self, BoxPtr box, std::string id);
   async::Task<std::string> copy_root(BoxPtr box);
   async::Task<void> finish(BoxPtr box, Result<void> launched);

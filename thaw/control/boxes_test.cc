@@ -317,6 +317,33 @@ TEST_CASE("a process that takes longer than it may is killed") {
   CHECK(box->record.end == BoxEnd::none);
 }
 
+TEST_CASE("a box is ready when its probe says so") {
+  BoxHouse f;
+  BoxSpec by_port = f.spec();
+  by_port.probe = ReadyProbe{.port = 80, .argv = {}};
+  const BoxPtr listening = f.create(std::move(by_port));
+  const auto early = f.result_of(f.boxes->wait_until_ready(listening, f.time.now() + 5s));
+  REQUIRE(!early);
+  CHECK(early.error().code() == Code::deadline_exceeded);
+  f.worker.running.back()->listeners.insert(80);
+  CHECK(f.await(f.boxes->wait_until_ready(listening, f.time.now() + 5s)) != WallTime{});
+  BoxSpec by_program = f.spec();
+  by_program.probe = ReadyProbe{.port = 0, .argv = {"look"}};
+  const BoxPtr looked_at = f.create(std::move(by_program));
+  REQUIRE(f.processes().size() == 2);
+  CHECK(f.processes().at(1)->spec.argv == std::vector<std::string>{"look"});
+  f.processes().at(1)->exit(1);
+  f.passes(1s);
+  CHECK(looked_at->ready_at == WallTime{});
+  REQUIRE(f.processes().size() == 3);
+  f.processes().at(2)->exit(0);
+  f.passes(1s);
+  CHECK(f.await(f.boxes->wait_until_ready(looked_at, f.time.now())) == looked_at->ready_at);
+  const auto without = f.result_of(f.boxes->wait_until_ready(f.create(), f.time.now() + 5s));
+  REQUIRE(!without);
+  CHECK(without.error().code() == Code::failed_precondition);
+}
+
 TEST_CASE("input goes by its place: what was written is not written again") {
   BoxHouse f;
   const BoxPtr box = f.create();

@@ -12,7 +12,8 @@
 // values. What is not a message yet, and why:
 //   RunningContainer::address, and ServerPort with it: passages open connections to the container
 //     themselves, because bytes of users pass through no copy; from afar they need a way to it.
-//   has_ended, traffic, memory_bytes, processor_time, is_restorable, interpreter_started, level:
+//   has_ended, has_listener, traffic, memory_bytes, processor_time, is_restorable,
+//   interpreter_started, level:
 //     read at once, where a decision stands on this very moment; from afar they are the last
 //     report.
 //   signal, weigh, thaw: orders that are carried out when they return; from afar when they arrive.
@@ -100,6 +101,8 @@ class RunningContainer {
   virtual async::Task<void> freeze() = 0;
   virtual Result<void> thaw() = 0;
   virtual async::Task<std::uint64_t> reclaim() = 0;
+  // Whether somebody inside listens at this port. unavailable: it has ended.
+  virtual Result<bool> has_listener(std::uint16_t port) const = 0;
   // A process inside, if its plan has guests.
   virtual async::Task<std::unique_ptr<sandbox::Process>> run(sandbox::ProcessSpec spec) = 0;
   // Into the staging folder of its plan.

@@ -66,6 +66,22 @@ Result<void> check_sizes(const pb::Sandbox& d) {
   return ok();
 }
 
+Result<control::ReadyProbe> probe_from(const pb::Probe& asked) {
+  control::ReadyProbe probe;
+  if (asked.has_tcp_port()) {
+    if (asked.tcp_port() == 0 || asked.tcp_port() > std::numeric_limits<std::uint16_t>::max()) {
+      return Error::invalid_argument("the port of a readiness probe is between 1 and 65535");
+    }
+    probe.port = static_cast<std::uint16_t>(asked.tcp_port());
+  } else {
+    THAW_TRY(probe.argv, command_from(asked.exec_command().argv()));
+  }
+  if (asked.interval_ms() > 0) {
+    probe.pause = std::chrono::milliseconds(asked.interval_ms());
+  }
+  return probe;
+}
+
 // Its container is described as that of a function would be.
 pb::Function as_function(const pb::Sandbox& d) {
   pb::Function f;
@@ -104,6 +120,9 @@ Result<control::BoxSpec> box_from(const pb::Sandbox& d) {
   spec.resources = std::move(like.resources);
   spec.network = like.network;
   spec.terminal = terminal_from(d.pty_info(), spec.env);
+  if (d.has_readiness_probe()) {
+    THAW_TRY(spec.probe, probe_from(d.readiness_probe()));
+  }
   return spec;
 }
 

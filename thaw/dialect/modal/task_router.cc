@@ -244,6 +244,16 @@ Task<tr::SandboxStdinWriteV2Response> write_main(Context& cx, net::GrpcCall& cal
   co_return tr::SandboxStdinWriteV2Response();
 }
 
+Task<tr::SandboxWaitUntilReadyTcrResponse> until_ready(
+    Context& cx, net::GrpcCall& call, tr::SandboxWaitUntilReadyTcrRequest request) {
+  THAW_CO_TRY(const BoxPtr box, box_of(cx, call, request.task_id()));
+  THAW_CO_TRY(const WallTime at,
+              co_await cx.parts.boxes.wait_until_ready(box, poll_deadline(request.timeout(), 1h)));
+  tr::SandboxWaitUntilReadyTcrResponse reply;
+  reply.set_ready_at(unix_seconds(at));
+  co_return reply;
+}
+
 // A volume is one folder that all its containers share: what others have written is there.
 Task<tr::TaskReloadVolumesResponse> reload_volumes(Context& cx, net::GrpcCall& call,
                                                    tr::TaskReloadVolumesRequest request) {
@@ -300,6 +310,7 @@ void add_router_rpcs(net::GrpcTable& table, Context& cx) {
   add_to_router(table, cx, "TaskExecWait", wait);
   add_stream_to_router(table, cx, "SandboxStdioReadV2", read_main);
   add_to_router(table, cx, "SandboxStdinWriteV2", write_main);
+  add_to_router(table, cx, "SandboxWaitUntilReady", until_ready);
   add_to_router(table, cx, "TaskReloadVolumes", reload_volumes);
   add_to_router(table, cx, "TaskSnapshotFilesystem", snapshot_root);
 }
