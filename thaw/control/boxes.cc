@@ -17,6 +17,7 @@ namespace {
 
 constexpr Duration tick_period = 100ms;
 constexpr Duration forget_period = 60s;
+constexpr Duration settle_period = 2s;
 // In which what a program printed last is read of its pipes, after it has ended.
 constexpr Duration last_words = 5s;
 // One look at whether a box is ready.
@@ -40,33 +41,32 @@ Boxes::Boxes(BoxesParts parts, BoxLimits limits)
       loops_(parts_.loop) {}
 
 void Boxes::start() {
-  loops_.start("boxes of before", settle_left_overs());
   loops_.start("boxes", async::every(tick_period, "boxes", [this] { return tick(); }));
 }
 
-// A record that runs is one of a server that is gone: its containers went with it.
+// A record that runs and has no box is one of a server that is gone: its container went with it. A
+// disk that does not take its end now is asked again.
 async::Task<void> Boxes::settle_left_overs() {
   std::vector<model::Box> left;
+  // all workspaces: whoever had them
   for (const auto& [id, box] : parts_.catalog.boxes.all()) {
     if (!box->has_ended() && !boxes_.contains(box->id)) {
       left.push_back(*box);
     }
   }
   for (model::Box& box : left) {
-    box.end = model::BoxEnd::server_gone;
-    box.exit_code = 128 + SIGKILL;
-    box.ended_at = wall_now();
-    box.why = "the server that it ran on ended, and the container with it";
-    const std::string id = box.id.str();
-    if (auto stored = co_await parts_.catalog.boxes.put(std::move(box)); !stored) {
-      if (stored.error().code() == Code::cancelled) {
-        co_return stored.error();
-      }
-      log_warning("the end of a box is not stored",
-                  {{"box", id}, {"error", stored.error().to_string()}});
-    }
+    THAW_CO_TRY_VOID(co_await parts_.catalog.boxes.put(ended_with_server(std::move(box))));
   }
+  has_left_overs_ = false;
   co_return ok();
+}
+
+model::Box Boxes::ended_with_server(model::Box box) {
+  box.end = model::BoxEnd::server_gone;
+  box.exit_code = 128 + SIGKILL;
+  box.ended_at = wall_now();
+  box.why = "the server that it ran on ended, and the container with it";
+  return box;
 }
 
 async::Task<void> Boxes::shut_down() {
@@ -180,8 +180,7 @@ async::Task<worker::LaunchPlan> Boxes::plan_for(BoxPtr box) {
   plan.guests = sandbox::SandboxSpec::Guests::possible;
   plan.levels = {model::Level::booted};
   THAW_CO_TRY(const image::ImageConfig config, parts_.outline.add_image(box->record.image, plan));
-  THAW_CO_TRY_VOID(parts_.outline.add_secrets(spec.secrets, plan));
-  append_env(plan.env, spec.env);
+  THAW_CO_TRY_VOID(parts_.outline.add_environment(spec.environment, plan.env));
   plan.binds = spec.binds;
   THAW_CO_TRY_VOID(co_await parts_.outline.add_mounts(spec.mounts, plan));
   THAW_CO_TRY_VOID(co_await parts_.outline.add_volumes(spec.volumes, plan));
@@ -407,7 +406,8 @@ async::Task<WallTime> Boxes::wait_until_ready(BoxPtr box, Instant until) {
 std::size_t Boxes::running_of(const model::WorkspaceId* workspace) const {
   std::size_t running = 0;
   for (const auto& [id, box] : boxes_) {
-    if (workspace == nullptr || box->record.workspace == *workspace) {
+    const bool counts = workspace == nullptr || box->record.workspace == *workspace;
+    if (counts && !box->record.has_ended()) {
       for (const auto& [name, process] : box->processes) {
         running += !process->end() && !process->failure() ? 1 : 0;
       }
@@ -494,13 +494,10 @@ async::Task<void> Boxes::start_guest(Boxes& self, BoxPtr box, BoxProcessPtr proc
 }
 
 async::Task<void> Boxes::begin_guest(BoxPtr box, BoxProcessPtr process, GuestSpec spec) {
-  worker::LaunchPlan secrets;
-  secrets.env = box->env;
-  THAW_CO_TRY_VOID(parts_.outline.add_secrets(spec.secrets, secrets));
-  append_env(secrets.env, spec.env);
   sandbox::ProcessSpec program;
   program.argv = std::move(spec.argv);
-  program.env = std::move(secrets.env);
+  program.env = box->env;
+  THAW_CO_TRY_VOID(parts_.outline.add_environment(spec.environment, program.env));
   program.cwd = spec.cwd.empty() ? box->cwd : spec.cwd;
   program.user = box->user;
   program.terminal = spec.terminal;
@@ -551,6 +548,11 @@ void Boxes::look_at(Box& box, Instant now) {
 
 async::Task<void> Boxes::tick() {
   const Instant now = monotonic_now();
+  Result<void> settled = ok();
+  if (has_left_overs_ && now >= last_settling_ + settle_period) {
+    last_settling_ = now;
+    settled = co_await settle_left_overs();
+  }
   std::vector<BoxPtr> all;
   for (const auto& [id, box] : boxes_) {
     all.push_back(box);
@@ -560,16 +562,39 @@ async::Task<void> Boxes::tick() {
       look_at(*box, now);
     } else if (!box->is_stored) {
       THAW_CO_TRY_VOID(co_await store(box));
-    } else if (now >= box->ended + limits_.keep_output) {
-      by_container_.erase(box->record.container);
-      boxes_.erase(box->record.id);
     }
+  }
+  forget_ended(now);
+  if (!settled) {
+    co_return settled;
   }
   if (now >= last_forget_ + forget_period) {
     last_forget_ = now;
     co_return co_await forget_old();
   }
   co_return ok();
+}
+
+// With what they printed: those that ended first go first.
+void Boxes::forget_ended(Instant now) {
+  std::map<model::WorkspaceId, std::vector<BoxPtr>> ended;
+  for (const auto& [id, box] : boxes_) {
+    if (box->record.has_ended() && box->is_stored) {
+      ended[box->record.workspace].push_back(box);
+    }
+  }
+  for (auto& [workspace, boxes] : ended) {
+    std::sort(boxes.begin(), boxes.end(),
+              [](const BoxPtr& a, const BoxPtr& b) { return a->ended < b->ended; });
+    const std::size_t surplus =
+        boxes.size() > limits_.kept_boxes ? boxes.size() - limits_.kept_boxes : 0;
+    for (std::size_t i = 0; i < boxes.size(); ++i) {
+      if (i < surplus || now >= boxes[i]->ended + limits_.keep_output) {
+        by_container_.erase(boxes[i]->record.container);
+        boxes_.erase(boxes[i]->record.id);
+      }
+    }
+  }
 }
 
 async::Task<void> Boxes::forget_old() {

@@ -37,6 +37,7 @@ struct BoxLimits {
   Duration longest = std::chrono::hours(24 * 7);
   std::size_t kept_ended = 2'000;  // records of a workspace's boxes that have ended …
   Duration keep_ended = std::chrono::hours(24);     // … for so long
+  std::size_t kept_boxes = 200;  // of a workspace, that have ended, with what they printed …
   Duration keep_output = std::chrono::minutes(10);  // of a box, after its end
   std::uint64_t default_memory_bytes = 0;           // of one that asks for none; 0: none
   OutputLimits output;
@@ -53,13 +54,12 @@ struct ReadyProbe {
 struct BoxSpec {
   model::Box record;                   // id, container, owners, name, tags, image, limits of time
   std::vector<std::string> arguments;  // instead of its image's own; empty: those
-  std::vector<std::string> env;        // "NAME=value", after those of its image and secrets
+  std::vector<EnvSource> environment;  // after that of its image
   std::string cwd;                     // empty: the image's
   std::optional<sandbox::TerminalSize> terminal;
   std::optional<ReadyProbe> probe;
   std::vector<worker::Bind> binds;
   std::vector<model::MountId> mounts;
-  std::vector<model::SecretId> secrets;
   std::vector<model::VolumeMount> volumes;
   model::Resources resources;
   model::NetworkAccess network = model::NetworkAccess::open;
@@ -69,8 +69,7 @@ struct BoxSpec {
 struct GuestSpec {
   std::string id;  // its starter's own; one that is known is the same process
   std::vector<std::string> argv;
-  std::vector<std::string> env;  // after the box's own
-  std::vector<model::SecretId> secrets;
+  std::vector<EnvSource> environment;  // after the box's own
   std::string cwd;  // empty: the box's
   std::optional<sandbox::TerminalSize> terminal;
   Duration time_limit{};  // 0: none
@@ -129,6 +128,8 @@ class Boxes {
   // Ends when it is durable; it is started meanwhile. resource_exhausted naming the limit,
   // already_exists: its name, invalid_argument.
   async::Task<BoxPtr> create(BoxSpec spec);
+  // How a record is to be read that runs and has no box here: its server is gone.
+  static model::Box ended_with_server(model::Box box);
   // One that lives, or ended a while ago; nullptr: the catalog may know of it.
   BoxPtr find(const model::BoxId& id) const;
   // Whose container that is; nullptr as above.
@@ -182,6 +183,7 @@ class Boxes {
   async::Task<void> tick();
   void look_at(Box& box, Instant now);
   void ask_to_end(Box& box, model::BoxEnd how, std::string why);
+  void forget_ended(Instant now);
   async::Task<void> forget_old();
   static void forget_processes(Box& box, std::size_t most);
   std::size_t running_of(const model::WorkspaceId* workspace) const;
@@ -193,6 +195,8 @@ class Boxes {
   std::unordered_map<model::BoxId, BoxPtr> boxes_;
   std::unordered_map<model::ContainerId, model::BoxId> by_container_;
   Instant last_forget_{};
+  Instant last_settling_{};
+  bool has_left_overs_ = true;  // records that run, of a server that is gone
   bool is_shutting_down_ = false;
   async::TaskGroup processes_;
   async::TaskGroup lives_;

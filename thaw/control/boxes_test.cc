@@ -154,7 +154,7 @@ struct BoxHouse {
 TEST_CASE("a box runs its program, and ends with it and with its code") {
   BoxHouse f;
   BoxSpec spec = f.spec();
-  spec.env = {"A=b"};
+  spec.environment = {"A=a", "A=b"};
   spec.cwd = "/there";
   const BoxPtr box = f.create(std::move(spec));
   REQUIRE(f.worker.plans.size() == 1);
@@ -259,7 +259,7 @@ TEST_CASE("processes are started in a box, found by their ids, and end with it")
   const BoxPtr box = f.create();
   GuestSpec spec = f.guest("a");
   spec.argv = {"sh", "-c"};
-  spec.env = {"B=c"};
+  spec.environment = {"B=c"};
   const BoxProcessPtr first = f.await(f.boxes->start_process(box, spec));
   CHECK(f.await(f.boxes->start_process(box, spec)) == first);  // asked for again
   CHECK(Boxes::find_process(*box, "a") == first);

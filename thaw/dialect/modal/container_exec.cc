@@ -29,8 +29,8 @@ Result<FoundProcess> find_process(Context& cx, const net::GrpcCall& call,
   THAW_TRY(const gateway::Identity who, identify(cx, call));
   const std::size_t end = exec_id.find(separator);
   FoundProcess found;
-  found.box = cx.parts.boxes.find(model::ContainerId(exec_id.substr(0, end)));
-  if (found.box && scope_of(cx, who).box(found.box->record.id.str()) && end < exec_id.size()) {
+  found.box = box_of_container(cx, who, exec_id.substr(0, end));
+  if (found.box && end < exec_id.size()) {
     found.process = control::Boxes::find_process(*found.box, exec_id.substr(end + 1));
   }
   if (!found.process) {
@@ -47,9 +47,8 @@ KeptOutput::Loses kept(pb::ExecOutputOption option) {
 Task<pb::ContainerExecResponse> exec(Context& cx, net::GrpcCall& call,
                                      pb::ContainerExecRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
-  const control::BoxPtr box = cx.parts.boxes.find(model::ContainerId(request.task_id()));
-  const catalog::Scope scope = scope_of(cx, who);
-  if (!box || !scope.box(box->record.id.str())) {
+  const control::BoxPtr box = box_of_container(cx, who, request.task_id());
+  if (!box) {
     THAW_CO_TRY([[maybe_unused]] const auto spec, find_container(cx, who, request.task_id()));
     co_return Error::unimplemented(
         "processes in the containers of functions are not served by this version of Thaw; those "
@@ -59,13 +58,10 @@ Task<pb::ContainerExecResponse> exec(Context& cx, net::GrpcCall& call,
   guest.id = codec::random_lower(20);
   THAW_CO_TRY(guest.argv, command_from(request.command()));
   guest.cwd = request.workdir();
-  guest.terminal = terminal_from(request.pty_info(), guest.env);
-  for (const std::string& id : request.secret_ids()) {
-    if (!scope.secret(id)) {
-      co_return Error::not_found("secret '" + id.substr(0, 80) + "' does not exist");
-    }
-    guest.secrets.emplace_back(id);
-  }
+  guest.terminal = terminal_from(request.pty_info(), guest.environment);
+  THAW_CO_TRY(const std::vector<control::EnvSource> secrets,
+              environment_from(scope_of(cx, who), request.secret_ids()));
+  guest.environment.insert(guest.environment.end(), secrets.begin(), secrets.end());
   guest.time_limit = std::chrono::seconds(request.timeout_secs());
   guest.keeps = {kept(request.stdout_output()), kept(request.stderr_output())};
   pb::ContainerExecResponse reply;

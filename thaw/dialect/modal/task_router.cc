@@ -75,22 +75,16 @@ Result<control::GuestSpec> guest_from(const catalog::Scope& scope,
   }
   THAW_TRY(guest.argv, command_from(request.command_args()));
   guest.cwd = request.workdir();
-  guest.terminal = terminal_from(request.pty_info(), guest.env);
-  for (const std::string& id : request.secret_ids()) {
-    if (!scope.secret(id)) {
-      return Error::not_found("secret '" + id.substr(0, 80) + "' does not exist");
-    }
-    guest.secrets.emplace_back(id);
-  }
-  THAW_TRY(SecretsGiven given, secrets_from(scope, request.secret_sources()));
-  guest.secrets.insert(guest.secrets.end(), given.secrets.begin(), given.secrets.end());
-  guest.env.insert(guest.env.end(), given.env.begin(), given.env.end());
+  guest.terminal = terminal_from(request.pty_info(), guest.environment);
+  THAW_TRY(const std::vector<control::EnvSource> secrets,
+           environment_from(scope, request.secret_ids()));
+  THAW_TRY(const std::vector<control::EnvSource> more,
+           environment_from(scope, request.secret_sources()));
+  guest.environment.insert(guest.environment.end(), secrets.begin(), secrets.end());
+  guest.environment.insert(guest.environment.end(), more.begin(), more.end());
   for (const auto& [name, value] : request.env()) {
-    if (name.empty() || name.find('=') != std::string::npos) {
-      return Error::invalid_argument("'" + name.substr(0, 80) +
-                                     "' cannot be a variable of an environment");
-    }
-    guest.env.push_back(name + "=" + value);
+    THAW_TRY(std::string variable, variable_from(name, value));
+    guest.environment.emplace_back(std::move(variable));
   }
   guest.time_limit = std::chrono::seconds(request.timeout_secs());
   using Loses = KeptOutput::Loses;
