@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
 from thaw_server import (
@@ -146,6 +147,22 @@ class Life(E2eTest):
         opened = create("sh", "-c", look)
         self.assertIn("eth0", opened.stdout.read().split())
 
+    def test_it_is_ready_when_its_probe_says_so(self):
+        serve = "import http.server as h, time; time.sleep(1); h.test(port=8123)"
+        listening = create("python", "-c", serve, readiness_probe=modal.Probe.with_tcp(8123))
+        listening.wait_until_ready(timeout=CALL_TIMEOUT)
+        look = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8123').status)"
+        self.assertEqual(listening.exec("python", "-c", look).stdout.read(), "200\n")
+        listening.terminate()
+        probe = modal.Probe.with_exec("test", "-e", "/tmp/ready")
+        looked_at = create("sh", "-c", "sleep 1; touch /tmp/ready; sleep 1000", readiness_probe=probe)
+        looked_at.wait_until_ready(timeout=CALL_TIMEOUT)
+        looked_at.terminate()
+        never = create("sleep", "1000", readiness_probe=modal.Probe.with_tcp(8123))
+        with self.assertRaises(modal.exception.TimeoutError):
+            never.wait_until_ready(timeout=1)
+        never.terminate()
+
     def test_volumes_are_mounted(self):
         with modal.Volume.ephemeral() as volume:
             writer = create("sh", "-c", "echo kept > /data/file", volumes={"/data": volume})
@@ -167,6 +184,25 @@ class Life(E2eTest):
         wait_until(lambda: processes_named(mark), CALL_TIMEOUT, "its processes run")
         sandbox.terminate(wait=True)
         self.assertEqual(processes_named(mark), [])
+
+
+class CommandLine(E2eTest):
+    server = server
+
+    def test_containers_are_listed_entered_and_stopped(self):
+        sandbox = create("sleep", "1000")
+        request = pb.SandboxGetTaskIdRequest(sandbox_id=sandbox.object_id)
+        task = server.rpc("SandboxGetTaskIdV2", request).task_id
+        self.assertIn(task, server.modal("container", "list", "--json").stdout)
+        done = server.modal("container", "exec", "--no-pty", task, "--", "echo", "from inside")
+        self.assertIn("from inside", done.stdout)
+        server.modal("container", "stop", "--yes", task)
+        wait_until(lambda: sandbox.poll() is not None, CALL_TIMEOUT, "it has ended")
+        self.assertNotIn(task, server.modal("container", "list", "--json").stdout)
+
+    def test_a_shell(self):
+        done = server.modal("shell", "--no-pty", "--cmd", "echo $((6 * 7))")
+        self.assertIn("42", done.stdout)
 
 
 class Names(E2eTest):
@@ -361,6 +397,90 @@ class Exec(E2eTest):
             f"create to first output of a process, 20 times: median {times[10] * 1e3:.0f} ms, "
             f"fastest {times[0] * 1e3:.0f} ms, slowest {times[-1] * 1e3:.0f} ms"
         )
+
+
+class Files(E2eTest):
+    server = server
+
+    @classmethod
+    def setUpClass(cls):
+        cls.sandbox = create("sleep", "100000", timeout=3000)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.sandbox.terminate()
+
+    def test_files_are_written_read_listed_and_removed(self):
+        files = self.sandbox.filesystem
+        files.write_text("words", "/made/for/it/file.txt")
+        self.assertEqual(files.read_text("/made/for/it/file.txt"), "words")
+        files.write_bytes(bytes(range(256)), "/made/for/it/raw")
+        self.assertEqual(files.read_bytes("/made/for/it/raw"), bytes(range(256)))
+        files.make_directory("/made/for/it/folder")
+        listed = {one.name: one for one in files.list_files("/made/for/it")}
+        self.assertEqual(sorted(listed), ["file.txt", "folder", "raw"])
+        self.assertTrue(listed["folder"].is_dir())
+        self.assertEqual(listed["file.txt"].size, 5)
+        self.assertEqual(files.stat("/made/for/it/file.txt").owner, "root")
+        files.remove("/made/for/it/raw")
+        with self.assertRaises(modal.exception.SandboxFilesystemNotFoundError):
+            files.read_bytes("/made/for/it/raw")
+        with self.assertRaises(modal.exception.SandboxFilesystemDirectoryNotEmptyError):
+            files.remove("/made")
+        files.remove("/made", recursive=True)
+        with self.assertRaises(modal.exception.SandboxFilesystemNotFoundError):
+            files.list_files("/made")
+
+    def test_what_cannot_be_done_says_what_it_is(self):
+        files = self.sandbox.filesystem
+        wrong = modal.exception
+        with self.assertRaises(wrong.SandboxFilesystemIsADirectoryError):
+            files.read_text("/etc")
+        with self.assertRaises(wrong.SandboxFilesystemIsADirectoryError):
+            files.write_text("x", "/etc")
+        with self.assertRaises(wrong.SandboxFilesystemNotADirectoryError):
+            files.write_text("x", "/etc/passwd/below")
+        with self.assertRaises(wrong.SandboxFilesystemNotADirectoryError):
+            files.list_files("/etc/passwd")
+        with self.assertRaises(wrong.SandboxFilesystemPathAlreadyExistsError):
+            files.make_directory("/etc", create_parents=False)
+
+    def test_large_files_go_both_ways(self):
+        with tempfile.TemporaryDirectory() as folder:
+            here, back = f"{folder}/here", f"{folder}/back"
+            with open(here, "wb") as file:
+                file.write(os.urandom(40 << 20))
+            self.sandbox.filesystem.copy_from_local(here, "/large")
+            self.sandbox.filesystem.copy_to_local("/large", back)
+            with open(here, "rb") as one, open(back, "rb") as other:
+                self.assertEqual(
+                    hashlib.sha256(one.read()).digest(), hashlib.sha256(other.read()).digest()
+                )
+
+    def test_changes_can_be_watched(self):
+        self.sandbox.exec("mkdir", "-p", "/watched").wait()
+        change = "sleep 0.5; while sleep 0.2; do date > /watched/new; done"
+        self.sandbox.exec("sh", "-c", change, timeout=60)
+        for event in self.sandbox.filesystem.watch("/watched", timeout=50):
+            if "/watched/new" in event.paths:
+                break
+        else:
+            self.fail("nothing was seen")
+
+    def test_its_files_become_an_image(self):
+        sandbox = create("sleep", "1000")
+        prepare = "echo kept > /kept; ln -s /kept /link; rm /etc/issue; chown 1000 /kept"
+        self.assertEqual(sandbox.exec("sh", "-c", prepare).wait(), 0)
+        image = sandbox.snapshot_filesystem()
+        sandbox.exec("sh", "-c", "echo later > /kept").wait()  # it goes on
+        sandbox.terminate()
+        look = "cat /link; stat -c %u /kept; test -e /etc/issue || echo removed; python -V"
+        other = create("sh", "-c", look, image=image)
+        self.assertEqual(
+            other.stdout.read().splitlines()[:3], ["kept", "1000", "removed"], other.stderr.read()
+        )
+        again = create("sh", "-c", "cat /kept", image=modal.Image.from_id(image.object_id))
+        self.assertEqual(again.stdout.read(), "kept\n")
 
 
 class Restarts(E2eTest):

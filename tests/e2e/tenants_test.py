@@ -154,6 +154,14 @@ class Tenant:
             image=pb.Image(dockerfile_commands=["FROM debian:12-slim", f"ENV OF={self.name}"]),
             builder_version="2025.06")).image_id  # fmt: skip
         ask("ImageJoinStreaming", pb.ImageJoinStreamingRequest(image_id=names.image, timeout=55))
+        held = pb.Sandbox(
+            image_id=names.image, entrypoint_args=["sleep", "100000"], timeout_secs=30000,
+            name="held",
+        )
+        made = ask("SandboxCreateV2", pb.SandboxCreateV2Request(
+            app_id=names.app, definition=held,
+            tags=[pb.SandboxTag(tag_name="of", tag_value=self.name)]))  # fmt: skip
+        names.sandbox, names.sandbox_task = made.sandbox_id, made.task_id
         wait_until(lambda: self.task_of("hold"), CALL_TIMEOUT, "it holds")
         names.container = self.task_of("hold")
         self.names = names
@@ -193,6 +201,9 @@ class Tenant:
             "dicts": sorted((d.name, d.dict_id) for d in ask("DictList").dicts),
             "note": ask("DictGet", pb.DictGetRequest(dict_id=names.dict, key=b"a")).value,
             "queues": sorted((q.name, q.queue_id, q.total_size) for q in ask("QueueList").queues),
+            "sandboxes": sorted(
+                (s.id, s.name, *(f"{t.tag_name}={t.tag_value}" for t in s.tags))
+                for s in ask("SandboxList").sandboxes),
             "environments": sorted(e.name for e in ask("EnvironmentList").items),
             "holds": (call.total_inputs, call.pending_inputs.total, self.task_of("hold")),
         }  # fmt: skip

@@ -78,6 +78,26 @@ def _publish(own, **fields):
     )
 
 
+def _sandbox_creations(message):
+    """One in another's app, and in one's own with each thing of another."""
+
+    def in_own(**fields):
+        return lambda x, own: message(
+            app_id=own.app,
+            definition=pb.Sandbox(
+                image_id=own.image, timeout_secs=60, **{k: f(x) for k, f in fields.items()}
+            ),
+        )
+
+    return [
+        lambda x, own: message(app_id=x.app, definition=pb.Sandbox(image_id=own.image)),
+        lambda x, own: message(app_id=own.app, definition=pb.Sandbox(image_id=x.image)),
+        in_own(mount_ids=lambda x: [x.mount]),
+        in_own(secret_ids=lambda x: [x.secret]),
+        in_own(volume_mounts=lambda x: [pb.VolumeMount(volume_id=x.volume, mount_path="/data")]),
+    ]
+
+
 # RPC: requests from (x: what is named, own: what the asker has).
 NAMES = {
     "AppClientDisconnect": [lambda x, own: pb.AppClientDisconnectRequest(app_id=x.app)],
@@ -143,7 +163,23 @@ NAMES = {
             app_name=x.app_name, object_tag="Counter", environment_name="main"
         )
     ],
-    "ContainerStop": [lambda x, own: pb.ContainerStopRequest(task_id=x.container)],
+    "ContainerExec": [
+        lambda x, own: pb.ContainerExecRequest(task_id=x.container, command=["true"]),
+        lambda x, own: pb.ContainerExecRequest(task_id=x.sandbox_task, command=["true"]),
+    ],
+    "ContainerExecGetOutput": [
+        lambda x, own: pb.ContainerExecGetOutputRequest(exec_id=x.sandbox_task + ":x", timeout=1)
+    ],
+    "ContainerExecPutInput": [
+        lambda x, own: pb.ContainerExecPutInputRequest(exec_id=x.sandbox_task + ":x")
+    ],
+    "ContainerExecWait": [
+        lambda x, own: pb.ContainerExecWaitRequest(exec_id=x.sandbox_task + ":x", timeout=0)
+    ],
+    "ContainerStop": [
+        lambda x, own: pb.ContainerStopRequest(task_id=x.container),
+        lambda x, own: pb.ContainerStopRequest(task_id=x.sandbox_task),
+    ],
     "EnvironmentDelete": [lambda x, own: pb.EnvironmentDeleteRequest(name=x.environment)],
     "EnvironmentGetOrCreate": [
         lambda x, own: pb.EnvironmentGetOrCreateRequest(deployment_name=x.environment)
@@ -389,7 +425,48 @@ NAMES = {
             shared_volume_id=x.nfs, path="private.txt"
         )
     ],
-    "TaskGetInfo": [lambda x, own: pb.TaskGetInfoRequest(task_id=x.container)],
+    "SandboxCreate": _sandbox_creations(pb.SandboxCreateRequest),
+    "SandboxCreateV2": [
+        *_sandbox_creations(pb.SandboxCreateV2Request),
+        lambda x, own: pb.SandboxCreateV2Request(
+            app_id=own.app, definition=pb.Sandbox(image_id=own.image),
+            secret_sources=[pb.SecretSource(secret_id=x.secret)],
+        ),
+    ],
+    "SandboxGetCommandRouterAccess": [
+        lambda x, own: pb.SandboxGetCommandRouterAccessRequest(sandbox_id=x.sandbox),
+        lambda x, own: pb.SandboxGetCommandRouterAccessRequest(task_id=x.sandbox_task),
+    ],
+    "SandboxGetLogs": [lambda x, own: pb.SandboxGetLogsRequest(sandbox_id=x.sandbox, timeout=1)],
+    "SandboxStdinWrite": [
+        lambda x, own: pb.SandboxStdinWriteRequest(sandbox_id=x.sandbox, input=b"x", index=1)
+    ],
+    **{
+        name + suffix: [entry]
+        for suffix in ("", "V2")
+        for name, entry in {
+            "SandboxGetFromName": lambda x, own: pb.SandboxGetFromNameRequest(
+                app_name=x.app_name, sandbox_name="held", environment_name="main"
+            ),
+            "SandboxGetTaskId": lambda x, own: pb.SandboxGetTaskIdRequest(sandbox_id=x.sandbox),
+            "SandboxGetTunnels": lambda x, own: pb.SandboxGetTunnelsRequest(sandbox_id=x.sandbox),
+            "SandboxList": lambda x, own: pb.SandboxListRequest(app_id=x.app),
+            "SandboxTagsGet": lambda x, own: pb.SandboxTagsGetRequest(sandbox_id=x.sandbox),
+            "SandboxTagsSet": lambda x, own: pb.SandboxTagsSetRequest(
+                sandbox_id=x.sandbox, tags=[pb.SandboxTag(tag_name="stolen")]
+            ),
+            "SandboxTerminate": lambda x, own: pb.SandboxTerminateRequest(sandbox_id=x.sandbox),
+            "SandboxWait": lambda x, own: pb.SandboxWaitRequest(sandbox_id=x.sandbox, timeout=0),
+        }.items()
+    },
+    "TaskGetCommandRouterAccess": [
+        lambda x, own: pb.TaskGetCommandRouterAccessRequest(task_id=x.container),
+        lambda x, own: pb.TaskGetCommandRouterAccessRequest(task_id=x.sandbox_task),
+    ],
+    "TaskGetInfo": [
+        lambda x, own: pb.TaskGetInfoRequest(task_id=x.container),
+        lambda x, own: pb.TaskGetInfoRequest(task_id=x.sandbox_task),
+    ],
     "TaskList": [lambda x, own: pb.TaskListRequest(app_id=x.app)],
     "VolumeCommit": [lambda x, own: pb.VolumeCommitRequest(volume_id=x.volume)],
     "VolumeCopyFiles": [
@@ -456,6 +533,8 @@ LISTS = {
     "DictList": pb.DictListRequest(),
     "EnvironmentList": None,
     "QueueList": pb.QueueListRequest(),
+    "SandboxList": pb.SandboxListRequest(),
+    "SandboxListV2": pb.SandboxListRequest(),
     "SecretList": pb.SecretListRequest(),
     "SharedVolumeList": pb.SharedVolumeListRequest(),
     "TaskList": pb.TaskListRequest(),

@@ -16,7 +16,9 @@ constexpr Duration last_words = 100ms;
 void BoxProcess::begin(const std::shared_ptr<BoxProcess>& self,
                        std::unique_ptr<sandbox::Process> process, async::TaskGroup& tasks) {
   self->process_ = std::move(process);
+  self->has_started_ = true;
   self->pumps_ = 2;
+  self->is_watched_ = true;
   tasks.start("a process's output", pump(self, Which::out));
   tasks.start("a process's errors", pump(self, Which::error));
   tasks.start("a process's end", watch(self));
@@ -41,17 +43,23 @@ async::Task<void> BoxProcess::pump(std::shared_ptr<BoxProcess> self, Which which
     if (!*piece) {
       break;
     }
-    output.append(std::move(**piece));
+    output.append(**piece);
   }
   output.end();
   --self->pumps_;
+  self->let_go();
   self->changed_.notify_all();
   co_return outcome;
 }
 
 async::Task<void> BoxProcess::watch(std::shared_ptr<BoxProcess> self) {
-  THAW_CO_TRY(const sandbox::ProcessEnd end, co_await self->process_->wait());
-  self->ended(end);
+  const Result<sandbox::ProcessEnd> end = co_await self->process_->wait();
+  self->is_watched_ = false;
+  if (!end) {
+    co_return end.error();
+  }
+  self->ended(*end);
+  self->let_go();
   // What it printed last is in the pipes yet.
   while (self->pumps_ > 0) {
     const std::uint64_t before = self->out_.size() + self->error_.size();
@@ -67,11 +75,19 @@ async::Task<void> BoxProcess::watch(std::shared_ptr<BoxProcess> self) {
   co_return ok();
 }
 
+void BoxProcess::let_go() {
+  if (end_ && pumps_ == 0 && !is_writing_ && !is_watched_) {
+    process_.reset();
+  }
+}
+
 void BoxProcess::ended(sandbox::ProcessEnd end) {
   if (!end_) {
     end_ = end;
     is_closed_ = true;
-    process_->close_input();
+    if (process_) {
+      process_->close_input();
+    }
     changed_.notify_all();
     if (at_end) {
       at_end();
@@ -87,7 +103,7 @@ void BoxProcess::fail(Error error) {
 }
 
 void BoxProcess::end_with_box() {
-  if (!process_) {
+  if (!has_started_) {
     fail(Error::not_found("the container has ended"));
     return;
   }
@@ -97,13 +113,13 @@ void BoxProcess::end_with_box() {
 }
 
 async::Task<bool> BoxProcess::wait_for_start(Instant until) {
-  while (!process_ && !failure_) {
+  while (!has_started_ && !failure_) {
     THAW_CO_TRY(const bool notified, co_await changed_.wait(until));
     if (!notified) {
       break;
     }
   }
-  co_return process_ != nullptr || failure_.has_value();
+  co_return has_started_ || failure_.has_value();
 }
 
 async::Task<bool> BoxProcess::wait_for_end(Instant until) {
@@ -123,30 +139,24 @@ async::Task<void> BoxProcess::signal(int number) {
   co_return ok();
 }
 
-namespace {
-
 // One writes at a time; gives it back when it goes.
-class Turn {
+class BoxProcess::Turn {
  public:
-  Turn(bool& is_taken, async::Event& changed) : is_taken_(is_taken), changed_(changed) {
-    is_taken_ = true;
-  }
+  explicit Turn(BoxProcess& process) : process_(process) { process_.is_writing_ = true; }
   ~Turn() {
-    is_taken_ = false;
-    changed_.notify_all();
+    process_.is_writing_ = false;
+    process_.let_go();
+    process_.changed_.notify_all();
   }
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
 
  private:
-  bool& is_taken_;
-  async::Event& changed_;
+  BoxProcess& process_;
 };
 
-}  // namespace
-
 async::Task<void> BoxProcess::take_turn() {
-  while ((!process_ && !failure_) || is_writing_) {
+  while ((!has_started_ && !failure_) || is_writing_) {
     THAW_CO_TRY([[maybe_unused]] const bool notified, co_await changed_.wait(Instant::max()));
   }
   co_return failure_ ? Result<void>(*failure_) : ok();
@@ -154,14 +164,26 @@ async::Task<void> BoxProcess::take_turn() {
 
 async::Task<void> BoxProcess::write(std::uint64_t offset, std::string bytes, bool closes) {
   THAW_CO_TRY_VOID(co_await take_turn());
-  const Turn turn(is_writing_, changed_);
+  const Turn turn(*this);
   co_return co_await write_now(offset, std::move(bytes), closes);
 }
 
-async::Task<void> BoxProcess::append(std::string bytes, bool closes) {
+async::Task<void> BoxProcess::append(std::uint64_t number, std::string bytes, bool closes) {
   THAW_CO_TRY_VOID(co_await take_turn());
-  const Turn turn(is_writing_, changed_);
-  co_return co_await write_now(written_, std::move(bytes), closes);
+  const Turn turn(*this);
+  if (number > last_piece_ + 1) {
+    co_return Error::failed_precondition("piece " + std::to_string(last_piece_ + 1) +
+                                         " of this process's input is missing");
+  }
+  if (number < last_piece_) {
+    co_return ok();
+  }
+  if (number > last_piece_) {
+    last_piece_ = number;
+    last_piece_began_ = written_;
+  }
+  // One that comes again may not have been written to its end the first time.
+  co_return co_await write_now(last_piece_began_, std::move(bytes), closes);
 }
 
 async::Task<void> BoxProcess::write_now(std::uint64_t offset, std::string bytes, bool closes) {
@@ -181,9 +203,9 @@ async::Task<void> BoxProcess::write_now(std::uint64_t offset, std::string bytes,
   std::size_t done = 0;
   const Result<void> outcome = co_await process_->write(bytes, done);
   written_ += done;
-  if (!outcome && outcome.error().code() == Code::unavailable) {
+  if (!outcome && (is_closed_ || outcome.error().code() == Code::unavailable)) {
     // Nothing that trying again would change.
-    co_return Error::failed_precondition(outcome.error().message());
+    co_return Error::failed_precondition("nobody reads the input of this process any more");
   }
   if (outcome && closes) {
     is_closed_ = true;

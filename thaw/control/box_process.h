@@ -40,14 +40,14 @@ class BoxProcess {
   // Waits while the process does not read, and for its start. failed_precondition: bytes before
   // `offset` are missing, it is closed, or nobody reads it any more.
   async::Task<void> write(std::uint64_t offset, std::string bytes, bool closes);
-  // The same behind what has been written.
-  async::Task<void> append(std::string bytes, bool closes);
+  // The same for pieces that have numbers, from 1 on; one that comes again is passed over.
+  async::Task<void> append(std::uint64_t number, std::string bytes, bool closes);
 
   // --- its end ---
   const std::optional<sandbox::ProcessEnd>& end() const { return end_; }
   // It could not be started.
   const std::optional<Error>& failure() const { return failure_; }
-  bool has_started() const { return process_ != nullptr; }
+  bool has_started() const { return has_started_; }
   // Until it has ended, or could not be started; false: `until` came first.
   async::Task<bool> wait_for_end(Instant until);
   async::Task<bool> wait_for_start(Instant until);
@@ -70,6 +70,9 @@ class BoxProcess {
   static async::Task<void> pump(std::shared_ptr<BoxProcess> self, Which which);
   static async::Task<void> watch(std::shared_ptr<BoxProcess> self);
   void ended(sandbox::ProcessEnd end);
+  class Turn;
+  // What it held of the system goes, once nobody needs it.
+  void let_go();
   async::Task<void> take_turn();
   async::Task<void> write_now(std::uint64_t offset, std::string bytes, bool closes);
 
@@ -79,7 +82,11 @@ class BoxProcess {
   std::optional<sandbox::ProcessEnd> end_;
   std::optional<Error> failure_;
   std::uint64_t written_ = 0;
+  std::uint64_t last_piece_ = 0;       // that has come, and where it began
+  std::uint64_t last_piece_began_ = 0;
   bool is_closed_ = false;
+  bool has_started_ = false;
+  bool is_watched_ = false;  // somebody waits for its end
   bool is_writing_ = false;
   int pumps_ = 0;
   async::Event changed_;

@@ -17,8 +17,11 @@ namespace {
 
 constexpr Duration tick_period = 100ms;
 constexpr Duration forget_period = 60s;
+constexpr Duration settle_period = 2s;
 // In which what a program printed last is read of its pipes, after it has ended.
 constexpr Duration last_words = 5s;
+// One look at whether a box is ready.
+constexpr Duration longest_look = 60s;
 
 std::string number(std::size_t value) { return std::to_string(value); }
 
@@ -38,33 +41,32 @@ Boxes::Boxes(BoxesParts parts, BoxLimits limits)
       loops_(parts_.loop) {}
 
 void Boxes::start() {
-  loops_.start("boxes of before", settle_left_overs());
   loops_.start("boxes", async::every(tick_period, "boxes", [this] { return tick(); }));
 }
 
-// A record that runs is one of a server that is gone: its containers went with it.
+// A record that runs and has no box is one of a server that is gone: its container went with it. A
+// disk that does not take its end now is asked again.
 async::Task<void> Boxes::settle_left_overs() {
   std::vector<model::Box> left;
+  // all workspaces: whoever had them
   for (const auto& [id, box] : parts_.catalog.boxes.all()) {
     if (!box->has_ended() && !boxes_.contains(box->id)) {
       left.push_back(*box);
     }
   }
   for (model::Box& box : left) {
-    box.end = model::BoxEnd::server_gone;
-    box.exit_code = 128 + SIGKILL;
-    box.ended_at = wall_now();
-    box.why = "the server that it ran on ended, and the container with it";
-    const std::string id = box.id.str();
-    if (auto stored = co_await parts_.catalog.boxes.put(std::move(box)); !stored) {
-      if (stored.error().code() == Code::cancelled) {
-        co_return stored.error();
-      }
-      log_warning("the end of a box is not stored",
-                  {{"box", id}, {"error", stored.error().to_string()}});
-    }
+    THAW_CO_TRY_VOID(co_await parts_.catalog.boxes.put(ended_with_server(std::move(box))));
   }
+  has_left_overs_ = false;
   co_return ok();
+}
+
+model::Box Boxes::ended_with_server(model::Box box) {
+  box.end = model::BoxEnd::server_gone;
+  box.exit_code = 128 + SIGKILL;
+  box.ended_at = wall_now();
+  box.why = "the server that it ran on ended, and the container with it";
+  return box;
 }
 
 async::Task<void> Boxes::shut_down() {
@@ -178,8 +180,7 @@ async::Task<worker::LaunchPlan> Boxes::plan_for(BoxPtr box) {
   plan.guests = sandbox::SandboxSpec::Guests::possible;
   plan.levels = {model::Level::booted};
   THAW_CO_TRY(const image::ImageConfig config, parts_.outline.add_image(box->record.image, plan));
-  THAW_CO_TRY_VOID(parts_.outline.add_secrets(spec.secrets, plan));
-  append_env(plan.env, spec.env);
+  THAW_CO_TRY_VOID(parts_.outline.add_environment(spec.environment, plan.env));
   plan.binds = spec.binds;
   THAW_CO_TRY_VOID(co_await parts_.outline.add_mounts(spec.mounts, plan));
   THAW_CO_TRY_VOID(co_await parts_.outline.add_volumes(spec.volumes, plan));
@@ -234,6 +235,9 @@ async::Task<void> Boxes::launch(BoxPtr box) {
   box->last_use = monotonic_now();
   box->record.started_at = wall_now();
   box->changed.notify_all();
+  if (box->spec.probe) {
+    processes_.start("a box's probe", probe(*this, box));
+  }
   // That it has started is no promise to anybody, so that nobody waits for the disk.
   (void)co_await parts_.catalog.boxes.put(box->record);
   co_return ok();
@@ -344,10 +348,66 @@ async::Task<void> Boxes::set_tags(BoxPtr box, std::map<std::string, std::string>
   co_return co_await parts_.catalog.boxes.put(box->record);
 }
 
+async::Task<bool> Boxes::is_ready(BoxPtr box, ReadyProbe probe) {
+  if (probe.port != 0) {
+    co_return box->running->has_listener(probe.port).value_or(false);
+  }
+  sandbox::ProcessSpec look;
+  look.argv = std::move(probe.argv);
+  look.env = box->env;
+  look.cwd = box->cwd;
+  look.user = box->user;
+  THAW_CO_TRY(auto process, co_await box->running->run(std::move(look)));
+  process->close_input();
+  const auto looked = std::make_shared<BoxProcess>(
+      output_, box->record.workspace,
+      BoxProcess::Keeps{KeptOutput::Loses::all, KeptOutput::Loses::all});
+  BoxProcess::begin(looked, std::move(process), processes_);
+  const auto ended = co_await looked->wait_for_end(monotonic_now() + longest_look);
+  if (!ended.value_or(false)) {
+    (void)co_await looked->signal(SIGKILL);
+    co_return false;
+  }
+  co_return looked->end() && looked->end()->code == 0;
+}
+
+async::Task<void> Boxes::probe(Boxes& self, BoxPtr box) {
+  // NOLINTNEXTLINE(bugprone-unchecked-optional-access): who starts this has looked
+  const ReadyProbe probe = *box->spec.probe;
+  while (box->running && !box->record.has_ended() && box->wanted == model::BoxEnd::none) {
+    const Result<bool> ready = co_await self.is_ready(box, probe);
+    if (ready && *ready) {
+      box->ready_at = wall_now();
+      box->changed.notify_all();
+      break;
+    }
+    THAW_CO_TRY_VOID(co_await async::sleep_for(std::max<Duration>(probe.pause, 10ms)));
+  }
+  co_return ok();
+}
+
+async::Task<WallTime> Boxes::wait_until_ready(BoxPtr box, Instant until) {
+  if (!box->spec.probe && !box->record.has_ended()) {
+    co_return Error::failed_precondition(
+        "this sandbox has no readiness probe; pass one when it is created");
+  }
+  while (box->ready_at == WallTime{} && !box->record.has_ended()) {
+    THAW_CO_TRY(const bool notified, co_await box->changed.wait(until));
+    if (!notified) {
+      co_return Error::deadline_exceeded("the sandbox is not ready yet");
+    }
+  }
+  if (box->record.has_ended()) {
+    co_return has_ended(*box);
+  }
+  co_return box->ready_at;
+}
+
 std::size_t Boxes::running_of(const model::WorkspaceId* workspace) const {
   std::size_t running = 0;
   for (const auto& [id, box] : boxes_) {
-    if (workspace == nullptr || box->record.workspace == *workspace) {
+    const bool counts = workspace == nullptr || box->record.workspace == *workspace;
+    if (counts && !box->record.has_ended()) {
       for (const auto& [name, process] : box->processes) {
         running += !process->end() && !process->failure() ? 1 : 0;
       }
@@ -434,13 +494,10 @@ async::Task<void> Boxes::start_guest(Boxes& self, BoxPtr box, BoxProcessPtr proc
 }
 
 async::Task<void> Boxes::begin_guest(BoxPtr box, BoxProcessPtr process, GuestSpec spec) {
-  worker::LaunchPlan secrets;
-  secrets.env = box->env;
-  THAW_CO_TRY_VOID(parts_.outline.add_secrets(spec.secrets, secrets));
-  append_env(secrets.env, spec.env);
   sandbox::ProcessSpec program;
   program.argv = std::move(spec.argv);
-  program.env = std::move(secrets.env);
+  program.env = box->env;
+  THAW_CO_TRY_VOID(parts_.outline.add_environment(spec.environment, program.env));
   program.cwd = spec.cwd.empty() ? box->cwd : spec.cwd;
   program.user = box->user;
   program.terminal = spec.terminal;
@@ -491,6 +548,11 @@ void Boxes::look_at(Box& box, Instant now) {
 
 async::Task<void> Boxes::tick() {
   const Instant now = monotonic_now();
+  Result<void> settled = ok();
+  if (has_left_overs_ && now >= last_settling_ + settle_period) {
+    last_settling_ = now;
+    settled = co_await settle_left_overs();
+  }
   std::vector<BoxPtr> all;
   for (const auto& [id, box] : boxes_) {
     all.push_back(box);
@@ -500,16 +562,39 @@ async::Task<void> Boxes::tick() {
       look_at(*box, now);
     } else if (!box->is_stored) {
       THAW_CO_TRY_VOID(co_await store(box));
-    } else if (now >= box->ended + limits_.keep_output) {
-      by_container_.erase(box->record.container);
-      boxes_.erase(box->record.id);
     }
+  }
+  forget_ended(now);
+  if (!settled) {
+    co_return settled;
   }
   if (now >= last_forget_ + forget_period) {
     last_forget_ = now;
     co_return co_await forget_old();
   }
   co_return ok();
+}
+
+// With what they printed: those that ended first go first.
+void Boxes::forget_ended(Instant now) {
+  std::map<model::WorkspaceId, std::vector<BoxPtr>> ended;
+  for (const auto& [id, box] : boxes_) {
+    if (box->record.has_ended() && box->is_stored) {
+      ended[box->record.workspace].push_back(box);
+    }
+  }
+  for (auto& [workspace, boxes] : ended) {
+    std::sort(boxes.begin(), boxes.end(),
+              [](const BoxPtr& a, const BoxPtr& b) { return a->ended < b->ended; });
+    const std::size_t surplus =
+        boxes.size() > limits_.kept_boxes ? boxes.size() - limits_.kept_boxes : 0;
+    for (std::size_t i = 0; i < boxes.size(); ++i) {
+      if (i < surplus || now >= boxes[i]->ended + limits_.keep_output) {
+        by_container_.erase(boxes[i]->record.container);
+        boxes_.erase(boxes[i]->record.id);
+      }
+    }
+  }
 }
 
 async::Task<void> Boxes::forget_old() {
@@ -536,6 +621,79 @@ async::Task<void> Boxes::forget_old() {
     }
   }
   co_return is_any ? co_await parts_.catalog.apply(std::move(change)) : ok();
+}
+
+async::Task<std::string> Boxes::snapshot(BoxPtr box, std::string id) {
+  if (!box->snapshots.contains(id)) {
+    if (box->snapshots.size() >= limits_.snapshots) {
+      co_return Error::resource_exhausted("this sandbox has been written to an image " +
+                                          number(limits_.snapshots) + " times, as often as it may");
+    }
+    THAW_CO_TRY_VOID(co_await wait_for_start(box, Instant::max()));
+    if (box->snapshots.emplace(id, std::nullopt).second) {
+      // A request that is broken off leaves no box that stands still.
+      processes_.start("a box's snapshot", make_snapshot(*this, box, id));
+    }
+  }
+  box->last_use = monotonic_now();
+  while (true) {
+    const auto found = box->snapshots.find(id);
+    if (found == box->snapshots.end()) {
+      co_return Error::unavailable("the snapshot of this sandbox failed; try again");
+    }
+    if (found->second) {
+      co_return *found->second;
+    }
+    THAW_CO_TRY([[maybe_unused]] const bool notified, co_await box->changed.wait(Instant::max()));
+  }
+}
+
+async::Task<void> Boxes::make_snapshot(Boxes& self, BoxPtr box, std::string id) {
+  Result<std::string> made = co_await self.copy_root(box);
+  if (made) {
+    box->snapshots[id] = std::move(made);
+  } else {
+    // Whoever waits is told; who asks again may have more luck.
+    box->snapshots[id] = made;
+    box->changed.notify_all();
+    THAW_CO_TRY_VOID(co_await async::sleep_for(1s));
+    box->snapshots.erase(id);
+  }
+  box->changed.notify_all();
+  co_return ok();
+}
+
+async::Task<std::string> Boxes::copy_root(BoxPtr box) {
+  const auto image = parts_.catalog.images.find(box->record.image.str());
+  if (!image) {
+    co_return Error::not_found("image " + box->record.image.str() + " does not exist");
+  }
+  if (!box->running) {
+    co_return has_ended(*box);
+  }
+  const std::string upper = box->running->root_writes();
+  // Many processes may take more than a moment to stop.
+  Result<void> frozen = co_await box->running->freeze();
+  for (int tries = 0;
+       !frozen && tries < 20 && box->running && frozen.error().code() == Code::deadline_exceeded;
+       ++tries) {
+    THAW_CO_TRY_VOID(co_await async::sleep_for(50ms));
+    if (box->running) {
+      frozen = co_await box->running->freeze();
+    }
+  }
+  if (!frozen) {
+    co_return frozen.error();
+  }
+  const std::string key = image->key;
+  const auto made = co_await parts_.images.add_layer(key, upper, box->record.workspace.str());
+  if (box->running) {
+    (void)box->running->thaw();
+  }
+  if (!made) {
+    co_return made.error();
+  }
+  co_return made->key;
 }
 
 std::vector<DiskUser> Boxes::disk_users() const {

@@ -32,25 +32,34 @@ struct BoxLimits {
   std::size_t boxes = 200;             // of all that live; a workspace has half of them
   std::size_t processes = 2'000;       // of all, that run; a workspace has half of them …
   std::size_t processes_of_box = 256;  // … and a box so many
+  std::size_t snapshots = 100;         // of a box
   std::size_t kept_processes = 1'000;  // of a box, that have ended
   Duration longest = std::chrono::hours(24 * 7);
   std::size_t kept_ended = 2'000;  // records of a workspace's boxes that have ended …
   Duration keep_ended = std::chrono::hours(24);     // … for so long
+  std::size_t kept_boxes = 200;  // of a workspace, that have ended, with what they printed …
   Duration keep_output = std::chrono::minutes(10);  // of a box, after its end
   std::uint64_t default_memory_bytes = 0;           // of one that asks for none; 0: none
   OutputLimits output;
+};
+
+// By what a box is known to be ready: somebody listens at a port, or a program in it ends with 0.
+struct ReadyProbe {
+  std::uint16_t port = 0;         // 0: by the program
+  std::vector<std::string> argv;  // looked at again until it does
+  Duration pause = std::chrono::milliseconds(100);
 };
 
 // What a box is to be. Names of things are known to be its maker's.
 struct BoxSpec {
   model::Box record;                   // id, container, owners, name, tags, image, limits of time
   std::vector<std::string> arguments;  // instead of its image's own; empty: those
-  std::vector<std::string> env;        // "NAME=value", after those of its image and secrets
+  std::vector<EnvSource> environment;  // after that of its image
   std::string cwd;                     // empty: the image's
   std::optional<sandbox::TerminalSize> terminal;
+  std::optional<ReadyProbe> probe;
   std::vector<worker::Bind> binds;
   std::vector<model::MountId> mounts;
-  std::vector<model::SecretId> secrets;
   std::vector<model::VolumeMount> volumes;
   model::Resources resources;
   model::NetworkAccess network = model::NetworkAccess::open;
@@ -60,8 +69,7 @@ struct BoxSpec {
 struct GuestSpec {
   std::string id;  // its starter's own; one that is known is the same process
   std::vector<std::string> argv;
-  std::vector<std::string> env;  // after the box's own
-  std::vector<model::SecretId> secrets;
+  std::vector<EnvSource> environment;  // after the box's own
   std::string cwd;  // empty: the box's
   std::optional<sandbox::TerminalSize> terminal;
   Duration time_limit{};  // 0: none
@@ -84,9 +92,11 @@ struct Box {
   Instant ended{};
   model::BoxEnd wanted = model::BoxEnd::none;  // it is to end, so
   std::string why;
-  bool is_stored = false;        // its end
-  std::uint32_t next_input = 1;  // of its program's, where the pieces have numbers
-  async::Event changed;          // any of these
+  bool is_stored = false;  // its end
+  WallTime ready_at{};     // zero: its probe has not said so yet
+  // Of its root, by their askers' ids; nothing while it is made.
+  std::map<std::string, std::optional<Result<std::string>>> snapshots;
+  async::Event changed;  // any of these
 
   bool has_started() const { return running != nullptr && main->has_started(); }
 };
@@ -96,6 +106,7 @@ struct BoxesParts {
   async::Loop& loop;
   catalog::Catalog& catalog;
   worker::Worker& worker;
+  image::Builder& images;
   LaunchOutline outline;
 };
 
@@ -117,6 +128,8 @@ class Boxes {
   // Ends when it is durable; it is started meanwhile. resource_exhausted naming the limit,
   // already_exists: its name, invalid_argument.
   async::Task<BoxPtr> create(BoxSpec spec);
+  // How a record is to be read that runs and has no box here: its server is gone.
+  static model::Box ended_with_server(model::Box box);
   // One that lives, or ended a while ago; nullptr: the catalog may know of it.
   BoxPtr find(const model::BoxId& id) const;
   // Whose container that is; nullptr as above.
@@ -127,6 +140,9 @@ class Boxes {
   async::Task<bool> wait_for_end(BoxPtr box, Instant until);
   // not_found: it has ended; its failure, if it could not be started.
   async::Task<void> wait_for_start(BoxPtr box, Instant until);
+  // When its probe said that it is. failed_precondition: it has none; not_found: it has ended;
+  // deadline_exceeded.
+  async::Task<WallTime> wait_until_ready(BoxPtr box, Instant until);
   async::Task<void> set_tags(BoxPtr box, std::map<std::string, std::string> tags);
 
   // Waits for the box to run. not_found: it has ended; resource_exhausted naming the limit; and
@@ -134,6 +150,11 @@ class Boxes {
   async::Task<BoxProcessPtr> start_process(BoxPtr box, GuestSpec spec);
   // nullptr: there is none of that id.
   static BoxProcessPtr find_process(const Box& box, const std::string& id);
+
+  // What the box has written into its root, as one more layer of its image: the key of the image
+  // that this makes. The box stands still meanwhile. Who asks with an `id` that is known gets what
+  // was made. not_found: it has ended; failed_precondition: it cannot be stopped for it.
+  async::Task<std::string> snapshot(BoxPtr box, std::string id);
 
   std::vector<DiskUser> disk_users() const;
   // Nothing, if it is no box's.
@@ -152,12 +173,17 @@ class Boxes {
   static async::Task<void> start_guest(Boxes& self, BoxPtr box, BoxProcessPtr process,
                                        GuestSpec spec);
   async::Task<void> begin_guest(BoxPtr box, BoxProcessPtr process, GuestSpec spec);
+  static async::Task<void> probe(Boxes& self, BoxPtr box);
+  async::Task<bool> is_ready(BoxPtr box, ReadyProbe probe);
+  static async::Task<void> make_snapshot(Boxes& self, BoxPtr box, std::string id);
+  async::Task<std::string> copy_root(BoxPtr box);
   async::Task<void> finish(BoxPtr box, Result<void> launched);
   async::Task<void> store(BoxPtr box);
   async::Task<void> settle_left_overs();
   async::Task<void> tick();
   void look_at(Box& box, Instant now);
   void ask_to_end(Box& box, model::BoxEnd how, std::string why);
+  void forget_ended(Instant now);
   async::Task<void> forget_old();
   static void forget_processes(Box& box, std::size_t most);
   std::size_t running_of(const model::WorkspaceId* workspace) const;
@@ -169,6 +195,8 @@ class Boxes {
   std::unordered_map<model::BoxId, BoxPtr> boxes_;
   std::unordered_map<model::ContainerId, model::BoxId> by_container_;
   Instant last_forget_{};
+  Instant last_settling_{};
+  bool has_left_overs_ = true;  // records that run, of a server that is gone
   bool is_shutting_down_ = false;
   async::TaskGroup processes_;
   async::TaskGroup lives_;

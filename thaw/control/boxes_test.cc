@@ -75,7 +75,7 @@ struct BoxHouse {
     const auto no_env = [](const model::Secret&) -> Result<std::vector<std::string>> {
       return std::vector<std::string>{};
     };
-    boxes.emplace(BoxesParts{loop, *catalog, worker,
+    boxes.emplace(BoxesParts{loop, *catalog, worker, images,
                              LaunchOutline({*catalog, images, folders, folders, no_env})},
                   few());
     boxes->start();
@@ -154,7 +154,7 @@ struct BoxHouse {
 TEST_CASE("a box runs its program, and ends with it and with its code") {
   BoxHouse f;
   BoxSpec spec = f.spec();
-  spec.env = {"A=b"};
+  spec.environment = {"A=a", "A=b"};
   spec.cwd = "/there";
   const BoxPtr box = f.create(std::move(spec));
   REQUIRE(f.worker.plans.size() == 1);
@@ -259,7 +259,7 @@ TEST_CASE("processes are started in a box, found by their ids, and end with it")
   const BoxPtr box = f.create();
   GuestSpec spec = f.guest("a");
   spec.argv = {"sh", "-c"};
-  spec.env = {"B=c"};
+  spec.environment = {"B=c"};
   const BoxProcessPtr first = f.await(f.boxes->start_process(box, spec));
   CHECK(f.await(f.boxes->start_process(box, spec)) == first);  // asked for again
   CHECK(Boxes::find_process(*box, "a") == first);
@@ -317,6 +317,33 @@ TEST_CASE("a process that takes longer than it may is killed") {
   CHECK(box->record.end == BoxEnd::none);
 }
 
+TEST_CASE("a box is ready when its probe says so") {
+  BoxHouse f;
+  BoxSpec by_port = f.spec();
+  by_port.probe = ReadyProbe{.port = 80, .argv = {}};
+  const BoxPtr listening = f.create(std::move(by_port));
+  const auto early = f.result_of(f.boxes->wait_until_ready(listening, f.time.now() + 5s));
+  REQUIRE(!early);
+  CHECK(early.error().code() == Code::deadline_exceeded);
+  f.worker.running.back()->listeners.insert(80);
+  CHECK(f.await(f.boxes->wait_until_ready(listening, f.time.now() + 5s)) != WallTime{});
+  BoxSpec by_program = f.spec();
+  by_program.probe = ReadyProbe{.port = 0, .argv = {"look"}};
+  const BoxPtr looked_at = f.create(std::move(by_program));
+  REQUIRE(f.processes().size() == 2);
+  CHECK(f.processes().at(1)->spec.argv == std::vector<std::string>{"look"});
+  f.processes().at(1)->exit(1);
+  f.passes(1s);
+  CHECK(looked_at->ready_at == WallTime{});
+  REQUIRE(f.processes().size() == 3);
+  f.processes().at(2)->exit(0);
+  f.passes(1s);
+  CHECK(f.await(f.boxes->wait_until_ready(looked_at, f.time.now())) == looked_at->ready_at);
+  const auto without = f.result_of(f.boxes->wait_until_ready(f.create(), f.time.now() + 5s));
+  REQUIRE(!without);
+  CHECK(without.error().code() == Code::failed_precondition);
+}
+
 TEST_CASE("input goes by its place: what was written is not written again") {
   BoxHouse f;
   const BoxPtr box = f.create();
@@ -328,7 +355,12 @@ TEST_CASE("input goes by its place: what was written is not written again") {
   const auto gap = f.result_of(box->main->write(50, "x", false));
   REQUIRE(!gap);
   CHECK(gap.error().code() == Code::failed_precondition);
-  f.await(box->main->append("!", true));
+  const auto ahead = f.result_of(box->main->append(2, "x", false));
+  REQUIRE(!ahead);
+  CHECK(ahead.error().code() == Code::failed_precondition);
+  f.await(box->main->append(1, "!", false));
+  f.await(box->main->append(1, "!", false));
+  f.await(box->main->append(2, "", true));
   CHECK(program->input == "hello world!");
   CHECK(program->input_is_closed);
   f.await(box->main->write(0, "hello", true));  // a request that is made again

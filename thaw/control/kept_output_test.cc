@@ -15,18 +15,14 @@ namespace {
 struct Streams {
   explicit Streams(OutputLimits limits = {}) : shares(std::make_shared<OutputShares>(limits)) {}
 
-  KeptOutput::Piece read(KeptOutput& output, std::uint64_t offset, std::size_t most = 1000) {
+  KeptOutput::Piece read(KeptOutput& output, std::uint64_t offset, std::size_t most = 1u << 20) {
     const auto piece = loop.run_task(output.read(offset, most, monotonic_now()));
     REQUIRE(piece);
     return *piece;
   }
-  bool has_room(KeptOutput& output) {
-    async::TaskGroup group(loop);
-    group.start("room", output.wait_for_room());
-    time.run(loop, time.now() + 10s);
-    const bool has = group.size() == 0;
-    (void)loop.run_task(group.stop());
-    return has;
+  bool is_lost(KeptOutput& output, std::uint64_t offset) {
+    const auto piece = loop.run_task(output.read(offset, 10, monotonic_now()));
+    return !piece && piece.error().code() == Code::data_loss;
   }
 
   async::VirtualTime time;
@@ -34,6 +30,15 @@ struct Streams {
   std::shared_ptr<OutputShares> shares;
   model::WorkspaceId workspace{"ac-1"};
 };
+
+constexpr std::size_t piece_of_64_kb = 64u << 10;
+
+// Without anything that is whose it is whatever others have.
+OutputLimits bare() {
+  OutputLimits limits;
+  limits.kept_for_each = 0;
+  return limits;
+}
 
 using Loses = KeptOutput::Loses;
 
@@ -61,55 +66,103 @@ TEST_CASE("what was printed is read by its place, again and in parts") {
 TEST_CASE("who prints faster than its reader waits, and goes on as it reads") {
   OutputLimits limits;
   limits.of_stream = 100;
-  limits.kept_read = 10;
   Streams f(limits);
   KeptOutput output(f.shares, f.workspace, Loses::none);
-  CHECK(f.has_room(output));
+  CHECK(output.has_room());
   output.append(std::string(60, 'a'));
-  CHECK(f.has_room(output));
+  CHECK(output.has_room());
   output.append(std::string(60, 'b'));
-  CHECK_FALSE(f.has_room(output));
-  CHECK(f.read(output, 0).bytes.size() == 120);
-  CHECK_FALSE(f.has_room(output));  // it was sent, and may be asked for again
-  CHECK(f.read(output, 60, 10).bytes == "bbbbbbbbbb");
-  CHECK(f.has_room(output));
+  CHECK_FALSE(output.has_room());
+  async::TaskGroup group(f.loop);
+  group.start("who prints", output.wait_for_room());
+  f.time.run(f.loop, f.time.now() + 10s);
+  CHECK(group.size() == 1);
+  CHECK(f.read(output, 0, 60).bytes.size() == 60);
+  f.time.run(f.loop, f.time.now() + 1s);
+  CHECK(group.size() == 0);
+  CHECK(f.read(output, 60).bytes == std::string(60, 'b'));
+  CHECK(output.has_room());
 }
 
-TEST_CASE("what was read long ago is gone, and asking for it is an error") {
-  OutputLimits limits;
-  limits.kept_read = 10;
+TEST_CASE("a program that prints byte by byte costs what it prints") {
+  Streams f;
+  KeptOutput ring(f.shares, f.workspace, Loses::oldest);
+  KeptOutput output(f.shares, f.workspace, Loses::none);
+  for (int i = 0; i < 200'000; ++i) {
+    ring.append("x");
+    output.append("y");
+  }
+  CHECK(ring.pieces() <= 4);
+  CHECK(output.pieces() <= 4);
+  CHECK(f.read(output, 199'990).bytes == std::string(10, 'y'));
+  std::string large(1u << 20, 'z');
+  large.resize(10);  // as what was read into a large buffer comes
+  output.append(large);
+  CHECK(f.read(output, 200'000).bytes == std::string(10, 'z'));
+}
+
+TEST_CASE("what a reader has taken is there again while there is room, however much it is") {
+  OutputLimits limits = bare();
+  limits.of_stream = 4u << 20;
+  limits.of_workspace = 8u << 20;
   Streams f(limits);
   KeptOutput output(f.shares, f.workspace, Loses::none);
-  for (int i = 0; i < 10; ++i) {
-    output.append("0123456789");
+  const std::string piece(piece_of_64_kb, 'a');
+  for (int i = 0; i < 40; ++i) {
+    output.append(piece);
   }
-  CHECK(f.read(output, 50).bytes.size() == 50);
-  CHECK(f.read(output, 40).bytes.size() == 60);
-  const auto gone = f.loop.run_task(output.read(0, 10, monotonic_now()));
-  REQUIRE(!gone);
-  CHECK(gone.error().code() == Code::data_loss);
+  CHECK(f.read(output, 0, 3u << 20).bytes.size() == 40 * piece.size());
+  CHECK(f.read(output, 0, 10).bytes.size() == 10);
+  for (int i = 0; i < 64; ++i) {
+    output.append(piece);
+  }
+  CHECK(f.is_lost(output, 0));  // no stream has more than its part
+  CHECK(f.read(output, 40 * piece.size(), 10).bytes.size() == 10);
+}
+
+TEST_CASE("what was taken gives way to what is unread, of the same workspace and of others") {
+  OutputLimits limits = bare();
+  limits.of_workspace = 1u << 20;
+  limits.of_all = 2u << 20;
+  Streams f(limits);
+  const std::string half(512u << 10, 'h');
+  KeptOutput first(f.shares, f.workspace, Loses::none);
+  first.append(half);
+  CHECK(f.read(first, 0).bytes.size() == half.size());
+  CHECK(f.read(first, 0).bytes.size() == half.size());  // nobody needs the room
+  KeptOutput second(f.shares, f.workspace, Loses::none);
+  second.append(half);
+  CHECK(f.is_lost(first, 0));
+  CHECK(second.has_room());
+  second.append(half);
+  CHECK_FALSE(second.has_room());
+  CHECK(f.read(second, 0, 2u << 20).bytes.size() == 2 * half.size());
+  CHECK(second.has_room());  // whatever was read before: nobody waits for ever
+  first.append("more");
+  CHECK(f.read(first, half.size()).bytes == "more");
 }
 
 TEST_CASE("of output that nobody has to read the oldest goes, and its place is told") {
   OutputLimits limits;
-  limits.of_ring = 20;
+  limits.of_ring = 192u << 10;
   Streams f(limits);
   KeptOutput output(f.shares, f.workspace, Loses::oldest);
-  for (const char* piece : {"aaaaaaaaaa", "bbbbbbbbbb", "cccccccccc"}) {
-    CHECK(f.has_room(output));
-    output.append(piece);
+  for (const char letter : {'a', 'b', 'c', 'd'}) {
+    CHECK(output.has_room());
+    output.append(std::string(piece_of_64_kb, letter));
   }
   const KeptOutput::Piece piece = f.read(output, 0);
-  CHECK(piece.offset == 10);
-  CHECK(piece.bytes == "bbbbbbbbbbcccccccccc");
-  CHECK(f.read(output, 15).bytes == "bbbbbcccccccccc");
+  CHECK(piece.offset == piece_of_64_kb);
+  CHECK(piece.bytes.front() == 'b');
+  CHECK(piece.bytes.size() == 3 * piece_of_64_kb);
+  CHECK(f.read(output, 3 * piece_of_64_kb).bytes.front() == 'd');
 }
 
 TEST_CASE("of output that is thrown away nothing is kept") {
   Streams f;
   KeptOutput output(f.shares, f.workspace, Loses::all);
   output.append(std::string(1000, 'x'));
-  CHECK(f.has_room(output));
+  CHECK(output.has_room());
   CHECK(f.read(output, 0).bytes.empty());
   output.end();
   CHECK(f.read(output, 0).is_end);
@@ -117,7 +170,7 @@ TEST_CASE("of output that is thrown away nothing is kept") {
 }
 
 TEST_CASE("a workspace has a share of what all may keep, and gets it back") {
-  OutputLimits limits;
+  OutputLimits limits = bare();
   limits.of_workspace = 100;
   limits.of_all = 150;
   Streams f(limits);
@@ -126,14 +179,35 @@ TEST_CASE("a workspace has a share of what all may keep, and gets it back") {
   KeptOutput second(f.shares, f.workspace, Loses::none);
   KeptOutput others(f.shares, other, Loses::none);
   greedy->append(std::string(100, 'g'));
-  CHECK_FALSE(f.has_room(*greedy));
-  CHECK(f.has_room(second));  // who has nothing gets a piece in
+  CHECK_FALSE(greedy->has_room());
+  CHECK(second.has_room());  // who has nothing gets a piece in
   second.append("s");
-  CHECK_FALSE(f.has_room(second));
-  CHECK(f.has_room(others));
+  CHECK_FALSE(second.has_room());
   others.append(std::string(49, 'o'));
-  CHECK_FALSE(f.has_room(others));
+  CHECK_FALSE(others.has_room());
   greedy.reset();
-  CHECK(f.has_room(second));
-  CHECK(f.has_room(others));
+  CHECK(second.has_room());
+  CHECK(others.has_room());
+}
+
+TEST_CASE("whoever comes last has a part that others cannot fill") {
+  OutputLimits limits;
+  limits.of_all = 1000;
+  limits.of_workspace = 500;
+  limits.kept_for_each = 100;
+  limits.of_ring = 80;
+  limits.least_ring = 1;
+  Streams f(limits);
+  KeptOutput one(f.shares, model::WorkspaceId("ac-2"), Loses::none);
+  KeptOutput two(f.shares, model::WorkspaceId("ac-3"), Loses::none);
+  one.append(std::string(500, 'a'));
+  two.append(std::string(500, 'b'));
+  CHECK_FALSE(one.has_room());
+  CHECK_FALSE(two.has_room());
+  KeptOutput late(f.shares, f.workspace, Loses::none);
+  late.append(std::string(50, 'c'));
+  CHECK(late.has_room());
+  KeptOutput ring(f.shares, f.workspace, Loses::oldest);
+  ring.append(std::string(40, 'd'));
+  CHECK(f.read(ring, 0).bytes.size() == 40);
 }

@@ -38,13 +38,23 @@ Result<image::ImageConfig> LaunchOutline::add_image(const model::ImageId& id,
 
 Result<void> LaunchOutline::add_secrets(const std::vector<model::SecretId>& secrets,
                                         worker::LaunchPlan& plan) const {
-  for (const model::SecretId& id : secrets) {
+  return add_environment({secrets.begin(), secrets.end()}, plan.env);
+}
+
+Result<void> LaunchOutline::add_environment(const std::vector<EnvSource>& sources,
+                                            std::vector<std::string>& env) const {
+  for (const EnvSource& source : sources) {
+    if (const auto* const entry = std::get_if<std::string>(&source)) {
+      append_env(env, {*entry});
+      continue;
+    }
+    const model::SecretId& id = std::get<model::SecretId>(source);
     const auto secret = parts_.catalog.secrets.find(id.str());
     if (!secret) {
       return Error::not_found("secret " + id.str() + " does not exist");
     }
-    THAW_TRY(const std::vector<std::string> env, parts_.secret_env(*secret));
-    append_env(plan.env, env);
+    THAW_TRY(const std::vector<std::string> more, parts_.secret_env(*secret));
+    append_env(env, more);
   }
   return ok();
 }

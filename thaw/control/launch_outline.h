@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "thaw/catalog/catalog.h"
@@ -18,6 +19,9 @@ namespace thaw::control {
 
 // Environment ("NAME=value") of a secret; data_loss when it cannot be read.
 using SecretEnv = std::function<Result<std::vector<std::string>>(const model::Secret&)>;
+
+// A part of an environment: a secret of the catalog, or "NAME=value". A later one wins.
+using EnvSource = std::variant<model::SecretId, std::string>;
 
 // A later value of the same name wins: the earlier one goes.
 void append_env(std::vector<std::string>& env, const std::vector<std::string>& more);
@@ -38,6 +42,8 @@ class LaunchOutline {
   Result<image::ImageConfig> add_image(const model::ImageId& id, worker::LaunchPlan& plan) const;
   Result<void> add_secrets(const std::vector<model::SecretId>& secrets,
                            worker::LaunchPlan& plan) const;
+  Result<void> add_environment(const std::vector<EnvSource>& sources,
+                               std::vector<std::string>& env) const;
   // `plan` outlives the task.
   async::Task<void> add_mounts(std::vector<model::MountId> mounts, worker::LaunchPlan& plan) const;
   async::Task<void> add_volumes(std::vector<model::VolumeMount> volumes,

@@ -58,6 +58,11 @@ class Access {
     return catalog_.tokens.find(who.token.str());
   }
 
+  // Whether it has not been revoked.
+  bool is_token(const model::TokenId& id) const {
+    return catalog_.tokens.find(id.str()) != nullptr;
+  }
+
   // not_found says how to make one.
   Result<std::shared_ptr<const model::Workspace>> workspace_named(const std::string& name) const;
   // With an environment "main". already_exists; invalid_argument says what a name is.

@@ -184,6 +184,11 @@ class Builder {
   virtual Result<void> forget_import(const std::string& name) {
     return Error::not_found("no image was imported as '" + name + "'");
   }
+  // A copy of `upper`, which holds what a container wrote into the root of the image `base` and in
+  // which nothing changes meanwhile, as one more layer: an image with a key of its own, each time.
+  // not_found: the base; resource_exhausted: the disk. On the threads of `workspace`.
+  virtual async::Task<BuildResult> add_layer(std::string base, std::string upper,
+                                             std::string workspace);
 };
 
 }  // namespace thaw::image

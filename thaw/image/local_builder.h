@@ -35,6 +35,8 @@ class LocalBuilder : public Builder {
   async::Task<ImportedImage> import_image(std::string path, std::string name) override;
   std::vector<ImportedImage> imported() const override { return imports_.all(); }
   Result<void> forget_import(const std::string& name) override { return imports_.remove(name); }
+  async::Task<BuildResult> add_layer(std::string base, std::string upper,
+                                     std::string workspace) override;
 
  private:
   // What one step needs besides its parent; a value, so that it may be shared by flights.
@@ -51,6 +53,8 @@ class LocalBuilder : public Builder {
     Recipe::Cache cache = Recipe::Cache::use;
   };
 
+  // Blocks.
+  Result<BuildResult> copy_layer(const std::string& base, const std::string& upper) const;
   BaseLookup lookup(const Recipe& recipe) const;
   BuiltImage built(const ImageRecord& record) const;
   std::vector<std::string> folders(const ImageRecord& record) const;

@@ -384,10 +384,12 @@ Result<void> Program::connect() {
   control::BoxLimits box_limits = configuration.boxes;
   box_limits.default_memory_bytes = configuration.fleet.default_memory_bytes;
   box_limits.output.of_all = std::min(box_limits.output.of_all, own_memory() / 16);
-  box_limits.output.of_workspace = box_limits.output.of_all / 2;
+  box_limits.output.of_workspace = box_limits.output.of_all / 4;
+  box_limits.output.of_stream =
+      std::min(box_limits.output.of_stream, box_limits.output.of_workspace / 2);
   boxes = std::make_unique<control::Boxes>(
       control::BoxesParts{
-          loop, *catalog, *worker,
+          loop, *catalog, *worker, *images,
           control::LaunchOutline({*catalog, *images, *mounts, *volumes, secret_env})},
       box_limits);
   storage = std::make_unique<control::StorageLoop>(

@@ -18,6 +18,7 @@ constexpr unsigned syn_received = 3;
 constexpr unsigned fin_wait_1 = 4;
 constexpr unsigned close_wait = 8;
 constexpr unsigned last_ack = 9;
+constexpr int listening = 10;
 
 bool is_open(unsigned state) {
   return state == established || state == syn_sent || state == syn_received ||
@@ -108,6 +109,22 @@ bool has_queued_in(std::string_view table, std::uint16_t port) {
     const bool is_its = port_of(entry.local) == port || port_of(entry.remote) == port;
     found |= is_its && entry.queues.find_first_not_of("0:") != std::string_view::npos;
   });
+  return found;
+}
+
+bool has_listener_in(std::string_view table, std::uint16_t port) {
+  bool found = false;
+  for_each_entry(table, [&found, port](const Entry& entry) {
+    found |=
+        port_of(entry.local) == port && entry.state.size() == 2 && hex(entry.state) == listening;
+  });
+  return found;
+}
+
+Result<bool> has_listener(int pid, std::uint16_t port) {
+  bool found = false;
+  THAW_TRY_VOID(for_each_table(
+      pid, [&found, port](std::string_view table) { found |= has_listener_in(table, port); }));
   return found;
 }
 

@@ -22,6 +22,9 @@ TEST_CASE("connections of a network that is not the machine's are counted as the
                              "0000000000000000FFFF00000100007F:C350 01 0\n") == 0);
   CHECK(count_connections_in("") == 0);
   CHECK(count_connections_in("garbage\nin it\n") == 0);
+  CHECK(has_listener_in(table, 8080));
+  CHECK_FALSE(has_listener_in(table, 8081));
+  CHECK_FALSE(has_listener_in("garbage\nin it\n", 8080));
   CHECK(count_connections(::getpid()));
   CHECK_FALSE(count_connections(-1));
 }

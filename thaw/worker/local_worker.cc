@@ -174,6 +174,9 @@ class LocalContainer final : public SandboxedContainer {
   bool has_unread() const override {
     return has_door() && has_queued(sandbox_->pid(), door_port_).value_or(true);
   }
+  Result<bool> has_listener(std::uint16_t port) const override {
+    return worker::has_listener(sandbox_->pid(), port);
+  }
   ServerPort* server() override { return port_.get(); }
   void label_output(CurrentWork work) override { work_ = std::move(work); }
 

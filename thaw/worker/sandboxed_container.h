@@ -28,6 +28,7 @@ class SandboxedContainer : public RunningContainer {
   async::Task<std::unique_ptr<sandbox::Process>> run(sandbox::ProcessSpec spec) final {
     return box().run(std::move(spec));
   }
+  std::string root_writes() const final { return box().root_writes(); }
 
  protected:
   virtual sandbox::Sandbox& box() const = 0;

@@ -12,11 +12,13 @@
 // values. What is not a message yet, and why:
 //   RunningContainer::address, and ServerPort with it: passages open connections to the container
 //     themselves, because bytes of users pass through no copy; from afar they need a way to it.
-//   has_ended, traffic, memory_bytes, processor_time, is_restorable, interpreter_started, level:
+//   has_ended, has_listener, traffic, memory_bytes, processor_time, is_restorable,
+//   interpreter_started, level:
 //     read at once, where a decision stands on this very moment; from afar they are the last
 //     report.
 //   signal, weigh, thaw: orders that are carried out when they return; from afar when they arrive.
 //   sandbox::Process: its output and input are read and written as they come; from afar a stream.
+//   root_writes: a folder of this machine, for the layer store beside it.
 //   The staging folder and a snapshot's name: control keeps the snapshot store of this machine.
 //   Logs go to the LogHub of this process, and RPCs to its net::Server, without asking control.
 #pragma once
@@ -99,11 +101,16 @@ class RunningContainer {
   virtual async::Task<void> freeze() = 0;
   virtual Result<void> thaw() = 0;
   virtual async::Task<std::uint64_t> reclaim() = 0;
+  // Whether somebody inside listens at this port. unavailable: it has ended.
+  virtual Result<bool> has_listener(std::uint16_t port) const = 0;
   // A process inside, if its plan has guests.
   virtual async::Task<std::unique_ptr<sandbox::Process>> run(sandbox::ProcessSpec spec) = 0;
   // Into the staging folder of its plan.
   virtual async::Task<sandbox::Checkpoint> checkpoint(std::uint64_t max_file_bytes) = 0;
 
+  // The folder of this machine that holds what it wrote into its root, as overlayfs makes it; for
+  // whoever makes a layer of it on the same machine. Empty: nobody knows.
+  virtual std::string root_writes() const = 0;
   // What it wrote into its root takes so much disk now: a walk, in the background.
   virtual async::Task<RootUse> measure_root() = 0;
   // Says of one file or working folder below one of `folders`, as it sees them, that it is in use

@@ -8,6 +8,7 @@
 #include "thaw/dialect/modal/definition.h"
 #include "thaw/dialect/modal/older_clients.h"
 #include "thaw/dialect/modal/rpc.h"
+#include "thaw/dialect/modal/sandbox_definition.h"
 #include "thaw/dialect/modal/services.h"
 
 namespace thaw::dialect::modal {
@@ -178,16 +179,10 @@ Task<pb::TaskListResponse> task_list(Context& cx, net::GrpcCall& call,
   co_return reply;
 }
 
-// Of a sandbox in the asker's scope, by its container; nullptr: there is none.
-control::BoxPtr box_of(Context& cx, const gateway::Identity& who, const std::string& container) {
-  const control::BoxPtr box = cx.parts.boxes.find(model::ContainerId(container));
-  return box && scope_of(cx, who).box(box->record.id.str()) ? box : nullptr;
-}
-
 Task<pb::ContainerStopResponse> container_stop(Context& cx, net::GrpcCall& call,
                                                pb::ContainerStopRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
-  if (const control::BoxPtr box = box_of(cx, who, request.task_id())) {
+  if (const control::BoxPtr box = box_of_container(cx, who, request.task_id())) {
     THAW_CO_TRY_VOID(co_await cx.parts.boxes.terminate(box, model::BoxEnd::terminated,
                                                        "its container was stopped"));
     co_return pb::ContainerStopResponse();
@@ -204,7 +199,7 @@ Task<pb::TaskGetInfoResponse> task_info(Context& cx, net::GrpcCall& call,
                                         pb::TaskGetInfoRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   const catalog::Scope scope = scope_of(cx, who);
-  if (const control::BoxPtr box = box_of(cx, who, request.task_id())) {
+  if (const control::BoxPtr box = box_of_container(cx, who, request.task_id())) {
     const model::Box& record = box->record;
     pb::TaskGetInfoResponse reply;
     reply.set_app_id(record.app.str());

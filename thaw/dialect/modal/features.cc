@@ -10,7 +10,7 @@ namespace {
 
 // First match wins: longer names before their prefixes. These are the names in the column Feature
 // of docs/reference/modal-rpcs.md, of every RPC there that is not served.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 45> features = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 51> features = {{
     {"AppGetTimeRangeStats", "statistics over time"},
     {"Attempt", "the input plane"},
     {"AuditLog", "audit logs"},
@@ -42,12 +42,18 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 45> features
     {"PersistentSandbox", "persistent sandboxes"},
     {"Proxy", "proxies"},
     {"SandboxSnapshot", "sandbox snapshots"},
+    {"SandboxWaitUntilReady", "readiness of sandboxes"},
     {"Sandbox", "sandboxes"},
     {"ServiceUser", "service users"},
     {"Server", "`@app.server` metrics"},
     {"SharedVolume", "network file systems"},
     {"TaskCluster", "clustered functions"},
     {"TaskCurrentInputs", "inputs of containers"},
+    {"TaskContainer", "further containers of a sandbox"},
+    {"TaskMount", "images mounted in sandboxes"},
+    {"TaskSet", "changing the network of sandboxes"},
+    {"TaskSnapshot", "snapshots of folders and of memory"},
+    {"TaskUnmount", "images mounted in sandboxes"},
     {"Task", "exec and shell in containers"},
     {"Template", "app templates"},
     {"Token", "tokens over the API (use `thaw token`)"},

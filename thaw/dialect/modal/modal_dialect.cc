@@ -82,6 +82,7 @@ void ModalDialect::add_methods(net::GrpcTable& table) {
   add_volume_read_rpcs(table, cx);
   add_network_file_system_rpcs(table, cx);
   add_sandbox_rpcs(table, cx);
+  add_container_exec_rpcs(table, cx);
   add_router_rpcs(table, cx);
   table.unknown = not_served;
   table.admit = [&cx](const net::HttpRequest& head, const net::Peer& peer) {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/dialect/modal/router_access.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/fields.h"
 #include "thaw/codec/json.h"
@@ -11,6 +14,8 @@ namespace {
 
 constexpr const char* purpose = "task-router";
 constexpr std::chrono::seconds lifetime = 1h;
+// What the client takes for its own machine.
+constexpr std::string_view own_hosts[] = {"localhost", "127.0.0.1", "[::1]", "172.21.0.1"};
 constexpr std::string_view token_head = R"({"alg":"HS256","typ":"JWT"})";
 
 std::int64_t unix_now() {
@@ -36,13 +41,25 @@ std::string signature_of(const Context& cx, std::string_view said) {
 
 }  // namespace
 
-pb::CommandRouterAccess router_access(Context& cx, const net::GrpcCall& call,
-                                      const model::Box& box) {
-  const codec::Json payload = {
-      {"box", box.container}, {"workspace", box.workspace}, {"exp", unix_now() + lifetime.count()}};
+Result<pb::CommandRouterAccess> router_access(Context& cx, const net::GrpcCall& call,
+                                              const gateway::Identity& who, const model::Box& box) {
+  const WebAddresses addresses = addresses_for(cx, call);
+  const std::string host = addresses.authority.substr(0, addresses.authority.rfind(':'));
+  const bool is_far = std::find(std::begin(own_hosts), std::end(own_hosts), host) ==
+                      std::end(own_hosts);
+  const bool is_inside = call.peer().transport == net::Peer::Transport::unix_socket;
+  if (addresses.scheme != "https" && (is_far || is_inside)) {
+    return Error::failed_precondition(
+        "what runs in a sandbox is reached by HTTPS, or from this machine by 127.0.0.1 or "
+        "localhost: the client insists on it; put a proxy with a certificate before the server "
+        "([web] trusted_proxies)");
+  }
+  const codec::Json payload = {{"box", box.container},
+                               {"workspace", box.workspace},
+                               {"by", who.token},
+                               {"exp", unix_now() + lifetime.count()}};
   const std::string said =
       codec::base64url_encode(token_head) + "." + codec::base64url_encode(payload.dump());
-  const WebAddresses addresses = addresses_for(cx, call);
   pb::CommandRouterAccess access;
   access.set_jwt(said + "." + signature_of(cx, said));
   access.set_url(addresses.scheme + "://" + addresses.authority);
@@ -71,13 +88,18 @@ Result<RouterClaim> claim_of(Context& cx, const net::Headers& head) {
   THAW_TRY(const codec::Json payload, codec::parse_json(text));
   RouterClaim claim;
   std::int64_t until = 0;
+  model::TokenId by;
   codec::Fields fields(payload);
   fields.read("box", claim.container);
   fields.read("workspace", claim.workspace);
+  fields.read("by", by);
   fields.read("exp", until);
   THAW_TRY_VOID(fields.outcome());
   if (until < unix_now()) {
     return Error::unauthenticated("the token of this sandbox has expired");
+  }
+  if (!by.empty() && !cx.parts.access.is_token(by)) {
+    return Error::unauthenticated("the token of who asked for this one was revoked");
   }
   return claim;
 }

@@ -19,15 +19,17 @@ inline std::string router_path(std::string_view name) {
   return "/modal.task_command_router.TaskCommandRouter/" + std::string(name);
 }
 
-// For whoever asks by `call`, and as it reaches this server.
-pb::CommandRouterAccess router_access(Context& cx, const net::GrpcCall& call,
-                                      const model::Box& box);
+// For whoever asks by `call`, at the address by which it reached this server. failed_precondition:
+// the client would not go there, since it insists on HTTPS unless the server is this machine.
+Result<pb::CommandRouterAccess> router_access(Context& cx, const net::GrpcCall& call,
+                                              const gateway::Identity& who, const model::Box& box);
 
 struct RouterClaim {
   model::ContainerId container;
   model::WorkspaceId workspace;
 };
-// What the token of a request says, if this server has made it and its time is not over;
+// What the token of a request says, if this server has made it, its time is not over, and the token
+// of who got it is still one;
 // unauthenticated otherwise, so that the client asks for another.
 Result<RouterClaim> claim_of(Context& cx, const net::Headers& head);
 

@@ -66,6 +66,22 @@ Result<void> check_sizes(const pb::Sandbox& d) {
   return ok();
 }
 
+Result<control::ReadyProbe> probe_from(const pb::Probe& asked) {
+  control::ReadyProbe probe;
+  if (asked.has_tcp_port()) {
+    if (asked.tcp_port() == 0 || asked.tcp_port() > std::numeric_limits<std::uint16_t>::max()) {
+      return Error::invalid_argument("the port of a readiness probe is between 1 and 65535");
+    }
+    probe.port = static_cast<std::uint16_t>(asked.tcp_port());
+  } else {
+    THAW_TRY(probe.argv, command_from(asked.exec_command().argv()));
+  }
+  if (asked.interval_ms() > 0) {
+    probe.pause = std::chrono::milliseconds(asked.interval_ms());
+  }
+  return probe;
+}
+
 // Its container is described as that of a function would be.
 pb::Function as_function(const pb::Sandbox& d) {
   pb::Function f;
@@ -99,11 +115,13 @@ Result<control::BoxSpec> box_from(const pb::Sandbox& d) {
   spec.arguments.assign(d.entrypoint_args().begin(), d.entrypoint_args().end());
   spec.cwd = d.workdir();
   spec.mounts = std::move(like.mounts);
-  spec.secrets = std::move(like.secrets);
   spec.volumes = std::move(like.volumes);
   spec.resources = std::move(like.resources);
   spec.network = like.network;
-  spec.terminal = terminal_from(d.pty_info(), spec.env);
+  spec.terminal = terminal_from(d.pty_info(), spec.environment);
+  if (d.has_readiness_probe()) {
+    THAW_TRY(spec.probe, probe_from(d.readiness_probe()));
+  }
   return spec;
 }
 
@@ -116,11 +134,6 @@ Result<void> check_references(Context& cx, const gateway::Identity& who,
   for (const auto& id : spec.mounts) {
     if (!scope.mount(id.str())) {
       return Error::not_found("mount '" + id.str() + "' does not exist");
-    }
-  }
-  for (const auto& id : spec.secrets) {
-    if (!scope.secret(id.str())) {
-      return Error::not_found("secret '" + id.str() + "' does not exist");
     }
   }
   for (const auto& mount : spec.volumes) {
@@ -152,37 +165,73 @@ void add_tags(const Tags& tags, google::protobuf::RepeatedPtrField<pb::SandboxTa
   }
 }
 
-Result<SecretsGiven> secrets_from(
+Result<std::string> variable_from(const std::string& name, const std::string& value) {
+  if (name.empty() || name.find('=') != std::string::npos ||
+      (name + value).find('\0') != std::string::npos) {
+    return Error::invalid_argument("'" + name.substr(0, 80) +
+                                   "' cannot be a variable of an environment");
+  }
+  return name + "=" + value;
+}
+
+namespace {
+
+Result<control::EnvSource> secret_from(const catalog::Scope& scope, const std::string& id) {
+  if (!scope.secret(id)) {
+    return Error::not_found("secret '" + id.substr(0, 80) + "' does not exist");
+  }
+  return control::EnvSource(model::SecretId(id));
+}
+
+}  // namespace
+
+Result<std::vector<control::EnvSource>> environment_from(
+    const catalog::Scope& scope, const google::protobuf::RepeatedPtrField<std::string>& secrets) {
+  std::vector<control::EnvSource> environment;
+  for (const std::string& id : secrets) {
+    THAW_TRY(control::EnvSource secret, secret_from(scope, id));
+    environment.push_back(std::move(secret));
+  }
+  return environment;
+}
+
+Result<std::vector<control::EnvSource>> environment_from(
     const catalog::Scope& scope,
     const google::protobuf::RepeatedPtrField<pb::SecretSource>& sources) {
-  SecretsGiven given;
+  std::vector<control::EnvSource> environment;
   std::size_t bytes = 0;
   for (const pb::SecretSource& source : sources) {
     if (source.has_secret_id()) {
-      if (!scope.secret(source.secret_id())) {
-        return Error::not_found("secret '" + source.secret_id() + "' does not exist");
-      }
-      given.secrets.emplace_back(source.secret_id());
+      THAW_TRY(control::EnvSource secret, secret_from(scope, source.secret_id()));
+      environment.push_back(std::move(secret));
       continue;
     }
     for (const auto& [name, value] : source.env().contents()) {
-      if (name.empty() || name.find('=') != std::string::npos ||
-          (name + value).find('\0') != std::string::npos) {
-        return Error::invalid_argument("'" + name.substr(0, 80) +
-                                       "' cannot be a variable of an environment");
-      }
-      bytes += name.size() + value.size();
-      given.env.push_back(name + "=" + value);
+      THAW_TRY(std::string variable, variable_from(name, value));
+      bytes += variable.size();
+      environment.emplace_back(std::move(variable));
     }
   }
   if (bytes > most_env_bytes) {
     return Error::invalid_argument("an environment has at most 1 MiB");
   }
-  return given;
+  return environment;
+}
+
+Result<std::vector<std::string>> command_from(
+    const google::protobuf::RepeatedPtrField<std::string>& words) {
+  std::size_t bytes = 0;
+  for (const std::string& word : words) {
+    bytes += word.size() + 1;
+  }
+  if (words.empty() || words[0].empty() || bytes > most_argument_bytes) {
+    return Error::invalid_argument("a command has a program, and at most 128 KiB");
+  }
+  return std::vector<std::string>(words.begin(), words.end());
 }
 
 std::optional<sandbox::TerminalSize> terminal_from(const pb::PTYInfo& info,
-                                                   std::vector<std::string>& env) {
+                                                   std::vector<control::EnvSource>& env) {
   if (!info.enabled()) {
     return std::nullopt;
   }
@@ -193,7 +242,7 @@ std::optional<sandbox::TerminalSize> terminal_from(const pb::PTYInfo& info,
   };
   const auto add = [&env](const char* name, const std::string& value) {
     if (!value.empty() && value.size() < 256 && value.find('\0') == std::string::npos) {
-      env.push_back(std::string(name) + "=" + value);
+      env.emplace_back(std::string(name) + "=" + value);
     }
   };
   add("TERM", info.env_term());
@@ -235,13 +284,21 @@ pb::SandboxHandleMetadata handle_metadata(const model::Box& box) {
 }
 
 Result<FoundBox> find_box(Context& cx, const gateway::Identity& who, const std::string& id) {
-  FoundBox found;
-  found.record = scope_of(cx, who).box(id);
-  if (!found.record) {
+  const auto record = scope_of(cx, who).box(id);
+  if (!record) {
     return Error::not_found("sandbox '" + id.substr(0, 80) + "' does not exist");
   }
-  found.box = cx.parts.boxes.find(found.record->id);
+  FoundBox found{*record, cx.parts.boxes.find(record->id)};
+  if (!found.box && !record->has_ended()) {
+    found.record = control::Boxes::ended_with_server(*record);
+  }
   return found;
+}
+
+control::BoxPtr box_of_container(Context& cx, const gateway::Identity& who,
+                                 const std::string& container) {
+  control::BoxPtr box = cx.parts.boxes.find(model::ContainerId(container));
+  return box && scope_of(cx, who).box(box->record.id.str()) ? box : nullptr;
 }
 
 }  // namespace thaw::dialect::modal

@@ -26,30 +26,37 @@ using Tags = std::map<std::string, std::string>;
 Result<Tags> tags_from(const google::protobuf::RepeatedPtrField<pb::SandboxTag>& tags);
 void add_tags(const Tags& tags, google::protobuf::RepeatedPtrField<pb::SandboxTag>& out);
 
-// Environment and secrets of inline and stored secrets, in their order: a later name wins.
-struct SecretsGiven {
-  std::vector<model::SecretId> secrets;
-  std::vector<std::string> env;
-};
-Result<SecretsGiven> secrets_from(
+// Of inline and stored secrets, in their order; not_found names one that is not the asker's.
+Result<std::vector<control::EnvSource>> environment_from(
     const catalog::Scope& scope,
     const google::protobuf::RepeatedPtrField<pb::SecretSource>& sources);
-
+// The same of stored ones alone.
+Result<std::vector<control::EnvSource>> environment_from(
+    const catalog::Scope& scope, const google::protobuf::RepeatedPtrField<std::string>& secrets);
+// A variable; invalid_argument names what cannot be one.
+Result<std::string> variable_from(const std::string& name, const std::string& value);
+// invalid_argument: there is no program, or too much of it.
+Result<std::vector<std::string>> command_from(
+    const google::protobuf::RepeatedPtrField<std::string>& words);
 // None: no terminal is asked for. Otherwise `env` gets what programs look for.
 std::optional<sandbox::TerminalSize> terminal_from(const pb::PTYInfo& info,
-                                                   std::vector<std::string>& env);
+                                                   std::vector<control::EnvSource>& env);
 
 // Of one that has ended; else nothing is set.
 void tell_result(const model::Box& box, pb::GenericResult& result);
 pb::SandboxHandleMetadata handle_metadata(const model::Box& box);
 
-// A box of the caller's scope, as its record and, if it lives or ended lately, as itself.
+// A box of the caller's scope: as it was when it was found and, if it lives or ended lately, as
+// itself.
 struct FoundBox {
-  catalog::Found<model::Box> record;
+  model::Box record;
   control::BoxPtr box;  // may be nullptr
 
-  const model::Box& now() const { return box ? box->record : *record; }
+  const model::Box& now() const { return box ? box->record : record; }
 };
 Result<FoundBox> find_box(Context& cx, const gateway::Identity& who, const std::string& id);
+// By its container; nullptr: there is none in the caller's scope.
+control::BoxPtr box_of_container(Context& cx, const gateway::Identity& who,
+                                 const std::string& container);
 
 }  // namespace thaw::dialect::modal

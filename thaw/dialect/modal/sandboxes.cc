@@ -56,18 +56,23 @@ Task<pb::SandboxCreateV2Response> create_second(Context& cx, net::GrpcCall& call
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(control::BoxSpec spec, box_from(request.definition()));
   THAW_CO_TRY(spec.record.tags, tags_from(request.tags()));
-  THAW_CO_TRY(SecretsGiven given, secrets_from(scope_of(cx, who), request.secret_sources()));
-  if (request.secret_sources_size() > 0) {
-    spec.secrets = std::move(given.secrets);  // they are in the definition too
-  }
-  spec.env.insert(spec.env.end(), given.env.begin(), given.env.end());
+  // Those of the definition are among the sources, which have their order.
+  const catalog::Scope scope = scope_of(cx, who);
+  THAW_CO_TRY(const std::vector<control::EnvSource> secrets,
+              request.secret_sources_size() > 0
+                  ? environment_from(scope, request.secret_sources())
+                  : environment_from(scope, request.definition().secret_ids()));
+  spec.environment.insert(spec.environment.end(), secrets.begin(), secrets.end());
   THAW_CO_TRY(const control::BoxPtr box,
               co_await create(cx, who, std::move(spec), request.app_id(), Generation::second));
   pb::SandboxCreateV2Response reply;
   reply.set_sandbox_id(box->record.id.str());
   reply.set_task_id(box->record.container.str());
   *reply.mutable_metadata() = handle_metadata(box->record);
-  *reply.mutable_command_router_access() = router_access(cx, call, box->record);
+  // A client that cannot use it is told so when it asks for it.
+  if (auto access = router_access(cx, call, who, box->record)) {
+    *reply.mutable_command_router_access() = std::move(*access);
+  }
   co_return reply;
 }
 
@@ -76,6 +81,9 @@ Task<pb::SandboxCreateResponse> create_first(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(control::BoxSpec spec, box_from(request.definition()));
   THAW_CO_TRY(spec.record.tags, tags_from(request.tags()));
+  THAW_CO_TRY(const std::vector<control::EnvSource> secrets,
+              environment_from(scope_of(cx, who), request.definition().secret_ids()));
+  spec.environment.insert(spec.environment.end(), secrets.begin(), secrets.end());
   THAW_CO_TRY(const control::BoxPtr box,
               co_await create(cx, who, std::move(spec), request.app_id(), Generation::first));
   pb::SandboxCreateResponse reply;
@@ -234,16 +242,20 @@ Task<Empty> set_tags(Context& cx, net::GrpcCall& call, pb::SandboxTagsSetRequest
 Task<pb::SandboxGetCommandRouterAccessResponse> access_second(
     Context& cx, net::GrpcCall& call, pb::SandboxGetCommandRouterAccessRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
-  std::string id = request.sandbox_id();
+  control::BoxPtr box;
   if (request.has_task_id()) {
-    const auto box = cx.parts.boxes.find(model::ContainerId(request.task_id()));
-    id = box ? box->record.id.str() : request.task_id();
+    box = box_of_container(cx, who, request.task_id());
+  } else {
+    THAW_CO_TRY(FoundBox found, find_box(cx, who, request.sandbox_id()));
+    box = std::move(found.box);
   }
-  THAW_CO_TRY(const FoundBox found, find_box(cx, who, id));
-  if (!found.box) {
-    co_return Error::not_found("sandbox '" + id.substr(0, 80) + "' has ended");
+  if (!box) {
+    const std::string& asked =
+        request.has_task_id() ? request.task_id() : request.sandbox_id();
+    co_return Error::not_found("sandbox '" + asked.substr(0, 80) +
+                               "' does not exist, or has ended");
   }
-  const pb::CommandRouterAccess access = router_access(cx, call, found.now());
+  THAW_CO_TRY(const pb::CommandRouterAccess access, router_access(cx, call, who, box->record));
   pb::SandboxGetCommandRouterAccessResponse reply;
   reply.set_jwt(access.jwt());
   reply.set_url(access.url());
@@ -253,15 +265,14 @@ Task<pb::SandboxGetCommandRouterAccessResponse> access_second(
 Task<pb::TaskGetCommandRouterAccessResponse> access_first(
     Context& cx, net::GrpcCall& call, pb::TaskGetCommandRouterAccessRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
-  const auto box = cx.parts.boxes.find(model::ContainerId(request.task_id()));
+  const control::BoxPtr box = box_of_container(cx, who, request.task_id());
   if (!box) {
     THAW_CO_TRY([[maybe_unused]] const auto spec, find_container(cx, who, request.task_id()));
     co_return Error::unimplemented(
         "processes in the containers of functions are not served by this version of Thaw; those "
         "in sandboxes are");
   }
-  THAW_CO_TRY(const FoundBox found, find_box(cx, who, box->record.id.str()));
-  const pb::CommandRouterAccess access = router_access(cx, call, found.now());
+  THAW_CO_TRY(const pb::CommandRouterAccess access, router_access(cx, call, who, box->record));
   pb::TaskGetCommandRouterAccessResponse reply;
   reply.set_jwt(access.jwt());
   reply.set_url(access.url());
@@ -286,6 +297,18 @@ Result<std::uint64_t> place_of(const std::string& entry) {
     return Error::invalid_argument("last_entry_id is none that this server gave");
   }
   return std::stoull(entry);
+}
+
+// Bytes at the end of `text` that begin a character and do not finish it.
+std::size_t incomplete_tail(std::string_view text) {
+  for (std::size_t size = 1; size <= std::min<std::size_t>(3, text.size()); ++size) {
+    const auto byte = static_cast<unsigned char>(text[text.size() - size]);
+    if ((byte & 0xc0) != 0x80) {
+      const std::size_t whole = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
+      return whole > size ? size : 0;
+    }
+  }
+  return 0;
 }
 
 Task<void> logs(Context& cx, net::GrpcCall& call, pb::SandboxGetLogsRequest request,
@@ -313,10 +336,23 @@ Task<void> logs(Context& cx, net::GrpcCall& call, pb::SandboxGetLogsRequest requ
     if (piece.bytes.empty()) {
       co_return ok();  // it asks again
     }
-    // What ends inside of a character comes with the next piece, unless nothing more does.
-    const std::size_t whole = codec::cut_utf8(piece.bytes, piece.bytes.size());
-    piece.bytes.resize(whole);
-    place = piece.offset + whole;
+    // What ends inside of a character waits for the rest of it, unless nothing more comes.
+    const std::size_t tail = incomplete_tail(piece.bytes);
+    if (tail > 0) {
+      THAW_CO_TRY(const control::KeptOutput::Piece next,
+                  co_await output.read(piece.offset + piece.bytes.size(), 1, until));
+      if (!next.is_end) {
+        piece.bytes.resize(piece.bytes.size() - tail);
+        place = piece.offset + piece.bytes.size();
+        if (piece.bytes.empty()) {
+          if (next.bytes.empty()) {
+            co_return ok();  // it asks again
+          }
+          continue;
+        }
+      }
+    }
+    place = piece.offset + piece.bytes.size();
     batch.clear_items();
     pb::TaskLogs* item = batch.add_items();
     item->set_file_descriptor(request.file_descriptor());
@@ -335,18 +371,9 @@ Task<pb::SandboxStdinWriteResponse> write_input(Context& cx, net::GrpcCall& call
   if (!found.box || found.now().has_ended()) {
     co_return Error::failed_precondition("sandbox '" + request.sandbox_id() + "' has ended");
   }
-  // Pieces are counted from 1; one that comes again has been written.
-  std::uint32_t& next = found.box->next_input;
-  if (request.index() > next) {
-    co_return Error::failed_precondition("piece " + std::to_string(next) +
-                                         " of the sandbox's input is missing");
-  }
-  if (request.index() == next) {
-    ++next;
-    const control::BoxProcessPtr main = found.box->main;
-    THAW_CO_TRY_VOID(co_await main->append(request.input(), request.eof()));
-    found.box->last_use = monotonic_now();
-  }
+  const control::BoxProcessPtr main = found.box->main;
+  THAW_CO_TRY_VOID(co_await main->append(request.index(), request.input(), request.eof()));
+  found.box->last_use = monotonic_now();
   co_return pb::SandboxStdinWriteResponse();
 }
 

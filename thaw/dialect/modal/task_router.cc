@@ -2,8 +2,7 @@
 // What a client asks of one sandbox that runs: to start processes in it, their streams and their
 // ends. It shows the sandbox's own token (router_access.h) and no other; what its token does not
 // name does not exist.
-#include <limits>
-
+#include "thaw/codec/ids.h"
 #include "thaw/dialect/modal/proto/task_router.pb.h"
 #include "thaw/dialect/modal/router_access.h"
 #include "thaw/dialect/modal/rpc.h"
@@ -22,7 +21,6 @@ namespace {
 
 constexpr std::size_t piece_bytes = 256u << 10;
 constexpr std::size_t longest_id = 128;
-constexpr std::size_t most_argument_bytes = 128u << 10;
 
 template <class Request, class Reply>
 void add_to_router(net::GrpcTable& table, Context& cx, std::string_view name,
@@ -75,31 +73,18 @@ Result<control::GuestSpec> guest_from(const catalog::Scope& scope,
         "further containers of a sandbox are not served by this version "
         "of Thaw");
   }
-  std::size_t bytes = 0;
-  for (const std::string& argument : request.command_args()) {
-    bytes += argument.size() + 1;
-    guest.argv.push_back(argument);
-  }
-  if (guest.argv.empty() || guest.argv[0].empty() || bytes > most_argument_bytes) {
-    return Error::invalid_argument("a command has a program, and at most 128 KiB");
-  }
+  THAW_TRY(guest.argv, command_from(request.command_args()));
   guest.cwd = request.workdir();
-  guest.terminal = terminal_from(request.pty_info(), guest.env);
-  for (const std::string& id : request.secret_ids()) {
-    if (!scope.secret(id)) {
-      return Error::not_found("secret '" + id.substr(0, 80) + "' does not exist");
-    }
-    guest.secrets.emplace_back(id);
-  }
-  THAW_TRY(SecretsGiven given, secrets_from(scope, request.secret_sources()));
-  guest.secrets.insert(guest.secrets.end(), given.secrets.begin(), given.secrets.end());
-  guest.env.insert(guest.env.end(), given.env.begin(), given.env.end());
+  guest.terminal = terminal_from(request.pty_info(), guest.environment);
+  THAW_TRY(const std::vector<control::EnvSource> secrets,
+           environment_from(scope, request.secret_ids()));
+  THAW_TRY(const std::vector<control::EnvSource> more,
+           environment_from(scope, request.secret_sources()));
+  guest.environment.insert(guest.environment.end(), secrets.begin(), secrets.end());
+  guest.environment.insert(guest.environment.end(), more.begin(), more.end());
   for (const auto& [name, value] : request.env()) {
-    if (name.empty() || name.find('=') != std::string::npos) {
-      return Error::invalid_argument("'" + name.substr(0, 80) +
-                                     "' cannot be a variable of an environment");
-    }
-    guest.env.push_back(name + "=" + value);
+    THAW_TRY(std::string variable, variable_from(name, value));
+    guest.environment.emplace_back(std::move(variable));
   }
   guest.time_limit = std::chrono::seconds(request.timeout_secs());
   using Loses = KeptOutput::Loses;
@@ -253,11 +238,54 @@ Task<tr::SandboxStdinWriteV2Response> write_main(Context& cx, net::GrpcCall& cal
   co_return tr::SandboxStdinWriteV2Response();
 }
 
+Task<tr::SandboxWaitUntilReadyTcrResponse> until_ready(
+    Context& cx, net::GrpcCall& call, tr::SandboxWaitUntilReadyTcrRequest request) {
+  THAW_CO_TRY(const BoxPtr box, box_of(cx, call, request.task_id()));
+  THAW_CO_TRY(const WallTime at,
+              co_await cx.parts.boxes.wait_until_ready(box, poll_deadline(request.timeout(), 1h)));
+  tr::SandboxWaitUntilReadyTcrResponse reply;
+  reply.set_ready_at(unix_seconds(at));
+  co_return reply;
+}
+
 // A volume is one folder that all its containers share: what others have written is there.
 Task<tr::TaskReloadVolumesResponse> reload_volumes(Context& cx, net::GrpcCall& call,
                                                    tr::TaskReloadVolumesRequest request) {
   THAW_CO_TRY([[maybe_unused]] const BoxPtr box, box_of(cx, call, request.task_id()));
   co_return tr::TaskReloadVolumesResponse();
+}
+
+// An image of its own, which is kept as any image that nothing uses.
+Task<tr::TaskSnapshotFilesystemResponse> snapshot_root(Context& cx, net::GrpcCall& call,
+                                                       tr::TaskSnapshotFilesystemRequest request) {
+  THAW_CO_TRY(const BoxPtr box, box_of(cx, call, request.task_id()));
+  if (request.snapshot_id().empty() || request.snapshot_id().size() > longest_id) {
+    co_return Error::invalid_argument("snapshot_id has 1 to 128 bytes");
+  }
+  if (!request.container_id().empty() || request.has_customer_supplied_encryption_key()) {
+    co_return Error::unimplemented(
+        "snapshots of further containers, or with a key, are not served by this version of Thaw");
+  }
+  const model::WorkspaceId workspace = box->record.workspace;
+  const model::ImageId of = box->record.image;
+  if (auto measure = cx.parts.boxes.measure_root(box->record.container)) {
+    THAW_CO_TRY(const worker::RootUse use, co_await std::move(*measure));
+    THAW_CO_TRY_VOID(cx.parts.disk.check(workspace.str(), use.bytes));
+  }
+  THAW_CO_TRY(const std::string key, co_await cx.parts.boxes.snapshot(box, request.snapshot_id()));
+  const catalog::Scope scope(cx.parts.catalog, workspace);
+  model::Image image;
+  image.id = model::ImageId(codec::derived_id("im", key));
+  if (!scope.image(image.id.str())) {
+    const auto parent = scope.image(of.str());
+    image.workspace = workspace;
+    image.key = key;
+    image.builder_version = parent ? parent->builder_version : "";
+    THAW_CO_TRY_VOID(co_await cx.parts.catalog.images.put(image));
+  }
+  tr::TaskSnapshotFilesystemResponse reply;
+  reply.set_image_id(image.id.str());
+  co_return reply;
 }
 
 }  // namespace
@@ -276,7 +304,9 @@ void add_router_rpcs(net::GrpcTable& table, Context& cx) {
   add_to_router(table, cx, "TaskExecWait", wait);
   add_stream_to_router(table, cx, "SandboxStdioReadV2", read_main);
   add_to_router(table, cx, "SandboxStdinWriteV2", write_main);
+  add_to_router(table, cx, "SandboxWaitUntilReady", until_ready);
   add_to_router(table, cx, "TaskReloadVolumes", reload_volumes);
+  add_to_router(table, cx, "TaskSnapshotFilesystem", snapshot_root);
 }
 
 }  // namespace thaw::dialect::modal

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <utility>
@@ -113,19 +114,40 @@ Result<void> RunningProcess::take_over(Stream& stream, os::Fd fd) const {
   return ok();
 }
 
+namespace {
+
+// What read() says. `piece` takes no more memory than it has bytes: it may be kept for long.
+ssize_t read_piece(int fd, std::string& piece) {
+  std::array<char, 64 * 1024> buffer;  // NOLINT(*-member-init): read() fills it
+  const ssize_t n = ::read(fd, buffer.data(), buffer.size());
+  if (n > 0) {
+    piece.assign(buffer.data(), static_cast<std::size_t>(n));
+  }
+  return n;
+}
+
+// The line outlives the process that is signalled.
+async::Task<void> send_kill(std::shared_ptr<GuestsLine> line, std::uint64_t process, int signal) {
+  std::string order =
+      Writer(Kind::kill).number(process).number(static_cast<std::uint64_t>(signal)).bytes();
+  co_return co_await line->send(std::move(order), {});
+}
+
+}  // namespace
+
 async::Task<std::optional<std::string>> RunningProcess::read(Stream& stream) {
   if (!stream.fd.valid()) {
     co_return std::nullopt;
   }
-  std::string piece(64 * 1024, '\0');
+  std::string piece;
   while (true) {
-    const ssize_t n = ::read(stream.fd.get(), piece.data(), piece.size());
+    const ssize_t n = read_piece(stream.fd.get(), piece);
     if (n > 0) {
-      piece.resize(static_cast<std::size_t>(n));
       co_return std::optional(std::move(piece));
     }
     // A terminal that nobody has open any more says EIO.
     if (n == 0 || errno == EIO) {
+      stream.watch = {};  // it has a copy
       stream.fd.reset();
       co_return std::nullopt;
     }
@@ -150,7 +172,10 @@ async::Task<void> RunningProcess::write(const std::string& bytes, std::size_t& w
     if (n > 0) {
       written += static_cast<std::size_t>(n);
     } else if (errno == EAGAIN) {
-      THAW_CO_TRY_VOID(co_await stream.watch.writable());
+      const Result<void> ready = co_await stream.watch.writable();
+      if (!ready && stream.fd.valid() && !is_input_closed_) {
+        co_return ready.error();
+      }
     } else if (errno == EPIPE || errno == EIO) {
       co_return Error::unavailable("nobody reads the input of this process any more");
     } else if (errno != EINTR) {
@@ -174,11 +199,7 @@ void RunningProcess::close_input() {
   input_.fd.reset();
 }
 
-async::Task<void> RunningProcess::signal(int number) {
-  std::string order =
-      Writer(Kind::kill).number(number_).number(static_cast<std::uint64_t>(number)).bytes();
-  return line_->send(std::move(order), {});
-}
+async::Task<void> RunningProcess::signal(int number) { return send_kill(line_, number_, number); }
 
 async::Task<ProcessEnd> RunningProcess::wait() {
   os::Message message;
@@ -202,6 +223,8 @@ async::Task<ProcessEnd> RunningProcess::wait() {
     end.code = WIFSIGNALED(raw) ? 128 + WTERMSIG(raw) : WEXITSTATUS(raw);
     end_ = end;
   }
+  replied_ = {};
+  reply_.reset();
   co_return *end_;
 }
 

@@ -3,7 +3,9 @@
 // FakeContainer: a running container with a fake sandbox, for tests of control.
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,6 +28,9 @@ class FakeContainer : public SandboxedContainer {
     ++unread_asked;
     return with_unread;
   }
+  Result<bool> has_listener(std::uint16_t wanted) const override {
+    return listeners.contains(wanted);
+  }
   ServerPort* server() override { return port ? &*port : nullptr; }
   void label_output(CurrentWork) override {}
   Instant interpreter_started() override { return {}; }
@@ -42,6 +47,7 @@ class FakeContainer : public SandboxedContainer {
 
   mutable sandbox::testing::FakeSandbox fake;
   Traffic now;
+  std::set<std::uint16_t> listeners;  // ports
   bool with_door = false;
   bool with_unread = false;
   bool hears_restores = false;
