@@ -312,7 +312,7 @@ COMMANDS = {
     "container list": _CONTAINERS,
     "container logs": _CONTAINERS,
     "container stop": _CONTAINERS,
-    "curl": refused("`modal curl`"),
+    "curl": CLIENT,
     "dashboard": _ADMIN,
     "deploy": works("test_a_new_deployment_answers_the_next_call"),
     "dict clear": _VERBS_OF_DICTS,

@@ -22,10 +22,15 @@ void add_to_history(model::App& app, const Publication& publication) {
   const int last = app.history.empty() ? 0 : app.history.back().version;
   app.history.push_back({std::max(app.version, last) + 1, wall_now(), publication.deployment_tag,
                          publication.client_version, publication.by, publication.kind,
-                         publication.of, publication.revision});
+                         publication.of, publication.revision, publication.key});
   if (app.history.size() > history_limit) {
     app.history.erase(app.history.begin());
   }
+}
+
+// A client that lost the answer asks again; of a server that died meanwhile as well.
+bool is_done(const model::App& app, const std::string& key) {
+  return !key.empty() && !app.history.empty() && app.history.back().key == key;
 }
 
 const model::Deployment* entry_of(const model::App& app, int version) {
@@ -270,6 +275,9 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
   if (current->state == AppState::stopped) {
     co_return Error::failed_precondition("app '" + id + "' was stopped");
   }
+  if (is_done(*current, publication.key)) {
+    co_return *current;
+  }
   THAW_CO_TRY(const std::vector<Function> functions, functions_of(scope, *current, publication));
   const std::vector<model::FunctionId> dropped = dropped_by(*current, publication);
   const model::App app = as_published(*current, publication);
@@ -434,6 +442,9 @@ Result<std::shared_ptr<const model::App>> Deployments::deployed(const catalog::S
 
 Task<model::App> Deployments::stage(catalog::Scope scope, std::string id, Publication publication) {
   THAW_CO_TRY(const auto current, deployed(scope, id));
+  if (is_done(*current, publication.key)) {
+    co_return *current;
+  }
   THAW_CO_TRY(const std::vector<Function> functions, functions_of(scope, *current, publication));
   model::App app = *current;
   publication.kind = model::Deployment::Kind::staged;
@@ -492,10 +503,12 @@ Result<std::shared_ptr<const catalog::AppVersion>> Deployments::past_of(
                           " to go back to" + kept);
 }
 
-Task<model::App> Deployments::go_back(catalog::Scope scope, std::string id, int version,
-                                      model::Deployment::Kind kind, std::string by) {
+Task<model::App> Deployments::go_back(catalog::Scope scope, std::string id, Again again) {
   THAW_CO_TRY(const auto current, deployed(scope, id));
-  THAW_CO_TRY(const auto past, past_of(scope, *current, version, kind));
+  if (is_done(*current, again.key)) {
+    co_return *current;  // once more would be one version further back
+  }
+  THAW_CO_TRY(const auto past, past_of(scope, *current, again.version, again.kind));
   Publication publication;
   for (const auto& [tag, target] : past->functions) {
     publication.functions[tag] = {target.function, target.version};
@@ -503,9 +516,10 @@ Task<model::App> Deployments::go_back(catalog::Scope scope, std::string id, int 
   publication.classes = past->classes;
   publication.state = AppState::deployed;
   publication.past = Publication::Past::kept;
-  publication.kind = kind;
+  publication.kind = again.kind;
   publication.of = past->number;
-  publication.by = std::move(by);
+  publication.by = std::move(again.by);
+  publication.key = std::move(again.key);
   if (const model::Deployment* entry = entry_of(*current, past->number)) {
     publication.client_version = entry->client_version;
     publication.revision = entry->revision;
@@ -513,8 +527,12 @@ Task<model::App> Deployments::go_back(catalog::Scope scope, std::string id, int 
   co_return co_await publish(std::move(scope), std::move(id), std::move(publication));
 }
 
-Task<model::App> Deployments::roll_over(catalog::Scope scope, std::string id, std::string by) {
+Task<model::App> Deployments::roll_over(catalog::Scope scope, std::string id, std::string by,
+                                        std::string key) {
   THAW_CO_TRY(const auto current, deployed(scope, id));
+  if (is_done(*current, key)) {
+    co_return *current;
+  }
   Publication publication;
   for (const auto& [tag, function_id] : current->functions) {
     const auto function = scope.function(function_id.str());
@@ -536,6 +554,7 @@ Task<model::App> Deployments::roll_over(catalog::Scope scope, std::string id, st
   publication.kind = model::Deployment::Kind::rollover;
   publication.of = current->version;
   publication.by = std::move(by);
+  publication.key = std::move(key);
   if (const model::Deployment* entry = entry_of(*current, current->version)) {
     publication.client_version = entry->client_version;
     publication.revision = entry->revision;

@@ -173,6 +173,8 @@ Task<pb::FunctionCallFetchResponse> fetch(Context& cx, net::GrpcCall& call,
   const std::uint32_t asked = is_range ? request.range().limit() : request.tail().count();
   const std::size_t most =
       is_range && asked == 0 ? most_rows : std::min<std::size_t>(asked, most_rows);
+  constexpr std::size_t row_bytes = 200;
+  THAW_CO_TRY_VOID(co_await call.reserve_reply(most * row_bytes));
   Rows rows;
   for (const model::FunctionId& id : with_variants(cx, who, *function, request.all_variants())) {
     queue::CallFilter filter = filter_of(*function, id);
