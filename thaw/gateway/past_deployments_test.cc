@@ -97,8 +97,7 @@ struct Shop : control::FleetHouse {
   Result<model::App> stage(const std::map<std::string, std::string>& functions) {
     return run(deployments.stage(scope, app, publication(functions)));
   }
-  Result<model::App> go_back(int version, Kind kind = Kind::rollback,
-                             const std::string& key = {}) {
+  Result<model::App> go_back(int version, Kind kind = Kind::rollback, const std::string& key = {}) {
     return run(deployments.go_back(scope, app, {version, kind, "somebody else", key}));
   }
   // What calls of its functions get.

@@ -279,11 +279,10 @@ Task<pb::AppPublishResponse> publish(Context& cx, net::GrpcCall& call,
 Task<pb::AppRollbackResponse> rollback(Context& cx, net::GrpcCall& call,
                                        pb::AppRollbackRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
-  THAW_CO_TRY(const model::App app,
-              co_await cx.parts.deployments.go_back(
-                  scope_of(cx, who), request.app_id(),
-                  {request.version(), model::Deployment::Kind::rollback,
-                   cx.parts.access.name_of(who), key_of(call)}));
+  THAW_CO_TRY(const model::App app, co_await cx.parts.deployments.go_back(
+                                        scope_of(cx, who), request.app_id(),
+                                        {request.version(), model::Deployment::Kind::rollback,
+                                         cx.parts.access.name_of(who), key_of(call)}));
   pb::AppRollbackResponse reply;
   reply.set_url(page_of_app(cx, call, app.id));
   reply.set_deployed_at(unix_seconds(app.deployed_at));
@@ -296,11 +295,10 @@ Task<pb::AppPromoteResponse> promote(Context& cx, net::GrpcCall& call,
   if (request.version() < 1) {
     co_return Error::invalid_argument("a promotion names the version that was staged");
   }
-  THAW_CO_TRY(const model::App app,
-              co_await cx.parts.deployments.go_back(
-                  scope_of(cx, who), request.app_id(),
-                  {request.version(), model::Deployment::Kind::promotion,
-                   cx.parts.access.name_of(who), key_of(call)}));
+  THAW_CO_TRY(const model::App app, co_await cx.parts.deployments.go_back(
+                                        scope_of(cx, who), request.app_id(),
+                                        {request.version(), model::Deployment::Kind::promotion,
+                                         cx.parts.access.name_of(who), key_of(call)}));
   pb::AppPromoteResponse reply;
   reply.set_url(page_of_app(cx, call, app.id));
   reply.set_deployed_at(unix_seconds(app.deployed_at));
