@@ -43,6 +43,7 @@ RPC_TESTS = [
     (r"App.*", "test_the_app_is_listed_and_can_be_stopped"),
     (r"TokenInfoGet|ClientHello|WorkspaceNameLookup",
      "test_a_token_tells_whose_it_is_and_is_stored"),
+    (r"Tunnel.*", "test_a_port_of_a_container_is_reached_from_outside"),
     (r"TokenDelete", "test_a_token_is_exchanged_for_another_and_the_old_one_ends"),
     (r"TokenFlow.*", "test_an_operator_approves_a_code_and_the_terminal_goes_on"),
     (r"Blob.*", "test_large_arguments_and_results_travel_whole"),
@@ -101,6 +102,7 @@ RPC_TESTS = [
 ]
 
 RPC_NOTES = {
+    "TunnelStart": "without TLS",
     "FunctionRetryInputs": "the server retries by itself, and says so",
 }
 
@@ -114,6 +116,7 @@ _VOLUME = works("test_existing_files_are_only_replaced_when_asked")
 _LAYERS = works("test_layers_of_each_kind_and_then_the_cache")
 _REGISTRIES = refused("other bases", "test_images_that_cannot_be_had_are_told_with_what_can")
 _LOGS = works("test_much_output_arrives_in_order_and_whole")
+_TUNNEL = works("test_a_port_of_a_container_is_reached_from_outside")
 _SERVER = refused("`@app.server` containers")
 _SANDBOX = works("test_a_program_runs_and_its_output_and_code_are_its_makers")
 _SANDBOX_TAGS = works("test_names_and_tags_find_them")
@@ -284,8 +287,10 @@ NAMES = {
     "Secret.update": works("test_one_is_made_listed_updated_told_about_and_deleted"),
     "Server": _SERVER,
     "Server.*": _SERVER,
-    "Tunnel": needs("TunnelStart TunnelStop", "tunnels"),
-    "Tunnel.*": needs("TunnelStart TunnelStop", "tunnels"),
+    "Tunnel": _TUNNEL,
+    "Tunnel.*": refused("tunnels with TLS",
+                        "test_a_tunnel_with_tls_is_refused_and_says_what_is_served"),
+    "Tunnel.tcp_socket": _TUNNEL,
     "Volume": _VOLUME,
     "Volume.*": _VOLUME,
     "Volume.commit":
@@ -311,7 +316,8 @@ NAMES = {
     "experimental": partly("what the server is asked for by it is served or refused by name",
                            "test_what_is_not_served_is_named_and_not_passed_over"),
     "fastapi_endpoint": works("test_a_get_with_a_query_parameter"),
-    "forward": needs("TunnelStart TunnelStop", "tunnels"),
+    "forward": partly("unencrypted=True",
+                      "test_a_port_of_a_container_is_reached_from_outside"),
     "is_local": CLIENT,
     "interact": needs("FunctionStartPtyShell", "interactive functions"),
     "method": works("test_a_method_can_be_spawned_and_mapped"),

@@ -112,6 +112,20 @@ Result<std::shared_ptr<const model::FunctionSpec>> Fleet::spec_of(
   return container->spec;
 }
 
+Result<std::string> Fleet::address_of(const model::ContainerId& id) const {
+  THAW_TRY(const ContainerPtr container, pools_.get(id));
+  if (!container->running || container->status == Status::stopped ||
+      container->running->has_ended()) {
+    return Error::not_found("container " + id.str() + " has ended");
+  }
+  if (container->running->address().empty()) {
+    return Error::failed_precondition("container " + id.str() +
+                                      " has no network: its function was made with "
+                                      "block_network=True");
+  }
+  return container->running->address();
+}
+
 async::Task<std::string> Fleet::find_open_file(model::ContainerId id,
                                                std::vector<std::string> folders) const {
   const ContainerPtr container = pools_.find(id);
