@@ -72,7 +72,8 @@ model::App stopped(model::App app, std::string by) {
   return app;
 }
 
-// What a version needs that may have been deleted since it was made.
+// What a version needs that may have been deleted since it was made. Looked up in its workspace:
+// who made it was asked then.
 Result<void> check_is_whole(const catalog::Scope& scope, const model::FunctionSpec& spec) {
   const auto missing = [&spec](const std::string& what, const std::string& id) {
     return Error::failed_precondition("function '" + spec.name + "' of that version needs " + what +
@@ -92,7 +93,8 @@ Result<void> check_is_whole(const catalog::Scope& scope, const model::FunctionSp
     }
   }
   for (const model::VolumeMount& mount : spec.volumes) {
-    if (!scope.volume(mount.volume.str())) {
+    const auto volume = scope.volume(mount.volume.str());
+    if (!volume || volume->life == model::Volume::Life::doomed) {
       return missing("volume", mount.volume.str());
     }
   }
@@ -110,12 +112,6 @@ Deployments::Deployments(DeploymentParts parts, DeploymentOptions options)
 
 void Deployments::start() {
   parts_.labels.rebuild();
-  // all workspaces: what belongs to nothing
-  for (const auto& [id, version] : parts_.catalog.app_versions.all()) {
-    if (!parts_.catalog.apps.find(version->app.str())) {
-      orphans_.push_back(id);
-    }
-  }
   tasks_.start("deployments", async::every(2s, "deployments", [this] { return forget_old(); }));
 }
 
@@ -147,7 +143,7 @@ Result<std::vector<Deployments::Function>> Deployments::functions_of(
     }
     const auto live = function.after.live();
     if (repeats(publication)) {
-      THAW_TRY_VOID(check_is_whole(scope, *live));
+      THAW_TRY_VOID(check_is_whole(catalog::Scope(parts_.catalog, app.workspace), *live));
     }
     THAW_TRY_VOID(parts_.labels.check(app, *live));
     for (const model::WebEndpoint& web : live->web) {
@@ -267,6 +263,10 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
   auto current = scope.app(id);
   if (!current && publication.made && publication.made->id.str() == id &&
       scope.covers(publication.made->workspace, publication.made->environment)) {
+    const auto environment = scope.environment(publication.made->environment);
+    if (environment && environment->life == model::Environment::Life::ending) {
+      co_return Error::not_found("the environment '" + environment->name + "' was deleted");
+    }
     current = std::make_shared<const model::App>(*publication.made);
   }
   if (!current) {
@@ -473,7 +473,7 @@ Result<std::shared_ptr<const catalog::AppVersion>> Deployments::past_of(
     model::Deployment::Kind kind) const {
   using Kind = model::Deployment::Kind;
   const std::string of_app = " of app '" + app.title() + "'";
-  int left = version < 0 ? -version : 0;
+  std::int64_t left = version < 0 ? -std::int64_t{version} : 0;
   for (const auto& past : scope.versions_of(app.id)) {
     if (version < 0 && (past->number >= app.version || is_staged(app, past->number))) {
       continue;
@@ -609,14 +609,6 @@ Task<void> Deployments::forget_old() {
     stopped_.pop_front();
   }
   Result<void> outcome;
-  if (!orphans_.empty()) {
-    catalog::Change change;
-    for (const std::string& id : orphans_) {
-      change.erase(parts_.catalog.app_versions, id);
-    }
-    orphans_.clear();
-    outcome = co_await parts_.catalog.apply(std::move(change));
-  }
   std::vector<model::AppId> old;
   // all workspaces: what has ended anywhere
   for (const auto& [id, app] : parts_.catalog.apps.all()) {

@@ -154,7 +154,6 @@ class Deployments {
   std::uint64_t turns_ = 0;
   std::map<model::FunctionId, std::uint64_t> turns_of_;        // of what made their live versions
   std::deque<std::pair<Instant, model::FunctionId>> stopped_;  // whose results are to be forgotten
-  std::vector<std::string> orphans_;  // of apps whose own records were lost
   async::TaskGroup tasks_;
 };
 

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <set>
 #include <string>
@@ -321,18 +322,30 @@ TEST_CASE("another workspace has no app to go back in, and an app that has ended
   CHECK(f.kept_versions().empty());
 }
 
-TEST_CASE("what apps could go back to whose own records are lost goes with the next start") {
+TEST_CASE("what is kept of a function whose record was lost stays, for who can read it again") {
   Shop f;
   REQUIRE(f.deploy({{"fu-a", "de-a1"}}));
   REQUIRE(f.deploy({{"fu-a", "de-a2"}}));
-  f.await(f.catalog->apps.erase(f.app));
-  KeptVersions next_versions{{f.loop, *f.catalog, *f.queue, *f.fleet}};
-  Deployments next({f.loop, *f.catalog, *f.queue, *f.logs, *f.fleet, f.labels, next_versions}, {});
-  next_versions.start();
-  next.start();
+  const catalog::Function lost = *f.catalog->functions.find("fu-a");
+  for (const auto& past : f.catalog->versions_of(model::AppId(f.app))) {
+    f.await(f.catalog->app_versions.erase(past->id.str()));
+  }
+  f.await(f.catalog->functions.erase("fu-a"));
+  f.versions.look_at({model::FunctionId("fu-a")});
   f.passes(10s);
-  CHECK(f.catalog->app_versions.all().empty());
-  CHECK(f.kept_versions().empty());
-  f.await(next.stop());
-  f.await(next_versions.stop());
+  CHECK(f.kept_versions() == Names{"fu-a@de-a1"});
+  f.await(f.catalog->functions.put(lost));
+  f.versions.look_at({model::FunctionId("fu-a")});
+  f.passes(10s);
+  CHECK(f.kept_versions().empty());  // nothing names it any more
+}
+
+TEST_CASE("nobody goes back further than an app has been") {
+  Shop f;
+  REQUIRE(f.deploy({{"fu-a", "de-a1"}}));
+  for (const int version : {-1, -2, -1'000'000, std::numeric_limits<int>::min()}) {
+    CHECK(f.go_back(version).error().code() == Code::failed_precondition);
+  }
+  CHECK(f.go_back(0).error().code() == Code::not_found);
+  CHECK(f.go_back(std::numeric_limits<int>::max()).error().code() == Code::not_found);
 }
