@@ -43,6 +43,7 @@ RPC_TESTS = [
     (r"App.*", "test_the_app_is_listed_and_can_be_stopped"),
     (r"TokenInfoGet|ClientHello|WorkspaceNameLookup",
      "test_a_token_tells_whose_it_is_and_is_stored"),
+    (r"Tunnel.*", "test_a_port_of_a_container_is_reached_from_outside"),
     (r"TokenDelete", "test_a_token_is_exchanged_for_another_and_the_old_one_ends"),
     (r"TokenFlow.*", "test_an_operator_approves_a_code_and_the_terminal_goes_on"),
     (r"Blob.*", "test_large_arguments_and_results_travel_whole"),
@@ -80,6 +81,16 @@ RPC_TESTS = [
     (r"Function.*", "test_remote_returns_the_value"),
     (r"Image(GetOrCreate|JoinStreaming|FromId)", "test_layers_of_each_kind_and_then_the_cache"),
     (r"Mount.*", "test_local_files_and_folders_are_there"),
+    (r"SandboxCreateV2", "test_this_client_asked_for_the_first_generation"),
+    (r"SandboxGetLogs", "test_output_can_be_read_after_the_end_and_line_by_line"),
+    (r"SandboxStdinWrite", "test_its_program_reads_what_is_written_to_it"),
+    (r"Sandbox(TagsGet|TagsSet|List|GetFromName)(V2)?", "test_names_and_tags_find_them"),
+    (r"(Sandbox|Task)GetCommandRouterAccess", "sandbox_test:test_streams_and_exit_code"),
+    (r"Sandbox.*", "test_a_program_runs_and_its_output_and_code_are_its_makers"),
+    (r"SharedVolumeHeartbeat", "network_files_test:test_an_ephemeral_one_ends_with_its_client"),
+    (r"SharedVolume(List|Delete)", "test_by_the_command_line"),
+    (r"SharedVolume.*", "network_files_test:test_the_pinned_client"),
+    (r"SecretGetInfo|SecretUpdate", "test_one_is_made_listed_updated_told_about_and_deleted"),
     (r"Secret.*", "test_a_secret_is_listed_without_its_values"),
     (r"TaskResult", "test_an_import_error_reaches_the_caller"),
     (r"TaskList|TaskGetInfo",
@@ -91,6 +102,7 @@ RPC_TESTS = [
 ]
 
 RPC_NOTES = {
+    "TunnelStart": "without TLS",
     "FunctionRetryInputs": "the server retries by itself, and says so",
 }
 
@@ -102,10 +114,15 @@ _QUEUE = works("test_what_a_queue_can_do")
 _STATE_OBJECTS = works("test_objects_are_created_listed_and_deleted")
 _VOLUME = works("test_existing_files_are_only_replaced_when_asked")
 _LAYERS = works("test_layers_of_each_kind_and_then_the_cache")
-_REGISTRIES = refused("other registries", "test_images_that_cannot_be_had_are_told_with_what_can")
+_REGISTRIES = refused("other bases", "test_images_that_cannot_be_had_are_told_with_what_can")
 _LOGS = works("test_much_output_arrives_in_order_and_whole")
+_TUNNEL = works("test_a_port_of_a_container_is_reached_from_outside")
 _SERVER = refused("`@app.server` containers")
-_SANDBOX = needs("SandboxCreate SandboxGetTaskId SandboxWait SandboxTerminate", "sandboxes")
+_SANDBOX = works("test_a_program_runs_and_its_output_and_code_are_its_makers")
+_SANDBOX_TAGS = works("test_names_and_tags_find_them")
+_SANDBOX_FILES = refused("sandbox snapshots")
+_PORTS = refused("tunnels")
+_NFS = works("network_files_test:test_the_pinned_client")
 _STATS = refused("statistics over time")
 _ADMIN = refused("workspace administration")
 
@@ -198,8 +215,8 @@ NAMES = {
     "FunctionCall.logs": _LOGS,
     "Image": _LAYERS,
     "Image.*": _LAYERS,
-    "Image.from_registry": partly("Debian and Python names",
-                                  "test_a_debian_python_image_by_its_registry_name"),
+    "Image.from_registry":
+        works("test_a_function_runs_on_an_image_of_a_registry_and_on_one_that_shares_its_layers"),
     "Image.from_dockerfile": works("test_a_dockerfile_with_its_context"),
     "Image.dockerfile_commands": works("test_a_dockerfile_with_its_context"),
     "Image.entrypoint": works("test_the_entrypoint_of_an_image_runs_first"),
@@ -213,14 +230,17 @@ NAMES = {
     "Image.micromamba_install": _REGISTRIES,
     "Image.from_name": needs("ImageGetByTag", "named images"),
     "Image.publish": needs("ImagePublish", "named images"),
-    "Image.run_function": refused("`Image.run_function`"),
+    "Image.run_function":
+        works("test_what_it_writes_is_a_layer_and_it_runs_once_until_it_changes"),
     "Image.pip_install_private_repos": partly("as pip install with a secret; no test",
                                               "test_layers_of_each_kind_and_then_the_cache"),
-    "NetworkFileSystem": needs("SharedVolumeGetOrCreate", "network file systems"),
-    "NetworkFileSystem.*": needs("SharedVolumeGetOrCreate", "network file systems"),
+    "NetworkFileSystem": _NFS,
+    "NetworkFileSystem.*": _NFS,
+    "NetworkFileSystem.ephemeral":
+        works("network_files_test:test_an_ephemeral_one_ends_with_its_client"),
     "Period": works("test_a_period_calls_again_and_again_and_its_runs_are_told"),
-    "Probe": _SANDBOX,
-    "Probe.*": _SANDBOX,
+    "Probe": refused("probes of sandboxes"),
+    "Probe.*": refused("probes of sandboxes"),
     "Proxy": refused("proxies"),
     "Proxy.*": refused("proxies"),
     "Queue": _QUEUE,
@@ -235,6 +255,27 @@ NAMES = {
         refused("cloud bucket mounts", "test_what_is_not_served_is_named_and_not_passed_over"),
     "Sandbox": _SANDBOX,
     "Sandbox.*": _SANDBOX,
+    "Sandbox.create_connect_token": _PORTS,
+    "Sandbox.exec": works("sandbox_test:test_streams_and_exit_code"),
+    "Sandbox.filesystem": refused("the file system of sandboxes"),
+    "Sandbox.from_id": _SANDBOX_TAGS,
+    "Sandbox.from_name": _SANDBOX_TAGS,
+    "Sandbox.get_tags": _SANDBOX_TAGS,
+    "Sandbox.set_tags": _SANDBOX_TAGS,
+    "Sandbox.list": _SANDBOX_TAGS,
+    "Sandbox.logs": works("test_output_can_be_read_after_the_end_and_line_by_line"),
+    "Sandbox.mount_image": _SANDBOX_FILES,
+    "Sandbox.unmount_image": _SANDBOX_FILES,
+    "Sandbox.snapshot_directory": _SANDBOX_FILES,
+    "Sandbox.snapshot_filesystem": _SANDBOX_FILES,
+    "Sandbox.reload_volumes": refused("volumes of sandboxes that are read anew"),
+    "Sandbox.poll": works("test_one_that_runs_says_so_until_it_is_terminated"),
+    "Sandbox.terminate": works("test_one_that_runs_says_so_until_it_is_terminated"),
+    "Sandbox.stdin": works("test_its_program_reads_what_is_written_to_it"),
+    "Sandbox.stderr": works("test_output_can_be_read_after_the_end_and_line_by_line"),
+    "Sandbox.stdout": works("test_output_can_be_read_after_the_end_and_line_by_line"),
+    "Sandbox.tunnels": _PORTS,
+    "Sandbox.wait_until_ready": refused("probes of sandboxes"),
     "SandboxSnapshot": needs("SandboxSnapshot", "sandbox snapshots"),
     "SandboxSnapshot.*": needs("SandboxSnapshot", "sandbox snapshots"),
     "SchedulerPlacement": partly("one machine has one place",
@@ -242,11 +283,14 @@ NAMES = {
     "Secret": works("test_secrets_and_variables_are_environment_variables_and_later_ones_win"),
     "Secret.*": works("test_secrets_and_variables_are_environment_variables_and_later_ones_win"),
     "Secret.objects": works("test_a_secret_is_listed_without_its_values"),
-    "Secret.info": needs("SecretGetInfo", "details of secrets"),
+    "Secret.info": works("test_one_is_made_listed_updated_told_about_and_deleted"),
+    "Secret.update": works("test_one_is_made_listed_updated_told_about_and_deleted"),
     "Server": _SERVER,
     "Server.*": _SERVER,
-    "Tunnel": needs("TunnelStart TunnelStop", "tunnels"),
-    "Tunnel.*": needs("TunnelStart TunnelStop", "tunnels"),
+    "Tunnel": _TUNNEL,
+    "Tunnel.*": refused("tunnels with TLS",
+                        "test_a_tunnel_with_tls_is_refused_and_says_what_is_served"),
+    "Tunnel.tcp_socket": _TUNNEL,
     "Volume": _VOLUME,
     "Volume.*": _VOLUME,
     "Volume.commit":
@@ -272,7 +316,8 @@ NAMES = {
     "experimental": partly("what the server is asked for by it is served or refused by name",
                            "test_what_is_not_served_is_named_and_not_passed_over"),
     "fastapi_endpoint": works("test_a_get_with_a_query_parameter"),
-    "forward": needs("TunnelStart TunnelStop", "tunnels"),
+    "forward": partly("unencrypted=True",
+                      "test_a_port_of_a_container_is_reached_from_outside"),
     "is_local": CLIENT,
     "interact": needs("FunctionStartPtyShell", "interactive functions"),
     "method": works("test_a_method_can_be_spawned_and_mapped"),
@@ -308,11 +353,11 @@ COMMANDS = {
     "changelog": CLIENT,
     "config set-environment": CLIENT,
     "config show": CLIENT,
-    "container exec": needs("TaskGetCommandRouterAccess", "exec and shell in containers"),
+    "container exec": refused("exec in containers of functions"),
     "container list": _CONTAINERS,
     "container logs": _CONTAINERS,
     "container stop": _CONTAINERS,
-    "curl": refused("`modal curl`"),
+    "curl": CLIENT,
     "dashboard": _ADMIN,
     "deploy": works("test_a_new_deployment_answers_the_next_call"),
     "dict clear": _VERBS_OF_DICTS,
@@ -375,7 +420,7 @@ COMMANDS = {
     "server requests": _SERVER,
     "server stats": _SERVER,
     "setup": works("test_an_operator_approves_a_code_and_the_terminal_goes_on"),
-    "shell": needs("SandboxCreate TaskGetCommandRouterAccess", "sandboxes"),
+    "shell": partly("its parts have tests, the command has none", "sandbox_test:test_a_terminal"),
     "skills install": CLIENT,
     "skills show": CLIENT,
     "skills update": CLIENT,

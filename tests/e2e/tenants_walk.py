@@ -525,7 +525,7 @@ OWN = {
     "AuthTokenGet", "BlobCreate", "ClientHello", "ContainerCheckpoint", "ContainerHeartbeat",
     "ContainerHello", "EnvironmentCreate", "EnvironmentList", "FunctionGetInputs",
     "FunctionRetryInputs", "TaskResult", "TokenDelete", "TokenFlowCreate", "TokenFlowWait",
-    "TokenInfoGet", "WorkspaceNameLookup",
+    "TokenInfoGet", "TunnelStart", "TunnelStop", "WorkspaceNameLookup",
 }  # fmt: skip
 # Lists of the asker's own, for the same.
 LISTS = {

@@ -90,7 +90,8 @@ async::Task<void> fill(Catalog& catalog) {
                   "me",
                   model::Deployment::Kind::rollback,
                   1,
-                  {"git", "main", "00ff", true}}};
+                  {"git", "main", "00ff", true},
+                  "key"}};
   change.put(catalog.apps, app);
   model::App other;
   other.id = model::AppId("ap-2");

@@ -91,7 +91,8 @@ StoredRecord to_record(const model::App& a) {
                        {"system", d.revision.system},
                        {"branch", d.revision.branch},
                        {"hash", d.revision.hash},
-                       {"modified", d.revision.is_modified}});
+                       {"modified", d.revision.is_modified},
+                       {"key", d.key}});
   }
   return {codec::dump_json({{"id", a.id},
                             {"workspace", a.workspace},
@@ -143,6 +144,7 @@ Result<model::App> from_record(const StoredRecord& record) {
       part.read("branch", d.revision.branch);
       part.read("hash", d.revision.hash);
       part.read("modified", d.revision.is_modified);
+      part.read("key", d.key);
       fields.include(part);
       a.history.push_back(std::move(d));
     }

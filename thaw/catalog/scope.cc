@@ -89,7 +89,7 @@ Result<Found<model::Environment>> Scope::environment_named(const std::string& na
     return catalog_.environment(workspace_, name);
   }
   auto own = environment(environment_);
-  if (own && (name.empty() || own->name == name)) {
+  if (own && own->life == model::Environment::Life::there && (name.empty() || own->name == name)) {
     return own;
   }
   return Error::not_found("environment '" + name.substr(0, 80) +

@@ -112,6 +112,20 @@ Result<std::shared_ptr<const model::FunctionSpec>> Fleet::spec_of(
   return container->spec;
 }
 
+Result<std::string> Fleet::address_of(const model::ContainerId& id) const {
+  THAW_TRY(const ContainerPtr container, pools_.get(id));
+  if (!container->running || container->status == Status::stopped ||
+      container->running->has_ended()) {
+    return Error::not_found("container " + id.str() + " has ended");
+  }
+  if (container->running->address().empty()) {
+    return Error::failed_precondition("container " + id.str() +
+                                      " has no network: its function was made with "
+                                      "block_network=True");
+  }
+  return container->running->address();
+}
+
 async::Task<std::string> Fleet::find_open_file(model::ContainerId id,
                                                std::vector<std::string> folders) const {
   const ContainerPtr container = pools_.find(id);
@@ -138,6 +152,9 @@ void Fleet::refresh(const model::FunctionId& function) {
   if (!pools_.has(function) && parts_.queue.demand(function).ready == 0 &&
       kept_ready(parts_.catalog, function) == 0) {
     return;  // nobody has called it yet: until somebody does, it costs its record only
+  }
+  for (const PoolPtr& pool : pools_.of_function(function)) {
+    pool->stopped = false;
   }
   pools_.of(function).stopped = false;
   pools_.of(function).forget_failures();
@@ -193,20 +210,33 @@ Result<void> Fleet::stop_container(const model::ContainerId& id, StopHow how) {
 
 async::Task<void> Fleet::stop_functions(std::vector<model::FunctionId> functions,
                                         std::string message) {
-  Result<void> outcome;
   for (const model::FunctionId& function : functions) {
-    std::set<model::ContainerId> containers;
     (void)pools_.shared(function);  // who comes now is told, too
     for (const PoolPtr& pool : pools_.of_function(function)) {
       pool->stopped = true;
       pool->port_ready.notify_all();
     }
+  }
+  // One that was published again meanwhile, such as by a rollback, is none of this any more.
+  const auto is_back = [this](const model::FunctionId& function) {
+    const PoolPtr pool = pools_.find_pool(function);
+    return pool && !pool->stopped;
+  };
+  Result<void> outcome;
+  for (const model::FunctionId& function : functions) {
+    if (is_back(function)) {
+      continue;
+    }
+    std::set<model::ContainerId> containers;
     model::Outcome verdict = model::failed(
         OutcomeKind::terminated, {.type = model::failure_type::app_stopped, .message = message});
     // What the disk does not take now is ended later; the containers end in any case.
     Result<void> told = co_await parts_.queue.fail_all(function, std::move(verdict));
     if (!told && outcome) {
       outcome = std::move(told);
+    }
+    if (is_back(function)) {
+      continue;
     }
     for (const PoolPtr& pool : pools_.of_function(function)) {
       containers.insert(pool->containers.begin(), pool->containers.end());
@@ -224,15 +254,19 @@ async::Task<void> Fleet::stop_functions(std::vector<model::FunctionId> functions
     }
   }
   for (const auto& [id, container] : pools_.containers()) {
-    if (container->in_background() &&
+    if (container->in_background() && !is_back(container->spec->id) &&
         std::count(functions.begin(), functions.end(), container->spec->id) > 0) {
       pools_.stop(*container, StopReason::app_stopped, Duration::zero());
     }
   }
   for (const model::FunctionId& function : functions) {
-    while (pools_.count(function) > 0) {
+    // One that is back may never be without containers; that is looked at now and then.
+    while (pools_.count(function) > 0 && !is_back(function)) {
       THAW_CO_TRY([[maybe_unused]] const bool notified,
-                  co_await pools_.wait_for_end(Instant::max()));
+                  co_await pools_.wait_for_end(monotonic_now() + 1s));
+    }
+    if (is_back(function)) {
+      continue;
     }
     pools_.forget_pools(function);
     parts_.measurements.forget(function);

@@ -75,6 +75,8 @@ class Fleet {
   // it open, and which; empty: none has.
   async::Task<std::string> find_open_file(model::ContainerId id,
                                           std::vector<std::string> folders) const;
+  // Where its ports are, as long as it lives. failed_precondition: it has no network.
+  Result<std::string> address_of(const model::ContainerId& id) const;
   void said_hello(const model::ContainerId& id) { starts_.said_hello(id); }
   async::Task<Poll> next_inputs(model::ContainerId id, PollOptions options) {
     return inputs_.next(std::move(id), options);

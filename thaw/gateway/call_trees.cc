@@ -16,16 +16,32 @@ constexpr std::size_t entries_at_once = 100;
 
 }  // namespace
 
+CallTreeLimits within(CallTreeLimits limits, std::uint64_t memory_bytes) {
+  constexpr std::uint64_t call_bytes = 1'000;  // with the inputs that are kept
+  const auto calls = static_cast<std::size_t>(memory_bytes / 32 / call_bytes);
+  limits.calls = std::min(limits.calls, std::max<std::size_t>(calls, 1'000));
+  limits.calls_per_workspace = std::min(limits.calls_per_workspace, limits.calls / 2);
+  limits.kept_inputs_per_workspace =
+      std::min(limits.kept_inputs_per_workspace, limits.calls_per_workspace * 2);
+  return limits;
+}
+
+void CallTrees::drop_inputs(Share& share, Node& node) {
+  share.inputs -= node.call.inputs.size();
+  node.call.inputs = {};
+}
+
 void CallTrees::drop_oldest_of(const model::WorkspaceId& workspace) {
   const auto share = shares_.find(workspace);
-  const auto node = nodes_.find(share->second.front());
+  const auto node = nodes_.find(share->second.calls.front());
+  drop_inputs(share->second, node->second);
   const auto [first, last] = children_.equal_range(node->second.call.parent);
   const auto child = std::find_if(
       first, last, [&](const auto& entry) { return entry.second == node->second.call.id; });
   children_.erase(child);
   nodes_.erase(node);
-  share->second.pop_front();
-  if (share->second.empty()) {
+  share->second.calls.pop_front();
+  if (share->second.calls.empty()) {
     shares_.erase(share);
   }
 }
@@ -39,15 +55,15 @@ void CallTrees::note(const model::NewCall& call, std::string function_name) {
   node.workspace = call.workspace;
   node.since = monotonic_now();
   children_.emplace(call.parent_input, call.id);
-  std::deque<model::CallId>& share = shares_[call.workspace];
-  share.push_back(call.id);
-  if (share.size() > limits_.calls_per_workspace) {
+  Share& share = shares_[call.workspace];
+  share.calls.push_back(call.id);
+  if (share.calls.size() > limits_.calls_per_workspace) {
     drop_oldest_of(call.workspace);
   }
   if (nodes_.size() > limits_.calls) {
     const auto largest = std::max_element(
         shares_.begin(), shares_.end(),
-        [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); });
+        [](const auto& a, const auto& b) { return a.second.calls.size() < b.second.calls.size(); });
     drop_oldest_of(model::WorkspaceId(largest->first));
   }
 }
@@ -60,7 +76,7 @@ void CallTrees::forget_old() {
   }
   for (const model::WorkspaceId& workspace : workspaces) {
     for (auto share = shares_.find(workspace);
-         share != shares_.end() && nodes_.at(share->second.front()).since <= old;
+         share != shares_.end() && nodes_.at(share->second.calls.front()).since <= old;
          share = shares_.find(workspace)) {
       drop_oldest_of(workspace);
     }
@@ -79,12 +95,17 @@ Task<std::vector<TreeInput>> CallTrees::inputs_of(model::CallId id, std::size_t 
   const std::function<bool(const LogEntry&)> is_final = [](const LogEntry& entry) {
     return entry.kind == LogEntry::Kind::final_;
   };
-  for (std::uint64_t after = 0;;) {
+  auto open = static_cast<std::size_t>(std::count_if(
+      views.begin(), views.end(),
+      [](const queue::InputView& view) { return view.state == queue::InputView::State::ended; }));
+  for (std::uint64_t after = 0; open > 0;) {
     THAW_CO_TRY(const std::vector<LogEntry> entries,
                 co_await queue_.read(id, after, entries_at_once, monotonic_now(), is_final));
     if (entries.empty()) {
       break;
     }
+    // What is in memory is read without a wait: others have their turn between two pages.
+    THAW_CO_TRY_VOID(co_await async::yield());
     for (const LogEntry& entry : entries) {
       after = entry.number;
       if (const auto place = places.find(entry.input); place != places.end()) {
@@ -92,6 +113,7 @@ Task<std::vector<TreeInput>> CallTrees::inputs_of(model::CallId id, std::size_t 
         input.state = queue::InputView::State::ended;
         input.outcome = entry.outcome;
         input.container = entry.container;
+        open -= std::min<std::size_t>(open, 1);
       }
     }
   }
@@ -105,7 +127,18 @@ Task<void> CallTrees::keep(model::CallId id) {
   auto inputs = co_await inputs_of(id, limits_.kept_inputs);
   const auto node = nodes_.find(id);
   if (inputs && node != nodes_.end()) {
+    Share& share = shares_.at(node->second.workspace);
+    drop_inputs(share, node->second);
+    share.inputs += inputs->size();
+    share.with_inputs.push_back(id);
     node->second.call.inputs = std::move(*inputs);
+    while (share.inputs > limits_.kept_inputs_per_workspace ||
+           share.with_inputs.size() > limits_.calls_per_workspace) {
+      if (const auto oldest = nodes_.find(share.with_inputs.front()); oldest != nodes_.end()) {
+        drop_inputs(share, oldest->second);
+      }
+      share.with_inputs.pop_front();
+    }
   } else if (!inputs && inputs.error().code() == Code::cancelled) {
     co_return inputs.error();
   }
@@ -124,6 +157,7 @@ Task<CallTree> CallTrees::tree_of(queue::CallInfo root, std::string name, std::s
     }
     TreeCall call = std::move(waiting.front());
     waiting.pop_front();
+    THAW_CO_TRY_VOID(co_await async::yield());
     auto inputs = co_await inputs_of(call.id, most);
     if (inputs) {
       call.inputs = std::move(*inputs);

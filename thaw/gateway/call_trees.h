@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <map>
 #include <optional>
@@ -43,9 +44,13 @@ struct CallTree {
 struct CallTreeLimits {
   std::size_t calls_per_workspace = 20'000;  // the oldest go first
   std::size_t calls = 200'000;               // past it the largest share gives
-  std::size_t kept_inputs = 100;             // of a call that the queue forgets
+  std::size_t kept_inputs = 20;              // of a call that the queue forgets
+  // Past it the oldest calls of the workspace lose theirs.
+  std::size_t kept_inputs_per_workspace = 50'000;
   Duration keep = std::chrono::hours(24);
 };
+// Of a server that may have so much memory: some percent of it at most.
+CallTreeLimits within(CallTreeLimits limits, std::uint64_t memory_bytes);
 
 class CallTrees {
  public:
@@ -76,7 +81,14 @@ class CallTrees {
   CallTreeLimits limits_;
   std::unordered_map<model::CallId, Node> nodes_;
   std::unordered_multimap<model::InputId, model::CallId> children_;
-  std::map<model::WorkspaceId, std::deque<model::CallId>> shares_;  // the oldest first
+  struct Share {
+    std::deque<model::CallId> calls;        // the oldest first
+    std::deque<model::CallId> with_inputs;  // that are kept here; some may have gone
+    std::size_t inputs = 0;
+  };
+  void drop_inputs(Share& share, Node& node);
+
+  std::map<model::WorkspaceId, Share> shares_;
 };
 
 }  // namespace thaw::gateway

@@ -22,10 +22,15 @@ void add_to_history(model::App& app, const Publication& publication) {
   const int last = app.history.empty() ? 0 : app.history.back().version;
   app.history.push_back({std::max(app.version, last) + 1, wall_now(), publication.deployment_tag,
                          publication.client_version, publication.by, publication.kind,
-                         publication.of, publication.revision});
+                         publication.of, publication.revision, publication.key});
   if (app.history.size() > history_limit) {
     app.history.erase(app.history.begin());
   }
+}
+
+// A client that lost the answer asks again; of a server that died meanwhile as well.
+bool is_done(const model::App& app, const std::string& key) {
+  return !key.empty() && !app.history.empty() && app.history.back().key == key;
 }
 
 const model::Deployment* entry_of(const model::App& app, int version) {
@@ -67,7 +72,8 @@ model::App stopped(model::App app, std::string by) {
   return app;
 }
 
-// What a version needs that may have been deleted since it was made.
+// What a version needs that may have been deleted since it was made. Looked up in its workspace:
+// who made it was asked then.
 Result<void> check_is_whole(const catalog::Scope& scope, const model::FunctionSpec& spec) {
   const auto missing = [&spec](const std::string& what, const std::string& id) {
     return Error::failed_precondition("function '" + spec.name + "' of that version needs " + what +
@@ -87,7 +93,8 @@ Result<void> check_is_whole(const catalog::Scope& scope, const model::FunctionSp
     }
   }
   for (const model::VolumeMount& mount : spec.volumes) {
-    if (!scope.volume(mount.volume.str())) {
+    const auto volume = scope.volume(mount.volume.str());
+    if (!volume || volume->life == model::Volume::Life::doomed) {
       return missing("volume", mount.volume.str());
     }
   }
@@ -105,12 +112,6 @@ Deployments::Deployments(DeploymentParts parts, DeploymentOptions options)
 
 void Deployments::start() {
   parts_.labels.rebuild();
-  // all workspaces: what belongs to nothing
-  for (const auto& [id, version] : parts_.catalog.app_versions.all()) {
-    if (!parts_.catalog.apps.find(version->app.str())) {
-      orphans_.push_back(id);
-    }
-  }
   tasks_.start("deployments", async::every(2s, "deployments", [this] { return forget_old(); }));
 }
 
@@ -142,7 +143,7 @@ Result<std::vector<Deployments::Function>> Deployments::functions_of(
     }
     const auto live = function.after.live();
     if (repeats(publication)) {
-      THAW_TRY_VOID(check_is_whole(scope, *live));
+      THAW_TRY_VOID(check_is_whole(catalog::Scope(parts_.catalog, app.workspace), *live));
     }
     THAW_TRY_VOID(parts_.labels.check(app, *live));
     for (const model::WebEndpoint& web : live->web) {
@@ -262,6 +263,10 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
   auto current = scope.app(id);
   if (!current && publication.made && publication.made->id.str() == id &&
       scope.covers(publication.made->workspace, publication.made->environment)) {
+    const auto environment = scope.environment(publication.made->environment);
+    if (environment && environment->life == model::Environment::Life::ending) {
+      co_return Error::not_found("the environment '" + environment->name + "' was deleted");
+    }
     current = std::make_shared<const model::App>(*publication.made);
   }
   if (!current) {
@@ -269,6 +274,9 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
   }
   if (current->state == AppState::stopped) {
     co_return Error::failed_precondition("app '" + id + "' was stopped");
+  }
+  if (is_done(*current, publication.key)) {
+    co_return *current;
   }
   THAW_CO_TRY(const std::vector<Function> functions, functions_of(scope, *current, publication));
   const std::vector<model::FunctionId> dropped = dropped_by(*current, publication);
@@ -434,6 +442,9 @@ Result<std::shared_ptr<const model::App>> Deployments::deployed(const catalog::S
 
 Task<model::App> Deployments::stage(catalog::Scope scope, std::string id, Publication publication) {
   THAW_CO_TRY(const auto current, deployed(scope, id));
+  if (is_done(*current, publication.key)) {
+    co_return *current;
+  }
   THAW_CO_TRY(const std::vector<Function> functions, functions_of(scope, *current, publication));
   model::App app = *current;
   publication.kind = model::Deployment::Kind::staged;
@@ -462,7 +473,7 @@ Result<std::shared_ptr<const catalog::AppVersion>> Deployments::past_of(
     model::Deployment::Kind kind) const {
   using Kind = model::Deployment::Kind;
   const std::string of_app = " of app '" + app.title() + "'";
-  int left = version < 0 ? -version : 0;
+  std::int64_t left = version < 0 ? -std::int64_t{version} : 0;
   for (const auto& past : scope.versions_of(app.id)) {
     if (version < 0 && (past->number >= app.version || is_staged(app, past->number))) {
       continue;
@@ -492,10 +503,12 @@ Result<std::shared_ptr<const catalog::AppVersion>> Deployments::past_of(
                           " to go back to" + kept);
 }
 
-Task<model::App> Deployments::go_back(catalog::Scope scope, std::string id, int version,
-                                      model::Deployment::Kind kind, std::string by) {
+Task<model::App> Deployments::go_back(catalog::Scope scope, std::string id, Again again) {
   THAW_CO_TRY(const auto current, deployed(scope, id));
-  THAW_CO_TRY(const auto past, past_of(scope, *current, version, kind));
+  if (is_done(*current, again.key)) {
+    co_return *current;  // once more would be one version further back
+  }
+  THAW_CO_TRY(const auto past, past_of(scope, *current, again.version, again.kind));
   Publication publication;
   for (const auto& [tag, target] : past->functions) {
     publication.functions[tag] = {target.function, target.version};
@@ -503,9 +516,10 @@ Task<model::App> Deployments::go_back(catalog::Scope scope, std::string id, int 
   publication.classes = past->classes;
   publication.state = AppState::deployed;
   publication.past = Publication::Past::kept;
-  publication.kind = kind;
+  publication.kind = again.kind;
   publication.of = past->number;
-  publication.by = std::move(by);
+  publication.by = std::move(again.by);
+  publication.key = std::move(again.key);
   if (const model::Deployment* entry = entry_of(*current, past->number)) {
     publication.client_version = entry->client_version;
     publication.revision = entry->revision;
@@ -513,8 +527,12 @@ Task<model::App> Deployments::go_back(catalog::Scope scope, std::string id, int 
   co_return co_await publish(std::move(scope), std::move(id), std::move(publication));
 }
 
-Task<model::App> Deployments::roll_over(catalog::Scope scope, std::string id, std::string by) {
+Task<model::App> Deployments::roll_over(catalog::Scope scope, std::string id, std::string by,
+                                        std::string key) {
   THAW_CO_TRY(const auto current, deployed(scope, id));
+  if (is_done(*current, key)) {
+    co_return *current;
+  }
   Publication publication;
   for (const auto& [tag, function_id] : current->functions) {
     const auto function = scope.function(function_id.str());
@@ -536,6 +554,7 @@ Task<model::App> Deployments::roll_over(catalog::Scope scope, std::string id, st
   publication.kind = model::Deployment::Kind::rollover;
   publication.of = current->version;
   publication.by = std::move(by);
+  publication.key = std::move(key);
   if (const model::Deployment* entry = entry_of(*current, current->version)) {
     publication.client_version = entry->client_version;
     publication.revision = entry->revision;
@@ -590,14 +609,6 @@ Task<void> Deployments::forget_old() {
     stopped_.pop_front();
   }
   Result<void> outcome;
-  if (!orphans_.empty()) {
-    catalog::Change change;
-    for (const std::string& id : orphans_) {
-      change.erase(parts_.catalog.app_versions, id);
-    }
-    orphans_.clear();
-    outcome = co_await parts_.catalog.apply(std::move(change));
-  }
   std::vector<model::AppId> old;
   // all workspaces: what has ended anywhere
   for (const auto& [id, app] : parts_.catalog.apps.all()) {

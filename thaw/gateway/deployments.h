@@ -52,6 +52,8 @@ struct Publication {
   // As whose versions it goes into the app's history.
   model::Deployment::Kind kind = model::Deployment::Kind::standard;
   int of = 0;
+  // Of two that follow each other with one key, the second is the first once more. May be empty.
+  std::string key;
   // kept: one can go back to what is deployed with it.
   enum class Past { forgotten, kept } past = Past::forgotten;
   std::optional<model::App> made;  // an app that is not there yet, and is made with it
@@ -92,16 +94,22 @@ class Deployments {
   // Keeps a deployment that is not live, for promote(); nothing of what is live changes.
   // failed_precondition: nothing is live yet. Else as publish().
   async::Task<model::App> stage(catalog::Scope scope, std::string app, Publication publication);
-  // Makes live what the app consisted of at a deployment, as a deployment of its own. `version`
+  // Makes live what the app consisted of at a deployment, as a deployment of its own. A version
   // < 0: so many before the live one, without those that were staged. not_found: there is no such
   // deployment, or it is not kept any more; failed_precondition: the app is not deployed, something
   // of that deployment is missing by now, or there is none so long ago; a rollback to what was
   // staged, a promotion of what was not.
-  async::Task<model::App> go_back(catalog::Scope scope, std::string app, int version,
-                                  model::Deployment::Kind kind, std::string by);
+  struct Again {
+    int version = -1;
+    model::Deployment::Kind kind = model::Deployment::Kind::rollback;
+    std::string by;   // who asks for it, as people call them
+    std::string key;  // as Publication's
+  };
+  async::Task<model::App> go_back(catalog::Scope scope, std::string app, Again again);
   // Gives each function a new version that is equal to its live one, so that new containers take
   // the place of all that run.
-  async::Task<model::App> roll_over(catalog::Scope scope, std::string app, std::string by);
+  async::Task<model::App> roll_over(catalog::Scope scope, std::string app, std::string by,
+                                    std::string key);
   // Ends its functions and containers and its log; ok if it was stopped already. Resumes when they
   // are gone. `by`: who asked for it, as people call them; empty: nobody.
   async::Task<void> stop_app(model::AppId app, std::string why, std::string by = {});
@@ -146,7 +154,6 @@ class Deployments {
   std::uint64_t turns_ = 0;
   std::map<model::FunctionId, std::uint64_t> turns_of_;        // of what made their live versions
   std::deque<std::pair<Instant, model::FunctionId>> stopped_;  // whose results are to be forgotten
-  std::vector<std::string> orphans_;  // of apps whose own records were lost
   async::TaskGroup tasks_;
 };
 

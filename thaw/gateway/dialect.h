@@ -34,6 +34,7 @@
 #include "thaw/gateway/releases.h"
 #include "thaw/gateway/sink_rules.h"
 #include "thaw/gateway/surroundings.h"
+#include "thaw/gateway/tunnels.h"
 #include "thaw/gateway/unused.h"
 #include "thaw/gateway/web_front.h"
 #include "thaw/net/grpc.h"
@@ -78,6 +79,7 @@ struct Owners {
   CallTrees& call_trees;
   Environments& environments;
   Logins& logins;
+  Tunnels& tunnels;
   const SinkRules& sinks;
   Schedules& schedules;
   TimeZones& zones;

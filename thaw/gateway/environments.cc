@@ -158,7 +158,7 @@ Task<void> Environments::end(model::EnvironmentId id, std::string by) {
   co_return outcome;
 }
 
-// Nothing new is made in it: nobody finds it by its name, nor by that of a container in it.
+// Nothing new is begun in it: nobody finds it by its name, nor by that of a container in it.
 Task<void> Environments::end_things(Environments& self, model::EnvironmentId id, std::string by) {
   catalog::Catalog& catalog = self.parts_.catalog;
   const auto environment = catalog.environments.find(id.str());  // all workspaces: as above
@@ -166,19 +166,30 @@ Task<void> Environments::end_things(Environments& self, model::EnvironmentId id,
     co_return ok();
   }
   const catalog::Scope scope(catalog, environment->workspace, id);
+  // What was on its way when it was marked may come while this waits: until there is none.
+  std::size_t dicts = 0;
+  std::size_t queues = 0;
+  for (bool is_quiet = false; !is_quiet;) {
+    is_quiet = true;
+    for (const auto& app : scope.apps_in(id)) {
+      if (app->state != model::AppState::stopped) {
+        is_quiet = false;
+        THAW_CO_TRY_VOID(
+            co_await self.parts_.deployments.stop_app(app->id, "its environment was deleted", by));
+      }
+    }
+    for (const auto& dict : scope.dicts_in(id)) {
+      is_quiet = false;
+      ++dicts;
+      THAW_CO_TRY_VOID(co_await self.parts_.named_states.erase(*dict));
+    }
+    for (const auto& queue : scope.item_queues_in(id)) {
+      is_quiet = false;
+      ++queues;
+      THAW_CO_TRY_VOID(co_await self.parts_.named_states.erase(*queue));
+    }
+  }
   const auto apps = scope.apps_in(id);
-  for (const auto& app : apps) {
-    THAW_CO_TRY_VOID(
-        co_await self.parts_.deployments.stop_app(app->id, "its environment was deleted", by));
-  }
-  const auto dicts = scope.dicts_in(id);
-  for (const auto& dict : dicts) {
-    THAW_CO_TRY_VOID(co_await self.parts_.named_states.erase(*dict));
-  }
-  const auto queues = scope.item_queues_in(id);
-  for (const auto& queue : queues) {
-    THAW_CO_TRY_VOID(co_await self.parts_.named_states.erase(*queue));
-  }
   const auto secrets = scope.secrets_in(id);
   const auto volumes = scope.volumes_in(id);
   catalog::Change change;
@@ -203,8 +214,8 @@ Task<void> Environments::end_things(Environments& self, model::EnvironmentId id,
                                    {"apps", std::to_string(apps.size())},
                                    {"secrets", std::to_string(secrets.size())},
                                    {"volumes", std::to_string(volumes.size())},
-                                   {"dicts", std::to_string(dicts.size())},
-                                   {"queues", std::to_string(queues.size())}});
+                                   {"dicts", std::to_string(dicts)},
+                                   {"queues", std::to_string(queues)}});
   co_return ok();
 }
 

@@ -198,6 +198,15 @@ Task<void> KeptVersions::remove_alias(catalog::Scope scope, model::FunctionId id
   co_return ok();
 }
 
+// Its app is there and does not have it.
+bool KeptVersions::was_dropped(const model::FunctionId& id) const {
+  const auto kept = parts_.catalog.versions_of(id);
+  // all workspaces: the app is the function's own
+  const auto app = kept.empty() ? nullptr : parts_.catalog.apps.find(kept.front()->app.str());
+  return app && std::none_of(app->functions.begin(), app->functions.end(),
+                             [&](const auto& entry) { return entry.second == id; });
+}
+
 // What cannot be stored now is looked at again.
 Task<void> KeptVersions::drop_outlived() {
   const std::set<model::FunctionId> functions = to_look_at_;
@@ -205,10 +214,15 @@ Task<void> KeptVersions::drop_outlived() {
   for (const model::FunctionId& id : functions) {
     // all workspaces: of each, what has outlived its time
     const auto known = parts_.catalog.functions.find(id.str());
-    // Of one that has gone there are those that its app can go back to, and the rest.
-    catalog::Function gone_one;
-    gone_one.id = id;
-    const catalog::Function& function = known ? *known : gone_one;
+    // Of one that its app has dropped there are those that it can go back to, and the rest. One
+    // whose record could not be read may be read again.
+    catalog::Function dropped;
+    dropped.id = id;
+    if (!known && !was_dropped(id)) {
+      to_look_at_.erase(id);
+      continue;
+    }
+    const catalog::Function& function = known ? *known : dropped;
     std::vector<model::Target> kept;
     for (const auto& version : parts_.catalog.versions_of(id)) {
       kept.emplace_back(id, version->spec->version);

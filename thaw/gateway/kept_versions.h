@@ -96,6 +96,7 @@ class KeptVersions {
   std::vector<model::Target> outlived(const catalog::Function& function, const Aliases& aliases,
                                       const std::vector<model::Target>& kept);
   Aliases aliases_of(const model::FunctionId& function) const;
+  bool was_dropped(const model::FunctionId& function) const;
   async::Task<void> drop_outlived();
 
   KeptVersionsParts parts_;

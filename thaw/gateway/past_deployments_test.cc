@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <set>
 #include <string>
@@ -97,8 +98,8 @@ struct Shop : control::FleetHouse {
   Result<model::App> stage(const std::map<std::string, std::string>& functions) {
     return run(deployments.stage(scope, app, publication(functions)));
   }
-  Result<model::App> go_back(int version, Kind kind = Kind::rollback) {
-    return run(deployments.go_back(scope, app, version, kind, "somebody else"));
+  Result<model::App> go_back(int version, Kind kind = Kind::rollback, const std::string& key = {}) {
+    return run(deployments.go_back(scope, app, {version, kind, "somebody else", key}));
   }
   // What calls of its functions get.
   std::map<std::string, std::string> live() {
@@ -241,7 +242,7 @@ TEST_CASE("what is staged is not live before it is promoted, and is never rolled
 TEST_CASE("a roll over gives each function an equal version of another name") {
   Shop f;
   REQUIRE(f.deploy({{"fu-a", "de-a1"}, {"fu-b", "de-b1"}}));
-  const auto rolled = f.run(f.deployments.roll_over(f.scope, f.app, "somebody"));
+  const auto rolled = f.run(f.deployments.roll_over(f.scope, f.app, "somebody", ""));
   REQUIRE(rolled);
   CHECK(rolled->version == 2);
   CHECK(rolled->history.back().kind == Kind::rollover);
@@ -249,6 +250,27 @@ TEST_CASE("a roll over gives each function an equal version of another name") {
   CHECK(f.live() == Live{{"fu-a", "the definition of de-a1"}, {"fu-b", "the definition of de-b1"}});
   REQUIRE(f.go_back(1));
   CHECK(f.catalog->functions.find("fu-a")->live_version == "de-a1");
+}
+
+TEST_CASE("a rollback that is asked for again with its key is the same one") {
+  Shop f;
+  for (const char* version : {"de-a1", "de-a2", "de-a3"}) {
+    REQUIRE(f.deploy({{"fu-a", version}}));
+  }
+  REQUIRE(f.go_back(-1, Kind::rollback, "key-1"));
+  const auto again = f.go_back(-1, Kind::rollback, "key-1");
+  REQUIRE(again);
+  CHECK(again->version == 4);
+  CHECK(f.live() == Live{{"fu-a", "the definition of de-a2"}});
+  // Another one goes further.
+  REQUIRE(f.go_back(-2, Kind::rollback, "key-2"));
+  CHECK(f.catalog->apps.find(f.app)->version == 5);
+  CHECK(f.live() == Live{{"fu-a", "the definition of de-a2"}});
+  auto publication = f.publication({{"fu-a", "de-a4"}});
+  publication.key = "key-3";
+  REQUIRE(f.run(f.deployments.publish(f.scope, f.app, publication)));
+  REQUIRE(f.run(f.deployments.publish(f.scope, f.app, publication)));
+  CHECK(f.catalog->apps.find(f.app)->version == 6);
 }
 
 TEST_CASE("a rollback that lacks something changes nothing and names it") {
@@ -288,9 +310,9 @@ TEST_CASE("another workspace has no app to go back in, and an app that has ended
   REQUIRE(f.deploy({{"fu-a", "de-a1"}, {"fu-b", "de-b1"}}));
   REQUIRE(f.deploy({{"fu-a", "de-a2"}}));
   const catalog::Scope other(*f.catalog, model::WorkspaceId("ac-2"));
-  CHECK(f.run(f.deployments.go_back(other, f.app, -1, Kind::rollback, "x")).error().code() ==
+  CHECK(f.run(f.deployments.go_back(other, f.app, {-1, Kind::rollback, "x", ""})).error().code() ==
         Code::not_found);
-  CHECK(f.run(f.deployments.roll_over(other, f.app, "x")).error().code() == Code::not_found);
+  CHECK(f.run(f.deployments.roll_over(other, f.app, "x", "")).error().code() == Code::not_found);
   CHECK(other.versions_of(model::AppId(f.app)).empty());
   f.await(f.deployments.stop_app(model::AppId(f.app), "it was removed", "somebody"));
   CHECK(f.catalog->apps.find(f.app)->stopped_by == "somebody");
@@ -300,18 +322,30 @@ TEST_CASE("another workspace has no app to go back in, and an app that has ended
   CHECK(f.kept_versions().empty());
 }
 
-TEST_CASE("what apps could go back to whose own records are lost goes with the next start") {
+TEST_CASE("what is kept of a function whose record was lost stays, for who can read it again") {
   Shop f;
   REQUIRE(f.deploy({{"fu-a", "de-a1"}}));
   REQUIRE(f.deploy({{"fu-a", "de-a2"}}));
-  f.await(f.catalog->apps.erase(f.app));
-  KeptVersions next_versions{{f.loop, *f.catalog, *f.queue, *f.fleet}};
-  Deployments next({f.loop, *f.catalog, *f.queue, *f.logs, *f.fleet, f.labels, next_versions}, {});
-  next_versions.start();
-  next.start();
+  const catalog::Function lost = *f.catalog->functions.find("fu-a");
+  for (const auto& past : f.catalog->versions_of(model::AppId(f.app))) {
+    f.await(f.catalog->app_versions.erase(past->id.str()));
+  }
+  f.await(f.catalog->functions.erase("fu-a"));
+  f.versions.look_at({model::FunctionId("fu-a")});
   f.passes(10s);
-  CHECK(f.catalog->app_versions.all().empty());
-  CHECK(f.kept_versions().empty());
-  f.await(next.stop());
-  f.await(next_versions.stop());
+  CHECK(f.kept_versions() == Names{"fu-a@de-a1"});
+  f.await(f.catalog->functions.put(lost));
+  f.versions.look_at({model::FunctionId("fu-a")});
+  f.passes(10s);
+  CHECK(f.kept_versions().empty());  // nothing names it any more
+}
+
+TEST_CASE("nobody goes back further than an app has been") {
+  Shop f;
+  REQUIRE(f.deploy({{"fu-a", "de-a1"}}));
+  for (const int version : {-1, -2, -1'000'000, std::numeric_limits<int>::min()}) {
+    CHECK(f.go_back(version).error().code() == Code::failed_precondition);
+  }
+  CHECK(f.go_back(0).error().code() == Code::not_found);
+  CHECK(f.go_back(std::numeric_limits<int>::max()).error().code() == Code::not_found);
 }

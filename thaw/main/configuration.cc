@@ -154,6 +154,11 @@ const std::map<std::string, Setter>& setters() {
          std::error_code no_such_file;
          return std::filesystem::is_regular_file(c.callback_authorities, no_such_file);
        }},
+      {"network.tunnels",
+       [](const toml::node& node, Configuration& c) {
+         c.has_tunnels = node.value_or(true);
+         return node.is_boolean();
+       }},
       {"login.click_on_loopback",
        [](const toml::node& node, Configuration& c) {
          using Click = gateway::LoginPageOptions::Click;

@@ -36,6 +36,7 @@ struct Configuration {
   sandbox::SpawnerOptions::OwnIds own_ids{};           // [containers] own_ids
   std::vector<std::string> refused_networks;           // [network] refuse
   std::vector<std::string> allowed_networks;           // [network] allow
+  bool has_tunnels = true;                             // [network] tunnels
   std::string cache_folder = "/var/cache/thaw";        // [images] cache; THAW_IMAGE_CACHE wins
   std::uint64_t step_memory_bytes = 0;                 // [images] step_memory_mb; 0: half of all
   image::RegistrySettings registries;                  // [images] default_registry, …

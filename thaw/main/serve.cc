@@ -244,6 +244,7 @@ struct Program {
   std::optional<gateway::Environments> environments;
   std::optional<gateway::Logins> logins;
   std::optional<gateway::LoginPage> login_page;
+  std::optional<gateway::Tunnels> tunnels;
   std::optional<gateway::ContainerDoors> doors;
   std::optional<net::Resolver> resolver;
   std::optional<net::WebClient> web_client;
@@ -506,39 +507,16 @@ void Program::open_gateway() {
   environments.emplace(gateway::EnvironmentParts{loop, *catalog, *deployments, *named_states});
   logins.emplace(*access);
   login_page.emplace(*logins, *box, *catalog, configuration.login_page);
-  const gateway::Owners owners{loop,
-                               pool,
-                               *catalog,
-                               *queue,
-                               *logs,
-                               *state,
-                               *blobs,
-                               *disk,
-                               *box,
-                               *images,
-                               *volumes,
-                               *mounts,
-                               *fleet,
-                               *boxes,
-                               *access,
-                               *blob_gate,
-                               *builds,
-                               *labels,
-                               *web,
-                               *deployments,
-                               *versions,
-                               *passages,
-                               *invoke,
-                               *releases,
-                               *unused,
-                               *clientless,
-                               *named_states,
-                               *call_trees,
-                               *environments,
-                               *logins,
-                               configuration.sinks,
-                               *schedules,
-                               zones};
+  tunnels.emplace(loop, *fleet);
+  const gateway::Owners owners{loop,          pool,        *catalog,      *queue,
+                               *logs,         *state,      *blobs,        *disk,
+                               *box,          *images,     *volumes,      *mounts,
+                               *fleet,        *boxes,      *access,       *blob_gate,
+                               *builds,       *labels,     *web,          *deployments,
+                               *versions,     *passages,   *invoke,       *releases,
+                               *unused,       *clientless, *named_states, *call_trees,
+                               *environments, *logins,     *tunnels,      configuration.sinks,
+                               *schedules,    zones};
   dialects = make_dialects(owners, configuration);
   for (const auto& dialect : dialects) {
     runtimes.add(dialect->name(), dialect->runtime());
@@ -733,6 +711,9 @@ Task<void> Program::begin(Address listen) {
   place.authority = authority;
   place.container_authority = bridge + ":" + std::to_string(blob_port);
   place.web_domain = configuration.web_domain;
+  if (configuration.has_tunnels) {
+    tunnels->start(listen.host);
+  }
   place.is_on_loopback = listens_on_loopback(listen);
   place.knows_localhost = listens_on_loopback(listen) && knows_localhost();
   place.proxies = configuration.trusted_proxies;
@@ -811,6 +792,7 @@ Task<void> Program::end() {
   told("deployments", co_await deployments->stop());
   told("versions", co_await versions->stop());
   told("environments", co_await environments->stop());
+  told("tunnels", co_await tunnels->stop());
   told("dicts and queues", co_await named_states->stop());
   told("state", co_await state->stop());
   told("volumes", co_await volumes->stop());

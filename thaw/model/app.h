@@ -69,6 +69,8 @@ struct Deployment {
   Kind kind = Kind::standard;
   int of = 0;  // another deployment's version; 0: of none
   Revision revision = {};
+  // By which a client that asks again is known, after the death of the server too; may be empty.
+  std::string key = {};
 };
 
 struct App {

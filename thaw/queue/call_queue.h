@@ -188,6 +188,7 @@ class CallQueue {
       WhenIdle when_idle = WhenIdle::returns) = 0;
   virtual async::Task<CallInfo> info(model::CallId call) = 0;  // not_found when unknown or expired
   // By index, from `first` on, at most `most`. How one has ended its log says. not_found as above.
+  // Of a call with very many inputs those behind a large gap in its indexes are left out.
   virtual async::Task<std::vector<InputView>> inputs(model::CallId call, int first,
                                                      std::size_t most) = 0;
   // Drops the payloads of a finished synchronous call at once; of a cancelled one with its end.

@@ -217,6 +217,12 @@ Task<pb::AppGetLayoutResponse> get_layout(Context& cx, net::GrpcCall& call,
   co_return reply;
 }
 
+// By which a request that comes again is known; a stranger's form of it is cut short.
+std::string key_of(const net::GrpcCall& call) {
+  constexpr std::size_t longest = 64;
+  return std::string(call.metadata().find("x-idempotency-key").value_or("").substr(0, longest));
+}
+
 // What a client says of itself is kept for each of many deployments.
 std::string clipped(const std::string& text) {
   constexpr std::size_t longest = 200;
@@ -259,7 +265,7 @@ Result<gateway::Publication> publication_of(const pb::AppPublishRequest& request
 Task<pb::AppPublishResponse> publish(Context& cx, net::GrpcCall& call,
                                      pb::AppPublishRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
-  auto published = co_await publish_app(cx, who, std::move(request));
+  auto published = co_await publish_app(cx, who, std::move(request), key_of(call));
   if (!published) {
     co_return published.error();
   }
@@ -273,10 +279,10 @@ Task<pb::AppPublishResponse> publish(Context& cx, net::GrpcCall& call,
 Task<pb::AppRollbackResponse> rollback(Context& cx, net::GrpcCall& call,
                                        pb::AppRollbackRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
-  THAW_CO_TRY(const model::App app,
-              co_await cx.parts.deployments.go_back(
-                  scope_of(cx, who), request.app_id(), request.version(),
-                  model::Deployment::Kind::rollback, cx.parts.access.name_of(who)));
+  THAW_CO_TRY(const model::App app, co_await cx.parts.deployments.go_back(
+                                        scope_of(cx, who), request.app_id(),
+                                        {request.version(), model::Deployment::Kind::rollback,
+                                         cx.parts.access.name_of(who), key_of(call)}));
   pb::AppRollbackResponse reply;
   reply.set_url(page_of_app(cx, call, app.id));
   reply.set_deployed_at(unix_seconds(app.deployed_at));
@@ -289,10 +295,10 @@ Task<pb::AppPromoteResponse> promote(Context& cx, net::GrpcCall& call,
   if (request.version() < 1) {
     co_return Error::invalid_argument("a promotion names the version that was staged");
   }
-  THAW_CO_TRY(const model::App app,
-              co_await cx.parts.deployments.go_back(
-                  scope_of(cx, who), request.app_id(), request.version(),
-                  model::Deployment::Kind::promotion, cx.parts.access.name_of(who)));
+  THAW_CO_TRY(const model::App app, co_await cx.parts.deployments.go_back(
+                                        scope_of(cx, who), request.app_id(),
+                                        {request.version(), model::Deployment::Kind::promotion,
+                                         cx.parts.access.name_of(who), key_of(call)}));
   pb::AppPromoteResponse reply;
   reply.set_url(page_of_app(cx, call, app.id));
   reply.set_deployed_at(unix_seconds(app.deployed_at));
@@ -304,7 +310,7 @@ Task<pb::AppRolloverResponse> rollover(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const model::App app,
               co_await cx.parts.deployments.roll_over(scope_of(cx, who), request.app_id(),
-                                                      cx.parts.access.name_of(who)));
+                                                      cx.parts.access.name_of(who), key_of(call)));
   pb::AppRolloverResponse reply;
   reply.set_url(page_of_app(cx, call, app.id));
   reply.set_deployed_at(unix_seconds(app.deployed_at));
@@ -474,10 +480,12 @@ Task<pb::AppDeploymentHistoryResponse> history(Context& cx, net::GrpcCall& call,
 
 }  // namespace
 
-Task<model::App> publish_app(Context& cx, gateway::Identity who, pb::AppPublishRequest request) {
+Task<model::App> publish_app(Context& cx, gateway::Identity who, pb::AppPublishRequest request,
+                             std::string key) {
   drop_methods(request);
   THAW_CO_TRY(gateway::Publication publication, publication_of(request));
   publication.by = cx.parts.access.name_of(who);
+  publication.key = std::move(key);
   gateway::Deployments& deployments = cx.parts.deployments;
   co_return request.staged()
       ? co_await deployments.stage(scope_of(cx, who), request.app_id(), std::move(publication))

@@ -19,7 +19,7 @@ pb::AppLayout layout_in_container(Context& cx, const model::FunctionSpec& spec,
 // Publishes what the request names, the methods of older clients as their service functions have
 // them.
 async::Task<model::App> publish_app(Context& cx, gateway::Identity who,
-                                    pb::AppPublishRequest request);
+                                    pb::AppPublishRequest request, std::string key = {});
 // Where an app is shown.
 std::string page_of_app(const Context& cx, const net::GrpcCall& call, const model::AppId& id);
 // Every few seconds: results and generators that nobody comes for.

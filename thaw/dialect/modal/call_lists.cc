@@ -2,6 +2,7 @@
 // Looking back at calls: the latest of a function, those of a time, and what a call brought about.
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <unordered_map>
 
 #include "thaw/dialect/modal/calls.h"
@@ -130,26 +131,48 @@ Task<void> add_rows(Context& cx, queue::ListedCall call, std::size_t most, Rows&
   if (!views) {
     co_return views.error().code() == Code::not_found ? ok() : Result<void>(views.error());
   }
-  std::unordered_map<model::InputId, End> ends;
+  std::unordered_map<model::InputId, std::optional<End>> ends;
+  std::size_t open = 0;
+  for (const queue::InputView& view : *views) {
+    ends[view.id] = std::nullopt;
+    open += view.state == queue::InputView::State::ended ? 1 : 0;
+  }
   const std::function<bool(const model::LogEntry&)> is_final = [](const model::LogEntry& entry) {
     return entry.kind == model::LogEntry::Kind::final_;
   };
-  for (std::uint64_t after = 0;;) {
+  for (std::uint64_t after = 0; open > 0;) {
     const auto entries =
         co_await cx.parts.queue.read(call.id, after, entries_at_once, monotonic_now(), is_final);
     if (!entries || entries->empty()) {
       break;
     }
+    // What is in memory is read without a wait: others have their turn between two pages.
+    THAW_CO_TRY_VOID(co_await async::yield());
     after = entries->back().number;
     for (const model::LogEntry& entry : *entries) {
-      ends[entry.input] = end_of(entry);
+      if (const auto place = ends.find(entry.input); place != ends.end()) {
+        place->second = end_of(entry);
+        open -= std::min<std::size_t>(open, 1);
+      }
     }
   }
   for (const queue::InputView& view : *views) {
-    const auto end = ends.find(view.id);
-    rows.push_back(row_of(call, view, end == ends.end() ? nullptr : &end->second));
+    const std::optional<End>& end = ends.at(view.id);
+    rows.push_back(row_of(call, view, end ? &*end : nullptr));
   }
   co_return ok();
+}
+
+// The newest `most` of them, the newest first.
+void keep_newest(Rows& rows, std::size_t most) {
+  const auto at = [](const pb::FunctionCallInputInfo& row) {
+    return std::pair(row.enqueued_at().seconds(), row.enqueued_at().nanos());
+  };
+  std::stable_sort(rows.begin(), rows.end(),
+                   [&](const auto& a, const auto& b) { return at(b) < at(a); });
+  if (rows.size() > most) {
+    rows.resize(most);
+  }
 }
 
 std::vector<model::FunctionId> with_variants(const Context& cx, const gateway::Identity& who,
@@ -173,6 +196,8 @@ Task<pb::FunctionCallFetchResponse> fetch(Context& cx, net::GrpcCall& call,
   const std::uint32_t asked = is_range ? request.range().limit() : request.tail().count();
   const std::size_t most =
       is_range && asked == 0 ? most_rows : std::min<std::size_t>(asked, most_rows);
+  constexpr std::size_t row_bytes = 200;
+  THAW_CO_TRY_VOID(co_await call.reserve_reply(most * row_bytes));
   Rows rows;
   for (const model::FunctionId& id : with_variants(cx, who, *function, request.all_variants())) {
     queue::CallFilter filter = filter_of(*function, id);
@@ -189,16 +214,10 @@ Task<pb::FunctionCallFetchResponse> fetch(Context& cx, net::GrpcCall& call,
       if (rows.size() - before >= most) {
         break;
       }
+      THAW_CO_TRY_VOID(co_await async::yield());
       THAW_CO_TRY_VOID(co_await add_rows(cx, one, most - (rows.size() - before), rows));
     }
-  }
-  const auto at = [](const pb::FunctionCallInputInfo& row) {
-    return std::pair(row.enqueued_at().seconds(), row.enqueued_at().nanos());
-  };
-  std::stable_sort(rows.begin(), rows.end(),
-                   [&](const auto& a, const auto& b) { return at(b) < at(a); });
-  if (rows.size() > most) {
-    rows.resize(most);
+    keep_newest(rows, most);
   }
   if (request.has_range()) {
     std::reverse(rows.begin(), rows.end());  // the oldest first
@@ -223,6 +242,7 @@ Task<pb::FunctionCallCountResponse> count(Context& cx, net::GrpcCall& call,
     THAW_CO_TRY(const std::vector<queue::ListedCall> calls,
                 co_await calls_of(cx, std::move(filter), most_calls, Wanted::all));
     for (const queue::ListedCall& one : calls) {
+      THAW_CO_TRY_VOID(co_await async::yield());
       // all workspaces: listed as the asker's
       const auto info = co_await cx.parts.queue.info(one.id);
       if (info) {

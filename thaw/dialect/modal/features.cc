@@ -10,7 +10,7 @@ namespace {
 
 // First match wins: longer names before their prefixes. These are the names in the column Feature
 // of docs/reference/modal-rpcs.md, of every RPC there that is not served.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 51> features = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 50> features = {{
     {"AppGetTimeRangeStats", "statistics over time"},
     {"Attempt", "the input plane"},
     {"AuditLog", "audit logs"},
@@ -57,7 +57,6 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 51> features
     {"Task", "exec and shell in containers"},
     {"Template", "app templates"},
     {"Token", "tokens over the API (use `thaw token`)"},
-    {"Tunnel", "tunnels"},
     {"UserGroup", "user groups"},
     {"WebhookToken", "tokens of web endpoints (use `thaw token`)"},
     {"WorkspaceBilling", "billing"},

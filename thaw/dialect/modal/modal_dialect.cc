@@ -70,6 +70,7 @@ void ModalDialect::add_methods(net::GrpcTable& table) {
   add_function_rpcs(table, cx);
   add_call_rpcs(table, cx);
   add_call_list_rpcs(table, cx);
+  add_tunnel_rpcs(table, cx);
   add_call_data_rpcs(table, cx);
   add_container_rpcs(table, cx);
   add_image_rpcs(table, cx);

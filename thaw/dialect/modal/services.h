@@ -16,6 +16,7 @@ void add_log_rpcs(net::GrpcTable& table, Context& cx);
 void add_function_rpcs(net::GrpcTable& table, Context& cx);  // functions and classes
 void add_call_rpcs(net::GrpcTable& table, Context& cx);
 void add_call_list_rpcs(net::GrpcTable& table, Context& cx);  // lists and graphs
+void add_tunnel_rpcs(net::GrpcTable& table, Context& cx);
 void add_call_data_rpcs(net::GrpcTable& table, Context& cx);  // generators and web bodies
 void add_container_rpcs(net::GrpcTable& table, Context& cx);
 void add_image_rpcs(net::GrpcTable& table, Context& cx);

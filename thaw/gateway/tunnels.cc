@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/gateway/tunnels.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "thaw/async/every.h"
+
+namespace thaw::gateway {
+
+using async::Task;
+
+void Tunnels::start(std::string host) {
+  host_ = std::move(host);
+  tasks_.start("tunnels", async::every(1s, "tunnels", [this] { return close_ended(); }));
+}
+
+Task<void> Tunnels::stop() {
+  Result<void> outcome = co_await tasks_.stop();
+  while (!tunnels_.empty()) {
+    const auto tunnel = tunnels_.begin();
+    const std::unique_ptr<net::PortRelay> relay = std::move(tunnel->second.relay);
+    tunnels_.erase(tunnel);
+    Result<void> ended = co_await relay->stop();
+    outcome = outcome ? std::move(ended) : std::move(outcome);
+  }
+  co_return outcome;
+}
+
+Result<std::uint16_t> Tunnels::open(const model::ContainerId& container,
+                                    const model::WorkspaceId& workspace, std::uint16_t port) {
+  if (host_.empty()) {
+    return Error::failed_precondition("this server offers no tunnels ([network] tunnels)");
+  }
+  THAW_TRY([[maybe_unused]] const std::string address, fleet_.address_of(container));
+  if (tunnels_.contains({container, port})) {
+    return Error::already_exists("port " + std::to_string(port) +
+                                 " of this container has a tunnel already");
+  }
+  const auto count = [this](auto belongs) {
+    return static_cast<std::size_t>(std::count_if(tunnels_.begin(), tunnels_.end(), belongs));
+  };
+  const std::size_t own = count([&](const auto& entry) { return entry.first.first == container; });
+  const std::size_t of_workspace =
+      count([&](const auto& entry) { return entry.second.workspace == workspace; });
+  if (own >= limits_.per_container || of_workspace >= limits_.per_workspace ||
+      tunnels_.size() >= limits_.all) {
+    return Error::resource_exhausted(
+        "a container has at most " + std::to_string(limits_.per_container) +
+        " tunnels, a workspace " + std::to_string(limits_.per_workspace) + " and this server " +
+        std::to_string(limits_.all) + "; close one first");
+  }
+  THAW_TRY(auto relay, net::PortRelay::open(loop_, host_, limits_.relay));
+  // Whoever has the address by then: only the container that asked.
+  relay->start([this, container, port]() -> Result<net::PortRelay::Target> {
+    THAW_TRY(std::string at, fleet_.address_of(container));
+    return net::PortRelay::Target{std::move(at), port};
+  });
+  const std::uint16_t number = relay->port();
+  tunnels_.emplace(Key{container, port}, Tunnel{workspace, std::move(relay)});
+  return number;
+}
+
+Task<bool> Tunnels::close(model::ContainerId container, std::uint16_t port) {
+  const auto tunnel = tunnels_.find({std::move(container), port});
+  if (tunnel == tunnels_.end()) {
+    co_return false;
+  }
+  const std::unique_ptr<net::PortRelay> relay = std::move(tunnel->second.relay);
+  tunnels_.erase(tunnel);
+  THAW_CO_TRY_VOID(co_await relay->stop());
+  co_return true;
+}
+
+Task<void> Tunnels::close_ended() {
+  std::vector<Key> ended;
+  for (const auto& [key, tunnel] : tunnels_) {
+    if (!fleet_.address_of(key.first)) {
+      ended.push_back(key);
+    }
+  }
+  Result<void> outcome;
+  for (const Key& key : ended) {
+    const Result<bool> closed = co_await close(key.first, key.second);
+    if (!closed && outcome) {
+      outcome = closed.error();
+    }
+  }
+  co_return outcome;
+}
+
+}  // namespace thaw::gateway

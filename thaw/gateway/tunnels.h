@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Tunnels: a container asks for a port of its own to be reached from outside, and a free port of
+// this machine leads there, bytes untouched, for as long as it lives and wants it. Each container
+// and each workspace has so many at most. Loop thread only.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "thaw/async/task_group.h"
+#include "thaw/control/fleet.h"
+#include "thaw/net/port_relay.h"
+
+namespace thaw::gateway {
+
+struct TunnelLimits {
+  std::size_t per_container = 8;
+  std::size_t per_workspace = 64;
+  std::size_t all = 512;
+  net::RelayLimits relay = {};
+};
+
+class Tunnels {
+ public:
+  // Both outlive it.
+  Tunnels(async::Loop& loop, control::Fleet& fleet, TunnelLimits limits = {})
+      : loop_(loop), fleet_(fleet), limits_(limits), tasks_(loop) {}
+
+  // Once the server listens: at which of the machine's addresses tunnels do.
+  void start(std::string host);
+  async::Task<void> stop();
+
+  // The port of this machine. already_exists: that port has one; resource_exhausted;
+  // failed_precondition: the container has no network, or this server offers none.
+  Result<std::uint16_t> open(const model::ContainerId& container,
+                             const model::WorkspaceId& workspace, std::uint16_t port);
+  // Resumes when its connections have ended; false: there was none.
+  async::Task<bool> close(model::ContainerId container, std::uint16_t port);
+
+  std::size_t size() const { return tunnels_.size(); }
+
+ private:
+  struct Tunnel {
+    model::WorkspaceId workspace;
+    std::unique_ptr<net::PortRelay> relay;
+  };
+  using Key = std::pair<model::ContainerId, std::uint16_t>;
+  async::Task<void> close_ended();
+
+  async::Loop& loop_;
+  control::Fleet& fleet_;
+  TunnelLimits limits_;
+  std::string host_;
+  std::map<Key, Tunnel> tunnels_;
+  async::TaskGroup tasks_;  // declared last: joined first
+};
+
+}  // namespace thaw::gateway

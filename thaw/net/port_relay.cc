@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/net/port_relay.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "thaw/async/within.h"
+#include "thaw/net/detail/listener.h"
+
+namespace thaw::net {
+
+using async::Task;
+
+namespace {
+
+constexpr std::size_t piece_bytes = 64u << 10;
+
+bool is_later(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
+
+// Counts a connection for as long as anything of it is there.
+struct Counted {
+  explicit Counted(std::size_t& of) : count(of) { ++count; }
+  ~Counted() { --count; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+  std::size_t& count;
+};
+
+// Two ends of one conversation; what is read from one is written to the other. Both directions hold
+// it, whichever ends first.
+struct Ends {
+  explicit Ends(std::size_t& connections) : counted(connections) {}
+  Counted counted;
+  os::Fd client;
+  os::Fd server;
+  async::FdWatch client_watch;
+  async::FdWatch server_watch;
+  Instant last{};  // when something came, either way
+};
+using EndsPtr = std::shared_ptr<Ends>;
+
+// Of who waits for bytes that never come: the other direction's count too.
+Task<void> until_readable(EndsPtr ends, async::FdWatch& watch, Duration idle) {
+  while (true) {
+    const Instant over = ends->last + idle;
+    const Instant now = monotonic_now();
+    if (over <= now) {
+      co_return Error::deadline_exceeded("nothing came for too long");
+    }
+    Result<void> ready = co_await async::within(over - now, watch.readable());
+    if (ready || ready.error().code() != Code::deadline_exceeded) {
+      co_return ready;
+    }
+  }
+}
+
+// Until `from` has sent its last; a broken end breaks both.
+enum class From { client, server };
+Task<void> copy(EndsPtr ends, From sender, Duration idle) {
+  const bool from_client = sender == From::client;
+  const int from = from_client ? ends->client.get() : ends->server.get();
+  const int to = from_client ? ends->server.get() : ends->client.get();
+  async::FdWatch& readable = from_client ? ends->client_watch : ends->server_watch;
+  async::FdWatch& writable = from_client ? ends->server_watch : ends->client_watch;
+  std::vector<char> piece(piece_bytes);
+  while (true) {
+    const ssize_t got = ::recv(from, piece.data(), piece.size(), 0);
+    if (got < 0 && is_later(errno)) {
+      THAW_CO_TRY_VOID(co_await until_readable(ends, readable, idle));
+      continue;
+    }
+    if (got < 0) {
+      co_return Error::from_errno(errno, "a relayed connection broke");
+    }
+    ends->last = monotonic_now();
+    if (got == 0) {
+      ::shutdown(to, SHUT_WR);
+      co_return ok();
+    }
+    for (ssize_t sent = 0; sent < got;) {
+      const ssize_t some =
+          ::send(to, piece.data() + sent, static_cast<std::size_t>(got - sent), MSG_NOSIGNAL);
+      if (some >= 0) {
+        sent += some;
+        continue;
+      }
+      if (!is_later(errno)) {
+        co_return Error::from_errno(errno, "a relayed connection broke");
+      }
+      // Who takes nothing for so long is gone.
+      THAW_CO_TRY_VOID(co_await async::within(idle, writable.writable()));
+    }
+  }
+}
+
+// A direction that breaks ends the other one: both ends see an end.
+Task<void> copy_or_break_off(EndsPtr ends, From sender, Duration idle) {
+  const Result<void> done = co_await copy(ends, sender, idle);
+  if (!done) {
+    ::shutdown(ends->client.get(), SHUT_RDWR);
+    ::shutdown(ends->server.get(), SHUT_RDWR);
+  }
+  co_return ok();
+}
+
+Task<os::Fd> connect_to(async::Loop& loop, sockaddr_in address, Duration limit) {
+  os::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!socket.valid()) {
+    co_return Error::from_errno(errno, "cannot make a socket");
+  }
+  const int yes = 1;
+  ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    if (errno != EINPROGRESS) {
+      co_return Error::from_errno(errno, "cannot connect");
+    }
+    THAW_CO_TRY(async::FdWatch watch, async::FdWatch::make(loop, socket.get()));
+    THAW_CO_TRY_VOID(co_await async::within(limit, watch.writable()));
+    int failure = 0;
+    socklen_t size = sizeof failure;
+    ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &failure, &size);
+    if (failure != 0) {
+      co_return Error::from_errno(failure, "cannot connect");
+    }
+  }
+  co_return socket;
+}
+
+}  // namespace
+
+PortRelay::PortRelay(async::Loop& loop, os::Fd listener, std::uint16_t port, RelayLimits limits)
+    : loop_(loop), listener_(std::move(listener)), port_(port), limits_(limits), tasks_(loop) {}
+
+Result<std::unique_ptr<PortRelay>> PortRelay::open(async::Loop& loop, const std::string& host,
+                                                   RelayLimits limits) {
+  THAW_TRY(detail::BoundTcp bound, detail::bind_tcp(host, 0));
+  return std::unique_ptr<PortRelay>(new PortRelay(loop, std::move(bound.fd), bound.port, limits));
+}
+
+void PortRelay::start(FindTarget find) {
+  find_ = std::move(find);
+  tasks_.start("relay of a port", accept_all(*this));
+}
+
+Task<void> PortRelay::accept_all(PortRelay& self) {
+  constexpr Duration pause = 100ms;  // where descriptors have run out
+  THAW_CO_TRY(async::FdWatch watch, async::FdWatch::make(self.loop_, self.listener_.get()));
+  while (true) {
+    auto accepted = detail::accept_one(self.listener_);
+    if (!accepted) {
+      THAW_CO_TRY_VOID(co_await async::sleep_for(pause));
+      continue;
+    }
+    if (!accepted->fd.valid()) {
+      // tidy(ends): it can only be cancelled
+      THAW_CO_TRY_VOID(co_await watch.readable());
+      continue;
+    }
+    if (self.connections_ < self.limits_.connections) {
+      self.tasks_.start("relayed connection", relay(self, std::move(accepted->fd)));
+    }
+  }
+}
+
+// What becomes of one connection is nobody's failure but its own.
+Task<void> PortRelay::relay(PortRelay& self, os::Fd client) {
+  const auto ends = std::make_shared<Ends>(self.connections_);
+  ends->client = std::move(client);
+  // Nobody waits between the look at who is there and the connection to it.
+  const Result<Target> target = self.find_();
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  if (!target || ::inet_pton(AF_INET, target->address.c_str(), &address.sin_addr) != 1) {
+    co_return ok();
+  }
+  address.sin_port = htons(target->port);
+  auto server = co_await connect_to(self.loop_, address, self.limits_.connect);
+  if (!server) {
+    co_return ok();
+  }
+  ends->server = std::move(*server);
+  auto client_watch = async::FdWatch::make(self.loop_, ends->client.get());
+  auto server_watch = async::FdWatch::make(self.loop_, ends->server.get());
+  if (!client_watch || !server_watch) {
+    co_return ok();
+  }
+  ends->client_watch = std::move(*client_watch);
+  ends->server_watch = std::move(*server_watch);
+  ends->last = monotonic_now();
+  self.tasks_.start("relayed answers", copy_or_break_off(ends, From::server, self.limits_.idle));
+  co_return co_await copy_or_break_off(ends, From::client, self.limits_.idle);
+}
+
+}  // namespace thaw::net
