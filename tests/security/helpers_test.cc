@@ -20,15 +20,15 @@ using namespace thaw::sandbox::testing;
 
 namespace {
 
-struct Process {
+struct Helper {
   int pid = 0;
   int parent = 0;
   int session = 0;
   std::string name;
 };
 
-std::vector<Process> living_processes() {
-  std::vector<Process> found;
+std::vector<Helper> living_processes() {
+  std::vector<Helper> found;
   for (const std::string& entry : os::list_folder("/proc")) {
     if (entry[0] < '1' || entry[0] > '9') continue;
     const std::string stat = read_file("/proc/" + entry + "/stat");
@@ -37,7 +37,7 @@ std::vector<Process> living_processes() {
     std::istringstream fields(stat.substr(close + 1));
     char state = 0;
     int group = 0;
-    Process process;
+    Helper process;
     process.pid = std::stoi(entry);
     process.name = stat.substr(open + 1, close - open - 1);
     fields >> state >> process.parent >> group >> process.session;
@@ -49,7 +49,7 @@ std::vector<Process> living_processes() {
 }
 
 int find_spawner() {
-  for (const Process& process : living_processes()) {
+  for (const Helper& process : living_processes()) {
     if (process.parent == ::getpid() && process.name == "thaw-spawner") {
       return process.pid;
     }
@@ -58,9 +58,9 @@ int find_spawner() {
 }
 
 // Those that the spawner has forked, and they in turn, before they run anything of a sandbox's.
-std::vector<Process> helpers_of(int spawner) {
-  std::vector<Process> found = living_processes();
-  std::erase_if(found, [spawner](const Process& process) {
+std::vector<Helper> helpers_of(int spawner) {
+  std::vector<Helper> found = living_processes();
+  std::erase_if(found, [spawner](const Helper& process) {
     return process.session != spawner || process.pid == spawner || process.name == "thaw-init";
   });
   return found;
@@ -106,7 +106,7 @@ TEST_CASE("whichever helper of the spawner is killed, starts end and the next on
     }
     for (int i = 0; i < 4; ++i) {
       house.run(async::sleep_for(std::chrono::milliseconds(1 + round % 5)));
-      for (const Process& process : helpers_of(spawner)) {
+      for (const Helper& process : helpers_of(spawner)) {
         killed.insert(process.name);
         ::kill(process.pid, SIGKILL);
       }
@@ -137,7 +137,7 @@ TEST_CASE("nobody removes anything any more when there is a next spawner") {
   Result<void> removed = ok();
   tasks.start("remove", remove(*sandbox, removed));
   const Instant latest = monotonic_now() + 20s;
-  const auto is_janitor = [&](const Process& process) {
+  const auto is_janitor = [&](const Helper& process) {
     return process.parent == spawner && process.name == "thaw-spawner";
   };
   const auto has_janitor = [&] {
@@ -155,7 +155,7 @@ TEST_CASE("nobody removes anything any more when there is a next spawner") {
   }
   CHECK(house.spawner->deaths() == 1);
   CHECK(house.out_of({"print", "alive"}) == "alive\n");
-  for (const Process& process : living_processes()) {
+  for (const Helper& process : living_processes()) {
     CHECK_MESSAGE(process.session != spawner, process.name);
   }
 }

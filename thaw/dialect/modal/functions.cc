@@ -299,7 +299,6 @@ Task<pb::FunctionGetResponse> get(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY(const auto function, by_name(cx, who, request.environment_name(), request.app_name(),
                                            request.object_tag()));
   THAW_CO_TRY(const auto spec, live_spec(*function));
-  const auto app = scope_of(cx, who).app(function->app.str());
   if (request.app_version() != 0 && app && request.app_version() != app->version) {
     co_return Error::unimplemented(
         "app '" + app->title() + "' is live at version " + std::to_string(app->version) +

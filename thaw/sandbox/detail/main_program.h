@@ -23,8 +23,8 @@ struct Surroundings {
   int error = -1;
   int niceness = 0;  // the server's; the spawner's own is another
   int input = -1;    // -1: /dev/null
-  enum class Input { stream, terminal } input_is = Input::stream;  // terminal: its own to control
   Ids ids = Ids::of_machine;
+  enum class Input { stream, terminal } input_is = Input::stream;  // terminal: its own to control
 };
 
 // Returns when the program has been exec'd, or could not be.
