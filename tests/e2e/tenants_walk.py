@@ -150,9 +150,15 @@ NAMES = {
     "AppSetObjects": [
         lambda x, own: pb.AppSetObjectsRequest(app_id=x.app),
         lambda x, own: pb.AppSetObjectsRequest(
-            app_id=own.app, indexed_object_ids={"f": x.function}
+            app_id=own.app,
+            indexed_object_ids={"f": x.function},
+            new_app_state=pb.APP_STATE_INITIALIZING,
         ),
-        lambda x, own: pb.AppSetObjectsRequest(app_id=own.app, indexed_object_ids={"c": x.cls}),
+        lambda x, own: pb.AppSetObjectsRequest(
+            app_id=own.app,
+            indexed_object_ids={"c": x.cls},
+            new_app_state=pb.APP_STATE_INITIALIZING,
+        ),
     ],
     "AppSetTags": [lambda x, own: pb.AppSetTagsRequest(app_id=x.app, tags={"a": "stolen"})],
     "AppStop": [lambda x, own: pb.AppStopRequest(app_id=x.app)],

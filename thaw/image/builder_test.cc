@@ -151,6 +151,35 @@ TEST_CASE("secrets and arguments reach RUN, secrets change no key") {
   }
 }
 
+TEST_CASE("what a workspace's own files or secrets have a part in is nobody else's") {
+  FakeHouse house;
+  house.spawner.run = scribble;
+  const auto key_of = [&house](const std::string& workspace, Recipe::Runs runs) {
+    Recipe recipe = FakeHouse::recipe({"FROM scratch", "RUN one"});
+    recipe.workspace = workspace;
+    recipe.runs = runs;
+    return house.builder->key_of(recipe).value();
+  };
+  CHECK(key_of("a", Recipe::Runs::shared) == key_of("b", Recipe::Runs::shared));
+  CHECK(key_of("a", Recipe::Runs::own) == key_of("a", Recipe::Runs::own));
+  CHECK(key_of("a", Recipe::Runs::own) != key_of("b", Recipe::Runs::own));
+  CHECK(key_of("a", Recipe::Runs::own) != key_of("a", Recipe::Runs::shared));
+}
+
+TEST_CASE("a step finds folders over its image and files beside it, and they are no part of it") {
+  FakeHouse house;
+  house.spawner.run = scribble;
+  Recipe recipe = FakeHouse::recipe({"FROM scratch", "RUN one"});
+  const auto key = house.builder->key_of(recipe);
+  recipe.besides.layers = {"/over/the/image"};
+  recipe.besides.binds = {{"/of/the/host", "/pkg", sandbox::BindMount::Access::read_only}};
+  CHECK(house.build(recipe).key == *key);
+  const sandbox::SandboxSpec& spec = house.spawner.specs.back();
+  CHECK(spec.layers.back() == "/over/the/image");
+  CHECK(std::any_of(spec.binds.begin(), spec.binds.end(),
+                    [](const auto& bind) { return bind.target == "/pkg"; }));
+}
+
 TEST_CASE("two builds of one step share it, and both hear its output") {
   FakeHouse house;
   house.spawner.run = [](const sandbox::SandboxSpec& spec) {

@@ -55,6 +55,7 @@ struct RunSurroundings {
   std::vector<std::string> layers;  // host folders, over those of the image
   std::vector<sandbox::BindMount> binds;
   std::shared_ptr<const void> in_use = nullptr;  // kept until the build has ended
+  Duration time_limit{};                         // in place of a step's usual one; zero: that
 };
 
 // Who asks a registry.
@@ -73,6 +74,10 @@ struct Recipe {
   std::map<std::string, std::string> files;    // COPY finds these too: "/requirements.txt" -> bytes
   std::map<std::string, std::string> build_args;
   std::vector<std::string> secret_env;  // for RUN only; part of no key and of no layer
+  // Whether what RUN makes of the same lines on the same base may be of another workspace. Not
+  // where secrets have a part in it, or files that are the workspace's own: nobody is to get at
+  // what they made, nor to make it for others.
+  enum class Runs { shared, own } runs = Runs::shared;
   RunSurroundings besides = {};
   // For the registry that its first FROM names, and no other; part of no key and of no layer.
   std::optional<RegistryLogin> login;

@@ -124,6 +124,9 @@ async::Task<void> LocalBuilder::fill_draft(const Job* job, std::string draft, Bu
     const RunSurroundings& besides = job->besides;
     request.layers.insert(request.layers.end(), besides.layers.begin(), besides.layers.end());
     request.mounts = besides.binds;
+    if (besides.time_limit > Duration::zero()) {
+      request.timeout = besides.time_limit;
+    }
     if (!request.step.mounts.empty()) {
       MountSources sources{job->mount_layers, {}, job->secret_env};
       for (const RunMount& mount : request.step.mounts) {

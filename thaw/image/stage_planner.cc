@@ -461,6 +461,9 @@ Result<void> StagePlanner::add_run(const Instruction& instruction) {
   if (!step.run.mounts.empty()) {  // steps without any keep the keys that they had
     key.add(mounts.key());
   }
+  if (recipe_.runs == Recipe::Runs::own) {
+    key.add("of the workspace").add(recipe_.workspace);
+  }
   finish(std::move(step), key.key());
   return ok();
 }

@@ -19,7 +19,6 @@ using async::Task;
 
 namespace {
 
-constexpr std::size_t most_of_one_workspace = 16;
 // What the step is told travels in its environment, of which Linux takes 2 MiB, in words of 128
 // KiB.
 constexpr std::size_t most_told = 1536u << 10;
@@ -143,23 +142,15 @@ Result<void> BuildFunctions::keep(Spec spec) {
   if (spec->definition.size() > most_told / 2) {
     return too_large(spec->name, spec->definition.size());
   }
-  std::deque<Spec>& own = kept_[spec->workspace];
-  if (own.size() >= most_of_one_workspace) {
-    own.pop_front();
-  }
-  own.push_back(std::move(spec));
+  const std::string id = spec->id.str();
+  const std::uint64_t bytes = spec->definition.size() + sizeof(model::FunctionSpec);
+  kept_.put(spec->workspace, id, spec, bytes, monotonic_now());
   return ok();
 }
 
 BuildFunctions::Spec BuildFunctions::find(const model::WorkspaceId& workspace,
                                           const std::string& id) const {
-  const auto own = kept_.find(workspace);
-  if (own == kept_.end()) {
-    return nullptr;
-  }
-  const auto found = std::find_if(own->second.begin(), own->second.end(),
-                                  [&id](const Spec& spec) { return spec->id.str() == id; });
-  return found == own->second.end() ? nullptr : *found;
+  return kept_.find(workspace, id);
 }
 
 Result<std::vector<std::string>> build_function_lines(Context& cx, const gateway::Identity& who,
@@ -171,10 +162,8 @@ Result<std::vector<std::string>> build_function_lines(Context& cx, const gateway
   }
   THAW_TRY(const auto spec, find_build_function(cx, who, request.build_function_id()));
   const pb::BuildFunction& function = image.build_function();
-  // What it imports comes with its mounts, which are no part of this: nobody shares it with others.
   const std::string digest = store::sha256_hex(
-      codec::dump_json({{"workspace", who.workspace.str()},
-                        {"definition", codec::base64_encode(function.definition())},
+      codec::dump_json({{"definition", codec::base64_encode(function.definition())},
                         {"globals", codec::base64_encode(function.globals())},
                         {"input", codec::base64_encode(function.input().SerializeAsString())}}));
   const codec::Json command = {"python", "-m", "thaw_build", spec->name, digest.substr(0, 16)};
@@ -202,6 +191,8 @@ Task<void> equip_build_function(Context& cx, gateway::Identity who,
         " in an image's build, and this machine has none; set [gpu] when_missing = \"cpu\" in the "
         "server's configuration to run it on the CPU");
   }
+  // A little longer than the function may take, which the step itself sees to.
+  recipe.besides.time_limit = std::min<Duration>(spec->timeout + 1min, longest_build);
   THAW_CO_TRY_VOID(co_await add_folders(cx, who, spec, base.image.python, recipe.besides));
   for (const model::SecretId& id : spec->secrets) {
     const auto secret = scope_of(cx, who).secret(id.str());

@@ -6,17 +6,16 @@
 // What of it counts for the image's key is what the client says: its source, the globals that it
 // uses, its arguments.
 //
-// BuildFunctions keeps them between those two requests, in memory: some of each workspace, the
-// latest. Who comes too late, or after a restart, is told to deploy again. Loop thread only.
+// BuildFunctions keeps them between those two requests (kept_for_later.h). Who comes too late, or
+// after a restart, is told to deploy again. Loop thread only.
 #pragma once
 
-#include <deque>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "thaw/dialect/modal/context.h"
+#include "thaw/dialect/modal/kept_for_later.h"
 #include "thaw/dialect/modal/proto/images.pb.h"
 
 namespace thaw::dialect::modal {
@@ -30,8 +29,11 @@ class BuildFunctions {
   Spec find(const model::WorkspaceId& workspace, const std::string& id) const;
 
  private:
-  std::map<model::WorkspaceId, std::deque<Spec>> kept_;  // oldest first
+  KeptForLater<Spec> kept_;
 };
+
+// Of all steps of an image together.
+inline constexpr Duration longest_build = std::chrono::hours(6);
 
 // The image's recipe as lines. not_found: the function is not kept.
 Result<std::vector<std::string>> build_function_lines(

@@ -62,14 +62,18 @@ Task<void> end_cancelled(Context& cx, model::ContainerId id) {
   if (told.empty()) {
     co_return ok();
   }
-  for (const model::InputId& input : told.mapped()) {
+  std::vector<model::InputId> left = std::move(told.mapped());
+  while (!left.empty()) {
     const Result<void> ended = co_await cx.fleet->finish(
-        id, input,
+        id, left.back(),
         model::failed(model::OutcomeKind::terminated, {.type = model::failure_type::cancelled,
                                                        .message = "the input was cancelled"}));
     if (!ended && ended.error().code() != Code::not_found) {
+      auto& again = cx.unanswered_cancels[id];  // with its next question
+      again.insert(again.end(), left.begin(), left.end());
       co_return ended.error();
     }
+    left.pop_back();
   }
   co_return ok();
 }

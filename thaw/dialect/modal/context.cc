@@ -6,6 +6,7 @@
 
 #include "thaw/dialect/modal/build_functions.h"
 #include "thaw/dialect/modal/client_packages.h"
+#include "thaw/dialect/modal/older_apps.h"
 #include "thaw/dialect/modal/older_methods.h"
 #include "thaw/dialect/modal/router_access.h"
 #include "thaw/dialect/modal/web.h"
@@ -21,6 +22,7 @@ Context::Context(const gateway::Owners& owners, Options given)
       client_packages(std::make_unique<ClientPackages>(options.cache_folder + "/clients")),
       classes_in_creation(std::make_unique<ClassesInCreation>()),
       build_functions(std::make_unique<BuildFunctions>()),
+      objects_to_deploy(std::make_unique<ObjectsToDeploy>()),
       tasks(parts.loop) {}
 
 Context::~Context() = default;

@@ -27,6 +27,7 @@ struct WebRequest;         // web.h
 class ClientPackages;      // client_packages.h
 struct ClassesInCreation;  // older_methods.h
 class BuildFunctions;      // build_functions.h
+struct ObjectsToDeploy;    // older_apps.h
 
 // Arguments and results up to this size travel inside a message; above it clients use signed blob
 // URLs. A map sends up to 49 inputs in one message, which is to be within the limit of one: the
@@ -52,6 +53,7 @@ struct Context {
   std::unique_ptr<ClientPackages> client_packages;
   std::unique_ptr<ClassesInCreation> classes_in_creation;
   std::unique_ptr<BuildFunctions> build_functions;
+  std::unique_ptr<ObjectsToDeploy> objects_to_deploy;
   gateway::Surroundings place;                     // once the server listens
   std::vector<worker::Bind> sandbox_binds;         // what every sandbox finds; from start() on
   std::uint64_t inline_bytes = most_inline_bytes;  // less where there is little memory

@@ -20,8 +20,6 @@ using async::Task;
 namespace {
 
 constexpr std::size_t most_dockerfile_bytes = 1u << 20;
-// A COPY may come behind steps that take hours.
-constexpr Duration longest_build = 6h;
 
 void fill_context(const model::Mount& mount, image::Recipe& recipe) {
   for (const auto& file : mount.files) {
@@ -112,8 +110,12 @@ Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
   if (image.has_build_function()) {
     THAW_TRY(std::vector<std::string> lines, build_function_lines(cx, who, request));
     recipe.dockerfile = std::move(lines);
+    recipe.runs = image::Recipe::Runs::own;
   }
   THAW_TRY_VOID(check_size(recipe));
+  if (image.secret_ids_size() > 0) {
+    recipe.runs = image::Recipe::Runs::own;
+  }
   for (const std::string& id : image.secret_ids()) {
     const auto secret = scope.secret(id);
     if (!secret) {
@@ -193,6 +195,10 @@ Task<pb::ImageGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
   }
   if (request.image().has_build_function()) {
     THAW_CO_TRY_VOID(co_await equip_build_function(cx, who, request, recipe));
+    const auto begun = cx.parts.builds.find(who.workspace, image.id);
+    if (begun && begun->state == gateway::ImageBuilds::State::running) {
+      co_return reply;  // by who asked for it meanwhile
+    }
   }
   THAW_CO_TRY_VOID(cx.parts.builds.start(std::move(image), std::move(recipe)));
   co_return reply;

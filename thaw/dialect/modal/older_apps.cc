@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What only older clients ask for: publishing in two steps, an app's objects as a list, and what is
 // pickled of a function. Later ones publish in one, and get both of these with their arguments.
+#include "thaw/dialect/modal/older_apps.h"
+
 #include <map>
 
 #include "thaw/dialect/modal/apps.h"
@@ -70,6 +72,10 @@ Task<pb::AppGetObjectsResponse> get_objects(Context& cx, net::GrpcCall& call,
   if (own && (*own)->app == app->id) {
     THAW_CO_TRY(const pb::Function definition, parse_definition(**own));
     layout = layout_in_container(cx, **own, definition, addresses);
+  } else if (who.reach == model::Reach::inputs) {
+    co_return Error::permission_denied(
+        "AppGetObjects of another app is refused: this function was made with "
+        "restrict_modal_access=True");
   } else {
     layout = layout_of(cx, *app, addresses);
   }
@@ -105,8 +111,9 @@ Task<pb::FunctionGetSerializedResponse> get_serialized(Context& cx, net::GrpcCal
 // What an app consists of; who deploys it names it afterwards.
 Task<Empty> set_objects(Context& cx, net::GrpcCall& call, pb::AppSetObjectsRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
   pb::AppPublishRequest publication;
-  publication.set_app_id(request.app_id());
+  publication.set_app_id(app->id.str());
   publication.set_app_state(request.new_app_state());
   for (const auto& [tag, id] : request.indexed_object_ids()) {
     if (id.starts_with("fu-")) {
@@ -115,7 +122,15 @@ Task<Empty> set_objects(Context& cx, net::GrpcCall& call, pb::AppSetObjectsReque
       (*publication.mutable_class_ids())[tag] = id;
     }
   }
-  THAW_CO_TRY([[maybe_unused]] const model::App app,
+  if (publication.app_state() == pb::APP_STATE_UNSPECIFIED) {
+    // Its client says in a moment by which name: one deployment, and no state between.
+    auto kept = std::make_shared<const pb::AppPublishRequest>(std::move(publication));
+    const std::size_t bytes = kept->SpaceUsedLong();
+    cx.objects_to_deploy->by_app.put(who.workspace, app->id.str(), std::move(kept), bytes,
+                                     monotonic_now());
+    co_return Empty();
+  }
+  THAW_CO_TRY([[maybe_unused]] const model::App published,
               co_await publish_app(cx, who, std::move(publication)));
   co_return Empty();
 }
@@ -123,20 +138,19 @@ Task<Empty> set_objects(Context& cx, net::GrpcCall& call, pb::AppSetObjectsReque
 Task<pb::AppDeployResponse> deploy(Context& cx, net::GrpcCall& call, pb::AppDeployRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto known, find_app(cx, who, request.app_id()));
-  pb::AppPublishRequest publication;
-  publication.set_app_id(request.app_id());
+  const auto said = cx.objects_to_deploy->by_app.find(who.workspace, known->id.str());
+  if (!said) {
+    co_return Error::failed_precondition("of what app '" + known->id.str() +
+                                         "' consists is not known any more: deploy again");
+  }
+  pb::AppPublishRequest publication = *said;
   publication.set_app_state(pb::APP_STATE_DEPLOYED);
   publication.set_name(request.name());
   publication.set_deployment_tag(request.tag());
   publication.set_client_version(
       std::string(call.metadata().find("x-modal-client-version").value_or("")));
-  for (const auto& [tag, id] : known->functions) {
-    (*publication.mutable_function_ids())[tag] = id.str();
-  }
-  for (const auto& [tag, id] : known->classes) {
-    (*publication.mutable_class_ids())[tag] = id.str();
-  }
   THAW_CO_TRY(const model::App app, co_await publish_app(cx, who, std::move(publication)));
+  cx.objects_to_deploy->by_app.erase(who.workspace, app.id.str());
   pb::AppDeployResponse reply;
   reply.set_url(page_of_app(cx, call, app.id));
   co_return reply;

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "thaw/dialect/modal/definition.h"
+#include "thaw/dialect/modal/older_clients.h"
 #include "thaw/dialect/modal/volumes.h"
 
 namespace thaw::dialect::modal {
@@ -90,7 +91,9 @@ pb::Function as_function(const pb::Sandbox& d) {
   *f.mutable_mount_ids() = d.mount_ids();
   *f.mutable_secret_ids() = d.secret_ids();
   *f.mutable_volume_mounts() = d.volume_mounts();
+  *f.mutable_shared_volume_mounts() = d.nfs_mounts();
   *f.mutable_resources() = d.resources();
+  in_todays_words(f);
   f.set_block_network(d.block_network());
   if (d.has_network_access()) {
     *f.mutable_network_access() = d.network_access();
@@ -137,7 +140,7 @@ Result<void> check_references(Context& cx, const gateway::Identity& who,
     }
   }
   for (const auto& mount : spec.volumes) {
-    THAW_TRY([[maybe_unused]] const auto volume, find_volume(cx, who, mount.volume.str()));
+    THAW_TRY([[maybe_unused]] const auto volume, find_any_volume(cx, who, mount.volume.str()));
   }
   return ok();
 }
