@@ -30,6 +30,21 @@ bool is_same(std::string_view a, std::string_view b) {
   return difference == 0;
 }
 
+// The clients for JavaScript and for Go refuse a URL of another scheme than https, and speak plainly
+// all the same if the server that they know is on their own machine. Without a port they would take
+// the one of https.
+std::string router_url(Context& cx, const net::GrpcCall& call) {
+  WebAddresses addresses = addresses_for(cx, call);
+  const std::string client = call.metadata().find("x-modal-client-type").value_or("");
+  const bool wants_https = client == std::to_string(pb::CLIENT_TYPE_LIBMODAL_JS) ||
+                           client == std::to_string(pb::CLIENT_TYPE_LIBMODAL_GO);
+  if (wants_https && addresses.scheme == "http") {
+    addresses.scheme = "https";
+    addresses.authority += addresses.port.empty() ? ":80" : "";
+  }
+  return addresses.scheme + "://" + addresses.authority;
+}
+
 std::string signature_of(const Context& cx, std::string_view said) {
   return codec::base64url_encode(cx.parts.secrets.sign(purpose, std::string(said)));
 }
@@ -42,10 +57,9 @@ pb::CommandRouterAccess router_access(Context& cx, const net::GrpcCall& call,
       {"box", box.container}, {"workspace", box.workspace}, {"exp", unix_now() + lifetime.count()}};
   const std::string said =
       codec::base64url_encode(token_head) + "." + codec::base64url_encode(payload.dump());
-  const WebAddresses addresses = addresses_for(cx, call);
   pb::CommandRouterAccess access;
   access.set_jwt(said + "." + signature_of(cx, said));
-  access.set_url(addresses.scheme + "://" + addresses.authority);
+  access.set_url(router_url(cx, call));
   return access;
 }
 
