@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the unmodified clients of other languages do against a server, whichever language it is.
 
-Each test runs one small program of ours, in the language, with that client; the program asserts what
-it sees, and ends. A module of tests gives the language, and takes the classes made here:
+Each test runs one small program of ours, in the language, with that client; the program asserts
+what it sees, and ends. A module of tests gives the language, and takes the classes made here:
 
     globals().update(languages.tests_of(Language(...), server))
 """

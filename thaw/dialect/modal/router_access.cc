@@ -30,9 +30,9 @@ bool is_same(std::string_view a, std::string_view b) {
   return difference == 0;
 }
 
-// The clients for JavaScript and for Go refuse a URL of another scheme than https, and speak plainly
-// all the same if the server that they know is on their own machine. Without a port they would take
-// the one of https.
+// The clients for JavaScript and for Go refuse a URL of another scheme than https, and then speak
+// plainly all the same if the server that they know is on their own machine. Without a port they
+// would take the one of https.
 std::string router_url(Context& cx, const net::GrpcCall& call) {
   WebAddresses addresses = addresses_for(cx, call);
   const std::string client = call.metadata().find("x-modal-client-type").value_or("");
