@@ -82,6 +82,9 @@ def tests_of(language, server):
         def test_a_functions_time_limit_has_its_own_error(self):
             self.run_program("calls.time_limit")
 
+        def test_a_container_that_dies_each_time_is_a_failure_with_its_reason(self):
+            self.run_program("calls.deaths")
+
         def test_spawned_calls_are_got_later_and_again(self):
             out = self.run_program("calls.spawned")
             # What one client has spawned another finds.

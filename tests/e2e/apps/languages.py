@@ -2,6 +2,7 @@
 """What programs in other languages call: functions, a class, a page."""
 import hashlib
 import os
+import signal
 import time
 
 import modal
@@ -39,6 +40,11 @@ def slow(seconds, answer="done"):
 @app.function(timeout=1)
 def too_long():
     time.sleep(60)
+
+
+@app.function()
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @app.function()

@@ -70,6 +70,11 @@ func init() {
 		isA[modal.FunctionTimeoutError](err)
 	}
 
+	programs["calls.deaths"] = func(r *run) {
+		_, err := r.function("die").Remote(r, nil, nil)
+		says(isA[modal.RemoteError](err), "container")
+	}
+
 	programs["calls.spawned"] = func(r *run) {
 		slow := r.function("slow")
 		call := must(slow.Spawn(r, []any{2}, map[string]any{"answer": "later"}))

@@ -56,6 +56,14 @@ export async function time_limit(client) {
   await assert.rejects(call.get(), FunctionTimeoutError);
 }
 
+export async function deaths(client) {
+  const die = await client.functions.fromName(APP, "die");
+  await assert.rejects(die.remote(), (error) => {
+    assert.ok(error instanceof RemoteError, String(error));
+    return error.message.includes("container");
+  });
+}
+
 export async function spawned(client) {
   const slow = await client.functions.fromName(APP, "slow");
   const call = await slow.spawn([2], { answer: "later" });

@@ -4,6 +4,7 @@
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/fields.h"
 #include "thaw/codec/json.h"
+#include "thaw/dialect/modal/other_clients.h"
 
 namespace thaw::dialect::modal {
 
@@ -30,15 +31,12 @@ bool is_same(std::string_view a, std::string_view b) {
   return difference == 0;
 }
 
-// The clients for JavaScript and for Go refuse a URL of another scheme than https, and then speak
-// plainly all the same if the server that they know is on their own machine. Without a port they
-// would take the one of https.
+// The other clients refuse a URL of another scheme than https, and then speak plainly all the same
+// if the server that they know is on their own machine. Without a port they would take the one of
+// https.
 std::string router_url(Context& cx, const net::GrpcCall& call) {
   WebAddresses addresses = addresses_for(cx, call);
-  const std::string client = call.metadata().find("x-modal-client-type").value_or("");
-  const bool wants_https = client == std::to_string(pb::CLIENT_TYPE_LIBMODAL_JS) ||
-                           client == std::to_string(pb::CLIENT_TYPE_LIBMODAL_GO);
-  if (wants_https && addresses.scheme == "http") {
+  if (is_other_client(call.metadata()) && addresses.scheme == "http") {
     addresses.scheme = "https";
     addresses.authority += addresses.port.empty() ? ":80" : "";
   }
