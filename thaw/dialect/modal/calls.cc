@@ -10,6 +10,7 @@
 #include "thaw/codec/ids.h"
 #include "thaw/codec/json.h"
 #include "thaw/dialect/modal/definition.h"
+#include "thaw/dialect/modal/other_clients.h"
 #include "thaw/dialect/modal/output_pace.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/services.h"
@@ -268,6 +269,12 @@ Task<pb::FunctionGetOutputsResponse> get_outputs(Context& cx, net::GrpcCall& cal
       co_return output.error();
     }
     *item = std::move(*output);
+    if (item->result().status() == pb::GenericResult::GENERIC_STATUS_INTERNAL_FAILURE &&
+        is_other_client(call.metadata())) {
+      // They ask for another try of it, whatever they were told, and tell their caller of that
+      // only. The server has made its tries: what is left is a failure, and why.
+      item->mutable_result()->set_status(pb::GenericResult::GENERIC_STATUS_FAILURE);
+    }
     item->set_idx(entry.index);
     item->set_input_id(entry.input.str());
     item->set_task_id(entry.container.str());

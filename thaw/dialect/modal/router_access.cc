@@ -7,6 +7,7 @@
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/fields.h"
 #include "thaw/codec/json.h"
+#include "thaw/dialect/modal/other_clients.h"
 
 namespace thaw::dialect::modal {
 
@@ -33,6 +34,18 @@ bool is_same(std::string_view a, std::string_view b) {
         static_cast<unsigned>(static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i]));
   }
   return difference == 0;
+}
+
+// The other clients refuse a URL of another scheme than https, and then speak plainly all the same
+// if the server that they know is on their own machine. Without a port they would take the one of
+// https.
+std::string router_url(Context& cx, const net::GrpcCall& call) {
+  WebAddresses addresses = addresses_for(cx, call);
+  if (is_other_client(call.metadata()) && addresses.scheme == "http") {
+    addresses.scheme = "https";
+    addresses.authority += addresses.port.empty() ? ":80" : "";
+  }
+  return addresses.scheme + "://" + addresses.authority;
 }
 
 std::string signature_of(const Context& cx, std::string_view said) {
@@ -62,7 +75,7 @@ Result<pb::CommandRouterAccess> router_access(Context& cx, const net::GrpcCall& 
       codec::base64url_encode(token_head) + "." + codec::base64url_encode(payload.dump());
   pb::CommandRouterAccess access;
   access.set_jwt(said + "." + signature_of(cx, said));
-  access.set_url(addresses.scheme + "://" + addresses.authority);
+  access.set_url(router_url(cx, call));
   return access;
 }
 
