@@ -22,6 +22,9 @@ constexpr Duration settle_period = 2s;
 constexpr Duration last_words = 5s;
 // One look at whether a box is ready.
 constexpr Duration longest_look = 60s;
+constexpr Duration least_pause = 50ms;  // between two of them
+// However many boxes its workspace has.
+constexpr std::size_t least_kept_processes = 32;
 
 std::string number(std::size_t value) { return std::to_string(value); }
 
@@ -47,6 +50,7 @@ void Boxes::start() {
 // A record that runs and has no box is one of a server that is gone: its container went with it. A
 // disk that does not take its end now is asked again.
 async::Task<void> Boxes::settle_left_overs() {
+  has_left_overs_ = false;
   std::vector<model::Box> left;
   // all workspaces: whoever had them
   for (const auto& [id, box] : parts_.catalog.boxes.all()) {
@@ -55,9 +59,12 @@ async::Task<void> Boxes::settle_left_overs() {
     }
   }
   for (model::Box& box : left) {
-    THAW_CO_TRY_VOID(co_await parts_.catalog.boxes.put(ended_with_server(std::move(box))));
+    const auto stored = co_await parts_.catalog.boxes.put(ended_with_server(std::move(box)));
+    if (!stored) {
+      has_left_overs_ = true;
+      co_return stored.error();
+    }
   }
-  has_left_overs_ = false;
   co_return ok();
 }
 
@@ -153,6 +160,7 @@ async::Task<BoxPtr> Boxes::create(BoxSpec spec) {
   if (auto stored = co_await parts_.catalog.boxes.put(box->record); !stored) {
     by_container_.erase(box->record.container);
     boxes_.erase(box->record.id);
+    has_left_overs_ = true;  // whether the disk has it all the same is not known
     co_return stored.error();
   }
   ++counters_.created;
@@ -289,9 +297,14 @@ async::Task<void> Boxes::finish(BoxPtr box, Result<void> launched) {
   record.ended_at = wall_now();
   box->ended = monotonic_now();
   box->main->end_with_box();
+  box->main->release();
   for (const auto& [id, process] : box->processes) {
     process->end_with_box();
+    process->release();
   }
+  box->active.clear();
+  box->fading.clear();
+  forget_processes(*box);
   // What only a start needs is not kept with what it printed.
   box->spec = {};
   box->env.clear();
@@ -362,13 +375,20 @@ async::Task<bool> Boxes::is_ready(BoxPtr box, ReadyProbe probe) {
   const auto looked = std::make_shared<BoxProcess>(
       output_, box->record.workspace,
       BoxProcess::Keeps{KeptOutput::Loses::all, KeptOutput::Loses::all});
-  BoxProcess::begin(looked, std::move(process), processes_);
+  async::TaskGroup streams(parts_.loop);
+  BoxProcess::begin(looked, std::move(process), streams);
   const auto ended = co_await looked->wait_for_end(monotonic_now() + longest_look);
-  if (!ended.value_or(false)) {
-    (void)co_await looked->signal(SIGKILL);
-    co_return false;
+  if (!ended) {
+    co_await async::forget_cancellation();
   }
-  co_return looked->end() && looked->end()->code == 0;
+  const bool is_ready = ended.value_or(false) && looked->end() && looked->end()->code == 0;
+  if (!looked->end()) {
+    (void)co_await looked->signal(SIGKILL);
+    (void)co_await looked->wait_for_end(monotonic_now() + 1s);
+  }
+  // What a look leaves behind does not keep its streams: each look would add to them.
+  THAW_CO_TRY_VOID(co_await streams.stop());
+  co_return ended ? Result<bool>(is_ready) : ended.error();
 }
 
 async::Task<void> Boxes::probe(Boxes& self, BoxPtr box) {
@@ -381,7 +401,7 @@ async::Task<void> Boxes::probe(Boxes& self, BoxPtr box) {
       box->changed.notify_all();
       break;
     }
-    THAW_CO_TRY_VOID(co_await async::sleep_for(std::max<Duration>(probe.pause, 10ms)));
+    THAW_CO_TRY_VOID(co_await async::sleep_for(std::max(probe.pause, least_pause)));
   }
   co_return ok();
 }
@@ -403,50 +423,69 @@ async::Task<WallTime> Boxes::wait_until_ready(BoxPtr box, Instant until) {
   co_return box->ready_at;
 }
 
-std::size_t Boxes::running_of(const model::WorkspaceId* workspace) const {
-  std::size_t running = 0;
+std::size_t Boxes::active_of(const model::WorkspaceId* workspace) const {
+  std::size_t active = 0;
   for (const auto& [id, box] : boxes_) {
-    const bool counts = workspace == nullptr || box->record.workspace == *workspace;
-    if (counts && !box->record.has_ended()) {
-      for (const auto& [name, process] : box->processes) {
-        running += !process->end() && !process->failure() ? 1 : 0;
-      }
+    if (workspace == nullptr || box->record.workspace == *workspace) {
+      active += box->active.size();
     }
   }
-  return running;
+  return active;
 }
 
-Result<void> Boxes::admit_process(const Box& box) const {
-  std::size_t running = 0;
-  for (const auto& [name, process] : box.processes) {
-    running += !process->end() && !process->failure() ? 1 : 0;
-  }
-  if (running >= limits_.processes_of_box) {
-    return Error::resource_exhausted("this sandbox runs " + number(running) +
-                                     " processes that were started in it, as many as it may");
-  }
-  if (running_of(&box.record.workspace) >= limits_.processes / 2 ||
-      running_of(nullptr) >= limits_.processes) {
+// Those that have ended begin to fade; those that did so a while ago have.
+void Boxes::sort_processes(Box& box, Instant now) const {
+  std::erase_if(box.active, [&](const BoxProcessPtr& process) {
+    if (process->is_over()) {
+      box.fading.emplace_back(now + limits_.reader_patience, process);
+    }
+    return process->is_over();
+  });
+  std::erase_if(box.fading, [now](const auto& one) {
+    if (now >= one.first) {
+      one.second->release();
+    }
+    return now >= one.first;
+  });
+}
+
+Result<void> Boxes::admit_process(Box& box) const {
+  const auto refuse = [](const std::string& who, std::size_t active) {
     return Error::resource_exhausted(
-        "the sandboxes of this workspace run as many started processes as they may, " +
-        number(limits_.processes / 2) + " together");
+        who + " " + number(active) +
+        " processes that were started in it and have not ended, or have left others behind that "
+        "hold their output, as many as it may have");
+  };
+  sort_processes(box, monotonic_now());
+  if (box.active.size() >= limits_.processes_of_box) {
+    return refuse("this sandbox has", box.active.size());
+  }
+  if (const std::size_t own = active_of(&box.record.workspace); own >= limits_.processes / 2) {
+    return refuse("all sandboxes of this workspace together have", own);
+  }
+  if (const std::size_t all = active_of(nullptr); all >= limits_.processes) {
+    return refuse("this server's sandboxes have", all);
   }
   return ok();
 }
 
 // Those that ended first go first.
-void Boxes::forget_processes(Box& box, std::size_t most) {
-  std::size_t ended = 0;
-  for (const auto& [id, process] : box.processes) {
-    ended += process->end() || process->failure() ? 1 : 0;
-  }
+void Boxes::forget_processes(Box& box) const {
+  const auto of_workspace = static_cast<std::size_t>(
+      std::count_if(boxes_.begin(), boxes_.end(), [&](const auto& one) {
+        return one.second->record.workspace == box.record.workspace;
+      }));
+  const std::size_t share = limits_.kept_of_workspace / std::max<std::size_t>(of_workspace, 1);
+  const std::size_t most = std::min(limits_.kept_processes, std::max(share, least_kept_processes));
+  std::size_t ended = box.processes.size() - box.active.size();
   std::erase_if(box.order, [&](const std::string& id) {
     const auto found = box.processes.find(id);
-    const bool is_over = found->second->end() || found->second->failure();
-    if (ended <= most || !is_over) {
+    const BoxProcessPtr process = found->second;
+    if (ended <= most || !process->is_over()) {
       return false;
     }
     --ended;
+    std::erase_if(box.fading, [&](const auto& one) { return one.second == process; });
     box.processes.erase(found);
     return true;
   });
@@ -468,7 +507,8 @@ async::Task<BoxProcessPtr> Boxes::start_process(BoxPtr box, GuestSpec spec) {
   const auto process = std::make_shared<BoxProcess>(output_, box->record.workspace, spec.keeps);
   box->processes[spec.id] = process;
   box->order.push_back(spec.id);
-  forget_processes(*box, limits_.kept_processes);
+  box->active.push_back(process);
+  forget_processes(*box);
   ++counters_.processes;
   // A request that is broken off does not break off the start: it will be asked for again.
   processes_.start("a process", start_guest(*this, box, process, std::move(spec)));
@@ -528,7 +568,8 @@ void Boxes::look_at(Box& box, Instant now) {
                    number(static_cast<std::size_t>(to_seconds(box.record.time_limit))) + " s");
   }
   bool is_used = !box.has_started();
-  for (const auto& [id, process] : box.processes) {
+  sort_processes(box, now);
+  for (const BoxProcessPtr& process : box.active) {
     const bool runs = process->has_started() && !process->end();
     is_used = is_used || runs;
     if (runs && now >= process->kill_at && !std::exchange(process->was_killed, true)) {
@@ -625,11 +666,11 @@ async::Task<void> Boxes::forget_old() {
 
 async::Task<std::string> Boxes::snapshot(BoxPtr box, std::string id) {
   if (!box->snapshots.contains(id)) {
-    if (box->snapshots.size() >= limits_.snapshots) {
+    THAW_CO_TRY_VOID(co_await wait_for_start(box, Instant::max()));
+    if (!box->snapshots.contains(id) && box->snapshots.size() >= limits_.snapshots) {
       co_return Error::resource_exhausted("this sandbox has been written to an image " +
                                           number(limits_.snapshots) + " times, as often as it may");
     }
-    THAW_CO_TRY_VOID(co_await wait_for_start(box, Instant::max()));
     if (box->snapshots.emplace(id, std::nullopt).second) {
       // A request that is broken off leaves no box that stands still.
       processes_.start("a box's snapshot", make_snapshot(*this, box, id));
@@ -663,7 +704,19 @@ async::Task<void> Boxes::make_snapshot(Boxes& self, BoxPtr box, std::string id) 
   co_return ok();
 }
 
+// One after the other: the first to be done would let the box go on while others copy.
 async::Task<std::string> Boxes::copy_root(BoxPtr box) {
+  while (box->is_copied) {
+    THAW_CO_TRY([[maybe_unused]] const bool notified, co_await box->changed.wait(Instant::max()));
+  }
+  box->is_copied = true;
+  Result<std::string> made = co_await copy_root_now(box);
+  box->is_copied = false;
+  box->changed.notify_all();
+  co_return made;
+}
+
+async::Task<std::string> Boxes::copy_root_now(BoxPtr box) {
   const auto image = parts_.catalog.images.find(box->record.image.str());
   if (!image) {
     co_return Error::not_found("image " + box->record.image.str() + " does not exist");

@@ -33,7 +33,11 @@ struct BoxLimits {
   std::size_t processes = 2'000;       // of all, that run; a workspace has half of them …
   std::size_t processes_of_box = 256;  // … and a box so many
   std::size_t snapshots = 100;         // of a box
-  std::size_t kept_processes = 1'000;  // of a box, that have ended
+  std::size_t kept_processes = 1'000;  // of a box, that have ended …
+  std::size_t kept_of_workspace = 20'000;  // … and of all its workspace's boxes, shared evenly
+  // For so long what a process that has ended printed waits for its reader whatever else is
+  // printed; then as long as there is room.
+  Duration reader_patience = std::chrono::minutes(1);
   Duration longest = std::chrono::hours(24 * 7);
   std::size_t kept_ended = 2'000;  // records of a workspace's boxes that have ended …
   Duration keep_ended = std::chrono::hours(24);     // … for so long
@@ -82,6 +86,10 @@ struct Box {
   BoxProcessPtr main;
   std::map<std::string, BoxProcessPtr> processes;  // by their starters' ids
   std::vector<std::string> order;                  // of those, in which they came
+  // Of those: which run, or have left something behind that holds their streams open …
+  std::vector<BoxProcessPtr> active;
+  // … and which ended lately, with the time at which nobody is waited for who would read them.
+  std::vector<std::pair<Instant, BoxProcessPtr>> fading;
   std::unique_ptr<worker::RunningContainer> running;
   std::vector<std::string> env;  // of its program
   std::string user;
@@ -96,6 +104,7 @@ struct Box {
   WallTime ready_at{};     // zero: its probe has not said so yet
   // Of its root, by their askers' ids; nothing while it is made.
   std::map<std::string, std::optional<Result<std::string>>> snapshots;
+  bool is_copied = false;  // one of them is made: it stands still
   async::Event changed;  // any of these
 
   bool has_started() const { return running != nullptr && main->has_started(); }
@@ -166,7 +175,7 @@ class Boxes {
 
  private:
   Result<void> admit(const BoxSpec& spec) const;
-  Result<void> admit_process(const Box& box) const;
+  Result<void> admit_process(Box& box) const;
   static async::Task<void> run(Boxes& self, BoxPtr box);
   async::Task<void> launch(BoxPtr box);
   async::Task<worker::LaunchPlan> plan_for(BoxPtr box);
@@ -177,6 +186,7 @@ class Boxes {
   async::Task<bool> is_ready(BoxPtr box, ReadyProbe probe);
   static async::Task<void> make_snapshot(Boxes& self, BoxPtr box, std::string id);
   async::Task<std::string> copy_root(BoxPtr box);
+  async::Task<std::string> copy_root_now(BoxPtr box);
   async::Task<void> finish(BoxPtr box, Result<void> launched);
   async::Task<void> store(BoxPtr box);
   async::Task<void> settle_left_overs();
@@ -185,8 +195,9 @@ class Boxes {
   void ask_to_end(Box& box, model::BoxEnd how, std::string why);
   void forget_ended(Instant now);
   async::Task<void> forget_old();
-  static void forget_processes(Box& box, std::size_t most);
-  std::size_t running_of(const model::WorkspaceId* workspace) const;
+  void sort_processes(Box& box, Instant now) const;
+  void forget_processes(Box& box) const;
+  std::size_t active_of(const model::WorkspaceId* workspace) const;
 
   BoxesParts parts_;
   BoxLimits limits_;

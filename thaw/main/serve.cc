@@ -386,6 +386,10 @@ Result<void> Program::connect() {
   box_limits.default_memory_bytes = configuration.fleet.default_memory_bytes;
   box_limits.output.of_all = std::min(box_limits.output.of_all, own_memory() / 16);
   box_limits.output.of_workspace = box_limits.output.of_all / 4;
+  // Each workspace's own: together no more than all may have anyway.
+  box_limits.output.kept_for_each =
+      std::min(box_limits.output.kept_for_each,
+               box_limits.output.of_all / std::max<std::size_t>(box_limits.boxes, 1));
   box_limits.output.of_stream =
       std::min(box_limits.output.of_stream, box_limits.output.of_workspace / 2);
   boxes = std::make_unique<control::Boxes>(
