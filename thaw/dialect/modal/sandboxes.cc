@@ -250,8 +250,7 @@ Task<pb::SandboxGetCommandRouterAccessResponse> access_second(
     box = std::move(found.box);
   }
   if (!box) {
-    const std::string& asked =
-        request.has_task_id() ? request.task_id() : request.sandbox_id();
+    const std::string& asked = request.has_task_id() ? request.task_id() : request.sandbox_id();
     co_return Error::not_found("sandbox '" + asked.substr(0, 80) +
                                "' does not exist, or has ended");
   }
