@@ -471,8 +471,8 @@ Result<void> Boxes::admit_process(Box& box) const {
 
 // Those that ended first go first.
 void Boxes::forget_processes(Box& box) const {
-  const auto of_workspace = static_cast<std::size_t>(
-      std::count_if(boxes_.begin(), boxes_.end(), [&](const auto& one) {
+  const auto of_workspace =
+      static_cast<std::size_t>(std::count_if(boxes_.begin(), boxes_.end(), [&](const auto& one) {
         return one.second->record.workspace == box.record.workspace;
       }));
   const std::size_t share = limits_.kept_of_workspace / std::max<std::size_t>(of_workspace, 1);

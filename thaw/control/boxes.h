@@ -29,18 +29,18 @@ namespace thaw::control {
 struct DiskUser;  // disk_watch.h
 
 struct BoxLimits {
-  std::size_t boxes = 200;             // of all that live; a workspace has half of them
-  std::size_t processes = 2'000;       // of all, that run; a workspace has half of them …
-  std::size_t processes_of_box = 256;  // … and a box so many
-  std::size_t snapshots = 100;         // of a box
-  std::size_t kept_processes = 1'000;  // of a box, that have ended …
+  std::size_t boxes = 200;                 // of all that live; a workspace has half of them
+  std::size_t processes = 2'000;           // of all, that run; a workspace has half of them …
+  std::size_t processes_of_box = 256;      // … and a box so many
+  std::size_t snapshots = 100;             // of a box
+  std::size_t kept_processes = 1'000;      // of a box, that have ended …
   std::size_t kept_of_workspace = 20'000;  // … and of all its workspace's boxes, shared evenly
   // For so long what a process that has ended printed waits for its reader whatever else is
   // printed; then as long as there is room.
   Duration reader_patience = std::chrono::minutes(1);
   Duration longest = std::chrono::hours(24 * 7);
   std::size_t kept_ended = 2'000;  // records of a workspace's boxes that have ended …
-  Duration keep_ended = std::chrono::hours(24);     // … for so long
+  Duration keep_ended = std::chrono::hours(24);  // … for so long
   std::size_t kept_boxes = 200;  // of a workspace, that have ended, with what they printed …
   Duration keep_output = std::chrono::minutes(10);  // of a box, after its end
   std::uint64_t default_memory_bytes = 0;           // of one that asks for none; 0: none
@@ -74,7 +74,7 @@ struct GuestSpec {
   std::string id;  // its starter's own; one that is known is the same process
   std::vector<std::string> argv;
   std::vector<EnvSource> environment;  // after the box's own
-  std::string cwd;  // empty: the box's
+  std::string cwd;                     // empty: the box's
   std::optional<sandbox::TerminalSize> terminal;
   Duration time_limit{};  // 0: none
   BoxProcess::Keeps keeps;
@@ -105,7 +105,7 @@ struct Box {
   // Of its root, by their askers' ids; nothing while it is made.
   std::map<std::string, std::optional<Result<std::string>>> snapshots;
   bool is_copied = false;  // one of them is made: it stands still
-  async::Event changed;  // any of these
+  async::Event changed;    // any of these
 
   bool has_started() const { return running != nullptr && main->has_started(); }
 };

@@ -231,7 +231,7 @@ void KeptOutput::drop_until(std::uint64_t place) {
 
 void KeptOutput::drop_loose() {
   const bool is_running_ring = loses_ == Loses::oldest && !is_released_;
-  drop_until(is_released_     ? end_
+  drop_until(is_released_      ? end_
              : is_running_ring ? end_ - std::min(end_, shares_->limits().least_ring)
                                : taken_until_);
 }

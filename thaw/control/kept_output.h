@@ -28,7 +28,7 @@ struct OutputLimits {
   std::uint64_t of_workspace = 64u << 20;
   std::uint64_t kept_for_each = 1u << 20;  // of a workspace, whatever others have
   std::uint64_t of_stream = 32u << 20;
-  std::uint64_t of_ring = 4u << 20;     // of a stream that loses its oldest …
+  std::uint64_t of_ring = 4u << 20;      // of a stream that loses its oldest …
   std::uint64_t least_ring = 64u << 10;  // … while its workspace has no room
 };
 

@@ -303,8 +303,9 @@ TEST_CASE("a piece of text ends between characters, however the bytes came") {
   CHECK(text(0).bytes == "a");
   CHECK(text(1).bytes.empty());
   CHECK_FALSE(text(1).is_end);
-  output.append("\xa4"
-                "b");
+  output.append(
+      "\xa4"
+      "b");
   CHECK(text(1).bytes == "äb");
   output.append("\xe2\x82");
   output.end();
