@@ -296,6 +296,7 @@ async::Task<void> Boxes::finish(BoxPtr box, Result<void> launched) {
   }
   record.ended_at = wall_now();
   box->ended = monotonic_now();
+  box->store_at = box->ended + settle_period;
   box->main->end_with_box();
   box->main->release();
   for (const auto& [id, process] : box->processes) {
@@ -308,14 +309,14 @@ async::Task<void> Boxes::finish(BoxPtr box, Result<void> launched) {
   // What only a start needs is not kept with what it printed.
   box->spec = {};
   box->env.clear();
-  THAW_CO_TRY_VOID(co_await store(box));
+  THAW_CO_TRY_VOID(co_await store(*this, box));
   box->changed.notify_all();
   co_return ok();
 }
 
 // Until the disk has it, tick() tries again.
-async::Task<void> Boxes::store(BoxPtr box) {
-  const Result<void> stored = co_await parts_.catalog.boxes.put(box->record);
+async::Task<void> Boxes::store(Boxes& self, BoxPtr box) {
+  const Result<void> stored = co_await self.parts_.catalog.boxes.put(box->record);
   box->is_stored = stored.has_value();
   co_return ok();
 }
@@ -587,12 +588,12 @@ void Boxes::look_at(Box& box, Instant now) {
   }
 }
 
+// Waits for nothing: whatever the disk does, time limits hold.
 async::Task<void> Boxes::tick() {
   const Instant now = monotonic_now();
-  Result<void> settled = ok();
-  if (has_left_overs_ && now >= last_settling_ + settle_period) {
+  if (has_left_overs_ && !settling_.running() && now >= last_settling_ + settle_period) {
     last_settling_ = now;
-    settled = co_await settle_left_overs();
+    settling_ = processes_.start("boxes of before", settle_left_overs());
   }
   std::vector<BoxPtr> all;
   for (const auto& [id, box] : boxes_) {
@@ -601,17 +602,15 @@ async::Task<void> Boxes::tick() {
   for (const BoxPtr& box : all) {
     if (!box->record.has_ended()) {
       look_at(*box, now);
-    } else if (!box->is_stored) {
-      THAW_CO_TRY_VOID(co_await store(box));
+    } else if (!box->is_stored && !box->storing.running() && now >= box->store_at) {
+      box->store_at = now + settle_period;
+      box->storing = processes_.start("a box's end", store(*this, box));
     }
   }
   forget_ended(now);
-  if (!settled) {
-    co_return settled;
-  }
-  if (now >= last_forget_ + forget_period) {
+  if (!forgetting_.running() && now >= last_forget_ + forget_period) {
     last_forget_ = now;
-    co_return co_await forget_old();
+    forgetting_ = processes_.start("old boxes", forget_old());
   }
   co_return ok();
 }

@@ -100,8 +100,10 @@ struct Box {
   Instant ended{};
   model::BoxEnd wanted = model::BoxEnd::none;  // it is to end, so
   std::string why;
-  bool is_stored = false;  // its end
-  WallTime ready_at{};     // zero: its probe has not said so yet
+  bool is_stored = false;            // its end …
+  async::TaskGroup::Handle storing;  // … which is tried again …
+  Instant store_at{};                // … then
+  WallTime ready_at{};               // zero: its probe has not said so yet
   // Of its root, by their askers' ids; nothing while it is made.
   std::map<std::string, std::optional<Result<std::string>>> snapshots;
   bool is_copied = false;  // one of them is made: it stands still
@@ -188,7 +190,7 @@ class Boxes {
   async::Task<std::string> copy_root(BoxPtr box);
   async::Task<std::string> copy_root_now(BoxPtr box);
   async::Task<void> finish(BoxPtr box, Result<void> launched);
-  async::Task<void> store(BoxPtr box);
+  static async::Task<void> store(Boxes& self, BoxPtr box);
   async::Task<void> settle_left_overs();
   async::Task<void> tick();
   void look_at(Box& box, Instant now);
@@ -208,6 +210,8 @@ class Boxes {
   Instant last_forget_{};
   Instant last_settling_{};
   bool has_left_overs_ = true;  // records that run, of a server that is gone
+  async::TaskGroup::Handle settling_;
+  async::TaskGroup::Handle forgetting_;
   bool is_shutting_down_ = false;
   async::TaskGroup processes_;
   async::TaskGroup lives_;
