@@ -478,18 +478,20 @@ void Boxes::forget_processes(Box& box) const {
       }));
   const std::size_t share = limits_.kept_of_workspace / std::max<std::size_t>(of_workspace, 1);
   const std::size_t most = std::min(limits_.kept_processes, std::max(share, least_kept_processes));
-  std::size_t ended = box.processes.size() - box.active.size();
-  std::erase_if(box.order, [&](const std::string& id) {
-    const auto found = box.processes.find(id);
+  const std::size_t ended = box.processes.size() - box.active.size();
+  std::size_t surplus = ended > most ? ended - most : 0;
+  for (auto id = box.order.begin(); surplus > 0 && id != box.order.end();) {
+    const auto found = box.processes.find(*id);
     const BoxProcessPtr process = found->second;
-    if (ended <= most || !process->is_over()) {
-      return false;
+    if (!process->is_over()) {
+      ++id;
+      continue;
     }
-    --ended;
+    --surplus;
     std::erase_if(box.fading, [&](const auto& one) { return one.second == process; });
     box.processes.erase(found);
-    return true;
-  });
+    id = box.order.erase(id);
+  }
 }
 
 async::Task<BoxProcessPtr> Boxes::start_process(BoxPtr box, GuestSpec spec) {

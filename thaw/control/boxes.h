@@ -8,6 +8,7 @@
 #pragma once
 
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -85,7 +86,7 @@ struct Box {
   BoxSpec spec;
   BoxProcessPtr main;
   std::map<std::string, BoxProcessPtr> processes;  // by their starters' ids
-  std::vector<std::string> order;                  // of those, in which they came
+  std::list<std::string> order;                    // of those, in which they came
   // Of those: which run, or have left something behind that holds their streams open …
   std::vector<BoxProcessPtr> active;
   // … and which ended lately, with the time at which nobody is waited for who would read them.

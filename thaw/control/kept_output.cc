@@ -100,6 +100,19 @@ void OutputShares::make_room(const model::WorkspaceId& workspace) {
   }
 }
 
+OutputShares::Room OutputShares::full_for(const model::WorkspaceId& workspace) {
+  const auto own = uses_.find(workspace);
+  return own != uses_.end() && own->second.unread >= limits_.of_workspace ? own->second.room
+                                                                          : room_;
+}
+
+void OutputShares::tell_of_room(const Use& use, std::uint64_t freed) {
+  for (std::uint64_t told = 0; told <= freed; told += whole_piece) {
+    use.room->notify_one();
+    room_->notify_one();
+  }
+}
+
 void OutputShares::forget_if_empty(const model::WorkspaceId& workspace) {
   const auto own = uses_.find(workspace);
   if (own != uses_.end() && own->second.unread == 0 && own->second.loose == 0) {
@@ -125,9 +138,12 @@ async::Task<void> KeptOutput::wait_for_room() {
   while (!has_room()) {
     // Whichever comes first: its own reader, or room that another one left.
     const Instant look_again = monotonic_now() + 1s;
-    const bool is_own = unread() >= shares_->limits().of_stream;
-    async::Event& event = is_own ? changed_ : shares_->changed;
-    THAW_CO_TRY([[maybe_unused]] const bool notified, co_await event.wait(look_again));
+    if (unread() >= shares_->limits().of_stream) {
+      THAW_CO_TRY([[maybe_unused]] const bool read, co_await changed_.wait(look_again));
+    } else {
+      const OutputShares::Room full = shares_->full_for(workspace_);
+      THAW_CO_TRY([[maybe_unused]] const bool notified, co_await full->wait(look_again));
+    }
   }
   co_return ok();
 }
@@ -203,7 +219,7 @@ void KeptOutput::count() {
   const std::uint64_t loose_now = loose();
   const std::uint64_t unread_now = held() - loose_now;
   OutputShares::Use& use = shares_->uses_[workspace_];
-  const bool is_less = unread_now < counted_unread_;
+  const std::uint64_t freed = counted_unread_ - std::min(unread_now, counted_unread_);
   shares_->unread_ = shares_->unread_ + unread_now - counted_unread_;
   shares_->loose_ = shares_->loose_ + loose_now - counted_loose_;
   use.unread = use.unread + unread_now - counted_unread_;
@@ -215,8 +231,8 @@ void KeptOutput::count() {
   } else {
     use.with_loose.erase(this);
   }
-  if (is_less) {
-    shares_->changed.notify_all();
+  if (freed > 0) {
+    shares_->tell_of_room(use, freed);
   }
 }
 

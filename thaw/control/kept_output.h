@@ -47,21 +47,25 @@ class OutputShares {
   // All that is kept of it, loose or not, is less than its share.
   bool has_room_for_loose(const model::WorkspaceId& workspace) const;
   const OutputLimits& limits() const { return limits_; }
-  // Some unread has gone.
-  async::Event changed;
 
  private:
   friend class KeptOutput;
+  // Who waits for room in a share. Of very many that wait as many are woken as may find some.
+  using Room = std::shared_ptr<async::Event>;
   struct Use {
     std::uint64_t unread = 0;
     std::uint64_t loose = 0;
     std::uint64_t stuck = 0;  // of `loose`, that could not go the last time
     std::set<KeptOutput*> with_loose;
+    Room room = std::make_shared<async::Event>();
   };
 
   const Use& use_of(const model::WorkspaceId& workspace) const;
   // Loose goes, of this workspace, or of all if all have too much.
   void make_room(const model::WorkspaceId& workspace);
+  // What is full that keeps one of its streams waiting.
+  Room full_for(const model::WorkspaceId& workspace);
+  void tell_of_room(const Use& use, std::uint64_t freed);
   void drop_loose(Use& use, std::uint64_t& of, std::uint64_t target);
   void drop_loose_of_all();
   void forget_if_empty(const model::WorkspaceId& workspace);
@@ -70,6 +74,7 @@ class OutputShares {
   std::uint64_t unread_ = 0;
   std::uint64_t loose_ = 0;
   std::uint64_t stuck_ = 0;
+  Room room_ = std::make_shared<async::Event>();
   std::unordered_map<model::WorkspaceId, Use> uses_;
 };
 
