@@ -388,6 +388,29 @@ TEST_CASE("who writes waits while the program does not read, and goes on where i
   CHECK(program->input == "hello");
 }
 
+TEST_CASE("a numbered piece of input that was broken off is finished when it comes again") {
+  BoxHouse f;
+  const BoxPtr box = f.create();
+  const Program program = f.programs[0];
+  f.await(box->main->append(1, "ab", false));
+  program->takes_input = 5;
+  {
+    async::TaskGroup group(f.loop);
+    group.start("append", box->main->append(2, "cdefgh", false));
+    f.passes(1s);
+    CHECK(group.size() == 1);
+    (void)f.loop.run_task(group.stop());  // its client is gone
+  }
+  CHECK(program->input == "abcde");
+  program->takes_input = 100;
+  program->changed.notify_all();
+  f.await(box->main->append(2, "cdefgh", false));
+  f.await(box->main->append(2, "cdefgh", false));
+  f.await(box->main->append(1, "ab", false));
+  f.await(box->main->append(3, "i", true));
+  CHECK(program->input == "abcdefghi");
+}
+
 TEST_CASE("what a process leaves behind does not keep its readers waiting") {
   BoxHouse f;
   const BoxPtr box = f.create();
