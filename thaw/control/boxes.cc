@@ -454,8 +454,8 @@ Result<void> Boxes::admit_process(Box& box) const {
   const auto refuse = [](const std::string& who, std::size_t active) {
     return Error::resource_exhausted(
         who + " " + number(active) +
-        " processes that were started in it and have not ended, or have left others behind that "
-        "hold their output, as many as it may have");
+        " processes that were started and have not ended, or have left others behind that hold "
+        "their output, as many as there may be");
   };
   sort_processes(box, monotonic_now());
   if (box.active.size() >= limits_.processes_of_box) {

@@ -100,16 +100,22 @@ void OutputShares::make_room(const model::WorkspaceId& workspace) {
   }
 }
 
-OutputShares::Room OutputShares::full_for(const model::WorkspaceId& workspace) {
-  const auto own = uses_.find(workspace);
-  return own != uses_.end() && own->second.unread >= limits_.of_workspace ? own->second.room
-                                                                          : room_;
-}
-
-void OutputShares::tell_of_room(const Use& use, std::uint64_t freed) {
-  for (std::uint64_t told = 0; told <= freed; told += whole_piece) {
-    use.room->notify_one();
-    room_->notify_one();
+void OutputShares::tell_of_room(const model::WorkspaceId& workspace, std::uint64_t freed) {
+  const auto wake = [freed](std::list<KeptOutput*>& waiting) {
+    const std::uint64_t most = std::min<std::uint64_t>(freed / whole_piece + 1, waiting.size());
+    for (std::uint64_t i = 0; i < most; ++i) {
+      waiting.front()->has_more_room_.notify_all();
+      waiting.splice(waiting.end(), waiting, waiting.begin());
+    }
+  };
+  // What is full for all keeps everybody waiting.
+  const bool was_full = unread_ < limits_.of_all && unread_ + freed >= limits_.of_all;
+  if (was_full) {
+    for (auto& [id, waiting] : waiting_) {
+      wake(waiting);
+    }
+  } else if (const auto own = waiting_.find(workspace); own != waiting_.end()) {
+    wake(own->second);
   }
 }
 
@@ -134,16 +140,35 @@ bool KeptOutput::has_room() const {
           (unread() == 0 && shares_->has_room_for_first(workspace_)));
 }
 
+// Stands in the row of those that wait, while it lives.
+class KeptOutput::Waiting {
+ public:
+  explicit Waiting(KeptOutput& output) : output_(output) {
+    auto& row = output_.shares_->waiting_[output_.workspace_];
+    place_ = row.insert(row.end(), &output_);
+  }
+  ~Waiting() {
+    auto& waiting = output_.shares_->waiting_;
+    const auto row = waiting.find(output_.workspace_);
+    row->second.erase(place_);
+    if (row->second.empty()) {
+      waiting.erase(row);
+    }
+  }
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+
+ private:
+  KeptOutput& output_;
+  std::list<KeptOutput*>::iterator place_;
+};
+
 async::Task<void> KeptOutput::wait_for_room() {
   while (!has_room()) {
-    // Whichever comes first: its own reader, or room that another one left.
-    const Instant look_again = monotonic_now() + 1s;
-    if (unread() >= shares_->limits().of_stream) {
-      THAW_CO_TRY([[maybe_unused]] const bool read, co_await changed_.wait(look_again));
-    } else {
-      const OutputShares::Room full = shares_->full_for(workspace_);
-      THAW_CO_TRY([[maybe_unused]] const bool notified, co_await full->wait(look_again));
-    }
+    // Its own reader wakes it, or room that another one has left.
+    const Waiting waiting(*this);
+    THAW_CO_TRY([[maybe_unused]] const bool notified,
+                co_await has_more_room_.wait(monotonic_now() + 1s));
   }
   co_return ok();
 }
@@ -232,7 +257,7 @@ void KeptOutput::count() {
     use.with_loose.erase(this);
   }
   if (freed > 0) {
-    shares_->tell_of_room(use, freed);
+    shares_->tell_of_room(workspace_, freed);
   }
 }
 
@@ -258,6 +283,7 @@ void KeptOutput::take_until(std::uint64_t place) {
   }
   taken_until_ = std::min(place, end_);
   count();
+  has_more_room_.notify_all();
   shares_->make_room(workspace_);
   changed_.notify_all();
 }

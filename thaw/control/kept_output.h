@@ -50,22 +50,18 @@ class OutputShares {
 
  private:
   friend class KeptOutput;
-  // Who waits for room in a share. Of very many that wait as many are woken as may find some.
-  using Room = std::shared_ptr<async::Event>;
   struct Use {
     std::uint64_t unread = 0;
     std::uint64_t loose = 0;
     std::uint64_t stuck = 0;  // of `loose`, that could not go the last time
     std::set<KeptOutput*> with_loose;
-    Room room = std::make_shared<async::Event>();
   };
 
   const Use& use_of(const model::WorkspaceId& workspace) const;
   // Loose goes, of this workspace, or of all if all have too much.
   void make_room(const model::WorkspaceId& workspace);
-  // What is full that keeps one of its streams waiting.
-  Room full_for(const model::WorkspaceId& workspace);
-  void tell_of_room(const Use& use, std::uint64_t freed);
+  // Of very many that wait as many are woken as may find room, those that have waited longest.
+  void tell_of_room(const model::WorkspaceId& workspace, std::uint64_t freed);
   void drop_loose(Use& use, std::uint64_t& of, std::uint64_t target);
   void drop_loose_of_all();
   void forget_if_empty(const model::WorkspaceId& workspace);
@@ -74,8 +70,9 @@ class OutputShares {
   std::uint64_t unread_ = 0;
   std::uint64_t loose_ = 0;
   std::uint64_t stuck_ = 0;
-  Room room_ = std::make_shared<async::Event>();
   std::unordered_map<model::WorkspaceId, Use> uses_;
+  // That wait for room, in the order in which they are woken; none is empty.
+  std::unordered_map<model::WorkspaceId, std::list<KeptOutput*>> waiting_;
 };
 
 class KeptOutput {
@@ -128,6 +125,7 @@ class KeptOutput {
   void drop_loose();
   void take_until(std::uint64_t place);
   void count();
+  class Waiting;
 
   std::shared_ptr<OutputShares> shares_;
   model::WorkspaceId workspace_;
@@ -140,7 +138,8 @@ class KeptOutput {
   std::uint64_t counted_loose_ = 0;
   bool has_ended_ = false;
   bool is_released_ = false;
-  async::Event changed_;
+  async::Event changed_;        // for readers
+  async::Event has_more_room_;  // for who prints
 };
 
 }  // namespace thaw::control

@@ -312,3 +312,29 @@ TEST_CASE("a piece of text ends between characters, however the bytes came") {
   CHECK(text(4).bytes == "\xe2\x82");  // nothing finishes it
   CHECK(text(6).is_end);
 }
+
+TEST_CASE("who has a reader goes on at once, however many others wait without one") {
+  OutputLimits limits = bare();
+  limits.of_workspace = 1u << 20;
+  Streams f(limits);
+  const std::string piece(piece_of_64_kb, 'x');
+  std::deque<KeptOutput> others;
+  async::TaskGroup group(f.loop);
+  for (int i = 0; i < 18; ++i) {
+    others.emplace_back(f.shares, f.workspace, Loses::none).append(piece);
+    group.start("one without a reader", others.back().wait_for_room());
+  }
+  KeptOutput output(f.shares, f.workspace, Loses::none);
+  output.append(piece);
+  async::TaskGroup own(f.loop);
+  own.start("the one with a reader", output.wait_for_room());
+  f.time.run(f.loop, f.time.now() + 100ms);
+  CHECK(group.size() == 18);
+  CHECK(own.size() == 1);
+  CHECK(f.read(output, 0).bytes == piece);
+  CHECK(f.read(output, piece.size()).bytes.empty());
+  f.time.run(f.loop, f.time.now() + 100ms);
+  CHECK(own.size() == 0);
+  CHECK(group.size() == 18);
+  (void)f.loop.run_task(group.stop());
+}
