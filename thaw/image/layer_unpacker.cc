@@ -95,7 +95,9 @@ class LayerUnpacker {
     if (path.empty()) {
       return add_root(entry);
     }
-    if (done_.entries % look_entries == 0 && parent_.valid()) {
+    const bool has_written_much = unlooked_ >= look_bytes || done_.entries % look_entries == 0;
+    if (has_written_much && parent_.valid()) {
+      unlooked_ = 0;
       THAW_TRY_VOID(check_room(parent_));
     }
     const auto slash = path.rfind('/');
@@ -378,6 +380,7 @@ class LayerUnpacker {
       const bool is_kept = text == "security.capability" ||
                            (text.starts_with("user.") && !text.starts_with("user.overlay."));
       if (is_kept && size <= longest_xattr) {
+        unlooked_ += size;
         // A file system without them holds the file all the same.
         ::fsetxattr(file.get(), name, value, size, 0);
       }
