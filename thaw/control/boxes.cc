@@ -9,6 +9,7 @@
 
 #include "thaw/async/every.h"
 #include "thaw/base/log.h"
+#include "thaw/codec/utf8.h"
 #include "thaw/control/disk_watch.h"
 
 namespace thaw::control {
@@ -27,6 +28,14 @@ constexpr Duration least_pause = 50ms;  // between two of them
 constexpr std::size_t least_kept_processes = 32;
 
 std::string number(std::size_t value) { return std::to_string(value); }
+
+// Errors may have bytes of programs and images in them; a record that cannot be read again is not
+// stored.
+std::string for_record(std::string why) {
+  why = codec::valid_utf8(std::move(why));
+  why.resize(codec::cut_utf8(why, model::Box::longest_why));
+  return why;
+}
 
 Error has_ended(const Box& box) {
   return Error::not_found("sandbox " + box.record.id.str() + " has ended" +
@@ -51,6 +60,7 @@ void Boxes::start() {
 // disk that does not take its end now is asked again.
 async::Task<void> Boxes::settle_left_overs() {
   has_left_overs_ = false;
+  Result<void> outcome;
   std::vector<model::Box> left;
   // all workspaces: whoever had them
   for (const auto& [id, box] : parts_.catalog.boxes.all()) {
@@ -59,13 +69,14 @@ async::Task<void> Boxes::settle_left_overs() {
     }
   }
   for (model::Box& box : left) {
+    // One that cannot be written keeps none of the others.
     const auto stored = co_await parts_.catalog.boxes.put(ended_with_server(std::move(box)));
     if (!stored) {
       has_left_overs_ = true;
-      co_return stored.error();
+      outcome = stored.error();
     }
   }
-  co_return ok();
+  co_return outcome;
 }
 
 model::Box Boxes::ended_with_server(model::Box box) {
@@ -294,6 +305,7 @@ async::Task<void> Boxes::finish(BoxPtr box, Result<void> launched) {
     record.end = model::BoxEnd::exited;
     record.exit_code = end->code;
   }
+  record.why = for_record(std::move(record.why));
   record.ended_at = wall_now();
   box->ended = monotonic_now();
   box->store_at = box->ended + settle_period;
@@ -358,8 +370,13 @@ async::Task<void> Boxes::wait_for_start(BoxPtr box, Instant until) {
 }
 
 async::Task<void> Boxes::set_tags(BoxPtr box, std::map<std::string, std::string> tags) {
-  box->record.tags = std::move(tags);
-  co_return co_await parts_.catalog.boxes.put(box->record);
+  auto before = std::exchange(box->record.tags, std::move(tags));
+  Result<void> stored = co_await parts_.catalog.boxes.put(box->record);
+  if (!stored) {
+    // With tags that are too much its end could not be stored either.
+    box->record.tags = std::move(before);
+  }
+  co_return stored;
 }
 
 async::Task<bool> Boxes::is_ready(BoxPtr box, ReadyProbe probe) {

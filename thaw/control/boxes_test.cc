@@ -609,3 +609,27 @@ TEST_CASE("copies of a box's root are made one after the other, each while it st
   CHECK(f.await(f.boxes->snapshot(box, "a")) == "image+1");  // as it was made
   CHECK(f.images.layers_added == 2);
 }
+
+TEST_CASE("a box's end is stored though its workspace may store nothing more") {
+  BoxHouse f;
+  const BoxPtr box = f.create();
+  const auto use = f.catalog->shares.of("ac-1");
+  f.catalog->shares.limits.bytes = use.bytes;
+  f.catalog->shares.limits.objects = use.objects;
+  const auto refused = f.result_of(f.boxes->set_tags(box, {{"k", std::string(200, 'v')}}));
+  REQUIRE(!refused);
+  CHECK(refused.error().code() == Code::resource_exhausted);
+  CHECK(box->record.tags.empty());
+  f.await(f.boxes->terminate(box, BoxEnd::terminated, "said so"));
+  CHECK(f.stored(box).end == BoxEnd::terminated);
+  CHECK(f.stored(box).why == "said so");
+}
+
+TEST_CASE("whatever the reason of an end has in it, it is stored, and bounded") {
+  BoxHouse f;
+  f.worker.launch_error = Error::not_found("no \xff " + std::string(5'000, 'x'));
+  const BoxPtr box = f.create();
+  CHECK(f.stored(box).end == BoxEnd::start_failed);
+  CHECK(f.stored(box).why.size() == model::Box::longest_why);
+  CHECK(f.stored(box).why.starts_with("no \uFFFD xxx"));
+}
