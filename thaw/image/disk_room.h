@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Whether the disk of the image cache has room for what strangers send, past what is kept for
-// others on it. Looked at before anything is written and again with each `look_bytes`, since others
-// write meanwhile. Any thread.
+// Whether the disk of the image cache has room for what registries send and containers have
+// written, past what is kept for others on it. Looked at before anything is written and, of what
+// strangers send, again with each `look_bytes`, since others write meanwhile. Any thread.
 #pragma once
 
 #include <cstdint>
