@@ -155,7 +155,8 @@ class Life(E2eTest):
         self.assertEqual(listening.exec("python", "-c", look).stdout.read(), "200\n")
         listening.terminate()
         probe = modal.Probe.with_exec("test", "-e", "/tmp/ready")
-        looked_at = create("sh", "-c", "sleep 1; touch /tmp/ready; sleep 1000", readiness_probe=probe)
+        program = "sleep 1; touch /tmp/ready; sleep 1000"
+        looked_at = create("sh", "-c", program, readiness_probe=probe)
         looked_at.wait_until_ready(timeout=CALL_TIMEOUT)
         looked_at.terminate()
         never = create("sleep", "1000", readiness_probe=modal.Probe.with_tcp(8123))

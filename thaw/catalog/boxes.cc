@@ -50,7 +50,8 @@ Result<model::Box> from_record(const StoredRecord& record) {
 
 template <>
 Weight weight_of(const model::Box& b) {
-  std::size_t bytes = b.name.size() + b.why.size();
+  // Its end counts from its beginning, so that it can be written however much others have become.
+  std::size_t bytes = b.name.size() + model::Box::longest_why;
   for (const auto& [key, value] : b.tags) {
     bytes += key.size() + value.size();
   }

@@ -85,4 +85,16 @@ std::size_t cut_utf8(std::string_view text, std::size_t most) {
   return cut == 0 || in(static_cast<unsigned char>(text[cut]), 0x80, 0xbf) ? most : cut;
 }
 
+std::size_t unfinished_utf8(std::string_view text) {
+  for (std::size_t size = 1; size <= std::min<std::size_t>(3, text.size()); ++size) {
+    const std::string_view end = text.substr(text.size() - size);
+    const bool is_first = in(static_cast<unsigned char>(end[0]), 0xc2, 0xf4);
+    const Character character = first_character(end);
+    if (is_first) {
+      return !character.good && character.size == size ? size : 0;
+    }
+  }
+  return 0;
+}
+
 }  // namespace thaw::codec

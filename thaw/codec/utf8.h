@@ -17,4 +17,7 @@ std::string valid_utf8(std::string text);
 // is not empty and `most` is not 0, also when it is not UTF-8.
 std::size_t cut_utf8(std::string_view text, std::size_t most);
 
+// How many bytes at the end of `text` begin a character and do not finish it: 0 to 3.
+std::size_t unfinished_utf8(std::string_view text);
+
 }  // namespace thaw::codec

@@ -33,3 +33,16 @@ TEST_CASE("a text is cut between characters only") {
   CHECK(cut_utf8("\x80\x80\x80\x80\x80\x80", 4) == 4);
   CHECK(cut_utf8("😀", 2) == 2);  // it does not fit at all
 }
+
+TEST_CASE("the beginning of a character at the end of a text is known") {
+  CHECK(unfinished_utf8("") == 0);
+  CHECK(unfinished_utf8("ab") == 0);
+  CHECK(unfinished_utf8("aä") == 0);
+  CHECK(unfinished_utf8("a\xc3") == 1);
+  CHECK(unfinished_utf8("a\xe2\x82") == 2);
+  CHECK(unfinished_utf8("\xf0\x9f\x98") == 3);
+  CHECK(unfinished_utf8("😀") == 0);
+  CHECK(unfinished_utf8("\x80\x80\x80\x80") == 0);  // the rest of none
+  CHECK(unfinished_utf8("\xff") == 0);
+  CHECK(unfinished_utf8("\xe0\x80") == 0);  // no third byte would make it one
+}

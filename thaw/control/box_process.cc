@@ -112,6 +112,11 @@ void BoxProcess::end_with_box() {
   error_.end();
 }
 
+void BoxProcess::release() {
+  out_.release();
+  error_.release();
+}
+
 async::Task<bool> BoxProcess::wait_for_start(Instant until) {
   while (!has_started_ && !failure_) {
     THAW_CO_TRY(const bool notified, co_await changed_.wait(until));

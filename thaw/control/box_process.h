@@ -48,6 +48,9 @@ class BoxProcess {
   // It could not be started.
   const std::optional<Error>& failure() const { return failure_; }
   bool has_started() const { return has_started_; }
+  // It has ended, or never began, and holds nothing of the system: what it has left behind in the
+  // background has closed its streams too.
+  bool is_over() const { return failure_ || (has_started_ && !process_); }
   // Until it has ended, or could not be started; false: `until` came first.
   async::Task<bool> wait_for_end(Instant until);
   async::Task<bool> wait_for_start(Instant until);
@@ -61,6 +64,8 @@ class BoxProcess {
   void fail(Error error);
   // Its box has ended: so has it, and nothing more comes.
   void end_with_box();
+  // Nobody is waited for who would read what it printed.
+  void release();
   std::function<void()> at_end;  // called once it has ended; set before it begins
   Instant kill_at = Instant::max();
   bool was_killed = false;  // at kill_at
@@ -82,7 +87,7 @@ class BoxProcess {
   std::optional<sandbox::ProcessEnd> end_;
   std::optional<Error> failure_;
   std::uint64_t written_ = 0;
-  std::uint64_t last_piece_ = 0;       // that has come, and where it began
+  std::uint64_t last_piece_ = 0;  // that has come, and where it began
   std::uint64_t last_piece_began_ = 0;
   bool is_closed_ = false;
   bool has_started_ = false;

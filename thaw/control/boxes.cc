@@ -9,6 +9,7 @@
 
 #include "thaw/async/every.h"
 #include "thaw/base/log.h"
+#include "thaw/codec/utf8.h"
 #include "thaw/control/disk_watch.h"
 
 namespace thaw::control {
@@ -22,8 +23,19 @@ constexpr Duration settle_period = 2s;
 constexpr Duration last_words = 5s;
 // One look at whether a box is ready.
 constexpr Duration longest_look = 60s;
+constexpr Duration least_pause = 50ms;  // between two of them
+// However many boxes its workspace has.
+constexpr std::size_t least_kept_processes = 32;
 
 std::string number(std::size_t value) { return std::to_string(value); }
+
+// Errors may have bytes of programs and images in them; a record that cannot be read again is not
+// stored.
+std::string for_record(std::string why) {
+  why = codec::valid_utf8(std::move(why));
+  why.resize(codec::cut_utf8(why, model::Box::longest_why));
+  return why;
+}
 
 Error has_ended(const Box& box) {
   return Error::not_found("sandbox " + box.record.id.str() + " has ended" +
@@ -47,6 +59,8 @@ void Boxes::start() {
 // A record that runs and has no box is one of a server that is gone: its container went with it. A
 // disk that does not take its end now is asked again.
 async::Task<void> Boxes::settle_left_overs() {
+  has_left_overs_ = false;
+  Result<void> outcome;
   std::vector<model::Box> left;
   // all workspaces: whoever had them
   for (const auto& [id, box] : parts_.catalog.boxes.all()) {
@@ -55,10 +69,14 @@ async::Task<void> Boxes::settle_left_overs() {
     }
   }
   for (model::Box& box : left) {
-    THAW_CO_TRY_VOID(co_await parts_.catalog.boxes.put(ended_with_server(std::move(box))));
+    // One that cannot be written keeps none of the others.
+    const auto stored = co_await parts_.catalog.boxes.put(ended_with_server(std::move(box)));
+    if (!stored) {
+      has_left_overs_ = true;
+      outcome = stored.error();
+    }
   }
-  has_left_overs_ = false;
-  co_return ok();
+  co_return outcome;
 }
 
 model::Box Boxes::ended_with_server(model::Box box) {
@@ -153,6 +171,7 @@ async::Task<BoxPtr> Boxes::create(BoxSpec spec) {
   if (auto stored = co_await parts_.catalog.boxes.put(box->record); !stored) {
     by_container_.erase(box->record.container);
     boxes_.erase(box->record.id);
+    has_left_overs_ = true;  // whether the disk has it all the same is not known
     co_return stored.error();
   }
   ++counters_.created;
@@ -286,23 +305,30 @@ async::Task<void> Boxes::finish(BoxPtr box, Result<void> launched) {
     record.end = model::BoxEnd::exited;
     record.exit_code = end->code;
   }
+  record.why = for_record(std::move(record.why));
   record.ended_at = wall_now();
   box->ended = monotonic_now();
+  box->store_at = box->ended + settle_period;
   box->main->end_with_box();
+  box->main->release();
   for (const auto& [id, process] : box->processes) {
     process->end_with_box();
+    process->release();
   }
+  box->active.clear();
+  box->fading.clear();
+  forget_processes(*box);
   // What only a start needs is not kept with what it printed.
   box->spec = {};
   box->env.clear();
-  THAW_CO_TRY_VOID(co_await store(box));
+  THAW_CO_TRY_VOID(co_await store(*this, box));
   box->changed.notify_all();
   co_return ok();
 }
 
 // Until the disk has it, tick() tries again.
-async::Task<void> Boxes::store(BoxPtr box) {
-  const Result<void> stored = co_await parts_.catalog.boxes.put(box->record);
+async::Task<void> Boxes::store(Boxes& self, BoxPtr box) {
+  const Result<void> stored = co_await self.parts_.catalog.boxes.put(box->record);
   box->is_stored = stored.has_value();
   co_return ok();
 }
@@ -344,8 +370,13 @@ async::Task<void> Boxes::wait_for_start(BoxPtr box, Instant until) {
 }
 
 async::Task<void> Boxes::set_tags(BoxPtr box, std::map<std::string, std::string> tags) {
-  box->record.tags = std::move(tags);
-  co_return co_await parts_.catalog.boxes.put(box->record);
+  auto before = std::exchange(box->record.tags, std::move(tags));
+  Result<void> stored = co_await parts_.catalog.boxes.put(box->record);
+  if (!stored) {
+    // With tags that are too much its end could not be stored either.
+    box->record.tags = std::move(before);
+  }
+  co_return stored;
 }
 
 async::Task<bool> Boxes::is_ready(BoxPtr box, ReadyProbe probe) {
@@ -362,13 +393,20 @@ async::Task<bool> Boxes::is_ready(BoxPtr box, ReadyProbe probe) {
   const auto looked = std::make_shared<BoxProcess>(
       output_, box->record.workspace,
       BoxProcess::Keeps{KeptOutput::Loses::all, KeptOutput::Loses::all});
-  BoxProcess::begin(looked, std::move(process), processes_);
+  async::TaskGroup streams(parts_.loop);
+  BoxProcess::begin(looked, std::move(process), streams);
   const auto ended = co_await looked->wait_for_end(monotonic_now() + longest_look);
-  if (!ended.value_or(false)) {
-    (void)co_await looked->signal(SIGKILL);
-    co_return false;
+  if (!ended) {
+    co_await async::forget_cancellation();
   }
-  co_return looked->end() && looked->end()->code == 0;
+  const bool is_ready = ended.value_or(false) && looked->end() && looked->end()->code == 0;
+  if (!looked->end()) {
+    (void)co_await looked->signal(SIGKILL);
+    (void)co_await looked->wait_for_end(monotonic_now() + 1s);
+  }
+  // What a look leaves behind does not keep its streams: each look would add to them.
+  THAW_CO_TRY_VOID(co_await streams.stop());
+  co_return ended ? Result<bool>(is_ready) : ended.error();
 }
 
 async::Task<void> Boxes::probe(Boxes& self, BoxPtr box) {
@@ -381,7 +419,7 @@ async::Task<void> Boxes::probe(Boxes& self, BoxPtr box) {
       box->changed.notify_all();
       break;
     }
-    THAW_CO_TRY_VOID(co_await async::sleep_for(std::max<Duration>(probe.pause, 10ms)));
+    THAW_CO_TRY_VOID(co_await async::sleep_for(std::max(probe.pause, least_pause)));
   }
   co_return ok();
 }
@@ -403,53 +441,74 @@ async::Task<WallTime> Boxes::wait_until_ready(BoxPtr box, Instant until) {
   co_return box->ready_at;
 }
 
-std::size_t Boxes::running_of(const model::WorkspaceId* workspace) const {
-  std::size_t running = 0;
+std::size_t Boxes::active_of(const model::WorkspaceId* workspace) const {
+  std::size_t active = 0;
   for (const auto& [id, box] : boxes_) {
-    const bool counts = workspace == nullptr || box->record.workspace == *workspace;
-    if (counts && !box->record.has_ended()) {
-      for (const auto& [name, process] : box->processes) {
-        running += !process->end() && !process->failure() ? 1 : 0;
-      }
+    if (workspace == nullptr || box->record.workspace == *workspace) {
+      active += box->active.size();
     }
   }
-  return running;
+  return active;
 }
 
-Result<void> Boxes::admit_process(const Box& box) const {
-  std::size_t running = 0;
-  for (const auto& [name, process] : box.processes) {
-    running += !process->end() && !process->failure() ? 1 : 0;
-  }
-  if (running >= limits_.processes_of_box) {
-    return Error::resource_exhausted("this sandbox runs " + number(running) +
-                                     " processes that were started in it, as many as it may");
-  }
-  if (running_of(&box.record.workspace) >= limits_.processes / 2 ||
-      running_of(nullptr) >= limits_.processes) {
+// Those that have ended begin to fade; those that did so a while ago have.
+void Boxes::sort_processes(Box& box, Instant now) const {
+  std::erase_if(box.active, [&](const BoxProcessPtr& process) {
+    if (process->is_over()) {
+      box.fading.emplace_back(now + limits_.reader_patience, process);
+    }
+    return process->is_over();
+  });
+  std::erase_if(box.fading, [now](const auto& one) {
+    if (now >= one.first) {
+      one.second->release();
+    }
+    return now >= one.first;
+  });
+}
+
+Result<void> Boxes::admit_process(Box& box) const {
+  const auto refuse = [](const std::string& who, std::size_t active) {
     return Error::resource_exhausted(
-        "the sandboxes of this workspace run as many started processes as they may, " +
-        number(limits_.processes / 2) + " together");
+        who + " " + number(active) +
+        " processes that were started and have not ended, or have left others behind that hold "
+        "their output, as many as there may be");
+  };
+  sort_processes(box, monotonic_now());
+  if (box.active.size() >= limits_.processes_of_box) {
+    return refuse("this sandbox has", box.active.size());
+  }
+  if (const std::size_t own = active_of(&box.record.workspace); own >= limits_.processes / 2) {
+    return refuse("all sandboxes of this workspace together have", own);
+  }
+  if (const std::size_t all = active_of(nullptr); all >= limits_.processes) {
+    return refuse("this server's sandboxes have", all);
   }
   return ok();
 }
 
 // Those that ended first go first.
-void Boxes::forget_processes(Box& box, std::size_t most) {
-  std::size_t ended = 0;
-  for (const auto& [id, process] : box.processes) {
-    ended += process->end() || process->failure() ? 1 : 0;
-  }
-  std::erase_if(box.order, [&](const std::string& id) {
-    const auto found = box.processes.find(id);
-    const bool is_over = found->second->end() || found->second->failure();
-    if (ended <= most || !is_over) {
-      return false;
+void Boxes::forget_processes(Box& box) const {
+  const auto of_workspace =
+      static_cast<std::size_t>(std::count_if(boxes_.begin(), boxes_.end(), [&](const auto& one) {
+        return one.second->record.workspace == box.record.workspace;
+      }));
+  const std::size_t share = limits_.kept_of_workspace / std::max<std::size_t>(of_workspace, 1);
+  const std::size_t most = std::min(limits_.kept_processes, std::max(share, least_kept_processes));
+  const std::size_t ended = box.processes.size() - box.active.size();
+  std::size_t surplus = ended > most ? ended - most : 0;
+  for (auto id = box.order.begin(); surplus > 0 && id != box.order.end();) {
+    const auto found = box.processes.find(*id);
+    const BoxProcessPtr process = found->second;
+    if (!process->is_over()) {
+      ++id;
+      continue;
     }
-    --ended;
+    --surplus;
+    std::erase_if(box.fading, [&](const auto& one) { return one.second == process; });
     box.processes.erase(found);
-    return true;
-  });
+    id = box.order.erase(id);
+  }
 }
 
 async::Task<BoxProcessPtr> Boxes::start_process(BoxPtr box, GuestSpec spec) {
@@ -468,7 +527,8 @@ async::Task<BoxProcessPtr> Boxes::start_process(BoxPtr box, GuestSpec spec) {
   const auto process = std::make_shared<BoxProcess>(output_, box->record.workspace, spec.keeps);
   box->processes[spec.id] = process;
   box->order.push_back(spec.id);
-  forget_processes(*box, limits_.kept_processes);
+  box->active.push_back(process);
+  forget_processes(*box);
   ++counters_.processes;
   // A request that is broken off does not break off the start: it will be asked for again.
   processes_.start("a process", start_guest(*this, box, process, std::move(spec)));
@@ -528,7 +588,8 @@ void Boxes::look_at(Box& box, Instant now) {
                    number(static_cast<std::size_t>(to_seconds(box.record.time_limit))) + " s");
   }
   bool is_used = !box.has_started();
-  for (const auto& [id, process] : box.processes) {
+  sort_processes(box, now);
+  for (const BoxProcessPtr& process : box.active) {
     const bool runs = process->has_started() && !process->end();
     is_used = is_used || runs;
     if (runs && now >= process->kill_at && !std::exchange(process->was_killed, true)) {
@@ -546,12 +607,12 @@ void Boxes::look_at(Box& box, Instant now) {
   }
 }
 
+// Waits for nothing: whatever the disk does, time limits hold.
 async::Task<void> Boxes::tick() {
   const Instant now = monotonic_now();
-  Result<void> settled = ok();
-  if (has_left_overs_ && now >= last_settling_ + settle_period) {
+  if (has_left_overs_ && !settling_.running() && now >= last_settling_ + settle_period) {
     last_settling_ = now;
-    settled = co_await settle_left_overs();
+    settling_ = processes_.start("boxes of before", settle_left_overs());
   }
   std::vector<BoxPtr> all;
   for (const auto& [id, box] : boxes_) {
@@ -560,17 +621,15 @@ async::Task<void> Boxes::tick() {
   for (const BoxPtr& box : all) {
     if (!box->record.has_ended()) {
       look_at(*box, now);
-    } else if (!box->is_stored) {
-      THAW_CO_TRY_VOID(co_await store(box));
+    } else if (!box->is_stored && !box->storing.running() && now >= box->store_at) {
+      box->store_at = now + settle_period;
+      box->storing = processes_.start("a box's end", store(*this, box));
     }
   }
   forget_ended(now);
-  if (!settled) {
-    co_return settled;
-  }
-  if (now >= last_forget_ + forget_period) {
+  if (!forgetting_.running() && now >= last_forget_ + forget_period) {
     last_forget_ = now;
-    co_return co_await forget_old();
+    forgetting_ = processes_.start("old boxes", forget_old());
   }
   co_return ok();
 }
@@ -625,11 +684,11 @@ async::Task<void> Boxes::forget_old() {
 
 async::Task<std::string> Boxes::snapshot(BoxPtr box, std::string id) {
   if (!box->snapshots.contains(id)) {
-    if (box->snapshots.size() >= limits_.snapshots) {
+    THAW_CO_TRY_VOID(co_await wait_for_start(box, Instant::max()));
+    if (!box->snapshots.contains(id) && box->snapshots.size() >= limits_.snapshots) {
       co_return Error::resource_exhausted("this sandbox has been written to an image " +
                                           number(limits_.snapshots) + " times, as often as it may");
     }
-    THAW_CO_TRY_VOID(co_await wait_for_start(box, Instant::max()));
     if (box->snapshots.emplace(id, std::nullopt).second) {
       // A request that is broken off leaves no box that stands still.
       processes_.start("a box's snapshot", make_snapshot(*this, box, id));
@@ -663,7 +722,19 @@ async::Task<void> Boxes::make_snapshot(Boxes& self, BoxPtr box, std::string id) 
   co_return ok();
 }
 
+// One after the other: the first to be done would let the box go on while others copy.
 async::Task<std::string> Boxes::copy_root(BoxPtr box) {
+  while (box->is_copied) {
+    THAW_CO_TRY([[maybe_unused]] const bool notified, co_await box->changed.wait(Instant::max()));
+  }
+  box->is_copied = true;
+  Result<std::string> made = co_await copy_root_now(box);
+  box->is_copied = false;
+  box->changed.notify_all();
+  co_return made;
+}
+
+async::Task<std::string> Boxes::copy_root_now(BoxPtr box) {
   const auto image = parts_.catalog.images.find(box->record.image.str());
   if (!image) {
     co_return Error::not_found("image " + box->record.image.str() + " does not exist");

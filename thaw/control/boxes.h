@@ -8,6 +8,7 @@
 #pragma once
 
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -29,14 +30,18 @@ namespace thaw::control {
 struct DiskUser;  // disk_watch.h
 
 struct BoxLimits {
-  std::size_t boxes = 200;             // of all that live; a workspace has half of them
-  std::size_t processes = 2'000;       // of all, that run; a workspace has half of them …
-  std::size_t processes_of_box = 256;  // … and a box so many
-  std::size_t snapshots = 100;         // of a box
-  std::size_t kept_processes = 1'000;  // of a box, that have ended
+  std::size_t boxes = 200;                 // of all that live; a workspace has half of them
+  std::size_t processes = 2'000;           // of all, that run; a workspace has half of them …
+  std::size_t processes_of_box = 256;      // … and a box so many
+  std::size_t snapshots = 100;             // of a box
+  std::size_t kept_processes = 1'000;      // of a box, that have ended …
+  std::size_t kept_of_workspace = 20'000;  // … and of all its workspace's boxes, shared evenly
+  // For so long what a process that has ended printed waits for its reader whatever else is
+  // printed; then as long as there is room.
+  Duration reader_patience = std::chrono::minutes(1);
   Duration longest = std::chrono::hours(24 * 7);
   std::size_t kept_ended = 2'000;  // records of a workspace's boxes that have ended …
-  Duration keep_ended = std::chrono::hours(24);     // … for so long
+  Duration keep_ended = std::chrono::hours(24);  // … for so long
   std::size_t kept_boxes = 200;  // of a workspace, that have ended, with what they printed …
   Duration keep_output = std::chrono::minutes(10);  // of a box, after its end
   std::uint64_t default_memory_bytes = 0;           // of one that asks for none; 0: none
@@ -70,7 +75,7 @@ struct GuestSpec {
   std::string id;  // its starter's own; one that is known is the same process
   std::vector<std::string> argv;
   std::vector<EnvSource> environment;  // after the box's own
-  std::string cwd;  // empty: the box's
+  std::string cwd;                     // empty: the box's
   std::optional<sandbox::TerminalSize> terminal;
   Duration time_limit{};  // 0: none
   BoxProcess::Keeps keeps;
@@ -81,7 +86,11 @@ struct Box {
   BoxSpec spec;
   BoxProcessPtr main;
   std::map<std::string, BoxProcessPtr> processes;  // by their starters' ids
-  std::vector<std::string> order;                  // of those, in which they came
+  std::list<std::string> order;                    // of those, in which they came
+  // Of those: which run, or have left something behind that holds their streams open …
+  std::vector<BoxProcessPtr> active;
+  // … and which ended lately, with the time at which nobody is waited for who would read them.
+  std::vector<std::pair<Instant, BoxProcessPtr>> fading;
   std::unique_ptr<worker::RunningContainer> running;
   std::vector<std::string> env;  // of its program
   std::string user;
@@ -92,11 +101,14 @@ struct Box {
   Instant ended{};
   model::BoxEnd wanted = model::BoxEnd::none;  // it is to end, so
   std::string why;
-  bool is_stored = false;  // its end
-  WallTime ready_at{};     // zero: its probe has not said so yet
+  bool is_stored = false;            // its end …
+  async::TaskGroup::Handle storing;  // … which is tried again …
+  Instant store_at{};                // … then
+  WallTime ready_at{};               // zero: its probe has not said so yet
   // Of its root, by their askers' ids; nothing while it is made.
   std::map<std::string, std::optional<Result<std::string>>> snapshots;
-  async::Event changed;  // any of these
+  bool is_copied = false;  // one of them is made: it stands still
+  async::Event changed;    // any of these
 
   bool has_started() const { return running != nullptr && main->has_started(); }
 };
@@ -166,7 +178,7 @@ class Boxes {
 
  private:
   Result<void> admit(const BoxSpec& spec) const;
-  Result<void> admit_process(const Box& box) const;
+  Result<void> admit_process(Box& box) const;
   static async::Task<void> run(Boxes& self, BoxPtr box);
   async::Task<void> launch(BoxPtr box);
   async::Task<worker::LaunchPlan> plan_for(BoxPtr box);
@@ -177,16 +189,18 @@ class Boxes {
   async::Task<bool> is_ready(BoxPtr box, ReadyProbe probe);
   static async::Task<void> make_snapshot(Boxes& self, BoxPtr box, std::string id);
   async::Task<std::string> copy_root(BoxPtr box);
+  async::Task<std::string> copy_root_now(BoxPtr box);
   async::Task<void> finish(BoxPtr box, Result<void> launched);
-  async::Task<void> store(BoxPtr box);
+  static async::Task<void> store(Boxes& self, BoxPtr box);
   async::Task<void> settle_left_overs();
   async::Task<void> tick();
   void look_at(Box& box, Instant now);
   void ask_to_end(Box& box, model::BoxEnd how, std::string why);
   void forget_ended(Instant now);
   async::Task<void> forget_old();
-  static void forget_processes(Box& box, std::size_t most);
-  std::size_t running_of(const model::WorkspaceId* workspace) const;
+  void sort_processes(Box& box, Instant now) const;
+  void forget_processes(Box& box) const;
+  std::size_t active_of(const model::WorkspaceId* workspace) const;
 
   BoxesParts parts_;
   BoxLimits limits_;
@@ -197,6 +211,8 @@ class Boxes {
   Instant last_forget_{};
   Instant last_settling_{};
   bool has_left_overs_ = true;  // records that run, of a server that is gone
+  async::TaskGroup::Handle settling_;
+  async::TaskGroup::Handle forgetting_;
   bool is_shutting_down_ = false;
   async::TaskGroup processes_;
   async::TaskGroup lives_;

@@ -388,6 +388,29 @@ TEST_CASE("who writes waits while the program does not read, and goes on where i
   CHECK(program->input == "hello");
 }
 
+TEST_CASE("a numbered piece of input that was broken off is finished when it comes again") {
+  BoxHouse f;
+  const BoxPtr box = f.create();
+  const Program program = f.programs[0];
+  f.await(box->main->append(1, "ab", false));
+  program->takes_input = 5;
+  {
+    async::TaskGroup group(f.loop);
+    group.start("append", box->main->append(2, "cdefgh", false));
+    f.passes(1s);
+    CHECK(group.size() == 1);
+    (void)f.loop.run_task(group.stop());  // its client is gone
+  }
+  CHECK(program->input == "abcde");
+  program->takes_input = 100;
+  program->changed.notify_all();
+  f.await(box->main->append(2, "cdefgh", false));
+  f.await(box->main->append(2, "cdefgh", false));
+  f.await(box->main->append(1, "ab", false));
+  f.await(box->main->append(3, "i", true));
+  CHECK(program->input == "abcdefghi");
+}
+
 TEST_CASE("what a process leaves behind does not keep its readers waiting") {
   BoxHouse f;
   const BoxPtr box = f.create();
@@ -505,4 +528,108 @@ TEST_CASE("the disk and the mounts that boxes use are known") {
   f.passes(1s);
   CHECK(f.stored(box).why == "it wrote too much");
   CHECK(f.boxes->disk_users().empty());
+}
+
+TEST_CASE("a process that has ended holds nothing of the system, whoever reads it yet") {
+  BoxHouse f;
+  const BoxPtr box = f.create();
+  const BoxProcessPtr process = f.await(f.boxes->start_process(box, f.guest("a")));
+  CHECK(f.processes().at(1).use_count() == 2);  // the test's and the process's
+  f.processes().at(1)->print("words");
+  f.processes().at(1)->exit(0);
+  f.passes(1s);
+  CHECK(f.processes().at(1).use_count() == 1);
+  CHECK(process->is_over());
+  CHECK(f.text_of(process->out()) == "words");
+}
+
+TEST_CASE("what processes leave behind counts as long as it holds their streams") {
+  BoxHouse f;
+  const BoxPtr box = f.create();
+  for (const char* id : {"a", "b", "c"}) {
+    f.await(f.boxes->start_process(box, f.guest(id)));
+  }
+  for (const std::size_t which : {1u, 2u, 3u}) {
+    f.processes().at(which)->end = sandbox::ProcessEnd{0, 0, false};
+    f.processes().at(which)->changed.notify_all();
+  }
+  f.passes(1s);
+  const auto more = f.result_of(f.boxes->start_process(box, f.guest("d")));
+  REQUIRE(!more);
+  CHECK(more.error().code() == Code::resource_exhausted);
+  CHECK(more.error().message().find("left others behind") != std::string::npos);
+  f.processes().at(1)->exit(0);
+  f.passes(1s);
+  f.await(f.boxes->start_process(box, f.guest("d")));
+}
+
+TEST_CASE("looks at whether a box is ready leave no streams open") {
+  BoxHouse f;
+  BoxSpec spec = f.spec();
+  spec.probe = ReadyProbe{.port = 0, .argv = {"look"}};
+  f.create(std::move(spec));
+  REQUIRE(f.processes().size() == 2);
+  f.processes().at(1)->end = sandbox::ProcessEnd{1, 0, false};  // others hold its output open
+  f.processes().at(1)->changed.notify_all();
+  f.passes(1s);
+  CHECK(f.processes().size() == 3);
+  CHECK(f.processes().at(1).use_count() == 1);
+}
+
+TEST_CASE("who breaks off while a box is made leaves no record that runs for ever") {
+  BoxHouse f;
+  async::TaskGroup group(f.loop);
+  const auto body = [](BoxHouse& house) -> async::Task<void> {
+    THAW_CO_TRY([[maybe_unused]] const BoxPtr box, co_await house.boxes->create(house.spec()));
+    co_return ok();
+  };
+  group.start("create", body(f));
+  (void)f.loop.run_task(group.stop());
+  f.passes(10s);
+  for (const auto& [id, record] : f.catalog->boxes.all()) {
+    CHECK((record->has_ended() || f.boxes->find(record->id) != nullptr));
+  }
+}
+
+TEST_CASE("copies of a box's root are made one after the other, each while it stands still") {
+  BoxHouse f;
+  const BoxPtr box = f.create();
+  async::TaskGroup group(f.loop);
+  const auto body = [](BoxHouse& house, BoxPtr of, std::string id) -> async::Task<void> {
+    THAW_CO_TRY([[maybe_unused]] const std::string key,
+                co_await house.boxes->snapshot(std::move(of), std::move(id)));
+    co_return ok();
+  };
+  group.start("first", body(f, box, "a"));
+  group.start("second", body(f, box, "b"));
+  f.passes(5s);
+  CHECK(group.size() == 0);
+  CHECK(f.images.layers_added == 2);
+  CHECK(f.images.most_at_once == 1);
+  CHECK(f.await(f.boxes->snapshot(box, "a")) == "image+1");  // as it was made
+  CHECK(f.images.layers_added == 2);
+}
+
+TEST_CASE("a box's end is stored though its workspace may store nothing more") {
+  BoxHouse f;
+  const BoxPtr box = f.create();
+  const auto use = f.catalog->shares.of("ac-1");
+  f.catalog->shares.limits.bytes = use.bytes;
+  f.catalog->shares.limits.objects = use.objects;
+  const auto refused = f.result_of(f.boxes->set_tags(box, {{"k", std::string(200, 'v')}}));
+  REQUIRE(!refused);
+  CHECK(refused.error().code() == Code::resource_exhausted);
+  CHECK(box->record.tags.empty());
+  f.await(f.boxes->terminate(box, BoxEnd::terminated, "said so"));
+  CHECK(f.stored(box).end == BoxEnd::terminated);
+  CHECK(f.stored(box).why == "said so");
+}
+
+TEST_CASE("whatever the reason of an end has in it, it is stored, and bounded") {
+  BoxHouse f;
+  f.worker.launch_error = Error::not_found("no \xff " + std::string(5'000, 'x'));
+  const BoxPtr box = f.create();
+  CHECK(f.stored(box).end == BoxEnd::start_failed);
+  CHECK(f.stored(box).why.size() == model::Box::longest_why);
+  CHECK(f.stored(box).why.starts_with("no \uFFFD xxx"));
 }

@@ -2,16 +2,28 @@
 #include "thaw/control/launch_outline.h"
 
 #include <iterator>
+#include <string_view>
+#include <unordered_set>
 #include <utility>
 
 namespace thaw::control {
 
+// There may be very many of them: strangers write what images and requests say.
 void append_env(std::vector<std::string>& env, const std::vector<std::string>& more) {
-  for (const std::string& entry : more) {
-    const std::string name = entry.substr(0, entry.find('=') + 1);
-    std::erase_if(env, [&](const std::string& old) { return old.starts_with(name); });
-    env.push_back(entry);
+  env.insert(env.end(), more.begin(), more.end());
+  std::unordered_set<std::string_view> seen;
+  std::vector<bool> is_last(env.size());
+  for (std::size_t i = env.size(); i-- > 0;) {
+    const std::string_view entry = env[i];
+    is_last[i] = seen.insert(entry.substr(0, entry.find('='))).second;
   }
+  std::vector<std::string> kept;
+  for (std::size_t i = 0; i < env.size(); ++i) {
+    if (is_last[i]) {
+      kept.push_back(std::move(env[i]));
+    }
+  }
+  env = std::move(kept);
 }
 
 Result<image::ImageConfig> LaunchOutline::add_image(const model::ImageId& id,
@@ -43,9 +55,10 @@ Result<void> LaunchOutline::add_secrets(const std::vector<model::SecretId>& secr
 
 Result<void> LaunchOutline::add_environment(const std::vector<EnvSource>& sources,
                                             std::vector<std::string>& env) const {
+  std::vector<std::string> more;
   for (const EnvSource& source : sources) {
     if (const auto* const entry = std::get_if<std::string>(&source)) {
-      append_env(env, {*entry});
+      more.push_back(*entry);
       continue;
     }
     const model::SecretId& id = std::get<model::SecretId>(source);
@@ -53,9 +66,10 @@ Result<void> LaunchOutline::add_environment(const std::vector<EnvSource>& source
     if (!secret) {
       return Error::not_found("secret " + id.str() + " does not exist");
     }
-    THAW_TRY(const std::vector<std::string> more, parts_.secret_env(*secret));
-    append_env(env, more);
+    THAW_TRY(const std::vector<std::string> values, parts_.secret_env(*secret));
+    more.insert(more.end(), values.begin(), values.end());
   }
+  append_env(env, more);
   return ok();
 }
 

@@ -6,19 +6,14 @@
 
 #include <cerrno>
 
-#include "thaw/image/layer_unpacker.h"
+#include "thaw/image/disk_room.h"
 #include "thaw/os/files.h"
 
 namespace thaw::image {
 
-namespace {
-
-constexpr std::uint64_t look_bytes = 64u << 20;
-
-}  // namespace
-
 Result<std::shared_ptr<BlobFile>> BlobFile::create(const std::string& path, Descriptor expected) {
   THAW_TRY(os::Fd file, os::open_file(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+  THAW_TRY_VOID(check_room(file, expected.size));
   return std::make_shared<BlobFile>(std::move(file), std::move(expected));
 }
 

@@ -18,7 +18,7 @@ namespace thaw::image {
 
 class BlobFile final : public net::BodySink {
  public:
-  // Made anew at `path`.
+  // Made anew at `path`. resource_exhausted: the disk has no room for all of it.
   static Result<std::shared_ptr<BlobFile>> create(const std::string& path, Descriptor expected);
   BlobFile(os::Fd file, Descriptor expected) : file_(std::move(file)), expected_(expected) {}
 

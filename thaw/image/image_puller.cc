@@ -2,7 +2,6 @@
 #include "thaw/image/image_puller.h"
 
 #include <fcntl.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -351,12 +350,6 @@ async::Task<ForeignLayer> ImagePuller::fetch_into(std::shared_ptr<Pull> pull, st
                                                   const Draft* draft, StopFlag stop) {
   const RegistryImagePtr image = pull->image;
   const Descriptor layer = image->layers[number];
-  struct statvfs disk {};
-  if (::statvfs(draft->folder().c_str(), &disk) == 0 &&
-      std::uint64_t{disk.f_bavail} * disk.f_frsize < layer.size) {
-    co_return Error::resource_exhausted("the disk of the image cache has no room for its " +
-                                        megabytes(layer.size));
-  }
   const std::string path = draft->folder() + "/blob";
   {
     THAW_CO_TRY(const std::shared_ptr<BlobFile> file, BlobFile::create(path, layer));
@@ -369,7 +362,10 @@ async::Task<ForeignLayer> ImagePuller::fetch_into(std::shared_ptr<Pull> pull, st
   auto unpack = [this, draft, path, image, number, limits, stop]() -> Result<ForeignLayer> {
     THAW_TRY(const os::Fd file, os::open_file(path, O_RDONLY));
     ::unlink(path.c_str());  // its bytes go with the descriptor, on this thread
-    return commit_foreign_layer(store_, *draft, file, image->layer_ids[number], limits, *stop);
+    auto made = commit_foreign_layer(store_, *draft, file, image->layer_ids[number], limits, *stop);
+    // A tree of which somebody else was first, or a part of one: on this thread too.
+    (void)os::remove_tree(draft->folder());
+    return made;
   };
   co_return co_await async::blocking(async::PoolShare{pool_, pull->workspace}, std::move(unpack));
 }

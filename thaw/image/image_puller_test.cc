@@ -402,6 +402,33 @@ TEST_CASE("a registry of this machine that nobody has named leads to no other po
   CHECK(other.requests().empty());
 }
 
+TEST_CASE(
+    "no answer of a registry leads to where clouds keep credentials, or to a network beside") {
+  for (const std::string target :
+       {"169.254.169.254", "2852039166", "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]",
+        "[fd00:ec2::254]", "100.100.100.200", "168.63.129.16", "10.0.0.1", "[::ffff:10.0.0.1]",
+        "[fd00::1]", "0.0.0.0", "127.64.0.1"}) {
+    for (const bool is_token : {true, false}) {
+      CAPTURE(target);
+      CAPTURE(is_token);
+      const std::string there = "http://" + target + "/latest/meta-data/";
+      FakeRegistry registry([&](int connection, const FakeRegistry::Request&) {
+        if (is_token) {
+          FakeRegistry::answer(connection, "401 Unauthorized", "",
+                               "WWW-Authenticate: Bearer realm=\"" + there + "\"\r\n");
+        } else {
+          FakeRegistry::redirect(connection, there);
+        }
+        return true;
+      });
+      RegistrySettings settings;
+      settings.insecure = {registry.host()};  // even of one that the operator has named
+      House house(settings);
+      CHECK(says(house.not_found(registry.host() + "/app:1"), "may not be connected to"));
+    }
+  }
+}
+
 TEST_CASE("a token is fetched with the login, and asked with") {
   if (!may_unpack()) {
     return;

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -14,6 +13,7 @@
 #include <optional>
 #include <string_view>
 
+#include "thaw/image/disk_room.h"
 #include "thaw/image/layer_stream.h"
 #include "thaw/image/root_tree.h"
 #include "thaw/os/files.h"
@@ -28,11 +28,6 @@ constexpr std::size_t longest_name = 255;
 constexpr std::size_t deepest = 256;
 constexpr std::size_t most_xattrs = 64;
 constexpr std::size_t longest_xattr = 64u << 10;
-
-// How often the disk is looked at.
-constexpr std::uint64_t look_bytes = 64u << 20;
-constexpr std::uint64_t look_entries = 10'000;
-constexpr std::uint64_t reserve_bytes = std::uint64_t{1} << 30;
 
 // Folders that layers leave out, and that all images have so.
 struct KnownFolder {
@@ -100,7 +95,9 @@ class LayerUnpacker {
     if (path.empty()) {
       return add_root(entry);
     }
-    if (done_.entries % look_entries == 0 && parent_.valid()) {
+    const bool has_written_much = unlooked_ >= look_bytes || done_.entries % look_entries == 0;
+    if (has_written_much && parent_.valid()) {
+      unlooked_ = 0;
       THAW_TRY_VOID(check_room(parent_));
     }
     const auto slash = path.rfind('/');
@@ -383,6 +380,7 @@ class LayerUnpacker {
       const bool is_kept = text == "security.capability" ||
                            (text.starts_with("user.") && !text.starts_with("user.overlay."));
       if (is_kept && size <= longest_xattr) {
+        unlooked_ += size;
         // A file system without them holds the file all the same.
         ::fsetxattr(file.get(), name, value, size, 0);
       }
@@ -401,24 +399,13 @@ class LayerUnpacker {
 
 }  // namespace
 
-Result<void> check_room(const os::Fd& file) {
-  struct statvfs disk {};
-  if (::fstatvfs(file.get(), &disk) != 0) {
-    return Error::from_errno(errno, "look at the disk of the image cache");
-  }
-  const std::uint64_t all = std::uint64_t{disk.f_blocks} * disk.f_frsize;
-  const std::uint64_t left = std::uint64_t{disk.f_bavail} * disk.f_frsize;
-  const bool has_few_files = disk.f_files != 0 && disk.f_favail < disk.f_files / 50;
-  if (left >= std::min(reserve_bytes, all / 20) && !has_few_files) {
-    return ok();
-  }
-  return Error::resource_exhausted(
-      "the disk of the image cache is full but for what is kept for others on it: " +
-      std::to_string(left >> 20) + " MiB and " + std::to_string(disk.f_favail) + " files");
-}
-
 Result<Unpacked> unpack_layer(const os::Fd& layer, const std::string& folder,
                               const UnpackLimits& limits, const std::atomic<bool>& stop) {
+  {
+    // Before the first byte: there may be many layers, each too small to be looked at later.
+    THAW_TRY(const os::Fd root, os::open_file(folder, O_RDONLY | O_DIRECTORY));
+    THAW_TRY_VOID(check_room(root));
+  }
   THAW_TRY(RootTree tree, RootTree::open_folder(folder));
   LayerStream stream(layer, limits.bytes, monotonic_now() + limits.time, stop);
   LayerUnpacker unpacker(std::move(tree), limits);

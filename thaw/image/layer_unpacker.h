@@ -34,10 +34,6 @@ struct UnpackLimits {
   std::shared_ptr<UnpackBudget> of_image = nullptr;
 };
 
-// resource_exhausted if the disk of `file` has less left, in bytes or in files, than is kept for
-// others on it: 1 GiB, or a twentieth of a small disk.
-Result<void> check_room(const os::Fd& file);
-
 struct Unpacked {
   std::string layer_id;        // "sha256:…" of the tar stream
   std::uint64_t bytes = 0;     // of files
@@ -46,7 +42,8 @@ struct Unpacked {
 };
 
 // `folder` is there and empty; after an error it holds a part. failed_precondition: it is no layer,
-// or one that leads out; resource_exhausted: a limit; cancelled: `stop`.
+// or one that leads out; resource_exhausted: a limit, or the disk but for what is kept for others
+// on it; cancelled: `stop`.
 Result<Unpacked> unpack_layer(const os::Fd& layer, const std::string& folder,
                               const UnpackLimits& limits, const std::atomic<bool>& stop);
 

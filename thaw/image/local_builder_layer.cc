@@ -2,10 +2,13 @@
 //
 // What a container wrote into its root becomes a layer: copied as it is, with owners, attributes
 // and overlayfs's own marks, since the container goes on and changes its files.
+#include <fcntl.h>
+
 #include <atomic>
 #include <utility>
 
 #include "thaw/codec/sha256.h"
+#include "thaw/image/disk_room.h"
 #include "thaw/image/local_builder.h"
 #include "thaw/image/subprocess.h"
 #include "thaw/os/files.h"
@@ -47,6 +50,10 @@ Result<BuildResult> LocalBuilder::copy_layer(const std::string& base,
                                              const std::string& upper) const {
   THAW_TRY(ImageRecord record, layers_->find(base));
   THAW_TRY(const Draft draft, layers_->draft());
+  {
+    THAW_TRY(const os::Fd folder, os::open_file(draft.folder(), O_RDONLY | O_DIRECTORY));
+    THAW_TRY_VOID(check_room(folder));
+  }
   const std::string tree = draft.folder() + "/upper";
   Result<void> copied = copy_tree(upper, tree);
   BuildResult result;

@@ -169,7 +169,13 @@ async::Task<net::WebAnswer> RegistryClient::send(std::shared_ptr<Repository> at,
       return may_lead_to(address.place(), from) && !is_address_of_functions(address);
     };
   }
-  co_return co_await web_->get(std::move(request));
+  THAW_CO_TRY(net::WebAnswer answer, co_await web_->get(std::move(request)));
+  if (is_registry && answer.peer) {
+    // A connection that was kept leads where the name led then: it counts too, or who changes what
+    // his name means would be taken for a neighbour of what it means now.
+    at->places.insert(answer.peer->place());
+  }
+  co_return answer;
 }
 
 // The request and where its answers lead. `is_elsewhere`: the answer is not the registry's own.

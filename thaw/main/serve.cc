@@ -173,6 +173,16 @@ net::ServerLimits limits_of(const Configuration& configuration) {
   return net::within(configuration.limits, descriptors.rlim_cur, own_memory());
 }
 
+// Streams of a process in a box, each with a copy to watch it by, and the word of its end.
+constexpr std::size_t descriptors_of_guest = 8;
+
+// A quarter of what this process may have at most.
+std::size_t most_guests() {
+  rlimit descriptors{};
+  ::getrlimit(RLIMIT_NOFILE, &descriptors);
+  return std::max<std::size_t>(descriptors.rlim_cur / (4 * descriptors_of_guest), 2);
+}
+
 std::string short_digest(const std::string& text) {
   return store::sha256_hex(text).substr(0, instance_letters);
 }
@@ -384,8 +394,13 @@ Result<void> Program::connect() {
   fleet = std::make_unique<control::Fleet>(std::move(parts), configuration.fleet);
   control::BoxLimits box_limits = configuration.boxes;
   box_limits.default_memory_bytes = configuration.fleet.default_memory_bytes;
+  box_limits.processes = std::min(box_limits.processes, most_guests());
   box_limits.output.of_all = std::min(box_limits.output.of_all, own_memory() / 16);
   box_limits.output.of_workspace = box_limits.output.of_all / 4;
+  // Each workspace's own: together no more than all may have anyway.
+  box_limits.output.kept_for_each =
+      std::min(box_limits.output.kept_for_each,
+               box_limits.output.of_all / std::max<std::size_t>(box_limits.boxes, 1));
   box_limits.output.of_stream =
       std::min(box_limits.output.of_stream, box_limits.output.of_workspace / 2);
   boxes = std::make_unique<control::Boxes>(

@@ -4,6 +4,7 @@
 // was to be started with is in memory only (control/boxes.h). Plain values.
 #pragma once
 
+#include <cstddef>
 #include <map>
 #include <string>
 
@@ -39,7 +40,9 @@ struct Box {
   Duration idle_limit{};  // 0: none
   BoxEnd end = BoxEnd::none;
   int exit_code = 0;  // of its program; 128 + signal
-  std::string why;    // of an end that is no program's own, for people
+  std::string why;    // of an end that is no program's own, for people; UTF-8, bounded as below
+
+  static constexpr std::size_t longest_why = 1'000;
 
   bool has_ended() const { return end != BoxEnd::none; }
 };

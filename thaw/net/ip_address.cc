@@ -27,9 +27,13 @@ constexpr Range ranges[] = {
     {"10.0.0.0/8", Place::private_network},
     {"172.16.0.0/12", Place::private_network},
     {"192.168.0.0/16", Place::private_network},
-    // Machines of clouds ask their hosts at these; the third is below.
+    // Machines of clouds ask their hosts at these, for credentials among other things; one more is
+    // below.
     {"100.100.100.200/32", Place::link_local},
-    {"fd00:ec2::254/128", Place::link_local},
+    {"fd00:ec2::/32", Place::link_local},
+    {"fd20:ce::254/128", Place::link_local},
+    {"fd00:c1::a9fe:a9fe/128", Place::link_local},
+    {"fd00:42::42/128", Place::link_local},
     {"100.64.0.0/10", Place::private_network},
     {"224.0.0.0/4", Place::multicast},
     {"192.0.0.0/24", Place::reserved},

@@ -224,6 +224,10 @@ Result<WebAnswer> outcome_of(Transfer& transfer, CURLcode code) {
   long status = 0;
   ::curl_easy_getinfo(transfer.easy, CURLINFO_RESPONSE_CODE, &status);
   transfer.answer.status = static_cast<int>(status);
+  char* peer = nullptr;
+  if (::curl_easy_getinfo(transfer.easy, CURLINFO_PRIMARY_IP, &peer) == CURLE_OK && peer) {
+    transfer.answer.peer = IpAddress::parse(peer);
+  }
   const std::string where = transfer.request.url.origin();
   const char* said = transfer.error[0] != '\0' ? transfer.error : ::curl_easy_strerror(code);
   if (transfer.has_too_many_headers) {

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -65,6 +66,8 @@ struct WebRequest {
 
 struct WebAnswer {
   int status = 0;
+  // Who has answered: of a kept connection not one of the request's addresses perhaps.
+  std::optional<IpAddress> peer;
   Headers headers;
   std::string body;
 };

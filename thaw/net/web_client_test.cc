@@ -125,6 +125,7 @@ TEST_CASE("a request goes to the address that was given for its host, whole") {
   const auto answer = asker.post(Asker::request(server.port));
   ::unsetenv("http_proxy");
   REQUIRE(answer);
+  CHECK(answer->peer == IpAddress::parse("127.0.0.1"));
   CHECK(answer->status == 201);
   CHECK(answer->body == "ok");
   CHECK(answer->headers.find("retry-after") == "7");

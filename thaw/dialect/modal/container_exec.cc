@@ -80,7 +80,9 @@ Task<void> get_output(Context& cx, net::GrpcCall& call, pb::ContainerExecGetOutp
   const Instant until = poll_deadline(request.timeout(), longest_wait);
   std::uint64_t place = request.last_batch_index();
   while (true) {
-    THAW_CO_TRY(KeptOutput::Piece piece, co_await output.read(place, piece_bytes, until));
+    THAW_CO_TRY(KeptOutput::Piece piece,
+                co_await (request.get_raw_bytes() ? output.read(place, piece_bytes, until)
+                                                  : output.read_text(place, piece_bytes, until)));
     pb::RuntimeOutputBatch batch;
     if (piece.is_end) {
       THAW_CO_TRY(const bool ended, co_await process->wait_for_end(until));

@@ -58,8 +58,8 @@ Result<pb::CommandRouterAccess> router_access(Context& cx, const net::GrpcCall& 
                                               const gateway::Identity& who, const model::Box& box) {
   const WebAddresses addresses = addresses_for(cx, call);
   const std::string host = addresses.authority.substr(0, addresses.authority.rfind(':'));
-  const bool is_far = std::find(std::begin(own_hosts), std::end(own_hosts), host) ==
-                      std::end(own_hosts);
+  const bool is_far =
+      std::find(std::begin(own_hosts), std::end(own_hosts), host) == std::end(own_hosts);
   const bool is_inside = call.peer().transport == net::Peer::Transport::unix_socket;
   if (addresses.scheme != "https" && (is_far || is_inside)) {
     return Error::failed_precondition(

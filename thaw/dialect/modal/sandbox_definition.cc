@@ -17,7 +17,7 @@ constexpr std::size_t most_tags = 50;
 constexpr std::size_t longest_tag = 256;
 constexpr std::size_t longest_name = 64;
 constexpr std::size_t most_argument_bytes = 128u << 10;
-constexpr std::size_t most_env_bytes = 1u << 20;
+constexpr std::size_t most_sources = 1'000;  // each is read, and decrypted
 
 Result<void> check_served(const pb::Sandbox& d) {
   if (d.open_ports().ports_size() > 0) {
@@ -186,11 +186,19 @@ Result<control::EnvSource> secret_from(const catalog::Scope& scope, const std::s
   return control::EnvSource(model::SecretId(id));
 }
 
+Error too_many_sources() {
+  return Error::invalid_argument("an environment is made of at most " +
+                                 std::to_string(most_sources) + " secrets and dictionaries");
+}
+
 }  // namespace
 
 Result<std::vector<control::EnvSource>> environment_from(
     const catalog::Scope& scope, const google::protobuf::RepeatedPtrField<std::string>& secrets) {
   std::vector<control::EnvSource> environment;
+  if (static_cast<std::size_t>(secrets.size()) > most_sources) {
+    return too_many_sources();
+  }
   for (const std::string& id : secrets) {
     THAW_TRY(control::EnvSource secret, secret_from(scope, id));
     environment.push_back(std::move(secret));
@@ -202,6 +210,9 @@ Result<std::vector<control::EnvSource>> environment_from(
     const catalog::Scope& scope,
     const google::protobuf::RepeatedPtrField<pb::SecretSource>& sources) {
   std::vector<control::EnvSource> environment;
+  if (static_cast<std::size_t>(sources.size()) > most_sources) {
+    return too_many_sources();
+  }
   std::size_t bytes = 0;
   for (const pb::SecretSource& source : sources) {
     if (source.has_secret_id()) {

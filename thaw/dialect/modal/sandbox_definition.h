@@ -15,6 +15,9 @@ namespace thaw::dialect::modal {
 
 namespace pb = ::modal::client;
 
+// Of the variables that a request has in itself.
+inline constexpr std::size_t most_env_bytes = 1u << 20;
+
 // What is asked for, but for ids and owners. invalid_argument and unimplemented name what cannot
 // be.
 Result<control::BoxSpec> box_from(const pb::Sandbox& definition);

@@ -250,8 +250,7 @@ Task<pb::SandboxGetCommandRouterAccessResponse> access_second(
     box = std::move(found.box);
   }
   if (!box) {
-    const std::string& asked =
-        request.has_task_id() ? request.task_id() : request.sandbox_id();
+    const std::string& asked = request.has_task_id() ? request.task_id() : request.sandbox_id();
     co_return Error::not_found("sandbox '" + asked.substr(0, 80) +
                                "' does not exist, or has ended");
   }
@@ -299,18 +298,6 @@ Result<std::uint64_t> place_of(const std::string& entry) {
   return std::stoull(entry);
 }
 
-// Bytes at the end of `text` that begin a character and do not finish it.
-std::size_t incomplete_tail(std::string_view text) {
-  for (std::size_t size = 1; size <= std::min<std::size_t>(3, text.size()); ++size) {
-    const auto byte = static_cast<unsigned char>(text[text.size() - size]);
-    if ((byte & 0xc0) != 0x80) {
-      const std::size_t whole = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
-      return whole > size ? size : 0;
-    }
-  }
-  return 0;
-}
-
 Task<void> logs(Context& cx, net::GrpcCall& call, pb::SandboxGetLogsRequest request,
                 net::Sink<pb::TaskLogsBatch> sink) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
@@ -327,7 +314,8 @@ Task<void> logs(Context& cx, net::GrpcCall& call, pb::SandboxGetLogsRequest requ
   control::KeptOutput& output =
       request.file_descriptor() == pb::FILE_DESCRIPTOR_STDERR ? main->error() : main->out();
   while (true) {
-    THAW_CO_TRY(control::KeptOutput::Piece piece, co_await output.read(place, piece_bytes, until));
+    THAW_CO_TRY(control::KeptOutput::Piece piece,
+                co_await output.read_text(place, piece_bytes, until));
     if (piece.is_end) {
       batch.clear_items();
       batch.set_eof(true);
@@ -335,22 +323,6 @@ Task<void> logs(Context& cx, net::GrpcCall& call, pb::SandboxGetLogsRequest requ
     }
     if (piece.bytes.empty()) {
       co_return ok();  // it asks again
-    }
-    // What ends inside of a character waits for the rest of it, unless nothing more comes.
-    const std::size_t tail = incomplete_tail(piece.bytes);
-    if (tail > 0) {
-      THAW_CO_TRY(const control::KeptOutput::Piece next,
-                  co_await output.read(piece.offset + piece.bytes.size(), 1, until));
-      if (!next.is_end) {
-        piece.bytes.resize(piece.bytes.size() - tail);
-        place = piece.offset + piece.bytes.size();
-        if (piece.bytes.empty()) {
-          if (next.bytes.empty()) {
-            co_return ok();  // it asks again
-          }
-          continue;
-        }
-      }
     }
     place = piece.offset + piece.bytes.size();
     batch.clear_items();

@@ -82,8 +82,13 @@ Result<control::GuestSpec> guest_from(const catalog::Scope& scope,
            environment_from(scope, request.secret_sources()));
   guest.environment.insert(guest.environment.end(), secrets.begin(), secrets.end());
   guest.environment.insert(guest.environment.end(), more.begin(), more.end());
+  std::size_t bytes = 0;
   for (const auto& [name, value] : request.env()) {
     THAW_TRY(std::string variable, variable_from(name, value));
+    bytes += variable.size();
+    if (bytes > most_env_bytes) {
+      return Error::invalid_argument("an environment has at most 1 MiB");
+    }
     guest.environment.emplace_back(std::move(variable));
   }
   guest.time_limit = std::chrono::seconds(request.timeout_secs());
