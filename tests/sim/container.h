@@ -99,7 +99,14 @@ class SimContainer final : public worker::RunningContainer, private worker::Serv
   async::Task<void> freeze() override;
   Result<void> thaw() override;
   async::Task<std::uint64_t> reclaim() override { co_return 0; }
+  Result<bool> has_listener(std::uint16_t) const override {
+    return Error::unavailable("a simulated container has no network");
+  }
+  async::Task<std::unique_ptr<sandbox::Process>> run(sandbox::ProcessSpec) override {
+    co_return Error::failed_precondition("a simulated container has no guests");
+  }
   async::Task<sandbox::Checkpoint> checkpoint(std::uint64_t most) override;
+  std::string root_writes() const override { return {}; }
   async::Task<worker::RootUse> measure_root() override { co_return worker::RootUse{}; }
   async::Task<std::string> find_open_file(std::vector<std::string>) override {
     co_return std::string();
