@@ -236,7 +236,7 @@ Result<Deployments::Function> Deployments::made_by(const catalog::Scope& scope,
   return made;
 }
 
-// Those that this publication no longer names, their bound variants included.
+// Those that this publication no longer names, their bound variants included, and theirs.
 std::vector<model::FunctionId> Deployments::dropped_by(const model::App& app,
                                                        const Publication& publication) const {
   std::set<model::FunctionId> kept;
@@ -250,12 +250,32 @@ std::vector<model::FunctionId> Deployments::dropped_by(const model::App& app,
     }
   }
   const catalog::Scope scope(parts_.catalog, app.workspace);
+  std::multimap<model::FunctionId, model::FunctionId> variants;  // by what they are variants of
   for (const auto& function : scope.functions_of(app.id)) {
-    if (dropped.contains(function->base)) {
-      dropped.insert(function->id);
+    if (!function->base.empty()) {
+      variants.emplace(function->base, function->id);
     }
   }
-  return {dropped.begin(), dropped.end()};
+  std::vector<model::FunctionId> all(dropped.begin(), dropped.end());
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto [first, last] = variants.equal_range(model::FunctionId(all[i]));
+    for (auto one = first; one != last; ++one) {
+      if (dropped.insert(one->second).second) {
+        all.push_back(one->second);
+      }
+    }
+  }
+  return all;
+}
+
+// Of what a publication has dropped, those that no later one has brought back.
+std::vector<model::FunctionId> Deployments::still_gone(
+    std::vector<model::FunctionId> dropped) const {
+  // all workspaces: of this app
+  std::erase_if(dropped, [this](const model::FunctionId& id) {
+    return parts_.catalog.functions.find(id.str()) != nullptr;
+  });
+  return dropped;
 }
 
 Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
@@ -352,8 +372,10 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
   }
   parts_.versions.let_go(outlived);
   parts_.versions.look_at(loose);
-  forget_turns(dropped);
-  parts_.labels.drop(dropped);
+  // While this was stored another one may have been published over it, such as by a rollback.
+  const std::vector<model::FunctionId> gone = still_gone(dropped);
+  forget_turns(gone);
+  parts_.labels.drop(gone);
   // Only now: a container that starts at once learns of all of its app's functions and classes.
   for (const auto& [tag, member] : publication.functions) {
     parts_.fleet.refresh(member.function);
@@ -370,8 +392,10 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
   if (earlier) {
     note(co_await end_stopped(*earlier, "replaced by another app of its name"));
   }
-  if (!dropped.empty()) {
-    note(co_await parts_.fleet.stop_functions(dropped,
+  // Nor are those ended that came back while the other app did.
+  std::vector<model::FunctionId> to_end = still_gone(gone);
+  if (!to_end.empty()) {
+    note(co_await parts_.fleet.stop_functions(std::move(to_end),
                                               "the function was removed by a new deployment"));
   }
   co_return app;

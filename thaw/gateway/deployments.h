@@ -134,6 +134,7 @@ class Deployments {
                            std::uint64_t turn) const;
   std::vector<model::FunctionId> dropped_by(const model::App& app,
                                             const Publication& publication) const;
+  std::vector<model::FunctionId> still_gone(std::vector<model::FunctionId> dropped) const;
   // The function at the version that a publication names.
   Result<Function> at_version(const catalog::Scope& scope, const model::App& app,
                               const std::string& tag, const Publication::Member& member) const;

@@ -503,7 +503,7 @@ void Program::open_gateway() {
   open_schedules();
   named_states.emplace(gateway::NamedStateParts{loop, *catalog, *state},
                        configuration.named_states);
-  call_trees.emplace(*queue);
+  call_trees.emplace(*queue, gateway::within(gateway::CallTreeLimits{}, own_memory()));
   environments.emplace(gateway::EnvironmentParts{loop, *catalog, *deployments, *named_states});
   logins.emplace(*access);
   login_page.emplace(*logins, *box, *catalog, configuration.login_page);
