@@ -137,6 +137,39 @@ TEST_CASE("a flood of logins of one address takes nobody else's place") {
   CHECK(small.logins.find(first.id));
 }
 
+TEST_CASE("a network of 64 bits is one asker, however many addresses it has") {
+  Door f;
+  const Logins::Begun neighbour = f.logins.begin("[2001:db8:1:3::1]");
+  const Logins::Begun mine = f.logins.begin("10.0.0.1");
+  for (int i = 1; i <= 1'000; ++i) {
+    f.logins.begin("[2001:db8:1:2::" + std::to_string(i) + "]");
+  }
+  CHECK(f.logins.size() == 12);
+  CHECK(f.logins.find(neighbour.id));
+  CHECK(f.logins.find(mine.id));
+  // An IPv4 address that is written as an IPv6 one is what it is.
+  f.logins.begin("[::ffff:10.0.0.1]");
+  f.logins.begin("[::ffff:10.0.0.2]");
+  CHECK(f.logins.size() == 14);
+}
+
+TEST_CASE("where all have as many, the oldest makes room") {
+  LoginLimits limits;
+  limits.all = 50;
+  Door f(limits);
+  for (int i = 0; i < 50; ++i) {
+    f.logins.begin("10.0.1." + std::to_string(i));
+  }
+  const Logins::Begun mine = f.logins.begin("10.0.0.1");  // the first by name
+  for (int i = 0; i < 49; ++i) {
+    f.logins.begin("10.0.2." + std::to_string(i));
+  }
+  CHECK(f.logins.size() == 50);
+  CHECK(f.logins.find(mine.id));
+  f.logins.begin("10.0.3.1");
+  CHECK(!f.logins.find(mine.id));
+}
+
 TEST_CASE("codes are guessed at a page a few times only, and then the login is over") {
   Door f;
   const Logins::Begun login = f.logins.begin("10.0.0.1");

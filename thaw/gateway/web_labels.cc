@@ -62,8 +62,7 @@ void WebLabels::take(const catalog::Function& function) {
 
 std::size_t WebLabels::drop(const std::vector<model::FunctionId>& functions) {
   const std::set<model::FunctionId> dropped(functions.begin(), functions.end());
-  return std::erase_if(labels_,
-                       [&](const auto& entry) { return dropped.contains(entry.second); });
+  return std::erase_if(labels_, [&](const auto& entry) { return dropped.contains(entry.second); });
 }
 
 void WebLabels::rebuild() {

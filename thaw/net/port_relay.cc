@@ -21,7 +21,7 @@ using async::Task;
 
 namespace {
 
-constexpr std::size_t piece_bytes = 64u << 10;
+constexpr std::size_t piece_bytes = 16u << 10;  // of each direction of each connection
 
 bool is_later(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
 
