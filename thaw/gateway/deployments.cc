@@ -283,9 +283,9 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
   auto current = scope.app(id);
   if (!current && publication.made && publication.made->id.str() == id &&
       scope.covers(publication.made->workspace, publication.made->environment)) {
-    const auto environment = scope.environment(publication.made->environment);
-    if (environment && environment->life == model::Environment::Life::ending) {
-      co_return Error::not_found("the environment '" + environment->name + "' was deleted");
+    if (!scope.is_open(publication.made->environment)) {
+      co_return Error::not_found("the environment of app '" + publication.made->title() +
+                                 "' was deleted meanwhile");
     }
     current = std::make_shared<const model::App>(*publication.made);
   }
