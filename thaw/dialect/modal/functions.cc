@@ -3,7 +3,6 @@
 #include "thaw/dialect/modal/functions.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/ids.h"
@@ -18,6 +17,7 @@
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/scaling_limits.h"
 #include "thaw/dialect/modal/services.h"
+#include "thaw/dialect/modal/variant_limits.h"
 #include "thaw/dialect/modal/volumes.h"
 #include "thaw/gateway/schedules.h"
 
@@ -342,8 +342,7 @@ Task<pb::FunctionBindParamsResponse> bind_params(Context& cx, net::GrpcCall& cal
     in_todays_words(*request.mutable_function_options());
   }
   THAW_CO_TRY(const auto variant,
-              co_await variant_of(cx, who, std::move(function), std::move(request),
-                                  std::numeric_limits<std::size_t>::max()));
+              co_await variant_of(cx, who, std::move(function), std::move(request), most_variants));
   pb::FunctionBindParamsResponse reply;
   reply.set_bound_function_id(variant->id.str());
   *reply.mutable_handle_metadata() = handle_metadata(*variant->live(), addresses_for(cx, call));
@@ -521,14 +520,7 @@ async::Task<std::shared_ptr<const catalog::Function>> variant_of(
   if (auto known = scope.function(id.str())) {
     co_return known;
   }
-  const auto all = scope.functions_of(base->app);
-  const auto variants =
-      std::count_if(all.begin(), all.end(), [](const auto& one) { return !one->base.empty(); });
-  if (static_cast<std::size_t>(variants) >= most) {
-    co_return Error::resource_exhausted("the app of " + base->name + " has been asked for " +
-                                        std::to_string(variants) +
-                                        " sets of parameters; stop it and deploy it again");
-  }
+  THAW_CO_TRY_VOID(admit_variant(scope.functions_of(base->app), *base, most));
   THAW_CO_TRY(const pb::Function definition, parse_definition(*base));
   const pb::Function merged = with_options(definition, request.function_options());
   auto parsed = spec_from(merged);

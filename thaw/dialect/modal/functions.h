@@ -15,7 +15,7 @@ namespace pb = ::modal::client;
 // Of a definition: its own endpoints, or those of its class's methods.
 Result<std::vector<model::WebEndpoint>> endpoints_of(Context& cx, const pb::Function& f,
                                                      const model::App& app);
-// resource_exhausted if it would be one more than `most` of its app.
+// resource_exhausted if it would be one more than `most` of it (variant_limits.h).
 async::Task<std::shared_ptr<const catalog::Function>> variant_of(
     Context& cx, gateway::Identity who, std::shared_ptr<const catalog::Function> function,
     pb::FunctionBindParamsRequest request, std::size_t most);

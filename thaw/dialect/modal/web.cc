@@ -13,6 +13,7 @@
 #include "thaw/dialect/modal/calls.h"
 #include "thaw/dialect/modal/definition.h"
 #include "thaw/dialect/modal/functions.h"
+#include "thaw/dialect/modal/variant_limits.h"
 #include "thaw/dialect/modal/web_port.h"
 
 namespace thaw::dialect::modal {
@@ -415,9 +416,6 @@ Result<void> admit(Context& cx, const model::FunctionSpec& spec, const model::We
   }
   return ok();
 }
-
-// Anybody can ask for another set of parameters, and each is kept: not without end.
-constexpr std::size_t most_variants_by_url = 1000;
 
 // What answers: of a class, the variant of the parameters that the query names.
 Task<std::shared_ptr<const model::FunctionSpec>> answering(
