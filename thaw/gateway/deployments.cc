@@ -301,6 +301,12 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
   THAW_CO_TRY(const std::vector<Function> functions, functions_of(scope, *current, publication));
   const std::vector<model::FunctionId> dropped = dropped_by(*current, publication);
   const model::App app = as_published(*current, publication);
+  if (app.tags.size() > std::max(model::most_app_tags, current->tags.size())) {
+    co_return Error::resource_exhausted(
+        "app '" + app.title() + "' would have " + std::to_string(app.tags.size()) +
+        " tags with those of this deployment, and it may have " +
+        std::to_string(model::most_app_tags) + "; set its tags anew, without those of before");
+  }
   // One deployment per name: an earlier app of that name gives way.
   std::optional<model::App> earlier;
   if (app.state == AppState::deployed) {

@@ -340,6 +340,23 @@ TEST_CASE("what is kept of a function whose record was lost stays, for who can r
   CHECK(f.kept_versions().empty());  // nothing names it any more
 }
 
+TEST_CASE("deployments bring so many tags") {
+  Shop f;
+  const auto with_tags = [&f](int from, int count) {
+    Publication what = f.publication({{"fu-a", "de-a" + std::to_string(from)}});
+    for (int i = from; i < from + count; ++i) {
+      what.tags["tag" + std::to_string(i)] = "on";
+    }
+    return f.run(f.deployments.publish(f.scope, f.app, std::move(what)));
+  };
+  REQUIRE(with_tags(0, 60));
+  REQUIRE(with_tags(30, 60));
+  CHECK(f.catalog->apps.find(f.app)->tags.size() == 90);
+  CHECK(with_tags(100, 11).error().code() == Code::resource_exhausted);
+  CHECK(f.live() == Live{{"fu-a", "the definition of de-a30"}});
+  CHECK(with_tags(100, 10));
+}
+
 TEST_CASE("nobody goes back further than an app has been") {
   Shop f;
   REQUIRE(f.deploy({{"fu-a", "de-a1"}}));

@@ -89,10 +89,9 @@ using Tags = google::protobuf::Map<std::string, std::string>;
 
 // Tags are shown, sorted and filtered by; they hold no data.
 Result<void> check_tags(const Tags& tags) {
-  constexpr std::size_t most_tags = 100;
   constexpr std::size_t longest = 63;
-  if (tags.size() > most_tags) {
-    return Error::invalid_argument("an app has at most " + std::to_string(most_tags) +
+  if (tags.size() > model::most_app_tags) {
+    return Error::invalid_argument("an app has at most " + std::to_string(model::most_app_tags) +
                                    " tags, and " + std::to_string(tags.size()) + " were given");
   }
   for (const auto& [key, value] : tags) {
