@@ -520,6 +520,7 @@ async::Task<std::shared_ptr<const catalog::Function>> variant_of(
   if (auto known = scope.function(id.str())) {
     co_return known;
   }
+  THAW_CO_TRY_VOID(check_reach_of_options(who, *base, request.function_options()));
   THAW_CO_TRY_VOID(admit_variant(scope.functions_of(base->app), *base, most));
   THAW_CO_TRY(const pb::Function definition, parse_definition(*base));
   const pb::Function merged = with_options(definition, request.function_options());

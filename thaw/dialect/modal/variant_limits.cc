@@ -27,4 +27,16 @@ Result<void> admit_variant(const std::vector<std::shared_ptr<const catalog::Func
   return ok();
 }
 
+Result<void> check_reach_of_options(const gateway::Identity& who, const model::FunctionSpec& base,
+                                    const ::modal::client::FunctionOptions& options) {
+  if (base.reach != model::Reach::workspace || who.environment.empty() ||
+      options.ByteSizeLong() == 0) {
+    return ok();
+  }
+  return Error::permission_denied(
+      "function '" + base.name +
+      "' acts in all of its workspace, and this container in its own environment only: it can be "
+      "called, and not with options of this container's");
+}
+
 }  // namespace thaw::dialect::modal

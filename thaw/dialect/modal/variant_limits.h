@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How many bound variants there may be. Each is a function that the server knows until its version
-// is replaced and nobody asks for it any more. Pure; any thread.
+// Which bound variants there may be, and how many. Each is a function that the server knows until
+// its version is replaced and nobody asks for it any more. Pure; any thread.
 #pragma once
 
 #include <cstddef>
@@ -10,6 +10,8 @@
 
 #include "thaw/base/result.h"
 #include "thaw/catalog/records.h"
+#include "thaw/dialect/modal/proto/functions.pb.h"
+#include "thaw/gateway/access.h"
 
 namespace thaw::dialect::modal {
 
@@ -23,5 +25,10 @@ inline constexpr std::size_t most_variants_of_app = 50'000;
 // names the limit.
 Result<void> admit_variant(const std::vector<std::shared_ptr<const catalog::Function>>& of_app,
                            const model::FunctionSpec& base, std::size_t most);
+
+// Options bring files and variables into the program, and what it is told by these it does with its
+// function's reach. permission_denied: the function has more of it than who asks.
+Result<void> check_reach_of_options(const gateway::Identity& who, const model::FunctionSpec& base,
+                                    const ::modal::client::FunctionOptions& options);
 
 }  // namespace thaw::dialect::modal

@@ -41,6 +41,21 @@ TEST_CASE("a function has so many variants, whatever others of its app have") {
   CHECK(app.asks("fu-b", 0) == Code::resource_exhausted);
 }
 
+TEST_CASE("who acts in one environment gives no options to what acts in all of the workspace") {
+  gateway::Identity container;
+  container.environment = model::EnvironmentId("en-1");
+  const gateway::Identity outside;
+  model::FunctionSpec wide;
+  wide.reach = model::Reach::workspace;
+  const model::FunctionSpec plain;
+  ::modal::client::FunctionOptions options;
+  CHECK(check_reach_of_options(container, wide, options));  // other parameters only
+  options.add_secret_ids("st-1");
+  CHECK(check_reach_of_options(container, wide, options).error().code() == Code::permission_denied);
+  CHECK(check_reach_of_options(outside, wide, options));
+  CHECK(check_reach_of_options(container, plain, options));
+}
+
 TEST_CASE("an app has so many variants in all, those of variants too") {
   App app;
   app.add("fu-a", most_variants);
