@@ -14,6 +14,7 @@ using async::Task;
 namespace {
 
 constexpr Duration between_looks = 2s;
+constexpr std::size_t looks_at_once = 500;
 
 bool names(const model::Alias& alias, const std::string& version) {
   return std::any_of(alias.versions.begin(), alias.versions.end(),
@@ -211,7 +212,11 @@ bool KeptVersions::was_dropped(const model::FunctionId& id) const {
 Task<void> KeptVersions::drop_outlived() {
   const std::set<model::FunctionId> functions = to_look_at_;
   Result<void> outcome;
+  std::size_t looked_at = 0;
   for (const model::FunctionId& id : functions) {
+    if (++looked_at % looks_at_once == 0) {
+      THAW_CO_TRY_VOID(co_await async::yield());  // after a start it is all that there are
+    }
     // all workspaces: of each, what has outlived its time
     const auto known = parts_.catalog.functions.find(id.str());
     // Of one that its app has dropped there are those that it can go back to, and the rest. One
