@@ -226,3 +226,15 @@ TEST_CASE("a small server keeps fewer calls") {
   CHECK(small.kept_inputs_per_workspace <= 2 * small.calls_per_workspace);
   CHECK(within(usual, 1).calls == 1'000);
 }
+
+TEST_CASE("of a call with very many inputs the first are told, in order") {
+  Trees f;
+  const auto many = f.makes("fc-many", {}, 2'000);
+  REQUIRE(many.size() == 2'000);
+  const CallTree tree = f.tree_of("fc-many", 100);
+  REQUIRE(tree.calls.size() == 1);
+  REQUIRE(tree.calls[0].inputs.size() == 100);
+  for (std::size_t i = 0; i < 100; ++i) {
+    CHECK(tree.calls[0].inputs[i].id == many[i]);
+  }
+}

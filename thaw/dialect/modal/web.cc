@@ -13,7 +13,6 @@
 #include "thaw/dialect/modal/calls.h"
 #include "thaw/dialect/modal/definition.h"
 #include "thaw/dialect/modal/functions.h"
-#include "thaw/dialect/modal/variant_limits.h"
 #include "thaw/dialect/modal/web_port.h"
 
 namespace thaw::dialect::modal {
@@ -436,7 +435,7 @@ Task<std::shared_ptr<const model::FunctionSpec>> answering(
   request.set_function_id(base->id.str());
   request.set_serialized_params(std::move(*parameters));
   THAW_CO_TRY(const auto variant, co_await variant_of(cx, std::move(owner), std::move(function),
-                                                      std::move(request), most_variants_by_url));
+                                                      std::move(request), VariantFor::url));
   THAW_CO_TRY(auto spec, live_spec(*variant));
   co_return spec;
 }
