@@ -558,6 +558,12 @@ async::Task<std::shared_ptr<const catalog::Function>> variant_of(
   if (whom == VariantFor::url &&
       !admit_variant(scope.functions_of(base->app), *base, most_variants_by_url)) {
     THAW_CO_TRY_VOID(co_await make_room_for_variant(cx, base->id));
+    if (!scope.function(base->id.str())) {
+      co_return Error::not_found("function '" + base->name + "' was removed meanwhile");
+    }
+    if (auto known = scope.function(id.str())) {
+      co_return known;  // of who asked for it meanwhile
+    }
   }
   THAW_CO_TRY_VOID(admit_variant(scope.functions_of(base->app), *base,
                                  whom == VariantFor::url ? most_variants_by_url : most_variants));
