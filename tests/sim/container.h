@@ -100,10 +100,11 @@ class SimContainer final : public worker::RunningContainer, private worker::Serv
   Result<void> thaw() override;
   async::Task<std::uint64_t> reclaim() override { co_return 0; }
   Result<bool> has_listener(std::uint16_t) const override {
-    return Error::unavailable("a simulated container has no network");
+    return origin_.program == Program::serves;
   }
+  // Nobody is a guest in what is simulated.
   async::Task<std::unique_ptr<sandbox::Process>> run(sandbox::ProcessSpec) override {
-    co_return Error::failed_precondition("a simulated container has no guests");
+    co_return Error::failed_precondition("a simulated container runs no guests");
   }
   async::Task<sandbox::Checkpoint> checkpoint(std::uint64_t most) override;
   std::string root_writes() const override { return {}; }
