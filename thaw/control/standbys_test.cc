@@ -407,7 +407,7 @@ TEST_CASE("one that never becomes ready is not tried again and again") {
     f.container(before - 1).fake.end(killed_from_outside());
     f.passes(20min);
     CHECK(f.launched() > before);
-    CHECK(f.launched() <= before + 2);
+    CHECK(f.launched() <= before + 5);  // until its snapshot is given up, and less and less often
     CHECK(f.fleet->standby_counters().made == 1);
   }
   SUBCASE("a program that pulls") {
