@@ -90,6 +90,22 @@ std::vector<model::FunctionId> Unused::old_drafts(Instant now) {
   return old;
 }
 
+// One that a deployment brings back is made anew.
+std::vector<std::string> Unused::old_classes(Instant now) {
+  std::vector<std::string> old;
+  // all workspaces: what nothing uses anywhere
+  for (const auto& [id, one] : parts_.catalog.classes.all()) {
+    const auto app = parts_.catalog.apps.find(one->app.str());  // all workspaces: the class's own
+    const bool is_used =
+        !app || std::any_of(app->classes.begin(), app->classes.end(),
+                            [&one = one](const auto& entry) { return entry.second == one->id; });
+    if (is_over(id, is_used, now)) {
+      old.push_back(id);
+    }
+  }
+  return old;
+}
+
 std::vector<std::string> Unused::unused_secrets(Instant now) {
   std::vector<std::string> unused;
   using Secrets = std::vector<std::shared_ptr<const model::Secret>>;
@@ -141,6 +157,7 @@ Task<void> Unused::look() {
   const std::vector<model::FunctionId> variants = old_variants(now);
   const std::vector<model::FunctionId> drafts = old_drafts(now);
   const std::vector<std::string> secrets = unused_secrets(now);
+  const std::vector<std::string> classes = old_classes(now);
   catalog::Change change;
   for (const std::string& id : images) {
     change.erase(parts_.catalog.images, id);
@@ -148,12 +165,16 @@ Task<void> Unused::look() {
   for (const std::string& id : secrets) {
     change.erase(parts_.catalog.secrets, id);
   }
+  for (const std::string& id : classes) {
+    change.erase(parts_.catalog.classes, id);
+  }
   for (const auto* functions : {&variants, &drafts}) {
     for (const model::FunctionId& id : *functions) {
       parts_.catalog.erase_function(change, id);
     }
   }
-  if (!images.empty() || !secrets.empty() || !variants.empty() || !drafts.empty()) {
+  if (!images.empty() || !secrets.empty() || !classes.empty() || !variants.empty() ||
+      !drafts.empty()) {
     note(co_await parts_.catalog.apply(std::move(change)));
   }
   if (!variants.empty()) {
@@ -168,7 +189,7 @@ Task<void> Unused::look() {
     const std::string& id = entry.first;
     // all workspaces: what is gone anywhere
     return !parts_.catalog.images.find(id) && !parts_.catalog.functions.find(id) &&
-           !parts_.catalog.secrets.find(id);
+           !parts_.catalog.secrets.find(id) && !parts_.catalog.classes.find(id);
   });
   co_return outcome;
 }

@@ -84,6 +84,21 @@ TEST_CASE("a function that never was live goes, and what was staged of it stays"
   CHECK(f.catalog->functions.find(f.spec.id.str()));
 }
 
+TEST_CASE("a class that no deployment has goes") {
+  Attic f;
+  model::App app = *f.catalog->apps.find(f.spec.app.str());
+  app.classes["Shop"] = model::ClassId("cs-live");
+  f.await(f.catalog->apps.put(app));
+  for (const char* id : {"cs-live", "cs-never"}) {
+    f.await(f.catalog->classes.put({model::ClassId(id), f.spec.app, "Shop"}));
+  }
+  f.await(f.catalog->classes.put({model::ClassId("cs-lost"), model::AppId("ap-lost"), "Shop"}));
+  f.passes(20s);
+  CHECK(f.catalog->classes.find("cs-live"));
+  CHECK(!f.catalog->classes.find("cs-never"));
+  CHECK(f.catalog->classes.find("cs-lost"));  // its app may be read again
+}
+
 TEST_CASE("of secrets without a name that no version has the newest stay") {
   Attic f;
   const WallTime begin = wall_now();
