@@ -310,7 +310,7 @@ Result<Function> from_record(const StoredRecord& record) {
 
 template <>
 Weight weight_of(const Function& f) {
-  Weight weight{f.workspace.str(), 0};
+  Weight weight{f.workspace.str(), f.tag.size()};
   for (const auto& [version, spec] : f.versions) {
     weight.bytes += spec->definition.size() + spec->parameters.size();
     if (weight.workspace.empty()) {

@@ -317,6 +317,8 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
   }
   const bool is_kept =
       publication.past == Publication::Past::kept && app.state == AppState::deployed;
+  const auto past =
+      is_kept && is_tight(app.workspace) ? KeptVersions::Past::goes : KeptVersions::Past::keeps;
   catalog::Change change;
   std::vector<model::Target> outlived;
   for (const Function& function : functions) {
@@ -326,7 +328,7 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
     if (function.member->spec || (is_kept && is_another)) {
       THAW_CO_TRY(const std::vector<model::Target> some,
                   parts_.versions.publish(change, function.before.get(), function.after,
-                                          function.member->shares));
+                                          function.member->shares, past));
       outlived.insert(outlived.end(), some.begin(), some.end());
     }
   }
@@ -346,7 +348,9 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
     }
   }
   for (const model::FunctionId& gone : dropped) {
-    keep_dropped(change, gone);
+    if (past == KeptVersions::Past::keeps) {
+      keep_dropped(change, gone);
+    }
     parts_.catalog.erase_function(change, gone);
   }
   for (const auto& [tag, class_id] : publication.classes) {
@@ -435,12 +439,8 @@ void Deployments::keep_past(catalog::Change& change, const model::App& app,
   for (const auto& [tag, member] : publication.functions) {
     made.functions[tag] = {member.function, versions[member.function]};
   }
-  // What was there before is never in the way of what is there: past half of its share a workspace
-  // keeps none of it.
-  const catalog::CatalogLimits& limits = parts_.catalog.shares.limits;
-  const catalog::Shares::Use use = parts_.catalog.shares.of(app.workspace.str());
-  const bool is_tight = use.bytes > limits.bytes / 2 || use.objects > limits.objects / 2;
-  std::size_t room = is_tight ? 0 : std::max<std::size_t>(options_.keep_deployments, 1) - 1;
+  const bool keeps_none = is_tight(app.workspace);
+  std::size_t room = keeps_none ? 0 : std::max<std::size_t>(options_.keep_deployments, 1) - 1;
   for (const auto& past : parts_.catalog.versions_of(app.id)) {
     if (past->number == app.version) {
       continue;  // of one that is staged: what is live stays
@@ -454,7 +454,19 @@ void Deployments::keep_past(catalog::Change& change, const model::App& app,
       loose.push_back(target.function);
     }
   }
-  change.put(parts_.catalog.app_versions, std::move(made));
+  // What is staged is nothing without it.
+  if (!keeps_none || publication.kind == model::Deployment::Kind::staged ||
+      parts_.catalog.shares.admit(nullptr, catalog::weight_of(made))) {
+    change.put(parts_.catalog.app_versions, std::move(made));
+  }
+}
+
+// What was there before is never in the way of what is there: past half of its share a workspace
+// keeps none of it.
+bool Deployments::is_tight(const model::WorkspaceId& workspace) const {
+  const catalog::CatalogLimits& limits = parts_.catalog.shares.limits;
+  const catalog::Shares::Use use = parts_.catalog.shares.of(workspace.str());
+  return use.bytes > limits.bytes / 2 || use.objects > limits.objects / 2;
 }
 
 Result<std::shared_ptr<const model::App>> Deployments::deployed(const catalog::Scope& scope,

@@ -143,6 +143,7 @@ class Deployments {
   void keep_past(catalog::Change& change, const model::App& app, const Publication& publication,
                  const std::vector<Function>& functions,
                  std::vector<model::FunctionId>& loose) const;
+  bool is_tight(const model::WorkspaceId& workspace) const;
   void keep_dropped(catalog::Change& change, const model::FunctionId& function) const;
   Result<std::shared_ptr<const catalog::AppVersion>> past_of(const catalog::Scope& scope,
                                                              const model::App& app, int version,

@@ -215,6 +215,20 @@ TEST_CASE("past half of its share a workspace keeps nothing to go back to, and s
   CHECK(f.live() == Live{{"fu-a", "the definition of de-a3"}});
 }
 
+TEST_CASE("a workspace whose share is all but full deploys what is no larger") {
+  Shop f;
+  REQUIRE(f.deploy({{"fu-a", "de-a1"}, {"fu-b", "de-b1"}}));
+  REQUIRE(f.deploy({{"fu-a", "de-a2"}, {"fu-b", "de-b2"}}));
+  Publication next = f.publication({{"fu-a", "de-a3"}});
+  f.catalog->shares.limits.bytes = f.catalog->shares.of("ac-1").bytes;
+  REQUIRE(f.run(f.deployments.publish(f.scope, f.app, std::move(next))));
+  CHECK(f.live() == Live{{"fu-a", "the definition of de-a3"}});
+  f.passes(10s);
+  CHECK(f.kept_versions().empty());
+  CHECK(f.catalog->app_versions.all().empty());
+  CHECK(f.go_back(-1).error().code() == Code::failed_precondition);
+}
+
 TEST_CASE("what is staged is not live before it is promoted, and is never rolled back to") {
   Shop f;
   CHECK(f.stage({{"fu-a", "de-a0"}}).error().code() == Code::failed_precondition);
