@@ -159,6 +159,10 @@ bool Catalog::is_image_of_a_version(const std::string& image) const {
   return functions.names(image) || versions.names(image) || boxes.names(image);
 }
 
+bool Catalog::is_secret_of_a_version(const std::string& secret) const {
+  return functions.names(secret) || versions.names(secret);
+}
+
 void Catalog::erase_function(Change& change, const model::FunctionId& function) {
   erase_but_versions(change, function);
   for (const auto& kept : versions.find_by_key(function.str())) {

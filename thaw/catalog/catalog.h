@@ -103,6 +103,8 @@ class Catalog {
   bool is_version(const std::string& version) const;
   // Of a function's version, or of a box that lives.
   bool is_image_of_a_version(const std::string& image) const;
+  // Of a function's version.
+  bool is_secret_of_a_version(const std::string& secret) const;
   // A function with its versions, its aliases and how far its schedule has come. What its app can
   // still go back to stays.
   void erase_function(Change& change, const model::FunctionId& function);

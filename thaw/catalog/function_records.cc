@@ -256,6 +256,15 @@ model::FunctionSpec spec_from(const Json& json, const Function& function, std::s
   return f;
 }
 
+// What is asked for by those who look whether anything uses it.
+std::vector<std::string> named_by_spec(const model::FunctionSpec& spec) {
+  std::vector<std::string> names{spec.version, spec.image.str()};
+  for (const model::SecretId& id : spec.secrets) {
+    names.push_back(id.str());
+  }
+  return names;
+}
+
 }  // namespace
 
 template <>
@@ -301,7 +310,7 @@ Result<Function> from_record(const StoredRecord& record) {
 
 template <>
 Weight weight_of(const Function& f) {
-  Weight weight{f.workspace.str(), 0};
+  Weight weight{f.workspace.str(), f.tag.size()};
   for (const auto& [version, spec] : f.versions) {
     weight.bytes += spec->definition.size() + spec->parameters.size();
     if (weight.workspace.empty()) {
@@ -327,15 +336,16 @@ template <>
 std::vector<std::string> named_by(const Function& function) {
   std::vector<std::string> names;
   for (const auto& [version, spec] : function.versions) {
-    names.push_back(spec->version);
-    names.push_back(spec->image.str());
+    for (std::string& name : named_by_spec(*spec)) {
+      names.push_back(std::move(name));
+    }
   }
   return names;
 }
 
 template <>
 std::vector<std::string> named_by(const Version& version) {
-  return {version.spec->version, version.spec->image.str()};
+  return named_by_spec(*version.spec);
 }
 
 template <>

@@ -120,7 +120,7 @@ inline std::string index_key(const AppVersion& version) {
 // Its functions' versions, as Target::str().
 template <>
 std::vector<std::string> named_by(const AppVersion& version);
-// The versions, and the images of these.
+// The versions, and the images and secrets of these.
 template <>
 std::vector<std::string> named_by(const Function& function);
 template <>

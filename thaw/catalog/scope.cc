@@ -80,6 +80,11 @@ Found<model::Environment> Scope::environment(const model::EnvironmentId& id) con
   return found && covers(found->workspace, found->id) ? found : nullptr;
 }
 
+bool Scope::is_open(const model::EnvironmentId& id) const {
+  const auto found = environment(id);
+  return found && found->life == model::Environment::Life::there;
+}
+
 Found<model::Workspace> Scope::workspace() const {
   return catalog_.workspaces.find(workspace_.str());
 }

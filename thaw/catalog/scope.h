@@ -37,6 +37,9 @@ class Scope {
   // Also those that the server gives to all workspaces.
   Found<model::Mount> mount(const std::string& id) const;
   Found<model::Environment> environment(const model::EnvironmentId& id) const;
+  // Whether things may be made in it: it is there and does not end. Who has waited for anything
+  // since it was found asks again before something is put into it.
+  bool is_open(const model::EnvironmentId& id) const;
   Found<model::Workspace> workspace() const;
 
   // "" is the environment of this scope, or the workspace's default one. not_found names it.

@@ -392,3 +392,81 @@ TEST_CASE("a version that is kept has its own") {
   CHECK(f.served_by("fc-5") == Level::frozen);
   CHECK(f.result_of("fc-5")->version == f.spec.version);
 }
+
+TEST_CASE("one that never becomes ready is not tried again and again") {
+  StandbyHouse f;
+  SUBCASE("a server") {
+    f.is_known();
+    REQUIRE(f.standing().size() == 1);
+    f.adjust = [](auto& made) {
+      if (made.started_by == Level::restored) {
+        made.port->ready_after = 10h;
+      }
+    };
+    const std::size_t before = f.launched();
+    f.container(before - 1).fake.end(killed_from_outside());
+    f.passes(20min);
+    CHECK(f.launched() > before);
+    CHECK(f.launched() <= before + 5);  // until its snapshot is given up, and less and less often
+    CHECK(f.fleet->standby_counters().made == 1);
+  }
+  SUBCASE("a program that pulls") {
+    f.runtime.has_snapshot_points = true;
+    f.spec.push.reset();
+    f.spec.snapshot_at = model::SnapshotAt::asked;
+    f.publish();
+    f.adjust = [](auto& made) { made.hears_restores = true; };
+    f.call("fc-1");
+    f.passes(1s);
+    f.polls(0);
+    f.passes(1s);
+    REQUIRE(f.taken.size() == 1);
+    f.finishes(f.taken[0], 0);
+    f.polls(0);
+    f.passes(1s);
+    f.fleet->reached_snapshot_point(f.worker.launched.at(1));
+    f.container(1).now = {0, 0, worker::Traffic::Wire::quiet};
+    f.passes(5s);
+    REQUIRE(f.launched() == 3);
+    CHECK(f.lives(2));
+    f.passes(20s);  // it never asks for anything
+    CHECK(!f.lives(2));
+    f.passes(20min);
+    CHECK(f.launched() == 3);
+    CHECK(f.fleet->standby_counters().made == 0);
+  }
+  CHECK(f.standing().empty());
+}
+
+TEST_CASE("who stands by follows what is changed of a version while it is called") {
+  StandbyHouse f;
+  f.is_known();
+  REQUIRE(f.standing().size() == 1);
+  const auto change = [&f](int least, int most) {
+    catalog::Function record = *f.catalog->functions.find(f.spec.id.str());
+    auto spec = std::make_shared<model::FunctionSpec>(*record.live());
+    spec->scaling.min_containers = least;
+    spec->scaling.max_containers = most;
+    record.versions[spec->version] = spec;
+    f.await(f.catalog->functions.put(std::move(record)));
+    f.fleet->refresh(f.spec.id);
+  };
+  const std::size_t before = f.launched();
+  change(1, 0);  // one is kept warm, so that none has to stand by
+  f.passes(2min);
+  CHECK(f.standing().empty());
+  CHECK(f.fleet->running_count(f.spec.id) == 1);
+  CHECK(f.launched() <= before + 1);
+  change(0, 0);
+  f.passes(2min);
+  CHECK(f.fleet->running_count(f.spec.id) == 0);
+  CHECK(f.standing().size() == 1);
+  change(0, 1);
+  f.passes(10s);
+  CHECK(f.standing().size() == 1);
+  const std::size_t then = f.launched();
+  CHECK(f.served_by("fc-2") == Level::frozen);
+  f.passes(10s);
+  CHECK(f.fleet->containers().size() == 1);  // it may have one, and none stands by beside that
+  CHECK(f.launched() == then);
+}

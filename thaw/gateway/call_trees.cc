@@ -35,10 +35,7 @@ void CallTrees::drop_oldest_of(const model::WorkspaceId& workspace) {
   const auto share = shares_.find(workspace);
   const auto node = nodes_.find(share->second.calls.front());
   drop_inputs(share->second, node->second);
-  const auto [first, last] = children_.equal_range(node->second.call.parent);
-  const auto child = std::find_if(
-      first, last, [&](const auto& entry) { return entry.second == node->second.call.id; });
-  children_.erase(child);
+  children_.erase({node->second.call.parent, node->second.number});
   nodes_.erase(node);
   share->second.calls.pop_front();
   if (share->second.calls.empty()) {
@@ -53,8 +50,9 @@ void CallTrees::note(const model::NewCall& call, std::string function_name) {
   Node& node = nodes_[call.id];
   node.call = {call.id, call.parent_input, call.function, std::move(function_name), {}};
   node.workspace = call.workspace;
+  node.number = ++noted_;
   node.since = monotonic_now();
-  children_.emplace(call.parent_input, call.id);
+  children_.emplace(std::pair(call.parent_input, node.number), call.id);
   Share& share = shares_[call.workspace];
   share.calls.push_back(call.id);
   if (share.calls.size() > limits_.calls_per_workspace) {
@@ -147,6 +145,7 @@ Task<void> CallTrees::keep(model::CallId id) {
 
 Task<CallTree> CallTrees::tree_of(queue::CallInfo root, std::string name, std::size_t most) {
   CallTree tree;
+  const std::size_t most_calls = most;
   std::deque<TreeCall> waiting;
   waiting.push_back({root.call.id, {}, root.call.function, std::move(name), {}});
   std::set<model::CallId> seen{root.call.id};
@@ -166,8 +165,12 @@ Task<CallTree> CallTrees::tree_of(queue::CallInfo root, std::string name, std::s
     }
     most -= std::min(most, call.inputs.size());
     for (const TreeInput& input : call.inputs) {
-      const auto [first, last] = children_.equal_range(input.id);
-      for (auto child = first; child != last; ++child) {
+      for (auto child = children_.lower_bound({input.id, 0});
+           child != children_.end() && child->first.first == input.id; ++child) {
+        if (seen.size() > most_calls) {
+          tree.part = CallTree::Part::some;
+          break;
+        }
         const Node& node = nodes_.at(child->second);
         // Whose input it was, its calls are; another workspace could only have guessed its name.
         if (node.workspace == root.call.workspace && seen.insert(node.call.id).second) {

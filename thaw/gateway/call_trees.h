@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "thaw/async/task.h"
@@ -61,7 +62,7 @@ class CallTrees {
   void note(const model::NewCall& call, std::string function_name);
   // The queue is about to forget this one.
   async::Task<void> keep(model::CallId call);
-  // `root` and all that was made for it, at most `most` inputs in all.
+  // `root` and all that was made for it, at most `most` inputs and `most` calls in all.
   async::Task<CallTree> tree_of(queue::CallInfo root, std::string name, std::size_t most);
   // What is too old by now; call it now and then.
   void forget_old();
@@ -72,6 +73,7 @@ class CallTrees {
   struct Node {
     TreeCall call;  // with inputs once the queue has forgotten it
     model::WorkspaceId workspace;
+    std::uint64_t number = 0;
     Instant since{};
   };
   void drop_oldest_of(const model::WorkspaceId& workspace);
@@ -80,7 +82,9 @@ class CallTrees {
   queue::CallQueue& queue_;
   CallTreeLimits limits_;
   std::unordered_map<model::CallId, Node> nodes_;
-  std::unordered_multimap<model::InputId, model::CallId> children_;
+  // Those of one input in the order in which they were noted; very many may be of one.
+  std::map<std::pair<model::InputId, std::uint64_t>, model::CallId> children_;
+  std::uint64_t noted_ = 0;
   struct Share {
     std::deque<model::CallId> calls;        // the oldest first
     std::deque<model::CallId> with_inputs;  // that are kept here; some may have gone

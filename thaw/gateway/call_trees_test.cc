@@ -165,3 +165,76 @@ TEST_CASE("the oldest calls of a workspace make room, and those of others stay")
   f.trees.forget_old();
   CHECK(f.trees.size() == 0);
 }
+
+TEST_CASE("inputs that are kept count for their workspace, and the oldest go first") {
+  CallTreeLimits limits;
+  limits.kept_inputs = 3;
+  limits.kept_inputs_per_workspace = 7;
+  Trees f(limits);
+  const auto root = f.makes("fc-root", {});
+  for (int i = 0; i < 4; ++i) {
+    f.makes("fc-" + std::to_string(i), root.at(0), 5);
+  }
+  const model::ContainerId container("ta-1");
+  const auto leased = f.queue->lease(f.spec.id, container, 100);
+  REQUIRE(leased.size() == 21);
+  for (const queue::LeasedInput& input : leased) {
+    f.await(f.queue->complete(input.input, container, {model::OutcomeKind::success, {"done"}}));
+  }
+  for (int i = 0; i < 4; ++i) {
+    f.await(f.trees.keep(model::CallId("fc-" + std::to_string(i))));
+    f.await(f.trees.keep(model::CallId("fc-" + std::to_string(i))));  // once more is no more
+  }
+  // What is there no more is a call without inputs.
+  for (int i = 0; i < 4; ++i) {
+    f.queue->forget(model::CallId("fc-" + std::to_string(i)));
+  }
+  f.passes(1s);
+  std::map<std::string, std::size_t> inputs;
+  for (const TreeCall& call : f.tree_of("fc-root").calls) {
+    inputs[call.id.str()] = call.inputs.size();
+  }
+  CHECK(inputs["fc-0"] == 0);
+  CHECK(inputs["fc-1"] == 0);
+  CHECK(inputs["fc-2"] == 3);
+  CHECK(inputs["fc-3"] == 3);
+}
+
+TEST_CASE("a tree has so many calls at most, whether they have inputs or not") {
+  Trees f;
+  const auto root = f.makes("fc-root", {});
+  for (int i = 0; i < 500; ++i) {
+    model::NewCall call;
+    call.id = model::CallId("fc-" + std::to_string(i));
+    call.workspace = f.spec.workspace;
+    call.parent_input = root.at(0);
+    f.trees.note(call, "f");
+  }
+  const CallTree tree = f.tree_of("fc-root", 100);
+  CHECK(tree.part == CallTree::Part::some);
+  CHECK(tree.calls.size() <= 101);
+  CHECK(tree.calls.at(1).id.str() == "fc-0");  // the first that was made
+  CHECK(f.tree_of("fc-root").part == CallTree::Part::all);
+}
+
+TEST_CASE("a small server keeps fewer calls") {
+  const CallTreeLimits usual;
+  CHECK(within(usual, std::uint64_t{64} << 30).calls == usual.calls);
+  const CallTreeLimits small = within(usual, 300u << 20);
+  CHECK(small.calls < 20'000);
+  CHECK(small.calls_per_workspace <= small.calls / 2);
+  CHECK(small.kept_inputs_per_workspace <= 2 * small.calls_per_workspace);
+  CHECK(within(usual, 1).calls == 1'000);
+}
+
+TEST_CASE("of a call with very many inputs the first are told, in order") {
+  Trees f;
+  const auto many = f.makes("fc-many", {}, 2'000);
+  REQUIRE(many.size() == 2'000);
+  const CallTree tree = f.tree_of("fc-many", 100);
+  REQUIRE(tree.calls.size() == 1);
+  REQUIRE(tree.calls[0].inputs.size() == 100);
+  for (std::size_t i = 0; i < 100; ++i) {
+    CHECK(tree.calls[0].inputs[i].id == many[i]);
+  }
+}

@@ -236,7 +236,7 @@ Result<Deployments::Function> Deployments::made_by(const catalog::Scope& scope,
   return made;
 }
 
-// Those that this publication no longer names, their bound variants included.
+// Those that this publication no longer names, their bound variants included, and theirs.
 std::vector<model::FunctionId> Deployments::dropped_by(const model::App& app,
                                                        const Publication& publication) const {
   std::set<model::FunctionId> kept;
@@ -250,12 +250,32 @@ std::vector<model::FunctionId> Deployments::dropped_by(const model::App& app,
     }
   }
   const catalog::Scope scope(parts_.catalog, app.workspace);
+  std::multimap<model::FunctionId, model::FunctionId> variants;  // by what they are variants of
   for (const auto& function : scope.functions_of(app.id)) {
-    if (dropped.contains(function->base)) {
-      dropped.insert(function->id);
+    if (!function->base.empty()) {
+      variants.emplace(function->base, function->id);
     }
   }
-  return {dropped.begin(), dropped.end()};
+  std::vector<model::FunctionId> all(dropped.begin(), dropped.end());
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto [first, last] = variants.equal_range(model::FunctionId(all[i]));
+    for (auto one = first; one != last; ++one) {
+      if (dropped.insert(one->second).second) {
+        all.push_back(one->second);
+      }
+    }
+  }
+  return all;
+}
+
+// Of what a publication has dropped, those that no later one has brought back.
+std::vector<model::FunctionId> Deployments::still_gone(
+    std::vector<model::FunctionId> dropped) const {
+  // all workspaces: of this app
+  std::erase_if(dropped, [this](const model::FunctionId& id) {
+    return parts_.catalog.functions.find(id.str()) != nullptr;
+  });
+  return dropped;
 }
 
 Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
@@ -263,9 +283,9 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
   auto current = scope.app(id);
   if (!current && publication.made && publication.made->id.str() == id &&
       scope.covers(publication.made->workspace, publication.made->environment)) {
-    const auto environment = scope.environment(publication.made->environment);
-    if (environment && environment->life == model::Environment::Life::ending) {
-      co_return Error::not_found("the environment '" + environment->name + "' was deleted");
+    if (!scope.is_open(publication.made->environment)) {
+      co_return Error::not_found("the environment of app '" + publication.made->title() +
+                                 "' was deleted meanwhile");
     }
     current = std::make_shared<const model::App>(*publication.made);
   }
@@ -281,6 +301,12 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
   THAW_CO_TRY(const std::vector<Function> functions, functions_of(scope, *current, publication));
   const std::vector<model::FunctionId> dropped = dropped_by(*current, publication);
   const model::App app = as_published(*current, publication);
+  if (app.tags.size() > std::max(model::most_app_tags, current->tags.size())) {
+    co_return Error::resource_exhausted(
+        "app '" + app.title() + "' would have " + std::to_string(app.tags.size()) +
+        " tags with those of this deployment, and it may have " +
+        std::to_string(model::most_app_tags) + "; set its tags anew, without those of before");
+  }
   // One deployment per name: an earlier app of that name gives way.
   std::optional<model::App> earlier;
   if (app.state == AppState::deployed) {
@@ -291,6 +317,8 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
   }
   const bool is_kept =
       publication.past == Publication::Past::kept && app.state == AppState::deployed;
+  const auto past =
+      is_kept && is_tight(app.workspace) ? KeptVersions::Past::goes : KeptVersions::Past::keeps;
   catalog::Change change;
   std::vector<model::Target> outlived;
   for (const Function& function : functions) {
@@ -300,7 +328,7 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
     if (function.member->spec || (is_kept && is_another)) {
       THAW_CO_TRY(const std::vector<model::Target> some,
                   parts_.versions.publish(change, function.before.get(), function.after,
-                                          function.member->shares));
+                                          function.member->shares, past));
       outlived.insert(outlived.end(), some.begin(), some.end());
     }
   }
@@ -320,7 +348,9 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
     }
   }
   for (const model::FunctionId& gone : dropped) {
-    keep_dropped(change, gone);
+    if (past == KeptVersions::Past::keeps) {
+      keep_dropped(change, gone);
+    }
     parts_.catalog.erase_function(change, gone);
   }
   for (const auto& [tag, class_id] : publication.classes) {
@@ -352,8 +382,10 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
   }
   parts_.versions.let_go(outlived);
   parts_.versions.look_at(loose);
-  forget_turns(dropped);
-  parts_.labels.drop(dropped);
+  // While this was stored another one may have been published over it, such as by a rollback.
+  const std::vector<model::FunctionId> gone = still_gone(dropped);
+  forget_turns(gone);
+  parts_.labels.drop(gone);
   // Only now: a container that starts at once learns of all of its app's functions and classes.
   for (const auto& [tag, member] : publication.functions) {
     parts_.fleet.refresh(member.function);
@@ -370,8 +402,10 @@ Task<model::App> Deployments::publish(catalog::Scope scope, std::string id,
   if (earlier) {
     note(co_await end_stopped(*earlier, "replaced by another app of its name"));
   }
-  if (!dropped.empty()) {
-    note(co_await parts_.fleet.stop_functions(dropped,
+  // Nor are those ended that came back while the other app did.
+  std::vector<model::FunctionId> to_end = still_gone(gone);
+  if (!to_end.empty()) {
+    note(co_await parts_.fleet.stop_functions(std::move(to_end),
                                               "the function was removed by a new deployment"));
   }
   co_return app;
@@ -405,12 +439,8 @@ void Deployments::keep_past(catalog::Change& change, const model::App& app,
   for (const auto& [tag, member] : publication.functions) {
     made.functions[tag] = {member.function, versions[member.function]};
   }
-  // What was there before is never in the way of what is there: past half of its share a workspace
-  // keeps none of it.
-  const catalog::CatalogLimits& limits = parts_.catalog.shares.limits;
-  const catalog::Shares::Use use = parts_.catalog.shares.of(app.workspace.str());
-  const bool is_tight = use.bytes > limits.bytes / 2 || use.objects > limits.objects / 2;
-  std::size_t room = is_tight ? 0 : std::max<std::size_t>(options_.keep_deployments, 1) - 1;
+  const bool keeps_none = is_tight(app.workspace);
+  std::size_t room = keeps_none ? 0 : std::max<std::size_t>(options_.keep_deployments, 1) - 1;
   for (const auto& past : parts_.catalog.versions_of(app.id)) {
     if (past->number == app.version) {
       continue;  // of one that is staged: what is live stays
@@ -424,7 +454,19 @@ void Deployments::keep_past(catalog::Change& change, const model::App& app,
       loose.push_back(target.function);
     }
   }
-  change.put(parts_.catalog.app_versions, std::move(made));
+  // What is staged is nothing without it.
+  if (!keeps_none || publication.kind == model::Deployment::Kind::staged ||
+      parts_.catalog.shares.admit(nullptr, catalog::weight_of(made))) {
+    change.put(parts_.catalog.app_versions, std::move(made));
+  }
+}
+
+// What was there before is never in the way of what is there: past half of its share a workspace
+// keeps none of it.
+bool Deployments::is_tight(const model::WorkspaceId& workspace) const {
+  const catalog::CatalogLimits& limits = parts_.catalog.shares.limits;
+  const catalog::Shares::Use use = parts_.catalog.shares.of(workspace.str());
+  return use.bytes > limits.bytes / 2 || use.objects > limits.objects / 2;
 }
 
 Result<std::shared_ptr<const model::App>> Deployments::deployed(const catalog::Scope& scope,

@@ -134,6 +134,7 @@ class Deployments {
                            std::uint64_t turn) const;
   std::vector<model::FunctionId> dropped_by(const model::App& app,
                                             const Publication& publication) const;
+  std::vector<model::FunctionId> still_gone(std::vector<model::FunctionId> dropped) const;
   // The function at the version that a publication names.
   Result<Function> at_version(const catalog::Scope& scope, const model::App& app,
                               const std::string& tag, const Publication::Member& member) const;
@@ -142,6 +143,7 @@ class Deployments {
   void keep_past(catalog::Change& change, const model::App& app, const Publication& publication,
                  const std::vector<Function>& functions,
                  std::vector<model::FunctionId>& loose) const;
+  bool is_tight(const model::WorkspaceId& workspace) const;
   void keep_dropped(catalog::Change& change, const model::FunctionId& function) const;
   Result<std::shared_ptr<const catalog::AppVersion>> past_of(const catalog::Scope& scope,
                                                              const model::App& app, int version,

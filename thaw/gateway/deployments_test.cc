@@ -30,6 +30,8 @@ struct House : control::FleetHouse {
   House() {
     versions.start();
     deployments.start();
+    await(catalog->environments.put(
+        {model::EnvironmentId("en-1"), model::WorkspaceId("ac-1"), "main", wall_now()}));
   }
   ~House() {
     await(deployments.stop());

@@ -180,6 +180,57 @@ TEST_CASE("one that was marked for its end by a server that died ends with the n
   CHECK(f.catalog->environments.find(again->id.str()));
 }
 
+TEST_CASE("nothing is made in an environment that ends, and what comes meanwhile goes with it") {
+  Land f;
+  const auto id = f.filled("doomed");
+  f.passes(100ms);
+  Publication late;
+  late.made.emplace();
+  late.made->id = model::AppId("ap-late");
+  late.made->workspace = f.workspace;
+  late.made->environment = id;
+  late.state = model::AppState::deployed;
+  late.name = "late";
+  const auto publishes = [&f, &late] {
+    Result<model::App> out = Error::internal("it has not ended");
+    const auto body = [](async::Task<model::App> task,
+                         Result<model::App>& to) -> async::Task<void> {
+      to = co_await std::move(task);
+      co_return ok();
+    };
+    f.await(body(f.deployments.publish(f.scope, "ap-late", late), out));
+    return out;
+  };
+  // A container works there: its end takes a moment.
+  f.spec.id = model::FunctionId("fu-doomed");
+  f.call("fc-1");
+  f.passes(1s);
+  f.polls(0);
+  f.passes(1s);
+  REQUIRE(f.taken.size() == 1);
+  Result<void> removed = Error::internal("it has not ended");
+  f.tasks.start("remove", Land::remove_one(f, "doomed", f.scope, removed));
+  f.passes(100ms);
+  REQUIRE(f.catalog->environments.find(id.str()));
+  CHECK(!f.scope.is_open(id));
+  CHECK(publishes().error().code() == Code::not_found);
+  CHECK(!f.scope.environment_named("doomed"));
+  CHECK(!catalog::Scope(*f.catalog, f.workspace, id).environment_named(""));
+  // Who had found it before brings something still.
+  model::Dict dict;
+  dict.id = model::DictId("di-late");
+  dict.workspace = f.workspace;
+  dict.environment = id;
+  dict.name = "late";
+  f.await(f.catalog->dicts.put(dict));
+  f.passes(60s);
+  CHECK(removed);
+  CHECK(f.holds_nothing(id));
+  CHECK(!f.catalog->environments.find(id.str()));
+  CHECK(publishes().error().code() == Code::not_found);
+  CHECK(!f.catalog->apps.find("ap-late"));
+}
+
 TEST_CASE("two who delete one at once both see it gone, and a stranger deletes nothing") {
   Land f;
   const auto id = f.filled("twice");

@@ -14,6 +14,7 @@ using async::Task;
 namespace {
 
 constexpr Duration between_looks = 2s;
+constexpr std::size_t looks_at_once = 500;
 
 bool names(const model::Alias& alias, const std::string& version) {
   return std::any_of(alias.versions.begin(), alias.versions.end(),
@@ -101,15 +102,16 @@ Result<KeptVersions::Aliases> KeptVersions::aliases_with(const catalog::Function
 
 std::vector<model::Target> KeptVersions::outlived(const catalog::Function& function,
                                                   const Aliases& aliases,
-                                                  const std::vector<model::Target>& kept) {
+                                                  const std::vector<model::Target>& kept,
+                                                  Past past) {
   const std::size_t stay = function.keep - std::min<std::size_t>(function.keep, 1);
   std::vector<model::Target> gone;
   to_look_at_.erase(function.id);
   for (std::size_t i = stay; i < kept.size(); ++i) {
-    const bool is_named = parts_.catalog.app_versions.names(kept[i].str()) ||
-                          std::any_of(aliases.begin(), aliases.end(), [&](const auto& entry) {
-                            return names(entry.second, kept[i].version);
-                          });
+    const bool is_named =
+        (past == Past::keeps && parts_.catalog.app_versions.names(kept[i].str())) ||
+        std::any_of(aliases.begin(), aliases.end(),
+                    [&](const auto& entry) { return names(entry.second, kept[i].version); });
     if (is_named) {
       continue;
     }
@@ -127,7 +129,7 @@ std::vector<model::Target> KeptVersions::outlived(const catalog::Function& funct
 Result<std::vector<model::Target>> KeptVersions::publish(catalog::Change& change,
                                                          const catalog::Function* before,
                                                          const catalog::Function& after,
-                                                         const AliasShares& shares) {
+                                                         const AliasShares& shares, Past past) {
   if (before != nullptr && !before->live()) {
     before = nullptr;  // it was never published
   }
@@ -143,7 +145,7 @@ Result<std::vector<model::Target>> KeptVersions::publish(catalog::Change& change
       kept.emplace_back(after.id, version->spec->version);
     }
   }
-  std::vector<model::Target> gone = outlived(after, aliases, kept);
+  std::vector<model::Target> gone = outlived(after, aliases, kept, past);
   for (const auto& [name, percent] : shares) {
     change.put(parts_.catalog.aliases, aliases.at(name));
   }
@@ -211,7 +213,11 @@ bool KeptVersions::was_dropped(const model::FunctionId& id) const {
 Task<void> KeptVersions::drop_outlived() {
   const std::set<model::FunctionId> functions = to_look_at_;
   Result<void> outcome;
+  std::size_t looked_at = 0;
   for (const model::FunctionId& id : functions) {
+    if (++looked_at % looks_at_once == 0) {
+      THAW_CO_TRY_VOID(co_await async::yield());  // after a start it is all that there are
+    }
     // all workspaces: of each, what has outlived its time
     const auto known = parts_.catalog.functions.find(id.str());
     // Of one that its app has dropped there are those that it can go back to, and the rest. One
@@ -227,7 +233,7 @@ Task<void> KeptVersions::drop_outlived() {
     for (const auto& version : parts_.catalog.versions_of(id)) {
       kept.emplace_back(id, version->spec->version);
     }
-    const std::vector<model::Target> gone = outlived(function, aliases_of(id), kept);
+    const std::vector<model::Target> gone = outlived(function, aliases_of(id), kept, Past::keeps);
     if (gone.empty()) {
       continue;
     }

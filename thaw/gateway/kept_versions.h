@@ -64,6 +64,8 @@ class KeptVersions {
     std::multiset<model::Target>::iterator place_;
   };
 
+  // Whether what the app was deployed as before keeps its versions, or goes with this change.
+  enum class Past { keeps, goes };
   // `after` is about to be live in the place of `before` (null: it is the first): adds to `change`
   // what that means for versions and aliases. invalid_argument for a share that no alias can have,
   // resource_exhausted for one alias too many. Returns what is dropped: for let_go(), once it is
@@ -71,7 +73,7 @@ class KeptVersions {
   Result<std::vector<model::Target>> publish(catalog::Change& change,
                                              const catalog::Function* before,
                                              const catalog::Function& after,
-                                             const AliasShares& shares);
+                                             const AliasShares& shares, Past past = Past::keeps);
   void let_go(const std::vector<model::Target>& dropped) { parts_.fleet.let_go(dropped); }
   // Something that kept versions of these has gone, an alias or what their app can go back to: who
   // has outlived its time goes soon. They need not be there any more.
@@ -94,7 +96,7 @@ class KeptVersions {
                                const AliasShares& shares) const;
   // Of these, the newest first, those that are not to stay. Notes who goes later.
   std::vector<model::Target> outlived(const catalog::Function& function, const Aliases& aliases,
-                                      const std::vector<model::Target>& kept);
+                                      const std::vector<model::Target>& kept, Past past);
   Aliases aliases_of(const model::FunctionId& function) const;
   bool was_dropped(const model::FunctionId& function) const;
   async::Task<void> drop_outlived();

@@ -11,6 +11,7 @@
 #include "thaw/base/log.h"
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/ids.h"
+#include "thaw/net/ip_address.h"
 #include "thaw/store/secret_box.h"
 
 namespace thaw::gateway {
@@ -42,6 +43,16 @@ std::string plain_code(const std::string& typed) {
 
 std::string with_dash(const std::string& code) {
   return code.substr(0, code_length / 2) + "-" + code.substr(code_length / 2);
+}
+
+// Whose share it is: of an IPv6 address its network of 64 bits, which one asker has whole.
+std::string sharer_of(const std::string& from) {
+  const bool in_brackets = from.starts_with('[') && from.ends_with(']');
+  const auto address = net::IpAddress::parse(in_brackets ? from.substr(1, from.size() - 2) : from);
+  if (!address || address->is_v4()) {
+    return address ? address->str() : from;
+  }
+  return std::string(reinterpret_cast<const char*>(address->bytes().data()), 8);
 }
 
 Error unknown() {
@@ -85,36 +96,44 @@ void Logins::forget_old() {
 }
 
 // An approved one goes like the others: who begins again is approved again.
-void Logins::make_room(const std::string& from) {
+void Logins::make_room(const std::string& sharer) {
   std::map<std::string, std::vector<LoginPtr>> by_address;
   for (const auto& [id, login] : logins_) {
-    by_address[login->from].push_back(login);
+    by_address[login->sharer].push_back(login);
   }
-  const auto drop_oldest_of = [this](const std::vector<LoginPtr>& some) {
-    const LoginPtr oldest =
-        *std::min_element(some.begin(), some.end(),
-                          [](const auto& a, const auto& b) { return a->number < b->number; });
+  const auto oldest_of = [](const std::vector<LoginPtr>& some) {
+    return *std::min_element(some.begin(), some.end(),
+                             [](const auto& a, const auto& b) { return a->number < b->number; });
+  };
+  const auto drop_oldest_of = [&](const std::vector<LoginPtr>& some) {
+    const LoginPtr oldest = oldest_of(some);
     oldest->changed.notify_all();
     logins_.erase(oldest->id);
   };
-  if (by_address[from].size() >= limits_.per_address) {
-    drop_oldest_of(by_address[from]);
+  if (by_address[sharer].size() >= limits_.per_address) {
+    drop_oldest_of(by_address[sharer]);
   } else if (logins_.size() >= limits_.all) {
-    const auto largest = std::max_element(
-        by_address.begin(), by_address.end(),
-        [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); });
+    const auto largest =
+        std::max_element(by_address.begin(), by_address.end(), [&](const auto& a, const auto& b) {
+          return a.second.size() != b.second.size()
+                     ? a.second.size() < b.second.size()
+                     : !a.second.empty() &&
+                           oldest_of(a.second)->number > oldest_of(b.second)->number;
+        });
     drop_oldest_of(largest->second);
   }
 }
 
 Logins::Begun Logins::begin(const std::string& from) {
   forget_old();
-  make_room(from);
+  const std::string sharer = sharer_of(from);
+  make_room(sharer);
   auto login = std::make_shared<Login>();
   login->id = codec::random_id("tf");
   login->code = fresh_code();
   login->secret = codec::hex_encode(store::random_bytes(32));
   login->from = from;
+  login->sharer = sharer;
   login->since = monotonic_now();
   login->until = login->since + limits_.keep;
   login->number = ++made_;

@@ -3,8 +3,8 @@
 // Logins: somebody without a token asks for one, and is shown a code; who runs this server, told
 // that code by them, approves it; and then the asker, who alone has the login's secret, is given a
 // token. In memory only: one that is not approved within some minutes, or whose server has ended,
-// begins again. Strangers make them, so there are few for each address, and the oldest of those who
-// have most make room. Loop thread only.
+// begins again. Strangers make them, so there are few for each address, and for each /64 of IPv6,
+// and the oldest of those who have most make room. Loop thread only.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@
 namespace thaw::gateway {
 
 struct LoginLimits {
-  std::size_t per_address = 10;
+  std::size_t per_address = 10;  // and per /64 of IPv6
   std::size_t all = 1'000;
   std::size_t waits = 4;                     // requests at one time that wait for one of them
   int wrong_codes = 5;                       // typed into its page; with one more it is over
@@ -69,6 +69,7 @@ class Logins {
     std::string code;  // without the dash
     std::string secret;
     std::string from;
+    std::string sharer;  // by whom `from` counts
     Instant since{};
     Instant until{};
     std::uint64_t number = 0;
@@ -83,7 +84,7 @@ class Logins {
   };
   using LoginPtr = std::shared_ptr<Login>;
   void forget_old();
-  void make_room(const std::string& from);
+  void make_room(const std::string& sharer);
   LoginPtr get(const std::string& id);
   std::string fresh_code() const;
   void grant(Login& login, model::WorkspaceId workspace, std::string token_name);

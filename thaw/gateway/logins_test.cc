@@ -125,16 +125,51 @@ TEST_CASE("a flood of logins of one address takes nobody else's place") {
   }
   CHECK(f.logins.size() == 11);
   CHECK(f.logins.find(mine.id));
-  // Nor one of very many addresses, as long as these have as many each.
+}
+
+TEST_CASE("a flood of logins of several addresses takes the place of those who have most") {
   LoginLimits limits;
   limits.all = 50;
-  Door small(limits);
-  const Logins::Begun first = small.logins.begin("10.0.0.1");
+  Door f(limits);
+  const Logins::Begun first = f.logins.begin("10.0.0.1");
   for (int i = 0; i < 1'000; ++i) {
-    small.logins.begin("10.0.1." + std::to_string(i % 10));
+    f.logins.begin("10.0.1." + std::to_string(i % 10));
   }
-  CHECK(small.logins.size() == 50);
-  CHECK(small.logins.find(first.id));
+  CHECK(f.logins.size() == 50);
+  CHECK(f.logins.find(first.id));
+}
+
+TEST_CASE("a network of 64 bits is one asker, however many addresses it has") {
+  Door f;
+  const Logins::Begun neighbour = f.logins.begin("[2001:db8:1:3::1]");
+  const Logins::Begun mine = f.logins.begin("10.0.0.1");
+  for (int i = 1; i <= 1'000; ++i) {
+    f.logins.begin("[2001:db8:1:2::" + std::to_string(i) + "]");
+  }
+  CHECK(f.logins.size() == 12);
+  CHECK(f.logins.find(neighbour.id));
+  CHECK(f.logins.find(mine.id));
+  // An IPv4 address that is written as an IPv6 one is what it is.
+  f.logins.begin("[::ffff:10.0.0.1]");
+  f.logins.begin("[::ffff:10.0.0.2]");
+  CHECK(f.logins.size() == 14);
+}
+
+TEST_CASE("where all have as many, the oldest makes room") {
+  LoginLimits limits;
+  limits.all = 50;
+  Door f(limits);
+  for (int i = 0; i < 50; ++i) {
+    f.logins.begin("10.0.1." + std::to_string(i));
+  }
+  const Logins::Begun mine = f.logins.begin("10.0.0.1");  // the first by name
+  for (int i = 0; i < 49; ++i) {
+    f.logins.begin("10.0.2." + std::to_string(i));
+  }
+  CHECK(f.logins.size() == 50);
+  CHECK(f.logins.find(mine.id));
+  f.logins.begin("10.0.3.1");
+  CHECK(!f.logins.find(mine.id));
 }
 
 TEST_CASE("codes are guessed at a page a few times only, and then the login is over") {

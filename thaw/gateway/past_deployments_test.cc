@@ -215,6 +215,20 @@ TEST_CASE("past half of its share a workspace keeps nothing to go back to, and s
   CHECK(f.live() == Live{{"fu-a", "the definition of de-a3"}});
 }
 
+TEST_CASE("a workspace whose share is all but full deploys what is no larger") {
+  Shop f;
+  REQUIRE(f.deploy({{"fu-a", "de-a1"}, {"fu-b", "de-b1"}}));
+  REQUIRE(f.deploy({{"fu-a", "de-a2"}, {"fu-b", "de-b2"}}));
+  Publication next = f.publication({{"fu-a", "de-a3"}});
+  f.catalog->shares.limits.bytes = f.catalog->shares.of("ac-1").bytes;
+  REQUIRE(f.run(f.deployments.publish(f.scope, f.app, std::move(next))));
+  CHECK(f.live() == Live{{"fu-a", "the definition of de-a3"}});
+  f.passes(10s);
+  CHECK(f.kept_versions().empty());
+  CHECK(f.catalog->app_versions.all().empty());
+  CHECK(f.go_back(-1).error().code() == Code::failed_precondition);
+}
+
 TEST_CASE("what is staged is not live before it is promoted, and is never rolled back to") {
   Shop f;
   CHECK(f.stage({{"fu-a", "de-a0"}}).error().code() == Code::failed_precondition);
@@ -340,6 +354,23 @@ TEST_CASE("what is kept of a function whose record was lost stays, for who can r
   CHECK(f.kept_versions().empty());  // nothing names it any more
 }
 
+TEST_CASE("deployments bring so many tags") {
+  Shop f;
+  const auto with_tags = [&f](int from, int count) {
+    Publication what = f.publication({{"fu-a", "de-a" + std::to_string(from)}});
+    for (int i = from; i < from + count; ++i) {
+      what.tags["tag" + std::to_string(i)] = "on";
+    }
+    return f.run(f.deployments.publish(f.scope, f.app, std::move(what)));
+  };
+  REQUIRE(with_tags(0, 60));
+  REQUIRE(with_tags(30, 60));
+  CHECK(f.catalog->apps.find(f.app)->tags.size() == 90);
+  CHECK(with_tags(100, 11).error().code() == Code::resource_exhausted);
+  CHECK(f.live() == Live{{"fu-a", "the definition of de-a30"}});
+  CHECK(with_tags(100, 10));
+}
+
 TEST_CASE("nobody goes back further than an app has been") {
   Shop f;
   REQUIRE(f.deploy({{"fu-a", "de-a1"}}));
@@ -348,4 +379,74 @@ TEST_CASE("nobody goes back further than an app has been") {
   }
   CHECK(f.go_back(0).error().code() == Code::not_found);
   CHECK(f.go_back(std::numeric_limits<int>::max()).error().code() == Code::not_found);
+}
+
+TEST_CASE("what a deployment drops and a rollback brings back meanwhile is not ended") {
+  Shop f;
+  REQUIRE(f.deploy({{"fu-a", "de-a1"}, {"fu-b", "de-b1"}}));
+  f.spec.id = model::FunctionId("fu-b");
+  f.call("fc-1");
+  f.passes(1s);
+  REQUIRE(f.worker.running.size() == 1);
+  f.container(0).now.connections = 1;
+  f.polls(0);
+  f.passes(1s);
+  REQUIRE(f.taken.size() == 1);
+  Publication without = f.publication({{"fu-a", "de-a2"}});
+  Result<model::App> deployed = Error::internal("it has not ended");
+  Result<model::App> back = Error::internal("it has not ended");
+  const auto into = [](async::Task<model::App> task, Result<model::App>& out) -> async::Task<void> {
+    out = co_await std::move(task);
+    co_return ok();
+  };
+  const Deployments::Again again{-1, Kind::rollback, "somebody else", ""};
+  SUBCASE("in the same commit") {
+    f.tasks.start("deployment",
+                  into(f.deployments.publish(f.scope, f.app, std::move(without)), deployed));
+    f.tasks.start("rollback", into(f.deployments.go_back(f.scope, f.app, again), back));
+    f.passes(1s);
+  }
+  SUBCASE("while the deployment waits for what it takes the name of") {
+    model::App old;
+    old.id = model::AppId("ap-old");
+    old.workspace = f.spec.workspace;
+    old.environment = model::EnvironmentId("en-1");
+    old.name = "boutique";
+    old.state = model::AppState::deployed;
+    f.await(f.catalog->apps.put(old));
+    auto of_old = std::make_shared<model::FunctionSpec>(f.spec);
+    of_old->id = model::FunctionId("fu-old");
+    of_old->app = old.id;
+    of_old->version = "de-old";
+    catalog::Function record;
+    record.id = of_old->id;
+    record.app = old.id;
+    record.workspace = old.workspace;
+    record.live_version = of_old->version;
+    record.versions[of_old->version] = of_old;
+    f.await(f.catalog->functions.put(std::move(record)));
+    f.spec.id = of_old->id;
+    f.call("fc-old");
+    f.passes(1s);
+    REQUIRE(f.worker.running.size() == 2);
+    f.container(1).now.connections = 1;
+    f.polls(1);
+    f.passes(1s);
+    REQUIRE(f.taken.size() == 2);
+    without.name = "boutique";
+    f.tasks.start("deployment",
+                  into(f.deployments.publish(f.scope, f.app, std::move(without)), deployed));
+    f.passes(1s);
+    CHECK(!deployed);  // the other app's container has its time to end
+    f.tasks.start("rollback", into(f.deployments.go_back(f.scope, f.app, again), back));
+    f.passes(40s);
+    CHECK(!f.lives(1));
+  }
+  REQUIRE(deployed);
+  REQUIRE(back);
+  CHECK(f.live() == Live{{"fu-a", "the definition of de-a1"}, {"fu-b", "the definition of de-b1"}});
+  CHECK(f.lives(0));
+  f.finishes(f.taken[0], 0);
+  REQUIRE(f.result_of("fc-1"));
+  CHECK(f.result_of("fc-1")->outcome == model::OutcomeKind::success);
 }

@@ -10,6 +10,16 @@ namespace thaw::gateway {
 
 using async::Task;
 
+TunnelLimits within(TunnelLimits limits, std::uint64_t descriptors) {
+  const auto connections = static_cast<std::size_t>(descriptors / 16);  // an eighth of them
+  limits.connections = std::min(limits.connections, std::max<std::size_t>(connections, 16));
+  limits.connections_per_workspace =
+      std::min(limits.connections_per_workspace, limits.connections / 2);
+  limits.all = std::min(limits.all, limits.connections);
+  limits.per_workspace = std::min(limits.per_workspace, limits.all / 2);
+  return limits;
+}
+
 void Tunnels::start(std::string host) {
   host_ = std::move(host);
   tasks_.start("tunnels", async::every(1s, "tunnels", [this] { return close_ended(); }));
@@ -52,13 +62,26 @@ Result<std::uint16_t> Tunnels::open(const model::ContainerId& container,
   }
   THAW_TRY(auto relay, net::PortRelay::open(loop_, host_, limits_.relay));
   // Whoever has the address by then: only the container that asked.
-  relay->start([this, container, port]() -> Result<net::PortRelay::Target> {
+  relay->start([this, container, workspace, port]() -> Result<net::PortRelay::Target> {
+    if (!has_room(workspace)) {
+      return Error::resource_exhausted("there are too many connections through tunnels");
+    }
     THAW_TRY(std::string at, fleet_.address_of(container));
     return net::PortRelay::Target{std::move(at), port};
   });
   const std::uint16_t number = relay->port();
   tunnels_.emplace(Key{container, port}, Tunnel{workspace, std::move(relay)});
   return number;
+}
+
+bool Tunnels::has_room(const model::WorkspaceId& workspace) const {
+  std::size_t own = 0;
+  std::size_t all = 0;
+  for (const auto& [key, tunnel] : tunnels_) {
+    all += tunnel.relay->connections();
+    own += tunnel.workspace == workspace ? tunnel.relay->connections() : 0;
+  }
+  return own <= limits_.connections_per_workspace && all <= limits_.connections;
 }
 
 Task<bool> Tunnels::close(model::ContainerId container, std::uint16_t port) {

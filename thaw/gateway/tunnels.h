@@ -2,7 +2,8 @@
 //
 // Tunnels: a container asks for a port of its own to be reached from outside, and a free port of
 // this machine leads there, bytes untouched, for as long as it lives and wants it. Each container
-// and each workspace has so many at most. Loop thread only.
+// and each workspace has so many at most, and so many connections through them: whoever comes then
+// is let go at once. Loop thread only.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +22,13 @@ struct TunnelLimits {
   std::size_t per_container = 8;
   std::size_t per_workspace = 64;
   std::size_t all = 512;
+  // Of all tunnels together; each takes two descriptors, and memory while bytes are under way.
+  std::size_t connections_per_workspace = 500;
+  std::size_t connections = 2'000;
   net::RelayLimits relay = {};
 };
+// Of a server that may have so many descriptors: a part of them at most.
+TunnelLimits within(TunnelLimits limits, std::uint64_t descriptors);
 
 class Tunnels {
  public:
@@ -50,6 +56,8 @@ class Tunnels {
   };
   using Key = std::pair<model::ContainerId, std::uint16_t>;
   async::Task<void> close_ended();
+  // With one that has come just now, there are no more than may be.
+  bool has_room(const model::WorkspaceId& workspace) const;
 
   async::Loop& loop_;
   control::Fleet& fleet_;

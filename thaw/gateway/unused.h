@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Unused: what the catalog and the logs keep for nobody any more goes: images that no version has,
-// bound variants of versions that were replaced, logs whose app or image is gone, and what was
-// learnt of functions that are gone. Each has been unused for as long as unused things are kept,
-// counted from the first look that found it so. A look asks the catalog's indices; it walks over
-// images and functions, never over kept versions. Loop thread only.
+// bound variants of versions that were replaced, functions and classes that were created for a
+// deployment which never came, or was staged and never promoted, secrets without a name that no
+// version has (the newest of an app stay, which programs may hold), logs whose app or image is
+// gone, and what was learnt of functions that are gone. Each has been unused for as long as unused
+// things are kept, counted from the first look that found it so. A look asks the catalog's indices;
+// it walks over images, functions, classes and secrets, never over kept versions. Loop thread only.
 #pragma once
 
 #include <string>
@@ -46,11 +48,14 @@ class Unused {
   bool is_over(const std::string& id, bool is_used, Instant now);
   std::vector<std::string> unused_images(Instant now);
   std::vector<model::FunctionId> old_variants(Instant now);
+  std::vector<model::FunctionId> old_drafts(Instant now);
+  std::vector<std::string> old_classes(Instant now);
+  std::vector<std::string> unused_secrets(Instant now);
   bool is_nameless(const std::string& stream) const;
 
   UnusedParts parts_;
   Duration keep_;
-  std::unordered_map<std::string, Instant> since_;  // images and variants, by id
+  std::unordered_map<std::string, Instant> since_;  // by id
   async::TaskGroup tasks_;                          // last: ended first
 };
 

@@ -2,6 +2,7 @@
 #include "thaw/gateway/web_labels.h"
 
 #include <algorithm>
+#include <set>
 
 namespace thaw::gateway {
 
@@ -60,9 +61,8 @@ void WebLabels::take(const catalog::Function& function) {
 }
 
 std::size_t WebLabels::drop(const std::vector<model::FunctionId>& functions) {
-  return std::erase_if(labels_, [&](const auto& entry) {
-    return std::find(functions.begin(), functions.end(), entry.second) != functions.end();
-  });
+  const std::set<model::FunctionId> dropped(functions.begin(), functions.end());
+  return std::erase_if(labels_, [&](const auto& entry) { return dropped.contains(entry.second); });
 }
 
 void WebLabels::rebuild() {

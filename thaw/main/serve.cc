@@ -166,11 +166,15 @@ std::uint64_t own_memory() {
   return memory.value_or(std::uint64_t{4} << 30);
 }
 
-// What is configured, as far as descriptors and memory of this process go.
-net::ServerLimits limits_of(const Configuration& configuration) {
+std::uint64_t own_descriptors() {
   rlimit descriptors{};
   ::getrlimit(RLIMIT_NOFILE, &descriptors);
-  return net::within(configuration.limits, descriptors.rlim_cur, own_memory());
+  return descriptors.rlim_cur;
+}
+
+// What is configured, as far as descriptors and memory of this process go.
+net::ServerLimits limits_of(const Configuration& configuration) {
+  return net::within(configuration.limits, own_descriptors(), own_memory());
 }
 
 // Streams of a process in a box, each with a copy to watch it by, and the word of its end.
@@ -518,11 +522,11 @@ void Program::open_gateway() {
   open_schedules();
   named_states.emplace(gateway::NamedStateParts{loop, *catalog, *state},
                        configuration.named_states);
-  call_trees.emplace(*queue);
+  call_trees.emplace(*queue, gateway::within(gateway::CallTreeLimits{}, own_memory()));
   environments.emplace(gateway::EnvironmentParts{loop, *catalog, *deployments, *named_states});
   logins.emplace(*access);
   login_page.emplace(*logins, *box, *catalog, configuration.login_page);
-  tunnels.emplace(loop, *fleet);
+  tunnels.emplace(loop, *fleet, gateway::within(gateway::TunnelLimits{}, own_descriptors()));
   const gateway::Owners owners{loop,          pool,        *catalog,      *queue,
                                *logs,         *state,      *blobs,        *disk,
                                *box,          *images,     *volumes,      *mounts,

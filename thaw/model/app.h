@@ -4,6 +4,7 @@
 // its client. Plain values.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -73,6 +74,9 @@ struct Deployment {
   std::string key = {};
 };
 
+// Each deployment may bring some more.
+inline constexpr std::size_t most_app_tags = 100;
+
 struct App {
   AppId id;
   WorkspaceId workspace;
@@ -88,8 +92,8 @@ struct App {
   int version = 0;                              // of the deployment that is live
   std::map<std::string, FunctionId> functions;  // tag -> function, as last published
   std::map<std::string, ClassId> classes;
-  std::map<std::string, std::string> tags;
-  std::vector<Deployment> history;  // newest last, bounded
+  std::map<std::string, std::string> tags;  // most_app_tags at most
+  std::vector<Deployment> history;          // newest last, bounded
 
   // What people call it.
   const std::string& title() const { return name.empty() ? description : name; }

@@ -21,7 +21,8 @@ using async::Task;
 
 namespace {
 
-constexpr std::size_t piece_bytes = 64u << 10;
+constexpr std::size_t piece_bytes = 16u << 10;  // of each direction of each connection
+constexpr std::size_t pieces_at_once = 16;
 
 bool is_later(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
 
@@ -71,7 +72,12 @@ Task<void> copy(EndsPtr ends, From sender, Duration idle) {
   async::FdWatch& readable = from_client ? ends->client_watch : ends->server_watch;
   async::FdWatch& writable = from_client ? ends->server_watch : ends->client_watch;
   std::vector<char> piece(piece_bytes);
-  while (true) {
+  for (std::size_t at_once = 0;; ++at_once) {
+    if (at_once == pieces_at_once) {
+      // Both ends may be so quick that neither is ever waited for: others have their turn.
+      THAW_CO_TRY_VOID(co_await async::yield());
+      at_once = 0;
+    }
     const ssize_t got = ::recv(from, piece.data(), piece.size(), 0);
     if (got < 0 && is_later(errno)) {
       THAW_CO_TRY_VOID(co_await until_readable(ends, readable, idle));

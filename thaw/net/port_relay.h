@@ -28,7 +28,8 @@ class PortRelay {
   // Listens at `host` on a free port. The Error names what cannot be listened on.
   static Result<std::unique_ptr<PortRelay>> open(async::Loop& loop, const std::string& host,
                                                  RelayLimits limits = {});
-  // Where a connection that has come just now goes: "1.2.3.4" and a port; an Error: nowhere.
+  // Where a connection that has come just now, and is one of connections(), goes: "1.2.3.4" and a
+  // port; an Error: nowhere.
   struct Target {
     std::string address;
     std::uint16_t port = 0;

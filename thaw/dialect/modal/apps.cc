@@ -89,10 +89,9 @@ using Tags = google::protobuf::Map<std::string, std::string>;
 
 // Tags are shown, sorted and filtered by; they hold no data.
 Result<void> check_tags(const Tags& tags) {
-  constexpr std::size_t most_tags = 100;
   constexpr std::size_t longest = 63;
-  if (tags.size() > most_tags) {
-    return Error::invalid_argument("an app has at most " + std::to_string(most_tags) +
+  if (tags.size() > model::most_app_tags) {
+    return Error::invalid_argument("an app has at most " + std::to_string(model::most_app_tags) +
                                    " tags, and " + std::to_string(tags.size()) + " were given");
   }
   for (const auto& [key, value] : tags) {
@@ -101,6 +100,19 @@ Result<void> check_tags(const Tags& tags) {
           "a tag and its value are 1 to 63 letters, digits, '-', '_' and '.', and '" +
           key.substr(0, longest) + "' = '" + value.substr(0, longest) + "' is not");
     }
+  }
+  return ok();
+}
+
+// Shown in lists and told with each look at the app. Clients allow 64 letters.
+Result<void> check_words(const std::string& name, const std::string& description) {
+  constexpr std::size_t longest_name = 256;
+  constexpr std::size_t longest_description = 4'096;
+  if (name.size() > longest_name || description.size() > longest_description) {
+    return Error::invalid_argument(
+        "the name of an app has at most " + std::to_string(longest_name) +
+        " bytes and its description " + std::to_string(longest_description) + ", and '" +
+        (name.empty() ? description : name).substr(0, 80) + "' is longer");
   }
   return ok();
 }
@@ -134,6 +146,7 @@ Task<pb::AppCreateResponse> create(Context& cx, net::GrpcCall& call, pb::AppCrea
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto environment, find_environment(cx, who, request.environment_name()));
   THAW_CO_TRY_VOID(check_tags(request.tags()));
+  THAW_CO_TRY_VOID(check_words({}, request.description()));
   NewApp wanted;
   wanted.description = request.description();
   wanted.state = state_from(request.app_state());
@@ -159,8 +172,9 @@ Task<pb::AppGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& call,
     co_return reply;
   }
   if (request.object_creation_type() != pb::OBJECT_CREATION_TYPE_CREATE_IF_MISSING) {
-    co_return Error::not_found("app '" + request.app_name() + "' does not exist");
+    co_return Error::not_found("app '" + request.app_name().substr(0, 80) + "' does not exist");
   }
+  THAW_CO_TRY_VOID(check_words(request.app_name(), {}));
   NewApp wanted;
   wanted.description = request.app_name();
   wanted.state = AppState::deployed;
@@ -239,6 +253,7 @@ Result<gateway::Publication> publication_of(const pb::AppPublishRequest& request
         request.deployment_tag().substr(0, longest_tag) + "' is not");
   }
   THAW_TRY_VOID(check_tags(request.tags()));
+  THAW_TRY_VOID(check_words(request.name(), {}));
   for (const auto& [tag, id] : request.function_ids()) {
     const auto definition = request.definition_ids().find(id);
     publication.functions[tag] = {

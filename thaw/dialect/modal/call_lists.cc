@@ -19,7 +19,9 @@ namespace {
 constexpr std::size_t entries_at_once = 100;
 constexpr std::size_t calls_at_once = 100;
 constexpr std::size_t most_rows = 20'000;
-constexpr std::size_t most_calls = 5'000;  // looked at for one answer
+constexpr std::size_t most_calls = 5'000;      // of one function, looked at for one answer
+constexpr std::size_t most_of_all = 20'000;    // of it and its variants together
+constexpr std::size_t most_functions = 1'000;  // it and its variants
 
 WallTime wall_from(const google::protobuf::Timestamp& time) {
   // Beyond it no call lies, and a sum would not fit.
@@ -175,8 +177,14 @@ void keep_newest(Rows& rows, std::size_t most) {
   }
 }
 
-std::vector<model::FunctionId> with_variants(const Context& cx, const gateway::Identity& who,
-                                             const catalog::Function& function, bool all) {
+Error too_many(const catalog::Function& function, const std::string& what) {
+  return Error::resource_exhausted("function '" + function.tag + "' and its variants have " + what +
+                                   ", too many for one answer; ask for less of them");
+}
+
+Result<std::vector<model::FunctionId>> with_variants(const Context& cx,
+                                                     const gateway::Identity& who,
+                                                     const catalog::Function& function, bool all) {
   std::vector<model::FunctionId> ids{function.id};
   if (all) {
     for (const auto& one : scope_of(cx, who).functions_of(function.app)) {
@@ -184,6 +192,9 @@ std::vector<model::FunctionId> with_variants(const Context& cx, const gateway::I
         ids.push_back(one->id);
       }
     }
+  }
+  if (ids.size() > most_functions) {
+    return too_many(function, "more than " + std::to_string(most_functions) + " members");
   }
   return ids;
 }
@@ -199,7 +210,10 @@ Task<pb::FunctionCallFetchResponse> fetch(Context& cx, net::GrpcCall& call,
   constexpr std::size_t row_bytes = 200;
   THAW_CO_TRY_VOID(co_await call.reserve_reply(most * row_bytes));
   Rows rows;
-  for (const model::FunctionId& id : with_variants(cx, who, *function, request.all_variants())) {
+  THAW_CO_TRY(const std::vector<model::FunctionId> ids,
+              with_variants(cx, who, *function, request.all_variants()));
+  std::size_t looked_at = 0;
+  for (const model::FunctionId& id : ids) {
     queue::CallFilter filter = filter_of(*function, id);
     if (is_range) {
       filter.from = wall_from(request.range().since());
@@ -209,6 +223,10 @@ Task<pb::FunctionCallFetchResponse> fetch(Context& cx, net::GrpcCall& call,
         const std::vector<queue::ListedCall> calls,
         co_await calls_of(cx, std::move(filter), is_range ? most_calls : std::min(most, most_calls),
                           is_range ? Wanted::all : Wanted::newest));
+    looked_at += calls.size();
+    if (looked_at > most_of_all) {
+      co_return too_many(*function, "more than " + std::to_string(most_of_all) + " calls");
+    }
     const std::size_t before = rows.size();
     for (const queue::ListedCall& one : calls) {
       if (rows.size() - before >= most) {
@@ -235,12 +253,19 @@ Task<pb::FunctionCallCountResponse> count(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY(const auto function, find_function(cx, who, request.function_id()));
   const std::int64_t width = std::max<std::int64_t>(1, request.bucket_secs());
   std::map<std::int64_t, std::uint64_t> buckets;
-  for (const model::FunctionId& id : with_variants(cx, who, *function, request.all_variants())) {
+  THAW_CO_TRY(const std::vector<model::FunctionId> ids,
+              with_variants(cx, who, *function, request.all_variants()));
+  std::size_t looked_at = 0;
+  for (const model::FunctionId& id : ids) {
     queue::CallFilter filter = filter_of(*function, id);
     filter.from = wall_from(request.since());
     filter.until = request.has_until() ? wall_from(request.until()) : wall_now();
     THAW_CO_TRY(const std::vector<queue::ListedCall> calls,
                 co_await calls_of(cx, std::move(filter), most_calls, Wanted::all));
+    looked_at += calls.size();
+    if (looked_at > most_of_all) {
+      co_return too_many(*function, "more than " + std::to_string(most_of_all) + " calls");
+    }
     for (const queue::ListedCall& one : calls) {
       THAW_CO_TRY_VOID(co_await async::yield());
       // all workspaces: listed as the asker's

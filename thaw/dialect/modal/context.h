@@ -17,6 +17,7 @@
 #include "thaw/async/task_group.h"
 #include "thaw/dialect/modal/held_output.h"
 #include "thaw/dialect/modal/readers.h"
+#include "thaw/dialect/modal/url_variants.h"
 #include "thaw/gateway/dialect.h"
 #include "thaw/net/grpc.h"
 #include "thaw/queue/call_queue.h"
@@ -65,6 +66,7 @@ struct Context {
   std::unordered_map<model::CallId, std::shared_ptr<WebRequest>> web_requests;
   std::deque<std::pair<Instant, model::CallId>> to_forget;  // read synchronous calls
   Readers readers;
+  UrlVariants url_variants;
   HeldOutput held_output;
   async::TaskGroup tasks;  // declared last: joined first
 };

@@ -3,8 +3,8 @@
 #include "thaw/dialect/modal/functions.h"
 
 #include <algorithm>
-#include <limits>
 
+#include "thaw/async/every.h"
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/ids.h"
 #include "thaw/dialect/modal/apps.h"
@@ -18,6 +18,7 @@
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/scaling_limits.h"
 #include "thaw/dialect/modal/services.h"
+#include "thaw/dialect/modal/variant_limits.h"
 #include "thaw/dialect/modal/volumes.h"
 #include "thaw/gateway/schedules.h"
 
@@ -341,9 +342,8 @@ Task<pb::FunctionBindParamsResponse> bind_params(Context& cx, net::GrpcCall& cal
   if (request.has_function_options()) {
     in_todays_words(*request.mutable_function_options());
   }
-  THAW_CO_TRY(const auto variant,
-              co_await variant_of(cx, who, std::move(function), std::move(request),
-                                  std::numeric_limits<std::size_t>::max()));
+  THAW_CO_TRY(const auto variant, co_await variant_of(cx, who, std::move(function),
+                                                      std::move(request), VariantFor::client));
   pb::FunctionBindParamsResponse reply;
   reply.set_bound_function_id(variant->id.str());
   *reply.mutable_handle_metadata() = handle_metadata(*variant->live(), addresses_for(cx, call));
@@ -481,6 +481,38 @@ Task<pb::FunctionGetDynamicConcurrencyResponse> dynamic_concurrency(
   co_return reply;
 }
 
+void note_asked(Context& cx, const model::FunctionId& base, const model::FunctionId& id,
+                VariantFor whom, bool is_made) {
+  if (whom == VariantFor::url) {
+    cx.url_variants.asked(base, id, is_made);
+  } else {
+    cx.url_variants.forget(base, id);
+  }
+}
+
+// The one that was asked for by an address longest ago goes, if nothing is to be done for it.
+Task<void> make_room_for_variant(Context& cx, model::FunctionId base) {
+  const auto oldest = cx.url_variants.oldest(base, [&cx](const model::FunctionId& id) {
+    const queue::Demand demand = cx.parts.queue.demand(id);
+    return demand.unfinished == 0 && cx.fleet->running_count(id) == 0;
+  });
+  if (!oldest) {
+    co_return ok();
+  }
+  cx.url_variants.forget(base, *oldest);
+  catalog::Change change;
+  cx.parts.catalog.erase_function(change, *oldest);
+  THAW_CO_TRY_VOID(co_await cx.parts.catalog.apply(std::move(change)));
+  co_return co_await cx.fleet->stop_functions({*oldest}, "others asked for other parameters");
+}
+
+Task<void> forget_variants(Context& cx) {
+  cx.url_variants.keep_only([&cx](const model::FunctionId& id) {
+    return cx.parts.catalog.functions.find(id.str()) != nullptr;  // all workspaces: gone anywhere
+  });
+  co_return ok();
+}
+
 }  // namespace
 
 Result<std::vector<model::WebEndpoint>> endpoints_of(Context& cx, const pb::Function& f,
@@ -513,22 +545,28 @@ Result<std::vector<model::WebEndpoint>> endpoints_of(Context& cx, const pb::Func
 
 async::Task<std::shared_ptr<const catalog::Function>> variant_of(
     Context& cx, gateway::Identity who, std::shared_ptr<const catalog::Function> function,
-    pb::FunctionBindParamsRequest request, std::size_t most) {
+    pb::FunctionBindParamsRequest request, VariantFor whom) {
   THAW_CO_TRY(const auto base, live_spec(*function));
   const model::FunctionId id = variant_id(*base, request);
   cx.parts.unused.note_use(id.str());
   const catalog::Scope scope = scope_of(cx, who);
   if (auto known = scope.function(id.str())) {
+    note_asked(cx, base->id, id, whom, false);
     co_return known;
   }
-  const auto all = scope.functions_of(base->app);
-  const auto variants =
-      std::count_if(all.begin(), all.end(), [](const auto& one) { return !one->base.empty(); });
-  if (static_cast<std::size_t>(variants) >= most) {
-    co_return Error::resource_exhausted("the app of " + base->name + " has been asked for " +
-                                        std::to_string(variants) +
-                                        " sets of parameters; stop it and deploy it again");
+  THAW_CO_TRY_VOID(check_reach_of_options(who, *base, request.function_options()));
+  if (whom == VariantFor::url &&
+      !admit_variant(scope.functions_of(base->app), *base, most_variants_by_url)) {
+    THAW_CO_TRY_VOID(co_await make_room_for_variant(cx, base->id));
+    if (!scope.function(base->id.str())) {
+      co_return Error::not_found("function '" + base->name + "' was removed meanwhile");
+    }
+    if (auto known = scope.function(id.str())) {
+      co_return known;  // of who asked for it meanwhile
+    }
   }
+  THAW_CO_TRY_VOID(admit_variant(scope.functions_of(base->app), *base,
+                                 whom == VariantFor::url ? most_variants_by_url : most_variants));
   THAW_CO_TRY(const pb::Function definition, parse_definition(*base));
   const pb::Function merged = with_options(definition, request.function_options());
   auto parsed = spec_from(merged);
@@ -559,8 +597,17 @@ async::Task<std::shared_ptr<const catalog::Function>> variant_of(
   record.live_version = spec->version;
   record.versions[spec->version] = spec;
   THAW_CO_TRY_VOID(co_await cx.parts.catalog.functions.put(std::move(record)));
+  note_asked(cx, base->id, id, whom, true);
   cx.fleet->refresh(id);
-  co_return scope.function(id.str());
+  auto made = scope.function(id.str());
+  if (!made) {
+    co_return Error::aborted("function '" + base->name + "' was deployed anew meanwhile");
+  }
+  co_return made;
+}
+
+async::Task<void> variants_loop(Context& cx) {
+  return async::every(1min, "variants by address", [&cx] { return forget_variants(cx); });
 }
 
 void add_function_rpcs(net::GrpcTable& table, Context& cx) {

@@ -15,9 +15,14 @@ namespace pb = ::modal::client;
 // Of a definition: its own endpoints, or those of its class's methods.
 Result<std::vector<model::WebEndpoint>> endpoints_of(Context& cx, const pb::Function& f,
                                                      const model::App& app);
-// resource_exhausted if it would be one more than `most` of its app.
+// A client holds it by its id; who asks by an address names the parameters each time.
+enum class VariantFor { client, url };
+// resource_exhausted if it would be one more than there may be (variant_limits.h) and none that was
+// asked for by an address can make room.
 async::Task<std::shared_ptr<const catalog::Function>> variant_of(
     Context& cx, gateway::Identity who, std::shared_ptr<const catalog::Function> function,
-    pb::FunctionBindParamsRequest request, std::size_t most);
+    pb::FunctionBindParamsRequest request, VariantFor whom);
+// Forgets what was noted of variants that are gone.
+async::Task<void> variants_loop(Context& cx);
 
 }  // namespace thaw::dialect::modal

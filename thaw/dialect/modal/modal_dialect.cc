@@ -8,6 +8,7 @@
 #include "thaw/dialect/modal/client_packages.h"
 #include "thaw/dialect/modal/definition.h"
 #include "thaw/dialect/modal/features.h"
+#include "thaw/dialect/modal/functions.h"
 #include "thaw/dialect/modal/mounts.h"
 #include "thaw/dialect/modal/program_folder.h"
 #include "thaw/dialect/modal/runtime.h"
@@ -49,6 +50,7 @@ void ModalDialect::start(const gateway::Surroundings& place) {
   }
   cx_->tasks.start("what nobody reads", unread_loop(*cx_));
   cx_->tasks.start("volumes", volume_loop(*cx_));
+  cx_->tasks.start("variants by address", variants_loop(*cx_));
 }
 
 Result<gateway::CallbackCall> ModalDialect::scheduled_call(const gateway::Route& route,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What an older client has said that an app consists of, until it says by which name it is deployed:
-// one deployment, as later clients make it in one request.
+// What an older client has said that an app consists of, until it says by which name it is
+// deployed: one deployment, as later clients make it in one request.
 #pragma once
 
 #include <memory>

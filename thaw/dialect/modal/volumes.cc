@@ -209,6 +209,10 @@ Task<std::shared_ptr<const Volume>> volume_for(Context& cx, gateway::Identity wh
     THAW_CO_TRY_VOID(co_await cx.parts.volumes.erase(volume.id));
     co_return is_new ? Result<std::shared_ptr<const Volume>>(taken()) : std::move(known);
   }
+  if (!scope_of(cx, who).is_open(environment->id)) {
+    THAW_CO_TRY_VOID(co_await cx.parts.volumes.erase(volume.id));
+    co_return Error::not_found("environment '" + environment->name + "' was deleted meanwhile");
+  }
   beat(cx, volume);
   auto made = std::make_shared<const Volume>(volume);
   THAW_CO_TRY_VOID(co_await cx.parts.catalog.volumes.put(std::move(volume)));

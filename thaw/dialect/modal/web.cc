@@ -416,9 +416,6 @@ Result<void> admit(Context& cx, const model::FunctionSpec& spec, const model::We
   return ok();
 }
 
-// Anybody can ask for another set of parameters, and each is kept: not without end.
-constexpr std::size_t most_variants_by_url = 1000;
-
 // What answers: of a class, the variant of the parameters that the query names.
 Task<std::shared_ptr<const model::FunctionSpec>> answering(
     Context& cx, std::shared_ptr<const catalog::Function> function, model::WebEndpoint web,
@@ -438,7 +435,7 @@ Task<std::shared_ptr<const model::FunctionSpec>> answering(
   request.set_function_id(base->id.str());
   request.set_serialized_params(std::move(*parameters));
   THAW_CO_TRY(const auto variant, co_await variant_of(cx, std::move(owner), std::move(function),
-                                                      std::move(request), most_variants_by_url));
+                                                      std::move(request), VariantFor::url));
   THAW_CO_TRY(auto spec, live_spec(*variant));
   co_return spec;
 }
