@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Programs that do what programs do: processes, shared memory, output of all kinds, clocks, ends."""
+"""What programs do inside of functions: processes, shared memory, output, clocks, ends."""
 import re
 import signal
 import time
@@ -134,8 +134,9 @@ class Output(E2eTest):
 
     def test_output_of_whatever_a_program_has_started(self):
         shown = self.run_app("from_everywhere")
-        for words in ("INFO of logging", "of a child", "of its stderr", "of a descriptor",
-                      "of a worker", "of a thread", "to where stdout was", "redirected"):  # fmt: skip
+        all_of_it = ("INFO of logging", "of a child", "of its stderr", "of a descriptor",
+                     "of a worker", "of a thread", "to where stdout was", "redirected")  # fmt: skip
+        for words in all_of_it:
             self.assertIn(words, shown)
 
     def test_a_flood_of_several_processes_arrives_whole(self):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model that is kept warm by a ping, and one that always has a container: as such programs are."""
+"""A model that is kept warm by a ping, and one that always has a container."""
 import os
 import time
 
