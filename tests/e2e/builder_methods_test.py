@@ -391,7 +391,8 @@ class Names(E2eTest):
         modal.Image.from_id(one).publish("e2e-named")
         modal.Image.from_id(one).publish("e2e-named:v1")
         modal.Image.from_id(two).publish("e2e-named")
-        self.assertEqual(self.listed(), {"e2e-named:latest": two, "e2e-named:v1": one})
+        both = {"e2e-named:latest": two, "e2e-named:v1": one}
+        self.assertEqual(self.listed("--prefix", "e2e-named"), both)
         self.assertEqual(self.listed("--prefix", "e2e-named:v"), {"e2e-named:v1": one})
         named = modal.Image.from_name("e2e-named")
         self.assertEqual(run(named, files=["/edition"])["/edition"], "two\n")
@@ -402,7 +403,7 @@ class Names(E2eTest):
         )
         self.assertEqual([item["image_id"] for item in history], [two, one])
         server.modal("image", "names", "delete", "e2e-named:v1", "--yes")
-        self.assertEqual(self.listed(), {"e2e-named:latest": two})
+        self.assertEqual(self.listed("--prefix", "e2e-named"), {"e2e-named:latest": two})
         with self.assertRaisesRegex(modal.exception.NotFoundError, "e2e-named:v1"):
             run(modal.Image.from_name("e2e-named:v1"))
 
