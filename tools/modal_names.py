@@ -80,6 +80,9 @@ RPC_TESTS = [
     (r"FunctionGetCurrentStats", "test_calls_that_wait_get_containers_up_to_the_limit"),
     (r"Function.*", "test_remote_returns_the_value"),
     (r"Image(GetOrCreate|JoinStreaming|FromId)", "test_layers_of_each_kind_and_then_the_cache"),
+    (r"ImageBuildChainGet", "test_what_a_build_has_said_is_read_afterwards_layer_by_layer"),
+    (r"ImageDelete", "test_an_image_is_deleted_unless_it_is_in_use"),
+    (r"Image.*", "test_an_image_is_published_found_listed_and_its_name_deleted"),
     (r"Mount.*", "test_local_files_and_folders_are_there"),
     (r"SandboxCreateV2", "test_this_client_asked_for_the_first_generation"),
     (r"SandboxGetLogs", "test_output_can_be_read_after_the_end_and_line_by_line"),
@@ -115,6 +118,9 @@ _STATE_OBJECTS = works("test_objects_are_created_listed_and_deleted")
 _VOLUME = works("test_existing_files_are_only_replaced_when_asked")
 _LAYERS = works("test_layers_of_each_kind_and_then_the_cache")
 _REGISTRIES = refused("other bases", "test_images_that_cannot_be_had_are_told_with_what_can")
+_CONDA = refused("conda", "test_conda_is_refused_with_what_would_be_needed")
+_IMAGE_NAMES = works("test_an_image_is_published_found_listed_and_its_name_deleted")
+_IMAGE_LOGS = works("test_what_a_build_has_said_is_read_afterwards_layer_by_layer")
 _LOGS = works("test_much_output_arrives_in_order_and_whole")
 _TUNNEL = works("test_a_port_of_a_container_is_reached_from_outside")
 _SERVER = refused("`@app.server` containers")
@@ -218,22 +224,29 @@ NAMES = {
     "Image.from_registry":
         works("test_a_function_runs_on_an_image_of_a_registry_and_on_one_that_shares_its_layers"),
     "Image.from_dockerfile": works("test_a_dockerfile_with_its_context"),
-    "Image.dockerfile_commands": works("test_a_dockerfile_with_its_context"),
+    "Image.dockerfile_commands":
+        works("test_commands_with_files_of_a_context_and_of_the_call"),
     "Image.entrypoint": works("test_the_entrypoint_of_an_image_runs_first"),
     "Image.add_local_dir": works("test_local_files_and_folders_are_there"),
     "Image.add_local_file": works("test_local_files_and_folders_are_there"),
     "Image.add_local_python_source": works("test_a_local_package_can_be_imported"),
     "Image.from_aws_ecr": _REGISTRIES,
     "Image.from_gcp_artifact_registry": _REGISTRIES,
-    "Image.from_scratch": _REGISTRIES,
-    "Image.micromamba": _REGISTRIES,
-    "Image.micromamba_install": _REGISTRIES,
-    "Image.from_name": needs("ImageGetByTag", "named images"),
-    "Image.publish": needs("ImagePublish", "named images"),
+    "Image.from_scratch": works("test_an_empty_image_is_an_image_and_no_place_for_a_function"),
+    "Image.micromamba": _CONDA,
+    "Image.micromamba_install": _CONDA,
+    "Image.from_name": _IMAGE_NAMES,
+    "Image.publish": _IMAGE_NAMES,
+    "Image.logs": _IMAGE_LOGS,
+    "Image.shell": works("test_a_shell_of_ones_own_and_what_env_and_workdir_say"),
+    "Image.pip_install_from_requirements": works("test_requirements_of_files_and_of_a_project"),
+    "Image.pip_install_from_pyproject": works("test_requirements_of_files_and_of_a_project"),
+    "Image.uv_pip_install": works("test_packages_files_of_requirements_and_indexes"),
+    "Image.uv_sync": works("test_a_project_with_groups_and_extras_is_synced"),
+    "Image.poetry_install_from_file": works("test_a_project_of_poetry_with_groups"),
     "Image.run_function":
         works("test_what_it_writes_is_a_layer_and_it_runs_once_until_it_changes"),
-    "Image.pip_install_private_repos": partly("as pip install with a secret; no test",
-                                              "test_layers_of_each_kind_and_then_the_cache"),
+    "Image.pip_install_private_repos": works("test_a_private_repository_by_a_token_of_a_secret"),
     "NetworkFileSystem": _NFS,
     "NetworkFileSystem.*": _NFS,
     "NetworkFileSystem.ephemeral":
@@ -393,11 +406,11 @@ COMMANDS = {
     "function metrics": refused("metrics"),
     "function stats": _STATS,
     "function variants": refused("lists of variants"),
-    "image build": needs("ImagePublish", "named images"),
-    "image logs": works("test_the_output_of_one_function_is_read_apart"),
-    "image names delete": needs("ImageNameDelete", "named images"),
-    "image names list": needs("ImageListTags", "named images"),
-    "image pull": needs("ImageBuildChainGet", "image build chains"),
+    "image build": works("test_a_folder_is_built_and_an_image_pulled_by_the_command_line"),
+    "image logs": _IMAGE_LOGS,
+    "image names delete": _IMAGE_NAMES,
+    "image names list": _IMAGE_NAMES,
+    "image pull": works("test_a_folder_is_built_and_an_image_pulled_by_the_command_line"),
     "profile activate": CLIENT,
     "profile current": CLIENT,
     "profile list": CLIENT,

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """A small model behind an API, deployed and used as such programs are."""
+import concurrent.futures
 import json
 import pathlib
+import time
 import urllib.error
 import urllib.request
 
@@ -88,6 +90,67 @@ class Everyday(E2eTest):
     def test_what_runs_every_night_is_known(self):
         listed = server.thaw("schedule", "list", "--json", "--data", str(server.data)).stdout
         self.assertIn("0 2 * * *", listed)
+
+
+class Chat(E2eTest):
+    """Kept warm: by a window, by a ping, and by a container that is always there."""
+
+    server = server
+
+    @classmethod
+    def setUpClass(cls):
+        cls.began = time.time()
+        cls.shown = server.modal("run", "chat.py", "--prompt", "twice", cwd=FOLDER).stdout
+        server.modal("deploy", "chat.py", cwd=FOLDER)
+
+    def of(self, name, method="generate"):
+        return getattr(modal.Cls.from_name("e2e-chat", name)(), method)
+
+    def test_it_runs(self):
+        self.assertIn("it says: twice, and so on", self.shown)
+
+    def test_sixteen_at_once_share_a_container_that_loaded_once(self):
+        ask = self.of("Model")
+        _, task, loaded = ask.remote("first")
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            answers = list(pool.map(lambda n: ask.remote(f"{n}", 2.0), range(16)))
+        self.assertEqual([text for text, _, _ in answers], [f"{n}, and so on" for n in range(16)])
+        self.assertEqual({(one, at) for _, one, at in answers}, {(task, loaded)})
+        self.assertEqual(modal.Dict.from_name("e2e-chat-loads")[task], 1)
+
+    def test_the_ping_and_the_endpoint_find_it_warm(self):
+        _, task, loaded = self.of("Model").remote("first")
+        text, pinged, again = modal.Function.from_name("e2e-chat", "keep_warm").remote()
+        self.assertEqual((text, pinged, again), ("ping, and so on", task, loaded))
+        body = json.dumps({"prompt": "hm"}).encode()
+        request = urllib.request.Request(
+            self.of("Model", "chat").get_web_url(), body, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=CALL_TIMEOUT) as reply:
+            self.assertEqual(json.load(reply), {"text": "hm, and so on", "task": task})
+
+    def test_one_that_is_always_there_has_loaded_before_it_is_called(self):
+        def kept():
+            return [view for view in server.running() if view["app"] == "e2e-chat"
+                    and view["function"].startswith("Kept")]  # fmt: skip
+
+        wait_until(kept, CALL_TIMEOUT, "it is there without a call")
+        wait_until(lambda: kept()[0]["status"] != "starting", CALL_TIMEOUT, "it is ready")
+        asked = time.time()
+        text, loaded = self.of("Kept").remote("x")
+        self.assertEqual(text, "x, and so on")
+        self.assertTrue(self.began < loaded < asked, (self.began, loaded, asked))
+
+    def test_its_schedules_are_told(self):
+        listed = server.thaw("schedule", "list", "--json", "--data", str(server.data)).stdout
+        self.assertIn("*/5 * * * *", listed)
+        self.assertIn("refresh", listed)
+
+    def test_what_is_too_slow_is_told_so_after_its_retries(self):
+        too_slow = modal.Function.from_name("e2e-chat", "too_slow")
+        with self.assertRaises(modal.exception.FunctionTimeoutError):
+            too_slow.remote("slow")
+        self.assertEqual(modal.Dict.from_name("e2e-chat-loads")["slow"], 2)
 
 
 if __name__ == "__main__":

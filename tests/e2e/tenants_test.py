@@ -154,6 +154,8 @@ class Tenant:
             image=pb.Image(dockerfile_commands=["FROM debian:12-slim", f"ENV OF={self.name}"]),
             builder_version="2025.06")).image_id  # fmt: skip
         ask("ImageJoinStreaming", pb.ImageJoinStreamingRequest(image_id=names.image, timeout=55))
+        names.image_name = f"picture-{self.name}:v1"
+        ask("ImagePublish", pb.ImagePublishRequest(image_id=names.image, tag=names.image_name))
         held = pb.Sandbox(
             image_id=names.image, entrypoint_args=["sleep", "100000"], timeout_secs=30000,
             name="held",
@@ -200,6 +202,7 @@ class Tenant:
                     shared_volume_id=names.nfs, path="/")).entries),
             "dicts": sorted((d.name, d.dict_id) for d in ask("DictList").dicts),
             "note": ask("DictGet", pb.DictGetRequest(dict_id=names.dict, key=b"a")).value,
+            "images": sorted((i.tag, i.image_id) for i in ask("ImageListTags").items),
             "queues": sorted((q.name, q.queue_id, q.total_size) for q in ask("QueueList").queues),
             "sandboxes": sorted(
                 (s.id, s.name, *(f"{t.tag_name}={t.tag_value}" for t in s.tags))

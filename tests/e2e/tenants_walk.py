@@ -101,7 +101,10 @@ def _sandbox_creations(message):
 # RPC: requests from (x: what is named, own: what the asker has).
 NAMES = {
     "AppClientDisconnect": [lambda x, own: pb.AppClientDisconnectRequest(app_id=x.app)],
-    "AppCountLogs": [lambda x, own: pb.AppCountLogsRequest(app_id=x.app, bucket_secs=60)],
+    "AppCountLogs": [
+        lambda x, own: pb.AppCountLogsRequest(app_id=x.app, bucket_secs=60),
+        lambda x, own: pb.AppCountLogsRequest(app_id=x.image, bucket_secs=60),
+    ],
     "AppCreate": [
         lambda x, own: pb.AppCreateRequest(description="d", environment_name=x.environment)
     ],
@@ -109,6 +112,7 @@ NAMES = {
     "AppDeploy": [lambda x, own: pb.AppDeployRequest(app_id=x.app, name="stolen")],
     "AppFetchLogs": [
         lambda x, own: pb.AppFetchLogsRequest(app_id=x.app, limit=10),
+        lambda x, own: pb.AppFetchLogsRequest(app_id=x.image, limit=10),
         lambda x, own: pb.AppFetchLogsRequest(app_id=own.app, limit=10, function_id=x.function),
         lambda x, own: pb.AppFetchLogsRequest(app_id=own.app, limit=10, task_id=x.container),
     ],
@@ -310,7 +314,13 @@ NAMES = {
             function_id=x.function, settings=pb.AutoscalerSettings(max_containers=1)
         )
     ],
+    "ImageBuildChainGet": [lambda x, own: pb.ImageBuildChainGetRequest(image_id=x.image)],
+    "ImageDelete": [lambda x, own: pb.ImageDeleteRequest(image_id=x.image)],
     "ImageFromId": [lambda x, own: pb.ImageFromIdRequest(image_id=x.image)],
+    "ImageGetByTag": [
+        lambda x, own: pb.ImageGetByTagRequest(tag=x.image_name),
+        lambda x, own: pb.ImageGetByTagRequest(tag=f"{x.environment}/{own.image_name}"),
+    ],
     "ImageGetOrCreate": [
         lambda x, own: _image(base_images=[pb.BaseImage(docker_tag="base", image_id=x.image)]),
         lambda x, own: _image(
@@ -325,12 +335,26 @@ NAMES = {
             base_images=[pb.BaseImage(docker_tag="base", image_id=own.image)],
             image_registry_config=pb.ImageRegistryConfig(secret_id=x.secret),
         ),
+        lambda x, own: _image(
+            base_images=[pb.BaseImage(docker_tag="base", image_id=own.image)],
+            volume_mounts=[pb.VolumeMount(volume_id=x.volume, mount_path="/v")],
+        ),
     ],
     "ImageJoinStreaming": [
         lambda x, own: pb.ImageJoinStreamingRequest(
             image_id=x.image, timeout=1, include_logs_for_finished=True
         )
     ],
+    "ImageListTags": [
+        lambda x, own: pb.ImageListTagsRequest(environment_name=x.environment),
+        lambda x, own: pb.ImageListTagsRequest(image_id=x.image),
+    ],
+    "ImageNameDelete": [lambda x, own: pb.ImageNameDeleteRequest(tag=x.image_name)],
+    "ImagePublish": [
+        lambda x, own: pb.ImagePublishRequest(image_id=x.image, tag=own.image_name),
+        lambda x, own: pb.ImagePublishRequest(image_id=own.image, tag=f"{x.environment}/a:1"),
+    ],
+    "ImageTagRevisions": [lambda x, own: pb.ImageTagRevisionsRequest(tag=x.image_name)],
     "MountBatchedCheckExistence": [
         lambda x, own: pb.MountBatchedCheckExistenceRequest(sha256_hex_hashes=[x.file])
     ],
@@ -538,6 +562,7 @@ LISTS = {
     "AppList": pb.AppListRequest(),
     "DictList": pb.DictListRequest(),
     "EnvironmentList": None,
+    "ImageListTags": pb.ImageListTagsRequest(),
     "QueueList": pb.QueueListRequest(),
     "SandboxList": pb.SandboxListRequest(),
     "SandboxListV2": pb.SandboxListRequest(),

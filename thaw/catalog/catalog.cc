@@ -28,6 +28,7 @@ Catalog::Catalog(store::Database& database)
       mounts(database, shares, "mount"),
       secrets(database, shares, "secret"),
       images(database, shares, "image"),
+      image_names(database, shares, "image_name"),
       volumes(database, shares, "volume"),
       dicts(database, shares, "dict"),
       item_queues(database, shares, "item_queue"),
@@ -50,6 +51,7 @@ Result<std::unique_ptr<Catalog>> Catalog::open(store::Database& database, Catalo
   THAW_TRY_VOID(catalog->mounts.load());
   THAW_TRY_VOID(catalog->secrets.load());
   THAW_TRY_VOID(catalog->images.load());
+  THAW_TRY_VOID(catalog->image_names.load());
   THAW_TRY_VOID(catalog->volumes.load());
   THAW_TRY_VOID(catalog->dicts.load());
   THAW_TRY_VOID(catalog->item_queues.load());
@@ -155,8 +157,9 @@ bool Catalog::is_version(const std::string& version) const {
   return functions.names(version) || versions.names(version);
 }
 
-bool Catalog::is_image_of_a_version(const std::string& image) const {
-  return functions.names(image) || versions.names(image) || boxes.names(image);
+bool Catalog::is_image_in_use(const std::string& image) const {
+  return functions.names(image) || versions.names(image) || boxes.names(image) ||
+         image_names.names(image);
 }
 
 bool Catalog::is_secret_of_a_version(const std::string& secret) const {
@@ -195,6 +198,7 @@ model::EnvironmentId Catalog::lost_environment(const model::WorkspaceId& workspa
   count(apps);
   count(secrets);
   count(volumes);
+  count(image_names);
   count(dicts);
   count(item_queues);
   count(boxes);

@@ -61,6 +61,7 @@ class Catalog {
   ObjectTable<model::Mount> mounts;
   ObjectTable<model::Secret> secrets;
   ObjectTable<model::Image> images;
+  ObjectTable<model::ImageName> image_names;
   ObjectTable<model::Volume> volumes;
   ObjectTable<model::Dict> dicts;
   ObjectTable<model::ItemQueue> item_queues;
@@ -82,6 +83,8 @@ class Catalog {
                                                 const std::string& name) const;
   std::shared_ptr<const model::ItemQueue> named_item_queue(const model::EnvironmentId& environment,
                                                            const std::string& name) const;
+  std::shared_ptr<const model::ImageName> image_name(const model::EnvironmentId& environment,
+                                                     const std::string& name) const;
   // Live functions of an app, bound variants included.
   std::vector<std::shared_ptr<const Function>> functions_of(const model::AppId& app) const;
 
@@ -101,8 +104,8 @@ class Catalog {
   void each_spec(const std::function<void(const model::FunctionSpec&)>& visit) const;
   // Of any function: live, kept, or a draft. Costs a look-up.
   bool is_version(const std::string& version) const;
-  // Of a function's version, or of a box that lives.
-  bool is_image_of_a_version(const std::string& image) const;
+  // Of a function's version, of a box that lives, or of a name.
+  bool is_image_in_use(const std::string& image) const;
   // Of a function's version.
   bool is_secret_of_a_version(const std::string& secret) const;
   // A function with its versions, its aliases and how far its schedule has come. What its app can

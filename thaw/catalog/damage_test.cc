@@ -126,6 +126,15 @@ async::Task<void> fill(Catalog& catalog) {
   secret.sealed = "sealed";
   change.put(catalog.secrets, secret);
   change.put(catalog.images, {model::ImageId("im-1"), workspace, "00ff", "2025.06", "recipe"});
+  model::ImageName image_name;
+  image_name.id = model::ImageNameId("it-1");
+  image_name.workspace = workspace;
+  image_name.environment = environment;
+  image_name.name = "trainer:v2";
+  image_name.created_at = time;
+  image_name.revisions = {{"ir-1", model::ImageId("im-0"), time, "somebody"},
+                          {"ir-2", model::ImageId("im-1"), time, "somebody"}};
+  change.put(catalog.image_names, image_name);
   model::Volume volume;
   volume.id = model::VolumeId("vo-1");
   volume.workspace = workspace;
@@ -268,7 +277,8 @@ TEST_CASE("whatever is wrong with a stored record, the others are there") {
                                 catalog.classes.all().size() + catalog.mounts.all().size() +
                                 catalog.secrets.all().size() + catalog.images.all().size() +
                                 catalog.volumes.all().size() + catalog.versions.all().size() +
-                                catalog.aliases.all().size() + catalog.app_versions.all().size();
+                                catalog.aliases.all().size() + catalog.app_versions.all().size() +
+                                catalog.image_names.all().size();
       CHECK(there >= rows.size() - 1);
       lost += static_cast<std::int64_t>(rows.size() - there);
       CHECK((catalog.apps.find("ap-2") || whole.id == "ap-2"));

@@ -229,7 +229,10 @@ StoredRecord to_record(const model::Image& i) {
   return {codec::dump_json({{"id", i.id},
                             {"workspace", i.workspace},
                             {"key", i.key},
-                            {"builder", i.builder_version}}),
+                            {"builder", i.builder_version},
+                            {"base", i.base},
+                            {"began_us", micros(i.began_at)},
+                            {"built_us", micros(i.built_at)}}),
           i.recipe};
 }
 template <>
@@ -239,6 +242,9 @@ Result<model::Image> from_record(const StoredRecord& record) {
     fields.read("workspace", i.workspace);
     fields.read("key", i.key);
     fields.read("builder", i.builder_version);
+    fields.read("base", i.base);
+    fields.read_time("began_us", i.began_at);
+    fields.read_time("built_us", i.built_at);
     i.recipe = record.bytes;
   });
 }

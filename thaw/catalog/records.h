@@ -160,6 +160,16 @@ inline std::string index_key(const model::ItemQueue& queue) {
   return named_key(queue.environment, queue.name);
 }
 template <>
+inline std::string index_key(const model::ImageName& name) {
+  return named_key(name.environment, name.name);
+}
+// The image that it stands for now.
+template <>
+inline std::vector<std::string> named_by(const model::ImageName& name) {
+  return name.revisions.empty() ? std::vector<std::string>()
+                                : std::vector<std::string>{name.revisions.back().image.str()};
+}
+template <>
 inline std::string index_key(const model::Box& box) {
   return box.name.empty() ? "" : box_key(box.app, box.name);
 }

@@ -137,6 +137,11 @@ Found<model::ItemQueue> Scope::named_item_queue(const model::EnvironmentId& envi
   return inside(catalog_.named_item_queue(environment, name));
 }
 
+Found<model::ImageName> Scope::image_name(const model::EnvironmentId& environment,
+                                          const std::string& name) const {
+  return inside(catalog_.image_name(environment, name));
+}
+
 Found<model::Box> Scope::named_box(const model::AppId& id, const std::string& name) const {
   Found<model::Box> last;
   if (!name.empty() && app(id.str())) {
@@ -180,6 +185,11 @@ std::vector<Found<model::Dict>> Scope::dicts_in(const model::EnvironmentId& envi
 std::vector<Found<model::ItemQueue>> Scope::item_queues_in(
     const model::EnvironmentId& environment) const {
   return in(catalog_.item_queues, environment);
+}
+
+std::vector<Found<model::ImageName>> Scope::image_names_in(
+    const model::EnvironmentId& environment) const {
+  return in(catalog_.image_names, environment);
 }
 
 std::vector<Found<model::Box>> Scope::boxes_in(const model::EnvironmentId& environment) const {

@@ -58,6 +58,9 @@ class Scope {
   Found<model::ItemQueue> named_item_queue(const model::EnvironmentId& environment,
                                            const std::string& name) const;
 
+  Found<model::ImageName> image_name(const model::EnvironmentId& environment,
+                                     const std::string& name) const;
+
   // The one of that name that lives, or else the last that did; of an app that is seen here.
   Found<model::Box> named_box(const model::AppId& app, const std::string& name) const;
 
@@ -68,6 +71,8 @@ class Scope {
   std::vector<Found<model::Volume>> volumes_in(const model::EnvironmentId& environment) const;
   std::vector<Found<model::Dict>> dicts_in(const model::EnvironmentId& environment) const;
   std::vector<Found<model::ItemQueue>> item_queues_in(
+      const model::EnvironmentId& environment) const;
+  std::vector<Found<model::ImageName>> image_names_in(
       const model::EnvironmentId& environment) const;
   std::vector<Found<model::Box>> boxes_in(const model::EnvironmentId& environment) const;
   std::vector<Found<Function>> functions_of(const model::AppId& app) const;

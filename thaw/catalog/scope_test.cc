@@ -89,6 +89,14 @@ struct TwoTenants {
     volume.environment = where;
     volume.name = "data";
     put(catalog->volumes, std::move(volume));
+    model::ImageName name;
+    name.id = model::ImageNameId("it-" + place);
+    name.workspace = owner;
+    name.environment = where;
+    name.name = "trainer:v1";
+    name.revisions = {{"ir-1", model::ImageId("im-old-" + place), {}, ""},
+                      {"ir-2", model::ImageId("im-new-" + place), {}, ""}};
+    put(catalog->image_names, std::move(name));
   }
 };
 
@@ -100,11 +108,13 @@ int found_in(const Scope& scope, const std::string& place) {
          (scope.volume("vo-" + place) ? 1 : 0) + (scope.environment(where) ? 1 : 0) +
          (scope.deployed_app(where, "shop") ? 1 : 0) + (scope.named_secret(where, "key") ? 1 : 0) +
          (scope.named_volume(where, "data") ? 1 : 0) +
+         (scope.image_name(where, "trainer:v1") ? 1 : 0) +
+         static_cast<int>(scope.image_names_in(where).size()) +
          static_cast<int>(scope.apps_in(where).size() + scope.secrets_in(where).size() +
                           scope.volumes_in(where).size() +
                           scope.functions_of(model::AppId("ap-" + place)).size());
 }
-constexpr int everything = 13;
+constexpr int everything = 15;
 
 }  // namespace
 
@@ -157,6 +167,14 @@ TEST_CASE("who acts in one environment sees that one only") {
   const auto other = scope.environment_named("main");
   const auto none = scope.environment_named("none");
   CHECK(other.error().code() == none.error().code());
+}
+
+TEST_CASE("an image that a name stands for now is in use, and what it stood for is not") {
+  TwoTenants tenants;
+  CHECK(tenants.catalog->is_image_in_use("im-new-amain"));
+  CHECK(!tenants.catalog->is_image_in_use("im-old-amain"));
+  REQUIRE(tenants.loop.run_task(tenants.catalog->image_names.erase("it-amain")));
+  CHECK(!tenants.catalog->is_image_in_use("im-new-amain"));
 }
 
 }  // namespace thaw::catalog

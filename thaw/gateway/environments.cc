@@ -207,6 +207,9 @@ Task<void> Environments::end_things(Environments& self, model::EnvironmentId id,
     doomed.environment = {};                    // which it has outlived
     change.put(catalog.volumes, std::move(doomed));
   }
+  for (const auto& name : scope.image_names_in(id)) {
+    change.erase(catalog.image_names, name->id.str());
+  }
   change.erase(catalog.environments, id.str());
   THAW_CO_TRY_VOID(co_await catalog.apply(std::move(change)));
   log_info("environment deleted", {{"environment", environment->name},

@@ -105,11 +105,18 @@ struct Land : control::FleetHouse {
     dict.environment = made->id;
     dict.name = "notes";
     await(catalog->dicts.put(dict));
+    model::ImageName picture;
+    picture.id = model::ImageNameId("it-" + name);
+    picture.workspace = workspace;
+    picture.environment = made->id;
+    picture.name = "trainer:v1";
+    await(catalog->image_names.put(picture));
     return made->id;
   }
   bool holds_nothing(const model::EnvironmentId& id) {
     return scope.apps_in(id).empty() && scope.secrets_in(id).empty() &&
-           scope.dicts_in(id).empty() && !scope.named_volume(id, "data");
+           scope.dicts_in(id).empty() && !scope.named_volume(id, "data") &&
+           scope.image_names_in(id).empty();
   }
 };
 

@@ -51,6 +51,8 @@ Result<void> ImageBuilds::start(model::Image image, image::Recipe recipe) {
   ++running_;
   auto build = std::make_shared<Build>();
   build->workspace = image.workspace;
+  build->base = image.base;
+  build->began_at = wall_now();
   builds_[image.id] = build;
   tasks_.start("image build", run(*this, build, std::move(image), std::move(recipe)));
   return ok();
@@ -91,6 +93,8 @@ async::Task<void> ImageBuilds::run(ImageBuilds& self, std::shared_ptr<Build> bui
   const Instant began = monotonic_now();
   auto result = co_await self.images_.build(std::move(recipe), log);
   Result<void> kept;
+  image.began_at = build->began_at;
+  image.built_at = wall_now();
   if (result) {
     kept = co_await self.catalog_.images.put(std::move(image));
   }
@@ -104,6 +108,7 @@ async::Task<void> ImageBuilds::run(ImageBuilds& self, std::shared_ptr<Build> bui
     build->failure = result ? kept.error().to_string() : result.error().to_string();
     log_warning("image build failed", {{"image", stream}, {"error", build->failure}});
   }
+  build->ended_at = wall_now();
   hub.end(stream);
   self.remember_end(model::ImageId(stream), workspace);
   build->changed.notify_all();

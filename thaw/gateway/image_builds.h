@@ -26,6 +26,9 @@ class ImageBuilds {
   struct Build {
     model::WorkspaceId workspace;
     State state = State::running;
+    model::ImageId base;  // as the image has it
+    WallTime began_at{};
+    WallTime ended_at{};  // none: it runs
     std::string failure;
     async::Event changed;
   };

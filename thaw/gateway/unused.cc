@@ -36,7 +36,7 @@ std::vector<std::string> Unused::unused_images(Instant now) {
   std::vector<std::string> unused;
   // all workspaces: what nothing uses anywhere
   for (const auto& [id, image] : parts_.catalog.images.all()) {
-    if (is_over(id, parts_.catalog.is_image_of_a_version(id), now)) {
+    if (is_over(id, parts_.catalog.is_image_in_use(id), now)) {
       unused.push_back(id);
     }
   }

@@ -166,6 +166,20 @@ TEST_CASE("what a workspace's own files or secrets have a part in is nobody else
   CHECK(key_of("a", Recipe::Runs::own) != key_of("a", Recipe::Runs::shared));
 }
 
+TEST_CASE("what a step depends on besides its image is a part of its key, and of no other step's") {
+  FakeHouse house;
+  house.spawner.run = scribble;
+  const auto key_of = [&house](const std::string& step, const std::string& depends_on) {
+    Recipe recipe = FakeHouse::recipe({"FROM scratch", step});
+    recipe.depends_on = depends_on;
+    return house.builder->key_of(recipe).value();
+  };
+  CHECK(key_of("RUN one", "volume a") == key_of("RUN one", "volume a"));
+  CHECK(key_of("RUN one", "volume a") != key_of("RUN one", "volume b"));
+  CHECK(key_of("RUN one", "volume a") != key_of("RUN one", ""));
+  CHECK(key_of("ENV A=1", "volume a") == key_of("ENV A=1", "volume b"));
+}
+
 TEST_CASE("a step finds folders over its image and files beside it, and they are no part of it") {
   FakeHouse house;
   house.spawner.run = scribble;

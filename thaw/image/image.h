@@ -78,6 +78,8 @@ struct Recipe {
   // where secrets have a part in it, or files that are the workspace's own: nobody is to get at
   // what they made, nor to make it for others.
   enum class Runs { shared, own } runs = Runs::shared;
+  // Something of what RUN finds besides the image that is a part of its keys; empty: nothing is.
+  std::string depends_on = {};
   RunSurroundings besides = {};
   // For the registry that its first FROM names, and no other; part of no key and of no layer.
   std::optional<RegistryLogin> login;

@@ -464,6 +464,9 @@ Result<void> StagePlanner::add_run(const Instruction& instruction) {
   if (recipe_.runs == Recipe::Runs::own) {
     key.add("of the workspace").add(recipe_.workspace);
   }
+  if (!recipe_.depends_on.empty()) {
+    key.add("with").add(recipe_.depends_on);
+  }
   finish(std::move(step), key.key());
   return ok();
 }

@@ -138,6 +138,25 @@ struct Image {
   std::string key;  // content address in the layer store
   std::string builder_version;
   std::string recipe;  // opaque: the dialect's own form
+  ImageId base = {};   // that it was built on; empty: none of the workspace's own
+  WallTime began_at{};
+  WallTime built_at{};  // of the last build; none: all of it was there
+};
+
+// What an image is found by in its environment, whatever it is called there now.
+struct ImageName {
+  struct Revision {  // of what it stands for
+    std::string id;
+    ImageId image;
+    WallTime at{};
+    std::string by;  // as people call them
+  };
+  ImageNameId id;
+  WorkspaceId workspace;
+  EnvironmentId environment;
+  std::string name;  // with its tag: "trainer:v2"
+  WallTime created_at{};
+  std::vector<Revision> revisions = {};  // oldest first, bounded; the last one counts
 };
 
 }  // namespace thaw::model

@@ -18,6 +18,7 @@ using ScheduleId = StrongId<struct ScheduleTag>;
 using ClassId = StrongId<struct ClassTag>;
 using AppVersionId = StrongId<struct AppVersionTag>;
 using ImageId = StrongId<struct ImageTag>;
+using ImageNameId = StrongId<struct ImageNameTag>;
 using MountId = StrongId<struct MountTag>;
 using SecretId = StrongId<struct SecretTag>;
 using VolumeId = StrongId<struct VolumeTag>;

@@ -109,10 +109,22 @@ WallTime wall_from(const google::protobuf::Timestamp& time) {
                   std::chrono::microseconds(time.nanos() / 1000));
 }
 
+// An app's, or that of an image's build: clients ask for both in the same way.
+Result<std::string> stream_of(Context& cx, const gateway::Identity& who, const std::string& id) {
+  if (id.starts_with("im-")) {
+    if (!scope_of(cx, who).image(id) && !cx.parts.builds.find(who.workspace, model::ImageId(id))) {
+      return Error::not_found("image '" + id.substr(0, 80) + "' does not exist");
+    }
+    return id;
+  }
+  THAW_TRY(const auto app, find_app(cx, who, id));
+  return app->id.str();
+}
+
 Task<pb::AppFetchLogsResponse> fetch_logs(Context& cx, net::GrpcCall& call,
                                           pb::AppFetchLogsRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
-  THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
+  THAW_CO_TRY(const std::string stream, stream_of(cx, who, request.app_id()));
   logs::Query query;
   query.function = request.function_id();
   query.call = request.function_call_id();
@@ -126,7 +138,6 @@ Task<pb::AppFetchLogsResponse> fetch_logs(Context& cx, net::GrpcCall& call,
   if (request.has_until()) {
     query.until = wall_from(request.until());
   }
-  const std::string stream = app->id.str();
   THAW_CO_TRY_VOID(co_await call.reserve_reply(std::min(query.limit * line_bytes, fetched_bytes)));
   THAW_CO_TRY(std::vector<logs::Line> lines, co_await cx.parts.logs.find(stream, query));
   std::sort(lines.begin(), lines.end(),
@@ -146,7 +157,7 @@ Task<pb::AppFetchLogsResponse> fetch_logs(Context& cx, net::GrpcCall& call,
 Task<pb::AppCountLogsResponse> count_logs(Context& cx, net::GrpcCall& call,
                                           pb::AppCountLogsRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
-  THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
+  THAW_CO_TRY(const std::string stream, stream_of(cx, who, request.app_id()));
   logs::Query query;
   query.function = request.function_id();
   query.call = request.function_call_id();
@@ -155,7 +166,6 @@ Task<pb::AppCountLogsResponse> count_logs(Context& cx, net::GrpcCall& call,
   query.since = wall_from(request.since());
   query.until = request.has_until() ? wall_from(request.until()) : wall_now();
   query.limit = 100'000;
-  const std::string stream = app->id.str();
   THAW_CO_TRY(const std::vector<logs::Line> lines, co_await cx.parts.logs.find(stream, query));
   const std::int64_t width = std::max<std::int64_t>(1, request.bucket_secs());
   std::map<std::int64_t, pb::AppCountLogsResponse::LogBucket> buckets;
@@ -170,7 +180,7 @@ Task<pb::AppCountLogsResponse> count_logs(Context& cx, net::GrpcCall& call,
     }
   }
   pb::AppCountLogsResponse reply;
-  reply.set_app_id(app->id.str());
+  reply.set_app_id(stream);
   for (auto& [at, bucket] : buckets) {
     *reply.add_buckets() = std::move(bucket);
   }

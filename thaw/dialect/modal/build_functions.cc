@@ -119,13 +119,21 @@ Task<void> add_folders(Context& cx, gateway::Identity who, BuildFunctions::Spec 
       besides.layers.push_back(std::move(folder));
     }
   }
-  for (const model::VolumeMount& mount : spec->volumes) {
+  co_return co_await bind_volumes(cx, spec->volumes, besides);
+}
+
+}  // namespace
+
+Task<void> bind_volumes(Context& cx, std::vector<model::VolumeMount> mounts,
+                        image::RunSurroundings& besides) {
+  using Access = sandbox::BindMount::Access;
+  for (const model::VolumeMount& mount : mounts) {
     if (mount.access == model::VolumeMount::Access::read_write) {
       THAW_CO_TRY_VOID(cx.parts.volumes.check_space(mount.volume, 0));
     }
   }
   THAW_CO_TRY(const std::vector<worker::Bind> volumes,
-              co_await cx.parts.volumes.binds(spec->volumes));
+              co_await cx.parts.volumes.binds(std::move(mounts)));
   for (const worker::Bind& bind : volumes) {
     const model::VolumeId id(bind.source.substr(bind.source.find(':') + 1));
     besides.binds.push_back(
@@ -135,8 +143,6 @@ Task<void> add_folders(Context& cx, gateway::Identity who, BuildFunctions::Spec 
   }
   co_return ok();
 }
-
-}  // namespace
 
 Result<void> BuildFunctions::keep(Spec spec) {
   if (spec->definition.size() > most_told / 2) {

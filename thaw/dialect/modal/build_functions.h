@@ -39,6 +39,10 @@ inline constexpr Duration longest_build = std::chrono::hours(6);
 Result<std::vector<std::string>> build_function_lines(
     Context& cx, const gateway::Identity& who,
     const ::modal::client::ImageGetOrCreateRequest& request);
+// Lays volumes of the workspace into the steps of a build. resource_exhausted: one that is to be
+// written to has no room.
+async::Task<void> bind_volumes(Context& cx, std::vector<model::VolumeMount> mounts,
+                               image::RunSurroundings& besides);
 // What the step needs to run: nothing of it counts for the image's key.
 async::Task<void> equip_build_function(Context& cx, gateway::Identity who,
                                        const ::modal::client::ImageGetOrCreateRequest& request,

@@ -113,16 +113,6 @@ Result<std::string> mount_path_from(const std::string& given) {
   return "/" + path;
 }
 
-Result<model::VolumeMount> volume_mount_from(const pb::VolumeMount& mount) {
-  model::VolumeMount out;
-  out.volume = model::VolumeId(mount.volume_id());
-  THAW_TRY(out.path, mount_path_from(mount.mount_path()));
-  out.access = mount.read_only() ? model::VolumeMount::Access::read_only
-                                 : model::VolumeMount::Access::read_write;
-  THAW_TRY(out.sub_path, worker::volume_path(mount.sub_path()));
-  return out;
-}
-
 pb::FunctionHandleMetadata method_metadata(const pb::Function& f, const model::FunctionSpec& spec,
                                            const std::string& method,
                                            const pb::MethodDefinition& definition,
@@ -165,6 +155,16 @@ Result<model::Reach> reach_from(const pb::Function& f) {
 }
 
 }  // namespace
+
+Result<model::VolumeMount> volume_mount_from(const pb::VolumeMount& mount) {
+  model::VolumeMount out;
+  out.volume = model::VolumeId(mount.volume_id());
+  THAW_TRY(out.path, mount_path_from(mount.mount_path()));
+  out.access = mount.read_only() ? model::VolumeMount::Access::read_only
+                                 : model::VolumeMount::Access::read_write;
+  THAW_TRY(out.sub_path, worker::volume_path(mount.sub_path()));
+  return out;
+}
 
 Result<pb::Function> parse_definition(const model::FunctionSpec& spec) {
   pb::Function definition;

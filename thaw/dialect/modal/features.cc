@@ -10,7 +10,7 @@ namespace {
 
 // First match wins: longer names before their prefixes. These are the names in the column Feature
 // of docs/reference/modal-rpcs.md, of every RPC there that is not served.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 50> features = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 48> features = {{
     {"AppGetTimeRangeStats", "statistics over time"},
     {"Attempt", "the input plane"},
     {"AuditLog", "audit logs"},
@@ -34,8 +34,6 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 50> features
     {"FunctionListVariants", "lists of variants"},
     {"FunctionStartPtyShell", "interactive functions"},
     {"Function", "functions of older clients"},
-    {"ImageBuildChain", "image build chains"},
-    {"Image", "named images"},
     {"Map", "the input plane"},
     {"Metrics", "metrics"},
     {"ObjectSuggest", "suggestions of the command line"},

@@ -7,9 +7,11 @@
 #include "thaw/codec/utf8.h"
 #include "thaw/dialect/modal/added_python.h"
 #include "thaw/dialect/modal/build_functions.h"
+#include "thaw/dialect/modal/definition.h"
 #include "thaw/dialect/modal/proto/images.pb.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/services.h"
+#include "thaw/dialect/modal/volumes.h"
 #include "thaw/logs/log_hub.h"
 
 namespace thaw::dialect::modal {
@@ -74,12 +76,29 @@ Result<image::RegistryLogin> registry_login(Context& cx, const catalog::Scope& s
   return login;
 }
 
+// Lengths before words, so that two lists never are one.
+void add_to_keys(const std::vector<std::string>& words, image::Recipe& recipe) {
+  std::string text = recipe.depends_on;
+  for (const std::string& word : words) {
+    text += " " + std::to_string(word.size()) + " " + word;
+  }
+  recipe.depends_on = store::sha256_hex(text);
+}
+
+Result<std::vector<model::VolumeMount>> volume_mounts_of(Context& cx, const gateway::Identity& who,
+                                                         const pb::Image& image) {
+  std::vector<model::VolumeMount> mounts;
+  for (const pb::VolumeMount& wire : image.volume_mounts()) {
+    THAW_TRY(model::VolumeMount mount, volume_mount_from(wire));
+    THAW_TRY([[maybe_unused]] const auto volume, find_volume(cx, who, mount.volume.str()));
+    mounts.push_back(std::move(mount));
+  }
+  return mounts;
+}
+
 Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
                                   const pb::ImageGetOrCreateRequest& request) {
   const pb::Image& image = request.image();
-  if (image.volume_mounts_size() > 0) {
-    return Error::unimplemented("volumes in image builds are not served by this version of Thaw");
-  }
   const catalog::Scope scope = scope_of(cx, who);
   image::Recipe recipe;
   recipe.workspace = who.workspace.str();
@@ -123,6 +142,16 @@ Result<image::Recipe> recipe_from(Context& cx, const gateway::Identity& who,
     }
     THAW_TRY(const std::vector<std::string> env, catalog::secret_env(cx.parts.secrets, *secret));
     recipe.secret_env.insert(recipe.secret_env.end(), env.begin(), env.end());
+    if (secret->name.empty()) {  // as `env=` of a step is: another value is another image
+      add_to_keys(env, recipe);
+    }
+  }
+  THAW_TRY(const auto volumes, volume_mounts_of(cx, who, image));
+  for (const model::VolumeMount& mount : volumes) {
+    recipe.runs = image::Recipe::Runs::own;
+    const bool is_read_only = mount.access == model::VolumeMount::Access::read_only;
+    add_to_keys({mount.volume.str(), mount.path, mount.sub_path, is_read_only ? "ro" : "rw"},
+                recipe);
   }
   if (!image.image_registry_config().secret_id().empty()) {
     THAW_TRY(recipe.login, registry_login(cx, scope, image.image_registry_config()));
@@ -169,6 +198,9 @@ Task<pb::ImageGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
   image.workspace = who.workspace;
   image.key = key;
   image.builder_version = request.builder_version();
+  if (request.image().base_images_size() > 0) {
+    image.base = model::ImageId(request.image().base_images(0).image_id());
+  }
   pb::ImageGetOrCreateResponse reply;
   reply.set_image_id(image.id.str());
   cx.parts.unused.note_use(image.id.str());
@@ -193,8 +225,14 @@ Task<pb::ImageGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& cal
   for (const auto& [path, file] : recipe.context) {
     cx.parts.blobs.keep(recipe.workspace, file.sha256_hex, longest_build);
   }
+  if (request.image().volume_mounts_size() > 0) {
+    THAW_CO_TRY(const auto volumes, volume_mounts_of(cx, who, request.image()));
+    THAW_CO_TRY_VOID(co_await bind_volumes(cx, volumes, recipe.besides));
+  }
   if (request.image().has_build_function()) {
     THAW_CO_TRY_VOID(co_await equip_build_function(cx, who, request, recipe));
+  }
+  if (request.image().has_build_function() || request.image().volume_mounts_size() > 0) {
     const auto begun = cx.parts.builds.find(who.workspace, image.id);
     if (begun && begun->state == gateway::ImageBuilds::State::running) {
       co_return reply;  // by who asked for it meanwhile

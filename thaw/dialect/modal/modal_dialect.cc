@@ -76,6 +76,7 @@ void ModalDialect::add_methods(net::GrpcTable& table) {
   add_call_data_rpcs(table, cx);
   add_container_rpcs(table, cx);
   add_image_rpcs(table, cx);
+  add_image_name_rpcs(table, cx);
   add_mount_rpcs(table, cx);
   add_secret_rpcs(table, cx);
   add_dict_rpcs(table, cx);

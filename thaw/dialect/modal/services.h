@@ -20,6 +20,7 @@ void add_tunnel_rpcs(net::GrpcTable& table, Context& cx);
 void add_call_data_rpcs(net::GrpcTable& table, Context& cx);  // generators and web bodies
 void add_container_rpcs(net::GrpcTable& table, Context& cx);
 void add_image_rpcs(net::GrpcTable& table, Context& cx);
+void add_image_name_rpcs(net::GrpcTable& table, Context& cx);
 void add_mount_rpcs(net::GrpcTable& table, Context& cx);  // mounts and blobs
 void add_secret_rpcs(net::GrpcTable& table, Context& cx);
 void add_dict_rpcs(net::GrpcTable& table, Context& cx);
