@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <optional>
+#include <utility>
 
 #include "thaw/os/files.h"
 #include "thaw/os/mount.h"
@@ -77,7 +79,25 @@ bool RootTree::is_folder(const std::string& path) const {
   return open(path, O_PATH | O_DIRECTORY).has_value();
 }
 
+namespace {
+
+// As many as the kernel follows.
+constexpr int most_links = 40;
+
+std::optional<std::string> link_target(const os::Fd& folder, const std::string& name) {
+  char target[PATH_MAX];
+  const ssize_t n = ::readlinkat(folder.get(), name.c_str(), target, sizeof target);
+  return n > 0 ? std::optional(std::string(target, static_cast<std::size_t>(n))) : std::nullopt;
+}
+
+}  // namespace
+
 Result<os::Fd> RootTree::make_folders(const std::string& path, Owner owner) const {
+  int links = most_links;
+  return make_folders(path, owner, links);
+}
+
+Result<os::Fd> RootTree::make_folders(const std::string& path, Owner owner, int& links) const {
   if (auto there = open(path, O_PATH | O_DIRECTORY)) {
     return there;
   }
@@ -87,10 +107,21 @@ Result<os::Fd> RootTree::make_folders(const std::string& path, Owner owner) cons
   while ((at = path.find_first_not_of('/', at)) != std::string::npos) {
     const auto end = std::min(path.find('/', at), path.size());
     const std::string name = path.substr(at, end - at);
+    const std::string before = so_far;
     so_far += "/" + name;
     at = end;
     auto folder = open(so_far, O_PATH | O_DIRECTORY);
     if (!folder) {
+      // A link may lead to what only a layer below has.
+      if (const auto target = link_target(parent, name)) {
+        const std::string leads_to = target->front() == '/' ? *target : before + "/" + *target;
+        if (links-- == 0 || leads_to.size() >= PATH_MAX) {
+          return Error::from_errno(ELOOP, "make folder " + so_far + " in the image");
+        }
+        THAW_TRY(os::Fd made, make_folders(leads_to, owner, links));
+        parent = std::move(made);
+        continue;
+      }
       if (::mkdirat(parent.get(), name.c_str(), 0755) != 0) {
         const int error = errno == EEXIST ? ENOTDIR : errno;
         return Error::from_errno(error, "make folder " + so_far + " in the image");

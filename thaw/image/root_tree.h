@@ -29,7 +29,8 @@ class RootTree {
   // open(2) inside the tree, following links inside the tree only.
   Result<os::Fd> open(const std::string& path, int flags) const;
   bool is_folder(const std::string& path) const;
-  // mkdir -p; the folder, as O_PATH. New folders belong to uid:gid.
+  // mkdir -p; the folder, as O_PATH. New folders belong to uid:gid. Where a link on the way leads
+  // to nothing, what it leads to is made, inside of the tree.
   struct Owner {
     unsigned uid = 0;
     unsigned gid = 0;
@@ -41,6 +42,9 @@ class RootTree {
 
  private:
   explicit RootTree(os::Fd root) : root_(std::move(root)) {}
+  // Follows at most so many links more.
+  Result<os::Fd> make_folders(const std::string& path, Owner owner, int& links) const;
+
   os::Fd root_;
 };
 
