@@ -612,14 +612,14 @@ async::Task<std::unique_ptr<worker::RunningContainer>> SimWorker::launch(worker:
   // As on its way to another machine.
   THAW_CO_TRY(const worker::LaunchPlan plan, worker::read_plan(worker::write_plan(given)));
   Origin origin;
-  // A container lives from the first thing that is done for it.
+  // A container lives from the first thing that is done for it; one that stands by lives from here.
   origin.ordered = monotonic_now();
   bool stands_by = false;
   for (const control::ContainerView& view : fleet->containers()) {
-    if (view.id == plan.id && view.moments.launching != Instant{}) {
+    stands_by |= view.id == plan.id && view.stands_by;
+    if (view.id == plan.id && view.moments.launching != Instant{} && !view.stands_by) {
       origin.ordered = view.moments.launching;
     }
-    stands_by |= view.id == plan.id && view.stands_by;
   }
   const bool may_boot =
       std::find(plan.levels.begin(), plan.levels.end(), model::Level::booted) != plan.levels.end();

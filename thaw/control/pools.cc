@@ -107,8 +107,7 @@ ContainerPtr Pools::add_for_snapshot(std::shared_ptr<const model::FunctionSpec> 
 
 ContainerPtr Pools::add_standby(std::shared_ptr<const model::FunctionSpec> spec) {
   ContainerPtr container = make(std::move(spec));
-  container->stands_by = true;
-  container->clock.enter(Status::starting, monotonic_now());
+  container->stands_by = true;  // its life begins when it is launched, which may never be
   return container;
 }
 
@@ -118,6 +117,16 @@ void Pools::adopt(const model::Target& target, Container& container) {
   of(target).containers.insert(container.id);
   update(container);
 }
+
+namespace {
+
+void enter(Container& container) {
+  if (container.clock.has_begun() || !container.stands_by) {
+    container.clock.enter(container.status, monotonic_now());
+  }
+}
+
+}  // namespace
 
 void Pools::update(Container& container) {
   if (container.status == Status::stopped) {
@@ -134,7 +143,7 @@ void Pools::update(Container& container) {
   } else if (container.start.reached_ready && !container.stands_by) {
     container.status = container.idle() ? Status::warm : Status::busy;
   }
-  container.clock.enter(container.status, monotonic_now());
+  enter(container);
   if (container.status == Status::warm) {
     note_memory(parts_.measurements, container, monotonic_now());
     freezer_.watch(container);
@@ -174,7 +183,7 @@ void Pools::stop(Container& container, StopReason reason, Duration grace) {
 void Pools::ended(Container& container) {
   container.status = Status::stopped;
   freezer_.forget(container);
-  container.clock.enter(Status::stopped, monotonic_now());
+  enter(container);
   if (!container.in_background()) {
     of(container.target).parked.remove(&container);
   }

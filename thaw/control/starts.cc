@@ -253,6 +253,9 @@ async::Task<void> Starts::run(Starts& self, ContainerPtr container) {
     if (fit && container->stands_by && container->start.volumes_are_full) {
       fit = Error::unavailable("a volume of it has no room, which is to be seen by each start");
     }
+    if (fit && container->stands_by) {
+      container->clock.enter(container->status, monotonic_now());
+    }
     auto launched = fit ? co_await self.parts_.worker.launch(std::move(*plan))
                         : Result<std::unique_ptr<worker::RunningContainer>>(fit.error());
     if (!launched) {

@@ -38,10 +38,12 @@ inline Metered metered(const StateTimes& times) {
 
 class StateClock {
  public:
+  // The first one begins its life.
   void enter(Status status, Instant now) {
     count_until(now);
     status_ = status;
   }
+  bool has_begun() const { return since_ != Instant{}; }
   StateTimes times(Instant now) const {
     StateClock copy = *this;
     copy.count_until(now);
