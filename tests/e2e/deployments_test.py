@@ -40,7 +40,7 @@ def history(name=NAME):
 
 
 def numbers():
-    return [int(entry["Version"].lstrip("v")) for entry in history()]
+    return [int(entry["version"].lstrip("v")) for entry in history()]
 
 
 def called(name="version"):
@@ -106,17 +106,17 @@ class Deployments(E2eTest):
 
     def test_the_history_tells_who_deployed_what_and_when(self):
         second, first = history()
-        self.assertEqual((first["Version"], second["Version"]), ("v1", "v2"))
-        self.assertEqual(first["Tag"], "first")
-        self.assertEqual(first["Client"], modal.__version__)
-        self.assertTrue(first["Deployed by"])
-        self.assertLessEqual(first["Time deployed"], second["Time deployed"])
+        self.assertEqual((first["version"], second["version"]), ("v1", "v2"))
+        self.assertEqual(first["tag"], "first")
+        self.assertEqual(first["client"], modal.__version__)
+        self.assertTrue(first["deployed_by"])
+        self.assertLessEqual(first["time_deployed"], second["time_deployed"])
         app_id = modal.App.lookup(NAME).app_id
         self.assertEqual(history(app_id), [second, first])
         lifecycle = modal.App.lookup(NAME).info(refresh=True).lifecycle
         self.assertEqual(lifecycle.version, 2)
-        self.assertEqual(lifecycle.deployed_by, first["Deployed by"])
-        self.assertEqual(lifecycle.created_by, first["Deployed by"])
+        self.assertEqual(lifecycle.deployed_by, first["deployed_by"])
+        self.assertEqual(lifecycle.created_by, first["deployed_by"])
 
     def test_the_commit_that_was_deployed_is_in_the_history(self):
         folder = server.folder / "repository"
@@ -128,11 +128,12 @@ class Deployments(E2eTest):
         told = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True,
                               text=True).stdout.strip()  # fmt: skip
         server.modal("deploy", folder / "deployed.py", cwd=folder)
-        self.assertEqual(history()[0]["Commit"], told[:7])
+        self.assertEqual(history()[0]["commit"], told[:7])
         server.modal("app", "rollback", NAME, "v2")
-        self.assertFalse(history()[0]["Commit"], "version 2 was of no such commit")
+        # Of that of the folder in which the tests run, if it is of any.
+        self.assertNotIn(told[:7], history()[0]["commit"] or "")
         server.modal("app", "rollback", NAME, "v3")
-        self.assertEqual(history()[0]["Commit"], told[:7])
+        self.assertEqual(history()[0]["commit"], told[:7])
 
     def test_a_rollback_is_a_new_version_that_is_as_the_old_one(self):
         self.assertEqual(called(), "2")

@@ -7,7 +7,8 @@ import time
 
 from thaw_server import CALL_TIMEOUT, E2eTest, ThawServer, main, wait_until
 
-server = ThawServer.for_module()
+# A domain of its own: the names of pages are in their addresses, whatever the machine knows.
+server = ThawServer.for_module(config='[web]\ndomain = "thaw.test"\n')
 
 import grpclib  # noqa: E402
 import modal  # noqa: E402
@@ -43,7 +44,7 @@ class Environments(E2eTest):
     def test_one_is_made_listed_renamed_and_deleted(self):
         server.modal("environment", "create", "first")
         self.assertIn("first", environments())
-        self.assertEqual(environments()["first"]["web suffix"], "first")
+        self.assertEqual(environments()["first"]["web_suffix"], "first")
         self.assertIn("exists already", refusal("environment", "create", "first"))
         server.modal("environment", "update", "first", "--set-name", "second")
         self.assertNotIn("first", environments())
@@ -92,8 +93,8 @@ class Environments(E2eTest):
         server.modal("environment", "update", "web", "--set-image-builder-version", "2025.06")
         server.kill()
         server.start()
-        self.assertEqual(environments()["web"]["web suffix"], "www")
-        self.assertEqual(environments()["web"]["image builder version"], "2025.06")
+        self.assertEqual(environments()["web"]["web_suffix"], "www")
+        self.assertEqual(environments()["web"]["image_builder_version"], "2025.06")
         answer = server.rpc(
             "EnvironmentGetOrCreate", pb.EnvironmentGetOrCreateRequest(deployment_name="web")
         )

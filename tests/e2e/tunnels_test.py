@@ -26,7 +26,9 @@ def setUpModule():
 
 def place(name):
     return wait_until(
-        lambda: modal.Dict.from_name("e2e-tunnels").get(name), CALL_TIMEOUT, "its tunnel"
+        lambda: modal.Dict.from_name("e2e-tunnels", create_if_missing=True).get(name),
+        CALL_TIMEOUT,
+        "its tunnel",
     )
 
 

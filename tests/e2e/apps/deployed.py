@@ -9,16 +9,21 @@ app = modal.App("e2e-deployed", tags={"team": "red", "made-by": "deployed.py"})
 secret = modal.Secret.from_dict({"VERSION": VERSION})
 
 
-def version():
-    return os.environ["VERSION"]
+def make():
+    """Inside of a function, so that they are pickled whole: containers do not have this file."""
+    import os
 
+    import modal
 
-app.function(name="version", serialized=True, secrets=[secret])(version)
-if VERSION == "1":
+    def version():
+        return os.environ["VERSION"]
+
+    app.function(name="version", serialized=True, secrets=[secret])(version)
+    if VERSION != "1":
+        return
     # Only the first version has these.
     app.function(name="extra", serialized=True, secrets=[secret])(version)
 
-    @app.cls(serialized=True, secrets=[secret])
     class Counter:
         @modal.enter()
         def start(self):
@@ -27,3 +32,8 @@ if VERSION == "1":
         @modal.method()
         def of(self, number):
             return f"{self.version} {number}"
+
+    app.cls(serialized=True, secrets=[secret])(Counter)
+
+
+make()

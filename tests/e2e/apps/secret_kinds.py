@@ -18,6 +18,8 @@ kinds = {
 }
 if is_local:
     kinds["from_dotenv"] = modal.Secret.from_dotenv(folder, filename=".env")
+else:
+    kinds["from_dotenv"] = modal.Secret.from_dict({})  # a function has as many there
 
 
 def seen():
@@ -34,7 +36,7 @@ def from_local_environ():
     return seen()
 
 
-@app.function(secrets=[kinds[name] for name in ("from_dotenv",) if is_local])
+@app.function(secrets=[kinds["from_dotenv"]])
 def from_dotenv():
     return seen()
 

@@ -280,6 +280,10 @@ Result<gateway::Publication> publication_of(const pb::AppPublishRequest& request
 Task<pb::AppPublishResponse> publish(Context& cx, net::GrpcCall& call,
                                      pb::AppPublishRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  if (request.client_version().empty()) {  // as of today's clients, which say it with each request
+    request.set_client_version(
+        std::string(call.metadata().find("x-modal-client-version").value_or("")));
+  }
   auto published = co_await publish_app(cx, who, std::move(request), key_of(call));
   if (!published) {
     co_return published.error();

@@ -49,7 +49,8 @@ TEST_CASE("of what is published the methods go, and nothing else") {
   pb::AppPublishRequest request;
   auto& functions = *request.mutable_function_ids();
   functions["Counter.*"] = "fu-service";
-  for (const auto& method : class_metadata(&service, {}).methods()) {
+  const pb::ClassHandleMetadata told = class_metadata(&service, {});
+  for (const auto& method : told.methods()) {
     functions["Counter." + method.function_name()] = method.function_id();
     functions["Other." + method.function_name()] = method.function_id();
   }
