@@ -57,7 +57,7 @@ class Processes(E2eTest):
 
     def test_a_tree_of_processes_ends_with_its_container(self):
         task = ask("leave_a_tree", 4712)
-        self.assertEqual(len(sleepers(4712)), 3)
+        wait_until(lambda: len(sleepers(4712)) == 3, 10, "all of them sleep")
         wait_until(lambda: task not in server.task_ids(), 90, "the container is gone")
         self.assertEqual(sleepers(4712), [])
 
