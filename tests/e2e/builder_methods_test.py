@@ -493,7 +493,7 @@ class Bases(E2eTest):
     def test_each_recipe_version_of_the_client_builds(self):
         for version in ("2024.10", "2025.06", "2026.10"):
             with self.subTest(version):
-                program = text_file(f"recipe-{version}.py", """
+                program = text_file(f"recipe_{version[:4]}.py", """
 import modal
 app = modal.App("e2e-recipe")
 image = modal.Image.debian_slim(python_version="3.11").pip_install("iniconfig==2.0.0")

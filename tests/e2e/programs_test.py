@@ -57,7 +57,7 @@ class Processes(E2eTest):
 
     def test_a_tree_of_processes_ends_with_its_container(self):
         task = ask("leave_a_tree", 4712)
-        self.assertEqual(len(sleepers(4712)), 3)
+        wait_until(lambda: len(sleepers(4712)) == 3, 10, "all of them sleep")
         wait_until(lambda: task not in server.task_ids(), 90, "the container is gone")
         self.assertEqual(sleepers(4712), [])
 
@@ -180,8 +180,8 @@ class Ends(E2eTest):
         task = self.method("Failing").remote()
         wait_until(lambda: task not in server.task_ids(), 90, "the container is gone")
         self.assertIn("failing began", self.ends())
-        logged = server.thaw("logs", "e2e-programs", "--data", str(server.data)).stdout
-        self.assertIn("an exit that fails", logged)
+        logged = server.thaw("logs", "e2e-programs", "--data", str(server.data))
+        self.assertIn("an exit that fails", logged.stderr)
         self.assertTrue(self.method("Failing").remote())
 
     def test_a_program_that_hears_no_signal_is_ended(self):

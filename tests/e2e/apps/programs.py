@@ -111,8 +111,10 @@ def managed():
 @app.function(scaledown_window=2)
 def leave_a_tree(seconds: int):
     """Returns while a grandchild, a process of its own session and a stopped one go on."""
-    script = f"(sleep {seconds} & setsid sleep {seconds} & sleep {seconds} & kill -STOP $!) "
-    subprocess.run(["sh", "-c", script + "> /dev/null 2>&1"], check=True)
+    script = f"(sleep {seconds} & setsid sleep {seconds} &) > /dev/null 2>&1"
+    subprocess.run(["sh", "-c", script], check=True)
+    stopped = subprocess.Popen(["sleep", str(seconds)])
+    stopped.send_signal(signal.SIGSTOP)
     return os.environ["MODAL_TASK_ID"]
 
 

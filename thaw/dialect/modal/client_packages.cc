@@ -203,6 +203,46 @@ void ClientPackages::remember(const std::string& key, const Error& error) {
   failures_.insert_or_assign(key, Failure{now + limits_.remember_failure, error});
 }
 
+// Who waits for what is being laid out, or is waited for by others, costs nothing more.
+Result<void> ClientPackages::admit(const model::WorkspaceId& workspace,
+                                   const std::string& key) const {
+  const auto found = waiting_.find(workspace);
+  if (found == waiting_.end()) {
+    return ok();
+  }
+  const Waiting& waiting = found->second;
+  if (!building_.contains(key) && !waiting.requests_for.contains(key) &&
+      waiting.requests_for.size() >= limits_.versions_per_workspace) {
+    return Error::resource_exhausted(
+        "this workspace already waits for the packages of " +
+        std::to_string(limits_.versions_per_workspace) +
+        " client versions that are new to this server; try again when they are laid out");
+  }
+  if (waiting.requests >= limits_.requests_per_workspace) {
+    return Error::resource_exhausted(
+        std::to_string(limits_.requests_per_workspace) +
+        " requests of this workspace already wait for packages of client versions that are new "
+        "to this server; try again when they are laid out");
+  }
+  return ok();
+}
+
+void ClientPackages::begin_to_wait(const model::WorkspaceId& workspace, const std::string& key) {
+  Waiting& waiting = waiting_[workspace];
+  ++waiting.requests;
+  ++waiting.requests_for[key];
+}
+
+void ClientPackages::end_to_wait(const model::WorkspaceId& workspace, const std::string& key) {
+  Waiting& waiting = waiting_[workspace];
+  if (--waiting.requests_for[key] == 0) {
+    waiting.requests_for.erase(key);
+  }
+  if (--waiting.requests == 0) {
+    waiting_.erase(workspace);
+  }
+}
+
 async::Task<ClientFolders> ClientPackages::folders(model::WorkspaceId workspace,
                                                    std::string version, std::string python) {
   if (!is_version(version) || !is_python_series(python)) {
@@ -221,17 +261,10 @@ async::Task<ClientFolders> ClientPackages::folders(model::WorkspaceId workspace,
     if (!building_.contains(key) && !busy_.contains(workspace)) {
       break;
     }
-    if (waiting_[workspace] >= limits_.waiting_per_workspace) {
-      co_return Error::resource_exhausted(
-          std::to_string(limits_.waiting_per_workspace) +
-          " requests of this workspace already wait for packages of client versions that are new "
-          "to this server; try again when they are laid out");
-    }
-    ++waiting_[workspace];
+    THAW_CO_TRY_VOID(admit(workspace, key));
+    begin_to_wait(workspace, key);
     const Result<bool> woken = co_await built_.wait(Instant::max());
-    if (--waiting_[workspace] == 0) {
-      waiting_.erase(workspace);
-    }
+    end_to_wait(workspace, key);
     if (!woken) {
       co_return woken.error();
     }

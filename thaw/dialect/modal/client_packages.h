@@ -33,9 +33,11 @@ struct ClientFolders {
 struct ClientPackageLimits {
   Duration one_layout = std::chrono::minutes(5);
   Duration remember_failure = std::chrono::minutes(2);
-  std::size_t failures = 256;              // remembered
-  std::size_t waiting_per_workspace = 16;  // for a layout of their workspace to end
-  std::size_t layouts = 256;               // of one server; each is some 30 MB in the cache folder
+  std::size_t failures = 256;               // remembered
+  std::size_t versions_per_workspace = 16;  // that are waited for
+  // That wait, most of them for one version: an app asks once for each of its functions.
+  std::size_t requests_per_workspace = 5000;
+  std::size_t layouts = 256;  // of one server; each is some 30 MB in the cache folder
 };
 
 class ClientPackages {
@@ -54,7 +56,7 @@ class ClientPackages {
   // Makes sure that `version` can be had at all (for the default Python).
   async::Task<void> ensure(model::WorkspaceId workspace, std::string version);
   // invalid_argument: no version of a client; unavailable: it cannot be had, or could not be a
-  // moment ago; resource_exhausted: too many of this workspace wait.
+  // moment ago; resource_exhausted: this workspace waits for too many versions, or too often.
   async::Task<ClientFolders> folders(model::WorkspaceId workspace, std::string version,
                                      std::string python);
 
@@ -63,7 +65,14 @@ class ClientPackages {
     Instant until{};
     Error error;
   };
+  struct Waiting {
+    std::map<std::string, std::size_t> requests_for;  // by version and Python
+    std::size_t requests = 0;
+  };
   void remember(const std::string& key, const Error& error);
+  Result<void> admit(const model::WorkspaceId& workspace, const std::string& key) const;
+  void begin_to_wait(const model::WorkspaceId& workspace, const std::string& key);
+  void end_to_wait(const model::WorkspaceId& workspace, const std::string& key);
 
   Layout layout_;
   ClientPackageLimits limits_;
@@ -71,7 +80,7 @@ class ClientPackages {
   std::map<std::string, Failure> failures_;
   std::set<std::string> building_;
   std::set<model::WorkspaceId> busy_;  // one layout each
-  std::map<model::WorkspaceId, std::size_t> waiting_;
+  std::map<model::WorkspaceId, Waiting> waiting_;
   async::Event built_;
   std::atomic<bool> stop_ = false;
   async::Pool threads_{4};  // they wait for the network

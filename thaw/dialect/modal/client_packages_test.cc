@@ -88,7 +88,7 @@ TEST_CASE("it is asked for again once the failure is forgotten") {
 TEST_CASE("a workspace that asks for many versions keeps no other one from its own") {
   async::Loop loop;
   Tool tool;
-  ClientPackages packages(tool.layout(), {.waiting_per_workspace = 3});
+  ClientPackages packages(tool.layout(), {.versions_per_workspace = 3});
   std::vector<Code> answers;
   async::TaskGroup group(loop);
   group.start("slow", ask(packages, ours, "8.8.8", answers));
@@ -111,6 +111,30 @@ TEST_CASE("a workspace that asks for many versions keeps no other one from its o
     REQUIRE(loop.run_task(turns(1)));
   }
   CHECK(std::count(answers.begin(), answers.end(), Code::ok) == 4);
+  CHECK(loop.run_task(group.stop()));
+}
+
+TEST_CASE("an app of many functions waits for its client's package as a whole") {
+  async::Loop loop;
+  Tool tool;
+  ClientPackages packages(tool.layout(),
+                          {.versions_per_workspace = 1, .requests_per_workspace = 50});
+  std::vector<Code> answers;
+  async::TaskGroup group(loop);
+  for (int i = 0; i < 51; ++i) {  // one lays it out, and the others wait
+    group.start("ask", ask(packages, ours, "8.8.8", answers));
+  }
+  REQUIRE(loop.run_task(turns(2)));
+  CHECK(answers.empty());
+  group.start("one too many", ask(packages, ours, "8.8.8", answers));
+  REQUIRE(loop.run_task(turns(2)));
+  CHECK(answers == std::vector{Code::resource_exhausted});
+  tool.let_go = true;
+  while (answers.size() < 52) {
+    REQUIRE(loop.run_task(turns(1)));
+  }
+  CHECK(std::count(answers.begin(), answers.end(), Code::ok) == 51);
+  CHECK(tool.runs == 1);
   CHECK(loop.run_task(group.stop()));
 }
 
