@@ -96,7 +96,7 @@ class Results(E2eTest):
     server = server
 
     def test_spawned_maps_are_read_by_index_again_and_again_and_after_a_restart(self):
-        call = function("leaf").spawn_map(range(120))
+        call = function("leaf").experimental_spawn_map(range(120))
         self.assertEqual(call.num_inputs(), 120)
         self.assertEqual(list(call.iter()), [2 * n for n in range(120)])
         server.kill()

@@ -272,6 +272,7 @@ TEST_CASE("results expire") {
   f.reopen();
   CHECK(f.read_code("fc-0") == Code::ok);
   f.reopen();
+  CHECK(f.read_code("fc-1") == Code::ok);  // and is in memory from here on
   REQUIRE(f.loop.run_task(f.queue->sweep()));
   for (int i = 0; i < 449; ++i) {
     CHECK(f.read_code("fc-" + std::to_string(i)) == Code::not_found);

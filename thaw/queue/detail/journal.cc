@@ -573,8 +573,9 @@ Result<std::vector<model::CallId>> drop_payloads(Transaction& transaction, WallT
   return ids;
 }
 
-Result<std::int64_t> delete_finished(Transaction& transaction, WallTime before, WallTime now,
-                                     int limit, CallbackChanges& changes) {
+Result<std::vector<model::CallId>> delete_finished(Transaction& transaction, WallTime before,
+                                                   WallTime now, int limit,
+                                                   CallbackChanges& changes) {
   std::vector<std::string> ids;
   const auto note = [&](const Row<C>& row) -> Result<store::Go> {
     THAW_TRY(const bool is_read, has_pending_callbacks(transaction, row.view(C::id)));
@@ -598,7 +599,7 @@ Result<std::int64_t> delete_finished(Transaction& transaction, WallTime before, 
     THAW_TRY_VOID(delete_callbacks(transaction, id, changes));
     THAW_TRY_VOID(transaction.erase(tables::calls, {id}));
   }
-  return static_cast<std::int64_t>(ids.size());
+  return std::vector<model::CallId>(ids.begin(), ids.end());
 }
 
 }  // namespace thaw::queue::detail

@@ -87,9 +87,10 @@ Result<void> repair(store::Transaction& transaction, WallTime now);
 store::Unreadable unreadable_input(const StoredInput& input, const model::CallId& call);
 store::Unreadable unreadable_call(const StoredCall& stored, std::string reason);
 // Deletes up to `limit` calls that finished before `before`, or whose own time is over at `now`,
-// and that no callback has to read any more; returns how many.
-Result<std::int64_t> delete_finished(store::Transaction& transaction, WallTime before, WallTime now,
-                                     int limit, CallbackChanges& changes);
+// and that no callback has to read any more; returns which.
+Result<std::vector<model::CallId>> delete_finished(store::Transaction& transaction, WallTime before,
+                                                   WallTime now, int limit,
+                                                   CallbackChanges& changes);
 // Of up to `limit` calls, what their logs carry: they asked to keep it no longer.
 Result<std::vector<model::CallId>> drop_payloads(store::Transaction& transaction, WallTime now,
                                                  int limit);

@@ -178,6 +178,7 @@ class Queue final : public CallQueue {
 
   // --- lists and keys ---
   ListPart list_in_memory(const CallFilter& filter, const ListKey& before, std::size_t most) const;
+  void forget_idle(const std::vector<model::CallId>& calls);
   void forget_old_keys();
   struct HeldKey {
     StoredKey stored;

@@ -688,6 +688,16 @@ async::Task<std::vector<InputId>> Queue::add_inputs(CallId id,
   co_return std::move(added.ids);
 }
 
+// What is read again and again stays in memory, and would be there when its record no longer is.
+void Queue::forget_idle(const std::vector<CallId>& calls) {
+  for (const CallId& id : calls) {
+    const auto found = calls_.find(id);
+    if (found != calls_.end() && found->second->idle) {
+      erase(*found->second);
+    }
+  }
+}
+
 async::Task<void> Queue::sweep() {
   const Alive alive = alive_;
   const Instant now = monotonic_now();
@@ -717,12 +727,7 @@ async::Task<void> Queue::sweep() {
     if (!*alive) {
       co_return ok();
     }
-    for (const CallId& id : bare) {
-      const auto found = calls_.find(id);
-      if (found != calls_.end() && found->second->idle) {
-        erase(*found->second);
-      }
-    }
+    forget_idle(bare);
     if (bare.size() < expired_per_write) {
       break;
     }
@@ -734,17 +739,18 @@ async::Task<void> Queue::sweep() {
   }
   while (true) {
     auto changes = std::make_shared<CallbackChanges>();
-    std::function<Result<std::int64_t>(store::Transaction&)> work =
+    std::function<Result<std::vector<CallId>>(store::Transaction&)> work =
         [before, changes, now = wall_now()](store::Transaction& transaction) {
           return detail::delete_finished(transaction, before, now, expired_per_write, *changes);
         };
-    THAW_CO_TRY(const std::int64_t deleted,
-                co_await database_.write<std::int64_t>(std::move(work)));
+    THAW_CO_TRY(const std::vector<CallId> deleted,
+                co_await database_.write<std::vector<CallId>>(std::move(work)));
     if (!*alive) {
       co_return ok();
     }
     callbacks_.apply(*changes);
-    if (deleted < expired_per_write) {
+    forget_idle(deleted);
+    if (deleted.size() < expired_per_write) {
       break;
     }
   }
