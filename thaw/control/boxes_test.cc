@@ -584,7 +584,7 @@ TEST_CASE("who breaks off while a box is made leaves no record that runs for eve
     co_return ok();
   };
   group.start("create", body(f));
-  (void)f.loop.run_task(group.stop());
+  (void)f.result_of(group.stop());
   f.passes(10s);
   for (const auto& [id, record] : f.catalog->boxes.all()) {
     CHECK((record->has_ended() || f.boxes->find(record->id) != nullptr));

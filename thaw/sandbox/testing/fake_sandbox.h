@@ -105,8 +105,11 @@ class FakeSandbox : public Sandbox {
   }
   std::uint64_t memory_bytes() const override { return memory; }
   async::Task<void> remove() override {
-    if (!ended && !processes.empty()) {
-      (void)signal(SIGKILL);
+    if (!ended) {
+      ExitStatus status;
+      status.code = 128 + SIGKILL;
+      status.signal = SIGKILL;
+      end(status);
     }
     co_return ok();
   }
