@@ -140,7 +140,9 @@ class Forked(E2eTest):
         wait_until(lambda: waiting_spares() - spares, 30, "there is a new one")
         wait_until(lambda: task not in server.task_ids(), 60, "the container is gone")
         wait_until(lambda: not server.containers(), 60, "no container is left")
-        self.assertTrue(all(name.startswith("tt-") for name in groups_below()), groups_below())
+        wait_until(
+            lambda: all(name.startswith("tt-") for name in groups_below()), 30, "no group is left"
+        )
 
     def test_a_spare_that_is_killed_costs_nothing_and_is_replaced(self):
         self.forked(lambda: function("plain").remote())

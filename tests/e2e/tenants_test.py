@@ -395,7 +395,7 @@ class Reach(E2eTest):
             app_name="shop-dev", object_tag="hold", environment_name=cls.environment))  # fmt: skip
         cls.names = types.SimpleNamespace(
             app=found.handle_metadata.app_id, function=found.function_id,
-            image=alpha.names.image, volume=volume,
+            image=alpha.names.image, volume=volume, image_name="picture-dev:v1",
         )  # fmt: skip
 
     def of(self, name):

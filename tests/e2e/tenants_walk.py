@@ -15,6 +15,9 @@ ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 def never_existed(thing):
     """A name of the same shape: `fu-x7…` for a function's id, hex for a digest."""
+    if ":" in thing:  # an image's name and its tag
+        name, colon, tag = thing.partition(":")
+        return never_existed(name) + colon + tag
     head, dash, tail = thing.rpartition("-")
     if not dash and len(thing) == 64:
         return secrets.token_hex(32)

@@ -17,13 +17,26 @@ namespace {
 struct Streams {
   explicit Streams(OutputLimits limits = {}) : shares(std::make_shared<OutputShares>(limits)) {}
 
+  Result<KeptOutput::Piece> result_of(async::Task<KeptOutput::Piece> read) {
+    Result<KeptOutput::Piece> piece = Error::internal("it has not ended");
+    async::TaskGroup group(loop);
+    const auto body = [](async::Task<KeptOutput::Piece> inner,
+                         Result<KeptOutput::Piece>& out) -> async::Task<void> {
+      out = co_await std::move(inner);
+      co_return ok();
+    };
+    group.start("read", body(std::move(read), piece));
+    time.run(loop, time.now() + 1ms);
+    REQUIRE(group.size() == 0);
+    return piece;
+  }
   KeptOutput::Piece read(KeptOutput& output, std::uint64_t offset, std::size_t most = 1u << 20) {
-    const auto piece = loop.run_task(output.read(offset, most, monotonic_now()));
+    const auto piece = result_of(output.read(offset, most, monotonic_now()));
     REQUIRE(piece);
     return *piece;
   }
   bool is_lost(KeptOutput& output, std::uint64_t offset) {
-    const auto piece = loop.run_task(output.read(offset, 10, monotonic_now()));
+    const auto piece = result_of(output.read(offset, 10, monotonic_now()));
     return !piece && piece.error().code() == Code::data_loss;
   }
 

@@ -221,12 +221,14 @@ void Starts::note_launch(Container& container, const snapshot::SnapshotPtr& offe
   ++parts_.counters.starts[container.start.level];
   for (const worker::Fallback& fallback : container.running->fallbacks()) {
     ++parts_.counters.fallbacks[{fallback.level, fallback.reason}];
+    const bool is_restore = fallback.level == model::Level::restored;
+    // What the machine cannot do now it need not try at each start, whoever is to blame.
     if (fallback.tried == worker::Fallback::Tried::failed ||
-        fallback.tried == worker::Fallback::Tried::failed_before) {
+        fallback.tried == worker::Fallback::Tried::failed_before ||
+        (is_restore && fallback.tried == worker::Fallback::Tried::in_vain)) {
       parts_.measurements.failed(container.spec->version, fallback.level, monotonic_now());
     }
-    if (fallback.level == model::Level::restored &&
-        fallback.tried == worker::Fallback::Tried::failed) {  // or the machine could not do it
+    if (is_restore && fallback.tried == worker::Fallback::Tried::failed) {
       parts_.snapshots.failed(offered);
     }
     log_info("a start fell to a lower level",

@@ -287,9 +287,9 @@ Task<pb::SandboxGetTunnelsResponse> tunnels(Context& cx, net::GrpcCall& call,
 
 // --- its program's streams, as clients of the first generation read and write them ---
 
-// An entry's id is the place in the stream behind it.
+// An entry's id is the place in the stream behind it. Clients begin with nothing or with "0-0".
 Result<std::uint64_t> place_of(const std::string& entry) {
-  if (entry.empty()) {
+  if (entry.empty() || entry == "0-0") {
     return std::uint64_t{0};
   }
   if (entry.size() > 19 || entry.find_first_not_of("0123456789") != std::string::npos) {
