@@ -33,7 +33,8 @@ def run(*command):
 LOOK_UP = """
 import modal
 print(modal.Cls.from_name("e2e-versions", "Counter")().add.remote(4))
-print(modal.Function.from_name("e2e-versions", "web").get_web_url())
+web = modal.Function.from_name("e2e-versions", "web")
+print(web.get_web_url() if hasattr(web, "get_web_url") else web.web_url)
 """
 
 
