@@ -33,7 +33,9 @@ std::string builder_version_for(const net::GrpcCall& call) {
 
 Task<pb::ClientHelloResponse> client_hello(Context& cx, net::GrpcCall& call, Empty) {
   THAW_CO_TRY([[maybe_unused]] const gateway::Identity who, identify(cx, call));
-  co_return pb::ClientHelloResponse();
+  pb::ClientHelloResponse reply;
+  reply.set_image_builder_version(builder_version_for(call));  // clients before 0.64 read it here
+  co_return reply;
 }
 
 Task<pb::WorkspaceNameLookupResponse> workspace_name(Context& cx, net::GrpcCall& call, Empty) {

@@ -29,9 +29,15 @@ std::optional<OlderMethod> named(std::string service, std::string method) {
   return OlderMethod{std::move(service), std::move(method)};
 }
 
-// The same for ever, so that it need not be kept.
-std::string method_id(const std::string& service, const std::string& method) {
-  return "fu-" + store::sha256_hex("method of a class\n" + service + "\n" + method).substr(0, 22);
+// The same for ever, so that it need not be kept. Of its app and its name ("Counter.add"): clients
+// ask for it before the service function has an id.
+std::string method_id(const model::AppId& app, const std::string& name) {
+  return "fu-" + store::sha256_hex("method of a class\n" + app.str() + "\n" + name).substr(0, 22);
+}
+
+// "Counter.add" of "Counter.*".
+std::string full_name(const std::string& service_tag, const std::string& method) {
+  return service_tag.substr(0, service_tag.rfind('.') + 1) + method;
 }
 
 // A method's handle, as these clients read it.
@@ -113,8 +119,11 @@ class Turn {
 }  // namespace
 
 std::optional<OlderMethod> older_method(const pb::FunctionPrecreateRequest& request) {
-  return named(former_text(request, service_of_precreate),
-               former_text(request, method_of_precreate));
+  std::string method = former_text(request, method_of_precreate);
+  if (method.empty()) {
+    return std::nullopt;
+  }
+  return OlderMethod{former_text(request, service_of_precreate), std::move(method)};
 }
 
 std::optional<OlderMethod> older_method(const pb::Function& definition) {
@@ -125,22 +134,24 @@ std::optional<OlderMethod> older_method(const pb::Function& definition) {
 Result<pb::FunctionPrecreateResponse> precreate_method(
     Context& cx, const WebAddresses& addresses, const model::App& app, const OlderMethod& method,
     const pb::FunctionPrecreateRequest& request) {
-  THAW_TRY(const auto service, service_in(cx, app, method));
+  model::FunctionSpec spec;
+  if (!method.service.empty()) {
+    THAW_TRY(const auto service, service_in(cx, app, method));
+    spec.id = service->id;
+    spec.name = service->tag;
+  }
   pb::Function added;
   added.set_function_name(request.function_name());
   added.set_function_type(request.function_type());
   *added.mutable_webhook_config() = request.webhook_config();
   pb::Function sketch;
   THAW_TRY_VOID(add_method(sketch, method.name, added));
-  model::FunctionSpec spec;
-  spec.id = service->id;
   spec.app = app.id;
   spec.workspace = app.workspace;
-  spec.name = service->tag;
   THAW_TRY(spec.web, endpoints_of(cx, sketch, app));
   sketch.SerializeToString(&spec.definition);
   pb::FunctionPrecreateResponse reply;
-  reply.set_function_id(method_id(method.service, method.name));
+  reply.set_function_id(method_id(app.id, request.function_name()));
   THAW_TRY(*reply.mutable_handle_metadata(), method_handle(spec, method.name, addresses));
   return reply;
 }
@@ -166,7 +177,7 @@ Task<pb::FunctionCreateResponse> create_method(Context& cx, WebAddresses address
   THAW_CO_TRY_VOID(cx.parts.labels.check(*app, *spec));
   whole.SerializeToString(&spec->definition);
   pb::FunctionCreateResponse reply;
-  reply.set_function_id(method_id(method.service, method.name));
+  reply.set_function_id(method_id(app->id, full_name(service->tag, method.name)));
   THAW_CO_TRY(*reply.mutable_handle_metadata(), method_handle(*spec, method.name, addresses));
   *reply.mutable_function() = std::move(definition);
   reply.mutable_function()->set_web_url(reply.handle_metadata().web_url());
@@ -177,14 +188,15 @@ Task<pb::FunctionCreateResponse> create_method(Context& cx, WebAddresses address
 }
 
 void drop_methods(pb::AppPublishRequest& request) {
+  const model::AppId app(request.app_id());
   auto& functions = *request.mutable_function_ids();
   for (auto one = functions.begin(); one != functions.end();) {
     const std::string& tag = one->first;
     const std::size_t dot = tag.rfind('.');
     const auto service = dot == std::string::npos ? functions.end()
                                                   : functions.find(service_tag(tag.substr(0, dot)));
-    const bool is_method = service != functions.end() && service != one &&
-                           method_id(service->second, tag.substr(dot + 1)) == one->second;
+    const bool is_method =
+        service != functions.end() && service != one && method_id(app, tag) == one->second;
     one = is_method ? functions.erase(one) : std::next(one);
   }
 }
@@ -207,7 +219,7 @@ std::optional<pb::FunctionGetResponse> find_method(const catalog::Scope& scope,
     return std::nullopt;
   }
   pb::FunctionGetResponse reply;
-  reply.set_function_id(method_id(service->id.str(), method));
+  reply.set_function_id(method_id(app.id, tag));
   *reply.mutable_handle_metadata() = std::move(*handle);
   return reply;
 }
@@ -222,7 +234,7 @@ pb::ClassHandleMetadata class_metadata(const model::FunctionSpec* service,
   for (const auto& [name, handle] : whole.method_handle_metadata()) {
     pb::ClassMethod& method = *out.add_methods();
     method.set_function_name(name);
-    method.set_function_id(method_id(service->id.str(), name));
+    method.set_function_id(method_id(service->app, full_name(service->name, name)));
     *method.mutable_function_handle_metadata() = in_older_words(handle, *service);
   }
   return out;

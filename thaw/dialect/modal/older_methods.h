@@ -19,7 +19,9 @@ namespace thaw::dialect::modal {
 namespace pb = ::modal::client;
 
 struct OlderMethod {
-  std::string service;  // the id of the class's service function
+  // The id of the class's service function; empty while it has none, as it is all precreated at
+  // once.
+  std::string service;
   std::string name;
 };
 

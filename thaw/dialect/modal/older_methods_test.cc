@@ -74,6 +74,11 @@ TEST_CASE("a function is an older client's method only if it names both the clas
   REQUIRE(older_method(definition));
   CHECK(older_method(definition)->service == "fu-service");
   CHECK(older_method(definition)->name == "add");
+  pb::FunctionPrecreateRequest request;
+  CHECK_FALSE(older_method(request));
+  set_former_text(request, 7, "add");  // its class has no id yet
+  REQUIRE(older_method(request));
+  CHECK(older_method(request)->service.empty());
 }
 
 }  // namespace thaw::dialect::modal
