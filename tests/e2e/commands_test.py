@@ -29,7 +29,7 @@ class Commands(E2eTest):
 
         def containers():
             listed = json.loads(shown("container", "list", "--json"))
-            return [one["Container ID"] for one in listed if one["App Name"] == APP]
+            return [one["container_id"] for one in listed if one["app_name"] == APP]
 
         [container] = wait_until(containers, CALL_TIMEOUT, "its container is listed")
         server.modal("container", "logs", container)

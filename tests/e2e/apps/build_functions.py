@@ -8,9 +8,12 @@ import modal
 app = modal.App("e2e-build-functions")
 
 models = modal.Volume.from_name("e2e-build-models", create_if_missing=True)
-secret = modal.Secret.from_dict({"E2E_KEY": "of the secret"})
+# Used by the function, so that another value is another build; the secret has them inside.
 EDITION = os.environ.get("E2E_EDITION", "one")
 FAILS = os.environ.get("E2E_FAILS", "")
+secret = modal.Secret.from_dict(
+    {"E2E_KEY": "of the secret", "E2E_EDITION": EDITION, "E2E_FAILS": FAILS}
+)
 
 
 def download(name, *, size):

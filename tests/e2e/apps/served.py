@@ -17,7 +17,7 @@ def told(times: int = 1):
     return ANSWER * times
 
 
-@app.cls(scaledown_window=2)
+@app.cls(scaledown_window=2, enable_memory_snapshot=True)
 class Ordered:
     @modal.enter(snap=True)
     def before_the_snapshot(self):

@@ -183,6 +183,21 @@ Task<pb::TaskListResponse> task_list(Context& cx, net::GrpcCall& call,
   co_return reply;
 }
 
+// Of one that lives or has ended of late.
+std::optional<control::ContainerView> find_view(Context& cx, const gateway::Identity& who,
+                                                const std::string& id) {
+  const catalog::Scope scope = scope_of(cx, who);
+  for (const bool has_ended : {false, true}) {
+    for (control::ContainerView& view :
+         has_ended ? cx.fleet->finished_starts() : cx.fleet->containers()) {
+      if (view.id.str() == id && scope.covers(view.spec->workspace, view.spec->environment)) {
+        return std::move(view);
+      }
+    }
+  }
+  return std::nullopt;
+}
+
 Task<pb::ContainerStopResponse> container_stop(Context& cx, net::GrpcCall& call,
                                                pb::ContainerStopRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
@@ -193,6 +208,10 @@ Task<pb::ContainerStopResponse> container_stop(Context& cx, net::GrpcCall& call,
   }
   const model::ContainerId id =
       request.task_id().empty() ? who.container : model::ContainerId(request.task_id());
+  const auto view = find_view(cx, who, id.str());
+  if (view && view->status == control::Status::stopped) {
+    co_return pb::ContainerStopResponse();  // who stops many meets some that have just ended
+  }
   THAW_CO_TRY([[maybe_unused]] const auto spec, find_container(cx, who, id.str()));
   THAW_CO_TRY_VOID(cx.fleet->stop_container(
       id, request.graceful() ? control::Fleet::StopHow::graceful : control::Fleet::StopHow::now));
@@ -202,7 +221,6 @@ Task<pb::ContainerStopResponse> container_stop(Context& cx, net::GrpcCall& call,
 Task<pb::TaskGetInfoResponse> task_info(Context& cx, net::GrpcCall& call,
                                         pb::TaskGetInfoRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
-  const catalog::Scope scope = scope_of(cx, who);
   if (const control::BoxPtr box = box_of_container(cx, who, request.task_id())) {
     const model::Box& record = box->record;
     pb::TaskGetInfoResponse reply;
@@ -214,22 +232,17 @@ Task<pb::TaskGetInfoResponse> task_info(Context& cx, net::GrpcCall& call,
     reply.mutable_info()->set_finished_at(unix_seconds(record.ended_at));
     co_return reply;
   }
-  std::vector<control::ContainerView> views = cx.fleet->containers();
-  const auto finished = cx.fleet->finished_starts();
-  views.insert(views.end(), finished.begin(), finished.end());
-  for (const control::ContainerView& view : views) {
-    if (view.id.str() == request.task_id() &&
-        scope.covers(view.spec->workspace, view.spec->environment)) {
-      pb::TaskGetInfoResponse reply;
-      reply.set_app_id(view.spec->app.str());
-      reply.mutable_info()->set_id(view.id.str());
-      reply.mutable_info()->set_enqueued_at(to_seconds(view.created_at));
-      reply.mutable_info()->set_started_at(to_seconds(view.created_at));
-      if (view.status == control::Status::stopped) {
-        reply.mutable_info()->set_finished_at(to_seconds(view.created_at) + to_seconds(view.lived));
-      }
-      co_return reply;
+  if (const auto view = find_view(cx, who, request.task_id())) {
+    pb::TaskGetInfoResponse reply;
+    reply.set_app_id(view->spec->app.str());
+    reply.mutable_info()->set_id(view->id.str());
+    reply.mutable_info()->set_enqueued_at(to_seconds(view->created_at));
+    reply.mutable_info()->set_started_at(to_seconds(view->created_at));
+    if (view->status == control::Status::stopped) {
+      reply.mutable_info()->set_finished_at(to_seconds(view->created_at) +
+                                            to_seconds(view->lived));
     }
+    co_return reply;
   }
   co_return Error::not_found("container '" + request.task_id() + "' does not exist");
 }
