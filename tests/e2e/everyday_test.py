@@ -71,11 +71,12 @@ class Everyday(E2eTest):
         with self.assertRaises(urllib.error.HTTPError) as failed:
             opened("broken")
         self.assertEqual(failed.exception.code, 500)
-        wait_until(
-            lambda: "no such word" in server.thaw("logs", "e2e-everyday", "--data",
-                                                  str(server.data)).stdout,
-            60, "its words are in the log",
-        )  # fmt: skip
+
+        def said():
+            logs = server.thaw("logs", "e2e-everyday", "--data", str(server.data))
+            return "no such word" in logs.stdout + logs.stderr
+
+        wait_until(said, 60, "its words are in the log")
 
     def test_a_batch_and_a_spawn_and_a_map(self):
         embed = modal.Function.from_name("e2e-everyday", "embed")

@@ -204,7 +204,7 @@ class LadderAttack(E2eTest):
         hits = 0
         while not retired() and time.monotonic() < deadline:
             ladder.end("other")
-            # Of its own accord, as far as anybody can tell; a killed one says nothing of a snapshot.
+            # Of its own accord, as far as one can tell; one that is killed says nothing of it.
             with Killer("criu", 0.0, signal.SIGSEGV) as killer:
                 answer = function("other").remote()
             self.assertTrue(answer["other"])

@@ -308,7 +308,7 @@ TEST_CASE("a piece of text ends between characters, however the bytes came") {
   Streams f;
   KeptOutput output(f.shares, f.workspace, Loses::none);
   const auto text = [&](std::uint64_t offset) {
-    const auto piece = f.loop.run_task(output.read_text(offset, 100, monotonic_now()));
+    const auto piece = f.result_of(output.read_text(offset, 100, monotonic_now()));
     REQUIRE(piece);
     return *piece;
   };

@@ -239,8 +239,7 @@ Task<pb::TaskGetInfoResponse> task_info(Context& cx, net::GrpcCall& call,
     reply.mutable_info()->set_enqueued_at(to_seconds(view->created_at));
     reply.mutable_info()->set_started_at(to_seconds(view->created_at));
     if (view->status == control::Status::stopped) {
-      reply.mutable_info()->set_finished_at(to_seconds(view->created_at) +
-                                            to_seconds(view->lived));
+      reply.mutable_info()->set_finished_at(to_seconds(view->created_at) + to_seconds(view->lived));
     }
     co_return reply;
   }
