@@ -390,12 +390,15 @@ class Reach(E2eTest):
         volume = ask("VolumeGetOrCreate", pb.VolumeGetOrCreateRequest(
             deployment_name="data-dev", environment_name=cls.environment,
             object_creation_type=1)).volume_id  # fmt: skip
+        nfs = ask("SharedVolumeGetOrCreate", pb.SharedVolumeGetOrCreateRequest(
+            deployment_name="shared-dev", environment_name=cls.environment,
+            object_creation_type=1)).shared_volume_id  # fmt: skip
         deploy(server, "tenants.py", env=variables)
         found = ask("FunctionGet", pb.FunctionGetRequest(
             app_name="shop-dev", object_tag="hold", environment_name=cls.environment))  # fmt: skip
         cls.names = types.SimpleNamespace(
             app=found.handle_metadata.app_id, function=found.function_id,
-            image=alpha.names.image, volume=volume, image_name="picture-dev:v1",
+            image=alpha.names.image, volume=volume, image_name="picture-dev:v1", nfs=nfs,
         )  # fmt: skip
 
     def of(self, name):
