@@ -148,7 +148,10 @@ class Life(E2eTest):
         self.assertIn("eth0", opened.stdout.read().split())
 
     def test_it_is_ready_when_its_probe_says_so(self):
-        serve = "import http.server as h, time; time.sleep(1); h.test(h.SimpleHTTPRequestHandler, port=8123)"
+        serve = (
+            "import http.server as h, time; time.sleep(1); "
+            "h.test(h.SimpleHTTPRequestHandler, port=8123)"
+        )
         listening = create("python", "-c", serve, readiness_probe=modal.Probe.with_tcp(8123))
         listening.wait_until_ready(timeout=CALL_TIMEOUT)
         look = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8123').status)"

@@ -28,6 +28,8 @@ keep_unused_mounts_s = 15
 [limits]
 workspace_disk_gb = {QUOTA_MB / 1024}
 container_disk_gb = 0.1
+[catalog]
+keep_stopped_s = 5
 """,
 )
 
@@ -250,7 +252,7 @@ class Ends(E2eTest):
             server.modal("app", "stop", "--yes", "e2e-storage")
             def is_gone():
                 return not list((server.data / "mounts").rglob("large"))
-            wait_until(is_gone, 60, "the files of the old version are gone")
+            wait_until(is_gone, 90, "the files of the old version are gone")
         finally:
             shutil.rmtree(other)
             deploy(server, "storage.py", env={"E2E_PARCEL": str(PARCEL)})

