@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Containers that stand by: restored and frozen ahead of a call, had by one, and gone."""
-import http.client
 import contextlib
+import http.client
 import json
 import os
 import pathlib
