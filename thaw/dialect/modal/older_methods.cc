@@ -231,6 +231,8 @@ pb::ClassHandleMetadata class_metadata(const model::FunctionSpec* service,
     return out;
   }
   const pb::FunctionHandleMetadata whole = handle_metadata(*service, addresses);
+  out.set_class_function_id(service->id.str());  // 0.63 asks for no other
+  *out.mutable_class_function_metadata() = whole;
   for (const auto& [name, handle] : whole.method_handle_metadata()) {
     pb::ClassMethod& method = *out.add_methods();
     method.set_function_name(name);
