@@ -189,6 +189,7 @@ class Lists(E2eTest):
         self.assertIn(call.object_id, [one["function_call_id"] for one in both])
 
     def test_a_list_is_bounded_whatever_is_asked_for(self):
+        function("leaf").remote(1)
         leaf = function("leaf").hydrate().object_id
         for request in (
             pb.FunctionCallFetchRequest(function_id=leaf),
