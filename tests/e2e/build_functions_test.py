@@ -1,15 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Image.run_function: what a function writes while the image is built is a layer of it."""
+import secrets
+
 from thaw_server import E2eTest, ThawServer, main
 
 server = ThawServer.for_module()
 
 import modal  # noqa: E402
 
+NONCE = secrets.token_hex(4)  # servers on this machine share what they build
 
-def deploy(check=True, **settings):
-    return server.modal("deploy", "build_functions.py", env=settings, check=check)
+
+def deploy(edition="one", check=True, **settings):
+    env = {"E2E_EDITION": f"{edition}-{NONCE}", **settings}
+    return server.modal("deploy", "build_functions.py", env=env, check=check)
 
 
 def look():
@@ -23,23 +28,23 @@ class BuildFunctions(E2eTest):
         first = deploy()
         self.assertIn("downloading tiny", first.stdout)
         found = look()
-        self.assertEqual(found["model"], "tiny 42 one 13")
+        self.assertEqual(found["model"], f"tiny 42 one-{NONCE} 13")
         self.assertEqual(found["after"], "yes")
         self.assertEqual(found["volume"], "tiny")
         self.assertEqual(found["words"], [])
         self.assertNotIn("thaw-build", " ".join(found["left"]))
         self.assertNotIn("downloading tiny", deploy().stdout)
-        changed = deploy(E2E_EDITION="two")
+        changed = deploy("two")
         self.assertIn("downloading tiny", changed.stdout)
-        self.assertEqual(look()["model"], "tiny 42 two 13")
+        self.assertEqual(look()["model"], f"tiny 42 two-{NONCE} 13")
 
     def test_one_that_fails_fails_the_image_with_its_own_words(self):
-        failed = deploy(check=False, E2E_EDITION="three", E2E_FAILS="no such weights")
+        failed = deploy("three", check=False, E2E_FAILS="no such weights")
         self.assertNotEqual(failed.returncode, 0)
         self.assertIn("no such weights", failed.stdout + failed.stderr)
         self.assertIn("download", failed.stdout + failed.stderr)
         # Nothing of it is kept: the next one runs.
-        self.assertIn("downloading tiny", deploy(E2E_EDITION="three").stdout)
+        self.assertIn("downloading tiny", deploy("three").stdout)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ namespace {
 
 // A process has ended and others hold its output open: what comes later is not its own.
 constexpr Duration last_words = 100ms;
+// One that reads no more has ended in a moment, or has closed its input and goes on.
+constexpr Duration moment_to_end = 2s;
 
 }  // namespace
 
@@ -209,7 +211,8 @@ async::Task<void> BoxProcess::write_now(std::uint64_t offset, std::string bytes,
   const Result<void> outcome = co_await process_->write(bytes, done);
   written_ += done;
   if (!outcome && (is_closed_ || outcome.error().code() == Code::unavailable)) {
-    // Nothing that trying again would change.
+    // Nothing that trying again would change. Clients ask in the next moment how it ended.
+    (void)co_await wait_for_end(monotonic_now() + moment_to_end);
     co_return Error::failed_precondition("nobody reads the input of this process any more");
   }
   if (outcome && closes) {
