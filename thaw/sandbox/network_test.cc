@@ -122,6 +122,31 @@ TEST_CASE("a network that is already routed is refused, and says to whom") {
   house.run((*spawner)->shut_down());
 }
 
+TEST_CASE("a server that has no bridge for a moment keeps its network") {
+  if (skipped()) return;
+  House house(House::Networking::on);
+  Temporary temporary;
+  std::vector<std::unique_ptr<Spawner>> servers;
+  for (int i = 0; i < 2; ++i) {
+    SpawnerOptions options;
+    options.instance = unique_name();
+    options.folder = temporary.folder + "/" + options.instance;
+    options.bridge_address = "auto";
+    auto spawner = Spawner::fork(options);
+    REQUIRE(spawner);
+    REQUIRE((*spawner)->attach(house.loop, *house.pool));
+    REQUIRE(house.loop.run_task((*spawner)->prepare()));
+    servers.push_back(std::move(*spawner));
+    if (i == 0) {
+      REQUIRE(detail::remove_link("tw-" + options.instance));
+    }
+  }
+  CHECK(servers[0]->bridge_host() != servers[1]->bridge_host());
+  for (const auto& server : servers) {
+    house.run(server->shut_down());
+  }
+}
+
 TEST_CASE("after shut_down no link, no rule and no cgroup is left") {
   if (skipped()) return;
   std::string instance;

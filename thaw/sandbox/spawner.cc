@@ -77,6 +77,7 @@ class SpawnerHandle : public Spawner {
     // The next one's network is the same: this server listens in it, and containers' rules name it.
     if (const std::string network = reader.text(); !network.empty()) {
       options_.bridge_address = network;
+      detail::note_network(membership_, network);
     }
     is_prepared_ = true;
     co_return ok();

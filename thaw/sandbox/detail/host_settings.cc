@@ -114,6 +114,26 @@ Result<std::vector<std::string>> servers_that(bool live) {
 
 }  // namespace
 
+void note_network(const os::Fd& membership, const std::string& network) {
+  // Without it another server may take the network in a bad moment, and says so.
+  if (::ftruncate(membership.get(), 0) == 0) {
+    (void)!::pwrite(membership.get(), network.data(), network.size(), 0);
+  }
+}
+
+std::vector<std::string> networks_of_others(const std::string& instance) {
+  std::vector<std::string> networks;
+  for (const std::string& name : os::list_folder(servers)) {
+    if (name == instance || !is_alive(name)) {
+      continue;
+    }
+    if (auto network = os::read_text(servers + "/" + name); network && !network->empty()) {
+      networks.push_back(std::move(*network));
+    }
+  }
+  return networks;
+}
+
 Result<std::vector<std::string>> dead_servers() { return servers_that(false); }
 Result<std::vector<std::string>> living_servers() { return servers_that(true); }
 

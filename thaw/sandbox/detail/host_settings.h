@@ -25,6 +25,11 @@ Result<os::Fd> lock_machine();
 // Announces the server. Keep the descriptor until the server's end. already_exists when a living
 // server has this name; waits while somebody removes what an earlier one of this name has left.
 Result<os::Fd> join_machine(const std::string& instance);
+// Says in the server's file (of join_machine) which network is its own, "172.22.48.1/20": while its
+// spawner is being replaced, the network is on no link and is nobody else's all the same.
+void note_network(const os::Fd& membership, const std::string& network);
+// Those of the other servers that live. Call with lock_machine() held.
+std::vector<std::string> networks_of_others(const std::string& instance);
 // Keeps the name from being taken while what a killed server has left is removed. already_exists
 // when it lives.
 Result<os::Fd> hold_dead_server(const std::string& instance);

@@ -51,7 +51,13 @@ Result<std::optional<os::Route>> find_overlap(const os::Subnet& subnet) {
 }
 
 // The default network first, then pieces of its neighbours.
-Result<os::Subnet> pick_subnet() {
+Result<os::Subnet> pick_subnet(const std::string& instance) {
+  std::vector<os::Subnet> others;
+  for (const std::string& text : networks_of_others(instance)) {
+    if (const auto other = os::Subnet::parse(text)) {
+      others.push_back(*other);
+    }
+  }
   std::vector<os::Subnet> choices = {{0xac150001, 16}};
   for (std::uint32_t second = 22; second <= 31; ++second) {
     for (std::uint32_t third = 0; third < 256; third += 16) {
@@ -60,16 +66,18 @@ Result<os::Subnet> pick_subnet() {
   }
   for (const os::Subnet& subnet : choices) {
     THAW_TRY(const auto overlap, find_overlap(subnet));
-    if (!overlap) {
+    const bool is_anothers = std::any_of(others.begin(), others.end(),
+                                         [&](const auto& other) { return other.overlaps(subnet); });
+    if (!overlap && !is_anothers) {
       return subnet;
     }
   }
   return Error::resource_exhausted("no free network in 172.21.0.0 to 172.31.255.255");
 }
 
-Result<os::Subnet> choose_subnet(const std::string& wanted) {
+Result<os::Subnet> choose_subnet(const std::string& wanted, const std::string& instance) {
   if (wanted == "auto") {
-    return pick_subnet();
+    return pick_subnet(instance);
   }
   THAW_TRY(const os::Subnet subnet, os::Subnet::parse(wanted));
   if (subnet.prefix < 8 || subnet.prefix > 28 || (subnet.address & ~subnet.mask()) == 0) {
@@ -130,7 +138,7 @@ Result<std::string> Network::prepare() {
     return std::string();
   }
   THAW_TRY(const os::Fd lock, lock_machine());
-  THAW_TRY(subnet_, choose_subnet(options_.bridge_address));
+  THAW_TRY(subnet_, choose_subnet(options_.bridge_address, options_.instance));
   THAW_TRY_VOID(make_bridge());
   THAW_TRY_VOID(write_rules());
   THAW_TRY_VOID(switch_on_forwarding());
