@@ -55,9 +55,9 @@ class Served:
 
     def url(self):
         found = wait_until(
-            lambda: re.search(r"(http://\S*e2e-served-page\S*)", self.text)
+            lambda: re.search(r"Created Function page\W+(http://\S+)\s", self.text)
             or (self.process.poll() is not None and self.fail()),
-            BUILD_TIMEOUT, "the address of the page",
+            180, "the address of the page",
         )  # fmt: skip
         return found[1]
 
