@@ -22,7 +22,7 @@ server = ThawServer.for_module(
     config="""
 [catalog]
 keep_stopped_s = 1
-keep_unused_s = 1
+keep_unused_s = 8
 [storage]
 sweep_every_s = 1
 look_every_s = 1
