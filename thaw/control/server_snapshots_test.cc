@@ -433,6 +433,28 @@ TEST_CASE("what is not a snapshot's fault does not give it up, however often") {
   }
 }
 
+TEST_CASE("a restore that the machine cannot do now is not tried at each start") {
+  SnapshotHouse f;
+  f.serves_once();
+  f.snapshots_are_refused();
+  f.worker.restore_error = Error::unavailable("no");
+  f.worker.restore_tried = worker::Fallback::Tried::in_vain;
+  const std::size_t before = f.worker.plans.size();
+  for (int i = 0; i < 20; ++i) {
+    f.serves_once();
+  }
+  const auto tries = std::count_if(f.worker.plans.begin() + static_cast<std::ptrdiff_t>(before),
+                                   f.worker.plans.end(), [](const worker::LaunchPlan& plan) {
+                                     return std::find(plan.levels.begin(), plan.levels.end(),
+                                                      Level::restored) != plan.levels.end();
+                                   });
+  CHECK(tries > 1);
+  CHECK(tries < 20);
+  f.worker.restore_error.reset();
+  f.passes(2h);
+  CHECK(f.serves_once() == Level::restored);  // its snapshot was kept
+}
+
 TEST_CASE("a restored server that has answered owes its later end to nobody but itself") {
   SnapshotHouse f;
   f.serves_once();

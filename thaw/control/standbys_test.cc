@@ -51,6 +51,26 @@ struct StandbyHouse : FleetHouse {
     };
   }
 
+  // Its program pulls; it was called, and has a snapshot since.
+  void is_known_as_one_that_pulls() {
+    runtime.has_snapshot_points = true;
+    spec.push.reset();
+    spec.snapshot_at = model::SnapshotAt::asked;
+    publish();
+    adjust = [](auto& made) { made.hears_restores = true; };
+    call("fc-1");
+    passes(1s);
+    polls(0);
+    passes(1s);
+    REQUIRE(taken.size() == 1);
+    finishes(taken[0], 0);
+    polls(0);
+    passes(1s);
+    fleet->reached_snapshot_point(worker.launched.at(1));
+    container(1).now = {0, 0, worker::Traffic::Wire::quiet};
+    passes(5s);
+  }
+
   void asks(const std::string& name, const std::string& version = {}) {
     codec::HttpRequestMessage request;
     request.method = "POST";
@@ -162,22 +182,7 @@ TEST_CASE("a passage gets one too") {
 
 TEST_CASE("a program that pulls stands by with its poll") {
   StandbyHouse f;
-  f.runtime.has_snapshot_points = true;
-  f.spec.push.reset();
-  f.spec.snapshot_at = model::SnapshotAt::asked;
-  f.publish();
-  f.adjust = [](auto& made) { made.hears_restores = true; };
-  f.call("fc-1");
-  f.passes(1s);
-  f.polls(0);
-  f.passes(1s);
-  REQUIRE(f.taken.size() == 1);
-  f.finishes(f.taken[0], 0);
-  f.polls(0);
-  f.passes(1s);
-  f.fleet->reached_snapshot_point(f.worker.launched.at(1));
-  f.container(1).now = {0, 0, worker::Traffic::Wire::quiet};
-  f.passes(5s);
+  f.is_known_as_one_that_pulls();
   REQUIRE(f.snapshots->size() == 1);
   REQUIRE(f.launched() == 3);
   CHECK(f.levels.back() == std::vector<Level>{Level::restored});
@@ -411,22 +416,7 @@ TEST_CASE("one that never becomes ready is not tried again and again") {
     CHECK(f.fleet->standby_counters().made == 1);
   }
   SUBCASE("a program that pulls") {
-    f.runtime.has_snapshot_points = true;
-    f.spec.push.reset();
-    f.spec.snapshot_at = model::SnapshotAt::asked;
-    f.publish();
-    f.adjust = [](auto& made) { made.hears_restores = true; };
-    f.call("fc-1");
-    f.passes(1s);
-    f.polls(0);
-    f.passes(1s);
-    REQUIRE(f.taken.size() == 1);
-    f.finishes(f.taken[0], 0);
-    f.polls(0);
-    f.passes(1s);
-    f.fleet->reached_snapshot_point(f.worker.launched.at(1));
-    f.container(1).now = {0, 0, worker::Traffic::Wire::quiet};
-    f.passes(5s);
+    f.is_known_as_one_that_pulls();
     REQUIRE(f.launched() == 3);
     CHECK(f.lives(2));
     f.passes(20s);  // it never asks for anything

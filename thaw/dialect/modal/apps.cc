@@ -295,33 +295,35 @@ Task<pb::AppPublishResponse> publish(Context& cx, net::GrpcCall& call,
   co_return reply;
 }
 
+// What was live before, or was staged, is live now.
+template <class Reply>
+Task<Reply> bring_back(Context& cx, net::GrpcCall& call, std::string app, std::int32_t version,
+                       model::Deployment::Kind kind) {
+  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+  THAW_CO_TRY(const model::App live,
+              co_await cx.parts.deployments.go_back(
+                  scope_of(cx, who), std::move(app),
+                  {version, kind, cx.parts.access.name_of(who), key_of(call)}));
+  Reply reply;
+  reply.set_url(page_of_app(cx, call, live.id));
+  reply.set_deployed_at(unix_seconds(live.deployed_at));
+  co_return reply;
+}
+
 Task<pb::AppRollbackResponse> rollback(Context& cx, net::GrpcCall& call,
                                        pb::AppRollbackRequest request) {
-  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
-  THAW_CO_TRY(const model::App app, co_await cx.parts.deployments.go_back(
-                                        scope_of(cx, who), request.app_id(),
-                                        {request.version(), model::Deployment::Kind::rollback,
-                                         cx.parts.access.name_of(who), key_of(call)}));
-  pb::AppRollbackResponse reply;
-  reply.set_url(page_of_app(cx, call, app.id));
-  reply.set_deployed_at(unix_seconds(app.deployed_at));
-  co_return reply;
+  co_return co_await bring_back<pb::AppRollbackResponse>(
+      cx, call, request.app_id(), request.version(), model::Deployment::Kind::rollback);
 }
 
 Task<pb::AppPromoteResponse> promote(Context& cx, net::GrpcCall& call,
                                      pb::AppPromoteRequest request) {
-  THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   if (request.version() < 1) {
+    THAW_CO_TRY([[maybe_unused]] const gateway::Identity who, identify(cx, call));
     co_return Error::invalid_argument("a promotion names the version that was staged");
   }
-  THAW_CO_TRY(const model::App app, co_await cx.parts.deployments.go_back(
-                                        scope_of(cx, who), request.app_id(),
-                                        {request.version(), model::Deployment::Kind::promotion,
-                                         cx.parts.access.name_of(who), key_of(call)}));
-  pb::AppPromoteResponse reply;
-  reply.set_url(page_of_app(cx, call, app.id));
-  reply.set_deployed_at(unix_seconds(app.deployed_at));
-  co_return reply;
+  co_return co_await bring_back<pb::AppPromoteResponse>(
+      cx, call, request.app_id(), request.version(), model::Deployment::Kind::promotion);
 }
 
 Task<pb::AppRolloverResponse> rollover(Context& cx, net::GrpcCall& call,
