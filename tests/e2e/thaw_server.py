@@ -14,6 +14,7 @@ between tests in $THAW_IMAGE_CACHE, so that only the first test of a machine bui
 import asyncio
 import atexit
 import collections
+import hashlib
 import http.client
 import json
 import os
@@ -169,7 +170,7 @@ def with_own_ids_as_wanted(config):
 
 
 class ThawServer:
-    """One `thaw serve` process; `stop` ends it by SIGTERM, `kill` by SIGKILL."""
+    """One `thaw serve`; `stop` ends it by SIGTERM, `interrupt` by SIGINT, `kill` by SIGKILL."""
 
     by_fork = True  # of one process for all commands of the client
 
@@ -355,11 +356,40 @@ class ThawServer:
             self.process.kill()
             self.process.wait()
 
+    def interrupt(self, timeout=60):
+        """As Ctrl-C does: sandboxes end too."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(timeout)
+        return self.process.returncode
+
+    def instance(self):
+        return hashlib.sha256(str(self.data.resolve()).encode()).hexdigest()[:8]
+
+    def keeper(self):
+        """The process that keeps this folder's sandboxes, or would; None if there is none."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
+            try:
+                line.connect(f"/run/thaw/keepers/{self.instance()}")
+            except OSError:
+                return None
+            credentials = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        return int.from_bytes(credentials[:4], sys.byteorder)
+
+    def end_keeper(self, timeout=60):
+        """Of a server that was killed: what it has left to the next one, which will not come."""
+        keeper = self.keeper()
+        if keeper:
+            os.kill(keeper, signal.SIGTERM)
+            wait_until(lambda: not self.keeper(), timeout, "the keeper has ended")
+
     def close(self):
         try:
-            self.stop()
-        except AssertionError as failure:
-            print(failure, file=sys.stderr)
+            self.interrupt()
+            self.end_keeper()
+        except (AssertionError, subprocess.TimeoutExpired) as failure:
+            self.kill()
+            print(failure, self.log_tail(), file=sys.stderr)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def log_tail(self, lines=60):

@@ -221,6 +221,11 @@ const std::map<std::string, Setter>& setters() {
        [](const toml::node& node, Configuration& c) {
          return read_number(node, 1, 100'000, c.boxes.boxes);
        }},
+      {"containers.boxes_outlive_server",
+       [](const toml::node& node, Configuration& c) {
+         c.boxes_outlive_server = node.value_or(true);
+         return node.is_boolean();
+       }},
       {"containers.max_starting",
        [](const toml::node& node, Configuration& c) {
          return read_number(node, 1, 10'000, c.fleet.max_starting);

@@ -30,7 +30,8 @@ namespace thaw::main_program {
 
 struct Configuration {
   control::FleetOptions fleet;
-  control::BoxLimits boxes;  // [containers] max_boxes
+  control::BoxLimits boxes;          // [containers] max_boxes
+  bool boxes_outlive_server = true;  // [containers] boxes_outlive_server
   worker::TemplateSettings templates;
   std::string bridge_address = "auto";                 // [network] bridge
   sandbox::SpawnerOptions::OwnIds own_ids{};           // [containers] own_ids

@@ -137,7 +137,8 @@ constexpr std::size_t instance_letters = 8;
 
 // Of servers that were killed or refused to start, this one's own before it among them: with their
 // containers' arguments and sockets.
-void remove_dead_run_folders(const std::string& own) {
+enum class Own { is_dead, is_taken_over };
+void remove_dead_run_folders(const std::string& own, Own state) {
   std::vector<std::string> names = os::list_folder(run_root);
   std::erase_if(names, [](const std::string& name) {
     return name.size() != instance_letters ||
@@ -148,7 +149,7 @@ void remove_dead_run_folders(const std::string& own) {
     log_warning("cannot look for what killed servers left", {{"error", dead.error().to_string()}});
     return;
   }
-  if (os::exists(run_root + own)) {
+  if (state == Own::is_dead && os::exists(run_root + own)) {
     dead->push_back(own);
   }
   for (const std::string& name : *dead) {
@@ -178,8 +179,9 @@ net::ServerLimits limits_of(const Configuration& configuration) {
   return net::within(configuration.limits, own_descriptors(), own_memory());
 }
 
-// Streams of a process in a box, each with a copy to watch it by, and the word of its end.
-constexpr std::size_t descriptors_of_guest = 8;
+// Streams of a process in a box, each with a copy to watch it by, the journals of its outputs, and
+// the word of its end.
+constexpr std::size_t descriptors_of_guest = 10;
 
 // A quarter of what this process may have at most.
 std::size_t most_guests() {
@@ -269,6 +271,8 @@ struct Program {
   std::optional<gateway::CallbackLoop> callbacks;
   std::unique_ptr<dialect::console::Console> console;
   std::string authority;
+  bool are_boxes_taken_over = false;
+  std::size_t boxes_left = 0;    // for the next server
   async::TaskGroup tasks{loop};  // last: ended first
 
   Result<void> open_stores(ServeOptions::Loss loss);
@@ -286,7 +290,9 @@ struct Program {
   Task<std::map<std::string, std::string>> client_environment();
   Task<void> begin(Address listen);
   Task<void> run(Address listen);
-  Task<void> end();
+  enum class Boxes { end, go_on };
+  Task<void> end(Boxes which);
+  Task<void> leave_boxes();
 };
 
 Result<void> Program::open_stores(ServeOptions::Loss loss) {
@@ -413,7 +419,10 @@ Result<void> Program::connect() {
   boxes = std::make_unique<control::Boxes>(
       control::BoxesParts{
           loop, *catalog, *worker, *images,
-          control::LaunchOutline({*catalog, *images, *mounts, *volumes, secret_env})},
+          control::LaunchOutline({*catalog, *images, *mounts, *volumes, secret_env}),
+          worker::OutputJournals(configuration.boxes_outlive_server
+                                     ? run_folder + "/" + worker::kept_output_folder
+                                     : std::string())},
       box_limits);
   storage = std::make_unique<control::StorageLoop>(
       control::StorageParts{loop, *catalog, *queue, *blobs, *mounts, *logs,
@@ -762,6 +771,8 @@ Task<void> Program::begin(Address listen) {
   for (const auto& dialect : dialects) {
     dialect->start(place);
   }
+  THAW_CO_TRY_VOID(co_await boxes->take_over());
+  are_boxes_taken_over = true;
   fleet->start();
   boxes->start();
   storage->start();
@@ -784,7 +795,18 @@ Task<void> Program::begin(Address listen) {
   co_return ok();
 }
 
-Task<void> Program::end() {
+// Those that the last server has left are the next one's too, if this one did not get to them.
+Task<void> Program::leave_boxes() {
+  THAW_CO_TRY(boxes_left, co_await boxes->leave());
+  boxes_left += !are_boxes_taken_over && spawner->was_taken_over() ? 1 : 0;
+  if (boxes_left > 0) {
+    log_info("sandboxes go on without a server, until the next one",
+             {{"sandboxes", std::to_string(boxes_left)}});
+  }
+  co_return ok();
+}
+
+Task<void> Program::end(Boxes which) {
   co_await async::forget_cancellation();
   cli::withdraw_server(::getpid());
   const Duration grace = std::chrono::seconds(configuration.drain_s);
@@ -800,7 +822,7 @@ Task<void> Program::end() {
   if (schedules) {
     told("schedules", co_await schedules->stop());
   }
-  told("boxes", co_await boxes->shut_down());
+  told("boxes", which == Boxes::go_on ? co_await leave_boxes() : co_await boxes->shut_down());
   told("containers", co_await fleet->shut_down(monotonic_now() + grace));
   told("disk watch", co_await disk_watch->stop());
   told("storage", co_await storage->stop());
@@ -820,20 +842,25 @@ Task<void> Program::end() {
   told("dicts and queues", co_await named_states->stop());
   told("state", co_await state->stop());
   told("volumes", co_await volumes->stop());
-  told("sandboxes", co_await spawner->shut_down());
+  told("sandboxes", boxes_left > 0 ? co_await spawner->leave() : co_await spawner->shut_down());
   std::error_code error;
   fs::remove(data + "/admin.sock", error);
-  told("run folder", os::remove_tree(run_folder));
+  if (boxes_left == 0) {
+    told("run folder", os::remove_tree(run_folder));
+  }
   co_return ok();
 }
 
 Task<void> Program::run(Address listen) {
   Result<void> outcome = co_await begin(listen);
+  Boxes which = Boxes::go_on;
   if (outcome) {
     THAW_CO_TRY(const int signal, co_await async::wait_for_signal({SIGTERM, SIGINT}));
-    log_info("stopping", {{"signal", std::to_string(signal)}});
+    which = signal == SIGINT ? Boxes::end : Boxes::go_on;
+    log_info("stopping", {{"signal", std::to_string(signal)},
+                          {"sandboxes", which == Boxes::end ? "end" : "go on, if they can"}});
   }
-  (void)co_await end();
+  (void)co_await end(which);
   co_return outcome;
 }
 
@@ -872,11 +899,14 @@ Result<void> serve_until_told(const ServeOptions& options, const MakeDialects& m
   spawner_options.refused_networks = configuration.refused_networks;
   spawner_options.allowed_networks = configuration.allowed_networks;
   spawner_options.own_ids = configuration.own_ids;
+  if (configuration.boxes_outlive_server) {
+    spawner_options.keeping = sandbox::SpawnerOptions::Keeping::on;
+  }
   fs::create_directories(configuration.cache_folder, error);
   spawner_options.shown_folders = {configuration.cache_folder};
   THAW_TRY(auto spawner, sandbox::Spawner::fork(spawner_options));
   // From here on the name is this server's.
-  remove_dead_run_folders(instance);
+  remove_dead_run_folders(instance, spawner->was_taken_over() ? Own::is_taken_over : Own::is_dead);
   THAW_TRY_VOID(os::make_folders(run_root + instance, 0700));
   Program program(std::move(spawner), configuration, data, instance, make_dialects);
   Result<void> outcome = program.open_stores(options.loss);
