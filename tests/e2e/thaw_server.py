@@ -38,6 +38,7 @@ APPS = pathlib.Path(__file__).resolve().parent / "apps"
 THAW_BIN = pathlib.Path(os.environ.get("THAW_BIN", ROOT / "build" / "release" / "thaw")).resolve()
 READY = re.compile(r"^thaw ready on http://(?P<address>\S+:(?P<port>\d+)) data=(?P<data>.+)$")
 PRELOADED = preloaded_client.PreloadedClient()
+NO_SETTINGS = f"{tempfile.gettempdir()}/thaw-e2e-{os.getpid()}-no-such-modal.toml"
 SKIPPED = 77  # what ctest takes for "skipped"
 
 # The first image of a machine takes minutes; nothing else does.
@@ -66,6 +67,7 @@ def _forget_client_settings():
     for name in list(os.environ):
         if name.startswith("MODAL_"):
             del os.environ[name]
+    os.environ["MODAL_CONFIG_PATH"] = NO_SETTINGS
 
 
 def skip_all(reason):
@@ -78,8 +80,9 @@ if __name__ != "__main__":
         skip_all(f"there is no {THAW_BIN}; run make build, or set THAW_BIN")
     if os.geteuid() != 0:
         skip_all("containers need root; run the tests as root")
-    _enter_client_environment()
     _forget_client_settings()
+    _enter_client_environment()
+    PRELOADED.fork_here()
     os.environ.setdefault("THAW_IMAGE_CACHE", "/var/cache/thaw")
     # A shell's background job ignores SIGINT, and so would the server and the clients started here.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -268,7 +271,7 @@ class ThawServer:
         answer = self.thaw("env", "--data", str(self.data))
         if answer.returncode != 0:
             raise AssertionError(f"thaw env failed: {answer.stderr}\n{self.log_tail()}")
-        found = {"MODAL_CONFIG_PATH": str(self.folder / "no-such-modal.toml")}
+        found = {"MODAL_CONFIG_PATH": NO_SETTINGS}
         for word in shlex.split(answer.stdout, comments=True):
             name, equals, value = word.partition("=")
             if equals:
@@ -304,7 +307,7 @@ class ThawServer:
         environment = {name: value for name, value in environment.items() if value is not None}
         command = [sys.executable, "-m", "modal", *map(str, arguments)]
         if self.by_fork and not any(n.startswith(("MODAL_", "PYTHON")) for n in env or {}):
-            done = PRELOADED.run(command[3:], cwd, environment, timeout)
+            done = PRELOADED.run(command[1:], cwd, environment, timeout)
         else:
             done = subprocess.run(
                 command, cwd=cwd, env=environment, timeout=timeout, capture_output=True, text=True,
