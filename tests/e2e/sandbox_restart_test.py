@@ -169,7 +169,7 @@ class Ends(E2eTest):
         server.interrupt()
         self.assertEqual(processes_with(mark), [])
         self.assertIsNone(server.keeper())
-        self.assertIn('sandboxes=end', server.log_path.read_text())
+        self.assertIn('"sandboxes":"end"', server.log_path.read_text())
         server.start()
         self.assertEqual(modal.Sandbox.from_id(sandbox.object_id).poll(), 137)
 

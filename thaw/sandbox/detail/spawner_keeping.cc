@@ -113,8 +113,21 @@ void SpawnerProcess::look_after_kept() {
   }
 }
 
+// What ends with its server has not ended yet: the next one would start the same work beside it.
+bool SpawnerProcess::is_settling() const {
+  return server_ == 0 && std::any_of(trees_.begin(), trees_.end(), [](const auto& entry) {
+           return !entry.second.kept || entry.second.is_removing;
+         });
+}
+
 // Somebody comes who says that it is the next server.
 void SpawnerProcess::meet_server() {
+  if (has_server_gone()) {
+    lose_server();
+  }
+  if (!is_running_ || is_settling()) {
+    return;  // it waits
+  }
   const os::Fd socket(::accept4(keeper_.get(), nullptr, nullptr, SOCK_CLOEXEC));
   ucred peer{};
   socklen_t size = sizeof peer;
@@ -134,12 +147,6 @@ void SpawnerProcess::meet_server() {
     return;
   }
   const std::uint64_t version = reader.number();
-  if (has_server_gone()) {
-    lose_server();
-  }
-  if (!is_running_) {
-    return;
-  }
   if (server_ != 0) {
     answer(socket, Error::permission_denied("this data folder has a server, process " +
                                             std::to_string(server_)));

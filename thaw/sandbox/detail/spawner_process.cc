@@ -122,7 +122,7 @@ int SpawnerProcess::run(Succession succession) {
     std::vector<pollfd> watched = {{control_.get(), POLLIN, 0},
                                    {signals_.get(), POLLIN, 0},
                                    {network_.maker_socket(), POLLIN, 0},
-                                   {keeper_.get(), POLLIN, 0}};
+                                   {is_settling() ? -1 : keeper_.get(), POLLIN, 0}};
     bool is_held = server_ == 0;
     for (const auto& [id, tree] : trees_) {
       if (tree.births.valid()) {

@@ -95,6 +95,7 @@ class SpawnerProcess {
   void tell_next_kept(const std::string& before, const os::Fd& reply);
   void lose_server();
   void look_after_kept();
+  bool is_settling() const;
   void meet_server();
   Result<void> check_server(std::uint64_t version, Reader& reader, std::size_t descriptors) const;
   void hear_signals();
