@@ -148,6 +148,7 @@ def serve(control):
     os.chdir(command["cwd"])
     os.environ.clear()
     os.environ.update(command["environment"])
+    sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     become(command["arguments"])
 
 

@@ -306,7 +306,8 @@ class ThawServer:
         environment = {**os.environ, **self.client_environment(), **(env or {})}
         environment = {name: value for name, value in environment.items() if value is not None}
         command = [sys.executable, "-m", "modal", *map(str, arguments)]
-        if self.by_fork and not any(n.startswith(("MODAL_", "PYTHON")) for n in env or {}):
+        read_early = [name for name in env or {} if name.startswith(("MODAL_", "PYTHON"))]
+        if self.by_fork and not set(read_early) - {"PYTHONPATH"}:
             done = PRELOADED.run(command[1:], cwd, environment, timeout)
         else:
             done = subprocess.run(
