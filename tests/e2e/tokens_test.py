@@ -251,6 +251,9 @@ class Doors(E2eTest):
         self.assertEqual(ask("/api/v1/calls", bearer(narrow))[0], 403)
         call = json.loads(ask("/api/v1/functions/open/calls", bearer(self.all), "POST", "{}")[1])
         self.assertEqual(ask(f"/api/v1/calls/{call['call']}", bearer(narrow))[0], 404)
+        status, body = ask("/api/v1/functions/locked/calls",
+                           {**bearer(narrow), "thaw-callback": "function:open"}, "POST", "{}")
+        self.assertEqual(status, 403, body)  # that would call it
         push = json.dumps({"name": "open", "dockerfile": ["FROM scratch"]})
         status, body = ask("/api/v1/functions", bearer(narrow), "POST", push)
         self.assertEqual(status, 403, body)
