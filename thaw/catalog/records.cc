@@ -68,7 +68,7 @@ StoredRecord to_record(const model::Token& t) {
                {"secret_sha256", t.secret_sha256_hex},
                {"created_us", micros(t.created_at)}};
   if (t.grants.scopes != model::all_scopes) {
-    json["scopes"] = t.grants.scopes.bits;
+    json["scopes"] = model::scopes_text(t.grants.scopes, ",");
   }
   if (t.grants.is_narrow()) {
     json["only"] = t.grants.functions;
@@ -80,8 +80,7 @@ StoredRecord to_record(const model::Token& t) {
     json["used_us"] = micros(*t.last_used_at);
   }
   if (t.old) {
-    json["old"] = {{"secret_sha256", t.old->sha256_hex},
-                   {"until_us", micros(t.old->good_until)}};
+    json["old"] = {{"secret_sha256", t.old->sha256_hex}, {"until_us", micros(t.old->good_until)}};
   }
   return {codec::dump_json(json), {}};
 }
@@ -96,8 +95,9 @@ std::optional<WallTime> read_moment(Fields& fields, const char* name) {
 
 }  // namespace
 
-// What limits a token is read strictly, the names of its fields too: one whose limits were damaged,
-// or are of a later version of this program, is none.
+// What limits a token is in words, of which no other comes by one wrong letter, and is read
+// strictly, the names of its fields too: one whose limits were damaged, or are of a later version
+// of this program, is none.
 template <>
 Result<model::Token> from_record(const StoredRecord& record) {
   constexpr std::string_view known[] = {"id",         "workspace", "name", "secret_sha256",
@@ -119,13 +119,20 @@ Result<model::Token> from_record(const StoredRecord& record) {
     fields.read("name", t.name);
     fields.read("secret_sha256", t.secret_sha256_hex);
     fields.read_time("created_us", t.created_at);
-    fields.read("scopes", t.grants.scopes.bits);
-    if (t.grants.scopes.bits == 0 || (t.grants.scopes.bits & ~model::all_scopes.bits) != 0) {
+    std::string words = "all";
+    fields.read("scopes", words);
+    if (const auto scopes = model::parse_scopes(words)) {
+      t.grants.scopes = *scopes;
+    } else {
       fields.wrong("scopes", "are none that there are");
     }
-    fields.read("only", t.grants.functions);
-    if (!model::check_function_pattern(t.grants.functions)) {
-      fields.wrong("only", "names no functions");
+    std::string only(1, '\0');  // no pattern is this
+    fields.read("only", only);
+    if (only != std::string(1, '\0')) {
+      if (only.empty() || !model::check_function_pattern(only)) {
+        fields.wrong("only", "names no functions");
+      }
+      t.grants.functions = std::move(only);
     }
     t.expires_at = read_moment(fields, "expires_us");
     t.last_used_at = read_moment(fields, "used_us");

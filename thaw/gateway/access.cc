@@ -219,8 +219,8 @@ Result<Identity> Access::from_signature(const net::HttpRequest& request,
     return codec::is_signed_by(read, *signature, payload, secret_access_key(id, digest));
   };
   const bool is_right = is_signed_with(token ? token->secret_sha256_hex : std::string());
-  const bool is_old = token && token->old && now < token->old->good_until &&
-                      is_signed_with(token->old->sha256_hex);
+  const bool is_old =
+      token && token->old && now < token->old->good_until && is_signed_with(token->old->sha256_hex);
   if (!token || (!is_right && !is_old)) {
     return Error::unauthenticated(
         "the signature was not accepted: the access key id is no token of this server, or the "

@@ -96,8 +96,8 @@ class Access {
   // secret_access_key() the key. `body_sha256_hex`: of the body that came; empty: it was not read,
   // and who reads it compares it with what the request says of it. invalid_argument: the signature
   // is not whole; unauthenticated: it is none, or not by a token.
-  Result<Identity> from_signature(const net::HttpRequest& request,
-                                  std::string_view body_sha256_hex) const;
+  Result<Identity> from_signature(  // tidy(unused): no dialect of signed requests yet
+      const net::HttpRequest& request, std::string_view body_sha256_hex) const;
   // Made of the data folder's key, the token's id and its secret's digest: nothing of it is stored,
   // and a new secret is a new key. Empty without a box.
   std::string secret_access_key(const model::Token& token) const;

@@ -23,8 +23,8 @@ struct TokenScopes {
   unsigned bits = 0;
 
   constexpr TokenScopes() = default;
-  constexpr TokenScopes(TokenScope one)
-      : bits(static_cast<unsigned>(one)) {}  // NOLINT: one is some
+  // NOLINTNEXTLINE(google-explicit-constructor): one is some
+  constexpr TokenScopes(TokenScope one) : bits(static_cast<unsigned>(one)) {}
   constexpr bool has(TokenScope one) const { return (bits & static_cast<unsigned>(one)) != 0; }
   constexpr bool operator==(const TokenScopes&) const = default;
 };

@@ -135,9 +135,13 @@ Task<pb::TokenInfoGetResponse> token_info(Context& cx, net::GrpcCall& call,
   reply.mutable_user_identity()->set_username(reply.workspace_name());
   if (token) {
     reply.set_token_name(token->name);
-    reply.mutable_created_at()->set_seconds(
-        std::chrono::duration_cast<std::chrono::seconds>(token->created_at.time_since_epoch())
-            .count());
+    const auto seconds = [](WallTime time) {
+      return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
+    };
+    reply.mutable_created_at()->set_seconds(seconds(token->created_at));
+    if (token->expires_at) {
+      reply.mutable_expires_at()->set_seconds(seconds(*token->expires_at));
+    }
   }
   co_return reply;
 }
