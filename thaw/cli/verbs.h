@@ -20,6 +20,15 @@ struct Where {
 };
 
 int show_environment(const Where& where);
+
+// thaw tls init | renew: files in a folder; no server is asked.
+struct TlsOptions {
+  std::string folder = "/etc/thaw/tls";
+  std::vector<std::string> hosts;  // beside this machine's own names
+};
+int make_authority(const TlsOptions& options);
+int renew_certificate(const TlsOptions& options);
+
 // `workspace`: its name; empty: the default one
 int create_token(const Where& where, const std::string& name, const std::string& workspace);
 // Of who asks for one and is shown the code. `name`: of the token; empty: where it was asked from.

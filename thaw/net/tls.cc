@@ -217,6 +217,14 @@ Result<std::shared_ptr<const TlsIdentities>> TlsIdentities::read(const std::vect
   return std::shared_ptr<const TlsIdentities>(new TlsIdentities(std::move(contexts)));
 }
 
+std::vector<std::string> TlsIdentities::names() const {
+  std::vector<std::string> names;
+  for (const Contexts::One& one : contexts_->all) {
+    names.insert(names.end(), one.names.begin(), one.names.end());
+  }
+  return names;
+}
+
 WallTime TlsIdentities::valid_until() const {
   WallTime earliest = WallTime::max();
   for (const Contexts::One& one : contexts_->all) {

@@ -32,6 +32,8 @@ class TlsIdentities {
   TlsIdentities(const TlsIdentities&) = delete;
   TlsIdentities& operator=(const TlsIdentities&) = delete;
 
+  // Names and addresses that they are for, in order.
+  std::vector<std::string> names() const;
   // The earliest end of one of them.
   WallTime valid_until() const;
 
