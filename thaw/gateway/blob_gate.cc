@@ -33,9 +33,8 @@ std::string too_long(std::uint64_t size) {
 }  // namespace
 
 std::string BlobGate::url(const BaseUrl& base, const Ticket& ticket) const {
-  return urls_.make(base, "/blobs/" + ticket.sha256_hex + "?op=" + ticket.operation +
-                                   "&for=" + ticket.owner +
-                                   (ticket.size.empty() ? "" : "&size=" + ticket.size));
+  return urls_.make(base, "/blobs/" + ticket.sha256_hex + "?op=" + ticket.operation + "&for=" +
+                              ticket.owner + (ticket.size.empty() ? "" : "&size=" + ticket.size));
 }
 
 UploadUrls BlobGate::upload_urls(const BaseUrl& base, const std::string& owner,

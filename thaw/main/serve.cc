@@ -267,7 +267,7 @@ struct Program {
   std::vector<std::unique_ptr<gateway::Dialect>> dialects;
   std::optional<gateway::CallbackLoop> callbacks;
   std::unique_ptr<dialect::console::Console> console;
-  gateway::BaseUrl base;  // how this server is reached
+  gateway::BaseUrl base;         // how this server is reached
   async::TaskGroup tasks{loop};  // last: ended first
 
   Result<void> open_stores(ServeOptions::Loss loss);
@@ -787,8 +787,8 @@ Task<void> Program::begin(Address listen) {
   self.data = data;
   self.url = base + "";
   // The verbs of this machine ask in plain words, where it listens.
-  self.listens_at = (listen.host == "0.0.0.0" ? "127.0.0.1" : listen.host) + ":" +
-                    std::to_string(port);
+  self.listens_at =
+      (listen.host == "0.0.0.0" ? "127.0.0.1" : listen.host) + ":" + std::to_string(port);
   self.started_at = to_seconds(wall_now());
   THAW_CO_TRY_VOID(cli::announce_server(self));
   std::printf("thaw ready on %s data=%s\n", self.url.c_str(), data.c_str());

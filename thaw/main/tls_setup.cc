@@ -34,8 +34,8 @@ void warn_of_end(const net::TlsIdentities& identities) {
   const auto left = identities.valid_until() - wall_now();
   if (left < told_before_end) {
     const auto hours = std::chrono::duration_cast<std::chrono::hours>(left).count();
-    log_warning("a certificate ends soon", {{"hours", std::to_string(hours)},
-                                            {"do", "put a new one in its place"}});
+    log_warning("a certificate ends soon",
+                {{"hours", std::to_string(hours)}, {"do", "put a new one in its place"}});
   }
 }
 
@@ -88,8 +88,8 @@ async::Task<void> keep_identities(async::Pool& pool, net::Server& server,
     const auto look = [settings, known]() -> Result<Look> {
       std::string state = state_of(settings);
       const bool is_new = state != known;
-      return Look{std::move(state), is_new ? read_identities(settings)
-                                           : std::shared_ptr<const net::TlsIdentities>()};
+      return Look{std::move(state),
+                  is_new ? read_identities(settings) : std::shared_ptr<const net::TlsIdentities>()};
     };
     THAW_CO_TRY(Look found, co_await async::blocking(pool, look));
     if (found.state != known) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The server's TLS: which certificates the configuration names, when they are read anew, what
-// clients are told of an authority of one's own, and that nobody listens to the world in plain words
-// without having said why.
+// clients are told of an authority of one's own, and that nobody listens to the world in plain
+// words without having said why.
 #pragma once
 
 #include <map>

@@ -41,7 +41,7 @@ struct ServerLimits {
   std::uint32_t streams_without_token = 500;  // of one connection
   Duration idle_ping = 30s;  // HTTP/2 PING to a silent peer; no answer in time closes it
   Duration ping_timeout = 20s;
-  Duration http1_idle = 75s;      // keep-alive between requests
+  Duration http1_idle = 75s;  // keep-alive between requests
   // Of TLS, under way: in all, and of one address (an IPv6 network of 64 bits is one).
   std::size_t handshakes = 512;
   std::size_t handshakes_per_address = 64;

@@ -184,10 +184,9 @@ std::string openssl_reason() {
 
 SSL_CTX* TlsIdentities::Contexts::of(std::string_view asked) const {
   const std::string name = lower(asked);
-  for (const auto& matches : {+[](std::string_view own, std::string_view n) { return own == n; },
-                              +[](std::string_view own, std::string_view n) {
-                                return covers(own, n);
-                              }}) {
+  for (const auto& matches :
+       {+[](std::string_view own, std::string_view n) { return own == n; },
+        +[](std::string_view own, std::string_view n) { return covers(own, n); }}) {
     for (const One& one : all) {
       if (std::any_of(one.names.begin(), one.names.end(),
                       [&](const std::string& own) { return matches(own, name); })) {

@@ -152,8 +152,7 @@ TEST_CASE("after a reload new connections see the new certificate, and open ones
     is_open = false;
   });
   CHECK(house.until([&] { return is_open.load(); }));
-  house.server.speak_tls(
-      house.certificates.read({house.certificates.make("next", {"next.test"})}));
+  house.server.speak_tls(house.certificates.read({house.certificates.make("next", {"next.test"})}));
   CHECK(house.ask({.name = "localhost"}) == "no handshake");
   CHECK(house.ask({.name = "next.test"}).ends_with("https"));
   is_reloaded = true;
@@ -166,7 +165,8 @@ TEST_CASE("after a reload new connections see the new certificate, and open ones
 TEST_CASE("what begins like TLS and is none ends that connection and no other") {
   House house;
   for (const std::string& garbage :
-       {std::string("\x16garbage that is no record"), std::string("\x16\x03\x01\xff\xff", 5) + std::string(70'000, 'x'),
+       {std::string("\x16garbage that is no record"),
+        std::string("\x16\x03\x01\xff\xff", 5) + std::string(70'000, 'x'),
         std::string("\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00", 10), std::string(40'000, '\x16')}) {
     house.beside([&] {
       const os::Fd peer = connect_from("127.0.0.1", house.port);
@@ -288,8 +288,9 @@ TEST_CASE("who has said that it sends no more is still answered, and told of the
   bool was_told = false;
   house.beside([&] {
     TlsClient client(house.port, house.authority, {});
-    client.say("POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
-               "content-length: 5\r\n\r\nhello");
+    client.say(
+        "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
+        "content-length: 5\r\n\r\nhello");
     client.finish();
     got = client.answer();
     was_told = client.was_told_of_the_end();
@@ -304,8 +305,9 @@ TEST_CASE("a body that is cut off without TLS's farewell is no whole body") {
   House house([&](HttpExchange& exchange) { return read_into(exchange, seen, is_over); });
   house.beside([&] {
     TlsClient client(house.port, house.authority, {});
-    client.say("POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
-               "5\r\nhello\r\n");
+    client.say(
+        "POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
+        "5\r\nhello\r\n");
     ::shutdown(client.descriptor(), SHUT_WR);
   });
   CHECK(house.until([&] { return is_over; }));

@@ -18,9 +18,9 @@ namespace thaw::net {
 namespace {
 
 // Debian and Alpine, Fedora, SUSE, BSD.
-constexpr const char* machines_files[] = {
-    "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"};
+constexpr const char* machines_files[] = {"/etc/ssl/certs/ca-certificates.crt",
+                                          "/etc/pki/tls/certs/ca-bundle.crt",
+                                          "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"};
 
 Result<std::string> text_of(const std::string& path) {
   errno = 0;

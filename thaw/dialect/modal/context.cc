@@ -156,7 +156,9 @@ WebAddresses addresses_at(Context& cx, std::string scheme, std::string authority
 
 }  // namespace
 
-WebAddresses own_addresses(Context& cx) { return addresses_at(cx, cx.place.scheme, cx.place.authority); }
+WebAddresses own_addresses(Context& cx) {
+  return addresses_at(cx, cx.place.scheme, cx.place.authority);
+}
 
 WebAddresses addresses_for(Context& cx, const net::GrpcCall& call) {
   if (call.peer().transport == net::Peer::Transport::unix_socket) {

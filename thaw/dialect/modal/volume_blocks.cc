@@ -143,8 +143,8 @@ std::string block_get_url(Context& cx, const gateway::BaseUrl& base, const model
                           const worker::FileRange& range) {
   return cx.volume_urls.make(
       base, target_of(volume, "op=get&path=" + codec::hex_encode(range.path) + "&file=" +
-                                       range.identity + "&from=" + std::to_string(range.offset) +
-                                       "&size=" + std::to_string(range.size)));
+                                  range.identity + "&from=" + std::to_string(range.offset) +
+                                  "&size=" + std::to_string(range.size)));
 }
 
 async::Task<void> serve_volume_block(Context& cx, net::HttpExchange& exchange) {

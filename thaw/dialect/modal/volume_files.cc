@@ -199,8 +199,9 @@ Task<pb::VolumePutFiles2Response> put_files(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY_VOID(check_size(request));
   const Existing existing =
       request.disallow_overwrite_existing_files() ? Existing::refuse : Existing::replace;
-  auto read = [&cx, base = base_for(cx, call), id = volume->id,
-               request = std::move(request)] { return read_upload(cx, base, id, request); };
+  auto read = [&cx, base = base_for(cx, call), id = volume->id, request = std::move(request)] {
+    return read_upload(cx, base, id, request);
+  };
   THAW_CO_TRY(Upload upload, co_await cx.parts.volumes.run_apart(volume->id, std::move(read)));
   // What cannot work is said before the bytes travel, and before they are put together.
   THAW_CO_TRY_VOID(cx.parts.volumes.check_space(volume->id, upload.all_bytes));
@@ -264,8 +265,8 @@ Task<pb::VolumeGetFile2Response> get_file(Context& cx, net::GrpcCall& call,
   reply.set_size(file.size);
   reply.set_start(start);
   reply.set_len(length);
-  auto sign = [&cx, base = base_for(cx, call), id = volume->id, path,
-               identity = file.identity, start, end_of_all = start + length] {
+  auto sign = [&cx, base = base_for(cx, call), id = volume->id, path, identity = file.identity,
+               start, end_of_all = start + length] {
     pb::VolumeGetFile2Response urls;
     for (std::uint64_t at = start; at < end_of_all;) {
       // Blocks lie at multiples of their size in the file, wherever the range begins.

@@ -239,9 +239,8 @@ Task<void> serve_uploads(Context& cx, gateway::Identity who, net::HttpExchange& 
   const auto host = exchange.request().headers.find("host");
   const bool is_local = exchange.request().peer.transport == net::Peer::Transport::unix_socket;
   const gateway::WebOrigin origin = cx.place.proxies.origin_of(exchange.request());
-  const gateway::BaseUrl base = is_local || !host
-                                    ? cx.place.base()
-                                    : gateway::BaseUrl{origin.scheme, origin.authority};
+  const gateway::BaseUrl base =
+      is_local || !host ? cx.place.base() : gateway::BaseUrl{origin.scheme, origin.authority};
   Json out = Json::array();
   for (const std::string& digest : missing) {
     const auto urls = cx.owners.blob_gate.upload_urls(base, owner, digest, sizes[digest]);

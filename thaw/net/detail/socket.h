@@ -19,8 +19,8 @@ namespace thaw::net::detail {
 
 using Executor = boost::asio::io_context::executor_type;
 
-class Socket : public boost::asio::basic_stream_socket<boost::asio::generic::stream_protocol,
-                                                       Executor> {
+class Socket
+    : public boost::asio::basic_stream_socket<boost::asio::generic::stream_protocol, Executor> {
  public:
   using basic_stream_socket::basic_stream_socket;
 

@@ -75,7 +75,9 @@ void Stream::belong_to(std::shared_ptr<Account> account, std::shared_ptr<Turns> 
   recount();
 }
 
-void Stream::recount() { held_.set(open_ ? stream_bytes + socket_.tls_bytes() + capacity_ + out_bytes_ : 0); }
+void Stream::recount() {
+  held_.set(open_ ? stream_bytes + socket_.tls_bytes() + capacity_ + out_bytes_ : 0);
+}
 
 void Stream::worked(Duration used, Instant now) {
   if (turns_) {
