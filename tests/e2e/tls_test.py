@@ -210,8 +210,8 @@ class Handshakes(E2eTest):
     def test_old_versions_are_refused_and_new_ones_are_not(self):
         for option in ("-tls1", "-tls1_1"):
             said = shown(option, "-cipher", "ALL:@SECLEVEL=0", check=False)
-            self.assertNotIn("Verify return code: 0 (ok)\n    Extended", said)
-            self.assertRegex(said, "alert protocol version|no protocols available")
+            self.assertIn("alert protocol version", said)
+            self.assertIn("no peer certificate available", said)
         for option, name in (("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")):
             said = shown(option, "-alpn", "h2")
             self.assertIn(name, said)
@@ -306,9 +306,11 @@ class Starts(E2eTest):
             damaged = pathlib.Path(folder, "damaged.pem")
             damaged.write_text("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
             expired = pathlib.Path(folder, "expired.pem")
-            run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-                "-nodes", "-subj", "/CN=localhost", "-days", "-1", "-keyout", f"{folder}/key",
-                "-out", expired)  # fmt: skip
+            run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                "-nodes", "-subj", "/CN=localhost", "-keyout", f"{folder}/key",
+                "-out", f"{folder}/request")  # fmt: skip
+            run("openssl", "x509", "-req", "-in", f"{folder}/request", "-signkey",
+                f"{folder}/key", "-days", "-1", "-out", expired)  # fmt: skip
             config = '[server]\ntls = [{{ cert = "{}", key = "{}" }}]\n'
             for cert, key, named in (
                 (damaged, f"{folder}/key", "damaged.pem"),

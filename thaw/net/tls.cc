@@ -125,7 +125,9 @@ Result<TlsIdentities::Contexts::One> read_one(const TlsFiles& files, WallTime no
   if (SSL_CTX_use_certificate(context, own.get()) != 1) {
     return bad(files.certificate, detail::openssl_reason());
   }
-  if (SSL_CTX_use_PrivateKey(context, key.get()) != 1) {
+  // The library compares keys of one kind only.
+  if (X509_check_private_key(own.get(), key.get()) != 1 ||
+      SSL_CTX_use_PrivateKey(context, key.get()) != 1) {
     return Error::invalid_argument("the key " + files.key + " is not that of the certificate " +
                                    files.certificate + ": " + detail::openssl_reason());
   }
