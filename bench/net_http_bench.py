@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP/1.1 through net/ against a plain Beast echo, TLS against plain, and proxy() against asking the
-server directly and against nginx as a proxy.
+"""HTTP/1.1 through net/ against a plain Beast echo, TLS against plain, and proxy() against asking
+the server directly and against nginx as a proxy.
 
     net_http_bench.py OUT.json
 

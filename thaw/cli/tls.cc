@@ -154,8 +154,10 @@ int make_authority(const TlsOptions& options) {
       "# in the file that `thaw serve --config` reads:\n"
       "[server]\n"
       "tls = [{ cert = \"%s/server.pem\" }]\n"
-      "tls_authority = \"%s/authority.pem\"\n",
-      folder.c_str(), folder.c_str(), folder.c_str());
+      "tls_authority = \"%s/authority.pem\"\n"
+      "# clients: eval \"$(thaw env)\"; and of Python, those that read certifi's file alone:\n"
+      "#   cat %s/authority.pem >> \"$(python3 -m certifi)\"\n",
+      folder.c_str(), folder.c_str(), folder.c_str(), folder.c_str());
   return 0;
 }
 

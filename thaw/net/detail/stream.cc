@@ -349,13 +349,7 @@ ssize_t Stream::send_some() {
   }
   pieces[0].iov_base = out_[0].data() + front_sent_;
   pieces[0].iov_len -= front_sent_;
-  if (socket_.tls) {
-    return socket_.tls->send(std::span<const iovec>(pieces.data(), count));
-  }
-  msghdr message{};
-  message.msg_iov = pieces.data();
-  message.msg_iovlen = count;
-  return ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL);
+  return socket_.send_now(std::span<const iovec>(pieces.data(), count));
 }
 
 void Stream::try_send() {
