@@ -211,6 +211,21 @@ void add_image(CLI::App& app, cli::Where& where, ImageArguments& image, int& exi
   }
 }
 
+void add_tls(CLI::App& app, cli::TlsOptions& options, int& exit_code) {
+  auto* tls = app.add_subcommand("tls", "an authority of your own, and a certificate of it");
+  tls->require_subcommand(1);
+  auto* init = tls->add_subcommand("init", "make both, and say what the configuration needs");
+  init->callback([&] { exit_code = cli::make_authority(options); });
+  auto* renew = tls->add_subcommand("renew", "make a new certificate of the same authority");
+  renew->callback([&] { exit_code = cli::renew_certificate(options); });
+  for (CLI::App* verb : {init, renew}) {
+    verb->add_option("--folder", options.folder, "where they are")->capture_default_str();
+    verb->add_option("--name", options.hosts,
+                     "a host or address that clients know the server by, with the hosts below it")
+        ->allow_extra_args(false);
+  }
+}
+
 // The first word that should be a verb and is none; empty if all are.
 std::string unknown_verb(const CLI::App& app, int argc, char** argv) {
   const CLI::App* at = &app;
@@ -299,6 +314,8 @@ int run(int argc, char** argv, const MakeDialects& make_dialects) {
   env->callback([&] { exit_code = cli::show_environment(where); });
 
   cli::TokenOptions token_options;
+  cli::TlsOptions tls_options;
+  add_tls(app, tls_options, exit_code);
   std::string login_code;
   add_token(app, where, token_options, login_code, exit_code);
 

@@ -380,6 +380,8 @@ void Server::speak_tls(std::shared_ptr<const TlsIdentities> identities) {
   state_->core->tls = std::move(identities);
 }
 
+std::shared_ptr<const TlsIdentities> Server::tls_identities() const { return state_->core->tls; }
+
 Result<void> Server::listen_unix(const std::string& path, const std::string& identity) {
   THAW_TRY(auto fd, detail::bind_unix(path));
   state_->listen({.fd = std::move(fd),
@@ -453,6 +455,10 @@ async::Task<void> Server::drain(Instant deadline) {
   co_return co_await state->tasks.stop();
 }
 
-Server::Stats Server::stats() const { return state_->core->stats; }
+Server::Stats Server::stats() const {
+  Stats stats = state_->core->stats;
+  stats.handshakes_open = state_->core->handshakes.under_way();
+  return stats;
+}
 
 }  // namespace thaw::net

@@ -41,7 +41,7 @@ struct ServerLimits {
   std::uint32_t streams_without_token = 500;  // of one connection
   Duration idle_ping = 30s;  // HTTP/2 PING to a silent peer; no answer in time closes it
   Duration ping_timeout = 20s;
-  Duration http1_idle = 75s;      // keep-alive between requests
+  Duration http1_idle = 75s;  // keep-alive between requests
   // Of TLS, under way: in all, and of one address (an IPv6 network of 64 bits is one).
   std::size_t handshakes = 512;
   std::size_t handshakes_per_address = 64;
@@ -74,6 +74,7 @@ class Server {
   // From now on who begins with TLS on one of the TCP ports is shown these; connections that are
   // open keep theirs. Before the first call TLS is not understood.
   void speak_tls(std::shared_ptr<const TlsIdentities> identities);
+  std::shared_ptr<const TlsIdentities> tls_identities() const;
   // Makes the socket file with mode 0600 (replacing a stale one); peers on it have `identity`.
   Result<void> listen_unix(const std::string& path, const std::string& identity);
   // `listening` is a TCP socket that somebody else has bound, where only one container can reach
@@ -103,6 +104,7 @@ class Server {
     std::uint64_t connections_open = 0;
     std::uint64_t grpc_calls = 0;
     std::uint64_t http_requests = 0;
+    std::uint64_t handshakes_open = 0;  // that have a place
     std::uint64_t handshakes_done = 0;
     std::uint64_t handshakes_failed = 0;  // refused, broken off, too slow, or in the way of others
   };

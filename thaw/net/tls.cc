@@ -125,7 +125,9 @@ Result<TlsIdentities::Contexts::One> read_one(const TlsFiles& files, WallTime no
   if (SSL_CTX_use_certificate(context, own.get()) != 1) {
     return bad(files.certificate, detail::openssl_reason());
   }
-  if (SSL_CTX_use_PrivateKey(context, key.get()) != 1) {
+  // The library compares keys of one kind only.
+  if (X509_check_private_key(own.get(), key.get()) != 1 ||
+      SSL_CTX_use_PrivateKey(context, key.get()) != 1) {
     return Error::invalid_argument("the key " + files.key + " is not that of the certificate " +
                                    files.certificate + ": " + detail::openssl_reason());
   }
@@ -184,10 +186,9 @@ std::string openssl_reason() {
 
 SSL_CTX* TlsIdentities::Contexts::of(std::string_view asked) const {
   const std::string name = lower(asked);
-  for (const auto& matches : {+[](std::string_view own, std::string_view n) { return own == n; },
-                              +[](std::string_view own, std::string_view n) {
-                                return covers(own, n);
-                              }}) {
+  for (const auto& matches :
+       {+[](std::string_view own, std::string_view n) { return own == n; },
+        +[](std::string_view own, std::string_view n) { return covers(own, n); }}) {
     for (const One& one : all) {
       if (std::any_of(one.names.begin(), one.names.end(),
                       [&](const std::string& own) { return matches(own, name); })) {
@@ -215,6 +216,14 @@ Result<std::shared_ptr<const TlsIdentities>> TlsIdentities::read(const std::vect
     THAW_TRY_VOID(set_up(one.context.get(), *contexts));
   }
   return std::shared_ptr<const TlsIdentities>(new TlsIdentities(std::move(contexts)));
+}
+
+std::vector<std::string> TlsIdentities::names() const {
+  std::vector<std::string> names;
+  for (const Contexts::One& one : contexts_->all) {
+    names.insert(names.end(), one.names.begin(), one.names.end());
+  }
+  return names;
 }
 
 WallTime TlsIdentities::valid_until() const {

@@ -17,21 +17,24 @@
 namespace thaw::net {
 
 struct TlsFiles {
-  std::string certificate;         // PEM: the server's own first, then those between it and a root
-  std::string key;                 // PEM, without a passphrase
-  std::vector<std::string> names;  // "example.com", "*.example.com"; none: what the certificate says
+  std::string certificate;  // PEM: the server's own first, then those between it and a root
+  std::string key;          // PEM, without a passphrase
+  std::vector<std::string>
+      names;  // "example.com", "*.example.com"; none: what the certificate says
 };
 
 class TlsIdentities {
  public:
-  // invalid_argument, not_found or permission_denied name the file and say what is wrong with it: it
-  // is no PEM, the key is another certificate's, `now` is not within its time.
+  // invalid_argument, not_found or permission_denied name the file and say what is wrong with it:
+  // it is no PEM, the key is another certificate's, `now` is not within its time.
   static Result<std::shared_ptr<const TlsIdentities>> read(const std::vector<TlsFiles>& files,
                                                            WallTime now);
   ~TlsIdentities();
   TlsIdentities(const TlsIdentities&) = delete;
   TlsIdentities& operator=(const TlsIdentities&) = delete;
 
+  // Names and addresses that they are for, in order.
+  std::vector<std::string> names() const;
   // The earliest end of one of them.
   WallTime valid_until() const;
 

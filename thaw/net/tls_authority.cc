@@ -36,8 +36,8 @@ bool is_host(std::string_view name) {
     name.remove_prefix(2);
   }
   const auto fits = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '-' || c == '.' || c == '_';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_';
   };
   return !name.empty() && name.size() <= 253 && name.front() != '.' && name.back() != '.' &&
          name.find("..") == std::string_view::npos && std::all_of(name.begin(), name.end(), fits);
@@ -127,7 +127,8 @@ Result<PemPair> make_authority(const std::string& name, Validity validity) {
   }
   THAW_TRY(const Certificate made, begin(name, validity, key.get()));
   X509_set_issuer_name(made.get(), X509_get_subject_name(made.get()));
-  THAW_TRY_VOID(extend(made.get(), made.get(), NID_basic_constraints, "critical,CA:TRUE,pathlen:0"));
+  THAW_TRY_VOID(
+      extend(made.get(), made.get(), NID_basic_constraints, "critical,CA:TRUE,pathlen:0"));
   THAW_TRY_VOID(extend(made.get(), made.get(), NID_key_usage, "critical,keyCertSign,cRLSign"));
   THAW_TRY_VOID(extend(made.get(), made.get(), NID_subject_key_identifier, "hash"));
   return signed_by(made.get(), key.get(), key.get());

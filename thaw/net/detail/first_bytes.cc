@@ -96,8 +96,7 @@ async::Task<void> shake_hands(ServerCore& core, Account& account, Socket& socket
     if (step == TlsSession::Step::failed) {
       co_return Error::invalid_argument(socket.tls->failure());
     }
-    const auto what =
-        step == TlsSession::Step::wants_read ? Socket::wait_read : Socket::wait_write;
+    const auto what = step == TlsSession::Step::wants_read ? Socket::wait_read : Socket::wait_write;
     const auto [error] = co_await socket.async_wait(what, asio::as_tuple(asio::use_awaitable));
     if (error) {
       co_return Error::cancelled("closed during the handshake");
@@ -128,8 +127,7 @@ async::Task<Protocol> tell_protocol(Newcomer newcomer, Socket& socket, Peer& pee
     first = co_await sniff(core, socket, peer, read);
   }
   if (first && *first == First::tls) {
-    const Instant latest =
-        std::min(deadline, newcomer.accepted_at + core.limits.handshake_timeout);
+    const Instant latest = std::min(deadline, newcomer.accepted_at + core.limits.handshake_timeout);
     const auto secured = co_await begin_tls(core, newcomer.account, socket, latest, read);
     if (!secured) {
       ++core.stats.handshakes_failed;

@@ -2,8 +2,9 @@
 //
 // Handshakes: how many TLS handshakes are under way, in all and of one address. They cost more than
 // anything else that a stranger can ask for without a word about himself. An address that has its
-// share waits for one of its own; when all places are taken the oldest gives way, as whoever means
-// it is done in a few round trips. Loop thread only.
+// share waits for one of its own to end. When all places are taken, who comes from an address that
+// has fewer takes the place of the oldest of the address that has most; who has as many waits.
+// Loop thread only.
 #pragma once
 
 #include <list>
@@ -24,7 +25,6 @@ class Handshakes {
 
   struct OfAddress {
     std::size_t under_way = 0;
-    async::Event freed;
   };
 
   // A place, until it is destroyed; its socket is closed if it has to give way.
@@ -46,16 +46,23 @@ class Handshakes {
     bool has_left_ = false;
   };
 
-  // deadline_exceeded: others of that address had all its places until then. cancelled: the socket
-  // was closed meanwhile. The socket outlives the place.
+  // deadline_exceeded: there was none until then. cancelled: the socket was closed meanwhile. The
+  // socket outlives the place.
   async::Task<std::unique_ptr<Place>> enter(const Account& account, Socket& socket,
                                             Instant deadline);
   std::size_t under_way() const { return places_.size(); }
 
  private:
+  struct Waiting;
+  std::shared_ptr<OfAddress> address_of(const std::string& name);
+  bool has_place(const OfAddress& address);
+  // One has left: the first who waits and may have its place gets it.
+  void call_next();
+
   std::size_t most_;
   std::size_t most_of_an_address_;
-  std::list<Place*> places_;  // the oldest first
+  std::list<Place*> places_;     // the oldest first
+  std::list<Waiting*> waiting_;  // likewise; no more than there are connections
   std::unordered_map<std::string, std::weak_ptr<OfAddress>> addresses_;
 };
 

@@ -371,8 +371,7 @@ void Http2Session::flush() {
     if (round == writes_per_turn) {
       return flush_soon();
     }
-    const ssize_t count =
-        socket_.send_now(out_.data() + out_begin_, out_.size() - out_begin_);
+    const ssize_t count = socket_.send_now(out_.data() + out_begin_, out_.size() - out_begin_);
     if (count < 0) {
       if (!punished_ && (errno == EAGAIN || errno == EINTR)) {
         return wait_writable();

@@ -11,7 +11,9 @@
 #include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
+#include <cerrno>
 #include <memory>
+#include <span>
 
 #include "thaw/net/detail/tls_session.h"
 
@@ -19,22 +21,37 @@ namespace thaw::net::detail {
 
 using Executor = boost::asio::io_context::executor_type;
 
-class Socket : public boost::asio::basic_stream_socket<boost::asio::generic::stream_protocol,
-                                                       Executor> {
+class Socket
+    : public boost::asio::basic_stream_socket<boost::asio::generic::stream_protocol, Executor> {
  public:
   using basic_stream_socket::basic_stream_socket;
 
   ssize_t receive_now(void* to, std::size_t room) {
-    return tls ? tls->receive(to, room) : ::recv(native_handle(), to, room, 0);
+    if (tls) {
+      return is_usable() ? tls->receive(to, room) : -1;
+    }
+    return ::recv(native_handle(), to, room, 0);
   }
   ssize_t send_now(const void* from, std::size_t size) {
-    return tls ? tls->send(from, size) : ::send(native_handle(), from, size, MSG_NOSIGNAL);
+    if (tls) {
+      return is_usable() ? tls->send(from, size) : -1;
+    }
+    return ::send(native_handle(), from, size, MSG_NOSIGNAL);
+  }
+  ssize_t send_now(std::span<const iovec> pieces) {
+    if (tls) {
+      return is_usable() ? tls->send(pieces) : -1;
+    }
+    msghdr message{};
+    message.msg_iov = const_cast<iovec*>(pieces.data());  // as sendmsg(2) has it, which only reads
+    message.msg_iovlen = pieces.size();
+    return ::sendmsg(native_handle(), &message, MSG_NOSIGNAL);
   }
   // There may be input that the kernel does not tell of.
   bool knows_more() const { return tls && tls->knows_more(); }
   // Behind what was sent: the peer can tell an end from a cut.
   void say_goodbye() {
-    if (tls) {
+    if (tls && is_usable()) {
       tls->say_goodbye();
     }
   }
@@ -42,6 +59,13 @@ class Socket : public boost::asio::basic_stream_socket<boost::asio::generic::str
   std::size_t tls_bytes() const { return tls ? TlsSession::bytes : 0; }
 
   std::unique_ptr<TlsSession> tls;  // null: plain
+
+ private:
+  // Once this is closed, the number of its descriptor may be another's.
+  bool is_usable() const {
+    errno = EBADF;
+    return is_open();
+  }
 };
 
 }  // namespace thaw::net::detail

@@ -75,7 +75,9 @@ void Stream::belong_to(std::shared_ptr<Account> account, std::shared_ptr<Turns> 
   recount();
 }
 
-void Stream::recount() { held_.set(open_ ? stream_bytes + socket_.tls_bytes() + capacity_ + out_bytes_ : 0); }
+void Stream::recount() {
+  held_.set(open_ ? stream_bytes + socket_.tls_bytes() + capacity_ + out_bytes_ : 0);
+}
 
 void Stream::worked(Duration used, Instant now) {
   if (turns_) {
@@ -347,13 +349,7 @@ ssize_t Stream::send_some() {
   }
   pieces[0].iov_base = out_[0].data() + front_sent_;
   pieces[0].iov_len -= front_sent_;
-  if (socket_.tls) {
-    return socket_.tls->send(std::span<const iovec>(pieces.data(), count));
-  }
-  msghdr message{};
-  message.msg_iov = pieces.data();
-  message.msg_iovlen = count;
-  return ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL);
+  return socket_.send_now(std::span<const iovec>(pieces.data(), count));
 }
 
 void Stream::try_send() {

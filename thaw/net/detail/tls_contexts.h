@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What TlsIdentities are to the TLS library: one SSL_CTX for each certificate. Only the TLS files of
-// net/ include this.
+// What TlsIdentities are to the TLS library: one SSL_CTX for each certificate. Only the TLS files
+// of net/ include this.
 #pragma once
 
 #include <openssl/err.h>

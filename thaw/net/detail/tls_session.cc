@@ -114,8 +114,7 @@ ssize_t TlsSession::receive(void* to, std::size_t room) {
   while (got < room && input_ == Input::unknown) {
     ERR_clear_error();
     std::size_t count = 0;
-    const int outcome =
-        SSL_read_ex(ssl_.get(), static_cast<char*>(to) + got, room - got, &count);
+    const int outcome = SSL_read_ex(ssl_.get(), static_cast<char*>(to) + got, room - got, &count);
     if (outcome == 1) {
       got += count;
       continue;

@@ -42,7 +42,7 @@ struct Decrypted {
     outcome = error      ? error
               : done < 0 ? error_code(errno, boost::system::system_category())
               : done == 0 && kind == Socket::wait_read ? error_code(asio::error::eof)
-                          : error_code();
+                                                       : error_code();
     count = done > 0 ? static_cast<std::size_t>(done) : 0;
     if (!is_first) {
       return self.complete(outcome, count);
@@ -94,7 +94,9 @@ struct Transport {
           if (socket.tls) {
             asio::async_compose<decltype(handler), void(error_code, std::size_t)>(
                 Decrypted<Try>{socket, kind, attempt}, handler, socket);
-          } else if constexpr (requires { asio::mutable_buffer(*asio::buffer_sequence_begin(buffers)); }) {
+          } else if constexpr (requires {
+                                 asio::mutable_buffer(*asio::buffer_sequence_begin(buffers));
+                               }) {
             socket.async_read_some(buffers, std::move(handler));
           } else {
             socket.async_write_some(buffers, std::move(handler));
