@@ -17,7 +17,8 @@ from thaw_server import (
 server = ThawServer.for_module(config="[cold_start]\nstandby_s = 0\n")
 
 EXAMPLE = ROOT / "examples" / "cog"
-YAML = "predict: predict.py:Predictor\n"
+PREDICT = "predict: predict.py:Predictor\n"
+YAML = PREDICT + "build:\n  python_version: \"3.11\"\n"
 PREDICTOR = "from cog import *\nclass Predictor(BasePredictor):\n"
 ECHO = PREDICTOR + "    def predict(self, text: str) -> str:\n        return text\n"
 
@@ -212,11 +213,11 @@ class CogPush(E2eTest):
             ("#" * (10 << 20), "has more than 262144 bytes"),
             (bomb, "line 2: aliases"),
             ("predict: [a\n", "cog.yaml, line "),
-            ("build:\n  gpu: maybe\n" + YAML, "line 2: build.gpu is to be true or false"),
+            ("build:\n  gpu: maybe\n" + PREDICT, "line 2: build.gpu is to be true or false"),
             ("predict: ../../etc/passwd.py:P\n", "the folder has no such file"),
-            ("build:\n  python_requirements: ../../../etc/passwd\n" + YAML, "no such file"),
-            ("build:\n  system_packages: ['a; reboot']\n" + YAML, "which is no package"),
-            ("build:\n  run: [{command: a, mounts: []}]\n" + YAML, "build.run.mounts"),
+            ("build:\n  python_requirements: ../../../etc/passwd\n" + PREDICT, "no such file"),
+            ("build:\n  system_packages: ['a; reboot']\n" + PREDICT, "which is no package"),
+            ("build:\n  run: [{command: a, mounts: []}]\n" + PREDICT, "build.run.mounts"),
             ("build: {}\n", "names no predictor"),
         ]:
             with self.subTest(reason):
@@ -308,7 +309,7 @@ class CogPush(E2eTest):
     def test_zz_a_death_in_the_middle_of_a_push_leaves_what_was_there(self):
         push_files("survives", "--no-snapshot")
         before = json_of("model", "show", "survives")
-        slow = "build:\n  run: [sleep 30]\n" + YAML
+        slow = YAML + "  run: [sleep 30]\n"
         with Folder(yaml=slow) as folder:
             pushing = subprocess.Popen(
                 [str(THAW_BIN), "push", str(folder), "survives", "--server", str(server.data)],
