@@ -309,13 +309,13 @@ class CogPush(E2eTest):
     def test_zz_a_death_in_the_middle_of_a_push_leaves_what_was_there(self):
         push_files("survives", "--no-snapshot")
         before = json_of("model", "show", "survives")
-        slow = YAML + "  run: [sleep 30]\n"
+        slow = YAML + "  run: ['echo it sleeps now; sleep 30']\n"
         with Folder(yaml=slow) as folder:
             pushing = subprocess.Popen(
                 [str(THAW_BIN), "push", str(folder), "survives", "--server", str(server.data)],
                 stderr=subprocess.PIPE, text=True)  # fmt: skip
             for line in pushing.stderr:
-                if "sleep 30" in line:
+                if "it sleeps now" in line:
                     break
             server.kill()
             rest = pushing.communicate(timeout=CALL_TIMEOUT)[1]
