@@ -257,6 +257,13 @@ class CogPush(E2eTest):
         listed = json_of("model", "list")["models"]
         self.assertIn("ages", [one["name"] for one in listed])
 
+    def test_versions_that_nothing_names_are_dropped(self):
+        for number in (1, 2, 3):
+            push_files("drops", "--keep-versions", "2", "--no-snapshot",
+                       predict=ECHO + f"# {number}\n")  # fmt: skip
+        wait_until(lambda: len(json_of("model", "show", "drops")["versions"]) == 2, 60,
+                   "the oldest one is dropped")  # fmt: skip
+
     def test_a_name_that_is_anothers_is_refused(self):
         push_files("one/same-name", "--no-snapshot")
         done = push_files("one-same/name", "--no-snapshot", check=False)
