@@ -9,6 +9,7 @@
 #include "thaw/dialect/native/callbacks.h"
 #include "thaw/dialect/native/calls.h"
 #include "thaw/dialect/native/functions.h"
+#include "thaw/dialect/native/models.h"
 #include "thaw/dialect/native/push.h"
 #include "thaw/dialect/native/schedules.h"
 
@@ -90,6 +91,25 @@ constexpr Operation operations[] = {
      {"to remove an alias", Scope::deploy, Of::functions},
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_alias(cx, std::move(asked.who), exchange, asked.names.at(0), asked.names.at(1));
+     }},
+    {"GET",
+     "models",
+     {"the list of models", Scope::read, Of::functions},
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_models(cx, std::move(asked.who), exchange);
+     }},
+    {"GET",
+     "models/*/*",
+     {"to look at a model", Scope::invoke | Scope::read, Of::functions},
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_model(cx, std::move(asked.who), exchange, asked.names.at(0), asked.names.at(1));
+     }},
+    {"PUT",
+     "models/*/*/latest",
+     {"to set a model's latest version", Scope::deploy, Of::functions},
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_latest(cx, std::move(asked.who), exchange, asked.names.at(0),
+                           asked.names.at(1));
      }},
     {"GET",
      "calls",
