@@ -253,6 +253,7 @@ struct Program {
   std::optional<gateway::Passages> passages;
   gateway::TimeZones zones;
   std::optional<gateway::Schedules> schedules;
+  std::unique_ptr<gateway::Documents> documents;
   std::optional<gateway::NamedStates> named_states;
   std::optional<gateway::CallTrees> call_trees;
   std::optional<gateway::Environments> environments;
@@ -308,6 +309,7 @@ Result<void> Program::open_stores(ServeOptions::Loss loss) {
   THAW_TRY(database, store::Database::open(loop, std::move(options)));
   THAW_TRY(log_database, open_log_database(loop, data));
   THAW_TRY(catalog, catalog::Catalog::open(*database, configuration.catalog));
+  THAW_TRY(documents, gateway::Documents::open(loop, *database, catalog->shares));
   const std::string key_file = data + "/secret.key";
   if (loss == ServeOptions::Loss::refuse) {
     THAW_TRY_VOID(check_key_is_there(key_file, *catalog));
@@ -413,20 +415,22 @@ Result<void> Program::connect() {
           control::LaunchOutline({*catalog, *images, *mounts, *volumes, secret_env})},
       box_limits);
   storage = std::make_unique<control::StorageLoop>(
-      control::StorageParts{loop, *catalog, *queue, *blobs, *mounts, *logs,
-                            [this](const std::string& stream) { return owner_of_log(stream); },
-                            [this] {
-                              auto used = fleet->mounts_in_use();
-                              const auto more = boxes->mounts_in_use();
-                              used.insert(used.end(), more.begin(), more.end());
-                              return used;
-                            },
-                            [this] { return builds->builders(); },
-                            [this](std::string_view payload, std::vector<std::string>& names) {
-                              for (const auto& dialect : dialects) {
-                                dialect->find_references(payload, names);
-                              }
-                            }},
+      control::StorageParts{
+          loop, *catalog, *queue, *blobs, *mounts, *logs,
+          [this](const std::string& stream) { return owner_of_log(stream); },
+          [this] {
+            auto used = fleet->mounts_in_use();
+            const auto more = boxes->mounts_in_use();
+            used.insert(used.end(), more.begin(), more.end());
+            return used;
+          },
+          [this] { return builds->builders(); },
+          [this](std::string_view payload, std::vector<std::string>& names) {
+            for (const auto& dialect : dialects) {
+              dialect->find_references(payload, names);
+            }
+          },
+          [this](const queue::NoteReference& note) { documents->visit_references(note); }},
       configuration.storage);
   disk_watch = std::make_unique<control::DiskWatch>(
       control::DiskWatchParts{loop, *disk, *volumes,
@@ -535,7 +539,7 @@ void Program::open_gateway() {
                                *versions,     *passages,   *invoke,       *releases,
                                *unused,       *clientless, *named_states, *call_trees,
                                *environments, *logins,     *tunnels,      configuration.sinks,
-                               *schedules,    zones};
+                               *schedules,    zones,       *documents};
   dialects = make_dialects(owners, configuration);
   for (const auto& dialect : dialects) {
     runtimes.add(dialect->name(), dialect->runtime());
@@ -754,6 +758,7 @@ Task<void> Program::begin(Address listen) {
   unused->start();
   clientless->start();
   named_states->start();
+  documents->start();
   environments->start();
   for (const auto& dialect : dialects) {
     dialect->start(place);
@@ -813,6 +818,7 @@ Task<void> Program::end() {
   told("environments", co_await environments->stop());
   told("tunnels", co_await tunnels->stop());
   told("dicts and queues", co_await named_states->stop());
+  told("documents", co_await documents->stop());
   told("state", co_await state->stop());
   told("volumes", co_await volumes->stop());
   told("sandboxes", co_await spawner->shut_down());
