@@ -7,6 +7,7 @@
 #include "thaw/codec/ids.h"
 #include "thaw/dialect/replicate/data_url.h"
 #include "thaw/dialect/replicate/files.h"
+#include "thaw/logs/log_hub.h"
 
 namespace thaw::dialect::replicate {
 
@@ -37,11 +38,44 @@ Task<std::string> log_of_start(Context& cx, const queue::CallInfo& info) {
   co_return text;
 }
 
+// What of an output's files is there, in their places: addresses, or the bytes where the client
+// would not take the address of a plain server for one of a file.
+Task<void> put_files_back(Context& cx, const model::WorkspaceId& workspace,
+                          std::map<std::string, OutputFile> files, const std::string& origin,
+                          Json& output) {
+  const bool is_plain = origin.starts_with("http:");
+  std::uint64_t inline_bytes = 0;
+  for (const auto& [pointer, file] : files) {
+    std::string url;
+    if (is_plain && inline_bytes + file.size <= largest_data_url) {
+      inline_bytes += file.size;
+      auto bytes = co_await cx.owners.blobs.get(workspace.str(), file.sha256_hex);
+      if (!bytes && bytes.error().code() == Code::cancelled) {
+        co_return bytes.error();
+      }
+      url = bytes ? write_data_url(file.content_type, *bytes) : std::string();
+    } else {
+      url = signed_file_url(cx, origin, workspace, file.sha256_hex, file.content_type,
+                            "output" + std::string(ending_of(file.content_type)));
+    }
+    try {
+      output[Json::json_pointer(pointer)] = std::move(url);
+    } catch (const Json::exception&) {
+      continue;  // a damaged record costs this file
+    }
+  }
+  co_return ok();
+}
+
 }  // namespace
 
 model::CallId call_id_of(const model::WorkspaceId& workspace, const std::string& name) {
   const std::string digest = store::sha256_hex("prediction\n" + workspace.str() + "\n" + name);
   return model::CallId("p" + digest.substr(0, 39));
+}
+
+Task<queue::CallInfo> info_of(Context& cx, model::CallId call) {
+  return cx.owners.queue.info(std::move(call));  // all workspaces: as its header says
 }
 
 Task<FoundPrediction> find_prediction(Context& cx, gateway::Identity who, std::string id) {
@@ -86,8 +120,7 @@ Task<std::shared_ptr<const Fold>> fold_of(Context& cx, FoundPrediction& found,
       break;
     }
   }
-  THAW_CO_TRY(found.info, co_await cx.owners.queue.info(found.info.call.id));  // all workspaces:
-                                                                               // found before
+  THAW_CO_TRY(found.info, co_await info_of(cx, found.info.call.id));
   const model::LogEntry* end = fold->end();
   if (end != nullptr && end->failure && end->failure->type == model::failure_type::start_failed) {
     THAW_CO_TRY(fold->logs, co_await log_of_start(cx, found.info));
@@ -97,33 +130,6 @@ Task<std::shared_ptr<const Fold>> fold_of(Context& cx, FoundPrediction& found,
 
 std::string stream_secret(const Context& cx, const std::string& call) {
   return cx.owners.secrets.sign("replicate-stream", call).substr(0, 43);
-}
-
-Task<void> put_files_back(Context& cx, const model::WorkspaceId& workspace,
-                          const std::map<std::string, OutputFile>& files, const std::string& origin,
-                          Json& output) {
-  const bool is_plain = origin.starts_with("http:");
-  std::uint64_t inline_bytes = 0;
-  for (const auto& [pointer, file] : files) {
-    std::string url;
-    if (is_plain && inline_bytes + file.size <= largest_data_url) {
-      inline_bytes += file.size;
-      auto bytes = co_await cx.owners.blobs.get(workspace.str(), file.sha256_hex);
-      if (!bytes && bytes.error().code() == Code::cancelled) {
-        co_return bytes.error();
-      }
-      url = bytes ? write_data_url(file.content_type, *bytes) : std::string();
-    } else {
-      url = signed_file_url(cx, origin, workspace, file.sha256_hex, file.content_type,
-                            "output" + std::string(ending_of(file.content_type)));
-    }
-    try {
-      output[Json::json_pointer(pointer)] = std::move(url);
-    } catch (const Json::exception&) {
-      continue;  // a damaged record costs this file
-    }
-  }
-  co_return ok();
 }
 
 Task<Json> view_of(Context& cx, const FoundPrediction& found, const Fold& fold, std::string base) {

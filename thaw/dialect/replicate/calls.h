@@ -24,6 +24,9 @@ model::CallId call_id_of(const model::WorkspaceId& workspace, const std::string&
 // By its own id or its caller's. not_found.
 async::Task<FoundPrediction> find_prediction(Context& cx, gateway::Identity who, std::string id);
 
+// As it is now: of one that was found for who asks, or that a secret or a callback is of.
+async::Task<queue::CallInfo> info_of(Context& cx, model::CallId call);
+
 // Entries behind `after`, as CallQueue::read(), with their whole payloads.
 async::Task<std::vector<model::LogEntry>> read_log(Context& cx, const queue::CallInfo& info,
                                                    std::uint64_t after, std::size_t most,
@@ -39,11 +42,5 @@ async::Task<codec::Json> view_of(Context& cx, const FoundPrediction& found, cons
 
 // By which whoever holds it reads the stream of a prediction, and nothing else.
 std::string stream_secret(const Context& cx, const std::string& call);
-
-// What of an output's files is there, in their places: addresses, or the bytes where the client
-// would not take the address of a plain server for one of a file.
-async::Task<void> put_files_back(Context& cx, const model::WorkspaceId& workspace,
-                                 const std::map<std::string, OutputFile>& files,
-                                 const std::string& origin, codec::Json& output);
 
 }  // namespace thaw::dialect::replicate

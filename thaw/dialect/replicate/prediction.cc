@@ -29,6 +29,29 @@ const Json& member(const Json& of, const char* name) {
   return found == of.end() ? none : *found;
 }
 
+Result<Ending> read_ending(std::string_view bytes) {
+  THAW_TRY(Json json, codec::parse_json(bytes));
+  Ending ending;
+  codec::Fields fields(json);
+  fields.read("status", ending.status);
+  fields.read("logs", ending.logs);
+  for (const auto& [place, file] : fields.object("files").items()) {
+    OutputFile& one = ending.files[place];
+    codec::Fields of_file(file);
+    of_file.read("sha256", one.sha256_hex);
+    of_file.read("size", one.size);
+    of_file.read("content_type", one.content_type);
+    fields.include(of_file);
+  }
+  THAW_TRY_VOID(fields.outcome());
+  ending.output = member(json, "output");
+  ending.error = member(json, "error");
+  if (const Json& metrics = member(json, "metrics"); metrics.is_object()) {
+    ending.metrics = metrics;
+  }
+  return ending;
+}
+
 }  // namespace
 
 std::string write_memo(const Memo& memo) {
@@ -86,29 +109,6 @@ std::string write_ending(const Ending& ending) {
                            {"error", ending.error},
                            {"metrics", ending.metrics},
                            {"files", std::move(files)}});
-}
-
-Result<Ending> read_ending(std::string_view bytes) {
-  THAW_TRY(Json json, codec::parse_json(bytes));
-  Ending ending;
-  codec::Fields fields(json);
-  fields.read("status", ending.status);
-  fields.read("logs", ending.logs);
-  for (const auto& [place, file] : fields.object("files").items()) {
-    OutputFile& one = ending.files[place];
-    codec::Fields of_file(file);
-    of_file.read("sha256", one.sha256_hex);
-    of_file.read("size", one.size);
-    of_file.read("content_type", one.content_type);
-    fields.include(of_file);
-  }
-  THAW_TRY_VOID(fields.outcome());
-  ending.output = member(json, "output");
-  ending.error = member(json, "error");
-  if (const Json& metrics = member(json, "metrics"); metrics.is_object()) {
-    ending.metrics = metrics;
-  }
-  return ending;
 }
 
 std::string write_item(const Item& item) {

@@ -56,7 +56,6 @@ struct Ending {
   std::map<std::string, OutputFile> files;  // by their JSON pointers below `output`
 };
 std::string write_ending(const Ending& ending);
-Result<Ending> read_ending(std::string_view bytes);
 
 // One thing in a piece.
 struct Item {

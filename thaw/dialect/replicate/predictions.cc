@@ -272,7 +272,8 @@ Task<void> serve_predictions(Context& cx, gateway::Identity who, net::HttpExchan
   }
   const std::string base = base_of(cx, exchange.request());
   Json results = Json::array();
-  for (const queue::ListedCall& listed : page->calls) {
+  const std::vector<queue::ListedCall> calls = std::move(page->calls);
+  for (const queue::ListedCall& listed : calls) {
     if (listed.durability != model::Durability::durable) {
       continue;
     }

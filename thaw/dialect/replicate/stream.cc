@@ -63,9 +63,7 @@ class Reader {
       THAW_CO_TRY(const auto entries, co_await read_log(cx_, found_.info, after, entries_at_once,
                                                         monotonic_now() + keep_alive_every));
       if (entries.empty()) {
-        THAW_CO_TRY(found_.info,
-                    co_await cx_.owners.queue.info(found_.info.call.id));  // all
-                                                                           // workspaces
+        THAW_CO_TRY(found_.info, co_await info_of(cx_, found_.info.call.id));
         if (found_.info.unfinished == 0) {
           break;  // what it told is not kept any more
         }
@@ -114,8 +112,7 @@ class Reader {
 
   // What of the output no piece has told, and how it has ended.
   Task<std::string> told_of_end(const model::LogEntry& entry, std::size_t told) {
-    THAW_CO_TRY(found_.info, co_await cx_.owners.queue.info(found_.info.call.id));  // all
-                                                                                    // workspaces
+    THAW_CO_TRY(found_.info, co_await info_of(cx_, found_.info.call.id));
     THAW_CO_TRY(Json view, co_await view_of(cx_, found_, fold_, base_of(cx_, exchange_.request())));
     const Json& output = view["output"];
     std::string text;
@@ -157,9 +154,7 @@ Task<void> serve_stream(Context& cx, net::HttpExchange& exchange, std::string id
     co_return Error::not_found(
         "no such stream; its whole address is urls.stream of its prediction");
   }
-  THAW_CO_TRY(queue::CallInfo info,
-              co_await cx.owners.queue.info(model::CallId(id)));  // all
-                                                                  // workspaces
+  THAW_CO_TRY(queue::CallInfo info, co_await info_of(cx, model::CallId(id)));
   auto memo = read_memo(info.call.options);
   if (!memo) {
     co_return Error::not_found("no such stream");

@@ -97,8 +97,7 @@ Task<gateway::CallbackRendering> Webhooks::prepare(queue::DueCallback callback,
   if (!is_its_time(turn.call, entry) || (is_piece && !has_wanted(entry, asked->events))) {
     co_return nothing();
   }
-  THAW_CO_TRY(queue::CallInfo info, co_await cx_.owners.queue.info(turn.call));  // all workspaces:
-                                                                                 // the call's own
+  THAW_CO_TRY(queue::CallInfo info, co_await info_of(cx_, turn.call));
   auto memo = read_memo(info.call.options);
   if (!memo) {
     co_return never(Error::data_loss("what was said of the prediction cannot be read"));
