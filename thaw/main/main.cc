@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "thaw/cli/push_guess.h"
 #include "thaw/cli/verbs.h"
 #include "thaw/main/run.h"
 #include "thaw/main/serve.h"
@@ -21,10 +22,15 @@ void add_where(CLI::App& verb, cli::Where& where, const char* names = "--server,
 }
 
 void add_push(CLI::App& app, cli::Where& where, cli::PushOptions& options, int& exit_code) {
-  auto* push = app.add_subcommand("push", "make a function of a folder with a Dockerfile");
-  push->add_option("folder", options.folder, "with a Dockerfile; .dockerignore is honoured")
-      ->required();
-  push->add_option("name", options.name, "of the function (default: the folder's)");
+  auto* push =
+      app.add_subcommand("push", "make a function of a folder with a Dockerfile, or of a model");
+  push->add_option("folder", options.folder, cli::pushed_folders)->required();
+  push->add_option("name", options.name,
+                   "of the function (default: the folder's); of a model [OWNER/]NAME[:TAG]");
+  push->add_option("--description", options.description, "of a model, for people");
+  push->add_option("--visibility", options.visibility,
+                   "of a model (default: as it is, at first private)")
+      ->check(CLI::IsMember({"public", "private"}));
   push->add_option("--preset", options.preset,
                    "what kind of server it is (default: guessed, and said)");
   push->add_option("--port", options.port, "where it listens (default: EXPOSE, or the preset's)")
@@ -61,7 +67,11 @@ void add_push(CLI::App& app, cli::Where& where, cli::PushOptions& options, int& 
       ->needs(schedule);
   auto* snapshot = push->add_flag_callback(
       "--snapshot", [&options] { options.snapshot = cli::PushOptions::Snapshot::at_ready; },
-      "later containers go on from the memory of one that was ready");
+      "later containers go on from the memory of one that was ready (default: models only)");
+  push->add_flag_callback(
+          "--no-snapshot", [&options] { options.snapshot = cli::PushOptions::Snapshot::no; },
+          "all containers start anew")
+      ->excludes(snapshot);
   push->add_option("--restored", options.restored_path,
                    "POST to it tells the server that it was restored, before anybody asks it")
       ->needs(snapshot);
@@ -142,6 +152,7 @@ void add_schedule(CLI::App& app, cli::Where& where, std::string& name, int& exit
 // What is named in a verb's own words: a call or a function, and how long to wait for it.
 struct Named {
   std::string name;
+  std::string version;
   double wait_s = 0;
 };
 
@@ -184,6 +195,26 @@ void add_function(CLI::App& app, cli::Where& where, Named& named, int& exit_code
     }
     add_where(*verb, where);
   }
+}
+
+void add_model(CLI::App& app, cli::Where& where, Named& named, int& exit_code) {
+  auto* model =
+      app.add_subcommand("model", "models: functions that say what goes in and comes out");
+  model->require_subcommand(1);
+  auto* list = model->add_subcommand("list", "all of them");
+  list->callback([&] { exit_code = cli::list_models(where); });
+  auto* show = model->add_subcommand("show", "one, with its inputs and its versions");
+  show->callback([&] { exit_code = cli::show_model(where, named.name); });
+  auto* back = model->add_subcommand("rollback", "an older version is the latest again");
+  back->callback([&] { exit_code = cli::roll_back_model(where, named.name, named.version); });
+  for (CLI::App* verb : {list, show, back}) {
+    if (verb != list) {
+      verb->add_option("model", named.name, "[OWNER/]NAME")->required();
+    }
+    add_where(*verb, where);
+  }
+  back->add_option("version", named.version,
+                   "its id, or how that begins (default: the one before)");
 }
 
 struct ImageArguments {
@@ -300,6 +331,7 @@ int run(int argc, char** argv, const MakeDialects& make_dialects) {
   Named named;
   add_call(app, where, named, exit_code);
   add_function(app, where, named, exit_code);
+  add_model(app, where, named, exit_code);
   ImageArguments image;
   add_image(app, where, image, exit_code);
   cli::AliasOptions alias_options;

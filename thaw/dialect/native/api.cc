@@ -9,6 +9,7 @@
 #include "thaw/dialect/native/callbacks.h"
 #include "thaw/dialect/native/calls.h"
 #include "thaw/dialect/native/functions.h"
+#include "thaw/dialect/native/models.h"
 #include "thaw/dialect/native/push.h"
 #include "thaw/dialect/native/schedules.h"
 
@@ -67,6 +68,19 @@ constexpr Operation operations[] = {
     {"DELETE", "functions/*/aliases/*",
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_alias(cx, std::move(asked.who), exchange, asked.names.at(0), asked.names.at(1));
+     }},
+    {"GET", "models",
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_models(cx, std::move(asked.who), exchange);
+     }},
+    {"GET", "models/*/*",
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_model(cx, std::move(asked.who), exchange, asked.names.at(0), asked.names.at(1));
+     }},
+    {"PUT", "models/*/*/latest",
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_latest(cx, std::move(asked.who), exchange, asked.names.at(0),
+                           asked.names.at(1));
      }},
     {"GET", "calls",
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {

@@ -9,6 +9,7 @@
 
 #include "thaw/catalog/scope.h"
 #include "thaw/gateway/dialect.h"
+#include "thaw/gateway/models.h"
 #include "thaw/net/http.h"
 
 namespace thaw::dialect::native {
@@ -26,6 +27,7 @@ struct Context {
   gateway::Owners owners;
   Options options;
   gateway::Surroundings place;  // once the server listens
+  gateway::Models models;
   // What is_for_tokens() has read: a definition may be long, and is not for each request to parse.
   mutable std::map<std::weak_ptr<const model::FunctionSpec>, bool, std::owner_less<>> for_tokens;
 };
