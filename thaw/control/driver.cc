@@ -119,10 +119,8 @@ async::Task<void> Driver::carry_on(Driver& self, queue::LeasedInput input,
   }
   co_await async::forget_cancellation();
   self.container_->work.answers += reply ? 1 : 0;
-  if (reply && reply->server == Reply::Server::useless) {
-    const bool has_words = reply->outcome.failure != nullptr;
-    self.parts_.is_useless(*self.container_, has_words ? reply->outcome.failure->message
-                                                       : "its server takes nothing any more");
+  if (reply) {
+    (void)co_await look_after(self, *reply);
   }
   if (!is_told_by_end) {
     model::Outcome outcome = reply ? std::move(reply->outcome) : self.broken_off(reply.error());
@@ -133,6 +131,21 @@ async::Task<void> Driver::carry_on(Driver& self, queue::LeasedInput input,
   }
   self.asks_.erase({input.input, input.attempt});
   self.container_->wake.notify_all();
+  co_return ok();
+}
+
+async::Task<void> Driver::look_after(Driver& self, Reply& reply) {
+  std::string why = "its server takes nothing any more";
+  if (reply.server == Reply::Server::doubtful) {
+    const Result<void> health = co_await self.container_->running->server()->check_health();
+    if (!health && health.error().code() != Code::cancelled) {
+      reply.server = Reply::Server::useless;
+      why = health.error().message();
+    }
+  }
+  if (reply.server == Reply::Server::useless) {
+    self.parts_.is_useless(*self.container_, why);
+  }
   co_return ok();
 }
 

@@ -56,6 +56,7 @@ class Driver {
   static async::Task<void> carry_out(Driver& self, queue::LeasedInput input);
   static async::Task<void> carry_on(Driver& self, queue::LeasedInput input,
                                     std::shared_ptr<TalkedInput> talked);
+  static async::Task<void> look_after(Driver& self, Reply& reply);
   static async::Task<void> leave(Driver& self, std::shared_ptr<TalkedInput> talked,
                                  async::TaskGroup::Handle ask);
   void begin(queue::LeasedInput input);

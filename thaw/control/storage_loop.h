@@ -46,6 +46,8 @@ struct StorageParts {
   std::function<std::set<model::WorkspaceId>()> busy;
   // Finds blobs in the payloads of calls: the dialect's word.
   queue::FindReferences find_blobs;
+  // What else is in use. May be empty.
+  std::function<void(const queue::NoteReference& note)> more_references = {};
 };
 
 struct StorageCounters {

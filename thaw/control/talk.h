@@ -22,9 +22,9 @@ namespace thaw::control {
 
 // How an exchange with a server has ended.
 struct Reply {
-  // busy: it took nothing, and is asked again in a moment. useless: nor will it take anything of
-  // others; its container is replaced, and `outcome` is the input's.
-  enum class Server { well, busy, useless } server = Server::well;
+  // busy: it took nothing, and is asked again in a moment. doubtful: it is asked for its health.
+  // useless: nor will it take anything of others; its container is replaced.
+  enum class Server { well, doubtful, busy, useless } server = Server::well;
   model::Outcome outcome;
 };
 
@@ -40,8 +40,8 @@ class Conversation {
   // Error ends the exchange, and is its end.
   virtual Result<std::string> take(std::string_view piece) = 0;
   virtual std::string_view piece_type() const = 0;
-  // The answer has ended, by itself or because its connection broke (`broken`).
-  virtual async::Task<Reply> end(std::optional<Error> broken) = 0;
+  // The answer, of this status, has ended, or its connection broke. An Error ends the exchange too.
+  virtual async::Task<Reply> end(Result<int> status) = 0;
   // Asks the server to leave it. None: its connection is closed.
   virtual std::optional<codec::HttpRequestMessage> leave() = 0;
 };

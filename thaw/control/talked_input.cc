@@ -93,11 +93,8 @@ async::Task<Reply> TalkedInput::ask() {
   if (!answer && answer.error().code() == Code::cancelled) {
     co_return answer.error();
   }
-  std::optional<Error> broken;
-  if (!answer) {
-    broken = answer.error();
-  }
-  co_return co_await conversation_->end(std::move(broken));
+  co_return co_await conversation_->end(answer ? Result<int>(answer->status)
+                                               : Result<int>(answer.error()));
 }
 
 async::Task<void> TalkedInput::tell(TalkedInput& self) {

@@ -23,6 +23,7 @@
 #include "thaw/gateway/clientless_apps.h"
 #include "thaw/gateway/container_doors.h"
 #include "thaw/gateway/deployments.h"
+#include "thaw/gateway/documents.h"
 #include "thaw/gateway/environments.h"
 #include "thaw/gateway/http_router.h"
 #include "thaw/gateway/image_builds.h"
@@ -83,6 +84,7 @@ struct Owners {
   const SinkRules& sinks;
   Schedules& schedules;
   TimeZones& zones;
+  Documents& documents;
 };
 
 class Dialect {

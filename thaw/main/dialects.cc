@@ -3,6 +3,7 @@
 
 #include "thaw/dialect/modal/modal_dialect.h"
 #include "thaw/dialect/native/native_dialect.h"
+#include "thaw/dialect/replicate/replicate_dialect.h"
 
 namespace thaw::main_program {
 
@@ -20,6 +21,8 @@ std::vector<std::unique_ptr<gateway::Dialect>> make_dialects(const gateway::Owne
   dialects.push_back(std::make_unique<dialect::native::NativeDialect>(owners, native));
   // Its clients need no dialect: they call what was pushed, and only their header is theirs.
   owners.access.add_credential_headers({"x-banana-api-key", ""});
+  dialect::replicate::Options replicate;
+  dialects.push_back(std::make_unique<dialect::replicate::ReplicateDialect>(owners, replicate));
   return dialects;
 }
 

@@ -258,6 +258,7 @@ struct Program {
   std::optional<gateway::Passages> passages;
   gateway::TimeZones zones;
   std::optional<gateway::Schedules> schedules;
+  std::unique_ptr<gateway::Documents> documents;
   std::optional<gateway::NamedStates> named_states;
   std::optional<gateway::CallTrees> call_trees;
   std::optional<gateway::Environments> environments;
@@ -317,6 +318,7 @@ Result<void> Program::open_stores(ServeOptions::Loss loss) {
   THAW_TRY(database, store::Database::open(loop, std::move(options)));
   THAW_TRY(log_database, open_log_database(loop, data));
   THAW_TRY(catalog, catalog::Catalog::open(*database, configuration.catalog));
+  THAW_TRY(documents, gateway::Documents::open(loop, *database, catalog->shares));
   const std::string key_file = data + "/secret.key";
   if (loss == ServeOptions::Loss::refuse) {
     THAW_TRY_VOID(check_key_is_there(key_file, *catalog));
@@ -426,20 +428,22 @@ Result<void> Program::connect() {
                                      : std::string())},
       box_limits);
   storage = std::make_unique<control::StorageLoop>(
-      control::StorageParts{loop, *catalog, *queue, *blobs, *mounts, *logs,
-                            [this](const std::string& stream) { return owner_of_log(stream); },
-                            [this] {
-                              auto used = fleet->mounts_in_use();
-                              const auto more = boxes->mounts_in_use();
-                              used.insert(used.end(), more.begin(), more.end());
-                              return used;
-                            },
-                            [this] { return builds->builders(); },
-                            [this](std::string_view payload, std::vector<std::string>& names) {
-                              for (const auto& dialect : dialects) {
-                                dialect->find_references(payload, names);
-                              }
-                            }},
+      control::StorageParts{
+          loop, *catalog, *queue, *blobs, *mounts, *logs,
+          [this](const std::string& stream) { return owner_of_log(stream); },
+          [this] {
+            auto used = fleet->mounts_in_use();
+            const auto more = boxes->mounts_in_use();
+            used.insert(used.end(), more.begin(), more.end());
+            return used;
+          },
+          [this] { return builds->builders(); },
+          [this](std::string_view payload, std::vector<std::string>& names) {
+            for (const auto& dialect : dialects) {
+              dialect->find_references(payload, names);
+            }
+          },
+          [this](const queue::NoteReference& note) { documents->visit_references(note); }},
       configuration.storage);
   disk_watch = std::make_unique<control::DiskWatch>(
       control::DiskWatchParts{loop, *disk, *volumes,
@@ -548,7 +552,7 @@ void Program::open_gateway() {
                                *versions,     *passages,   *invoke,       *releases,
                                *unused,       *clientless, *named_states, *call_trees,
                                *environments, *logins,     *tunnels,      configuration.sinks,
-                               *schedules,    zones};
+                               *schedules,    zones,       *documents};
   dialects = make_dialects(owners, configuration);
   for (const auto& dialect : dialects) {
     runtimes.add(dialect->name(), dialect->runtime());
@@ -777,6 +781,7 @@ Task<void> Program::begin(Address listen) {
   unused->start();
   clientless->start();
   named_states->start();
+  documents->start();
   environments->start();
   token_upkeep->start();
   for (const auto& dialect : dialects) {
@@ -857,6 +862,7 @@ Task<void> Program::end(Boxes which) {
   told("tokens", co_await token_upkeep->stop());
   told("tunnels", co_await tunnels->stop());
   told("dicts and queues", co_await named_states->stop());
+  told("documents", co_await documents->stop());
   told("state", co_await state->stop());
   told("volumes", co_await volumes->stop());
   told("sandboxes", boxes_left > 0 ? co_await spawner->leave() : co_await spawner->shut_down());
