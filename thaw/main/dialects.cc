@@ -3,6 +3,7 @@
 
 #include "thaw/dialect/modal/modal_dialect.h"
 #include "thaw/dialect/native/native_dialect.h"
+#include "thaw/dialect/registry/registry_dialect.h"
 
 namespace thaw::main_program {
 
@@ -18,6 +19,7 @@ std::vector<std::unique_ptr<gateway::Dialect>> make_dialects(const gateway::Owne
   dialect::native::Options native;
   native.keep_versions = static_cast<std::size_t>(configuration.keep_versions);
   dialects.push_back(std::make_unique<dialect::native::NativeDialect>(owners, native));
+  dialects.push_back(std::make_unique<dialect::registry::RegistryDialect>(owners));
   return dialects;
 }
 
