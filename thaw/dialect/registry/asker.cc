@@ -11,38 +11,29 @@ namespace thaw::dialect::registry {
 
 namespace {
 
-bool starts_with_word(std::string_view text, std::string_view word) {
-  return text.size() > word.size() && text[word.size()] == ' ' &&
-         std::equal(word.begin(), word.end(), text.begin(), [](char a, char b) {
-           return a == std::tolower(static_cast<unsigned char>(b));
-         });
+using Of = gateway::Operation::Of;
+
+constexpr gateway::Operation pulling = {"to pull images", model::TokenScope::read, Of::workspace};
+constexpr gateway::Operation pushing = {"to push images", model::TokenScope::deploy, Of::workspace};
+
+// What "Authorization: Bearer …" has behind the scheme; "": it is another one.
+std::string_view bearer_in(std::string_view value) {
+  constexpr std::string_view scheme = "bearer ";
+  const bool is_bearer =
+      value.size() > scheme.size() &&
+      std::equal(scheme.begin(), scheme.end(), value.begin(), [](char a, char b) {
+        return a == static_cast<char>(std::tolower(static_cast<unsigned char>(b)));
+      });
+  return is_bearer ? value.substr(scheme.size()) : std::string_view();
 }
 
-Result<gateway::Identity> from_pair(const Context& cx, std::string_view user,
-                                    std::string_view password) {
-  // Some clients have a user's name of their own, and send all of the token as its password.
-  if (const auto colon = password.find(':'); colon != std::string_view::npos) {
-    user = password.substr(0, colon);
-    password = password.substr(colon + 1);
+Result<Asker> asker_of(gateway::Identity who) {
+  if (who.kind == gateway::Identity::Kind::container) {
+    return Error::permission_denied("containers have no access to the registry");
   }
-  return cx.owners.access.from_token(std::string(user), std::string(password));
-}
-
-Result<gateway::Identity> from_header(const Context& cx, std::string_view given) {
-  if (starts_with_word(given, "basic")) {
-    const auto pair = codec::base64_decode(given.substr(6));
-    const auto colon = pair ? pair->find(':') : std::string::npos;
-    if (colon == std::string::npos) {
-      return Error::unauthenticated("what was sent as a password cannot be read");
-    }
-    return from_pair(cx, pair->substr(0, colon), pair->substr(colon + 1));
-  }
-  if (starts_with_word(given, "bearer")) {
-    return from_pair(cx, "", given.substr(7));
-  }
-  return Error::unauthenticated(
-      "this registry needs a login: the user is a token's id and the password its secret, which "
-      "`thaw token create` prints");
+  THAW_TRY_VOID(gateway::check_may(who, pulling));
+  const bool may_push = gateway::check_may(who, pushing).has_value();
+  return Asker{std::move(who), {.pull = true, .push = may_push, .erase = may_push}, std::nullopt};
 }
 
 Result<Asker> from_bearer_token(const Context& cx, std::string_view text) {
@@ -51,47 +42,35 @@ Result<Asker> from_bearer_token(const Context& cx, std::string_view text) {
   if (!token || now >= std::chrono::seconds(token->good_until)) {
     return Error::unauthenticated("the token is over, or not of this server; ask for another one");
   }
-  // all workspaces: the token was signed for whoever has it
-  const auto bought_with = cx.owners.catalog.tokens.find(token->token.str());
-  if (!bought_with) {
-    return Error::unauthenticated("the login that this token was given for was revoked");
-  }
-  Asker asker{{}, all_actions, token->scopes};
-  asker.who.workspace = bought_with->workspace;
-  asker.who.token = bought_with->id;
+  THAW_TRY(gateway::Identity who, cx.owners.access.holder_of(token->token));
+  THAW_TRY(Asker asker, asker_of(std::move(who)));
+  asker.scopes = token->scopes;
   return asker;
 }
 
 }  // namespace
 
 bool Asker::may(const std::string& repository, const Actions& wanted) const {
-  if (!actions.covers(wanted)) {
-    return false;
-  }
   return !scopes || std::any_of(scopes->begin(), scopes->end(), [&](const TokenScope& scope) {
     return scope.repository == repository && scope.actions.covers(wanted);
   });
 }
 
 Result<Asker> find_asker(const Context& cx, const net::HttpRequest& request) {
-  if (request.peer.transport != net::Peer::Transport::tcp) {
-    THAW_TRY(gateway::Identity who, cx.owners.access.from_socket(request.peer));
-    if (who.kind == gateway::Identity::Kind::container) {
-      return Error::permission_denied("containers have no access to the registry");
-    }
-    return Asker{std::move(who), all_actions, std::nullopt};
+  const std::string_view bearer =
+      bearer_in(request.headers.find("authorization").value_or(std::string_view()));
+  if (request.peer.transport == net::Peer::Transport::tcp && is_bearer_token(bearer)) {
+    return from_bearer_token(cx, bearer);
   }
-  const std::string_view given = request.headers.find("authorization").value_or("");
-  if (starts_with_word(given, "bearer") && is_bearer_token(given.substr(7))) {
-    return from_bearer_token(cx, given.substr(7));
-  }
-  THAW_TRY(gateway::Identity who, from_header(cx, given));
-  return Asker{std::move(who), all_actions, std::nullopt};
+  THAW_TRY(gateway::Identity who, cx.owners.access.from_request(request));
+  return asker_of(std::move(who));
 }
 
 Result<Asker> find_asker(const Context& cx, const std::string& user, const std::string& password) {
-  THAW_TRY(gateway::Identity who, from_pair(cx, user, password));
-  return Asker{std::move(who), all_actions, std::nullopt};
+  net::Headers headers;
+  headers.add("authorization", "Basic " + codec::base64_encode(user + ":" + password));
+  THAW_TRY(gateway::Identity who, cx.owners.access.from_headers(headers));
+  return asker_of(std::move(who));
 }
 
 async::Task<void> challenge(const Context& cx, net::HttpExchange& exchange, std::string wanted,

@@ -17,14 +17,15 @@ namespace thaw::dialect::registry {
 
 struct Asker {
   gateway::Identity who;
-  Actions actions;                                // on all repositories of the workspace
+  Actions actions;                                // that its grants let it do in its workspace
   std::optional<std::vector<TokenScope>> scopes;  // of who shows a token: these and no others
 
-  bool may(const std::string& repository, const Actions& actions) const;
+  // Whether what it has shown is good for these.
+  bool may(const std::string& repository, const Actions& wanted) const;
   const model::WorkspaceId& workspace() const { return who.workspace; }
 };
 
-// unauthenticated, permission_denied.
+// unauthenticated; permission_denied: it may do nothing here.
 Result<Asker> find_asker(const Context& cx, const net::HttpRequest& request);
 // The same by what a form of the token service has.
 Result<Asker> find_asker(const Context& cx, const std::string& user, const std::string& password);

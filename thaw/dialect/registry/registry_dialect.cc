@@ -101,6 +101,12 @@ Task<void> RegistryDialect::serve(net::HttpExchange& exchange) {
         exchange,
         {is_name ? 400 : 404, is_name ? "NAME_INVALID" : "UNSUPPORTED", route.error().message()});
   }
+  if (!asker->actions.covers(needed)) {
+    co_return co_await refuse(exchange,
+                              {403, "DENIED",
+                               "this token has not the scope deploy, which pushing to a registry "
+                               "and deleting from it need"});
+  }
   if (is_of_one && !asker->may(route->repository, needed)) {
     const Error lacks = Error::unauthenticated("the token that was sent is not good for " + wanted);
     co_return co_await challenge(cx_, exchange, wanted, lacks);
