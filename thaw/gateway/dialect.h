@@ -31,6 +31,7 @@
 #include "thaw/gateway/kept_versions.h"
 #include "thaw/gateway/logins.h"
 #include "thaw/gateway/named_states.h"
+#include "thaw/gateway/own_registry.h"
 #include "thaw/gateway/passage.h"
 #include "thaw/gateway/releases.h"
 #include "thaw/gateway/sink_rules.h"
@@ -81,6 +82,7 @@ struct Owners {
   Environments& environments;
   Logins& logins;
   Tunnels& tunnels;
+  OwnRegistry& registry;
   const SinkRules& sinks;
   Schedules& schedules;
   TimeZones& zones;

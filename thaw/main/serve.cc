@@ -219,6 +219,8 @@ struct Program {
   std::unique_ptr<store::BlobStore> blobs;
   std::optional<store::SecretBox> box;
   std::unique_ptr<catalog::Catalog> catalog;
+  std::unique_ptr<catalog::Repositories> repositories;
+  std::optional<gateway::OwnRegistry> registry;
   std::unique_ptr<queue::CallQueue> queue;
   std::unique_ptr<logs::LogHub> logs;
   std::unique_ptr<state::StateStore> state;
@@ -279,6 +281,7 @@ struct Program {
 
   Result<void> open_stores(ServeOptions::Loss loss);
   Task<std::map<std::string, std::int64_t>> set_aside();
+  Result<std::unique_ptr<image::Builder>> open_images();
   Result<void> connect();
   void add_sources();
   void open_gateway();
@@ -319,6 +322,8 @@ Result<void> Program::open_stores(ServeOptions::Loss loss) {
   THAW_TRY(log_database, open_log_database(loop, data));
   THAW_TRY(catalog, catalog::Catalog::open(*database, configuration.catalog));
   THAW_TRY(documents, gateway::Documents::open(loop, *database, catalog->shares));
+  THAW_TRY(repositories,
+           catalog::Repositories::open(*database, catalog->shares, configuration.registry.limits));
   const std::string key_file = data + "/secret.key";
   if (loss == ServeOptions::Loss::refuse) {
     THAW_TRY_VOID(check_key_is_there(key_file, *catalog));
@@ -364,19 +369,25 @@ std::string Program::owner_of_log(const std::string& stream) const {
   return image ? image->workspace.str() : builds->builder_of(model::ImageId(stream)).str();
 }
 
-Result<void> Program::connect() {
+Result<std::unique_ptr<image::Builder>> Program::open_images() {
   image::BuilderOptions image_options;
   image_options.layers_folder = data + "/layers";
   image_options.cache_folder = configuration.cache_folder;
   image_options.imports_folder = data + "/imported-images";
   image_options.step_limits.memory_bytes = step_memory(configuration);
   image_options.registries = configuration.registries;
-  THAW_TRY(images, image::Builder::open(loop, pool, *spawner, *blobs, image_options));
+  return image::open_builder(loop, pool, *spawner, *blobs, image_options, &*registry);
+}
+
+Result<void> Program::connect() {
   access.emplace(*catalog, &*box);
   token_upkeep.emplace(loop, *access);
   auto errors = std::make_shared<gateway::PublicErrors>(
       std::vector<std::string>{data, run_folder, configuration.cache_folder});
   const auto told = [errors](const Error& error) { return errors->told(error); };
+  registry.emplace(gateway::OwnRegistry::Parts{loop, pool, *repositories, *blobs, told},
+                   configuration.registry);
+  THAW_TRY(images, open_images());
   blob_gate.emplace(*blobs, *box, told);
   http.emplace(loop);
   net::HttpHandler handler = [this](net::HttpExchange& exchange) { return router.serve(exchange); };
@@ -443,7 +454,8 @@ Result<void> Program::connect() {
               dialect->find_references(payload, names);
             }
           },
-          [this](const queue::NoteReference& note) { documents->visit_references(note); }},
+          [this](const queue::NoteReference& note) { documents->visit_references(note); },
+          [this] { return registry->mark_blobs(); }},
       configuration.storage);
   disk_watch = std::make_unique<control::DiskWatch>(
       control::DiskWatchParts{loop, *disk, *volumes,
@@ -544,15 +556,18 @@ void Program::open_gateway() {
   logins.emplace(*access);
   login_page.emplace(*logins, *box, *catalog, configuration.login_page);
   tunnels.emplace(loop, *fleet, gateway::within(gateway::TunnelLimits{}, own_descriptors()));
-  const gateway::Owners owners{loop,          pool,        *catalog,      *queue,
-                               *logs,         *state,      *blobs,        *disk,
-                               *box,          *images,     *volumes,      *mounts,
-                               *fleet,        *boxes,      *access,       *blob_gate,
-                               *builds,       *labels,     *web,          *deployments,
-                               *versions,     *passages,   *invoke,       *releases,
-                               *unused,       *clientless, *named_states, *call_trees,
-                               *environments, *logins,     *tunnels,      configuration.sinks,
-                               *schedules,    zones,       *documents};
+  const gateway::Owners owners{loop,        pool,          *catalog,
+                               *queue,      *logs,         *state,
+                               *blobs,      *disk,         *box,
+                               *images,     *volumes,      *mounts,
+                               *fleet,      *boxes,        *access,
+                               *blob_gate,  *builds,       *labels,
+                               *web,        *deployments,  *versions,
+                               *passages,   *invoke,       *releases,
+                               *unused,     *clientless,   *named_states,
+                               *call_trees, *environments, *logins,
+                               *tunnels,    *registry,     configuration.sinks,
+                               *schedules,  zones,         *documents};
   dialects = make_dialects(owners, configuration);
   for (const auto& dialect : dialects) {
     runtimes.add(dialect->name(), dialect->runtime());
@@ -784,6 +799,7 @@ Task<void> Program::begin(Address listen) {
   documents->start();
   environments->start();
   token_upkeep->start();
+  registry->start(base.authority);
   for (const auto& dialect : dialects) {
     dialect->start(place);
   }
@@ -861,6 +877,7 @@ Task<void> Program::end(Boxes which) {
   told("environments", co_await environments->stop());
   told("tokens", co_await token_upkeep->stop());
   told("tunnels", co_await tunnels->stop());
+  told("own registry", co_await registry->stop());
   told("dicts and queues", co_await named_states->stop());
   told("documents", co_await documents->stop());
   told("state", co_await state->stop());
