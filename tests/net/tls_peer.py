@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A socket with TLS upon it that behaves as a plain one does in the tests: it can end one direction
-only, and a stream that was cut is a ConnectionResetError and no end."""
+only, one thread may read while another writes, and a stream that was cut is a ConnectionResetError
+and no end."""
 
 import socket
 import ssl
+import threading
 
 
 class TlsSocket:
@@ -11,25 +13,33 @@ class TlsSocket:
         context = ssl.create_default_context(cafile=authority)
         context.set_alpn_protocols(["http/1.1"])
         self.sock = sock
+        self.state, self.sending = threading.Lock(), threading.Lock()
         self.received, self.to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self.received, self.to_send, server_hostname=name)
         self._do(self.tls.do_handshake)
 
     def _flush(self):
-        self.sock.sendall(self.to_send.read())
+        if not self.to_send.pending:  # whoever reads does not wait for who writes
+            return
+        with self.sending:
+            with self.state:
+                piece = self.to_send.read()
+            self.sock.sendall(piece)
 
     def _do(self, step):
         while True:
             try:
-                done = step()
+                with self.state:
+                    done = step()
                 self._flush()
                 return done
             except ssl.SSLWantReadError:
                 self._flush()
-                if piece := self.sock.recv(65536):
-                    self.received.write(piece)
-                else:
-                    raise ConnectionResetError("cut off without a farewell") from None
+            piece = self.sock.recv(65536)
+            if not piece:
+                raise ConnectionResetError("cut off without a farewell")
+            with self.state:
+                self.received.write(piece)
 
     def sendall(self, data):
         view = memoryview(data)
@@ -46,7 +56,8 @@ class TlsSocket:
     def shutdown(self, how):
         assert how == socket.SHUT_WR
         try:
-            self.tls.unwrap()
+            with self.state:
+                self.tls.unwrap()
         except (ssl.SSLWantReadError, ssl.SSLSyscallError):
             pass  # the other direction goes on
         self._flush()
