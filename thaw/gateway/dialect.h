@@ -23,6 +23,7 @@
 #include "thaw/gateway/clientless_apps.h"
 #include "thaw/gateway/container_doors.h"
 #include "thaw/gateway/deployments.h"
+#include "thaw/gateway/documents.h"
 #include "thaw/gateway/environments.h"
 #include "thaw/gateway/http_router.h"
 #include "thaw/gateway/image_builds.h"
@@ -30,6 +31,7 @@
 #include "thaw/gateway/kept_versions.h"
 #include "thaw/gateway/logins.h"
 #include "thaw/gateway/named_states.h"
+#include "thaw/gateway/own_registry.h"
 #include "thaw/gateway/passage.h"
 #include "thaw/gateway/releases.h"
 #include "thaw/gateway/sink_rules.h"
@@ -80,9 +82,11 @@ struct Owners {
   Environments& environments;
   Logins& logins;
   Tunnels& tunnels;
+  OwnRegistry& registry;
   const SinkRules& sinks;
   Schedules& schedules;
   TimeZones& zones;
+  Documents& documents;
 };
 
 class Dialect {

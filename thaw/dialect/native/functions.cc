@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "thaw/dialect/native/models.h"
 #include "thaw/dialect/native/push_request.h"
 
 namespace thaw::dialect::native {
@@ -66,7 +67,7 @@ Json json_of(Context& cx, const Published& published) {
   for (const auto& alias : cx.owners.catalog.aliases_of(spec.id)) {
     aliases[alias->name] = json_of(*alias, spec.name)["versions"];
   }
-  return {
+  Json view = {
       {"name", spec.name},
       {"function", spec.id},
       {"version", spec.version},
@@ -84,6 +85,10 @@ Json json_of(Context& cx, const Published& published) {
       {"containers", cx.owners.fleet.running_count(spec.id)},
       {"aliases", aliases},
       {"published_at", to_seconds(published.app->deployed_at)}};
+  if (const auto card = cx.models.card(published.spec)) {
+    view["model"] = json_of(*card);
+  }
+  return view;
 }
 
 Json json_of(const model::Alias& alias, const std::string& function) {

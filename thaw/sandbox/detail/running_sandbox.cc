@@ -39,6 +39,7 @@ async::Task<std::unique_ptr<Sandbox>> RunningSandbox::start(std::shared_ptr<Cont
 
 async::Task<void> RunningSandbox::launch(const SandboxSpec& spec, const TemplateControl& control) {
   times_.requested = monotonic_now();
+  workspace_ = spec.workspace;
   THAW_CO_TRY(const os::Fd body, os::make_memory_file(encode(spec)));
   THAW_CO_TRY(auto pair, os::make_message_pair());
   report_ = std::move(pair.first);
