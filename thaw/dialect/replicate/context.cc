@@ -40,7 +40,7 @@ Result<gateway::Identity> identify(const Context& cx, const net::HttpRequest& re
 std::string origin_of(const Context& cx, const net::HttpRequest& request) {
   // Who asks on a socket of this machine has no address of its own to answer at.
   if (request.peer.transport == net::Peer::Transport::unix_socket) {
-    return "http://" + cx.place.authority;
+    return cx.place.base() + "";
   }
   const gateway::WebOrigin origin = cx.place.proxies.origin_of(request);
   const std::string authority = origin.authority.empty() ? cx.place.authority : origin.authority;

@@ -53,9 +53,9 @@ void ReplicateDialect::find_references(std::string_view payload,
 }
 
 std::map<std::string, std::string> ReplicateDialect::client_environment(
-    const std::string& authority, const gateway::NewToken& token) const {
+    const gateway::BaseUrl& base, const gateway::NewToken& token) const {
   // Clients put /v1 behind it.
-  return {{"REPLICATE_BASE_URL", "http://" + authority + "/replicate"},
+  return {{"REPLICATE_BASE_URL", base + "/replicate"},
           {"REPLICATE_API_TOKEN", token.id.str() + ":" + token.secret}};
 }
 

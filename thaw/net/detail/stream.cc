@@ -462,6 +462,9 @@ void Stream::close() {
   if (!open_) {
     return;
   }
+  if (eof_ && out_.empty() && !send_broken_) {
+    socket_.say_goodbye();  // as the peer has
+  }
   open_ = false;
   error_code ignored;
   alarm_.disarm();
@@ -478,6 +481,7 @@ void Stream::abort() {
   error_code ignored;
   if (open_) {
     socket_.set_option(asio::socket_base::linger(true, 0), ignored);
+    send_broken_ = true;
   }
   close();
 }
