@@ -86,7 +86,8 @@ std::string write_note(const Box& box) {
                {"cwd", codec::base64_encode(box.cwd)},
                {"mounts", box.spec.mounts},
                {"volumes", std::move(volumes)},
-               {"disk_bytes", box.spec.resources.disk_bytes}};
+               {"disk_bytes", box.spec.resources.disk_bytes},
+               {"network", static_cast<int>(box.spec.network)}};
   if (box.spec.probe) {
     note["probe"] = {{"port", box.spec.probe->port},
                      {"argv", as_base64(box.spec.probe->argv)},
@@ -115,6 +116,7 @@ Result<void> read_note(const std::string& text, Box& box) {
     box.spec.volumes.push_back(std::move(mount));
   }
   fields.read("disk_bytes", box.spec.resources.disk_bytes);
+  fields.read_enum("network", box.spec.network, model::NetworkAccess::blocked);
   if (json.contains("probe")) {
     codec::Fields part(fields.object("probe"));
     ReadyProbe& probe = box.spec.probe.emplace();

@@ -149,6 +149,9 @@ async::Task<void> Boxes::adopt(worker::KeptContainer kept) {
 async::Task<BoxPtr> Boxes::restore(model::Box record, worker::KeptContainer& kept) {
   const auto box = std::make_shared<Box>();
   box->record = std::move(record);
+  if (box->record.started_at == WallTime{}) {
+    box->record.started_at = wall_now();  // the last server did not get to that
+  }
   box->spec.record = box->record;
   THAW_CO_TRY_VOID(read_note(kept.note, *box));
   box->created = box->last_use = monotonic_now();

@@ -59,7 +59,8 @@ class SpawnerHandle : public Spawner {
     // there share it, and are of no use any more.
     process_.control.reset();
     line_->close_for_good();
-    if (!has_left_) {
+    // One that has something to keep does not end with the line.
+    if (has_shut_down_ || options_.keeping == SpawnerOptions::Keeping::off) {
       (void)reap();
     }
   }
@@ -133,10 +134,11 @@ class SpawnerHandle : public Spawner {
       reply = co_await line_->ask_at_once(request);
     }
     line_->close_for_good();
+    has_shut_down_ = reply.has_value();
     co_return reply ? ok() : Result<void>(reply.error());
   }
 
-  void is_taken_over() { was_taken_over_ = true; }
+  void mark_taken_over() { was_taken_over_ = true; }
   bool was_taken_over() const override { return was_taken_over_; }
 
   async::Task<std::vector<KeptSandbox>> take_kept() override {
@@ -169,7 +171,6 @@ class SpawnerHandle : public Spawner {
     if (tasks_) {
       THAW_CO_TRY_VOID(co_await tasks_->stop());
     }
-    has_left_ = true;
     line_->close_for_good();
     co_return ok();
   }
@@ -268,7 +269,7 @@ class SpawnerHandle : public Spawner {
   std::string bridge_host_;
   std::vector<std::uint16_t> ports_;
   bool is_prepared_ = false;
-  bool has_left_ = false;
+  bool has_shut_down_ = false;
   bool was_taken_over_ = false;
   std::uint64_t deaths_ = 0;
   std::optional<async::TaskGroup> tasks_;
@@ -334,13 +335,13 @@ Result<std::unique_ptr<Spawner>> Spawner::fork(SpawnerOptions options) {
   THAW_TRY_VOID(check(options));
   THAW_TRY(os::CgroupLayout layout, os::CgroupLayout::detect());
   THAW_TRY_VOID(os::make_folders(options.folder, 0700));
-  THAW_TRY(std::string key, detail::keeper_key(options.folder));
+  THAW_TRY(std::string key, detail::keeper_key(options.folder, options.keeping));
   THAW_TRY(auto taken, detail::take_over(options, key));
   if (taken) {
     auto handle = std::make_unique<SpawnerHandle>(
         std::move(options), std::move(layout), std::move(key), std::move(taken->lock),
         std::move(taken->membership), std::move(taken->process));
-    handle->is_taken_over();
+    handle->mark_taken_over();
     return std::unique_ptr<Spawner>(std::move(handle));
   }
   THAW_TRY(os::Fd lock, detail::lock_folder(options.folder));

@@ -109,9 +109,13 @@ class RunningContainer {
   virtual async::Task<std::unique_ptr<sandbox::Process>> run(sandbox::ProcessSpec spec) = 0;
   // With those of its processes that have notes it outlives this server; the next one finds it by
   // Worker::take_kept().
-  virtual async::Task<void> keep(std::string note, Instant until) = 0;
-  virtual async::Task<std::vector<sandbox::KeptProcess>> kept_processes() = 0;
-  virtual void leave() = 0;
+  virtual async::Task<void> keep(std::string /*note*/, Instant /*until*/) {
+    co_return Error::failed_precondition("this container ends with its server");
+  }
+  virtual async::Task<std::vector<sandbox::KeptProcess>> kept_processes() {
+    co_return std::vector<sandbox::KeptProcess>();
+  }
+  virtual void leave() {}
   // Into the staging folder of its plan.
   virtual async::Task<sandbox::Checkpoint> checkpoint(std::uint64_t max_file_bytes) = 0;
 
@@ -143,7 +147,9 @@ class Worker {
   virtual ~Worker() = default;
 
   // Before the first launch, once; what other containers of that server have left goes.
-  virtual async::Task<std::vector<KeptContainer>> take_kept() = 0;
+  virtual async::Task<std::vector<KeptContainer>> take_kept() {
+    co_return std::vector<KeptContainer>();
+  }
 
   // not_found, invalid_argument: it has not got what the plan names.
   virtual async::Task<std::unique_ptr<RunningContainer>> launch(LaunchPlan plan) = 0;

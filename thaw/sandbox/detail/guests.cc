@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <deque>
@@ -182,6 +183,7 @@ class Guests {
     if (!guest.note.empty()) {
       guest.of_server = std::move(ends.of_server);
     }
+    highest_ = std::max(highest_, number);
     guests_[number] = std::move(guest);
     running_[started.pid] = number;
     return ok();
@@ -205,7 +207,7 @@ class Guests {
       ++next;
     }
     if (next == guests_.end()) {
-      (void)os::send_message(reply.get(), Writer(Kind::done).bytes());
+      (void)os::send_message(reply.get(), Writer(Kind::done).number(highest_).bytes());
       return;
     }
     Guest& guest = next->second;
@@ -238,6 +240,7 @@ class Guests {
   GuestsHouse house_;
   std::map<std::uint64_t, Guest> guests_;  // by number: those that run or are kept
   std::map<pid_t, std::uint64_t> running_;
+  std::uint64_t highest_ = 0;       // number that was given
   std::deque<std::uint64_t> over_;  // that are kept and have ended, in that order
 };
 

@@ -63,6 +63,9 @@ ssize_t Journal::read_from(int fd, std::string& piece) {
       errno = EAGAIN;
       return -1;
     }
+    if ((ready.revents & POLLIN) == 0) {
+      return read_piece(fd, piece);  // its end
+    }
   }
   if (!is_open()) {
     return read_piece(fd, piece);

@@ -71,13 +71,16 @@ Result<KeptFacts> decode_facts(std::string_view bytes) {
   return facts;
 }
 
-Result<std::string> keeper_key(const std::string& folder) {
+Result<std::string> keeper_key(const std::string& folder, SpawnerOptions::Keeping keeping) {
   const std::string path = folder + "/keeper-key";
   struct stat status {};
   if (::lstat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode)) {
     if (auto known = os::read_text(path); known && is_key(*known)) {
       return known;
     }
+  }
+  if (keeping == SpawnerOptions::Keeping::off) {
+    return std::string();
   }
   THAW_TRY_VOID(os::remove_tree(path));
   unsigned char bytes[key_letters / 2];
@@ -112,6 +115,8 @@ bool is_same_wish(const SpawnerOptions& kept, const SpawnerOptions& wanted) {
 }
 
 Result<os::Fd> listen_as_keeper(const std::string& instance) {
+  // The folder goes with the last who is in it.
+  THAW_TRY(const os::Fd machine, lock_machine());
   THAW_TRY_VOID(os::make_own_folder(machine_folder("keepers"), 0700));
   sockaddr_un address{};
   THAW_TRY(os::Fd socket, open_socket(instance, address));
@@ -124,7 +129,10 @@ Result<os::Fd> listen_as_keeper(const std::string& instance) {
   return socket;
 }
 
-void stop_listening(const std::string& instance) { ::unlink(socket_path(instance).c_str()); }
+void stop_listening(const std::string& instance) {
+  ::unlink(socket_path(instance).c_str());
+  ::rmdir(machine_folder("keepers").c_str());
+}
 
 Result<std::optional<TakenOver>> take_over(const SpawnerOptions& options, const std::string& key) {
   const auto nothing = [] { return std::optional<TakenOver>(); };

@@ -28,8 +28,8 @@ struct KeptFacts {
 std::string encode(const KeptFacts& facts);
 Result<KeptFacts> decode_facts(std::string_view bytes);
 
-// Of the folder of sandboxes, made if it has none.
-Result<std::string> keeper_key(const std::string& folder);
+// Of the folder of sandboxes, made if it has none; empty, if it is not to have one.
+Result<std::string> keeper_key(const std::string& folder, SpawnerOptions::Keeping keeping);
 bool is_same_key(std::string_view a, std::string_view b);
 bool is_same_wish(const SpawnerOptions& kept, const SpawnerOptions& wanted);
 

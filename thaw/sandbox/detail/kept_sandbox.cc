@@ -32,10 +32,10 @@ async::Task<std::vector<KeptProcess>> RunningSandbox::kept_processes() {
   std::uint64_t number = 0;
   while (guests_) {
     THAW_CO_TRY(auto next, co_await RunningProcess::take_over(guests_, number));
+    processes_ = number;
     if (!next) {
       break;
     }
-    processes_ = number;
     all.push_back(std::move(*next));
   }
   co_return all;

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <utility>
@@ -100,6 +101,7 @@ async::Task<std::optional<KeptProcess>> RunningProcess::take_over(std::shared_pt
   Reader reader(message.bytes);
   const Kind kind = received == os::Transfer::done ? reader.kind() : Kind::failed;
   if (kind == Kind::done) {
+    number = std::max(number, reader.number());  // none of before has the next one's
     co_return std::optional<KeptProcess>();
   }
   KeptProcess kept;

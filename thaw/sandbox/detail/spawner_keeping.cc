@@ -66,9 +66,6 @@ void SpawnerProcess::tell_next_kept(const std::string& before, const os::Fd& rep
 // All that nobody keeps ends now. What is kept goes on.
 void SpawnerProcess::lose_server() {
   control_.reset();
-  lost_server_ = std::exchange(server_, 0);
-  server_pidfd_.reset();
-  ::prctl(PR_SET_PDEATHSIG, 0);
   missing_spares_.clear();
   std::vector<std::string> ending;
   for (const auto& [id, tree] : trees_) {
@@ -81,6 +78,9 @@ void SpawnerProcess::lose_server() {
     is_running_ = false;
     return;
   }
+  lost_server_ = std::exchange(server_, 0);
+  server_pidfd_.reset();
+  ::prctl(PR_SET_PDEATHSIG, 0);
   // Who waits for the end of the last one's log is not to wait for this.
   const os::Fd nowhere(::open("/dev/null", O_RDWR | O_CLOEXEC));
   ::dup2(nowhere.get(), STDERR_FILENO);

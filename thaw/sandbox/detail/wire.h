@@ -28,9 +28,9 @@
 // and, of processes with notes, whose ends of the server PID 1 has copies of:
 //   close_input, let_go (of its streams)  a number       -> nothing
 //   mark       a number, bytes                           -> nothing
-//   next_guest the number before it; fds: reply, report  -> started{number, note, mark, flags, how
-//   it
-//              ended} + its streams that are open; the last: done. `report` is its new reply socket
+//   next_guest the number before it; fds: reply, report  -> started{number, note, mark, what is
+//              open, how it ended} + its streams that are open; the last: done{the highest number}.
+//              `report` is its new reply socket
 #pragma once
 
 #include <cstdint>
