@@ -200,7 +200,10 @@ ExitStatus RunningSandbox::collect() {
   return status;
 }
 
-bool RunningSandbox::has_ended() const { return os::has_ended(pidfd_); }
+// By cgroups v1 one that is killed while it is frozen dies when it is thawed, and is of no use.
+bool RunningSandbox::has_ended() const {
+  return os::has_ended(pidfd_) || (may_be_frozen_ && os::is_doomed(pid_));
+}
 
 Result<void> RunningSandbox::signal(int number) {
   if (number == SIGSTOP || number == SIGTSTP) {
