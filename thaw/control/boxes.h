@@ -68,6 +68,8 @@ struct BoxSpec {
   std::vector<model::VolumeMount> volumes;
   model::Resources resources;
   model::NetworkAccess network = model::NetworkAccess::open;
+  // Of an open one: the networks that it may begin to talk to; none: all.
+  std::optional<std::vector<std::string>> reaches = std::nullopt;
 };
 
 // What is to be started in a box that runs.
@@ -108,6 +110,7 @@ struct Box {
   // Of its root, by their askers' ids; nothing while it is made.
   std::map<std::string, std::optional<Result<std::string>>> snapshots;
   bool is_copied = false;  // one of them is made: it stands still
+  std::size_t visits = 0;  // of its ports, that go on
   async::Event changed;    // any of these
 
   bool has_started() const { return running != nullptr && main->has_started(); }
@@ -146,6 +149,9 @@ class Boxes {
   BoxPtr find(const model::BoxId& id) const;
   // Whose container that is; nullptr as above.
   BoxPtr find(const model::ContainerId& id) const;
+  // Where its ports are. unavailable: it has not started yet; failed_precondition: it has no
+  // network; not_found: it has ended, or is no box's.
+  Result<std::string> address_of(const model::ContainerId& id) const;
   // Ends it; resumes when it has ended. One that has is as it is.
   async::Task<void> terminate(BoxPtr box, model::BoxEnd how, std::string why);
   // Until it has ended; false: `until` came first.
