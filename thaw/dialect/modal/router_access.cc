@@ -8,6 +8,7 @@
 #include "thaw/codec/fields.h"
 #include "thaw/codec/json.h"
 #include "thaw/dialect/modal/other_clients.h"
+#include "thaw/dialect/modal/signed_words.h"
 
 namespace thaw::dialect::modal {
 
@@ -23,19 +24,6 @@ std::int64_t unix_now() {
   return std::chrono::duration_cast<std::chrono::seconds>(wall_now().time_since_epoch()).count();
 }
 
-// In as much time whether they differ early or late.
-bool is_same(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) {
-    return false;
-  }
-  unsigned difference = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    difference |=
-        static_cast<unsigned>(static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i]));
-  }
-  return difference == 0;
-}
-
 // The other clients refuse a URL of another scheme than https, and then speak plainly all the same
 // if the server that they know is on their own machine. Without a port they would take the one of
 // https.
@@ -46,10 +34,6 @@ std::string router_url(Context& cx, const net::GrpcCall& call) {
     addresses.authority += addresses.port.empty() ? ":80" : "";
   }
   return addresses.scheme + "://" + addresses.authority;
-}
-
-std::string signature_of(const Context& cx, std::string_view said) {
-  return codec::base64url_encode(cx.parts.secrets.sign(purpose, std::string(said)));
 }
 
 }  // namespace
@@ -74,7 +58,7 @@ Result<pb::CommandRouterAccess> router_access(Context& cx, const net::GrpcCall& 
   const std::string said =
       codec::base64url_encode(token_head) + "." + codec::base64url_encode(payload.dump());
   pb::CommandRouterAccess access;
-  access.set_jwt(said + "." + signature_of(cx, said));
+  access.set_jwt(sign_words(cx, purpose, said));
   access.set_url(router_url(cx, call));
   return access;
 }
@@ -87,17 +71,13 @@ Result<RouterClaim> claim_of(Context& cx, const net::Headers& head) {
     return refused;
   }
   const std::string_view token = std::string_view(*header).substr(bearer.size());
-  const std::size_t first = token.find('.');
-  const std::size_t second = token.rfind('.');
-  if (first == std::string_view::npos || first == second) {
-    return refused;
-  }
-  if (!is_same(token.substr(second + 1), signature_of(cx, token.substr(0, second)))) {
+  const auto said = genuine_words(cx, purpose, token);
+  const std::size_t dot = said ? said->find('.') : std::string_view::npos;
+  if (dot == std::string_view::npos) {
     return refused;
   }
   // From here on it is what this server has said.
-  THAW_TRY(const std::string text,
-           codec::base64url_decode(token.substr(first + 1, second - first - 1)));
+  THAW_TRY(const std::string text, codec::base64url_decode(said->substr(dot + 1)));
   THAW_TRY(const codec::Json payload, codec::parse_json(text));
   RouterClaim claim;
   std::int64_t until = 0;
