@@ -116,6 +116,24 @@ BoxProcessPtr Boxes::find_process(const Box& box, const std::string& id) {
   return found == box.processes.end() ? nullptr : found->second;
 }
 
+Result<std::string> Boxes::address_of(const model::ContainerId& id) const {
+  const BoxPtr box = find(id);
+  if (!box || box->record.has_ended() || box->wanted != model::BoxEnd::none) {
+    return Error::not_found("container " + id.str() + " has ended");
+  }
+  if (box->spec.network == model::NetworkAccess::blocked) {
+    return Error::failed_precondition("sandbox " + box->record.id.str() +
+                                      " has no network: it was made with block_network=True");
+  }
+  if (!box->running) {
+    return Error::unavailable("sandbox " + box->record.id.str() + " has not started yet");
+  }
+  if (box->running->address().empty()) {
+    return Error::failed_precondition("sandbox " + box->record.id.str() + " has no network");
+  }
+  return box->running->address();
+}
+
 std::vector<BoxPtr> Boxes::living() const {
   std::vector<BoxPtr> found;
   for (const auto& [id, box] : boxes_) {
@@ -221,6 +239,7 @@ async::Task<worker::LaunchPlan> Boxes::plan_for(BoxPtr box) {
   if (spec.network == model::NetworkAccess::blocked) {
     plan.network = sandbox::SandboxSpec::Network::none;
   }
+  plan.reaches = spec.reaches;
   plan.cwd = !spec.cwd.empty() ? spec.cwd : plan.cwd.empty() ? "/" : plan.cwd;
   plan.user = config.user;
   plan.users = config.user.empty() ? worker::InsideUsers::root : worker::InsideUsers::all;
@@ -316,6 +335,8 @@ async::Task<void> Boxes::finish(BoxPtr box, Result<void> launched) {
   }
   record.why = for_record(std::move(record.why));
   record.ended_at = wall_now();
+  record.ports.clear();
+  record.reached_from.clear();
   box->ended = monotonic_now();
   box->store_at = box->ended + settle_period;
   box->main->end_with_box();
@@ -598,7 +619,7 @@ void Boxes::look_at(Box& box, Instant now) {
                "the sandbox reached its timeout of " +
                    number(static_cast<std::size_t>(to_seconds(box.record.time_limit))) + " s");
   }
-  bool is_used = !box.has_started();
+  bool is_used = !box.has_started() || box.visits > 0;
   sort_processes(box, now);
   for (const BoxProcessPtr& process : box.active) {
     const bool runs = process->has_started() && !process->end();

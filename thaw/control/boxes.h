@@ -70,6 +70,8 @@ struct BoxSpec {
   std::vector<model::VolumeMount> volumes;
   model::Resources resources;
   model::NetworkAccess network = model::NetworkAccess::open;
+  // Of an open one: the networks that it may begin to talk to; none: all.
+  std::optional<std::vector<std::string>> reaches = std::nullopt;
 };
 
 // What is to be started in a box that runs.
@@ -112,6 +114,7 @@ struct Box {
   bool is_copied = false;      // one of them is made: it stands still
   bool is_kept = false;        // it does not end with this server
   std::uint64_t journals = 0;  // of its processes, that were made
+  std::size_t visits = 0;      // of its ports, that go on
   async::Event changed;        // any of these
 
   bool has_started() const { return running != nullptr && main->has_started(); }
@@ -157,6 +160,9 @@ class Boxes {
   BoxPtr find(const model::BoxId& id) const;
   // Whose container that is; nullptr as above.
   BoxPtr find(const model::ContainerId& id) const;
+  // Where its ports are. unavailable: it has not started yet; failed_precondition: it has no
+  // network; not_found: it has ended, or is no box's.
+  Result<std::string> address_of(const model::ContainerId& id) const;
   // Ends it; resumes when it has ended. One that has is as it is.
   async::Task<void> terminate(BoxPtr box, model::BoxEnd how, std::string why);
   // Until it has ended; false: `until` came first.

@@ -18,6 +18,7 @@
 #include "thaw/control/runtime.h"
 #include "thaw/gateway/access.h"
 #include "thaw/gateway/blob_gate.h"
+#include "thaw/gateway/box_visits.h"
 #include "thaw/gateway/call_trees.h"
 #include "thaw/gateway/callback_dialect.h"
 #include "thaw/gateway/clientless_apps.h"
@@ -82,6 +83,7 @@ struct Owners {
   Environments& environments;
   Logins& logins;
   Tunnels& tunnels;
+  BoxVisits& box_visits;
   OwnRegistry& registry;
   const SinkRules& sinks;
   Schedules& schedules;

@@ -267,6 +267,7 @@ struct Program {
   std::optional<gateway::Logins> logins;
   std::optional<gateway::LoginPage> login_page;
   std::optional<gateway::Tunnels> tunnels;
+  std::optional<gateway::BoxVisits> box_visits;
   std::optional<gateway::ContainerDoors> doors;
   std::optional<net::Resolver> resolver;
   std::optional<net::WebClient> web_client;
@@ -555,19 +556,35 @@ void Program::open_gateway() {
   environments.emplace(gateway::EnvironmentParts{loop, *catalog, *deployments, *named_states});
   logins.emplace(*access);
   login_page.emplace(*logins, *box, *catalog, configuration.login_page);
-  tunnels.emplace(loop, *fleet, gateway::within(gateway::TunnelLimits{}, own_descriptors()));
-  const gateway::Owners owners{loop,        pool,          *catalog,
-                               *queue,      *logs,         *state,
-                               *blobs,      *disk,         *box,
-                               *images,     *volumes,      *mounts,
-                               *fleet,      *boxes,        *access,
-                               *blob_gate,  *builds,       *labels,
-                               *web,        *deployments,  *versions,
-                               *passages,   *invoke,       *releases,
-                               *unused,     *clientless,   *named_states,
-                               *call_trees, *environments, *logins,
-                               *tunnels,    *registry,     configuration.sinks,
-                               *schedules,  zones,         *documents};
+  const auto address_of = [this](const model::ContainerId& id) {
+    return boxes->find(id) ? boxes->address_of(id) : fleet->address_of(id);
+  };
+  tunnels.emplace(loop, address_of, gateway::within(gateway::TunnelLimits{}, own_descriptors()));
+  tunnels->used = [this](const model::ContainerId& id) {
+    if (const control::BoxPtr used = boxes->find(id)) {
+      used->last_use = monotonic_now();
+    }
+  };
+  box_visits.emplace(*boxes, *http);
+  const gateway::Owners owners{loop,          pool,
+                               *catalog,      *queue,
+                               *logs,         *state,
+                               *blobs,        *disk,
+                               *box,          *images,
+                               *volumes,      *mounts,
+                               *fleet,        *boxes,
+                               *access,       *blob_gate,
+                               *builds,       *labels,
+                               *web,          *deployments,
+                               *versions,     *passages,
+                               *invoke,       *releases,
+                               *unused,       *clientless,
+                               *named_states, *call_trees,
+                               *environments, *logins,
+                               *tunnels,      *box_visits,
+                               *registry,     configuration.sinks,
+                               *schedules,    zones,
+                               *documents};
   dialects = make_dialects(owners, configuration);
   for (const auto& dialect : dialects) {
     runtimes.add(dialect->name(), dialect->runtime());

@@ -80,6 +80,10 @@ struct SandboxSpec {
   Limits limits;
   Profile profile = Profile::function;
   enum class Network { none, bridge, host } network = Network::bridge;  // host: build steps only
+  // Of the bridge's network: where it may begin to talk to, "10.0.0.0/8" and "fd00::/8"; nothing
+  // else is answered, name servers included. Whoever comes to it is. None: wherever the bridge
+  // leads. Not for what is forked or restored.
+  std::optional<std::vector<std::string>> reaches = std::nullopt;
   // `possible` lets checkpoint() be asked for: the program's process numbers are then high enough
   // not to be in the way of those that write and restore it.
   enum class Checkpoints { none, possible } checkpoints = Checkpoints::none;

@@ -378,6 +378,7 @@ async::Task<std::unique_ptr<RunningContainer>> LocalWorker::launch(LaunchPlan pl
   spec.user = plan.user;
   spec.limits = plan.limits;
   spec.network = plan.network;
+  spec.reaches = std::move(plan.reaches);
   spec.door_port = plan.door_port;
   if (plan.not_restored) {
     container->note_fallback(*plan.not_restored);

@@ -23,6 +23,7 @@
 #include "thaw/sandbox/detail/first_process.h"
 #include "thaw/sandbox/detail/host_settings.h"
 #include "thaw/sandbox/detail/leftovers.h"
+#include "thaw/sandbox/detail/nft.h"
 #include "thaw/sandbox/detail/slot_builder.h"
 #include "thaw/sandbox/detail/wire.h"
 
@@ -340,6 +341,9 @@ Result<SpawnerProcess::Namespaces> SpawnerProcess::prepare_tree(Tree& tree,
 
 Result<void> SpawnerProcess::launch(Tree& tree, SandboxSpec spec, os::Message& message) {
   THAW_TRY(Namespaces namespaces, prepare_tree(tree, spec));
+  if (const std::string rules = reach_rules_of(spec); !rules.empty()) {
+    THAW_TRY_VOID(run_nft(rules, namespaces.network));
+  }
   if (spec.restore) {
     learn_facts(criu_);
   }

@@ -117,6 +117,8 @@ class SpawnerProcess {
   Result<void> make_share(const std::string& name) const;
   Result<const SharedUsers*> users_of(const std::string& workspace);
   Result<Namespaces> take_namespaces(Tree& tree, const SandboxSpec& spec);
+  // To be written in its network before anything runs there; empty: it reaches all.
+  std::string reach_rules_of(const SandboxSpec& spec) const;
   // Namespaces, cgroup, folders.
   Result<Namespaces> prepare_tree(Tree& tree, const SandboxSpec& spec);
   Result<void> launch(Tree& tree, SandboxSpec spec, os::Message& message);

@@ -86,6 +86,7 @@ Result<void> SpawnerProcess::start_builder(Tree& tree, SandboxSpec spec, SlotPla
   plan.user_namespace = std::move(namespaces.user);
   plan.network_namespace = std::move(namespaces.network);
   plan.range = tree.range;
+  plan.reach_rules = reach_rules_of(spec);
   if (spec.restore) {
     learn_facts(criu_);
   }

@@ -5,6 +5,8 @@
 #include <cctype>
 #include <limits>
 
+#include "thaw/sandbox/detail/reach_rules.h"
+
 namespace thaw::sandbox::detail {
 
 namespace {
@@ -48,6 +50,10 @@ std::string encode(const SandboxSpec& spec) {
   out.number(spec.limits.memory_bytes).number(spec.limits.cpu_millis).number(spec.limits.pids);
   out.number(static_cast<std::uint64_t>(spec.profile));
   out.number(static_cast<std::uint64_t>(spec.network));
+  out.number(spec.reaches ? 1 : 0);
+  if (spec.reaches) {
+    put(out, *spec.reaches);
+  }
   out.number(static_cast<std::uint64_t>(spec.checkpoints));
   out.number(static_cast<std::uint64_t>(spec.guests));
   out.number(spec.restore ? 1 : 0);
@@ -85,6 +91,9 @@ Result<SandboxSpec> decode(std::string_view bytes) {
   spec.limits.pids = static_cast<std::uint32_t>(in.number_up_to(most_u32));
   spec.profile = in.choice(Profile::templated);
   spec.network = in.choice(SandboxSpec::Network::host);
+  if (in.number_up_to(1) == 1) {
+    spec.reaches = take_texts(in);
+  }
   spec.checkpoints = in.choice(SandboxSpec::Checkpoints::possible);
   spec.guests = in.choice(SandboxSpec::Guests::possible);
   if (in.number_up_to(1) == 1) {
@@ -228,6 +237,17 @@ Result<void> validate(const SandboxSpec& spec) {
   if (spec.door_port != 0 && spec.network == SandboxSpec::Network::host) {
     return Error::invalid_argument("a sandbox with the host's network has no door of its own")
         .with("id", id);
+  }
+  if (spec.reaches) {
+    if (spec.network != SandboxSpec::Network::bridge || spec.restore ||
+        !spec.fork_from.str().empty() || spec.profile == Profile::templated) {
+      return Error::invalid_argument(
+                 "what a sandbox reaches is said of one that is booted, with a network of its own")
+          .with("id", id);
+    }
+    THAW_TRY_VOID(check_reached(*spec.reaches).map_error([&](Error error) {
+      return std::move(error).with("id", id);
+    }));
   }
   return ok();
 }
