@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/dialect/registry/bearer_token.h"
 
-#include <openssl/crypto.h>
-
 #include "thaw/codec/encoding.h"
+#include "thaw/codec/equal_bytes.h"
 #include "thaw/codec/fields.h"
 #include "thaw/codec/json.h"
 
@@ -13,10 +12,6 @@ namespace {
 
 constexpr std::string_view prefix = "thaw-registry.";
 constexpr const char* purpose = "registry-token";
-
-bool equal_bytes(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
-}
 
 }  // namespace
 
@@ -41,7 +36,7 @@ std::optional<BearerToken> read_token(std::string_view text, const store::Secret
   const auto dot = text.find('.');
   const std::string_view body = text.substr(0, dot);
   if (dot == std::string_view::npos ||
-      !equal_bytes(text.substr(dot + 1), box.sign(purpose, body))) {
+      !codec::equal_bytes(text.substr(dot + 1), box.sign(purpose, body))) {
     return std::nullopt;
   }
   const auto bytes = codec::base64url_decode(body);
