@@ -20,8 +20,16 @@ struct Where {
 };
 
 int show_environment(const Where& where);
-// `workspace`: its name; empty: the default one
-int create_token(const Where& where, const std::string& name, const std::string& workspace);
+struct TokenOptions {
+  std::string name;       // for people; of a rotation: the token's id
+  std::string workspace;  // its name; empty: the default one
+  std::string scopes;     // "invoke,read"; empty: all
+  std::string functions;  // a pattern; empty: all
+  std::string prefix;     // of the key's text
+  std::string span;       // how long it is good, or its old secret is: "30d"
+};
+int create_token(const Where& where, const TokenOptions& options);
+int rotate_token(const Where& where, const TokenOptions& options);
 // Of who asks for one and is shown the code. `name`: of the token; empty: where it was asked from.
 int approve_token(const Where& where, const std::string& code, const std::string& name,
                   const std::string& workspace);

@@ -258,6 +258,48 @@ std::string unknown_verb(const CLI::App& app, int argc, char** argv) {
   return {};
 }
 
+void add_token(CLI::App& app, cli::Where& where, cli::TokenOptions& options,
+               std::string& login_code, int& exit_code) {
+  auto* token = app.add_subcommand("token", "create, approve, list, rotate and revoke tokens");
+  token->require_subcommand(1);
+  auto* create = token->add_subcommand("create", "make a token; its secret is shown once");
+  auto* approve = token->add_subcommand("approve", "give a token to who was shown this code");
+  auto* list = token->add_subcommand("list", "all tokens, without their secrets");
+  auto* rotate = token->add_subcommand("rotate", "a new secret; the old one is good for a while");
+  auto* revoke = token->add_subcommand("revoke", "end a token at once");
+  create->add_option("name", options.name, "a name for people");
+  create->add_option("--scope", options.scopes,
+                     "what it may do: invoke, read, deploy, admin, with commas (default: all)");
+  create->add_option("--function", options.functions,
+                     "for these only: APP or APP/FUNCTION, * for any letters");
+  create->add_option("--expires", options.span, "after this long: 12h, 30d (default: never)");
+  approve->add_option("code", login_code, "as the terminal shows it that asks: XXXX-XXXX")
+      ->required();
+  approve->add_option("--name", options.name, "of the token, for people");
+  for (CLI::App* verb : {create, approve}) {
+    verb->add_option("--workspace", options.workspace, "whose (default: the server's first)");
+  }
+  for (CLI::App* verb : {rotate, revoke}) {
+    verb->add_option("token", options.name, "its id, ak-…")->required();
+  }
+  rotate->add_option("--grace", options.span, "for which the old secret is good: 0s to 30d (24h)");
+  for (CLI::App* verb : {create, rotate}) {
+    verb->add_option("--prefix", options.prefix, "what the key begins with: r8_, sk-, hf_ …");
+  }
+  for (CLI::App* verb : {create, approve, list, rotate, revoke}) {
+    add_where(*verb, where);
+  }
+  create->callback([&] { exit_code = cli::create_token(where, options); });
+  approve->callback(
+      [&] { exit_code = cli::approve_token(where, login_code, options.name, options.workspace); });
+  list->callback([&] { exit_code = cli::list_tokens(where); });
+  rotate->callback([&] {
+    options.span = options.span.empty() ? "24h" : options.span;
+    exit_code = cli::rotate_token(where, options);
+  });
+  revoke->callback([&] { exit_code = cli::revoke_token(where, options.name); });
+}
+
 }  // namespace
 
 int run(int argc, char** argv, const MakeDialects& make_dialects) {
@@ -287,32 +329,11 @@ int run(int argc, char** argv, const MakeDialects& make_dialects) {
   add_where(*env, where);
   env->callback([&] { exit_code = cli::show_environment(where); });
 
-  auto* token = app.add_subcommand("token", "create, approve, list and revoke tokens");
-  token->require_subcommand(1);
-  std::string token_text;
-  auto* create = token->add_subcommand("create", "make a token; its secret is shown once");
-  create->add_option("name", token_text, "a name for people");
-  std::string workspace_name;
-  create->add_option("--workspace", workspace_name, "whose (default: the server's first)");
-  add_where(*create, where);
-  create->callback([&] { exit_code = cli::create_token(where, token_text, workspace_name); });
-  auto* approve = token->add_subcommand("approve", "give a token to who was shown this code");
+  cli::TokenOptions token_options;
   std::string login_code;
-  approve->add_option("code", login_code, "as the terminal shows it that asks: XXXX-XXXX")
-      ->required();
-  approve->add_option("--name", token_text, "of the token, for people");
-  approve->add_option("--workspace", workspace_name, "whose (default: the server's first)");
-  add_where(*approve, where);
-  approve->callback(
-      [&] { exit_code = cli::approve_token(where, login_code, token_text, workspace_name); });
-  auto* list = token->add_subcommand("list", "all tokens, without their secrets");
-  add_where(*list, where);
-  list->callback([&] { exit_code = cli::list_tokens(where); });
-  auto* revoke = token->add_subcommand("revoke", "end a token at once");
-  revoke->add_option("token", token_text, "its id, ak-…")->required();
-  add_where(*revoke, where);
-  revoke->callback([&] { exit_code = cli::revoke_token(where, token_text); });
+  add_token(app, where, token_options, login_code, exit_code);
 
+  std::string workspace_name;
   auto* workspace = app.add_subcommand("workspace", "create and list workspaces");
   workspace->require_subcommand(1);
   auto* create_workspace =

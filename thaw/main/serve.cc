@@ -38,6 +38,7 @@
 #include "thaw/gateway/public_error.h"
 #include "thaw/gateway/schedules.h"
 #include "thaw/gateway/time_zones.h"
+#include "thaw/gateway/token_upkeep.h"
 #include "thaw/main/configuration.h"
 #include "thaw/main/dialects.h"
 #include "thaw/main/memory_keeper.h"
@@ -221,6 +222,7 @@ struct Program {
   std::unique_ptr<state::StateStore> state;
   std::unique_ptr<image::Builder> images;
   std::optional<gateway::Access> access;
+  std::optional<gateway::TokenUpkeep> token_upkeep;
   std::optional<gateway::BlobGate> blob_gate;
   std::optional<net::HttpClient> http;
   std::optional<gateway::LoopbackHosts> loopback_hosts;
@@ -363,7 +365,8 @@ Result<void> Program::connect() {
   image_options.step_limits.memory_bytes = step_memory(configuration);
   image_options.registries = configuration.registries;
   THAW_TRY(images, image::Builder::open(loop, pool, *spawner, *blobs, image_options));
-  access.emplace(*catalog);
+  access.emplace(*catalog, &*box);
+  token_upkeep.emplace(loop, *access);
   auto errors = std::make_shared<gateway::PublicErrors>(
       std::vector<std::string>{data, run_folder, configuration.cache_folder});
   const auto told = [errors](const Error& error) { return errors->told(error); };
@@ -684,13 +687,13 @@ Task<codec::Json> Program::environment_token() {
     fields.read("secret", secret);
   }
   codec::Json pair = {{"token", id}, {"secret", secret}};
-  if (id.empty() || secret.empty() || !catalog->tokens.find(id)) {
+  if (!access->from_token(id, secret)) {
     if (!sealed.empty()) {
       log_warning("the token of `thaw env` is made anew",
-                  {{"reason", known ? "it was revoked or lost" : known.error().message()}});
+                  {{"reason", known ? "it is none any more" : known.error().message()}});
     }
     THAW_CO_TRY(const gateway::NewToken made,
-                co_await access->create_token(catalog->default_workspace(), "thaw env"));
+                co_await access->create_token({catalog->default_workspace(), "thaw env"}));
     pair = {{"token", made.id}, {"secret", made.secret}};
     THAW_CO_TRY(const std::string bytes, box->seal(pair.dump(), "env.token"));
     std::ofstream out(file, std::ios::binary | std::ios::trunc);
@@ -760,6 +763,7 @@ Task<void> Program::begin(Address listen) {
   named_states->start();
   documents->start();
   environments->start();
+  token_upkeep->start();
   for (const auto& dialect : dialects) {
     dialect->start(place);
   }
@@ -816,6 +820,7 @@ Task<void> Program::end() {
   told("deployments", co_await deployments->stop());
   told("versions", co_await versions->stop());
   told("environments", co_await environments->stop());
+  told("tokens", co_await token_upkeep->stop());
   told("tunnels", co_await tunnels->stop());
   told("dicts and queues", co_await named_states->stop());
   told("documents", co_await documents->stop());

@@ -8,6 +8,7 @@
 #include "thaw/dialect/modal/client_packages.h"
 #include "thaw/dialect/modal/older_apps.h"
 #include "thaw/dialect/modal/older_methods.h"
+#include "thaw/dialect/modal/operations.h"
 #include "thaw/dialect/modal/router_access.h"
 #include "thaw/dialect/modal/web.h"
 
@@ -51,13 +52,18 @@ constexpr std::array<std::string_view, 16> for_own_inputs = {
 
 // What somebody asks who has no token yet, and is no container.
 bool is_for_strangers(std::string_view path) {
-  const std::string_view name = path.substr(path.rfind('/') + 1);
+  const std::string_view name = rpc_of(path);
   return name == "TokenFlowCreate" || name == "TokenFlowWait";
 }
 
+// What is in no table is not served, and is told so.
+Result<void> check_scopes(const gateway::Identity& who, std::string_view path) {
+  const gateway::Operation* operation = find_operation(rpc_of(path));
+  return operation == nullptr ? ok() : gateway::check_may(who, *operation);
+}
+
 Result<void> check_reach(const gateway::Identity& who, const net::GrpcCall& call) {
-  const std::string_view path = call.path();
-  const std::string_view name = path.substr(path.rfind('/') + 1);
+  const std::string_view name = rpc_of(call.path());
   if (who.reach != model::Reach::inputs ||
       std::find(for_own_inputs.begin(), for_own_inputs.end(), name) != for_own_inputs.end()) {
     return ok();
@@ -74,6 +80,9 @@ Result<gateway::Identity> identify(Context& cx, const net::Headers& head, const 
   const auto id = head.find("x-modal-token-id");
   const auto secret = head.find("x-modal-token-secret");
   if (!id || !secret) {
+    if (auto who = cx.parts.access.from_headers(head)) {
+      return who;  // by another header that holds a whole key
+    }
     return Error::unauthenticated(
         "Token missing. Set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET; `thaw env` prints them");
   }
@@ -90,6 +99,7 @@ Result<gateway::Identity> identify(Context& cx, const net::Headers& head, const 
 Result<gateway::Identity> identify(Context& cx, const net::GrpcCall& call) {
   THAW_TRY(gateway::Identity who, identify(cx, call.metadata(), call.peer()));
   THAW_TRY_VOID(check_reach(who, call));
+  THAW_TRY_VOID(check_scopes(who, call.path()));
   return who;
 }
 
@@ -104,6 +114,7 @@ Result<net::Admission> admit(Context& cx, const net::HttpRequest& head, const ne
     return gateway::admission_of(who);
   }
   THAW_TRY(const gateway::Identity who, identify(cx, head.headers, peer));
+  THAW_TRY_VOID(check_scopes(who, head.path()));
   return gateway::admission_of(who);
 }
 

@@ -16,6 +16,7 @@
 #include "thaw/dialect/modal/volume_blocks.h"
 #include "thaw/dialect/modal/volumes.h"
 #include "thaw/dialect/modal/web.h"
+#include "thaw/dialect/modal/web_port.h"
 
 namespace thaw::dialect::modal {
 
@@ -31,6 +32,7 @@ ModalDialect::ModalDialect(const gateway::Owners& owners, Options options) {
   ProgramFolder::sweep(options.cache_folder + "/clients");
   cx_ = std::make_unique<Context>(owners, std::move(options));
   runtime_ = std::make_unique<ModalRuntime>(*cx_);
+  cx_->parts.access.add_credential_headers({std::string(key_header), std::string(secret_header)});
 }
 
 ModalDialect::~ModalDialect() = default;

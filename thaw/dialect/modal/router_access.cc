@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "thaw/codec/encoding.h"
+#include "thaw/codec/equal_bytes.h"
 #include "thaw/codec/fields.h"
 #include "thaw/codec/json.h"
 #include "thaw/dialect/modal/other_clients.h"
@@ -21,19 +22,6 @@ constexpr std::string_view token_head = R"({"alg":"HS256","typ":"JWT"})";
 
 std::int64_t unix_now() {
   return std::chrono::duration_cast<std::chrono::seconds>(wall_now().time_since_epoch()).count();
-}
-
-// In as much time whether they differ early or late.
-bool is_same(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) {
-    return false;
-  }
-  unsigned difference = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    difference |=
-        static_cast<unsigned>(static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i]));
-  }
-  return difference == 0;
 }
 
 // The other clients refuse a URL of another scheme than https, and then speak plainly all the same
@@ -92,7 +80,7 @@ Result<RouterClaim> claim_of(Context& cx, const net::Headers& head) {
   if (first == std::string_view::npos || first == second) {
     return refused;
   }
-  if (!is_same(token.substr(second + 1), signature_of(cx, token.substr(0, second)))) {
+  if (!codec::equal_bytes(token.substr(second + 1), signature_of(cx, token.substr(0, second)))) {
     return refused;
   }
   // From here on it is what this server has said.
@@ -112,7 +100,8 @@ Result<RouterClaim> claim_of(Context& cx, const net::Headers& head) {
     return Error::unauthenticated("the token of this sandbox has expired");
   }
   if (!by.empty() && !cx.parts.access.is_token(by)) {
-    return Error::unauthenticated("the token of who asked for this one was revoked");
+    return Error::unauthenticated(
+        "the token of who asked for this one was revoked, or its time is over");
   }
   return claim;
 }

@@ -57,8 +57,8 @@ bool is_for_tokens(const Context& cx, const std::shared_ptr<const model::Functio
 // be read admits nobody else.
 bool is_for_tokens(const Context& cx, const std::shared_ptr<const model::FunctionSpec>& spec);
 
-// A token in "Authorization: Bearer ID:SECRET", or the administrator's socket. unauthenticated says
-// how to show one.
+// A token in any of the headers that gateway/credentials.h lists, or the administrator's socket.
+// unauthenticated says how to show one.
 Result<gateway::Identity> identify(const Context& cx, const net::HttpRequest& request);
 
 }  // namespace thaw::dialect::native

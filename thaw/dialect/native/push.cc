@@ -211,6 +211,8 @@ Task<void> push(Context& cx, gateway::Identity who, PushRequest request, Lines& 
 Task<void> serve_push(Context& cx, gateway::Identity who, net::HttpExchange& exchange) {
   THAW_CO_TRY(const std::string body, co_await exchange.read_all(most_request_bytes));
   THAW_CO_TRY(PushRequest request, read_push_request(body));
+  THAW_CO_TRY_VOID(gateway::check_names(who, request.name, request.name));
+  who = gateway::for_making(std::move(who));
   if (request.schedule) {
     if (const Result<void> kept = gateway::check(*request.schedule, cx.owners.zones); !kept) {
       co_return Error::invalid_argument("schedule: " + kept.error().message());
