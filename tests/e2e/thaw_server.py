@@ -35,7 +35,9 @@ import preloaded_client
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 APPS = pathlib.Path(__file__).resolve().parent / "apps"
 THAW_BIN = pathlib.Path(os.environ.get("THAW_BIN", ROOT / "build" / "release" / "thaw")).resolve()
-READY = re.compile(r"^thaw ready on http://(?P<address>\S+:(?P<port>\d+)) data=(?P<data>.+)$")
+READY = re.compile(
+    r"^thaw ready on (?P<scheme>https?)://(?P<address>\S+:(?P<port>\d+)) data=(?P<data>.+)$"
+)
 PRELOADED = preloaded_client.PreloadedClient()
 SKIPPED = 77  # what ctest takes for "skipped"
 
@@ -212,7 +214,7 @@ class ThawServer:
                 match = READY.match(line.decode(errors="replace").rstrip())
                 if match:
                     self.address = match["address"]
-                    self.url = f"http://{self.address}"
+                    self.url = f"{match['scheme']}://{self.address}"
                     self.port = int(match["port"])
                     ready.set()
             ready.set()

@@ -30,6 +30,15 @@ struct TokenOptions {
 };
 int create_token(const Where& where, const TokenOptions& options);
 int rotate_token(const Where& where, const TokenOptions& options);
+
+// thaw tls init | renew: files in a folder; no server is asked.
+struct TlsOptions {
+  std::string folder = "/etc/thaw/tls";
+  std::vector<std::string> hosts;  // beside this machine's own names
+};
+int make_authority(const TlsOptions& options);
+int renew_certificate(const TlsOptions& options);
+
 // Of who asks for one and is shown the code. `name`: of the token; empty: where it was asked from.
 int approve_token(const Where& where, const std::string& code, const std::string& name,
                   const std::string& workspace);

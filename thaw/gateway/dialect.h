@@ -122,7 +122,7 @@ class Dialect {
   virtual void find_references(std::string_view /*payload*/,
                                std::vector<std::string>& /*names*/) const {}
   // By which its clients find this server, for `thaw env`.
-  virtual std::map<std::string, std::string> client_environment(const std::string& /*authority*/,
+  virtual std::map<std::string, std::string> client_environment(const BaseUrl& /*base*/,
                                                                 const NewToken& /*token*/) const {
     return {};
   }

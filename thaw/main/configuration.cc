@@ -96,6 +96,44 @@ bool read_hosts(const toml::node& node, std::vector<std::string>& out) {
   return true;
 }
 
+// { cert = "FILE", key = "FILE", names = ["host"] }; without a key it is behind the certificate.
+bool read_certificate(const toml::node& node, net::TlsFiles& out) {
+  const toml::table* one = node.as_table();
+  if (one == nullptr) {
+    return false;
+  }
+  for (const auto& [key, value] : *one) {
+    const toml::array* list = value.as_array();
+    if (key.str() == "names" && list != nullptr && list->size() <= 1000) {
+      for (const toml::node& name : *list) {
+        out.names.push_back(name.value_or(std::string()));
+      }
+    } else if (key.str() == "cert" && value.is_string()) {
+      out.certificate = value.value_or(std::string());
+    } else if (key.str() == "key" && value.is_string()) {
+      out.key = value.value_or(std::string());
+    } else {
+      return false;
+    }
+  }
+  out.key = out.key.empty() ? out.certificate : out.key;
+  return !out.certificate.empty() &&
+         std::find(out.names.begin(), out.names.end(), "") == out.names.end();
+}
+
+bool read_certificates(const toml::node& node, std::vector<net::TlsFiles>& out) {
+  const toml::array* list = node.as_array();
+  if (list == nullptr || list->empty() || list->size() > 1000) {
+    return false;
+  }
+  for (const toml::node& one : *list) {
+    if (!read_certificate(one, out.emplace_back())) {
+      return false;
+    }
+  }
+  return true;
+}
+
 // Each key, where it goes, and (by returning false) whether its value makes sense.
 const std::map<std::string, Setter>& setters() {
   static const std::map<std::string, Setter> table = {
@@ -423,6 +461,19 @@ const std::map<std::string, Setter>& setters() {
       {"catalog.keep_unused_s",
        [](const toml::node& node, Configuration& c) {
          return read_number(node, 1, longest_s, c.forget_unused_s);
+       }},
+      {"server.tls", [](const toml::node& node,
+                        Configuration& c) { return read_certificates(node, c.tls.files); }},
+      {"server.tls_authority",
+       [](const toml::node& node, Configuration& c) {
+         c.tls.authority_file = node.value_or(std::string());
+         std::error_code no_such_file;
+         return std::filesystem::is_regular_file(c.tls.authority_file, no_such_file);
+       }},
+      {"server.plain_because",
+       [](const toml::node& node, Configuration& c) {
+         c.tls.plain_because = node.value_or(std::string());
+         return c.tls.plain_because.find_first_not_of(" \t\n") != std::string::npos;
        }},
       {"server.buffers_mb",
        [](const toml::node& node, Configuration& c) {

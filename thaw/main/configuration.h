@@ -19,6 +19,7 @@
 #include "thaw/gateway/sink_rules.h"
 #include "thaw/gateway/web_origin.h"
 #include "thaw/image/image.h"
+#include "thaw/main/tls_setup.h"
 #include "thaw/net/server.h"
 #include "thaw/sandbox/sandbox.h"
 #include "thaw/snapshot/snapshot_store.h"
@@ -64,6 +65,7 @@ struct Configuration {
   std::string callback_authorities;                    // [callbacks] authorities
   int make_good_s = 3600;                              // [schedules] make_good_s
   int drain_s = 10;                                    // [server] drain_s
+  TlsSettings tls;                                     // [server] tls, tls_authority, …
   net::ServerLimits limits;                            // [server] buffers_mb, connections
 };
 

@@ -242,6 +242,21 @@ void add_image(CLI::App& app, cli::Where& where, ImageArguments& image, int& exi
   }
 }
 
+void add_tls(CLI::App& app, cli::TlsOptions& options, int& exit_code) {
+  auto* tls = app.add_subcommand("tls", "an authority of your own, and a certificate of it");
+  tls->require_subcommand(1);
+  auto* init = tls->add_subcommand("init", "make both, and say what the configuration needs");
+  init->callback([&] { exit_code = cli::make_authority(options); });
+  auto* renew = tls->add_subcommand("renew", "make a new certificate of the same authority");
+  renew->callback([&] { exit_code = cli::renew_certificate(options); });
+  for (CLI::App* verb : {init, renew}) {
+    verb->add_option("--folder", options.folder, "where they are")->capture_default_str();
+    verb->add_option("--name", options.hosts,
+                     "a host or address that clients know the server by, with the hosts below it")
+        ->allow_extra_args(false);
+  }
+}
+
 // The first word that should be a verb and is none; empty if all are.
 std::string unknown_verb(const CLI::App& app, int argc, char** argv) {
   const CLI::App* at = &app;
@@ -328,6 +343,9 @@ int run(int argc, char** argv, const MakeDialects& make_dialects) {
   auto* env = app.add_subcommand("env", "shell exports for the clients: eval \"$(thaw env)\"");
   add_where(*env, where);
   env->callback([&] { exit_code = cli::show_environment(where); });
+
+  cli::TlsOptions tls_options;
+  add_tls(app, tls_options, exit_code);
 
   cli::TokenOptions token_options;
   std::string login_code;

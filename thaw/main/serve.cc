@@ -230,6 +230,7 @@ struct Program {
   gateway::HttpRouter router;
   gateway::HttpRouter signed_only;
   std::unique_ptr<net::Server> server;
+  std::shared_ptr<const net::TlsIdentities> identities;  // as they were at the start; null: none
   const worker::Kits kits{{worker::bare_kit(), worker::kits::python()}};
   worker::Sources sources;
   std::unique_ptr<worker::Templates> templates;
@@ -269,7 +270,7 @@ struct Program {
   std::vector<std::unique_ptr<gateway::Dialect>> dialects;
   std::optional<gateway::CallbackLoop> callbacks;
   std::unique_ptr<dialect::console::Console> console;
-  std::string authority;
+  gateway::BaseUrl base;         // how this server is reached
   async::TaskGroup tasks{loop};  // last: ended first
 
   Result<void> open_stores(ServeOptions::Loss loss);
@@ -712,7 +713,12 @@ Task<std::map<std::string, std::string>> Program::client_environment() {
   const gateway::NewToken token{model::TokenId(pair.value("token", "")), pair.value("secret", "")};
   std::map<std::string, std::string> variables;
   for (const auto& dialect : dialects) {
-    variables.merge(dialect->client_environment(authority, token));
+    variables.merge(dialect->client_environment(base, token));
+  }
+  if (!configuration.tls.authority_file.empty() && identities) {
+    const auto write = [file = configuration.tls.authority_file] { return trust_variables(file); };
+    THAW_CO_TRY(auto trust, co_await async::blocking(pool, write));
+    variables.merge(trust);
   }
   co_return variables;
 }
@@ -723,8 +729,12 @@ Task<void> Program::begin(Address listen) {
   // that ask before all is there, as those of a server that was killed do, wait.
   server->hold();
   THAW_CO_TRY(const std::uint16_t port, server->listen_tcp(listen.host, listen.port));
-  const std::string reachable = listen.host == "0.0.0.0" ? "127.0.0.1" : listen.host;
-  authority = reachable + ":" + std::to_string(port);
+  std::string reachable = listen.host == "0.0.0.0" ? "127.0.0.1" : listen.host;
+  if (identities) {
+    reachable = host_of_certificates(*identities, reachable);
+    server->speak_tls(identities);
+  }
+  base = {identities ? "https" : "http", reachable + ":" + std::to_string(port)};
   THAW_CO_TRY_VOID(co_await spawner->prepare());
   THAW_CO_TRY_VOID(co_await first_start());
   // Signed URLs and nothing else: containers reach this.
@@ -734,7 +744,8 @@ Task<void> Program::begin(Address listen) {
   THAW_CO_TRY(const std::uint16_t blob_port, server->listen_http_only(bridge, 0, blobs_only));
   THAW_CO_TRY_VOID(co_await spawner->allow_port(blob_port));
   gateway::Surroundings place;
-  place.authority = authority;
+  place.scheme = base.scheme;
+  place.authority = base.authority;
   place.container_authority = bridge + ":" + std::to_string(blob_port);
   place.web_domain = configuration.web_domain;
   if (configuration.has_tunnels) {
@@ -776,11 +787,17 @@ Task<void> Program::begin(Address listen) {
   server->begin();
   tasks.start("memory",
               keep_memory(pool, *server, {database.get(), log_database.get()}, own_memory()));
+  if (identities) {
+    tasks.start("certificates", keep_identities(pool, *server, configuration.tls));
+  }
   THAW_CO_TRY_VOID(server->listen_unix(data + "/admin.sock", "admin"));
   cli::RunningServer self;
   self.pid = ::getpid();
   self.data = data;
-  self.url = "http://" + authority;
+  self.url = base + "";
+  // The verbs of this machine ask in plain words, where it listens.
+  self.listens_at =
+      (listen.host == "0.0.0.0" ? "127.0.0.1" : listen.host) + ":" + std::to_string(port);
   self.started_at = to_seconds(wall_now());
   THAW_CO_TRY_VOID(cli::announce_server(self));
   std::printf("thaw ready on %s data=%s\n", self.url.c_str(), data.c_str());
@@ -854,6 +871,8 @@ void raise_file_limit() {
 Result<void> serve_until_told(const ServeOptions& options, const MakeDialects& make_dialects) {
   THAW_TRY(const Address listen, parse_address(options.listen));
   THAW_TRY(const Configuration configuration, read_configuration(options.configuration));
+  THAW_TRY_VOID(check_listening(configuration.tls, options.listen, listens_on_loopback(listen)));
+  THAW_TRY(auto identities, read_identities(configuration.tls));
   if (::geteuid() != 0) {
     return Error::permission_denied(
         "thaw serve needs root: it makes namespaces, mounts and a network bridge; run it with "
@@ -885,6 +904,7 @@ Result<void> serve_until_told(const ServeOptions& options, const MakeDialects& m
   remove_dead_run_folders(instance);
   THAW_TRY_VOID(os::make_folders(run_root + instance, 0700));
   Program program(std::move(spawner), configuration, data, instance, make_dialects);
+  program.identities = std::move(identities);
   Result<void> outcome = program.open_stores(options.loss);
   outcome = outcome ? program.connect() : outcome;
   outcome = outcome ? program.loop.run_task(program.run(listen)) : outcome;

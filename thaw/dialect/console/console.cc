@@ -496,6 +496,13 @@ Task<void> Console::serve_metrics(net::HttpExchange& exchange) {
       .sample(static_cast<double>(net.grpc_calls));
   text.metric("thaw_http_requests_total", MetricType::counter, "Plain HTTP requests received.")
       .sample(static_cast<double>(net.http_requests));
+  text.metric("thaw_tls_handshakes_open", MetricType::gauge, "TLS handshakes under way.")
+      .sample(static_cast<double>(net.handshakes_open));
+  text.metric("thaw_tls_handshakes_total", MetricType::counter, "TLS handshakes that succeeded.")
+      .sample(static_cast<double>(net.handshakes_done));
+  text.metric("thaw_tls_handshakes_failed_total", MetricType::counter,
+              "TLS handshakes that were refused, broken off or too slow.")
+      .sample(static_cast<double>(net.handshakes_failed));
   text.metric("thaw_connections_open", MetricType::gauge, "Open connections.")
       .sample(static_cast<double>(net.connections_open));
   for (const Parts::Count& count :

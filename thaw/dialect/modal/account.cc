@@ -70,8 +70,7 @@ Result<void> check_stranger(const net::GrpcCall& call) {
 }
 
 std::string address_of(Context& cx, const net::GrpcCall& call) {
-  const gateway::WebOrigin plain{"http", authority_for(cx, call), call.peer().address};
-  const std::string client = cx.place.proxies.origin_of(call.peer(), plain, call.metadata()).client;
+  const std::string client = origin_of(cx, call).client;
   return client.substr(0, client.rfind(':'));
 }
 

@@ -126,11 +126,19 @@ Result<model::ContainerId> container_of(Context& cx, const net::GrpcCall& call) 
   return who.container;
 }
 
-std::string authority_for(const Context& cx, const net::GrpcCall& call) {
+gateway::WebOrigin origin_of(const Context& cx, const net::GrpcCall& call) {
+  const std::string& asked = call.authority();
+  gateway::WebOrigin plain{call.peer().scheme(), asked.empty() ? cx.place.authority : asked,
+                           call.peer().address};
+  return cx.place.proxies.origin_of(call.peer(), std::move(plain), call.metadata());
+}
+
+gateway::BaseUrl base_for(const Context& cx, const net::GrpcCall& call) {
   if (call.peer().transport == net::Peer::Transport::unix_socket) {
-    return cx.place.container_authority;
+    return cx.place.containers_base();
   }
-  return call.authority().empty() ? cx.place.authority : call.authority();
+  const gateway::WebOrigin origin = origin_of(cx, call);
+  return {origin.scheme, origin.authority};
 }
 
 namespace {
@@ -146,6 +154,8 @@ WebAddresses addresses_at(Context& cx, std::string scheme, std::string authority
   addresses.authority = std::move(authority);
   if (!cx.place.web_domain.empty()) {
     addresses.domain = cx.place.web_domain;
+  } else if (addresses.scheme == "https") {
+    return addresses;  // no client takes a certificate for *.localhost, or for each address
   } else if (cx.place.knows_localhost) {
     addresses.domain = "localhost";
   }
@@ -157,15 +167,15 @@ WebAddresses addresses_at(Context& cx, std::string scheme, std::string authority
 
 }  // namespace
 
-WebAddresses own_addresses(Context& cx) { return addresses_at(cx, "http", cx.place.authority); }
+WebAddresses own_addresses(Context& cx) {
+  return addresses_at(cx, cx.place.scheme, cx.place.authority);
+}
 
 WebAddresses addresses_for(Context& cx, const net::GrpcCall& call) {
   if (call.peer().transport == net::Peer::Transport::unix_socket) {
     return own_addresses(cx);
   }
-  gateway::WebOrigin plain{"http", authority_for(cx, call), call.peer().address};
-  gateway::WebOrigin origin =
-      cx.place.proxies.origin_of(call.peer(), std::move(plain), call.metadata());
+  gateway::WebOrigin origin = origin_of(cx, call);
   return addresses_at(cx, std::move(origin.scheme), std::move(origin.authority));
 }
 

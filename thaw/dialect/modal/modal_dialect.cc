@@ -113,8 +113,8 @@ void ModalDialect::find_references(std::string_view payload,
 }
 
 std::map<std::string, std::string> ModalDialect::client_environment(
-    const std::string& authority, const gateway::NewToken& token) const {
-  return {{"MODAL_SERVER_URL", "http://" + authority},
+    const gateway::BaseUrl& base, const gateway::NewToken& token) const {
+  return {{"MODAL_SERVER_URL", base + ""},
           {"MODAL_TOKEN_ID", token.id.str()},
           {"MODAL_TOKEN_SECRET", token.secret}};
 }

@@ -270,10 +270,12 @@ Task<void> serve_uploads(Context& cx, gateway::Identity who, net::HttpExchange& 
   // Who asks on a socket of this machine has no address of its own to answer at.
   const auto host = exchange.request().headers.find("host");
   const bool is_local = exchange.request().peer.transport == net::Peer::Transport::unix_socket;
-  const std::string authority = is_local || !host ? cx.place.authority : std::string(*host);
+  const gateway::WebOrigin origin = cx.place.proxies.origin_of(exchange.request());
+  const gateway::BaseUrl base =
+      is_local || !host ? cx.place.base() : gateway::BaseUrl{origin.scheme, origin.authority};
   Json out = Json::array();
   for (const std::string& digest : missing) {
-    const auto urls = cx.owners.blob_gate.upload_urls(authority, owner, digest, sizes[digest]);
+    const auto urls = cx.owners.blob_gate.upload_urls(base, owner, digest, sizes[digest]);
     out.push_back({{"sha256", digest}, {"part", urls.part}, {"completion", urls.completion}});
   }
   co_return co_await exchange.answer(200, "application/json",

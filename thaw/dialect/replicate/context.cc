@@ -20,15 +20,16 @@ Result<gateway::Identity> identify(const Context& cx, const net::HttpRequest& re
   return who;
 }
 
-std::string origin_of(const Context& cx, const net::HttpRequest& request) {
+gateway::BaseUrl origin_of(const Context& cx, const net::HttpRequest& request) {
   // Who asks on a socket of this machine has no address of its own to answer at.
   if (request.peer.transport == net::Peer::Transport::unix_socket) {
-    return "http://" + cx.place.authority;
+    return cx.place.base();
   }
   const gateway::WebOrigin origin = cx.place.proxies.origin_of(request);
-  const std::string authority = origin.authority.empty() ? cx.place.authority : origin.authority;
-  const std::string scheme = origin.scheme.empty() ? "http" : origin.scheme;
-  return codec::valid_utf8(scheme + "://" + authority.substr(0, longest_authority));
+  if (origin.authority.empty() || origin.scheme.empty()) {
+    return cx.place.base();
+  }
+  return {origin.scheme, codec::valid_utf8(origin.authority.substr(0, longest_authority))};
 }
 
 std::string base_of(const Context& cx, const net::HttpRequest& request) {

@@ -57,10 +57,10 @@ void ReplicateDialect::find_references(std::string_view payload,
 }
 
 std::map<std::string, std::string> ReplicateDialect::client_environment(
-    const std::string& authority, const gateway::NewToken& token) const {
+    const gateway::BaseUrl& base, const gateway::NewToken& token) const {
   // Clients put /v1 behind it.
-  return {{"REPLICATE_BASE_URL", "http://" + authority + "/replicate"},
-          {"REPLICATE_API_TOKEN", codec::api_key(key_prefix, token.id.str(), token.secret)}};
+  return {{"REPLICATE_BASE_URL", base + "/replicate"},
+          {"REPLICATE_API_TOKEN", codec::api_key_text(key_prefix, {token.id.str(), token.secret})}};
 }
 
 }  // namespace thaw::dialect::replicate

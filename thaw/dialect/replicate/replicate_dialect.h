@@ -27,7 +27,7 @@ class ReplicateDialect final : public gateway::Dialect {
   async::Task<void> serve_web(net::HttpExchange& exchange, gateway::WebTarget target) override;
   void find_references(std::string_view payload, std::vector<std::string>& names) const override;
   std::map<std::string, std::string> client_environment(
-      const std::string& authority, const gateway::NewToken& token) const override;
+      const gateway::BaseUrl& base, const gateway::NewToken& token) const override;
   void start(const gateway::Surroundings& place) override { cx_.place = place; }
   async::Task<void> stop() override { co_return ok(); }
 
