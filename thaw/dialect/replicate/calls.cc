@@ -48,7 +48,7 @@ gateway::BaseUrl origin_in(const std::string& base) {
 // What of an output's files is there, in their places: addresses, or the bytes where the client
 // would not take the address of a plain server for one of a file.
 Task<void> put_files_back(Context& cx, const model::WorkspaceId& workspace,
-                          std::map<std::string, OutputFile> files, const std::string& origin,
+                          std::map<std::string, OutputFile> files, gateway::BaseUrl origin,
                           Json& output) {
   const bool is_plain = origin.scheme == "http";
   std::uint64_t inline_bytes = 0;
