@@ -362,6 +362,10 @@ class Predictions(E2eTest):
         self.assertIn("predictor", died["error"])
         self.assertEqual(until_ended(make(SAYS, prompt="after"))["output"][0], "after 0 ")
 
+    def test_an_output_that_is_no_json_costs_its_prediction_alone(self):
+        until_ended(make(SAYS, prompt="x", mode="odd"))
+        self.assertEqual(until_ended(make(SAYS, prompt="after"))["status"], "succeeded")
+
     def test_one_that_waits_and_one_that_runs_are_cancelled(self):
         runs = make(SAYS, prompt="x", mode="slow", count=200)
         wait_until(lambda: get(runs)["output"], CALL_TIMEOUT, "it gives its first piece")
@@ -527,7 +531,7 @@ class Tenants(E2eTest):
         thaw("workspace", "create", "others")
         told = thaw("token", "create", "theirs", "--workspace", "others", "--json")
         theirs = json.loads(told)
-        token = f"{theirs['id']}:{theirs['secret']}"
+        token = f"{theirs['token']}:{theirs['secret']}"
         made = until_ended(make(SAYS, prompt="x"))
         uploaded = json.loads(python("""\
             import io, json, replicate

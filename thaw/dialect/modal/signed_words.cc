@@ -2,6 +2,7 @@
 #include "thaw/dialect/modal/signed_words.h"
 
 #include "thaw/codec/encoding.h"
+#include "thaw/codec/equal_bytes.h"
 
 namespace thaw::dialect::modal {
 

@@ -106,7 +106,7 @@ constexpr Operation operations[] = {
      }},
     {"PUT",
      "models/*/*/latest",
-     {"to set a model's latest version", Scope::deploy, Of::functions},
+     {"to roll a model back", Scope::deploy, Of::functions},
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_latest(cx, std::move(asked.who), exchange, asked.names.at(0),
                            asked.names.at(1));

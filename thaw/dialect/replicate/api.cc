@@ -13,6 +13,7 @@
 #include "thaw/dialect/replicate/models.h"
 #include "thaw/dialect/replicate/predictions.h"
 #include "thaw/dialect/replicate/stream.h"
+#include "thaw/gateway/operation.h"
 
 namespace thaw::dialect::replicate {
 
@@ -20,6 +21,8 @@ using async::Task;
 
 namespace {
 
+using Scope = model::TokenScope;
+using Reaches = gateway::Operation::Of;
 using Of = PredictionPath::Of;
 
 struct Asked {
@@ -32,6 +35,8 @@ using Serve = Task<void> (*)(Context& cx, net::HttpExchange& exchange, Asked ask
 struct Operation {
   std::string_view method;
   std::string_view path;  // below the prefix; "*" is one segment of any kind
+  model::TokenScopes any_of;
+  Reaches reaches;
   Serve serve;
 };
 
@@ -85,42 +90,53 @@ Task<void> no_such(Context& /*cx*/, net::HttpExchange& exchange, Asked /*asked*/
 }
 
 constexpr Operation operations[] = {
-    {"POST", "predictions", predict<Of::body>},
-    {"GET", "predictions", plain<serve_predictions>},
-    {"GET", "predictions/*", named<serve_prediction>},
-    {"PUT", "predictions/*", predict_once},
-    {"POST", "predictions/*/cancel", named<serve_cancel>},
-    {"POST", "models/*/*/predictions", predict<Of::model>},
-    {"POST", "models/*/*/versions/*/predictions", predict<Of::version>},
-    {"POST", "deployments/*/*/predictions", predict<Of::deployment>},
-    {"GET", "models", plain<serve_models>},
-    {"QUERY", "models", plain<serve_search>},
-    {"POST", "models", refuse_model},
-    {"GET", "models/*/*", owned<serve_model>},
-    {"DELETE", "models/*/*", owned<serve_model>},
-    {"GET", "models/*/*/versions", owned<serve_versions>},
-    {"GET", "models/*/*/versions/*", versioned<serve_version>},
-    {"DELETE", "models/*/*/versions/*", versioned<serve_version>},
-    {"GET", "deployments", plain<serve_deployments>},
-    {"POST", "deployments", plain<serve_new_deployment>},
-    {"GET", "deployments/*/*", owned<serve_deployment>},
-    {"PATCH", "deployments/*/*", owned<serve_deployment>},
-    {"DELETE", "deployments/*/*", owned<serve_deployment>},
-    {"GET", "files", plain<serve_files>},
-    {"POST", "files", plain<serve_new_file>},
-    {"GET", "files/*", named<serve_file>},
-    {"DELETE", "files/*", named<serve_file>},
-    {"GET", "files/*/download", named<serve_file_bytes>},
-    {"GET", "hardware", plain<serve_hardware>},
-    {"GET", "account", plain<serve_account>},
-    {"GET", "webhooks/default/secret", plain<serve_webhook_secret>},
-    {"GET", "trainings", plain<serve_none>},
-    {"GET", "trainings/*", no_such},
-    {"POST", "trainings/*/cancel", no_such},
-    {"POST", "models/*/*/versions/*/trainings", refuse_training},
-    {"POST", "trainings", refuse_training},
-    {"GET", "collections", plain<serve_none>},
-    {"GET", "collections/*", no_such},
+    {"POST", "predictions", Scope::invoke, Reaches::functions, predict<Of::body>},
+    {"GET", "predictions", Scope::invoke | Scope::read, Reaches::functions,
+     plain<serve_predictions>},
+    {"GET", "predictions/*", Scope::invoke | Scope::read, Reaches::functions,
+     named<serve_prediction>},
+    {"PUT", "predictions/*", Scope::invoke, Reaches::functions, predict_once},
+    {"POST", "predictions/*/cancel", Scope::invoke, Reaches::functions, named<serve_cancel>},
+    {"POST", "models/*/*/predictions", Scope::invoke, Reaches::functions, predict<Of::model>},
+    {"POST", "models/*/*/versions/*/predictions", Scope::invoke, Reaches::functions,
+     predict<Of::version>},
+    {"POST", "deployments/*/*/predictions", Scope::invoke, Reaches::functions,
+     predict<Of::deployment>},
+    {"GET", "models", Scope::invoke | Scope::read, Reaches::functions, plain<serve_models>},
+    {"QUERY", "models", Scope::invoke | Scope::read, Reaches::functions, plain<serve_search>},
+    {"POST", "models", Scope::deploy, Reaches::workspace, refuse_model},
+    {"GET", "models/*/*", Scope::invoke | Scope::read, Reaches::functions, owned<serve_model>},
+    {"DELETE", "models/*/*", Scope::deploy, Reaches::functions, owned<serve_model>},
+    {"GET", "models/*/*/versions", Scope::invoke | Scope::read, Reaches::functions,
+     owned<serve_versions>},
+    {"GET", "models/*/*/versions/*", Scope::invoke | Scope::read, Reaches::functions,
+     versioned<serve_version>},
+    {"DELETE", "models/*/*/versions/*", Scope::deploy, Reaches::functions,
+     versioned<serve_version>},
+    {"GET", "deployments", Scope::invoke | Scope::read, Reaches::workspace,
+     plain<serve_deployments>},
+    {"POST", "deployments", Scope::deploy, Reaches::workspace, plain<serve_new_deployment>},
+    {"GET", "deployments/*/*", Scope::invoke | Scope::read, Reaches::workspace,
+     owned<serve_deployment>},
+    {"PATCH", "deployments/*/*", Scope::deploy, Reaches::workspace, owned<serve_deployment>},
+    {"DELETE", "deployments/*/*", Scope::deploy, Reaches::workspace, owned<serve_deployment>},
+    {"GET", "files", Scope::invoke | Scope::read, Reaches::workspace, plain<serve_files>},
+    {"POST", "files", Scope::invoke, Reaches::anything, plain<serve_new_file>},
+    {"GET", "files/*", Scope::invoke | Scope::read, Reaches::workspace, named<serve_file>},
+    {"DELETE", "files/*", Scope::invoke, Reaches::workspace, named<serve_file>},
+    {"GET", "files/*/download", Scope::invoke | Scope::read, Reaches::workspace,
+     named<serve_file_bytes>},
+    {"GET", "hardware", Scope::invoke | Scope::read, Reaches::anything, plain<serve_hardware>},
+    {"GET", "account", Scope::invoke | Scope::read, Reaches::anything, plain<serve_account>},
+    {"GET", "webhooks/default/secret", Scope::invoke | Scope::deploy, Reaches::workspace,
+     plain<serve_webhook_secret>},
+    {"GET", "trainings", Scope::invoke | Scope::read, Reaches::anything, plain<serve_none>},
+    {"GET", "trainings/*", Scope::invoke | Scope::read, Reaches::anything, no_such},
+    {"POST", "trainings/*/cancel", Scope::deploy, Reaches::workspace, no_such},
+    {"POST", "models/*/*/versions/*/trainings", Scope::deploy, Reaches::workspace, refuse_training},
+    {"POST", "trainings", Scope::deploy, Reaches::workspace, refuse_training},
+    {"GET", "collections", Scope::invoke | Scope::read, Reaches::anything, plain<serve_none>},
+    {"GET", "collections/*", Scope::invoke | Scope::read, Reaches::anything, no_such},
 };
 
 // The names in the place of each "*"; nullopt: another path.
@@ -158,6 +174,9 @@ Task<void> serve_operation(Context& cx, net::HttpExchange& exchange) {
     auto names = match(operation.path, below);
     is_known = is_known || names;
     if (names && operation.method == request.method) {
+      const std::string name = std::string(operation.method) + " " + std::string(operation.path);
+      const gateway::Operation asked{name, operation.any_of, operation.reaches};
+      THAW_CO_TRY_VOID(gateway::check_may(who, asked));
       co_return co_await operation.serve(cx, exchange, {std::move(who), std::move(*names)});
     }
   }

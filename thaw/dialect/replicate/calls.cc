@@ -38,12 +38,19 @@ Task<std::string> log_of_start(Context& cx, const queue::CallInfo& info) {
   co_return text;
 }
 
+// Of the whole address of this API.
+gateway::BaseUrl origin_in(const std::string& base) {
+  const std::size_t scheme = std::min(base.find("://"), base.size());
+  const std::size_t host = std::min(scheme + 3, base.size());
+  return {base.substr(0, scheme), base.substr(host, base.find('/', host) - host)};
+}
+
 // What of an output's files is there, in their places: addresses, or the bytes where the client
 // would not take the address of a plain server for one of a file.
 Task<void> put_files_back(Context& cx, const model::WorkspaceId& workspace,
-                          std::map<std::string, OutputFile> files, const std::string& origin,
+                          std::map<std::string, OutputFile> files, gateway::BaseUrl origin,
                           Json& output) {
-  const bool is_plain = origin.starts_with("http:");
+  const bool is_plain = origin.scheme == "http";
   std::uint64_t inline_bytes = 0;
   for (const auto& [pointer, file] : files) {
     std::string url;
@@ -133,7 +140,7 @@ std::string stream_secret(const Context& cx, const std::string& call) {
 }
 
 Task<Json> view_of(Context& cx, const FoundPrediction& found, const Fold& fold, std::string base) {
-  const std::string origin = base.substr(0, base.size() - std::string_view(api_prefix).size());
+  const gateway::BaseUrl origin = origin_in(base);
   const std::string call = found.info.call.id.str();
   Place place{base, base + "/predictions/" + call + "/stream?secret=" + stream_secret(cx, call)};
   Json json = json_of(found.info, found.memo, fold, place);

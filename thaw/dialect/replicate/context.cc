@@ -13,39 +13,23 @@ constexpr std::size_t longest_authority = 255;
 }  // namespace
 
 Result<gateway::Identity> identify(const Context& cx, const net::HttpRequest& request) {
-  if (request.peer.transport == net::Peer::Transport::unix_socket) {
-    THAW_TRY(gateway::Identity who, cx.owners.access.from_socket(request.peer));
-    if (who.kind == gateway::Identity::Kind::container) {
-      return Error::permission_denied("containers have no access to this API");
-    }
-    return who;
+  THAW_TRY(gateway::Identity who, cx.owners.access.from_request(request));
+  if (who.kind == gateway::Identity::Kind::container) {
+    return Error::permission_denied("containers have no access to this API");
   }
-  std::string_view given = request.headers.find("authorization").value_or("");
-  for (const std::string_view scheme : {"Bearer ", "Token ", "bearer ", "token "}) {
-    if (given.starts_with(scheme)) {
-      given.remove_prefix(scheme.size());
-      break;
-    }
-  }
-  const std::size_t colon = given.find(':');
-  if (colon == std::string_view::npos) {
-    return Error::unauthenticated(
-        "You did not pass a valid authentication token: send Authorization: Bearer TOKEN; "
-        "`thaw env` prints one as REPLICATE_API_TOKEN, and `thaw token create` makes one");
-  }
-  return cx.owners.access.from_token(std::string(given.substr(0, colon)),
-                                     std::string(given.substr(colon + 1)));
+  return who;
 }
 
-std::string origin_of(const Context& cx, const net::HttpRequest& request) {
+gateway::BaseUrl origin_of(const Context& cx, const net::HttpRequest& request) {
   // Who asks on a socket of this machine has no address of its own to answer at.
   if (request.peer.transport == net::Peer::Transport::unix_socket) {
-    return cx.place.base() + "";
+    return cx.place.base();
   }
   const gateway::WebOrigin origin = cx.place.proxies.origin_of(request);
-  const std::string authority = origin.authority.empty() ? cx.place.authority : origin.authority;
-  const std::string scheme = origin.scheme.empty() ? "http" : origin.scheme;
-  return codec::valid_utf8(scheme + "://" + authority.substr(0, longest_authority));
+  if (origin.authority.empty() || origin.scheme.empty()) {
+    return cx.place.base();
+  }
+  return {origin.scheme, codec::valid_utf8(origin.authority.substr(0, longest_authority))};
 }
 
 std::string base_of(const Context& cx, const net::HttpRequest& request) {

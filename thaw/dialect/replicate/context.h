@@ -53,7 +53,7 @@ struct Context {
 Result<gateway::Identity> identify(const Context& cx, const net::HttpRequest& request);
 
 // As the asker reaches this server: "http://127.0.0.1:8700", without a path.
-std::string origin_of(const Context& cx, const net::HttpRequest& request);
+gateway::BaseUrl origin_of(const Context& cx, const net::HttpRequest& request);
 // Below it, this API: "http://127.0.0.1:8700/replicate/v1".
 std::string base_of(const Context& cx, const net::HttpRequest& request);
 

@@ -88,6 +88,9 @@ Json json_of(const Deployment& one, const model::Document& document) {
               {"max_instances", one.max_instances}}}}}};
 }
 
+// By which the model's function keeps the version.
+std::string alias_of(const Deployment& one) { return "deployment-" + one.name; }
+
 // The limits that a body names; others stay.
 Result<void> read_limits(const Json& body, Deployment& one) {
   codec::Fields fields(body);
@@ -134,8 +137,28 @@ Task<void> publish(Context& cx, gateway::Identity who, Deployment& one) {
   draft.spec.scaling.min_containers = one.min_instances;
   draft.spec.scaling.max_containers = one.max_instances;
   draft.keep = 1;
+  // While it is deployed the model keeps this version, however often it is pushed anew.
+  THAW_CO_TRY([[maybe_unused]] const model::Alias alias,
+              co_await cx.owners.versions.set_alias(scope, model.published.function->id,
+                                                    alias_of(one), {{version.spec->version, 1}}));
   THAW_CO_TRY([[maybe_unused]] const gateway::Published published,
               co_await cx.owners.releases.publish(scope, std::move(draft)));
+  co_return ok();
+}
+
+Task<void> remove(Context& cx, gateway::Identity who, Deployment one) {
+  const catalog::Scope scope = gateway::scope_of(cx.owners.catalog, who);
+  if (const auto published = cx.owners.invoke.find(scope, one.dialect, one.function)) {
+    THAW_CO_TRY_VOID(
+        co_await cx.owners.deployments.stop_app(published->app->id, "the deployment was deleted"));
+  }
+  if (const auto model = find_model(cx, who, one.model_owner, one.model_name)) {
+    const Result<void> removed = co_await cx.owners.versions.remove_alias(
+        scope, model->published.function->id, alias_of(one));
+    if (!removed && removed.error().code() != Code::not_found) {
+      co_return removed;
+    }
+  }
   co_return ok();
 }
 
@@ -231,11 +254,7 @@ Task<void> serve_deployment(Context& cx, gateway::Identity who, net::HttpExchang
     co_return co_await answer_json(exchange, 200, json_of(one, *document));
   }
   if (method == "DELETE") {
-    const catalog::Scope scope = gateway::scope_of(cx.owners.catalog, who);
-    if (const auto published = cx.owners.invoke.find(scope, one.dialect, one.function)) {
-      THAW_CO_TRY_VOID(co_await cx.owners.deployments.stop_app(published->app->id,
-                                                               "the deployment was deleted"));
-    }
+    THAW_CO_TRY_VOID(co_await remove(cx, std::move(who), std::move(one)));
     THAW_CO_TRY_VOID(co_await cx.owners.documents.erase(*document));
     co_return co_await answer_nothing(exchange);
   }

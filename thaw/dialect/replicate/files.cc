@@ -293,13 +293,12 @@ Task<void> serve_file_bytes(Context& cx, gateway::Identity who, net::HttpExchang
                                plain_word(file.content_type, "/;=+ "));
 }
 
-std::string signed_file_url(const Context& cx, const std::string& origin,
+std::string signed_file_url(const Context& cx, const gateway::BaseUrl& base,
                             const model::WorkspaceId& workspace, const std::string& sha256_hex,
                             std::string_view content_type, std::string_view name) {
-  const std::string target = std::string(signed_files_prefix) + "/" + sha256_hex + "/" +
-                             plain_word(name, "") + "?for=" + workspace.str() +
-                             "&type=" + plain_word(content_type, "/");
-  return origin + cx.file_urls.sign(target);
+  return cx.file_urls.make(base, std::string(signed_files_prefix) + "/" + sha256_hex + "/" +
+                                     plain_word(name, "") + "?for=" + workspace.str() +
+                                     "&type=" + plain_word(content_type, "/"));
 }
 
 Task<void> serve_signed_file(Context& cx, net::HttpExchange& exchange) {
@@ -346,7 +345,7 @@ Result<void> make_readable(const Context& cx, const gateway::Identity& who, Json
     }
     THAW_TRY(const auto found, find_file(cx, who, id));
     const StoredFile file = read_file(*found);
-    text = signed_file_url(cx, cx.place.containers_base() + "", who.workspace, file.sha256_hex,
+    text = signed_file_url(cx, cx.place.containers_base(), who.workspace, file.sha256_hex,
                            file.content_type, file.file_name);
     return ok();
   });
@@ -372,7 +371,7 @@ Task<void> put_input_files_aside(Context& cx, model::WorkspaceId workspace, Json
     THAW_CO_TRY(const store::StoredBlob blob,
                 co_await cx.owners.blobs.put(workspace.str(), std::move(file->bytes)));
     *text =
-        signed_file_url(cx, cx.place.containers_base() + "", workspace, blob.sha256_hex,
+        signed_file_url(cx, cx.place.containers_base(), workspace, blob.sha256_hex,
                         file->content_type, "input" + std::string(ending_of(file->content_type)));
   }
   co_return ok();

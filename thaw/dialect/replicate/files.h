@@ -20,7 +20,7 @@ async::Task<void> serve_file_bytes(Context& cx, gateway::Identity who, net::Http
                                    std::string id);
 
 // A signed address of a blob of the workspace. `name`: what it is called there.
-std::string signed_file_url(const Context& cx, const std::string& origin,
+std::string signed_file_url(const Context& cx, const gateway::BaseUrl& base,
                             const model::WorkspaceId& workspace, const std::string& sha256_hex,
                             std::string_view content_type, std::string_view name);
 async::Task<void> serve_signed_file(Context& cx, net::HttpExchange& exchange);

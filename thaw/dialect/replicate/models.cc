@@ -26,10 +26,10 @@ Json json_of(const gateway::ModelVersion& version) {
           {"openapi_schema", schema ? std::move(*schema) : Json::object()}};
 }
 
-Json json_of(const gateway::Model& model, const std::string& origin) {
+Json json_of(const gateway::Model& model, const gateway::BaseUrl& origin) {
   const model::ModelCard& card = *model.latest.card;
   const bool is_public = card.visibility == model::ModelCard::Visibility::everybody;
-  return {{"url", origin + "/" + card.owner + "/" + card.name},
+  return {{"url", origin + ("/" + card.owner + "/" + card.name)},
           {"owner", card.owner},
           {"name", card.name},
           {"description", card.description},
@@ -90,7 +90,7 @@ Result<gateway::ModelVersion> find_version(const Context& cx, const gateway::Ide
 Task<void> serve_models(Context& cx, gateway::Identity who, net::HttpExchange& exchange) {
   const catalog::Scope scope = gateway::scope_of(cx.owners.catalog, who);
   const std::vector<gateway::Model> models = cx.models.list(scope);
-  const std::string origin = origin_of(cx, exchange.request());
+  const gateway::BaseUrl origin = origin_of(cx, exchange.request());
   co_return co_await answer_page(exchange, origin + api_prefix + "/models", models.size(),
                                  [&](std::size_t i) { return json_of(models[i], origin); });
 }
@@ -135,7 +135,7 @@ Task<void> serve_search(Context& cx, gateway::Identity who, net::HttpExchange& e
   std::vector<gateway::Model> models = cx.models.list(scope);
   std::erase_if(
       models, [&](const gateway::Model& model) { return !is_meant(*model.latest.card, question); });
-  const std::string origin = origin_of(cx, exchange.request());
+  const gateway::BaseUrl origin = origin_of(cx, exchange.request());
   co_return co_await answer_page(exchange, origin + api_prefix + "/models", models.size(),
                                  [&](std::size_t i) { return json_of(models[i], origin); });
 }

@@ -140,14 +140,14 @@ void Fold::add(const model::LogEntry& entry) {
     add_end(entry);
     return;
   }
-  if (entry.kind == model::LogEntry::Kind::status &&
-      entry.status.what == model::CallStatus::What::retried) {
+  if (entry.kind != model::LogEntry::Kind::chunk) {
+    return;
+  }
+  if (entry.attempts != attempt_) {
+    attempt_ = entry.attempts;
     output = nullptr;  // what a delivery has told that came to nothing
     outputs = 0;
     logs.clear();
-  }
-  if (entry.kind != model::LogEntry::Kind::chunk) {
-    return;
   }
   for (Item& item : read_items(entry.payload.bytes)) {
     if (item.kind == Item::Kind::logs) {

@@ -90,6 +90,7 @@ class Fold {
   void add_end(const model::LogEntry& entry);
 
   bool gives_list_;
+  int attempt_ = 0;                     // that the pieces so far are of
   std::optional<model::LogEntry> end_;  // without its payload
   std::string ended_as_;                // as its server has told
   bool is_removed_ = false;

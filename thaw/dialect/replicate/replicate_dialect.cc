@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "thaw/codec/api_key.h"
 #include "thaw/control/runtime.h"
 #include "thaw/dialect/replicate/api.h"
 #include "thaw/dialect/replicate/files.h"
@@ -11,6 +12,9 @@
 namespace thaw::dialect::replicate {
 
 namespace {
+
+// As keys of that cloud begin.
+constexpr const char* key_prefix = "r8_";
 
 // No function is of this dialect.
 class NoRuntime final : public control::Runtime {
@@ -56,7 +60,7 @@ std::map<std::string, std::string> ReplicateDialect::client_environment(
     const gateway::BaseUrl& base, const gateway::NewToken& token) const {
   // Clients put /v1 behind it.
   return {{"REPLICATE_BASE_URL", base + "/replicate"},
-          {"REPLICATE_API_TOKEN", token.id.str() + ":" + token.secret}};
+          {"REPLICATE_API_TOKEN", codec::api_key_text(key_prefix, {token.id.str(), token.secret})}};
 }
 
 }  // namespace thaw::dialect::replicate
