@@ -61,6 +61,9 @@ std::string write_note(const ProcessNote& note) {
 
 Result<ProcessNote> read_process_note(const std::string& text) {
   THAW_TRY(const Json json, codec::parse_json(text));
+  if (!json.is_object()) {
+    return Error::data_loss("the note of a process is none");
+  }
   codec::Fields fields(json);
   ProcessNote note;
   std::int64_t kill_at = 0;
