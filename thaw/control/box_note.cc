@@ -27,7 +27,7 @@ void read_base64(codec::Fields& fields, const char* name, std::string& out) {
   if (auto text = codec::base64_decode(encoded)) {
     out = std::move(*text);
   } else {
-    fields.wrong(name, "no base64");
+    fields.wrong(name, "is no base64");
   }
 }
 
@@ -38,7 +38,7 @@ void read_base64(codec::Fields& fields, const char* name, std::vector<std::strin
     if (auto text = codec::base64_decode(one)) {
       out.push_back(std::move(*text));
     } else {
-      fields.wrong(name, "no base64");
+      fields.wrong(name, "is no base64");
     }
   }
 }
