@@ -193,7 +193,9 @@ class Ends(E2eTest):
         wait_until(lambda: processes_with(mark), CALL_TIMEOUT, "it runs")
         server.kill()
         before = server.config
-        server.config = "[containers]\nboxes_outlive_server = false\n" + before
+        head, line = "[containers]\n", "boxes_outlive_server = false\n"
+        rest = before if head in before else head + before
+        server.config = rest.replace(head, head + line, 1)
         try:
             server.start()
             self.assertEqual(processes_with(mark), [])

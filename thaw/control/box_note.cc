@@ -27,7 +27,7 @@ void read_base64(codec::Fields& fields, const char* name, std::string& out) {
   if (auto text = codec::base64_decode(encoded)) {
     out = std::move(*text);
   } else {
-    fields.wrong(name, "no base64");
+    fields.wrong(name, "is no base64");
   }
 }
 
@@ -38,7 +38,7 @@ void read_base64(codec::Fields& fields, const char* name, std::vector<std::strin
     if (auto text = codec::base64_decode(one)) {
       out.push_back(std::move(*text));
     } else {
-      fields.wrong(name, "no base64");
+      fields.wrong(name, "is no base64");
     }
   }
 }
@@ -61,6 +61,9 @@ std::string write_note(const ProcessNote& note) {
 
 Result<ProcessNote> read_process_note(const std::string& text) {
   THAW_TRY(const Json json, codec::parse_json(text));
+  if (!json.is_object()) {
+    return Error::data_loss("the note of a process is none");
+  }
   codec::Fields fields(json);
   ProcessNote note;
   std::int64_t kill_at = 0;

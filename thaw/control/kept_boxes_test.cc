@@ -202,7 +202,7 @@ TEST_CASE("what a process had printed and been given is known to the next server
   REQUIRE(again);
   state.print("and more");
   f.passes(1s);
-  CHECK(f.text_of(again->out(), 0) == "seen ");
+  CHECK(f.text_of(again->out(), 0) == "seen and more");
   CHECK(f.text_of(again->out(), 5) == "and more");
   CHECK(again->input().written == 5);
   f.await(again->append(1, "input", false));  // it comes again
