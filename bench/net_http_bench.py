@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP/1.1 through net/ against a plain Beast echo, and proxy() against asking the server directly
-and against nginx as a proxy.
+"""HTTP/1.1 through net/ against a plain Beast echo, TLS against plain, and proxy() against asking
+the server directly and against nginx as a proxy.
 
     net_http_bench.py OUT.json
 
@@ -129,9 +129,12 @@ def compare_proxies(thaw, plain, connections):
 
 
 def load(server, connections, target, body):
+    """A target that begins with "tls:" is asked for over TLS."""
     before = server.cpu_ns()
+    over_tls = ["tls"] if target.startswith("tls:") else []
     out = subprocess.run([BUILD / "net_http_load", str(server.port), str(connections),
-                          str(SECONDS), target, str(body)], check=True, stdout=subprocess.PIPE)
+                          str(SECONDS), target.removeprefix("tls:"), str(body), *over_tls],
+                         check=True, stdout=subprocess.PIPE)
     result = json.loads(out.stdout)
     result["cpu_us"] = (server.cpu_ns() - before) / 1e3 / max(1, result["calls"])
     return result
@@ -162,7 +165,8 @@ def compare(what, measured, baseline, connections, targets, body):
 
 def main():
     plain = Server("net_plain_http_echo")
-    thaw = Server("http_echo_server", "--upstream", str(plain.port))
+    folder = tempfile.TemporaryDirectory(prefix="thaw-bench-tls-")
+    thaw = Server("http_echo_server", "--upstream", str(plain.port), "--tls", folder.name)
     rows = []
     for connections in (1, 64):
         of = f"{connections} connection" + ("s" if connections > 1 else "")
@@ -172,6 +176,10 @@ def main():
                         ("/echo", "/echo"), 1024)
         rows += compare(f"GET, {of}, proxied : direct", thaw, plain, connections,
                         ("/tcp/hello", "/hello"), 0)
+        rows += compare(f"GET, {of}, TLS : plain", thaw, thaw, connections,
+                        ("tls:/hello", "/hello"), 0)
+    rows += compare("POST 1 MiB, 1 connection, TLS : plain", thaw, thaw, 1,
+                    ("tls:/echo", "/echo"), 1 << 20)
     rows += compare("POST 1 MiB, 1 connection, proxied : direct", thaw, plain, 1,
                     ("/tcp/echo", "/echo"), 1 << 20)
     rows += compare_proxies(thaw, plain, 64)

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A closed loop of HTTP/1.1 requests on some connections, for net_http_bench.py:
-//   net_http_load PORT CONNECTIONS SECONDS TARGET BODY_BYTES
+//   net_http_load PORT CONNECTIONS SECONDS TARGET BODY_BYTES [tls]
+// With `tls` the same over TLS; no certificate is looked at, as nothing but time is measured.
 // It prints {"calls": n, "seconds": s, "p50_us": …, "p99_us": …}. A request with a body is a POST.
 // It shares nothing with the servers that it measures.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -25,6 +27,7 @@ using Clock = std::chrono::steady_clock;
 
 struct Connection {
   int fd = -1;
+  SSL* tls = nullptr;
   std::string answer;
   Clock::time_point started;
 };
@@ -44,8 +47,28 @@ int connect_to(int port) {
   return fd;
 }
 
+SSL* secured(int fd) {
+  static SSL_CTX* const context = SSL_CTX_new(TLS_client_method());
+  SSL* tls = SSL_new(context);
+  SSL_set_fd(tls, fd);
+  if (SSL_connect(tls) != 1) {
+    std::fprintf(stderr, "no TLS at this port\n");
+    std::exit(1);
+  }
+  return tls;
+}
+
+ssize_t receive(Connection& connection, char* to, std::size_t room) {
+  return connection.tls != nullptr ? SSL_read(connection.tls, to, static_cast<int>(room))
+                                   : ::recv(connection.fd, to, room, 0);
+}
+
 bool send_request(Connection& connection, const std::string& request) {
   connection.started = Clock::now();
+  if (connection.tls != nullptr) {
+    return SSL_write(connection.tls, request.data(), static_cast<int>(request.size())) ==
+           static_cast<int>(request.size());
+  }
   return ::send(connection.fd, request.data(), request.size(), MSG_NOSIGNAL) ==
          static_cast<ssize_t>(request.size());
 }
@@ -75,8 +98,8 @@ double percentile(std::vector<double>& sorted, double share) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 6) {
-    std::fprintf(stderr, "usage: net_http_load PORT CONNECTIONS SECONDS TARGET BODY_BYTES\n");
+  if (argc != 6 && argc != 7) {
+    std::fprintf(stderr, "usage: net_http_load PORT CONNECTIONS SECONDS TARGET BODY_BYTES [tls]\n");
     return 2;
   }
   const std::string body(static_cast<std::size_t>(std::atoll(argv[5])), 'x');
@@ -89,6 +112,7 @@ int main(int argc, char** argv) {
   std::vector<Connection> connections(static_cast<std::size_t>(std::atoi(argv[2])));
   for (Connection& connection : connections) {
     connection.fd = connect_to(std::atoi(argv[1]));
+    connection.tls = argc == 7 ? secured(connection.fd) : nullptr;
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.ptr = &connection;
@@ -107,12 +131,14 @@ int main(int argc, char** argv) {
     for (int i = 0; i < count; ++i) {
       Connection& connection =
           *static_cast<Connection*>(events[static_cast<std::size_t>(i)].data.ptr);
-      const ssize_t got = ::recv(connection.fd, buffer.data(), buffer.size(), 0);
-      if (got <= 0) {
-        std::fprintf(stderr, "the server closed a connection\n");
-        return 1;
-      }
-      connection.answer.append(buffer.data(), static_cast<std::size_t>(got));
+      do {
+        const ssize_t got = receive(connection, buffer.data(), buffer.size());
+        if (got <= 0) {
+          std::fprintf(stderr, "the server closed a connection\n");
+          return 1;
+        }
+        connection.answer.append(buffer.data(), static_cast<std::size_t>(got));
+      } while (connection.tls != nullptr && SSL_pending(connection.tls) > 0);
       if (!whole(connection.answer)) {
         continue;
       }

@@ -244,11 +244,15 @@ class Logins(E2eTest):
         wait_until(lambda: asker.process.poll() is not None, 2 * CALL_TIMEOUT, "the terminal ends")
         self.assertNotEqual(asker.process.returncode, 0)
 
-    def test_a_token_that_ends_by_itself_is_refused_and_says_why(self):
+    def test_a_token_may_be_asked_for_that_ends_by_itself(self):
         asker = self.asker(server, None, "--expires-in", "1h")
-        wait_until(lambda: asker.process.poll() is not None, CALL_TIMEOUT, "the terminal ends")
-        asker.reader.join()
-        self.assertIn("without --expires-in", " ".join(asker.text.split()))
+        server.thaw("token", "approve", asker.shown(CODE), "--name", "for an hour",
+                    "--data", str(server.data))  # fmt: skip
+        self.assertIn("finished successfully", asker.ends())
+        self.works(asker)
+        told = server.thaw("token", "list", "--json", "--data", str(server.data)).stdout
+        (made,) = [one for one in json.loads(told) if one["name"] == "for an hour"]
+        self.assertEqual(round(made["expires_at"] - made["created_at"]), 3600)
 
 
 if __name__ == "__main__":

@@ -506,8 +506,11 @@ class Files(E2eTest):
 
 
 class Restarts(E2eTest):
+    """Where sandboxes do not outlive the server; where they do: sandbox_restart_test.py."""
+
     def setUp(self):
-        self.server = ThawServer().start()
+        config = "[containers]\nboxes_outlive_server = false\n"
+        self.server = ThawServer(config=config).start()
         self.addCleanup(self.server.close)
 
     def run_client(self, text):

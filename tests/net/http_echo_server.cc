@@ -2,9 +2,11 @@
 //
 // http_echo_server: what the tests of net/ talk to. One handler with a path for each behaviour.
 //   http_echo_server [--unix PATH] [--upstream PORT] [--upstream-unix PATH] [--patience none]
+//                    [--tls FOLDER]
 // It listens on a free port, prints "port N" and runs until its stdin ends; "drain" on stdin drains
 // it first. /tcp/…, /unix/… and /dead/… are proxied to the upstream, /fetch/… is asked for by the
-// client.
+// client. With --tls it speaks TLS too, and writes the authority of its certificate, which is for
+// localhost, to FOLDER/authority.pem.
 #include <unistd.h>
 
 #include <boost/asio/as_tuple.hpp>
@@ -18,6 +20,8 @@
 #include "thaw/async/task_group.h"
 #include "thaw/net/http_client.h"
 #include "thaw/net/server.h"
+#include "thaw/net/tls_authority.h"
+#include "thaw/net/trust_bundle.h"
 
 namespace thaw::net {
 namespace {
@@ -31,6 +35,7 @@ struct World {
   Endpoint tcp;
   Endpoint unix_socket;
   std::string listen_unix;
+  std::string tls_folder;
   bool impatient = false;
   int gone = 0;
   int hanging = 0;
@@ -324,6 +329,16 @@ async::Task<bool> next_command(asio::posix::stream_descriptor& input) {
   co_return !error;
 }
 
+Result<std::shared_ptr<const TlsIdentities>> make_identities(const std::string& folder) {
+  const Validity validity{wall_now() - 1h, wall_now() + 24h};
+  THAW_TRY(const PemPair authority, make_authority("tests", validity));
+  THAW_TRY(const PemPair own,
+           make_server_certificate(authority, {"localhost", "127.0.0.1"}, validity));
+  THAW_TRY_VOID(replace_file(folder + "/own.pem", own.certificate + own.key, 0600));
+  THAW_TRY_VOID(replace_file(folder + "/authority.pem", authority.certificate, 0644));
+  return TlsIdentities::read({{folder + "/own.pem", folder + "/own.pem", {}}}, wall_now());
+}
+
 async::Task<void> serve(World& world) {
   ServerLimits limits;
   if (world.impatient) {
@@ -337,6 +352,10 @@ async::Task<void> serve(World& world) {
   };
   Server server(world.loop, world.table, handler, limits);
   THAW_CO_TRY(const std::uint16_t port, server.listen_tcp("127.0.0.1", 0));
+  if (!world.tls_folder.empty()) {
+    THAW_CO_TRY(auto identities, make_identities(world.tls_folder));
+    server.speak_tls(std::move(identities));
+  }
   if (!world.listen_unix.empty()) {
     THAW_CO_TRY_VOID(server.listen_unix(world.listen_unix, "tester"));
   }
@@ -364,6 +383,8 @@ int main(int argc, char** argv) {
       world.listen_unix = argv[i + 1];
     } else if (option == "--upstream") {
       world.tcp = {"127.0.0.1", static_cast<std::uint16_t>(std::atoi(argv[i + 1])), ""};
+    } else if (option == "--tls") {
+      world.tls_folder = argv[i + 1];
     } else if (option == "--patience") {
       world.impatient = std::string_view(argv[i + 1]) == "none";
     } else if (option == "--upstream-unix") {

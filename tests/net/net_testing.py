@@ -1,19 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of net/ share: the echo server as a process, raw sockets, a plain HTTP reader."""
+"""What the tests of net/ share: the echo server as a process, raw sockets, a plain HTTP reader.
+
+With NET_TLS=1 in the environment the same tests go over TLS.
+"""
 
 import json
+import os
 import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
+
+from tls_peer import TlsSocket
+
+OVER_TLS = os.environ.get("NET_TLS") == "1"
 
 
 class EchoServer:
     """One http_echo_server; it ends when its stdin is closed."""
 
     def __init__(self, *arguments):
+        self.folder = tempfile.TemporaryDirectory(prefix="thaw-net-")
+        if OVER_TLS:
+            arguments += ("--tls", self.folder.name)
         self.process = subprocess.Popen(
             [sys.argv[1], *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
@@ -25,6 +37,7 @@ class EchoServer:
         self.process.stdin.close()
         code = self.process.wait(timeout=20)
         self.process.stdout.close()
+        self.folder.cleanup()
         return code
 
     def drain(self):
@@ -38,7 +51,7 @@ class EchoServer:
     def connect(self, timeout=20):
         peer = socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return peer
+        return TlsSocket(peer, self.folder.name + "/authority.pem") if OVER_TLS else peer
 
     def tell(self):
         with Peer(self.connect()) as peer:

@@ -11,6 +11,7 @@
 
 #include "thaw/catalog/catalog.h"
 #include "thaw/control/measurements.h"
+#include "thaw/gateway/access.h"
 #include "thaw/logs/log_hub.h"
 #include "thaw/queue/call_queue.h"
 #include "thaw/store/blob_store.h"
@@ -38,15 +39,19 @@ std::string as_of_now(const std::string& text) {
   return out;
 }
 
-void make_file(const std::string& path, const std::string& fixture) {
+void add_to_file(const std::string& path, const std::string& fixture, std::size_t least_bytes) {
   std::ifstream file(std::string(THAW_STORE_FOLDERS) + "/" + fixture);
   std::stringstream text;
   text << file.rdbuf();
-  REQUIRE(text.str().size() > 1'000);
+  REQUIRE(text.str().size() > least_bytes);
   sqlite3* raw = nullptr;
   REQUIRE(sqlite3_open(path.c_str(), &raw) == SQLITE_OK);
   CHECK(sqlite3_exec(raw, as_of_now(text.str()).c_str(), nullptr, nullptr, nullptr) == SQLITE_OK);
   REQUIRE(sqlite3_close(raw) == SQLITE_OK);
+}
+
+void make_file(const std::string& path, const std::string& fixture) {
+  add_to_file(path, fixture, 1'000);
 }
 
 std::vector<store::Migration> steps_of_server() {
@@ -216,6 +221,30 @@ TEST_CASE("a data folder of before verbs is opened, and all of it is there and g
     CHECK(counts.empty());
     return ok();
   }));
+}
+
+TEST_CASE(
+    "a token of before scopes goes on to do everything, and a damaged one costs itself only") {
+  Folder f;
+  f.database->close();
+  add_to_file(f.folder / "thaw.db", "tokens.sql", 500);
+  f.start();
+  for (int round = 0; round < 2; ++round) {
+    gateway::Access access(*f.catalog);
+    CHECK(f.catalog->tokens.all().size() == 1);
+    const auto who = access.from_token("ak-0123456789abcdefABCDEF", "as-of-before-scopes");
+    REQUIRE(who);
+    CHECK(who->workspace == f.catalog->default_workspace());
+    CHECK(who->grants.scopes == model::all_scopes);
+    CHECK_FALSE(who->grants.is_narrow());
+    const auto token = access.token_of(*who);
+    CHECK(token->name == "thaw env");
+    CHECK_FALSE(token->expires_at);
+    CHECK_FALSE(token->old);
+    CHECK(token->last_used_at.has_value() == (round == 1));
+    f.run(access.write_uses(10));
+    f.start();
+  }
 }
 
 TEST_CASE("logs of before verbs are there, and go on behind their last line") {

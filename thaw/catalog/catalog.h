@@ -17,6 +17,7 @@
 #include "thaw/catalog/records.h"
 #include "thaw/model/app.h"
 #include "thaw/model/named_state.h"
+#include "thaw/model/token.h"
 #include "thaw/model/volume.h"
 #include "thaw/store/database.h"
 

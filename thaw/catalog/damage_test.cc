@@ -72,7 +72,12 @@ async::Task<void> fill(Catalog& catalog) {
   catalog::Change change;
   change.put(catalog.workspaces, {workspace, "thaw"});
   change.put(catalog.environments, {environment, workspace, "main", time});
-  change.put(catalog.tokens, {model::TokenId("ak-1"), workspace, "mine", "00ff", time});
+  model::Token token{model::TokenId("ak-1"), workspace, "mine", "00ff", time};
+  token.grants = {model::TokenScope::invoke | model::TokenScope::read, "shop/*"};
+  token.expires_at = time;
+  token.last_used_at = time;
+  token.old = model::OldSecret{"ff00", time};
+  change.put(catalog.tokens, std::move(token));
   model::App app;
   app.id = model::AppId("ap-1");
   app.workspace = workspace;
@@ -282,6 +287,11 @@ TEST_CASE("whatever is wrong with a stored record, the others are there") {
       CHECK(there >= rows.size() - 1);
       lost += static_cast<std::int64_t>(rows.size() - there);
       CHECK((catalog.apps.find("ap-2") || whole.id == "ap-2"));
+      // What is left of a damaged token may do no more than before.
+      if (const auto token = catalog.tokens.find("ak-1")) {
+        CHECK_FALSE(token->grants.scopes.has(model::TokenScope::admin));
+        CHECK(token->grants.is_narrow());
+      }
       if (whole.kind == "environment" && !catalog.environments.find("en-1")) {
         CHECK(catalog.lost_environment(model::WorkspaceId("ac-1")).str() == "en-1");
       }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/catalog/records.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "thaw/catalog/detail/decode.h"
@@ -57,23 +58,92 @@ Result<model::Workspace> from_record(const StoredRecord& record) {
   });
 }
 
+// What all tokens had before there were scopes is not written, so that their records stay as they
+// are.
 template <>
 StoredRecord to_record(const model::Token& t) {
-  return {codec::dump_json({{"id", t.id},
-                            {"workspace", t.workspace},
-                            {"name", t.name},
-                            {"secret_sha256", t.secret_sha256_hex},
-                            {"created_us", micros(t.created_at)}}),
-          {}};
+  Json json = {{"id", t.id},
+               {"workspace", t.workspace},
+               {"name", t.name},
+               {"secret_sha256", t.secret_sha256_hex},
+               {"created_us", micros(t.created_at)}};
+  if (t.grants.scopes != model::all_scopes) {
+    json["scopes"] = model::scopes_text(t.grants.scopes, ",");
+  }
+  if (t.grants.is_narrow()) {
+    json["only"] = t.grants.functions;
+  }
+  if (t.expires_at) {
+    json["expires_us"] = micros(*t.expires_at);
+  }
+  if (t.last_used_at) {
+    json["used_us"] = micros(*t.last_used_at);
+  }
+  if (t.old) {
+    json["old"] = {{"secret_sha256", t.old->sha256_hex}, {"until_us", micros(t.old->good_until)}};
+  }
+  return {codec::dump_json(json), {}};
 }
+
+namespace {
+
+std::optional<WallTime> read_moment(Fields& fields, const char* name) {
+  WallTime time{};
+  fields.read_time(name, time);
+  return time == WallTime{} ? std::nullopt : std::optional(time);
+}
+
+}  // namespace
+
+// What limits a token is in words, of which no other comes by one wrong letter, and is read
+// strictly, the names of its fields too: one whose limits were damaged, or are of a later version
+// of this program, is none.
 template <>
 Result<model::Token> from_record(const StoredRecord& record) {
+  constexpr std::string_view known[] = {"id",         "workspace", "name", "secret_sha256",
+                                        "created_us", "scopes",    "only", "expires_us",
+                                        "used_us",    "old"};
+  const auto json = codec::parse_json(record.json);
+  const bool is_object = json && json->is_object();
+  for (auto field = is_object ? json->begin() : Json::const_iterator();
+       is_object && field != json->end(); ++field) {
+    const std::string& name = field.key();
+    if (std::find(std::begin(known), std::end(known), name) == std::end(known)) {
+      return Error::data_loss("the token has a field '" + name.substr(0, 40) +
+                              "' that is not known here");
+    }
+  }
   return decode<model::Token>(record, [](Fields& fields, model::Token& t) {
     fields.read("id", t.id);
     fields.read("workspace", t.workspace);
     fields.read("name", t.name);
     fields.read("secret_sha256", t.secret_sha256_hex);
     fields.read_time("created_us", t.created_at);
+    std::string words = "all";
+    fields.read("scopes", words);
+    if (const auto scopes = model::parse_scopes(words)) {
+      t.grants.scopes = *scopes;
+    } else {
+      fields.wrong("scopes", "are none that there are");
+    }
+    std::string only(1, '\0');  // no pattern is this
+    fields.read("only", only);
+    if (only != std::string(1, '\0')) {
+      if (only.empty() || !model::check_function_pattern(only)) {
+        fields.wrong("only", "names no functions");
+      }
+      t.grants.functions = std::move(only);
+    }
+    t.expires_at = read_moment(fields, "expires_us");
+    t.last_used_at = read_moment(fields, "used_us");
+    const Json& old = fields.object("old");
+    if (!old.empty()) {
+      Fields part(old);
+      model::OldSecret& kept = t.old.emplace();
+      part.read("secret_sha256", kept.sha256_hex);
+      part.read_time("until_us", kept.good_until);
+      fields.include(part);
+    }
   });
 }
 
@@ -259,7 +329,7 @@ Weight weight_of(const model::Environment& e) {
 }
 template <>
 Weight weight_of(const model::Token& t) {
-  return {t.workspace.str(), 0};
+  return {t.workspace.str(), t.name.size() + t.grants.functions.size()};
 }
 // An app that stops must never be in the way of its own end: what grows with that counts nowhere,
 // and is bounded for each app.

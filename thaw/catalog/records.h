@@ -17,6 +17,7 @@
 #include "thaw/model/function.h"
 #include "thaw/model/named_state.h"
 #include "thaw/model/target.h"
+#include "thaw/model/token.h"
 #include "thaw/model/volume.h"
 
 namespace thaw::catalog {
@@ -128,6 +129,10 @@ std::vector<std::string> named_by(const Version& version);
 template <>
 inline std::string index_key(const model::Alias& alias) {
   return alias.function.str();
+}
+template <>
+inline std::string owner_key(const model::Token& token) {
+  return token.workspace.str();
 }
 template <>
 inline std::string index_key(const model::Class& one) {

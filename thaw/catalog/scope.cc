@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/catalog/scope.h"
 
+#include <type_traits>
+
 namespace thaw::catalog {
 
 Scope::Scope(const Catalog& catalog, model::WorkspaceId workspace)
@@ -9,6 +11,19 @@ Scope::Scope(const Catalog& catalog, model::WorkspaceId workspace)
 Scope::Scope(const Catalog& catalog, model::WorkspaceId workspace, model::EnvironmentId environment)
     : catalog_(catalog), workspace_(std::move(workspace)), environment_(std::move(environment)) {}
 
+Scope Scope::narrowed_to(const model::Grants& grants) const {
+  Scope narrow = *this;
+  narrow.grants_ = grants;
+  return narrow;
+}
+
+bool Scope::names_app(const model::App& app) const { return grants_.names_app(app.title()); }
+
+bool Scope::names(const model::AppId& id, const std::string& function) const {
+  const auto app = catalog_.apps.find(id.str());
+  return !grants_.is_narrow() || (app && grants_.names(app->title(), function));
+}
+
 bool Scope::covers(const model::WorkspaceId& workspace,
                    const model::EnvironmentId& environment) const {
   return workspace == workspace_ && (environment_.empty() || environment == environment_);
@@ -16,7 +31,14 @@ bool Scope::covers(const model::WorkspaceId& workspace,
 
 template <class T>
 Found<T> Scope::inside(const Found<T>& object) const {
-  return object && covers(object->workspace, object->environment) ? object : nullptr;
+  if (!object || !covers(object->workspace, object->environment)) {
+    return nullptr;
+  }
+  if constexpr (std::is_same_v<T, model::App>) {
+    return names_app(*object) ? object : nullptr;
+  } else {
+    return grants_.is_narrow() ? nullptr : object;
+  }
 }
 
 template <class T>
@@ -35,12 +57,14 @@ Found<model::App> Scope::app(const std::string& id) const { return inside(catalo
 
 Found<Function> Scope::function(const std::string& id) const {
   auto function = catalog_.functions.find(id);
-  return function && app(function->app.str()) ? function : nullptr;
+  return function && app(function->app.str()) && names(function->app, function->tag) ? function
+                                                                                     : nullptr;
 }
 
 Found<model::Class> Scope::app_class(const std::string& id) const {
   auto found = catalog_.classes.find(id);
-  return found && app(found->app.str()) ? found : nullptr;
+  // Its functions are CLASS.METHOD, and CLASS.* is all of them.
+  return found && app(found->app.str()) && names(found->app, found->tag + ".*") ? found : nullptr;
 }
 
 Found<model::Secret> Scope::secret(const std::string& id) const {
@@ -65,14 +89,15 @@ Found<model::Box> Scope::box(const std::string& id) const {
 
 Found<model::Image> Scope::image(const std::string& id) const {
   auto image = catalog_.images.find(id);
-  return image && image->workspace == workspace_ ? image : nullptr;
+  return image && image->workspace == workspace_ && !grants_.is_narrow() ? image : nullptr;
 }
 
 Found<model::Mount> Scope::mount(const std::string& id) const {
   auto mount = catalog_.mounts.find(id);
   const bool is_given = mount && mount->workspace == catalog_.default_workspace() &&
                         !mount->name.empty() && mount->files.empty();
-  return mount && (is_given || mount->workspace == workspace_) ? mount : nullptr;
+  const bool is_own = mount && mount->workspace == workspace_ && !grants_.is_narrow();
+  return is_given || is_own ? mount : nullptr;
 }
 
 Found<model::Environment> Scope::environment(const model::EnvironmentId& id) const {
@@ -197,7 +222,12 @@ std::vector<Found<model::Box>> Scope::boxes_in(const model::EnvironmentId& envir
 }
 
 std::vector<Found<Function>> Scope::functions_of(const model::AppId& id) const {
-  return app(id.str()) ? catalog_.functions_of(id) : std::vector<Found<Function>>();
+  std::vector<Found<Function>> found;
+  if (app(id.str())) {
+    found = catalog_.functions_of(id);
+    std::erase_if(found, [this](const auto& one) { return !names(one->app, one->tag); });
+  }
+  return found;
 }
 
 Found<model::FunctionSpec> Scope::spec_of(const model::Target& target) const {

@@ -2,8 +2,9 @@
 //
 // Scope: what one asker may see of the catalog: a workspace, or one environment of it. Whatever
 // somebody outside has named, by id or by name, is looked up here and nowhere else, so that a thing
-// of another workspace and one that never existed are the same: nothing. A value with a reference;
-// lives no longer than the catalog. Loop thread only.
+// of another workspace and one that never existed are the same: nothing. One that is narrowed to
+// functions sees these and their apps, and nothing that is of no function. A value with a
+// reference; lives no longer than the catalog. Loop thread only.
 #pragma once
 
 #include <memory>
@@ -23,7 +24,12 @@ class Scope {
   // Images and mounts have no environment: they are seen in all of their workspace.
   Scope(const Catalog& catalog, model::WorkspaceId workspace, model::EnvironmentId environment);
 
+  // The same scope with the functions that these grants name, and their apps.
+  Scope narrowed_to(const model::Grants& grants) const;
+
   bool covers(const model::WorkspaceId& workspace, const model::EnvironmentId& environment) const;
+  // Whether it names a function of an app that may be gone. One that is not narrowed names all.
+  bool names(const model::AppId& app, const std::string& function) const;
 
   Found<model::App> app(const std::string& id) const;
   Found<Function> function(const std::string& id) const;
@@ -88,6 +94,7 @@ class Scope {
  private:
   template <class T>
   Found<T> inside(const Found<T>& object) const;
+  bool names_app(const model::App& app) const;
   template <class T>
   std::vector<Found<T>> in(const ObjectTable<T>& table,
                            const model::EnvironmentId& environment) const;
@@ -95,6 +102,7 @@ class Scope {
   const Catalog& catalog_;
   model::WorkspaceId workspace_;
   model::EnvironmentId environment_;  // empty: all of the workspace
+  model::Grants grants_;              // which functions
 };
 
 }  // namespace thaw::catalog

@@ -154,6 +154,46 @@ TEST_CASE("a mount is its workspace's own, but for what the server gives to all"
   CHECK(scope.mount("mo-given"));
 }
 
+TEST_CASE("one that is narrowed finds its functions, and nothing that is of none") {
+  TwoTenants tenants;
+  const model::EnvironmentId where("en-amain");
+  model::App bank;
+  bank.id = model::AppId("ap-bank");
+  bank.workspace = model::WorkspaceId("ac-a");
+  bank.environment = where;
+  bank.name = "bank";
+  bank.state = model::AppState::deployed;
+  tenants.put(tenants.catalog->apps, std::move(bank));
+  for (const char* tag : {"pay", "refund", "Desk.*"}) {
+    Function function;
+    function.id = model::FunctionId(std::string("fu-") + tag);
+    function.app = model::AppId("ap-bank");
+    function.tag = tag;
+    tenants.put(tenants.catalog->functions, std::move(function));
+  }
+  const Scope whole(*tenants.catalog, model::WorkspaceId("ac-a"));
+  CHECK(whole.functions_of(model::AppId("ap-bank")).size() == 3);
+  const Scope narrow = whole.narrowed_to({model::all_scopes, "bank/pay"});
+  CHECK(narrow.app("ap-bank"));
+  CHECK(narrow.deployed_app(where, "bank"));
+  CHECK(narrow.function("fu-pay"));
+  CHECK(!narrow.function("fu-refund"));
+  CHECK(narrow.functions_of(model::AppId("ap-bank")).size() == 1);
+  CHECK(narrow.names(model::AppId("ap-bank"), "pay"));
+  CHECK(!narrow.names(model::AppId("ap-bank"), "refund"));
+  CHECK(!narrow.names(model::AppId("ap-gone"), "pay"));
+  CHECK(narrow.environment(where));
+  CHECK(narrow.apps_in(where).size() == 1);
+  CHECK(!narrow.deployed_app(where, "shop"));
+  CHECK(found_in(narrow, "amain") == 2);  // the environment, and the app in its list
+  CHECK(!narrow.image("im-a"));
+  const Scope nothing = whole.narrowed_to({model::all_scopes, "other"});
+  CHECK(found_in(nothing, "amain") == 1);
+  CHECK(found_in(whole.narrowed_to({model::all_scopes, ""}), "adev") == everything);
+  const Scope other(*tenants.catalog, model::WorkspaceId("ac-b"));
+  CHECK(!other.narrowed_to({model::all_scopes, "*"}).function("fu-pay"));
+}
+
 TEST_CASE("who acts in one environment sees that one only") {
   TwoTenants tenants;
   const Scope scope(*tenants.catalog, model::WorkspaceId("ac-a"), model::EnvironmentId("en-adev"));

@@ -30,13 +30,15 @@ struct Address {
 };
 
 Result<Address> split_address(const std::string& address) {
-  constexpr std::string_view scheme = "http://";
-  if (!address.starts_with(scheme)) {
+  const std::size_t host = address.starts_with("http://")    ? 7
+                           : address.starts_with("https://") ? 8
+                                                             : 0;
+  if (host == 0) {
     return Error::unavailable("the server gave the address " + address + ", which is none of its");
   }
-  const std::size_t slash = std::min(address.find('/', scheme.size()), address.size());
+  const std::size_t slash = std::min(address.find('/', host), address.size());
   Address parts;
-  parts.authority = address.substr(scheme.size(), slash - scheme.size());
+  parts.authority = address.substr(host, slash - host);
   parts.target = slash == address.size() ? "/" : address.substr(slash);
   return parts;
 }
@@ -74,7 +76,9 @@ async::Task<std::unique_ptr<net::ClientResponse>> ServerClient::send_to(std::str
                                                                         Duration limit) {
   THAW_CO_TRY(const Address own, split_address(server_.url));
   THAW_CO_TRY(const Address parts, split_address(address));
-  THAW_CO_TRY(net::Endpoint endpoint, endpoint_of(own.authority));
+  // On this machine nobody listens between the two: in plain words.
+  THAW_CO_TRY(net::Endpoint endpoint,
+              endpoint_of(server_.listens_at.empty() ? own.authority : server_.listens_at));
   request.target = parts.target;
   request.authority = parts.authority;
   const Instant deadline = monotonic_now() + limit;

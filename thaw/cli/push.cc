@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "thaw/cli/admin_client.h"
+#include "thaw/cli/model_folder.h"
 #include "thaw/cli/push_definition.h"
 #include "thaw/cli/push_folder.h"
 #include "thaw/cli/push_transfer.h"
@@ -59,6 +60,10 @@ void print_published(const codec::Json& function, const PushOptions& options,
     curl += "-H 'content-type: application/json' -d @request.json ";
   }
   std::printf("%s is published, version %s\n", name.c_str(), function.value("version", "").c_str());
+  if (const codec::Json model = function.value("model", codec::Json::object()); !model.empty()) {
+    std::printf("model    %s/%s, %s\n", model.value("owner", "").c_str(),
+                model.value("name", "").c_str(), model.value("visibility", "").c_str());
+  }
   std::printf("preset   %s (%s), port %d\n", options.preset.c_str(), because.c_str(),
               function.value("port", 0));
   std::printf("address  %s/\n", url.c_str());
@@ -79,27 +84,58 @@ void print_published(const codec::Json& function, const PushOptions& options,
   std::printf("later    thaw invoke %s --async --data @request.json\n", name.c_str());
 }
 
+// What is built, and what it is to be called: as its Dockerfile says, or its model's own file.
+struct Plan {
+  std::string dockerfile;
+  std::string because;
+  codec::Json definition;
+};
+
+Result<Plan> plan_push(PushOptions& options, const FolderContents& contents,
+                       const std::string& dockerfile_path) {
+  std::error_code error;
+  const std::string folder_name = fs::canonical(options.folder, error).filename().string();
+  Plan plan;
+  codec::Json model;
+  if (dockerfile_path.empty()) {
+    THAW_TRY(ModelPush push, plan_model(options, contents, folder_name));
+    plan.dockerfile = std::move(push.dockerfile);
+    model = std::move(push.model);
+  } else if (!options.description.empty() || !options.visibility.empty()) {
+    return Error::invalid_argument(
+        "--description and --visibility are for models, and a folder with a Dockerfile is none");
+  } else {
+    THAW_TRY(plan.dockerfile, read_small_file(dockerfile_path, most_dockerfile_bytes));
+  }
+  THAW_TRY(plan.because, fill_in(options, contents, plan.dockerfile, folder_name));
+  THAW_TRY(plan.definition, definition_of(options, contents, plan.dockerfile));
+  if (!model.is_null()) {
+    plan.definition["model"] = std::move(model);
+  }
+  return plan;
+}
+
 Result<void> push(const Where& where, PushOptions options) {
-  THAW_TRY(const std::string path, find_dockerfile(options.folder, options.dockerfile));
-  THAW_TRY(const std::string dockerfile, read_small_file(path, most_dockerfile_bytes));
+  std::string path;  // of the Dockerfile; empty: one is made
+  if (!is_model_folder(options)) {
+    THAW_TRY(path, find_dockerfile(options.folder, options.dockerfile));
+  }
   THAW_TRY(RunningServer server, choose_server(where));
-  THAW_TRY(const IgnoreRules rules, read_rules(options.folder, path));
+  THAW_TRY(const IgnoreRules rules,
+           read_rules(options.folder, path.empty() ? options.folder + "/Dockerfile" : path));
   THAW_TRY(const FolderContents contents, read_folder(options.folder, rules, {}));
   for (const std::string& note : contents.notes) {
     std::fprintf(stderr, "thaw: %s\n", note.c_str());
   }
-  std::error_code error;
-  const std::string folder_name = fs::canonical(options.folder, error).filename().string();
-  THAW_TRY(const std::string because, fill_in(options, contents, dockerfile, folder_name));
-  THAW_TRY(const codec::Json definition, definition_of(options, contents, dockerfile));
+  THAW_TRY(const Plan plan, plan_push(options, contents, path));
   async::Loop loop;
   ServerClient client(loop, std::move(server));
   THAW_TRY(const codec::Json function,
-           loop.run_task(send_and_publish(client, contents, codec::dump_json(definition))));
+           loop.run_task(send_and_publish(client, contents, codec::dump_json(plan.definition))));
   if (where.output == Output::json) {
     std::printf("%s\n", function.dump(2).c_str());
   } else {
-    print_published(function, options, because);
+    print_published(function, options, plan.because);
   }
   return ok();
 }

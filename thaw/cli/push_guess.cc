@@ -141,10 +141,9 @@ PresetGuess guess_preset(const std::vector<std::string>& paths, std::string_view
 
 std::string why_no_dockerfile(const std::vector<std::string>& names) {
   if (std::find(names.begin(), names.end(), "cog.yaml") != names.end()) {
-    return "is a Cog folder without a Dockerfile, and those are not served yet; write a Dockerfile "
-           "beside its cog.yaml, or let `cog debug > Dockerfile` write it";
+    return "has a cog.yaml and no Dockerfile: it is pushed with the preset cog, or with none";
   }
-  return "has no Dockerfile; write one, or name another with --dockerfile";
+  return "has no Dockerfile and no cog.yaml; write one, or name another with --dockerfile";
 }
 
 std::uint16_t exposed_port(std::string_view dockerfile) {

@@ -12,6 +12,10 @@
 
 namespace thaw::cli {
 
+// What may be pushed, for people.
+inline constexpr const char* pushed_folders =
+    "with a Dockerfile, or a cog.yaml; .dockerignore is honoured";
+
 struct PresetGuess {
   std::string preset;
   std::string because;  // "the folder has a cog.yaml"

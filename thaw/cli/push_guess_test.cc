@@ -69,5 +69,5 @@ TEST_CASE("a folder's name is made one that a function may have") {
 
 TEST_CASE("a folder without a Dockerfile is told what it lacks") {
   CHECK(why_no_dockerfile({"app.py"}).find("has no Dockerfile") != std::string::npos);
-  CHECK(why_no_dockerfile({"cog.yaml"}).find("are not served yet") != std::string::npos);
+  CHECK(why_no_dockerfile({"cog.yaml"}).find("preset cog") != std::string::npos);
 }

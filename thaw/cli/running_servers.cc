@@ -74,6 +74,9 @@ std::optional<RunningServer> read_server(const fs::path& path) {
   server.pid = (*json)["pid"].get<int>();
   server.data = (*json)["data"].get<std::string>();
   server.url = (*json)["url"].get<std::string>();
+  if (has("listens_at", Type::string)) {
+    server.listens_at = (*json)["listens_at"].get<std::string>();
+  }
   server.started_at = (*json)["started_at"].get<double>();
   const std::string birth = birth_of(server.pid);
   // A server of an older version does not tell.
@@ -99,6 +102,7 @@ Result<void> announce_server(const RunningServer& server) {
   out << codec::dump_json({{"pid", server.pid},
                            {"data", server.data},
                            {"url", server.url},
+                           {"listens_at", server.listens_at},
                            {"birth", birth_of(server.pid)},
                            {"started_at", server.started_at}});
   out.close();

@@ -14,7 +14,8 @@ namespace thaw::cli {
 
 struct RunningServer {
   int pid = 0;
-  std::string data;  // absolute path of the data folder
+  std::string data;        // absolute path of the data folder
+  std::string listens_at;  // host:port of this machine, where its port also takes plain words
   std::string url;
   double started_at = 0;
 

@@ -20,8 +20,25 @@ struct Where {
 };
 
 int show_environment(const Where& where);
-// `workspace`: its name; empty: the default one
-int create_token(const Where& where, const std::string& name, const std::string& workspace);
+struct TokenOptions {
+  std::string name;       // for people; of a rotation: the token's id
+  std::string workspace;  // its name; empty: the default one
+  std::string scopes;     // "invoke,read"; empty: all
+  std::string functions;  // a pattern; empty: all
+  std::string prefix;     // of the key's text
+  std::string span;       // how long it is good, or its old secret is: "30d"
+};
+int create_token(const Where& where, const TokenOptions& options);
+int rotate_token(const Where& where, const TokenOptions& options);
+
+// thaw tls init | renew: files in a folder; no server is asked.
+struct TlsOptions {
+  std::string folder = "/etc/thaw/tls";
+  std::vector<std::string> hosts;  // beside this machine's own names
+};
+int make_authority(const TlsOptions& options);
+int renew_certificate(const TlsOptions& options);
+
 // Of who asks for one and is shown the code. `name`: of the token; empty: where it was asked from.
 int approve_token(const Where& where, const std::string& code, const std::string& name,
                   const std::string& workspace);
@@ -33,17 +50,17 @@ int show_containers(const Where& where);                     // thaw ps
 int show_functions(const Where& where);                      // thaw functions
 int show_call(const Where& where, const std::string& call);  // thaw ps --call
 
-// thaw push: a folder with a Dockerfile becomes a function.
+// thaw push: a folder with a Dockerfile, or with a model, becomes a function.
 struct PushOptions {
   std::string folder;
-  std::string name;        // empty: the folder's, made valid
+  std::string name;        // empty: the folder's, made valid; of a model "owner/name:tag"
   std::string preset;      // empty: guessed
   std::string dockerfile;  // empty: the folder's own
   std::string wire;        // "http1", "h2c"; empty: the preset's
   std::string ready_path;
   std::string health_path;
   std::string restored_path;
-  enum class Snapshot { no, at_ready } snapshot = Snapshot::no;
+  enum class Snapshot { unsaid, no, at_ready } snapshot = Snapshot::unsaid;
   std::vector<std::string> env;         // "NAME=value"
   std::vector<std::string> build_args;  // "NAME=value"
   std::string memory;                   // "2GiB"
@@ -62,6 +79,8 @@ struct PushOptions {
   std::string schedule;              // "0 2 * * *", or "every 300"; empty: none
   std::string schedule_zone;         // empty: UTC
   std::string schedule_path;
+  std::string description;  // of a model
+  std::string visibility;   // of a model: "public", "private"; empty: as before, or private
 };
 int push_folder(const Where& where, const PushOptions& options);
 
@@ -104,6 +123,12 @@ int set_alias(const Where& where, const AliasOptions& options);
 // `function`: whose; empty: of all.
 int list_aliases(const Where& where, const std::string& function);
 int remove_alias(const Where& where, const AliasOptions& options);
+
+// thaw model list | show | rollback. `model`: "owner/name"; without an owner the workspace's own.
+int list_models(const Where& where);
+int show_model(const Where& where, const std::string& model);
+// `version`: its id or a beginning of it that no other one has; empty: the one before the latest.
+int roll_back_model(const Where& where, const std::string& model, const std::string& version);
 
 // thaw schedule list | run
 int list_schedules(const Where& where);

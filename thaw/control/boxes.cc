@@ -11,6 +11,7 @@
 #include "thaw/base/log.h"
 #include "thaw/codec/utf8.h"
 #include "thaw/control/disk_watch.h"
+#include "thaw/control/kept_boxes.h"
 
 namespace thaw::control {
 
@@ -70,7 +71,9 @@ async::Task<void> Boxes::settle_left_overs() {
   }
   for (model::Box& box : left) {
     // One that cannot be written keeps none of the others.
-    const auto stored = co_await parts_.catalog.boxes.put(ended_with_server(std::move(box)));
+    const bool was_due = parts_.journals.are_kept() && was_due_without_server(box);
+    box = was_due ? timed_out_without_server(std::move(box)) : ended_with_server(std::move(box));
+    const auto stored = co_await parts_.catalog.boxes.put(std::move(box));
     if (!stored) {
       has_left_overs_ = true;
       outcome = stored.error();
@@ -201,12 +204,19 @@ async::Task<BoxPtr> Boxes::create(BoxSpec spec) {
 
 async::Task<void> Boxes::run(Boxes& self, BoxPtr box) {
   const Result<void> launched = co_await self.launch(box);
-  while (launched && box->wanted == model::BoxEnd::none && !box->main->end()) {
+  if (launched) {
+    co_return co_await look_after(self, box);
+  }
+  co_return co_await self.finish(box, launched);
+}
+
+async::Task<void> Boxes::look_after(Boxes& self, BoxPtr box) {
+  while (box->wanted == model::BoxEnd::none && !box->main->end()) {
     // The end of its program; or somebody asks for its end, which is told there too.
     THAW_CO_TRY([[maybe_unused]] const bool notified,
                 co_await box->changed.wait(monotonic_now() + 10s));
   }
-  co_return co_await self.finish(box, launched);
+  co_return co_await self.finish(box, ok());
 }
 
 async::Task<worker::LaunchPlan> Boxes::plan_for(BoxPtr box) {
@@ -264,14 +274,13 @@ async::Task<void> Boxes::launch(BoxPtr box) {
   program.cwd = box->cwd;
   program.user = box->user;
   program.terminal = box->spec.terminal;
+  program.note = prepare_to_keep(*box, *box->main, ProcessNote::of_program());
   THAW_CO_TRY(auto process, co_await box->running->run(std::move(program)));
-  box->main->at_end = [weak = std::weak_ptr<Box>(box)] {
-    if (const BoxPtr one = weak.lock()) {
-      one->changed.notify_all();
-    }
-  };
+  tell_of_end(box);
   BoxProcess::begin(box->main, std::move(process), processes_);
   box->end_at = monotonic_now() + box->record.time_limit;
+  // Its maker hears that it runs when it no longer needs this server for it.
+  THAW_CO_TRY_VOID(co_await keep(box));
   box->last_use = monotonic_now();
   box->record.started_at = wall_now();
   box->changed.notify_all();
@@ -340,6 +349,7 @@ async::Task<void> Boxes::finish(BoxPtr box, Result<void> launched) {
   }
   box->active.clear();
   box->fading.clear();
+  remove_journals(*box);
   forget_processes(*box);
   // What only a start needs is not kept with what it printed.
   box->spec = {};
@@ -587,6 +597,10 @@ async::Task<void> Boxes::begin_guest(BoxPtr box, BoxProcessPtr process, GuestSpe
   if (!box->running) {
     co_return has_ended(*box);
   }
+  if (spec.time_limit > Duration::zero()) {
+    process->kill_at = monotonic_now() + spec.time_limit;
+  }
+  program.note = prepare_to_keep(*box, *process, {spec.id, spec.keeps, process->kill_at});
   auto started = co_await box->running->run(std::move(program));
   if (!started) {
     const Code code = started.error().code();
@@ -598,9 +612,6 @@ async::Task<void> Boxes::begin_guest(BoxPtr box, BoxProcessPtr process, GuestSpe
     co_return has_ended(*box);
   }
   BoxProcess::begin(process, std::move(*started), processes_);
-  if (spec.time_limit > Duration::zero()) {
-    process->kill_at = monotonic_now() + spec.time_limit;
-  }
   co_return ok();
 }
 

@@ -45,16 +45,26 @@ async::Task<void> Driver::poll() {
       co_return poll.error();
     }
     for (queue::LeasedInput& input : poll->inputs) {
-      const std::pair delivery{input.input, input.attempt};
-      const std::string name = "input " + input.input.str();
-      const auto handle = tasks_.start(name, carry_out(*this, std::move(input)));
-      if (handle.running()) {
-        asks_[delivery] = handle;
-      }
+      begin(std::move(input));
     }
     if (poll->stop) {
       co_return ok();
     }
+  }
+}
+
+void Driver::begin(queue::LeasedInput input) {
+  const std::pair delivery{input.input, input.attempt};
+  const std::string name = "input " + input.input.str();
+  std::shared_ptr<TalkedInput> talked;
+  if (const auto talk = parts_.talks.find(input.payload.content_type); talk != parts_.talks.end()) {
+    talked = std::make_shared<TalkedInput>(parts_.loop, parts_.queue, *container_, input,
+                                           talk->second->begin(input));
+  }
+  const auto handle = talked ? tasks_.start(name, carry_on(*this, std::move(input), talked))
+                             : tasks_.start(name, carry_out(*this, std::move(input)));
+  if (handle.running()) {
+    asks_[delivery] = {handle, std::move(talked)};
   }
 }
 
@@ -70,7 +80,12 @@ async::Task<void> Driver::hear_cancels(Driver& self) {
     for (const model::InputId& input : cancels) {
       for (auto ask = self.asks_.lower_bound({input, 0});
            ask != self.asks_.end() && ask->first.first == input; ++ask) {
-        ask->second.cancel();
+        Ask& one = ask->second;
+        if (one.talked && !one.talked->is_left()) {
+          self.tasks_.start("leaving " + input.str(), leave(self, one.talked, one.task));
+        } else if (!one.talked) {
+          one.task.cancel();
+        }
       }
     }
   }
@@ -94,16 +109,68 @@ async::Task<void> Driver::carry_out(Driver& self, queue::LeasedInput input) {
   co_return ok();
 }
 
+async::Task<void> Driver::carry_on(Driver& self, queue::LeasedInput input,
+                                   std::shared_ptr<TalkedInput> talked) {
+  Result<Reply> reply = co_await talked->run();
+  bool is_told_by_end = false;
+  if (!reply && reply.error().code() == Code::unavailable) {
+    const Result<bool> ended = co_await self.has_ended_meanwhile();
+    is_told_by_end = ended && *ended;
+  }
+  co_await async::forget_cancellation();
+  self.container_->work.answers += reply ? 1 : 0;
+  if (reply) {
+    (void)co_await look_after(self, *reply);
+  }
+  if (!is_told_by_end) {
+    model::Outcome outcome = reply ? std::move(reply->outcome) : self.broken_off(reply.error());
+    if (talked->is_left() && outcome.kind != OutcomeKind::success) {
+      outcome.kind = OutcomeKind::terminated;
+    }
+    (void)co_await self.finish(input, std::move(outcome));
+  }
+  self.asks_.erase({input.input, input.attempt});
+  self.container_->wake.notify_all();
+  co_return ok();
+}
+
+async::Task<void> Driver::look_after(Driver& self, Reply& reply) {
+  std::string why = "its server takes nothing any more";
+  if (reply.server == Reply::Server::doubtful) {
+    const Result<void> health = co_await self.container_->running->server()->check_health();
+    if (!health && health.error().code() != Code::cancelled) {
+      reply.server = Reply::Server::useless;
+      why = health.error().message();
+    }
+  }
+  if (reply.server == Reply::Server::useless) {
+    self.parts_.is_useless(*self.container_, why);
+  }
+  co_return ok();
+}
+
+async::Task<void> Driver::leave(Driver& self, std::shared_ptr<TalkedInput> talked,
+                                async::TaskGroup::Handle ask) {
+  THAW_CO_TRY(const bool has_left, co_await talked->leave());
+  if (!has_left) {
+    self.parts_.is_useless(*self.container_,
+                           "its server does not leave an input that was cancelled");
+    ask.cancel();
+  }
+  co_return ok();
+}
+
 async::Task<Driver::Told> Driver::ask(const queue::LeasedInput& input) {
   // A request that was stored as a whole begins in its blob.
   queue::LeasedInput begun = input;
   if (begun.payload.rest && begun.payload.bytes.empty() &&
       begun.payload.content_type == codec::http_content_type) {
     THAW_CO_TRY(begun.payload,
-                co_await parts_.payloads.whole(begun.workspace, std::move(begun.payload)));
+                co_await parts_.queue.payloads().whole(begun.workspace, std::move(begun.payload)));
   }
   THAW_CO_TRY(codec::HttpRequestMessage request, request_of(*container_->spec->push, begun));
-  THAW_CO_TRY(const std::unique_ptr<InputBodies> bodies, InputBodies::open(parts_.payloads, begun));
+  THAW_CO_TRY(const std::unique_ptr<InputBodies> bodies,
+              InputBodies::open(parts_.queue.payloads(), begun));
   // Its time limit is the input's, and cancels this.
   THAW_CO_TRY(codec::HttpResponseMessage answer,
               co_await container_->running->server()->ask_in_pieces(std::move(request), *bodies));
@@ -127,23 +194,26 @@ async::Task<bool> Driver::has_ended_meanwhile() {
 }
 
 model::Outcome Driver::outcome_of(const Answer& answer) const {
+  if (!answer) {
+    return broken_off(answer.error());
+  }
+  return {answer->status < 500 ? OutcomeKind::success : OutcomeKind::failure, answer->payload};
+}
+
+model::Outcome Driver::broken_off(const Error& error) const {
   const auto failed = [this](OutcomeKind kind, const char* type, const std::string& why) {
     return model::failed(kind, {.type = type, .message = container_->spec->name + ": " + why});
   };
-  if (!answer) {
-    const std::string& why = answer.error().message();
-    switch (answer.error().code()) {
-      case Code::cancelled:
-        return failed(OutcomeKind::terminated, failure_type::cancelled, "the input was cancelled");
-      case Code::invalid_argument:
-      case Code::data_loss:
-        return failed(OutcomeKind::terminated, failure_type::input_damaged, why);
-      case Code::resource_exhausted:
-        return failed(OutcomeKind::failure, failure_type::result_not_kept, why);
-      default: return failed(OutcomeKind::failure, failure_type::no_answer, why);
-    }
+  const std::string& why = error.message();
+  switch (error.code()) {
+    case Code::cancelled:
+      return failed(OutcomeKind::terminated, failure_type::cancelled, "the input was cancelled");
+    case Code::invalid_argument:
+    case Code::data_loss: return failed(OutcomeKind::terminated, failure_type::input_damaged, why);
+    case Code::resource_exhausted:
+      return failed(OutcomeKind::failure, failure_type::result_not_kept, why);
+    default: return failed(OutcomeKind::failure, failure_type::no_answer, why);
   }
-  return {answer->status < 500 ? OutcomeKind::success : OutcomeKind::failure, answer->payload};
 }
 
 // A disk that is full for a moment loses no answer: it is told again while the input is its own.

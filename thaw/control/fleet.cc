@@ -57,7 +57,7 @@ Fleet::Fleet(FleetParts parts, FleetOptions options)
                 standby_options(options)),
       inputs_({pools_, parts_.queue, starts_, keep_alive_, counters_}),
       ports_(pools_, keep_alive_, counters_, options.max_port_waiters),
-      servers_({parts_.loop, pools_, starts_, inputs_, parts_.logs, parts_.queue.payloads()}),
+      servers_({parts_.loop, pools_, starts_, inputs_, parts_.logs, parts_.queue}),
       scaler_({pools_, parts_.catalog, parts_.queue, parts_.worker, load_, keep_alive_, starts_,
                standbys_},
               {options.max_containers, options.max_starting}),

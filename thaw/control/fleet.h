@@ -92,6 +92,10 @@ class Fleet {
   void start_failed(const model::ContainerId& id, model::Outcome outcome) {
     starts_.failed(id, std::move(outcome));
   }
+  // How inputs of a content type are spoken of with servers (talk.h); before the first of them.
+  void add_talk(std::string content_type, Talk& talk) {
+    servers_.add_talk(std::move(content_type), talk);
+  }
   // A server that is ready when its dialect says so (PushContract::Ready::By::said).
   void said_ready(const model::ContainerId& id) { servers_.said_ready(id); }
   // Its program has closed what it must and waits to be checkpointed.

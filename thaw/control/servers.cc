@@ -78,7 +78,10 @@ async::Task<void> Servers::serve(Servers& self, ContainerPtr container) {
   } else {
     self.parts_.starts.became_ready(self.parts_.pools.of(container->target), *container);
   }
-  Driver driver({self.parts_.loop, self.parts_.inputs, self.parts_.payloads}, container);
+  auto is_useless = [&self](Container& lost, const std::string& why) { self.replace(lost, why); };
+  Driver driver(
+      {self.parts_.loop, self.parts_.inputs, self.parts_.queue, self.talks_, std::move(is_useless)},
+      container);
   THAW_CO_TRY_VOID(co_await driver.run());
   if (container->status == Status::stopped) {
     co_return ok();
@@ -124,6 +127,18 @@ void Servers::restore_failed(Container& container, const std::string& why) {
   }
 }
 
+void Servers::replace(Container& container, const std::string& why) {
+  if (container.stopping()) {
+    return;
+  }
+  log_warning(
+      "a container is not well",
+      {{"container", container.id.str()}, {"function", container.spec->name}, {"reason", why}});
+  say_in_log(parts_.logs, container, "it is replaced, since it is not well: " + why);
+  parts_.pools.stop(container, StopReason::unhealthy, parts_.pools.graces().stop);
+  parts_.pools.looks().want_now(container.target);
+}
+
 async::Task<void> Servers::look_after(Servers& self, ContainerPtr container) {
   int misses = 0;
   while (container->status != Status::stopped) {
@@ -142,13 +157,7 @@ async::Task<void> Servers::look_after(Servers& self, ContainerPtr container) {
       continue;
     }
     if (++misses >= most_misses) {
-      const std::string why = "it is replaced, since it is not well: " + health.error().message();
-      log_warning("a container is not well", {{"container", container->id.str()},
-                                              {"function", container->spec->name},
-                                              {"reason", health.error().message()}});
-      say_in_log(self.parts_.logs, *container, why);
-      self.parts_.pools.stop(*container, StopReason::unhealthy, self.parts_.pools.graces().stop);
-      self.parts_.pools.looks().want_now(container->target);
+      self.replace(*container, health.error().message());
       co_return ok();
     }
   }

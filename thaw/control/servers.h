@@ -21,7 +21,7 @@ struct ServersParts {
   Starts& starts;
   Inputs& inputs;
   logs::LogHub& logs;
-  queue::Payloads& payloads;
+  queue::CallQueue& queue;
 };
 
 class Servers {
@@ -31,6 +31,8 @@ class Servers {
 
   // Its program runs; from now on until it has ended.
   void watch(const ContainerPtr& container);
+  // How inputs of a content type are spoken of with servers; before the first of them comes.
+  void add_talk(std::string content_type, Talk& talk) { talks_[std::move(content_type)] = &talk; }
   // Its dialect says that it is ready.
   void said_ready(const model::ContainerId& id);
 
@@ -41,10 +43,12 @@ class Servers {
   async::Task<void> until_ready(ContainerPtr container);
   void start_failed(Container& container, const std::string& why);
   void restore_failed(Container& container, const std::string& why);
+  void replace(Container& container, const std::string& why);
   static async::Task<void> look_after(Servers& self, ContainerPtr container);
   async::Task<void> tell_to_end(ContainerPtr container);
 
   ServersParts parts_;
+  Talks talks_;
   async::TaskGroup tasks_;
 };
 

@@ -1,23 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/gateway/access.h"
 
-#include <openssl/crypto.h>
+#include <algorithm>
 
-#include "thaw/codec/encoding.h"
-#include "thaw/codec/ids.h"
-#include "thaw/gateway/function_hosts.h"
+#include "thaw/codec/equal_bytes.h"
+#include "thaw/codec/sigv4.h"
 #include "thaw/store/blob_store.h"
-#include "thaw/store/secret_box.h"
 
 namespace thaw::gateway {
 
 namespace {
 
 constexpr std::size_t proven_limit = 1'000;
+constexpr std::size_t most_uses = 10'000;
 
-// The time tells nothing about the first wrong letter.
-bool equal_bytes(const std::string& a, const std::string& b) {
-  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+Error not_accepted() {
+  return Error::unauthenticated(
+      "the token was not accepted: this server does not know it, or it was revoked; "
+      "on the server's machine `eval \"$(thaw env)\"` gives a shell one that works, and "
+      "`thaw token create` makes one for another machine");
+}
+
+std::string scopes_needed(model::TokenScopes any_of) {
+  const std::string words = model::scopes_text(any_of, " or ");
+  return words.find(' ') == std::string::npos ? "the scope " + words : "one of the scopes " + words;
 }
 
 }  // namespace
@@ -40,14 +46,61 @@ std::string Access::name_of(const Identity& who) const {
   return token && !token->name.empty() ? token->name : who.token.str();
 }
 
-bool Access::is_right(const model::Token& token, const std::string& secret) const {
+Result<void> check_may(const Identity& who, const Operation& operation) {
+  const std::string what(operation.name);
+  if (!who.grants.allow(operation.any_of)) {
+    return Error::permission_denied(
+        what + " needs " + scopes_needed(operation.any_of) + ", and this token has " +
+        model::scopes_text(who.grants.scopes) + "; `thaw token create --scope` makes another");
+  }
+  if (who.grants.is_narrow() && operation.of == Operation::Of::workspace) {
+    return Error::permission_denied(what +
+                                    " is about all of the workspace, and this token is for " +
+                                    who.grants.functions + " only");
+  }
+  return ok();
+}
+
+Result<void> check_names(const Identity& who, std::string_view app, std::string_view function) {
+  if (who.grants.names(app, function)) {
+    return ok();
+  }
+  return Error::permission_denied("this token is for " + who.grants.functions +
+                                  " only, and not for " + std::string(function.substr(0, 80)));
+}
+
+Identity for_making(Identity who) {
+  who.grants.functions.clear();
+  return who;
+}
+
+Result<void> check_may_call(const catalog::Catalog& catalog, const Identity& who,
+                            const model::FunctionSpec& spec) {
+  constexpr Operation calling = {"a call of a function", model::TokenScope::invoke};
+  THAW_TRY_VOID(check_may(who, calling));
+  if (who.workspace != spec.workspace) {
+    return Error::unauthenticated("the token is of another workspace than this function");
+  }
+  if (who.grants.is_narrow() && !scope_of(catalog, who).function(spec.id.str())) {
+    return Error::permission_denied("this token is for " + who.grants.functions +
+                                    " only, and not for this function");
+  }
+  return ok();
+}
+
+bool Access::is_right(const model::Token& token, const std::string& secret, WallTime now) const {
+  const bool has_old = token.old && now < token.old->good_until;
+  const auto is_good = [&](const std::string& digest) {
+    const bool is_now = codec::equal_bytes(token.secret_sha256_hex, digest);
+    return (has_old && codec::equal_bytes(token.old->sha256_hex, digest)) || is_now;
+  };
   const auto known = proven_.find(token.id.str());
-  if (known != proven_.end() && known->second.sha256_hex == token.secret_sha256_hex &&
-      equal_bytes(known->second.secret, secret)) {
+  if (known != proven_.end() && is_good(known->second.sha256_hex) &&
+      codec::equal_bytes(known->second.secret, secret)) {
     return true;
   }
   std::string digest = store::sha256_hex(secret);
-  if (!equal_bytes(token.secret_sha256_hex, digest)) {
+  if (!is_good(digest)) {
     return false;
   }
   if (proven_.size() >= proven_limit) {
@@ -58,27 +111,127 @@ bool Access::is_right(const model::Token& token, const std::string& secret) cons
 }
 
 catalog::Scope scope_of(const catalog::Catalog& catalog, const Identity& who) {
-  return who.environment.empty() ? catalog::Scope(catalog, who.workspace)
-                                 : catalog::Scope(catalog, who.workspace, who.environment);
+  const catalog::Scope scope = who.environment.empty()
+                                   ? catalog::Scope(catalog, who.workspace)
+                                   : catalog::Scope(catalog, who.workspace, who.environment);
+  return who.grants.is_narrow() ? scope.narrowed_to(who.grants) : scope;
 }
 
 Result<Identity> Access::from_token(const std::string& id, const std::string& secret) const {
   const auto token = catalog_.tokens.find(id);
+  const WallTime now = wall_now();
   if (!token) {
     // As long as for one that is known.
     (void)store::sha256_hex(secret);
   }
-  if (!token || !is_right(*token, secret)) {
-    return Error::unauthenticated(
-        "the token was not accepted: this server does not know it, or it was revoked; "
-        "on the server's machine `eval \"$(thaw env)\"` gives a shell one that works, and "
-        "`thaw token create` makes one for another machine");
+  if (!token || !is_right(*token, secret, now)) {
+    return not_accepted();
+  }
+  return identity_of(*token, now);
+}
+
+Result<Identity> Access::identity_of(const model::Token& token, WallTime now) const {
+  if (token.expires_at && *token.expires_at <= now) {
+    return Error::unauthenticated("the token's time is over; `thaw token create` makes another");
+  }
+  if (const auto use = uses_.find(token.id.str()); use != uses_.end()) {
+    use->second = now;
+  } else if (uses_.size() < most_uses) {
+    uses_.emplace(token.id.str(), now);
   }
   Identity identity;
   identity.kind = Identity::Kind::token;
-  identity.workspace = token->workspace;
-  identity.token = token->id;
+  identity.workspace = token.workspace;
+  identity.token = token.id;
+  identity.grants = token.grants;
   return identity;
+}
+
+Result<Identity> Access::holder_of(const model::TokenId& id) const {
+  const auto token = catalog_.tokens.find(id.str());
+  return token ? identity_of(*token, wall_now()) : Result<Identity>(not_accepted());
+}
+
+bool Access::is_token(const model::TokenId& id) const {
+  const auto token = catalog_.tokens.find(id.str());
+  return token && (!token->expires_at || wall_now() < *token->expires_at);
+}
+
+Result<Identity> Access::from_headers(const net::Headers& headers) const {
+  const auto credential = credential_in(headers, credential_headers_);
+  if (!credential) {
+    return Error::unauthenticated(
+        "this needs a token: send Authorization: Bearer KEY; `thaw token create` makes one and "
+        "prints its key, and docs/guides/tokens.md lists the other headers that are read");
+  }
+  return from_token(credential->key.id, credential->key.secret);
+}
+
+std::vector<std::string> Access::credential_headers_of(const net::Headers& headers) const {
+  auto credential = credential_in(headers, credential_headers_);
+  return credential ? std::move(credential->headers) : std::vector<std::string>();
+}
+
+Result<Identity> Access::from_request(const net::HttpRequest& request) const {
+  return request.peer.transport == net::Peer::Transport::tcp ? from_headers(request.headers)
+                                                             : from_socket(request.peer);
+}
+
+Result<Identity> Access::from_request(const net::HttpRequest& request,
+                                      const Operation& operation) const {
+  THAW_TRY(Identity who, from_request(request));
+  THAW_TRY_VOID(check_may(who, operation));
+  return who;
+}
+
+std::string Access::secret_access_key(const model::TokenId& id, const std::string& digest) const {
+  return box_ == nullptr ? std::string()
+                         : box_->sign("secret access key", id.str() + " " + digest).substr(0, 40);
+}
+
+std::string Access::secret_access_key(const model::Token& token) const {
+  return secret_access_key(token.id, token.secret_sha256_hex);
+}
+
+Result<Identity> Access::from_signature(const net::HttpRequest& request,
+                                        std::string_view body_sha256_hex) const {
+  const codec::SignedRequest read{request.method, request.path(), request.query(),
+                                  request.authority, request.headers.fields};
+  THAW_TRY(const std::optional<codec::SigV4> signature, codec::read_sigv4(read));
+  if (!signature || box_ == nullptr) {
+    return Error::unauthenticated(
+        "the request is not signed; `thaw token create` prints a pair of keys to sign with");
+  }
+  // What is signed is the normalized path, and what is asked for is this one.
+  const std::string_view path = request.path();
+  if (codec::path_rule_of(signature->service) == codec::SigV4Path::normalized &&
+      (path.find("//") != std::string_view::npos || path.find("/.") != std::string_view::npos)) {
+    return Error::invalid_argument(
+        "the path of a signed request has no empty parts, and none that "
+        "begins with a dot");
+  }
+  const WallTime now = wall_now();
+  THAW_TRY_VOID(codec::check_time_of(*signature, now));
+  const bool says_digest = signature->payload.size() == 64;
+  if (says_digest && !body_sha256_hex.empty() && signature->payload != body_sha256_hex) {
+    return Error::unauthenticated("the body of the request is another one than was signed");
+  }
+  const std::string_view payload =
+      signature->payload.empty() ? body_sha256_hex : std::string_view(signature->payload);
+  const auto token = catalog_.tokens.find(signature->access_key_id);
+  const model::TokenId id = token ? token->id : model::TokenId(signature->access_key_id);
+  const auto is_signed_with = [&](const std::string& digest) {
+    return codec::is_signed_by(read, *signature, payload, secret_access_key(id, digest));
+  };
+  const bool is_right = is_signed_with(token ? token->secret_sha256_hex : std::string());
+  const bool is_old =
+      token && token->old && now < token->old->good_until && is_signed_with(token->old->sha256_hex);
+  if (!token || (!is_right && !is_old)) {
+    return Error::unauthenticated(
+        "the signature was not accepted: the access key id is no token of this server, or the "
+        "secret access key is another one");
+  }
+  return identity_of(*token, now);
 }
 
 Result<Identity> Access::from_socket(const net::Peer& peer) const {
@@ -100,66 +253,6 @@ Result<Identity> Access::from_socket(const net::Peer& peer) const {
     return identity;
   }
   return Error::unauthenticated("a token is missing; `thaw env` prints one for your shell");
-}
-
-Result<std::shared_ptr<const model::Workspace>> Access::workspace_named(
-    const std::string& name) const {
-  for (const auto& [id, workspace] : catalog_.workspaces.all()) {
-    if (workspace->name == name) {
-      return workspace;
-    }
-  }
-  return Error::not_found("workspace '" + name.substr(0, 80) +
-                          "' does not exist; `thaw workspace create` makes it");
-}
-
-async::Task<model::Workspace> Access::create_workspace(std::string name) {
-  // It is a part of its functions' host names, beside the environment and the label.
-  constexpr std::size_t longest = 20;
-  THAW_CO_TRY_VOID(check_label(name));
-  if (name.size() > longest) {
-    co_return Error::invalid_argument("the name of a workspace has at most " +
-                                      std::to_string(longest) + " letters: '" + name + "' has " +
-                                      std::to_string(name.size()));
-  }
-  if (workspace_named(name)) {
-    co_return Error::already_exists("workspace '" + name + "' exists already");
-  }
-  model::Workspace workspace;
-  workspace.id = model::WorkspaceId(codec::random_id("ac"));
-  workspace.name = std::move(name);
-  model::Environment environment;
-  environment.id = model::EnvironmentId(codec::random_id("en"));
-  environment.workspace = workspace.id;
-  environment.name = "main";
-  environment.created_at = wall_now();
-  // The environment first: a workspace that is to be seen has one, also after a crash.
-  THAW_CO_TRY_VOID(co_await catalog_.environments.put(std::move(environment)));
-  THAW_CO_TRY_VOID(co_await catalog_.workspaces.put(workspace));
-  co_return workspace;
-}
-
-async::Task<NewToken> Access::create_token(model::WorkspaceId workspace, std::string name) {
-  NewToken made;
-  made.id = model::TokenId(codec::random_id("ak"));
-  made.secret = "as-" + codec::base64url_encode(store::random_bytes(32));
-  model::Token token;
-  token.id = made.id;
-  token.workspace = std::move(workspace);
-  token.name = std::move(name);
-  token.secret_sha256_hex = store::sha256_hex(made.secret);
-  token.created_at = wall_now();
-  THAW_CO_TRY_VOID(co_await catalog_.tokens.put(std::move(token)));
-  co_return made;
-}
-
-async::Task<void> Access::revoke_token(model::TokenId id) {
-  if (!catalog_.tokens.find(id.str())) {
-    co_return Error::not_found("token " + id.str() +
-                               " does not exist; `thaw token list` shows all");
-  }
-  proven_.erase(id.str());
-  co_return co_await catalog_.tokens.erase(id.str());
 }
 
 }  // namespace thaw::gateway

@@ -32,21 +32,20 @@ std::string too_long(std::uint64_t size) {
 
 }  // namespace
 
-std::string BlobGate::url(const std::string& authority, const Ticket& ticket) const {
-  return urls_.make(authority, "/blobs/" + ticket.sha256_hex + "?op=" + ticket.operation +
-                                   "&for=" + ticket.owner +
-                                   (ticket.size.empty() ? "" : "&size=" + ticket.size));
+std::string BlobGate::url(const BaseUrl& base, const Ticket& ticket) const {
+  return urls_.make(base, "/blobs/" + ticket.sha256_hex + "?op=" + ticket.operation + "&for=" +
+                              ticket.owner + (ticket.size.empty() ? "" : "&size=" + ticket.size));
 }
 
-UploadUrls BlobGate::upload_urls(const std::string& authority, const std::string& owner,
+UploadUrls BlobGate::upload_urls(const BaseUrl& base, const std::string& owner,
                                  const std::string& sha256_hex, std::uint64_t size) const {
-  return {url(authority, {"put", owner, sha256_hex, std::to_string(size)}),
-          url(authority, {"complete", owner, sha256_hex, ""})};
+  return {url(base, {"put", owner, sha256_hex, std::to_string(size)}),
+          url(base, {"complete", owner, sha256_hex, ""})};
 }
 
-std::string BlobGate::download_url(const std::string& authority, const std::string& owner,
+std::string BlobGate::download_url(const BaseUrl& base, const std::string& owner,
                                    const std::string& sha256_hex) const {
-  return url(authority, {"get", owner, sha256_hex, ""});
+  return url(base, {"get", owner, sha256_hex, ""});
 }
 
 BlobGate::Ticket BlobGate::ticket_of(const net::HttpRequest& request) {

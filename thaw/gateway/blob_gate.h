@@ -32,11 +32,11 @@ class BlobGate {
   BlobGate(store::BlobStore& blobs, const store::SecretBox& box, Told told)
       : blobs_(blobs), urls_(box, "blob-url", std::chrono::hours(1)), told_(std::move(told)) {}
 
-  // `authority`: host:port at which the asker reaches this server.
+  // `base`: how the asker reaches this server.
   // `size`: what the uploader promised; its address takes no byte more.
-  UploadUrls upload_urls(const std::string& authority, const std::string& owner,
+  UploadUrls upload_urls(const BaseUrl& base, const std::string& owner,
                          const std::string& sha256_hex, std::uint64_t size) const;
-  std::string download_url(const std::string& authority, const std::string& owner,
+  std::string download_url(const BaseUrl& base, const std::string& owner,
                            const std::string& sha256_hex) const;
 
   // Whether this server has signed the address.
@@ -58,7 +58,7 @@ class BlobGate {
   async::Task<void> put(net::HttpExchange& exchange, Ticket ticket);
   async::Task<void> complete(net::HttpExchange& exchange, Ticket ticket);
   async::Task<void> get(net::HttpExchange& exchange, Ticket ticket);
-  std::string url(const std::string& authority, const Ticket& ticket) const;
+  std::string url(const BaseUrl& base, const Ticket& ticket) const;
   static Ticket ticket_of(const net::HttpRequest& request);
 
   store::BlobStore& blobs_;

@@ -103,21 +103,21 @@ TEST_CASE("an upload is completed as often as it is asked for, with the same ans
   Fixture f;
   const std::string bytes(9u << 20, 'x');  // more than is hashed at a time
   const std::string name = store::sha256_hex(bytes);
-  const UploadUrls urls = f.gate.upload_urls("host:1", ann, name, bytes.size());
+  const UploadUrls urls = f.gate.upload_urls({"http", "host:1"}, ann, name, bytes.size());
   CHECK(f.ask("POST", urls.completion).status == 404);
   CHECK(f.ask("PUT", urls.part, bytes).status == 200);
   const FakeExchange first = f.ask("POST", urls.completion);
   CHECK(first.status == 200);
   // By now only the blob itself knows.
   CHECK(f.ask("POST", urls.completion).answer == first.answer);
-  CHECK(f.ask("GET", f.gate.download_url("host:1", ann, name)).answer == bytes);
+  CHECK(f.ask("GET", f.gate.download_url({"http", "host:1"}, ann, name)).answer == bytes);
 }
 
 TEST_CASE("no answer of the blobs' routes says where the server keeps its files") {
   Fixture f;
   const std::string name = store::sha256_hex("bytes");
-  const UploadUrls urls = f.gate.upload_urls("host:1", ann, name, 5);
-  const std::string download = f.gate.download_url("host:1", ann, name);
+  const UploadUrls urls = f.gate.upload_urls({"http", "host:1"}, ann, name, 5);
+  const std::string download = f.gate.download_url({"http", "host:1"}, ann, name);
   CHECK(f.ask("GET", download).status == 404);
   const FakeExchange wrong = f.ask("PUT", urls.part, "bytez");
   CHECK(wrong.status == 400);

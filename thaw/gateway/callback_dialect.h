@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "thaw/async/task.h"
 #include "thaw/model/call.h"
 #include "thaw/queue/callbacks.h"
 
@@ -42,6 +43,12 @@ class CallbackDialect {
   // `turn.entry` is there. Looks up what it has to in the server's own tables; what takes time is
   // the rendering's.
   virtual CallbackRendering render(queue::DueCallback callback, queue::CallbackTurn turn) = 0;
+  // The same for who has to read more of the call's log first. Resumes with an Error only if it is
+  // to be tried again.
+  virtual async::Task<CallbackRendering> prepare(queue::DueCallback callback,
+                                                 queue::CallbackTurn turn) {
+    co_return render(std::move(callback), std::move(turn));
+  }
   // A durable call of the function that is named, in that workspace. An Error ends the callback.
   virtual Result<CallbackCall> call_for(const model::WorkspaceId& workspace,
                                         const std::string& function, RenderedCallback rendered) = 0;

@@ -284,7 +284,7 @@ Task<void> CallbackLoop::tell_next(CallbackLoop& self, DueCallback callback) {
       "this server has no dialect '" + callback.dialect + "' that could put it into words"));
   if (dialect != nullptr) {
     const bool is_large = turn->entry->payload.bytes.size() > most_bytes_on_loop;
-    CallbackRendering rendering = dialect->render(callback, std::move(*turn));
+    THAW_CO_TRY(CallbackRendering rendering, co_await dialect->prepare(callback, std::move(*turn)));
     const async::PoolShare share{self.parts_.pool, callback.lane.workspace.str()};
     rendered = is_large ? co_await async::blocking(share, std::move(rendering)) : rendering();
   }

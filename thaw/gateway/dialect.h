@@ -24,6 +24,7 @@
 #include "thaw/gateway/clientless_apps.h"
 #include "thaw/gateway/container_doors.h"
 #include "thaw/gateway/deployments.h"
+#include "thaw/gateway/documents.h"
 #include "thaw/gateway/environments.h"
 #include "thaw/gateway/http_router.h"
 #include "thaw/gateway/image_builds.h"
@@ -31,6 +32,7 @@
 #include "thaw/gateway/kept_versions.h"
 #include "thaw/gateway/logins.h"
 #include "thaw/gateway/named_states.h"
+#include "thaw/gateway/own_registry.h"
 #include "thaw/gateway/passage.h"
 #include "thaw/gateway/releases.h"
 #include "thaw/gateway/sink_rules.h"
@@ -82,9 +84,11 @@ struct Owners {
   Logins& logins;
   Tunnels& tunnels;
   BoxVisits& box_visits;
+  OwnRegistry& registry;
   const SinkRules& sinks;
   Schedules& schedules;
   TimeZones& zones;
+  Documents& documents;
 };
 
 class Dialect {
@@ -122,7 +126,7 @@ class Dialect {
   virtual void find_references(std::string_view /*payload*/,
                                std::vector<std::string>& /*names*/) const {}
   // By which its clients find this server, for `thaw env`.
-  virtual std::map<std::string, std::string> client_environment(const std::string& /*authority*/,
+  virtual std::map<std::string, std::string> client_environment(const BaseUrl& /*base*/,
                                                                 const NewToken& /*token*/) const {
     return {};
   }

@@ -65,6 +65,14 @@ Task<std::optional<queue::CallInfo>> Invoke::find_call(Identity who, model::Call
       co_return Found();
     }
   }
+  if (who.grants.is_narrow()) {
+    // all workspaces: the call is of the asker's
+    const auto function = parts_.catalog.functions.find(info->call.function.str());
+    const catalog::Scope scope = scope_of(parts_.catalog, who);
+    if (!scope.names(info->call.app, function ? function->tag : std::string())) {
+      co_return Found();
+    }
+  }
   co_return Found(std::move(*info));
 }
 

@@ -131,7 +131,7 @@ Task<void> LoginPage::approve(net::HttpExchange& exchange, std::string id) {
   const net::HttpRequest& request = exchange.request();
   const auto origin = request.headers.find("origin");
   const auto site = request.headers.find("sec-fetch-site");
-  if (!may_click(request) || (origin && *origin != "http://" + request.authority) ||
+  if (!may_click(request) || (origin && *origin != request.scheme + "://" + request.authority) ||
       (site && *site != "same-origin")) {
     co_return co_await answer(exchange, 403,
                               "<h1>Not from here</h1><p>Who runs this server approves it there: "

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/gateway/logins.h"
 
-#include <openssl/crypto.h>
-
 #include <algorithm>
 #include <string_view>
 #include <utility>
@@ -10,6 +8,7 @@
 
 #include "thaw/base/log.h"
 #include "thaw/codec/encoding.h"
+#include "thaw/codec/equal_bytes.h"
 #include "thaw/codec/ids.h"
 #include "thaw/net/ip_address.h"
 #include "thaw/store/secret_box.h"
@@ -23,11 +22,6 @@ namespace {
 // No vowels, so that no code is a word, and no letter that is read as another.
 constexpr std::string_view letters = "BCDFGHJKLMNPQRSTVWXZ";
 constexpr std::size_t code_length = 8;
-
-// The time tells nothing about the first wrong letter.
-bool equal_bytes(const std::string& a, const std::string& b) {
-  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
-}
 
 // As people type it: small letters, a blank or a dash between.
 std::string plain_code(const std::string& typed) {
@@ -124,7 +118,7 @@ void Logins::make_room(const std::string& sharer) {
   }
 }
 
-Logins::Begun Logins::begin(const std::string& from) {
+Logins::Begun Logins::begin(const std::string& from, Duration good_for) {
   forget_old();
   const std::string sharer = sharer_of(from);
   make_room(sharer);
@@ -137,6 +131,7 @@ Logins::Begun Logins::begin(const std::string& from) {
   login->since = monotonic_now();
   login->until = login->since + limits_.keep;
   login->number = ++made_;
+  login->good_for = good_for;
   const Begun begun{login->id, with_dash(login->code), login->secret};
   logins_.emplace(begun.id, std::move(login));
   return begun;
@@ -151,7 +146,7 @@ Logins::LoginPtr Logins::get(const std::string& id) {
 Task<std::optional<Logins::Given>> Logins::wait(std::string id, std::string secret,
                                                 Instant deadline) {
   const LoginPtr login = get(id);
-  if (!login || !equal_bytes(login->secret, secret)) {
+  if (!login || !codec::equal_bytes(login->secret, secret)) {
     co_return unknown();
   }
   if (login->waits >= limits_.waits) {
@@ -171,7 +166,8 @@ Task<std::optional<Logins::Given>> Logins::wait(std::string id, std::string secr
     }
     if (login->is_approved && !login->is_being_made) {
       login->is_being_made = true;
-      auto made = co_await access_.create_token(login->workspace, login->token_name);
+      TokenWish wish{login->workspace, login->token_name, {}, login->good_for};
+      auto made = co_await access_.create_token(std::move(wish));
       login->is_being_made = false;
       login->changed.notify_all();
       if (!made) {
@@ -214,7 +210,7 @@ Result<Logins::View> Logins::approve(const std::string& code, model::WorkspaceId
   forget_old();
   const std::string wanted = plain_code(code);
   for (const auto& [id, login] : logins_) {
-    if (equal_bytes(login->code, wanted)) {
+    if (codec::equal_bytes(login->code, wanted)) {
       grant(*login, std::move(workspace), std::move(token_name));
       return View{login->from, login->since};
     }
@@ -231,7 +227,7 @@ Result<Logins::View> Logins::approve_this(const std::string& id, const std::stri
   if (!login) {
     return unknown();
   }
-  if (!equal_bytes(login->code, plain_code(code))) {
+  if (!codec::equal_bytes(login->code, plain_code(code))) {
     if (++login->wrong_codes > limits_.wrong_codes) {
       login->changed.notify_all();
       logins_.erase(id);

@@ -36,8 +36,9 @@ class Logins {
     std::string code;    // what people read out and type: XXXX-XXXX
     std::string secret;  // the asker's
   };
-  // `from`: the asker's address, without its port.
-  Begun begin(const std::string& from);
+  // `from`: the asker's address, without its port. `good_for`: how long its token is to be good;
+  // zero: until it is revoked.
+  Begun begin(const std::string& from, Duration good_for = Duration::zero());
 
   struct Given {
     NewToken token;
@@ -78,7 +79,8 @@ class Logins {
     bool is_approved = false;
     model::WorkspaceId workspace;
     std::string token_name;
-    bool is_being_made = false;  // the token
+    Duration good_for = Duration::zero();  // of the token
+    bool is_being_made = false;            // the token
     std::optional<Given> given;
     async::Event changed;
   };

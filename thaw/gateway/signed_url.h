@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "thaw/base/time.h"
+#include "thaw/gateway/base_url.h"
 #include "thaw/store/secret_box.h"
 
 namespace thaw::gateway {
@@ -20,9 +21,13 @@ class SignedUrls {
   SignedUrls(const store::SecretBox& box, std::string purpose, Duration lifetime)
       : box_(box), purpose_(std::move(purpose)), lifetime_(lifetime) {}
 
-  // "http://AUTHORITY" + `target` ("/blobs/1?op=get"; its values need no escapes) and what proves
+  // `base` + `target` ("/blobs/1?op=get"; its values need no escapes) and what proves
   // it, valid from now on for the lifetime.
-  std::string make(const std::string& authority, const std::string& target) const;
+  std::string make(const BaseUrl& base, const std::string& target) const {
+    return base + sign(target);
+  }
+  // The same without what it begins with.
+  std::string sign(const std::string& target) const;
 
   // Whether this server has made the address with that path and query, however long ago.
   bool is_genuine(std::string_view target) const;

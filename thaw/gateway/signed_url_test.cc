@@ -12,7 +12,7 @@ TEST_CASE("a signed address is genuine as it was made, and in no other form") {
   const store::TempFolder folder;
   const auto box = std::move(*store::SecretBox::open(folder / "key"));
   const SignedUrls urls(box, "one", std::chrono::hours(1));
-  const std::string url = urls.make("host:1", "/things/a?op=get&size=5");
+  const std::string url = urls.make({"http", "host:1"}, "/things/a?op=get&size=5");
   REQUIRE(url.starts_with("http://host:1/things/a?op=get&size=5&until="));
   const std::string target = url.substr(std::string("http://host:1").size());
   CHECK(urls.is_genuine(target));
@@ -35,7 +35,7 @@ TEST_CASE("a signed address is over after its time, and one without a time alway
   const auto box = std::move(*store::SecretBox::open(folder / "key"));
   const std::string host = "http://host";
   const auto target_of = [&](Duration lifetime) {
-    return SignedUrls(box, "one", lifetime).make("host", "/a?x=1").substr(host.size());
+    return SignedUrls(box, "one", lifetime).make({"http", "host"}, "/a?x=1").substr(host.size());
   };
   CHECK_FALSE(SignedUrls::has_expired(target_of(1h)));
   CHECK(SignedUrls::has_expired(target_of(-10s)));

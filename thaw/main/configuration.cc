@@ -59,6 +59,13 @@ bool read_gigabytes(const toml::node& node, std::uint64_t& bytes) {
   return makes_sense;
 }
 
+bool read_seconds(const toml::node& node, Duration& out) {
+  int seconds = 0;
+  const bool makes_sense = read_number(node, 1, longest_s, seconds);
+  out = std::chrono::seconds(seconds);
+  return makes_sense;
+}
+
 // A list of "10.0.0.0/8" and the like; an address alone is a network of one.
 bool read_networks(const toml::node& node, std::vector<std::string>& out) {
   const toml::array* list = node.as_array();
@@ -93,6 +100,44 @@ bool read_hosts(const toml::node& node, std::vector<std::string>& out) {
     }
   }
   out = std::move(hosts);
+  return true;
+}
+
+// { cert = "FILE", key = "FILE", names = ["host"] }; without a key it is behind the certificate.
+bool read_certificate(const toml::node& node, net::TlsFiles& out) {
+  const toml::table* one = node.as_table();
+  if (one == nullptr) {
+    return false;
+  }
+  for (const auto& [key, value] : *one) {
+    const toml::array* list = value.as_array();
+    if (key.str() == "names" && list != nullptr && list->size() <= 1000) {
+      for (const toml::node& name : *list) {
+        out.names.push_back(name.value_or(std::string()));
+      }
+    } else if (key.str() == "cert" && value.is_string()) {
+      out.certificate = value.value_or(std::string());
+    } else if (key.str() == "key" && value.is_string()) {
+      out.key = value.value_or(std::string());
+    } else {
+      return false;
+    }
+  }
+  out.key = out.key.empty() ? out.certificate : out.key;
+  return !out.certificate.empty() &&
+         std::find(out.names.begin(), out.names.end(), "") == out.names.end();
+}
+
+bool read_certificates(const toml::node& node, std::vector<net::TlsFiles>& out) {
+  const toml::array* list = node.as_array();
+  if (list == nullptr || list->empty() || list->size() > 1000) {
+    return false;
+  }
+  for (const toml::node& one : *list) {
+    if (!read_certificate(one, out.emplace_back())) {
+      return false;
+    }
+  }
   return true;
 }
 
@@ -213,6 +258,36 @@ const std::map<std::string, Setter>& setters() {
        [](const toml::node& node, Configuration& c) {
          return read_megabytes(node, c.step_memory_bytes);
        }},
+      {"registry.names", [](const toml::node& node,
+                            Configuration& c) { return read_hosts(node, c.registry.names); }},
+      {"registry.repositories",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 1, 100'000, c.registry.limits.repositories);
+       }},
+      {"registry.tags",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 1, 100'000, c.registry.limits.tags);
+       }},
+      {"registry.uploads",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 1, 1'000, c.registry.uploads.of_workspace);
+       }},
+      {"registry.upload_idle_s",
+       [](const toml::node& node, Configuration& c) {
+         return read_seconds(node, c.registry.uploads.idle);
+       }},
+      {"registry.keep_new_s",
+       [](const toml::node& node, Configuration& c) {
+         return read_seconds(node, c.registry.unused.young);
+       }},
+      {"registry.keep_untagged_s",
+       [](const toml::node& node, Configuration& c) {
+         return read_seconds(node, c.registry.unused.keep_untagged);
+       }},
+      {"registry.untagged_gb",
+       [](const toml::node& node, Configuration& c) {
+         return read_gigabytes(node, c.registry.unused.untagged_bytes);
+       }},
       {"containers.max",
        [](const toml::node& node, Configuration& c) {
          return read_number(node, 1, 100'000, c.fleet.max_containers);
@@ -220,6 +295,11 @@ const std::map<std::string, Setter>& setters() {
       {"containers.max_boxes",
        [](const toml::node& node, Configuration& c) {
          return read_number(node, 1, 100'000, c.boxes.boxes);
+       }},
+      {"containers.boxes_outlive_server",
+       [](const toml::node& node, Configuration& c) {
+         c.boxes_outlive_server = node.value_or(true);
+         return node.is_boolean();
        }},
       {"containers.max_starting",
        [](const toml::node& node, Configuration& c) {
@@ -423,6 +503,19 @@ const std::map<std::string, Setter>& setters() {
       {"catalog.keep_unused_s",
        [](const toml::node& node, Configuration& c) {
          return read_number(node, 1, longest_s, c.forget_unused_s);
+       }},
+      {"server.tls", [](const toml::node& node,
+                        Configuration& c) { return read_certificates(node, c.tls.files); }},
+      {"server.tls_authority",
+       [](const toml::node& node, Configuration& c) {
+         c.tls.authority_file = node.value_or(std::string());
+         std::error_code no_such_file;
+         return std::filesystem::is_regular_file(c.tls.authority_file, no_such_file);
+       }},
+      {"server.plain_because",
+       [](const toml::node& node, Configuration& c) {
+         c.tls.plain_because = node.value_or(std::string());
+         return c.tls.plain_because.find_first_not_of(" \t\n") != std::string::npos;
        }},
       {"server.buffers_mb",
        [](const toml::node& node, Configuration& c) {

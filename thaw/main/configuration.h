@@ -16,9 +16,11 @@
 #include "thaw/control/storage_loop.h"
 #include "thaw/gateway/login_page.h"
 #include "thaw/gateway/named_states.h"
+#include "thaw/gateway/own_registry.h"
 #include "thaw/gateway/sink_rules.h"
 #include "thaw/gateway/web_origin.h"
 #include "thaw/image/image.h"
+#include "thaw/main/tls_setup.h"
 #include "thaw/net/server.h"
 #include "thaw/sandbox/sandbox.h"
 #include "thaw/snapshot/snapshot_store.h"
@@ -30,7 +32,8 @@ namespace thaw::main_program {
 
 struct Configuration {
   control::FleetOptions fleet;
-  control::BoxLimits boxes;  // [containers] max_boxes
+  control::BoxLimits boxes;          // [containers] max_boxes
+  bool boxes_outlive_server = true;  // [containers] boxes_outlive_server
   worker::TemplateSettings templates;
   std::string bridge_address = "auto";                 // [network] bridge
   sandbox::SpawnerOptions::OwnIds own_ids{};           // [containers] own_ids
@@ -60,10 +63,12 @@ struct Configuration {
   std::string web_domain;                              // [web] domain; empty: none
   gateway::TrustedProxies trusted_proxies;             // [web] trusted_proxies
   gateway::SinkRules sinks;                            // [callbacks] allow
+  gateway::OwnRegistryOptions registry;                // [registry] tags, …
   gateway::LoginPageOptions login_page;                // [login] click_on_loopback
   std::string callback_authorities;                    // [callbacks] authorities
   int make_good_s = 3600;                              // [schedules] make_good_s
   int drain_s = 10;                                    // [server] drain_s
+  TlsSettings tls;                                     // [server] tls, tls_authority, …
   net::ServerLimits limits;                            // [server] buffers_mb, connections
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "thaw/cli/push_guess.h"
 #include "thaw/cli/verbs.h"
 #include "thaw/main/run.h"
 #include "thaw/main/serve.h"
@@ -21,10 +22,15 @@ void add_where(CLI::App& verb, cli::Where& where, const char* names = "--server,
 }
 
 void add_push(CLI::App& app, cli::Where& where, cli::PushOptions& options, int& exit_code) {
-  auto* push = app.add_subcommand("push", "make a function of a folder with a Dockerfile");
-  push->add_option("folder", options.folder, "with a Dockerfile; .dockerignore is honoured")
-      ->required();
-  push->add_option("name", options.name, "of the function (default: the folder's)");
+  auto* push =
+      app.add_subcommand("push", "make a function of a folder with a Dockerfile, or of a model");
+  push->add_option("folder", options.folder, cli::pushed_folders)->required();
+  push->add_option("name", options.name,
+                   "of the function (default: the folder's); of a model [OWNER/]NAME[:TAG]");
+  push->add_option("--description", options.description, "of a model, for people");
+  push->add_option("--visibility", options.visibility,
+                   "of a model (default: as it is, at first private)")
+      ->check(CLI::IsMember({"public", "private"}));
   push->add_option("--preset", options.preset,
                    "what kind of server it is (default: guessed, and said)");
   push->add_option("--port", options.port, "where it listens (default: EXPOSE, or the preset's)")
@@ -61,7 +67,11 @@ void add_push(CLI::App& app, cli::Where& where, cli::PushOptions& options, int& 
       ->needs(schedule);
   auto* snapshot = push->add_flag_callback(
       "--snapshot", [&options] { options.snapshot = cli::PushOptions::Snapshot::at_ready; },
-      "later containers go on from the memory of one that was ready");
+      "later containers go on from the memory of one that was ready (default: models only)");
+  push->add_flag_callback(
+          "--no-snapshot", [&options] { options.snapshot = cli::PushOptions::Snapshot::no; },
+          "all containers start anew")
+      ->excludes(snapshot);
   push->add_option("--restored", options.restored_path,
                    "POST to it tells the server that it was restored, before anybody asks it")
       ->needs(snapshot);
@@ -142,6 +152,7 @@ void add_schedule(CLI::App& app, cli::Where& where, std::string& name, int& exit
 // What is named in a verb's own words: a call or a function, and how long to wait for it.
 struct Named {
   std::string name;
+  std::string version;
   double wait_s = 0;
 };
 
@@ -186,6 +197,26 @@ void add_function(CLI::App& app, cli::Where& where, Named& named, int& exit_code
   }
 }
 
+void add_model(CLI::App& app, cli::Where& where, Named& named, int& exit_code) {
+  auto* model =
+      app.add_subcommand("model", "models: functions that say what goes in and comes out");
+  model->require_subcommand(1);
+  auto* list = model->add_subcommand("list", "all of them");
+  list->callback([&] { exit_code = cli::list_models(where); });
+  auto* show = model->add_subcommand("show", "one, with its inputs and its versions");
+  show->callback([&] { exit_code = cli::show_model(where, named.name); });
+  auto* back = model->add_subcommand("rollback", "an older version is the latest again");
+  back->callback([&] { exit_code = cli::roll_back_model(where, named.name, named.version); });
+  for (CLI::App* verb : {list, show, back}) {
+    if (verb != list) {
+      verb->add_option("model", named.name, "[OWNER/]NAME")->required();
+    }
+    add_where(*verb, where);
+  }
+  back->add_option("version", named.version,
+                   "its id, or how that begins (default: the one before)");
+}
+
 struct ImageArguments {
   std::string path;
   std::string name;
@@ -211,6 +242,21 @@ void add_image(CLI::App& app, cli::Where& where, ImageArguments& image, int& exi
   }
 }
 
+void add_tls(CLI::App& app, cli::TlsOptions& options, int& exit_code) {
+  auto* tls = app.add_subcommand("tls", "an authority of your own, and a certificate of it");
+  tls->require_subcommand(1);
+  auto* init = tls->add_subcommand("init", "make both, and say what the configuration needs");
+  init->callback([&] { exit_code = cli::make_authority(options); });
+  auto* renew = tls->add_subcommand("renew", "make a new certificate of the same authority");
+  renew->callback([&] { exit_code = cli::renew_certificate(options); });
+  for (CLI::App* verb : {init, renew}) {
+    verb->add_option("--folder", options.folder, "where they are")->capture_default_str();
+    verb->add_option("--name", options.hosts,
+                     "a host or address that clients know the server by, with the hosts below it")
+        ->allow_extra_args(false);
+  }
+}
+
 // The first word that should be a verb and is none; empty if all are.
 std::string unknown_verb(const CLI::App& app, int argc, char** argv) {
   const CLI::App* at = &app;
@@ -225,6 +271,48 @@ std::string unknown_verb(const CLI::App& app, int argc, char** argv) {
     at = *found;
   }
   return {};
+}
+
+void add_token(CLI::App& app, cli::Where& where, cli::TokenOptions& options,
+               std::string& login_code, int& exit_code) {
+  auto* token = app.add_subcommand("token", "create, approve, list, rotate and revoke tokens");
+  token->require_subcommand(1);
+  auto* create = token->add_subcommand("create", "make a token; its secret is shown once");
+  auto* approve = token->add_subcommand("approve", "give a token to who was shown this code");
+  auto* list = token->add_subcommand("list", "all tokens, without their secrets");
+  auto* rotate = token->add_subcommand("rotate", "a new secret; the old one is good for a while");
+  auto* revoke = token->add_subcommand("revoke", "end a token at once");
+  create->add_option("name", options.name, "a name for people");
+  create->add_option("--scope", options.scopes,
+                     "what it may do: invoke, read, deploy, admin, with commas (default: all)");
+  create->add_option("--function", options.functions,
+                     "for these only: APP or APP/FUNCTION, * for any letters");
+  create->add_option("--expires", options.span, "after this long: 12h, 30d (default: never)");
+  approve->add_option("code", login_code, "as the terminal shows it that asks: XXXX-XXXX")
+      ->required();
+  approve->add_option("--name", options.name, "of the token, for people");
+  for (CLI::App* verb : {create, approve}) {
+    verb->add_option("--workspace", options.workspace, "whose (default: the server's first)");
+  }
+  for (CLI::App* verb : {rotate, revoke}) {
+    verb->add_option("token", options.name, "its id, ak-…")->required();
+  }
+  rotate->add_option("--grace", options.span, "for which the old secret is good: 0s to 30d (24h)");
+  for (CLI::App* verb : {create, rotate}) {
+    verb->add_option("--prefix", options.prefix, "what the key begins with: r8_, sk-, hf_ …");
+  }
+  for (CLI::App* verb : {create, approve, list, rotate, revoke}) {
+    add_where(*verb, where);
+  }
+  create->callback([&] { exit_code = cli::create_token(where, options); });
+  approve->callback(
+      [&] { exit_code = cli::approve_token(where, login_code, options.name, options.workspace); });
+  list->callback([&] { exit_code = cli::list_tokens(where); });
+  rotate->callback([&] {
+    options.span = options.span.empty() ? "24h" : options.span;
+    exit_code = cli::rotate_token(where, options);
+  });
+  revoke->callback([&] { exit_code = cli::revoke_token(where, options.name); });
 }
 
 }  // namespace
@@ -256,32 +344,13 @@ int run(int argc, char** argv, const MakeDialects& make_dialects) {
   add_where(*env, where);
   env->callback([&] { exit_code = cli::show_environment(where); });
 
-  auto* token = app.add_subcommand("token", "create, approve, list and revoke tokens");
-  token->require_subcommand(1);
-  std::string token_text;
-  auto* create = token->add_subcommand("create", "make a token; its secret is shown once");
-  create->add_option("name", token_text, "a name for people");
-  std::string workspace_name;
-  create->add_option("--workspace", workspace_name, "whose (default: the server's first)");
-  add_where(*create, where);
-  create->callback([&] { exit_code = cli::create_token(where, token_text, workspace_name); });
-  auto* approve = token->add_subcommand("approve", "give a token to who was shown this code");
+  cli::TokenOptions token_options;
+  cli::TlsOptions tls_options;
+  add_tls(app, tls_options, exit_code);
   std::string login_code;
-  approve->add_option("code", login_code, "as the terminal shows it that asks: XXXX-XXXX")
-      ->required();
-  approve->add_option("--name", token_text, "of the token, for people");
-  approve->add_option("--workspace", workspace_name, "whose (default: the server's first)");
-  add_where(*approve, where);
-  approve->callback(
-      [&] { exit_code = cli::approve_token(where, login_code, token_text, workspace_name); });
-  auto* list = token->add_subcommand("list", "all tokens, without their secrets");
-  add_where(*list, where);
-  list->callback([&] { exit_code = cli::list_tokens(where); });
-  auto* revoke = token->add_subcommand("revoke", "end a token at once");
-  revoke->add_option("token", token_text, "its id, ak-…")->required();
-  add_where(*revoke, where);
-  revoke->callback([&] { exit_code = cli::revoke_token(where, token_text); });
+  add_token(app, where, token_options, login_code, exit_code);
 
+  std::string workspace_name;
   auto* workspace = app.add_subcommand("workspace", "create and list workspaces");
   workspace->require_subcommand(1);
   auto* create_workspace =
@@ -300,6 +369,7 @@ int run(int argc, char** argv, const MakeDialects& make_dialects) {
   Named named;
   add_call(app, where, named, exit_code);
   add_function(app, where, named, exit_code);
+  add_model(app, where, named, exit_code);
   ImageArguments image;
   add_image(app, where, image, exit_code);
   cli::AliasOptions alias_options;

@@ -38,6 +38,7 @@
 #include "thaw/gateway/public_error.h"
 #include "thaw/gateway/schedules.h"
 #include "thaw/gateway/time_zones.h"
+#include "thaw/gateway/token_upkeep.h"
 #include "thaw/main/configuration.h"
 #include "thaw/main/dialects.h"
 #include "thaw/main/memory_keeper.h"
@@ -136,7 +137,8 @@ constexpr std::size_t instance_letters = 8;
 
 // Of servers that were killed or refused to start, this one's own before it among them: with their
 // containers' arguments and sockets.
-void remove_dead_run_folders(const std::string& own) {
+enum class Own { is_dead, is_taken_over };
+void remove_dead_run_folders(const std::string& own, Own state) {
   std::vector<std::string> names = os::list_folder(run_root);
   std::erase_if(names, [](const std::string& name) {
     return name.size() != instance_letters ||
@@ -147,7 +149,7 @@ void remove_dead_run_folders(const std::string& own) {
     log_warning("cannot look for what killed servers left", {{"error", dead.error().to_string()}});
     return;
   }
-  if (os::exists(run_root + own)) {
+  if (state == Own::is_dead && os::exists(run_root + own)) {
     dead->push_back(own);
   }
   for (const std::string& name : *dead) {
@@ -177,8 +179,9 @@ net::ServerLimits limits_of(const Configuration& configuration) {
   return net::within(configuration.limits, own_descriptors(), own_memory());
 }
 
-// Streams of a process in a box, each with a copy to watch it by, and the word of its end.
-constexpr std::size_t descriptors_of_guest = 8;
+// Streams of a process in a box, each with a copy to watch it by, the journals of its outputs, and
+// the word of its end.
+constexpr std::size_t descriptors_of_guest = 10;
 
 // A quarter of what this process may have at most.
 std::size_t most_guests() {
@@ -216,11 +219,14 @@ struct Program {
   std::unique_ptr<store::BlobStore> blobs;
   std::optional<store::SecretBox> box;
   std::unique_ptr<catalog::Catalog> catalog;
+  std::unique_ptr<catalog::Repositories> repositories;
+  std::optional<gateway::OwnRegistry> registry;
   std::unique_ptr<queue::CallQueue> queue;
   std::unique_ptr<logs::LogHub> logs;
   std::unique_ptr<state::StateStore> state;
   std::unique_ptr<image::Builder> images;
   std::optional<gateway::Access> access;
+  std::optional<gateway::TokenUpkeep> token_upkeep;
   std::optional<gateway::BlobGate> blob_gate;
   std::optional<net::HttpClient> http;
   std::optional<gateway::LoopbackHosts> loopback_hosts;
@@ -228,6 +234,7 @@ struct Program {
   gateway::HttpRouter router;
   gateway::HttpRouter signed_only;
   std::unique_ptr<net::Server> server;
+  std::shared_ptr<const net::TlsIdentities> identities;  // as they were at the start; null: none
   const worker::Kits kits{{worker::bare_kit(), worker::kits::python()}};
   worker::Sources sources;
   std::unique_ptr<worker::Templates> templates;
@@ -253,6 +260,7 @@ struct Program {
   std::optional<gateway::Passages> passages;
   gateway::TimeZones zones;
   std::optional<gateway::Schedules> schedules;
+  std::unique_ptr<gateway::Documents> documents;
   std::optional<gateway::NamedStates> named_states;
   std::optional<gateway::CallTrees> call_trees;
   std::optional<gateway::Environments> environments;
@@ -267,11 +275,14 @@ struct Program {
   std::vector<std::unique_ptr<gateway::Dialect>> dialects;
   std::optional<gateway::CallbackLoop> callbacks;
   std::unique_ptr<dialect::console::Console> console;
-  std::string authority;
+  bool are_boxes_taken_over = false;
+  std::size_t boxes_left = 0;    // for the next server
+  gateway::BaseUrl base;         // how this server is reached
   async::TaskGroup tasks{loop};  // last: ended first
 
   Result<void> open_stores(ServeOptions::Loss loss);
   Task<std::map<std::string, std::int64_t>> set_aside();
+  Result<std::unique_ptr<image::Builder>> open_images();
   Result<void> connect();
   void add_sources();
   void open_gateway();
@@ -285,7 +296,9 @@ struct Program {
   Task<std::map<std::string, std::string>> client_environment();
   Task<void> begin(Address listen);
   Task<void> run(Address listen);
-  Task<void> end();
+  enum class Boxes { end, go_on };
+  Task<void> end(Boxes which);
+  Task<void> leave_boxes();
 };
 
 Result<void> Program::open_stores(ServeOptions::Loss loss) {
@@ -309,6 +322,9 @@ Result<void> Program::open_stores(ServeOptions::Loss loss) {
   THAW_TRY(database, store::Database::open(loop, std::move(options)));
   THAW_TRY(log_database, open_log_database(loop, data));
   THAW_TRY(catalog, catalog::Catalog::open(*database, configuration.catalog));
+  THAW_TRY(documents, gateway::Documents::open(loop, *database, catalog->shares));
+  THAW_TRY(repositories,
+           catalog::Repositories::open(*database, catalog->shares, configuration.registry.limits));
   const std::string key_file = data + "/secret.key";
   if (loss == ServeOptions::Loss::refuse) {
     THAW_TRY_VOID(check_key_is_there(key_file, *catalog));
@@ -354,18 +370,25 @@ std::string Program::owner_of_log(const std::string& stream) const {
   return image ? image->workspace.str() : builds->builder_of(model::ImageId(stream)).str();
 }
 
-Result<void> Program::connect() {
+Result<std::unique_ptr<image::Builder>> Program::open_images() {
   image::BuilderOptions image_options;
   image_options.layers_folder = data + "/layers";
   image_options.cache_folder = configuration.cache_folder;
   image_options.imports_folder = data + "/imported-images";
   image_options.step_limits.memory_bytes = step_memory(configuration);
   image_options.registries = configuration.registries;
-  THAW_TRY(images, image::Builder::open(loop, pool, *spawner, *blobs, image_options));
-  access.emplace(*catalog);
+  return image::open_builder(loop, pool, *spawner, *blobs, image_options, &*registry);
+}
+
+Result<void> Program::connect() {
+  access.emplace(*catalog, &*box);
+  token_upkeep.emplace(loop, *access);
   auto errors = std::make_shared<gateway::PublicErrors>(
       std::vector<std::string>{data, run_folder, configuration.cache_folder});
   const auto told = [errors](const Error& error) { return errors->told(error); };
+  registry.emplace(gateway::OwnRegistry::Parts{loop, pool, *repositories, *blobs, told},
+                   configuration.registry);
+  THAW_TRY(images, open_images());
   blob_gate.emplace(*blobs, *box, told);
   http.emplace(loop);
   net::HttpHandler handler = [this](net::HttpExchange& exchange) { return router.serve(exchange); };
@@ -411,23 +434,29 @@ Result<void> Program::connect() {
   boxes = std::make_unique<control::Boxes>(
       control::BoxesParts{
           loop, *catalog, *worker, *images,
-          control::LaunchOutline({*catalog, *images, *mounts, *volumes, secret_env})},
+          control::LaunchOutline({*catalog, *images, *mounts, *volumes, secret_env}),
+          worker::OutputJournals(configuration.boxes_outlive_server
+                                     ? run_folder + "/" + worker::kept_output_folder
+                                     : std::string())},
       box_limits);
   storage = std::make_unique<control::StorageLoop>(
-      control::StorageParts{loop, *catalog, *queue, *blobs, *mounts, *logs,
-                            [this](const std::string& stream) { return owner_of_log(stream); },
-                            [this] {
-                              auto used = fleet->mounts_in_use();
-                              const auto more = boxes->mounts_in_use();
-                              used.insert(used.end(), more.begin(), more.end());
-                              return used;
-                            },
-                            [this] { return builds->builders(); },
-                            [this](std::string_view payload, std::vector<std::string>& names) {
-                              for (const auto& dialect : dialects) {
-                                dialect->find_references(payload, names);
-                              }
-                            }},
+      control::StorageParts{
+          loop, *catalog, *queue, *blobs, *mounts, *logs,
+          [this](const std::string& stream) { return owner_of_log(stream); },
+          [this] {
+            auto used = fleet->mounts_in_use();
+            const auto more = boxes->mounts_in_use();
+            used.insert(used.end(), more.begin(), more.end());
+            return used;
+          },
+          [this] { return builds->builders(); },
+          [this](std::string_view payload, std::vector<std::string>& names) {
+            for (const auto& dialect : dialects) {
+              dialect->find_references(payload, names);
+            }
+          },
+          [this](const queue::NoteReference& note) { documents->visit_references(note); },
+          [this] { return registry->mark_blobs(); }},
       configuration.storage);
   disk_watch = std::make_unique<control::DiskWatch>(
       control::DiskWatchParts{loop, *disk, *volumes,
@@ -537,18 +566,25 @@ void Program::open_gateway() {
     }
   };
   box_visits.emplace(*boxes, *http);
-  const gateway::Owners owners{loop,        pool,          *catalog,
-                               *queue,      *logs,         *state,
-                               *blobs,      *disk,         *box,
-                               *images,     *volumes,      *mounts,
-                               *fleet,      *boxes,        *access,
-                               *blob_gate,  *builds,       *labels,
-                               *web,        *deployments,  *versions,
-                               *passages,   *invoke,       *releases,
-                               *unused,     *clientless,   *named_states,
-                               *call_trees, *environments, *logins,
-                               *tunnels,    *box_visits,   configuration.sinks,
-                               *schedules,  zones};
+  const gateway::Owners owners{loop,          pool,
+                               *catalog,      *queue,
+                               *logs,         *state,
+                               *blobs,        *disk,
+                               *box,          *images,
+                               *volumes,      *mounts,
+                               *fleet,        *boxes,
+                               *access,       *blob_gate,
+                               *builds,       *labels,
+                               *web,          *deployments,
+                               *versions,     *passages,
+                               *invoke,       *releases,
+                               *unused,       *clientless,
+                               *named_states, *call_trees,
+                               *environments, *logins,
+                               *tunnels,      *box_visits,
+                               *registry,     configuration.sinks,
+                               *schedules,    zones,
+                               *documents};
   dialects = make_dialects(owners, configuration);
   for (const auto& dialect : dialects) {
     runtimes.add(dialect->name(), dialect->runtime());
@@ -693,13 +729,13 @@ Task<codec::Json> Program::environment_token() {
     fields.read("secret", secret);
   }
   codec::Json pair = {{"token", id}, {"secret", secret}};
-  if (id.empty() || secret.empty() || !catalog->tokens.find(id)) {
+  if (!access->from_token(id, secret)) {
     if (!sealed.empty()) {
       log_warning("the token of `thaw env` is made anew",
-                  {{"reason", known ? "it was revoked or lost" : known.error().message()}});
+                  {{"reason", known ? "it is none any more" : known.error().message()}});
     }
     THAW_CO_TRY(const gateway::NewToken made,
-                co_await access->create_token(catalog->default_workspace(), "thaw env"));
+                co_await access->create_token({catalog->default_workspace(), "thaw env"}));
     pair = {{"token", made.id}, {"secret", made.secret}};
     THAW_CO_TRY(const std::string bytes, box->seal(pair.dump(), "env.token"));
     std::ofstream out(file, std::ios::binary | std::ios::trunc);
@@ -718,7 +754,12 @@ Task<std::map<std::string, std::string>> Program::client_environment() {
   const gateway::NewToken token{model::TokenId(pair.value("token", "")), pair.value("secret", "")};
   std::map<std::string, std::string> variables;
   for (const auto& dialect : dialects) {
-    variables.merge(dialect->client_environment(authority, token));
+    variables.merge(dialect->client_environment(base, token));
+  }
+  if (!configuration.tls.authority_file.empty() && identities) {
+    const auto write = [file = configuration.tls.authority_file] { return trust_variables(file); };
+    THAW_CO_TRY(auto trust, co_await async::blocking(pool, write));
+    variables.merge(trust);
   }
   co_return variables;
 }
@@ -729,8 +770,12 @@ Task<void> Program::begin(Address listen) {
   // that ask before all is there, as those of a server that was killed do, wait.
   server->hold();
   THAW_CO_TRY(const std::uint16_t port, server->listen_tcp(listen.host, listen.port));
-  const std::string reachable = listen.host == "0.0.0.0" ? "127.0.0.1" : listen.host;
-  authority = reachable + ":" + std::to_string(port);
+  std::string reachable = listen.host == "0.0.0.0" ? "127.0.0.1" : listen.host;
+  if (identities) {
+    reachable = host_of_certificates(*identities, reachable);
+    server->speak_tls(identities);
+  }
+  base = {identities ? "https" : "http", reachable + ":" + std::to_string(port)};
   THAW_CO_TRY_VOID(co_await spawner->prepare());
   THAW_CO_TRY_VOID(co_await first_start());
   // Signed URLs and nothing else: containers reach this.
@@ -740,7 +785,8 @@ Task<void> Program::begin(Address listen) {
   THAW_CO_TRY(const std::uint16_t blob_port, server->listen_http_only(bridge, 0, blobs_only));
   THAW_CO_TRY_VOID(co_await spawner->allow_port(blob_port));
   gateway::Surroundings place;
-  place.authority = authority;
+  place.scheme = base.scheme;
+  place.authority = base.authority;
   place.container_authority = bridge + ":" + std::to_string(blob_port);
   place.web_domain = configuration.web_domain;
   if (configuration.has_tunnels) {
@@ -767,10 +813,15 @@ Task<void> Program::begin(Address listen) {
   unused->start();
   clientless->start();
   named_states->start();
+  documents->start();
   environments->start();
+  token_upkeep->start();
+  registry->start(base.authority);
   for (const auto& dialect : dialects) {
     dialect->start(place);
   }
+  THAW_CO_TRY_VOID(co_await boxes->take_over());
+  are_boxes_taken_over = true;
   fleet->start();
   boxes->start();
   storage->start();
@@ -780,11 +831,17 @@ Task<void> Program::begin(Address listen) {
   server->begin();
   tasks.start("memory",
               keep_memory(pool, *server, {database.get(), log_database.get()}, own_memory()));
+  if (identities) {
+    tasks.start("certificates", keep_identities(pool, *server, configuration.tls));
+  }
   THAW_CO_TRY_VOID(server->listen_unix(data + "/admin.sock", "admin"));
   cli::RunningServer self;
   self.pid = ::getpid();
   self.data = data;
-  self.url = "http://" + authority;
+  self.url = base + "";
+  // The verbs of this machine ask in plain words, where it listens.
+  self.listens_at =
+      (listen.host == "0.0.0.0" ? "127.0.0.1" : listen.host) + ":" + std::to_string(port);
   self.started_at = to_seconds(wall_now());
   THAW_CO_TRY_VOID(cli::announce_server(self));
   std::printf("thaw ready on %s data=%s\n", self.url.c_str(), data.c_str());
@@ -793,7 +850,18 @@ Task<void> Program::begin(Address listen) {
   co_return ok();
 }
 
-Task<void> Program::end() {
+// Those that the last server has left are the next one's too, if this one did not get to them.
+Task<void> Program::leave_boxes() {
+  THAW_CO_TRY(boxes_left, co_await boxes->leave());
+  boxes_left += !are_boxes_taken_over && spawner->was_taken_over() ? 1 : 0;
+  if (boxes_left > 0) {
+    log_info("sandboxes go on without a server, until the next one",
+             {{"sandboxes", std::to_string(boxes_left)}});
+  }
+  co_return ok();
+}
+
+Task<void> Program::end(Boxes which) {
   co_await async::forget_cancellation();
   cli::withdraw_server(::getpid());
   const Duration grace = std::chrono::seconds(configuration.drain_s);
@@ -809,7 +877,7 @@ Task<void> Program::end() {
   if (schedules) {
     told("schedules", co_await schedules->stop());
   }
-  told("boxes", co_await boxes->shut_down());
+  told("boxes", which == Boxes::go_on ? co_await leave_boxes() : co_await boxes->shut_down());
   told("containers", co_await fleet->shut_down(monotonic_now() + grace));
   told("disk watch", co_await disk_watch->stop());
   told("storage", co_await storage->stop());
@@ -824,24 +892,32 @@ Task<void> Program::end() {
   told("deployments", co_await deployments->stop());
   told("versions", co_await versions->stop());
   told("environments", co_await environments->stop());
+  told("tokens", co_await token_upkeep->stop());
   told("tunnels", co_await tunnels->stop());
+  told("own registry", co_await registry->stop());
   told("dicts and queues", co_await named_states->stop());
+  told("documents", co_await documents->stop());
   told("state", co_await state->stop());
   told("volumes", co_await volumes->stop());
-  told("sandboxes", co_await spawner->shut_down());
+  told("sandboxes", boxes_left > 0 ? co_await spawner->leave() : co_await spawner->shut_down());
   std::error_code error;
   fs::remove(data + "/admin.sock", error);
-  told("run folder", os::remove_tree(run_folder));
+  if (boxes_left == 0) {
+    told("run folder", os::remove_tree(run_folder));
+  }
   co_return ok();
 }
 
 Task<void> Program::run(Address listen) {
   Result<void> outcome = co_await begin(listen);
+  Boxes which = Boxes::go_on;
   if (outcome) {
     THAW_CO_TRY(const int signal, co_await async::wait_for_signal({SIGTERM, SIGINT}));
-    log_info("stopping", {{"signal", std::to_string(signal)}});
+    which = signal == SIGINT ? Boxes::end : Boxes::go_on;
+    log_info("stopping", {{"signal", std::to_string(signal)},
+                          {"sandboxes", which == Boxes::end ? "end" : "go on, if they can"}});
   }
-  (void)co_await end();
+  (void)co_await end(which);
   co_return outcome;
 }
 
@@ -856,6 +932,8 @@ void raise_file_limit() {
 Result<void> serve_until_told(const ServeOptions& options, const MakeDialects& make_dialects) {
   THAW_TRY(const Address listen, parse_address(options.listen));
   THAW_TRY(const Configuration configuration, read_configuration(options.configuration));
+  THAW_TRY_VOID(check_listening(configuration.tls, options.listen, listens_on_loopback(listen)));
+  THAW_TRY(auto identities, read_identities(configuration.tls));
   if (::geteuid() != 0) {
     return Error::permission_denied(
         "thaw serve needs root: it makes namespaces, mounts and a network bridge; run it with "
@@ -880,13 +958,17 @@ Result<void> serve_until_told(const ServeOptions& options, const MakeDialects& m
   spawner_options.refused_networks = configuration.refused_networks;
   spawner_options.allowed_networks = configuration.allowed_networks;
   spawner_options.own_ids = configuration.own_ids;
+  if (configuration.boxes_outlive_server) {
+    spawner_options.keeping = sandbox::SpawnerOptions::Keeping::on;
+  }
   fs::create_directories(configuration.cache_folder, error);
   spawner_options.shown_folders = {configuration.cache_folder};
   THAW_TRY(auto spawner, sandbox::Spawner::fork(spawner_options));
   // From here on the name is this server's.
-  remove_dead_run_folders(instance);
+  remove_dead_run_folders(instance, spawner->was_taken_over() ? Own::is_taken_over : Own::is_dead);
   THAW_TRY_VOID(os::make_folders(run_root + instance, 0700));
   Program program(std::move(spawner), configuration, data, instance, make_dialects);
+  program.identities = std::move(identities);
   Result<void> outcome = program.open_stores(options.loss);
   outcome = outcome ? program.connect() : outcome;
   outcome = outcome ? program.loop.run_task(program.run(listen)) : outcome;

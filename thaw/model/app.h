@@ -33,14 +33,6 @@ struct Environment {
   enum class Life : int { there = 0, ending = 1 } life = Life::there;
 };
 
-struct Token {
-  TokenId id;  // what the client sends beside the secret
-  WorkspaceId workspace;
-  std::string name;
-  std::string secret_sha256_hex;
-  WallTime created_at{};
-};
-
 enum class AppState : int {
   initializing = 0,
   ephemeral = 1,

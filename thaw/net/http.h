@@ -25,6 +25,10 @@ struct Peer {
   Transport transport = Transport::tcp;
   std::string address;  // "127.0.0.1:53210" on TCP
   std::string identity;
+  enum class Wire { plain, tls };
+  Wire wire = Wire::plain;
+
+  const char* scheme() const { return wire == Wire::tls ? "https" : "http"; }
 };
 
 // Lower-case names, in order of arrival; repeated names stay separate.
@@ -42,7 +46,7 @@ struct HttpRequest {
   std::string method;
   std::string target;     // as sent: raw path and query
   std::string version;    // "1.1" or "2"
-  std::string scheme;     // "http" (or "https" once TLS exists)
+  std::string scheme;     // "http", or "https" over TLS
   std::string authority;  // Host or :authority
   Headers headers;
   Peer peer;

@@ -16,6 +16,7 @@
 
 #include "thaw/async/task_group.h"
 #include "thaw/base/log.h"
+#include "thaw/net/detail/first_bytes.h"
 #include "thaw/net/detail/http1_session.h"
 #include "thaw/net/detail/http2_session.h"
 #include "thaw/net/detail/listener.h"
@@ -28,36 +29,12 @@ using detail::Account;
 using detail::Http1Connection;
 using detail::Http2Session;
 using detail::LiveConnection;
+using detail::Protocol;
 using detail::ServerCore;
 using detail::Service;
 using detail::Socket;
 
 namespace {
-
-constexpr std::string_view http2_preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-// A connection that has not yet shown its protocol: closed by a drain and after header_timeout.
-class Sniffing : public LiveConnection {
- public:
-  Sniffing(ServerCore& core, std::shared_ptr<Account> account, Socket& socket)
-      : socket_(socket), alarm_([this] { end(); }) {
-    core.timer.arm(alarm_, monotonic_now() + core.limits.header_timeout);
-    counted = std::move(account);
-    core.connections.push_back(*this);
-    core.rests(*this);
-  }
-  void begin_drain() override { end(); }
-  void give_way() override { end(); }
-
- private:
-  void end() {
-    boost::system::error_code ignored;
-    socket_.close(ignored);
-  }
-
-  Socket& socket_;
-  detail::CoarseTimer::Alarm alarm_;
-};
 
 // Of an address and port. An IPv6 peer has at least a network of 64 bits to itself.
 std::string host_of(const std::string& address) {
@@ -74,39 +51,6 @@ std::string host_of(const std::string& address) {
     host = std::string(text) + "/64";
   }
   return host;
-}
-
-enum class Protocol { http1, http2 };
-
-// Reads until the first bytes cannot be, or are, the HTTP/2 preface.
-async::Task<Protocol> sniff(ServerCore& core, std::shared_ptr<Account> account, Socket& socket,
-                            std::string& read) {
-  const Sniffing sniffing(core, std::move(account), socket);
-  while (true) {
-    if (co_await async::is_cancelled()) {
-      co_return Error::cancelled("cancelled while the protocol is sniffed");
-    }
-    const auto [error] =
-        co_await socket.async_wait(Socket::wait_read, asio::as_tuple(asio::use_awaitable));
-    if (error) {
-      co_return Error::cancelled("the connection was closed before its protocol was known");
-    }
-    const ssize_t count =
-        ::recv(socket.native_handle(), core.read_buffer.data(), core.read_buffer.size(), 0);
-    if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
-      continue;
-    }
-    if (count <= 0) {
-      co_return Error::cancelled("the peer closed before its protocol was known");
-    }
-    read.append(core.read_buffer.data(), static_cast<std::size_t>(count));
-    if (!read.starts_with(http2_preface.substr(0, read.size()))) {
-      co_return Protocol::http1;
-    }
-    if (read.size() >= http2_preface.size()) {
-      co_return Protocol::http2;
-    }
-  }
 }
 
 }  // namespace
@@ -371,7 +315,8 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     std::string read;
     Result<Protocol> protocol = Protocol::http1;
     if (peer.transport != Peer::Transport::door) {
-      protocol = co_await sniff(*self->core, entry->account, socket, read);
+      protocol = co_await detail::tell_protocol({self->core, entry->account, accepted_at}, socket,
+                                                peer, read);
     }
     if (!protocol) {
       co_return ok();
@@ -430,6 +375,12 @@ Result<std::uint16_t> Server::listen_http_only(const std::string& host, std::uin
   state_->listen({.fd = std::move(bound.fd), .service = std::move(service)});
   return bound.port;
 }
+
+void Server::speak_tls(std::shared_ptr<const TlsIdentities> identities) {
+  state_->core->tls = std::move(identities);
+}
+
+std::shared_ptr<const TlsIdentities> Server::tls_identities() const { return state_->core->tls; }
 
 Result<void> Server::listen_unix(const std::string& path, const std::string& identity) {
   THAW_TRY(auto fd, detail::bind_unix(path));
@@ -504,6 +455,10 @@ async::Task<void> Server::drain(Instant deadline) {
   co_return co_await state->tasks.stop();
 }
 
-Server::Stats Server::stats() const { return state_->core->stats; }
+Server::Stats Server::stats() const {
+  Stats stats = state_->core->stats;
+  stats.handshakes_open = state_->core->handshakes.under_way();
+  return stats;
+}
 
 }  // namespace thaw::net

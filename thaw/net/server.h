@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Server: the one port. It accepts on TCP, on Unix sockets made at run time (one per container, one
-// for administration) and on doors (listening sockets in containers' networks), sniffs the HTTP/2
-// preface against HTTP/1.1, and hands gRPC requests (content-type application/grpc*) to the method
-// table and everything else to the HTTP handler. TLS gets its seam here: a connection is a byte
-// stream before it is sniffed. Loop thread only.
+// for administration) and on doors (listening sockets in containers' networks), sniffs what it
+// is given: TLS begins with 0x16, which nothing else does, and what is inside it is sniffed again;
+// the HTTP/2 preface against HTTP/1.1. gRPC requests (content-type application/grpc*) go to the
+// method table and everything else to the HTTP handler. Loop thread only.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,7 @@
 #include "thaw/async/loop.h"
 #include "thaw/net/grpc.h"
 #include "thaw/net/http.h"
+#include "thaw/net/tls.h"
 #include "thaw/os/fd.h"
 
 namespace thaw::net {
@@ -40,7 +41,11 @@ struct ServerLimits {
   std::uint32_t streams_without_token = 500;  // of one connection
   Duration idle_ping = 30s;  // HTTP/2 PING to a silent peer; no answer in time closes it
   Duration ping_timeout = 20s;
-  Duration http1_idle = 75s;      // keep-alive between requests
+  Duration http1_idle = 75s;  // keep-alive between requests
+  // Of TLS, under way: in all, and of one address (an IPv6 network of 64 bits is one).
+  std::size_t handshakes = 512;
+  std::size_t handshakes_per_address = 64;
+  Duration handshake_timeout = 10s;
   Duration header_timeout = 15s;  // from first byte (or connect) to a whole head
   // How long a large message waits for room in its account before it is refused.
   Duration room_timeout = 30s;
@@ -66,6 +71,10 @@ class Server {
   Result<std::uint16_t> listen_tcp(const std::string& host, std::uint16_t port);
   Result<std::uint16_t> listen_http_only(const std::string& host, std::uint16_t port,
                                          HttpHandler handler);
+  // From now on who begins with TLS on one of the TCP ports is shown these; connections that are
+  // open keep theirs. Before the first call TLS is not understood.
+  void speak_tls(std::shared_ptr<const TlsIdentities> identities);
+  std::shared_ptr<const TlsIdentities> tls_identities() const;
   // Makes the socket file with mode 0600 (replacing a stale one); peers on it have `identity`.
   Result<void> listen_unix(const std::string& path, const std::string& identity);
   // `listening` is a TCP socket that somebody else has bound, where only one container can reach
@@ -95,6 +104,9 @@ class Server {
     std::uint64_t connections_open = 0;
     std::uint64_t grpc_calls = 0;
     std::uint64_t http_requests = 0;
+    std::uint64_t handshakes_open = 0;  // that have a place
+    std::uint64_t handshakes_done = 0;
+    std::uint64_t handshakes_failed = 0;  // refused, broken off, too slow, or in the way of others
   };
   Stats stats() const;
 

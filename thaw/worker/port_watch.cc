@@ -2,9 +2,10 @@
 #include "thaw/worker/port_watch.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
-#include "thaw/codec/json.h"
+#include "thaw/codec/json_field.h"
 
 namespace thaw::worker {
 
@@ -16,6 +17,7 @@ using Verdict = Look::Verdict;
 // A server that does no more for so long is not ready, whatever it does later.
 constexpr Duration look_limit = 2s;
 constexpr Duration longest_pause = 50ms;
+// What tells how it is stands at the beginning; the rest (logs of its setup, say) is not taken.
 constexpr std::size_t most_body_bytes = 64u << 10;
 constexpr std::size_t most_told_bytes = 200;
 
@@ -29,24 +31,6 @@ Verdict by_value(const Ready& ready, const std::string& value, bool is_good) {
 
 std::string get_of(const std::string& path) { return "GET " + path + " was answered with "; }
 
-// A text as it is, and all else as it is written in JSON.
-Result<std::string> field_of(std::string_view body, const std::string& pointer) {
-  THAW_TRY(const codec::Json json, codec::parse_json(body));
-  try {
-    const codec::Json::json_pointer place(pointer);
-    if (!json.contains(place)) {
-      return Error::not_found("it is not there");
-    }
-    const codec::Json& value = json.at(place);
-    if (value.is_structured()) {
-      return Error::invalid_argument("it is no plain value");  // and may be very deep
-    }
-    return value.is_string() ? value.get<std::string>() : codec::dump_json(value);
-  } catch (const codec::Json::exception& e) {
-    return Error::invalid_argument(e.what());
-  }
-}
-
 }  // namespace
 
 Look judge(const Ready& ready, int status, std::string_view body) {
@@ -56,7 +40,7 @@ Look judge(const Ready& ready, int status, std::string_view body) {
         ready.good.empty() ? status >= 200 && status < 300 : has(ready.good, number);
     return {by_value(ready, number, is_good), get_of(ready.path) + number};
   }
-  const Result<std::string> value = field_of(body, ready.pointer);
+  const Result<std::string> value = codec::find_json_field(body, ready.pointer);
   if (!value) {
     return {Verdict::not_yet, get_of(ready.path) + number + " and no " + ready.pointer};
   }
@@ -74,7 +58,13 @@ async::Task<PortWatch::Answer> PortWatch::get(const std::string& path) {
   THAW_CO_TRY(const auto response, co_await client_.send(endpoint_, std::move(request), deadline));
   Answer answer;
   answer.status = response->status;
-  THAW_CO_TRY(answer.body, co_await response->read_all(most_body_bytes));
+  while (answer.body.size() < most_body_bytes) {
+    THAW_CO_TRY(const std::optional<std::string> piece, co_await response->read());
+    if (!piece) {
+      break;
+    }
+    answer.body += *piece;
+  }
   co_return answer;
 }
 

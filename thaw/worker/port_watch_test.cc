@@ -227,6 +227,23 @@ TEST_CASE("health is asked for once, and told as it is") {
   }
 }
 
+TEST_CASE("an answer that goes on and on tells what stands at its beginning") {
+  std::string status = "STARTING";
+  LittleServer server([&](int connection, int n) {
+    status = n < 3 ? "STARTING" : "READY";
+    LittleServer::answer(
+        connection, 200,
+        R"({"status": ")" + status + R"(", "logs": ")" + std::string(4u << 20, 'x') + R"("})");
+  });
+  server.listen();
+  Watched watched(by_field(), server);
+  CHECK(watched.until_ready());
+  CHECK(status == "READY");
+  CHECK(watched.loop.run_task(watched.watch.check_health()));
+  Watched by_number(by_status(), server);
+  CHECK(by_number.until_ready());
+}
+
 TEST_CASE("what is asked at a port is one request and one bounded answer") {
   std::string heard;
   LittleServer server([&](int connection, int n) {

@@ -250,24 +250,8 @@ Task<std::string> Console::answer_for(net::HttpExchange& exchange) {
   if (path == "/admin/logins" && method == "POST") {
     co_return co_await approve_login(exchange);
   }
-  if (path == "/admin/tokens" && method == "POST") {
-    co_return co_await create_token(exchange);
-  }
-  if (path == "/admin/tokens") {
-    Json list = Json::array();
-    for (const auto& [id, token] : parts_.catalog.tokens.all()) {
-      list.push_back({{"token", id},
-                      {"name", token->name},
-                      {"workspace", workspace_name(parts_.catalog, token->workspace)},
-                      {"created_at", to_seconds(token->created_at)}});
-    }
-    co_return codec::dump_json(list);
-  }
-  if (path.starts_with("/admin/tokens/") && method == "DELETE") {
-    model::TokenId id(
-        codec::percent_decode(path.substr(std::string_view("/admin/tokens/").size())));
-    THAW_CO_TRY_VOID(co_await parts_.access.revoke_token(id));
-    co_return codec::dump_json({{"revoked", id}});
+  if (path == "/admin/tokens" || path.starts_with("/admin/tokens/")) {
+    co_return co_await tokens(exchange);
   }
   if (path == "/admin/images" && method == "POST") {
     co_return co_await import_image(exchange);
@@ -363,18 +347,6 @@ std::string text_of(const Json& request, const char* field) {
 }
 
 }  // namespace
-
-Task<std::string> Console::create_token(net::HttpExchange& exchange) {
-  THAW_CO_TRY(const std::string body, co_await exchange.read_all(64 << 10));
-  THAW_CO_TRY(const Json request, codec::parse_json(body.empty() ? "{}" : body));
-  THAW_CO_TRY(const model::WorkspaceId workspace,
-              workspace_asked_for(text_of(request, "workspace")));
-  THAW_CO_TRY(const gateway::NewToken made,
-              co_await parts_.access.create_token(workspace, text_of(request, "name")));
-  co_return codec::dump_json({{"token", made.id},
-                              {"secret", made.secret},
-                              {"workspace", workspace_name(parts_.catalog, workspace)}});
-}
 
 Result<model::WorkspaceId> Console::workspace_asked_for(const std::string& name) const {
   if (name.empty()) {
@@ -476,21 +448,6 @@ void Console::add_storage(codec::PrometheusText& text) const {
 
 namespace {
 
-// Basic credentials: the id and the secret of a token.
-std::pair<std::string, std::string> basic_credentials(const net::HttpRequest& request) {
-  constexpr std::string_view scheme = "basic ";
-  const std::string_view value = request.headers.find("authorization").value_or("");
-  std::string start(value.substr(0, scheme.size()));
-  std::transform(start.begin(), start.end(), start.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  const auto text = start == scheme ? codec::base64_decode(value.substr(scheme.size()))
-                                    : Result<std::string>(std::string());
-  const std::string pair = text ? *text : std::string();
-  const std::size_t colon = pair.find(':');
-  return colon == std::string::npos ? std::pair<std::string, std::string>()
-                                    : std::pair(pair.substr(0, colon), pair.substr(colon + 1));
-}
-
 // A peer on this machine's own loopback that speaks for itself. A proxy there speaks for others,
 // and says so.
 bool is_local(const net::HttpRequest& request) {
@@ -510,13 +467,11 @@ bool Console::may_read_metrics(const net::HttpRequest& request) const {
   if (is_local(request)) {
     return true;
   }
-  const auto peer = parts_.access.from_socket(request.peer);
-  if (peer && peer->kind == gateway::Identity::Kind::admin) {
-    return true;
-  }
-  const auto [id, secret] = basic_credentials(request);
-  const auto who = parts_.access.from_token(id, secret);
-  return who && who->workspace == parts_.catalog.default_workspace();
+  constexpr gateway::Operation reading = {"the server's metrics", model::TokenScope::read,
+                                          gateway::Operation::Of::workspace};
+  const auto who = parts_.access.from_request(request, reading);
+  return who && who->kind != gateway::Identity::Kind::container &&
+         who->workspace == parts_.catalog.default_workspace();
 }
 
 Task<void> Console::serve_metrics(net::HttpExchange& exchange) {
@@ -541,6 +496,13 @@ Task<void> Console::serve_metrics(net::HttpExchange& exchange) {
       .sample(static_cast<double>(net.grpc_calls));
   text.metric("thaw_http_requests_total", MetricType::counter, "Plain HTTP requests received.")
       .sample(static_cast<double>(net.http_requests));
+  text.metric("thaw_tls_handshakes_open", MetricType::gauge, "TLS handshakes under way.")
+      .sample(static_cast<double>(net.handshakes_open));
+  text.metric("thaw_tls_handshakes_total", MetricType::counter, "TLS handshakes that succeeded.")
+      .sample(static_cast<double>(net.handshakes_done));
+  text.metric("thaw_tls_handshakes_failed_total", MetricType::counter,
+              "TLS handshakes that were refused, broken off or too slow.")
+      .sample(static_cast<double>(net.handshakes_failed));
   text.metric("thaw_connections_open", MetricType::gauge, "Open connections.")
       .sample(static_cast<double>(net.connections_open));
   for (const Parts::Count& count :

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "thaw/catalog/catalog.h"
+#include "thaw/codec/json.h"
 #include "thaw/codec/prometheus.h"
 #include "thaw/control/disk_watch.h"
 #include "thaw/control/fleet.h"
@@ -66,7 +67,11 @@ class Console {
   async::Task<std::string> answer_for(net::HttpExchange& exchange);
   async::Task<std::string> logs(net::HttpExchange& exchange);
   async::Task<std::string> call(net::HttpExchange& exchange, std::string id);
-  async::Task<std::string> create_token(net::HttpExchange& exchange);
+  async::Task<std::string> tokens(net::HttpExchange& exchange);        // console_tokens.cc
+  async::Task<std::string> create_token(net::HttpExchange& exchange);  // console_tokens.cc
+  async::Task<std::string> rotate_token(net::HttpExchange& exchange, model::TokenId id);
+  codec::Json token_json(const model::Token& token) const;
+  codec::Json shown_once(const gateway::NewToken& made, const std::string& prefix) const;
   async::Task<std::string> create_workspace(net::HttpExchange& exchange);
   async::Task<std::string> approve_login(net::HttpExchange& exchange);
   Result<model::WorkspaceId> workspace_asked_for(const std::string& name) const;

@@ -70,8 +70,7 @@ Result<void> check_stranger(const net::GrpcCall& call) {
 }
 
 std::string address_of(Context& cx, const net::GrpcCall& call) {
-  const gateway::WebOrigin plain{"http", authority_for(cx, call), call.peer().address};
-  const std::string client = cx.place.proxies.origin_of(call.peer(), plain, call.metadata()).client;
+  const std::string client = origin_of(cx, call).client;
   return client.substr(0, client.rfind(':'));
 }
 
@@ -79,12 +78,12 @@ std::string address_of(Context& cx, const net::GrpcCall& call) {
 Task<pb::TokenFlowCreateResponse> flow_create(Context& cx, net::GrpcCall& call,
                                               pb::TokenFlowCreateRequest request) {
   THAW_CO_TRY_VOID(check_stranger(call));
-  if (request.expires_in_seconds() > 0) {
-    co_return Error::unimplemented(
-        "tokens of this server end when they are revoked (`thaw token revoke`), and not by "
-        "themselves; ask without --expires-in");
+  constexpr std::int64_t longest = 10 * 365 * 24 * 3600LL;
+  if (request.expires_in_seconds() < 0 || request.expires_in_seconds() > longest) {
+    co_return Error::invalid_argument("a token is good for ten years at most");
   }
-  const gateway::Logins::Begun begun = cx.parts.logins.begin(address_of(cx, call));
+  const gateway::Logins::Begun begun =
+      cx.parts.logins.begin(address_of(cx, call), 1s * request.expires_in_seconds());
   const WebAddresses here = addresses_for(cx, call);
   pb::TokenFlowCreateResponse reply;
   reply.set_token_flow_id(begun.id);
@@ -135,9 +134,13 @@ Task<pb::TokenInfoGetResponse> token_info(Context& cx, net::GrpcCall& call,
   reply.mutable_user_identity()->set_username(reply.workspace_name());
   if (token) {
     reply.set_token_name(token->name);
-    reply.mutable_created_at()->set_seconds(
-        std::chrono::duration_cast<std::chrono::seconds>(token->created_at.time_since_epoch())
-            .count());
+    const auto seconds = [](WallTime time) {
+      return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
+    };
+    reply.mutable_created_at()->set_seconds(seconds(token->created_at));
+    if (token->expires_at) {
+      reply.mutable_expires_at()->set_seconds(seconds(*token->expires_at));
+    }
   }
   co_return reply;
 }

@@ -514,7 +514,7 @@ Task<model::App> publish_app(Context& cx, gateway::Identity who, pb::AppPublishR
 }
 
 std::string page_of_app(const Context& cx, const net::GrpcCall& call, const model::AppId& id) {
-  return "http://" + authority_for(cx, call) + "/apps/" + id.str();
+  return base_for(cx, call) + "/apps/" + id.str();
 }
 
 pb::AppLayout layout_of(Context& cx, const model::App& app, const WebAddresses& addresses) {

@@ -8,6 +8,7 @@
 #include "thaw/dialect/modal/client_packages.h"
 #include "thaw/dialect/modal/older_apps.h"
 #include "thaw/dialect/modal/older_methods.h"
+#include "thaw/dialect/modal/operations.h"
 #include "thaw/dialect/modal/router_access.h"
 #include "thaw/dialect/modal/web.h"
 
@@ -51,13 +52,18 @@ constexpr std::array<std::string_view, 16> for_own_inputs = {
 
 // What somebody asks who has no token yet, and is no container.
 bool is_for_strangers(std::string_view path) {
-  const std::string_view name = path.substr(path.rfind('/') + 1);
+  const std::string_view name = rpc_of(path);
   return name == "TokenFlowCreate" || name == "TokenFlowWait";
 }
 
+// What is in no table is not served, and is told so.
+Result<void> check_scopes(const gateway::Identity& who, std::string_view path) {
+  const gateway::Operation* operation = find_operation(rpc_of(path));
+  return operation == nullptr ? ok() : gateway::check_may(who, *operation);
+}
+
 Result<void> check_reach(const gateway::Identity& who, const net::GrpcCall& call) {
-  const std::string_view path = call.path();
-  const std::string_view name = path.substr(path.rfind('/') + 1);
+  const std::string_view name = rpc_of(call.path());
   if (who.reach != model::Reach::inputs ||
       std::find(for_own_inputs.begin(), for_own_inputs.end(), name) != for_own_inputs.end()) {
     return ok();
@@ -74,6 +80,9 @@ Result<gateway::Identity> identify(Context& cx, const net::Headers& head, const 
   const auto id = head.find("x-modal-token-id");
   const auto secret = head.find("x-modal-token-secret");
   if (!id || !secret) {
+    if (auto who = cx.parts.access.from_headers(head)) {
+      return who;  // by another header that holds a whole key
+    }
     return Error::unauthenticated(
         "Token missing. Set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET; `thaw env` prints them");
   }
@@ -90,6 +99,7 @@ Result<gateway::Identity> identify(Context& cx, const net::Headers& head, const 
 Result<gateway::Identity> identify(Context& cx, const net::GrpcCall& call) {
   THAW_TRY(gateway::Identity who, identify(cx, call.metadata(), call.peer()));
   THAW_TRY_VOID(check_reach(who, call));
+  THAW_TRY_VOID(check_scopes(who, call.path()));
   return who;
 }
 
@@ -104,6 +114,7 @@ Result<net::Admission> admit(Context& cx, const net::HttpRequest& head, const ne
     return gateway::admission_of(who);
   }
   THAW_TRY(const gateway::Identity who, identify(cx, head.headers, peer));
+  THAW_TRY_VOID(check_scopes(who, head.path()));
   return gateway::admission_of(who);
 }
 
@@ -115,11 +126,19 @@ Result<model::ContainerId> container_of(Context& cx, const net::GrpcCall& call) 
   return who.container;
 }
 
-std::string authority_for(const Context& cx, const net::GrpcCall& call) {
+gateway::WebOrigin origin_of(const Context& cx, const net::GrpcCall& call) {
+  const std::string& asked = call.authority();
+  gateway::WebOrigin plain{call.peer().scheme(), asked.empty() ? cx.place.authority : asked,
+                           call.peer().address};
+  return cx.place.proxies.origin_of(call.peer(), std::move(plain), call.metadata());
+}
+
+gateway::BaseUrl base_for(const Context& cx, const net::GrpcCall& call) {
   if (call.peer().transport == net::Peer::Transport::unix_socket) {
-    return cx.place.container_authority;
+    return cx.place.containers_base();
   }
-  return call.authority().empty() ? cx.place.authority : call.authority();
+  const gateway::WebOrigin origin = origin_of(cx, call);
+  return {origin.scheme, origin.authority};
 }
 
 namespace {
@@ -135,6 +154,8 @@ WebAddresses addresses_at(Context& cx, std::string scheme, std::string authority
   addresses.authority = std::move(authority);
   if (!cx.place.web_domain.empty()) {
     addresses.domain = cx.place.web_domain;
+  } else if (addresses.scheme == "https") {
+    return addresses;  // no client takes a certificate for *.localhost, or for each address
   } else if (cx.place.knows_localhost) {
     addresses.domain = "localhost";
   }
@@ -146,15 +167,15 @@ WebAddresses addresses_at(Context& cx, std::string scheme, std::string authority
 
 }  // namespace
 
-WebAddresses own_addresses(Context& cx) { return addresses_at(cx, "http", cx.place.authority); }
+WebAddresses own_addresses(Context& cx) {
+  return addresses_at(cx, cx.place.scheme, cx.place.authority);
+}
 
 WebAddresses addresses_for(Context& cx, const net::GrpcCall& call) {
   if (call.peer().transport == net::Peer::Transport::unix_socket) {
     return own_addresses(cx);
   }
-  gateway::WebOrigin plain{"http", authority_for(cx, call), call.peer().address};
-  gateway::WebOrigin origin =
-      cx.place.proxies.origin_of(call.peer(), std::move(plain), call.metadata());
+  gateway::WebOrigin origin = origin_of(cx, call);
   return addresses_at(cx, std::move(origin.scheme), std::move(origin.authority));
 }
 

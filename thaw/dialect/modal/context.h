@@ -77,8 +77,10 @@ Result<gateway::Identity> identify(Context& cx, const net::GrpcCall& call);
 Result<net::Admission> admit(Context& cx, const net::HttpRequest& head, const net::Peer& peer);
 // The container that calls; permission_denied for anybody else.
 Result<model::ContainerId> container_of(Context& cx, const net::GrpcCall& call);
-// host:port for URLs that the caller is to use.
-std::string authority_for(const Context& cx, const net::GrpcCall& call);
+// What addresses begin with that the caller is to use; of containers: signed ones only.
+gateway::BaseUrl base_for(const Context& cx, const net::GrpcCall& call);
+// How the caller reaches this server, and from where.
+gateway::WebOrigin origin_of(const Context& cx, const net::GrpcCall& call);
 
 // How a function is described to somebody: its addresses, and what is sent inside a message.
 struct WebAddresses {

@@ -17,6 +17,7 @@
 #include "thaw/dialect/modal/volume_blocks.h"
 #include "thaw/dialect/modal/volumes.h"
 #include "thaw/dialect/modal/web.h"
+#include "thaw/dialect/modal/web_port.h"
 
 namespace thaw::dialect::modal {
 
@@ -32,6 +33,7 @@ ModalDialect::ModalDialect(const gateway::Owners& owners, Options options) {
   ProgramFolder::sweep(options.cache_folder + "/clients");
   cx_ = std::make_unique<Context>(owners, std::move(options));
   runtime_ = std::make_unique<ModalRuntime>(*cx_);
+  cx_->parts.access.add_credential_headers({std::string(key_header), std::string(secret_header)});
 }
 
 ModalDialect::~ModalDialect() = default;
@@ -114,8 +116,8 @@ void ModalDialect::find_references(std::string_view payload,
 }
 
 std::map<std::string, std::string> ModalDialect::client_environment(
-    const std::string& authority, const gateway::NewToken& token) const {
-  return {{"MODAL_SERVER_URL", "http://" + authority},
+    const gateway::BaseUrl& base, const gateway::NewToken& token) const {
+  return {{"MODAL_SERVER_URL", base + ""},
           {"MODAL_TOKEN_ID", token.id.str()},
           {"MODAL_TOKEN_SECRET", token.secret}};
 }

@@ -22,7 +22,7 @@ class ModalDialect final : public gateway::Dialect {
   async::Task<void> serve_web(net::HttpExchange& exchange, gateway::WebTarget target) override;
   void find_references(std::string_view payload, std::vector<std::string>& names) const override;
   std::map<std::string, std::string> client_environment(
-      const std::string& authority, const gateway::NewToken& token) const override;
+      const gateway::BaseUrl& base, const gateway::NewToken& token) const override;
   Result<gateway::CallbackCall> scheduled_call(const gateway::Route& route, WallTime tick) override;
   void start(const gateway::Surroundings& place) override;
   async::Task<void> stop() override;

@@ -184,7 +184,7 @@ Task<pb::BlobCreateResponse> blob_create(Context& cx, net::GrpcCall& call,
     THAW_CO_TRY_VOID(cx.parts.disk.check(who.workspace.str(), size));
   }
   const gateway::UploadUrls urls =
-      cx.parts.blob_gate.upload_urls(authority_for(cx, call), who.workspace.str(), sha_hex, size);
+      cx.parts.blob_gate.upload_urls(base_for(cx, call), who.workspace.str(), sha_hex, size);
   pb::BlobCreateResponse reply;
   // Some clients read the single URL, others the list; multipart URLs may have any host.
   reply.set_blob_id(std::string(blob_prefix) + sha_hex);
@@ -202,7 +202,7 @@ Task<pb::BlobGetResponse> blob_get(Context& cx, net::GrpcCall& call, pb::BlobGet
   if (is_volume_blob(request.blob_id())) {
     pb::BlobGetResponse of_volume;
     THAW_CO_TRY(*of_volume.mutable_download_url(),
-                volume_blob_url(cx, who, authority_for(cx, call), request.blob_id()));
+                volume_blob_url(cx, who, base_for(cx, call), request.blob_id()));
     co_return of_volume;
   }
   THAW_CO_TRY(const std::string sha, sha_of_blob(request.blob_id()));
@@ -212,7 +212,7 @@ Task<pb::BlobGetResponse> blob_get(Context& cx, net::GrpcCall& call, pb::BlobGet
   pb::BlobGetResponse reply;
   cx.parts.blobs.keep(who.workspace.str(), sha, download_time);
   reply.set_download_url(
-      cx.parts.blob_gate.download_url(authority_for(cx, call), who.workspace.str(), sha));
+      cx.parts.blob_gate.download_url(base_for(cx, call), who.workspace.str(), sha));
   co_return reply;
 }
 

@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "thaw/codec/encoding.h"
+#include "thaw/codec/equal_bytes.h"
 #include "thaw/codec/fields.h"
 #include "thaw/codec/json.h"
 #include "thaw/dialect/modal/other_clients.h"
@@ -92,7 +93,8 @@ Result<RouterClaim> claim_of(Context& cx, const net::Headers& head) {
     return Error::unauthenticated("the token of this sandbox has expired");
   }
   if (!by.empty() && !cx.parts.access.is_token(by)) {
-    return Error::unauthenticated("the token of who asked for this one was revoked");
+    return Error::unauthenticated(
+        "the token of who asked for this one was revoked, or its time is over");
   }
   return claim;
 }

@@ -13,22 +13,51 @@
 #include <unordered_map>
 
 #include "thaw/async/event.h"
+#include "thaw/base/check.h"
 #include "thaw/dialect/modal/context.h"
+#include "thaw/dialect/modal/operations.h"
 #include "thaw/net/grpc.h"
 
 namespace thaw::dialect::modal {
 
 using Empty = google::protobuf::Empty;
 
+// Of an RPC that is served; each has a row in the table of operations.
 inline std::string method_path(std::string_view name) {
+  THAW_CHECK(find_operation(name) != nullptr);
   return "/modal.client.ModalClient/" + std::string(name);
+}
+
+// A request of the kind get-or-create, which may make what it names.
+template <class Request>
+concept MayMake = requires(const Request& request) { request.object_creation_type(); };
+
+template <class Request, class Reply>
+async::Task<Reply> handle_if_may_make(Context& cx, net::GrpcCall& call, Request request,
+                                      async::Task<Reply> (*function)(Context&, net::GrpcCall&,
+                                                                     Request)) {
+  if (static_cast<int>(request.object_creation_type()) != 0) {
+    THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
+    THAW_CO_TRY_VOID(gateway::check_may(who, making));
+  }
+  co_return co_await function(cx, call, std::move(request));
+}
+
+template <class Request, class Reply>
+async::Task<Reply> handle(Context& cx, net::GrpcCall& call, Request request,
+                          async::Task<Reply> (*function)(Context&, net::GrpcCall&, Request)) {
+  if constexpr (MayMake<Request>) {
+    return handle_if_may_make(cx, call, std::move(request), function);
+  } else {
+    return function(cx, call, std::move(request));
+  }
 }
 
 template <class Request, class Reply>
 void add(net::GrpcTable& table, Context& cx, std::string_view name,
          async::Task<Reply> (*function)(Context&, net::GrpcCall&, Request)) {
   table.unary<Request, Reply>(method_path(name), [&cx, function](net::GrpcCall& call, Request r) {
-    return function(cx, call, std::move(r));
+    return handle(cx, call, std::move(r), function);
   });
 }
 
@@ -126,13 +155,14 @@ async::Task<Reply> run_once(std::shared_ptr<RememberedByWorkspace<Reply>> worksp
                             async::Task<Reply> (*function)(Context&, net::GrpcCall&, Request)) {
   const auto key = call.metadata().find("x-idempotency-key");
   if (!key) {
-    co_return co_await function(cx, call, std::move(request));
+    co_return co_await handle(cx, call, std::move(request), function);
   }
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   auto& own = (*workspaces)[who.workspace];
   own = own ? own : std::make_shared<RememberedReplies<Reply>>();
   const std::shared_ptr<RememberedReplies<Reply>> memory = own;
-  const std::string name = who.container.str() + " " + std::string(*key);
+  // What one token is told is not another's, who may do less.
+  const std::string name = who.container.str() + " " + who.token.str() + " " + std::string(*key);
   // Of those who wait for one that fails, one tries again, and the others wait for that.
   while (const auto known = memory->find(name)) {
     while (!known->reply) {
@@ -143,7 +173,7 @@ async::Task<Reply> run_once(std::shared_ptr<RememberedByWorkspace<Reply>> worksp
     }
   }
   const auto entry = memory->begin(name);
-  Result<Reply> reply = co_await function(cx, call, std::move(request));
+  Result<Reply> reply = co_await handle(cx, call, std::move(request), function);
   memory->finish(entry, reply);
   co_return reply;
 }

@@ -2,23 +2,11 @@
 #include "thaw/dialect/modal/signed_words.h"
 
 #include "thaw/codec/encoding.h"
+#include "thaw/codec/equal_bytes.h"
 
 namespace thaw::dialect::modal {
 
 namespace {
-
-// In as much time whether they differ early or late.
-bool is_same(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) {
-    return false;
-  }
-  unsigned difference = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    difference |=
-        static_cast<unsigned>(static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i]));
-  }
-  return difference == 0;
-}
 
 std::string signature_of(const Context& cx, const char* purpose, std::string_view words) {
   return codec::base64url_encode(cx.parts.secrets.sign(purpose, words));
@@ -37,7 +25,7 @@ std::optional<std::string_view> genuine_words(const Context& cx, const char* pur
     return std::nullopt;
   }
   const std::string_view words = signed_words.substr(0, dot);
-  return is_same(signed_words.substr(dot + 1), signature_of(cx, purpose, words))
+  return codec::equal_bytes(signed_words.substr(dot + 1), signature_of(cx, purpose, words))
              ? std::optional(words)
              : std::nullopt;
 }

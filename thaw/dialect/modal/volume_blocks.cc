@@ -133,18 +133,18 @@ Task<void> get(Context& cx, net::HttpExchange& exchange, model::VolumeId id) {
 
 }  // namespace
 
-std::string block_put_url(Context& cx, const std::string& authority, const model::VolumeId& volume,
+std::string block_put_url(Context& cx, const gateway::BaseUrl& base, const model::VolumeId& volume,
                           const std::string& name, std::uint64_t most_bytes) {
   return cx.volume_urls.make(
-      authority, target_of(volume, "op=put&name=" + name + "&most=" + std::to_string(most_bytes)));
+      base, target_of(volume, "op=put&name=" + name + "&most=" + std::to_string(most_bytes)));
 }
 
-std::string block_get_url(Context& cx, const std::string& authority, const model::VolumeId& volume,
+std::string block_get_url(Context& cx, const gateway::BaseUrl& base, const model::VolumeId& volume,
                           const worker::FileRange& range) {
   return cx.volume_urls.make(
-      authority, target_of(volume, "op=get&path=" + codec::hex_encode(range.path) + "&file=" +
-                                       range.identity + "&from=" + std::to_string(range.offset) +
-                                       "&size=" + std::to_string(range.size)));
+      base, target_of(volume, "op=get&path=" + codec::hex_encode(range.path) + "&file=" +
+                                  range.identity + "&from=" + std::to_string(range.offset) +
+                                  "&size=" + std::to_string(range.size)));
 }
 
 async::Task<void> serve_volume_block(Context& cx, net::HttpExchange& exchange) {

@@ -14,9 +14,9 @@ namespace thaw::dialect::modal {
 
 // For PUT of the block `name` (worker::new_block_name) of at most `most_bytes`; the body of the
 // answer is what the client has to hand in: the name.
-std::string block_put_url(Context& cx, const std::string& authority, const model::VolumeId& volume,
+std::string block_put_url(Context& cx, const gateway::BaseUrl& base, const model::VolumeId& volume,
                           const std::string& name, std::uint64_t most_bytes);
-std::string block_get_url(Context& cx, const std::string& authority, const model::VolumeId& volume,
+std::string block_get_url(Context& cx, const gateway::BaseUrl& base, const model::VolumeId& volume,
                           const worker::FileRange& range);
 
 // Serves /volumes/….

@@ -143,7 +143,7 @@ struct Upload {
 };
 
 // Signs an address for each missing block: up to a second of work, on a thread of the volumes.
-Result<Upload> read_upload(Context& cx, const std::string& authority, const model::VolumeId& volume,
+Result<Upload> read_upload(Context& cx, const gateway::BaseUrl& base, const model::VolumeId& volume,
                            const pb::VolumePutFiles2Request& request) {
   auto known = uploaded_blocks(request);
   Upload out;
@@ -167,7 +167,7 @@ Result<Upload> read_upload(Context& cx, const std::string& authority, const mode
         missing->set_file_index(static_cast<std::uint64_t>(f));
         missing->set_block_index(static_cast<std::uint64_t>(b));
         const std::string name = worker::new_block_name(digest);
-        missing->set_put_url(block_put_url(cx, authority, volume, name, most));
+        missing->set_put_url(block_put_url(cx, base, volume, name, most));
         // Asked for once: a block that occurs again is the same upload.
         known[digest] = name;
         file.blocks.push_back(name);
@@ -199,8 +199,9 @@ Task<pb::VolumePutFiles2Response> put_files(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY_VOID(check_size(request));
   const Existing existing =
       request.disallow_overwrite_existing_files() ? Existing::refuse : Existing::replace;
-  auto read = [&cx, authority = authority_for(cx, call), id = volume->id,
-               request = std::move(request)] { return read_upload(cx, authority, id, request); };
+  auto read = [&cx, base = base_for(cx, call), id = volume->id, request = std::move(request)] {
+    return read_upload(cx, base, id, request);
+  };
   THAW_CO_TRY(Upload upload, co_await cx.parts.volumes.run_apart(volume->id, std::move(read)));
   // What cannot work is said before the bytes travel, and before they are put together.
   THAW_CO_TRY_VOID(cx.parts.volumes.check_space(volume->id, upload.all_bytes));
@@ -264,14 +265,14 @@ Task<pb::VolumeGetFile2Response> get_file(Context& cx, net::GrpcCall& call,
   reply.set_size(file.size);
   reply.set_start(start);
   reply.set_len(length);
-  auto sign = [&cx, authority = authority_for(cx, call), id = volume->id, path,
-               identity = file.identity, start, end_of_all = start + length] {
+  auto sign = [&cx, base = base_for(cx, call), id = volume->id, path, identity = file.identity,
+               start, end_of_all = start + length] {
     pb::VolumeGetFile2Response urls;
     for (std::uint64_t at = start; at < end_of_all;) {
       // Blocks lie at multiples of their size in the file, wherever the range begins.
       const std::uint64_t next = (at / worker::volume_block_size + 1) * worker::volume_block_size;
       const std::uint64_t end = std::min(next, end_of_all);
-      urls.add_get_urls(block_get_url(cx, authority, id, {path, identity, at, end - at}));
+      urls.add_get_urls(block_get_url(cx, base, id, {path, identity, at, end - at}));
       at = end;
     }
     return Result<pb::VolumeGetFile2Response>(std::move(urls));

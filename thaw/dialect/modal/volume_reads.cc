@@ -113,7 +113,7 @@ Task<VolumeRead> read_from_volume(Context& cx, model::VolumeId id, std::string p
 bool is_volume_blob(std::string_view blob_id) { return blob_id.starts_with(blob_prefix); }
 
 Result<std::string> volume_blob_url(Context& cx, const gateway::Identity& who,
-                                    const std::string& authority, std::string_view blob_id) {
+                                    const gateway::BaseUrl& base, std::string_view blob_id) {
   const auto unknown = [&blob_id] {
     return Error::not_found("blob '" + std::string(blob_id.substr(0, 80)) + "' does not exist");
   };
@@ -136,7 +136,7 @@ Result<std::string> volume_blob_url(Context& cx, const gateway::Identity& who,
   if (!find_any_volume(cx, who, volume)) {
     return unknown();
   }
-  return block_get_url(cx, authority, model::VolumeId(volume), range);
+  return block_get_url(cx, base, model::VolumeId(volume), range);
 }
 
 void add_volume_read_rpcs(net::GrpcTable& table, Context& cx) {

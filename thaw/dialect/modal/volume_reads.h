@@ -28,6 +28,6 @@ async::Task<VolumeRead> read_from_volume(Context& cx, model::VolumeId id, std::s
 bool is_volume_blob(std::string_view blob_id);
 // not_found: it is none of this server, or of a volume that the asker does not have.
 Result<std::string> volume_blob_url(Context& cx, const gateway::Identity& who,
-                                    const std::string& authority, std::string_view blob_id);
+                                    const gateway::BaseUrl& base, std::string_view blob_id);
 
 }  // namespace thaw::dialect::modal

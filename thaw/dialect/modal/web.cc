@@ -401,19 +401,14 @@ Result<void> admit(Context& cx, const model::FunctionSpec& spec, const model::We
   if (web.callers == model::WebEndpoint::Callers::anyone) {
     return ok();
   }
-  const auto key = request.headers.find(key_header);
-  const auto secret = request.headers.find(secret_header);
-  if (!key || !secret) {
+  const auto who = cx.parts.access.from_headers(request.headers);
+  if (!who) {
     return Error::unauthenticated(
-        "this endpoint asks for a token: send its id as Modal-Key and its secret as Modal-Secret; "
-        "`thaw token create` makes one");
+        "this endpoint asks for a token: send its id as Modal-Key and its secret as "
+        "Modal-Secret; " +
+        who.error().message());
   }
-  THAW_TRY(const gateway::Identity who,
-           cx.parts.access.from_token(std::string(*key), std::string(*secret)));
-  if (who.workspace != spec.workspace) {
-    return Error::unauthenticated("the token is of another workspace than this endpoint");
-  }
-  return ok();
+  return gateway::check_may_call(cx.parts.catalog, *who, spec);
 }
 
 // What answers: of a class, the variant of the parameters that the query names.

@@ -9,6 +9,7 @@
 #include "thaw/dialect/native/callbacks.h"
 #include "thaw/dialect/native/calls.h"
 #include "thaw/dialect/native/functions.h"
+#include "thaw/dialect/native/models.h"
 #include "thaw/dialect/native/push.h"
 #include "thaw/dialect/native/schedules.h"
 
@@ -25,74 +26,130 @@ struct Asked {
   std::vector<std::string> names;  // what stands in the place of each "*"
 };
 
+using Needs = gateway::Operation;
+using Of = Needs::Of;
+using Scope = model::TokenScope;
+
 struct Operation {
   std::string_view method;
   std::string_view path;  // below the prefix; "*" is one segment of any kind
+  Needs needs;            // of a token
   Task<void> (*serve)(Context& cx, net::HttpExchange& exchange, Asked asked);
 };
 
 constexpr Operation operations[] = {
-    {"POST", "uploads",
+    {"POST",
+     "uploads",
+     {"to upload files", Scope::deploy, Of::anything},
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_uploads(cx, std::move(asked.who), exchange);
      }},
-    {"POST", "functions",
+    {"POST",
+     "functions",
+     {"to push a function", Scope::deploy, Of::functions},
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_push(cx, std::move(asked.who), exchange);
      }},
-    {"GET", "functions",
+    {"GET",
+     "functions",
+     {"the list of functions", Scope::read, Of::functions},
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_list(cx, std::move(asked.who), exchange);
      }},
-    {"GET", "functions/*",
+    {"GET",
+     "functions/*",
+     {"to look at a function", Scope::invoke | Scope::read, Of::functions},
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_function(cx, std::move(asked.who), exchange, asked.names.at(0));
      }},
-    {"DELETE", "functions/*",
+    {"DELETE",
+     "functions/*",
+     {"to remove a function", Scope::deploy, Of::functions},
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_function(cx, std::move(asked.who), exchange, asked.names.at(0));
      }},
-    {"POST", "functions/*/calls",
+    {"POST",
+     "functions/*/calls",
+     {"a call of a function", Scope::invoke, Of::functions},
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_new_call(cx, std::move(asked.who), exchange, asked.names.at(0));
      }},
-    {"GET", "functions/*/aliases",
+    {"GET",
+     "functions/*/aliases",
+     {"the list of aliases", Scope::invoke | Scope::read, Of::functions},
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_aliases(cx, std::move(asked.who), exchange, asked.names.at(0));
      }},
-    {"PUT", "functions/*/aliases/*",
+    {"PUT",
+     "functions/*/aliases/*",
+     {"to set an alias", Scope::deploy, Of::functions},
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_alias(cx, std::move(asked.who), exchange, asked.names.at(0), asked.names.at(1));
      }},
-    {"DELETE", "functions/*/aliases/*",
+    {"DELETE",
+     "functions/*/aliases/*",
+     {"to remove an alias", Scope::deploy, Of::functions},
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_alias(cx, std::move(asked.who), exchange, asked.names.at(0), asked.names.at(1));
      }},
-    {"GET", "calls",
+    {"GET",
+     "models",
+     {"the list of models", Scope::read, Of::functions},
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_models(cx, std::move(asked.who), exchange);
+     }},
+    {"GET",
+     "models/*/*",
+     {"to look at a model", Scope::invoke | Scope::read, Of::functions},
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_model(cx, std::move(asked.who), exchange, asked.names.at(0), asked.names.at(1));
+     }},
+    {"PUT",
+     "models/*/*/latest",
+     {"to roll a model back", Scope::deploy, Of::functions},
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_latest(cx, std::move(asked.who), exchange, asked.names.at(0),
+                           asked.names.at(1));
+     }},
+    {"GET",
+     "calls",
+     {"the list of calls", Scope::read, Of::workspace},
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_calls(cx, std::move(asked.who), exchange);
      }},
-    {"GET", "calls/*",
+    {"GET",
+     "calls/*",
+     {"to look at a call", Scope::invoke | Scope::read, Of::functions},
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_call(cx, std::move(asked.who), exchange, asked.names.at(0), "");
      }},
-    {"DELETE", "calls/*",
+    {"DELETE",
+     "calls/*",
+     {"to cancel a call", Scope::invoke, Of::functions},
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_call(cx, std::move(asked.who), exchange, asked.names.at(0), "");
      }},
-    {"GET", "calls/*/result",
+    {"GET",
+     "calls/*/result",
+     {"the result of a call", Scope::invoke | Scope::read, Of::functions},
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_call(cx, std::move(asked.who), exchange, asked.names.at(0), "result");
      }},
-    {"GET", "schedules",
+    {"GET",
+     "schedules",
+     {"the list of schedules", Scope::read, Of::functions},
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_schedules(cx, std::move(asked.who), exchange);
      }},
-    {"POST", "schedules/*/runs",
+    {"POST",
+     "schedules/*/runs",
+     {"a run of a schedule", Scope::invoke, Of::functions},
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_run_now(cx, std::move(asked.who), exchange, asked.names.at(0));
      }},
-    {"GET", "callback-secret",
+    {"GET",
+     "callback-secret",
+     {"the secret of callbacks", Scope::deploy, Of::workspace},
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_callback_secret(cx, std::move(asked.who), exchange);
      }},
@@ -131,6 +188,7 @@ Task<void> serve_api(Context& cx, net::HttpExchange& exchange) {
     auto names = match(operation.path, below);
     is_known = is_known || names;
     if (names && operation.method == request.method) {
+      THAW_CO_TRY_VOID(gateway::check_may(who, operation.needs));
       co_return co_await operation.serve(cx, exchange, {std::move(who), std::move(*names)});
     }
   }

@@ -251,8 +251,7 @@ gateway::CallbackRendering NativeCallbacks::render(queue::DueCallback /*callback
   // all workspaces: the call's own
   const auto function = cx_.owners.catalog.functions.find(turn.function.str());
   std::string name = function ? function->tag : turn.function.str();
-  std::string url =
-      "http://" + cx_.place.authority + "/api/v1/calls/" + turn.call.str() + "/result";
+  std::string url = cx_.place.base() + "/api/v1/calls/" + turn.call.str() + "/result";
   return [turn = std::move(turn), name = std::move(name), url = std::move(url)] {
     gateway::RenderedCallback out;
     out.content_type = "application/json";

@@ -199,6 +199,19 @@ Task<std::string> fingerprint_of(Context& cx, model::WorkspaceId workspace, std:
   co_return co_await async::blocking(share, std::move(hash));
 }
 
+// A callback calls its function for whoever asks for it.
+Result<void> check_sinks(const gateway::Identity& who,
+                         const std::vector<model::Callback>& callbacks) {
+  for (const model::Callback& one : callbacks) {
+    if (one.sink.starts_with(model::function_sink)) {
+      const std::string name = one.sink.substr(model::function_sink.size(),
+                                               one.sink.find('@') - model::function_sink.size());
+      THAW_TRY_VOID(gateway::check_names(who, name, name));
+    }
+  }
+  return ok();
+}
+
 }  // namespace
 
 Task<void> serve_new_call(Context& cx, gateway::Identity who, net::HttpExchange& exchange,
@@ -219,6 +232,7 @@ Task<void> serve_new_call(Context& cx, gateway::Identity who, net::HttpExchange&
   model::NewCall call = gateway::Invoke::new_call(route);
   call.durability = model::Durability::durable;
   THAW_CO_TRY(call.callbacks, read_callbacks(exchange.request().headers, cx.owners.sinks));
+  THAW_CO_TRY_VOID(check_sinks(who, call.callbacks));
   std::vector<model::NewInput> inputs;
   inputs.push_back({0, std::move(request)});
   std::optional<queue::Once> once;

@@ -52,24 +52,11 @@ bool is_for_tokens(const Context& cx, const std::shared_ptr<const model::Functio
 }
 
 Result<gateway::Identity> identify(const Context& cx, const net::HttpRequest& request) {
-  if (request.peer.transport == net::Peer::Transport::unix_socket) {
-    THAW_TRY(gateway::Identity who, cx.owners.access.from_socket(request.peer));
-    if (who.kind == gateway::Identity::Kind::container) {
-      return Error::permission_denied("containers have no access to this API");
-    }
-    return who;
+  THAW_TRY(gateway::Identity who, cx.owners.access.from_request(request));
+  if (who.kind == gateway::Identity::Kind::container) {
+    return Error::permission_denied("containers have no access to this API");
   }
-  constexpr std::string_view scheme = "Bearer ";
-  const std::string_view given = request.headers.find("authorization").value_or("");
-  const std::size_t colon = given.find(':');
-  if (!given.starts_with(scheme) || colon == std::string_view::npos) {
-    return Error::unauthenticated(
-        "this needs a token: send Authorization: Bearer TOKEN_ID:SECRET; `thaw token create` makes "
-        "one");
-  }
-  return cx.owners.access.from_token(
-      std::string(given.substr(scheme.size(), colon - scheme.size())),
-      std::string(given.substr(colon + 1)));
+  return who;
 }
 
 }  // namespace thaw::dialect::native

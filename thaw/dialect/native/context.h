@@ -9,6 +9,7 @@
 
 #include "thaw/catalog/scope.h"
 #include "thaw/gateway/dialect.h"
+#include "thaw/gateway/models.h"
 #include "thaw/net/http.h"
 
 namespace thaw::dialect::native {
@@ -26,6 +27,7 @@ struct Context {
   gateway::Owners owners;
   Options options;
   gateway::Surroundings place;  // once the server listens
+  gateway::Models models;
   // What is_for_tokens() has read: a definition may be long, and is not for each request to parse.
   mutable std::map<std::weak_ptr<const model::FunctionSpec>, bool, std::owner_less<>> for_tokens;
 };
@@ -55,8 +57,8 @@ bool is_for_tokens(const Context& cx, const std::shared_ptr<const model::Functio
 // be read admits nobody else.
 bool is_for_tokens(const Context& cx, const std::shared_ptr<const model::FunctionSpec>& spec);
 
-// A token in "Authorization: Bearer ID:SECRET", or the administrator's socket. unauthenticated says
-// how to show one.
+// A token in any of the headers that gateway/credentials.h lists, or the administrator's socket.
+// unauthenticated says how to show one.
 Result<gateway::Identity> identify(const Context& cx, const net::HttpRequest& request);
 
 }  // namespace thaw::dialect::native

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/dialect/native/front.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/json.h"
 
@@ -47,7 +50,7 @@ Task<void> answer_busy(net::HttpExchange& exchange, std::string text) {
 }
 
 Task<void> lead(Context& cx, net::HttpExchange& exchange, gateway::Route route,
-                std::string root_path, bool hides_token) {
+                std::string root_path, std::vector<std::string> hidden) {
   const std::string_view query = exchange.request().query();
   std::string path(exchange.request().path().substr(root_path.size()));
   path = path.empty() ? "/" : path;
@@ -58,8 +61,10 @@ Task<void> lead(Context& cx, net::HttpExchange& exchange, gateway::Route route,
   passage.version_header = version_header;
   passage.root_path = std::move(root_path);
   passage.origin = cx.place.proxies.origin_of(exchange.request());
-  if (hides_token) {
-    passage.withholds = [](std::string_view name) { return name == "authorization"; };
+  if (!hidden.empty()) {
+    passage.withholds = [hidden = std::move(hidden)](std::string_view name) {
+      return std::find(hidden.begin(), hidden.end(), name) != hidden.end();
+    };
   }
   auto led = co_await cx.owners.passages.lead(exchange, std::move(passage));
   if (!led && !exchange.responded()) {
@@ -99,6 +104,11 @@ Task<void> serve_fn(Context& cx, net::HttpExchange& exchange) {
       who ? gateway::scope_of(catalog, *who) : catalog::Scope(catalog, catalog.default_workspace());
   const std::string given = codec::percent_decode(name);
   const std::size_t at = std::min(given.find('@'), given.size());
+  if (who) {
+    constexpr gateway::Operation calling = {"a call of a function", model::TokenScope::invoke};
+    THAW_CO_TRY_VOID(gateway::check_may(*who, calling));
+    THAW_CO_TRY_VOID(gateway::check_names(*who, given.substr(0, at), given.substr(0, at)));
+  }
   THAW_CO_TRY(const Published published, find_published(cx, scope, given.substr(0, at)));
   THAW_CO_TRY(const std::string asked,
               asked_of(exchange.request(), given.substr(std::min(at + 1, given.size()))));
@@ -110,8 +120,11 @@ Task<void> serve_fn(Context& cx, net::HttpExchange& exchange) {
     co_return co_await exchange.answer_error(who.error());
   }
   // What is meant for the server inside is not ours to take.
-  co_return co_await lead(cx, exchange, std::move(route), path.substr(0, end),
-                          who.has_value() && !is_local);
+  std::vector<std::string> hidden;
+  if (who && !is_local) {
+    hidden = cx.owners.access.credential_headers_of(exchange.request().headers);
+  }
+  co_return co_await lead(cx, exchange, std::move(route), path.substr(0, end), std::move(hidden));
 }
 
 Task<void> serve_host(Context& cx, net::HttpExchange& exchange, gateway::WebTarget target) {
@@ -119,21 +132,21 @@ Task<void> serve_host(Context& cx, net::HttpExchange& exchange, gateway::WebTarg
   const catalog::Scope scope(cx.owners.catalog, live->workspace);
   THAW_CO_TRY(const std::string asked, asked_of(exchange.request(), std::move(target.alias)));
   auto route = cx.owners.versions.route(scope, *target.function, asked);
-  bool hides_token = false;
+  std::vector<std::string> hidden;
   // Who may not call it is not told either what there is of it.
   if (asks_for_a_version(asked) || is_for_tokens(cx, live, route ? route->spec : live)) {
     const auto who = identify(cx, exchange.request());
     if (!who) {
       co_return co_await exchange.answer_error(who.error());
     }
-    if (who->workspace != live->workspace) {
-      co_return co_await exchange.answer_error(
-          Error::unauthenticated("the token is of another workspace than this function"));
+    if (const auto may = gateway::check_may_call(cx.owners.catalog, *who, *live); !may) {
+      co_return co_await exchange.answer_error(may.error());
     }
-    hides_token = true;
+    hidden = cx.owners.access.credential_headers_of(exchange.request().headers);
   }
   THAW_CO_TRY(gateway::Route found, std::move(route));
-  co_return co_await lead(cx, exchange, std::move(found), std::move(target.root_path), hides_token);
+  co_return co_await lead(cx, exchange, std::move(found), std::move(target.root_path),
+                          std::move(hidden));
 }
 
 }  // namespace thaw::dialect::native

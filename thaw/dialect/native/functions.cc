@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "thaw/dialect/native/models.h"
 #include "thaw/dialect/native/push_request.h"
 
 namespace thaw::dialect::native {
@@ -21,14 +22,18 @@ std::string host_url(Context& cx, const model::FunctionSpec& spec) {
   const std::string& authority = cx.place.authority;
   const std::size_t colon = authority.rfind(':');
   const std::string port = colon == std::string::npos ? "" : authority.substr(colon);
+  const std::string& scheme = cx.place.scheme;
+  if (scheme == "https" && cx.place.web_domain.empty()) {
+    return {};  // no client takes a certificate for *.localhost, or for each address
+  }
   const std::string loopback = cx.owners.web.loopback_host(label, spec.workspace);
   if (!loopback.empty()) {
-    return "http://" + loopback + port + "/";
+    return scheme + "://" + loopback + port + "/";
   }
   const std::string domain = !cx.place.web_domain.empty()
                                  ? cx.place.web_domain
                                  : std::string(cx.place.knows_localhost ? "localhost" : "");
-  return domain.empty() ? "" : "http://" + label + "." + domain + port + "/";
+  return domain.empty() ? "" : scheme + "://" + label + "." + domain + port + "/";
 }
 
 // The live one, then those that are kept, the newest first.
@@ -62,11 +67,11 @@ Json json_of(Context& cx, const Published& published) {
   for (const auto& alias : cx.owners.catalog.aliases_of(spec.id)) {
     aliases[alias->name] = json_of(*alias, spec.name)["versions"];
   }
-  return {
+  Json view = {
       {"name", spec.name},
       {"function", spec.id},
       {"version", spec.version},
-      {"url", "http://" + cx.place.authority + "/fn/" + spec.name + "/"},
+      {"url", cx.place.base() + "/fn/" + spec.name + "/"},
       {"host_url", host_url(cx, spec)},
       {"callers", is_for_tokens(cx, published.spec) ? "tokens" : "anyone"},
       {"preset", definition ? definition->preset : ""},
@@ -80,6 +85,10 @@ Json json_of(Context& cx, const Published& published) {
       {"containers", cx.owners.fleet.running_count(spec.id)},
       {"aliases", aliases},
       {"published_at", to_seconds(published.app->deployed_at)}};
+  if (const auto card = cx.models.card(published.spec)) {
+    view["model"] = json_of(*card);
+  }
+  return view;
 }
 
 Json json_of(const model::Alias& alias, const std::string& function) {

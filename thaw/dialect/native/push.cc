@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/dialect/native/push.h"
 
+#include <algorithm>
+
 #include "thaw/async/task_group.h"
+#include "thaw/catalog/model_cards.h"
 #include "thaw/codec/fields.h"
+#include "thaw/dialect/native/card_maker.h"
 #include "thaw/dialect/native/functions.h"
 #include "thaw/dialect/native/push_request.h"
 #include "thaw/gateway/schedules.h"
@@ -112,8 +116,15 @@ std::string label_of(const Context& cx, const gateway::Identity& who, const std:
   return gateway::check_label(label) ? label : std::string();
 }
 
+// What is pushed of a model is what it is from then on, also after it was gone back to an older
+// version: then one version alone has its plain address.
+bool takes_the_address(const catalog::Scope& scope, const gateway::Draft& draft) {
+  const auto live = scope.alias(draft.spec.id, model::live_alias);
+  return live && live->versions.size() == 1 && !draft.shares.contains(model::live_alias);
+}
+
 Task<Published> publish(Context& cx, gateway::Identity who, PushRequest request, model::Image image,
-                        std::uint64_t turn) {
+                        std::optional<model::ModelCard> card, std::uint64_t turn) {
   THAW_CO_TRY(const bool are_token_holders, for_tokens(cx, request.callers));
   const catalog::Scope scope = gateway::scope_of(cx.owners.catalog, who);
   THAW_CO_TRY(gateway::Draft draft, cx.owners.releases.begin(scope, dialect_name, request.name));
@@ -147,8 +158,17 @@ Task<Published> publish(Context& cx, gateway::Identity who, PushRequest request,
   }
   spec.definition =
       write_definition({request.preset, are_token_holders, request.env, request.schedule_path});
+  if (card) {
+    card->id = store::sha256_hex(spec.version);
+    card->inputs = static_cast<std::uint32_t>(std::max(1, spec.scaling.max_concurrent_inputs));
+    THAW_CO_TRY_VOID(model::check(*card));
+    spec.definition = catalog::with_model_card(*card, spec.definition);
+  }
   draft.keep = request.keep_versions > 0 ? request.keep_versions : cx.options.keep_versions;
   draft.shares = request.shares;
+  if (card && takes_the_address(scope, draft)) {
+    draft.shares[model::live_alias] = 100;
+  }
   draft.turn = turn;
   co_return co_await cx.owners.releases.publish(scope, std::move(draft));
 }
@@ -163,6 +183,10 @@ Task<void> push(Context& cx, gateway::Identity who, PushRequest request, Lines& 
                 const bool& has_left) {
   const std::uint64_t turn = cx.owners.deployments.begin();
   THAW_CO_TRY_VOID(for_tokens(cx, request.callers));
+  const catalog::Scope scope = gateway::scope_of(cx.owners.catalog, who);
+  if (request.model) {
+    THAW_CO_TRY(request.name, function_for(cx, scope, *request.model));
+  }
   THAW_CO_TRY(const model::Image image,
               co_await image_for(cx, who, recipe_of(request, who), lines));
   if (has_left) {
@@ -171,8 +195,14 @@ Task<void> push(Context& cx, gateway::Identity who, PushRequest request, Lines& 
   if (request.snapshot_at == model::SnapshotAt::ready) {
     THAW_CO_TRY_VOID(co_await lines.write({{"log", warning_of_snapshots(request.contract)}}));
   }
-  THAW_CO_TRY(const Published published,
-              co_await publish(cx, std::move(who), std::move(request), image, turn));
+  std::optional<model::ModelCard> card;
+  if (request.model) {
+    THAW_CO_TRY(card, co_await card_for(cx, who, *request.model, image.key));
+    // Asked again: another model may have taken the name meanwhile. Nobody waits from here on.
+    THAW_CO_TRY(request.name, function_for(cx, scope, *request.model));
+  }
+  THAW_CO_TRY(const Published published, co_await publish(cx, std::move(who), std::move(request),
+                                                          image, std::move(card), turn));
   co_return co_await lines.write({{"function", json_of(cx, published)}});
 }
 
@@ -181,6 +211,8 @@ Task<void> push(Context& cx, gateway::Identity who, PushRequest request, Lines& 
 Task<void> serve_push(Context& cx, gateway::Identity who, net::HttpExchange& exchange) {
   THAW_CO_TRY(const std::string body, co_await exchange.read_all(most_request_bytes));
   THAW_CO_TRY(PushRequest request, read_push_request(body));
+  THAW_CO_TRY_VOID(gateway::check_names(who, request.name, request.name));
+  who = gateway::for_making(std::move(who));
   if (request.schedule) {
     if (const Result<void> kept = gateway::check(*request.schedule, cx.owners.zones); !kept) {
       co_return Error::invalid_argument("schedule: " + kept.error().message());
@@ -238,10 +270,12 @@ Task<void> serve_uploads(Context& cx, gateway::Identity who, net::HttpExchange& 
   // Who asks on a socket of this machine has no address of its own to answer at.
   const auto host = exchange.request().headers.find("host");
   const bool is_local = exchange.request().peer.transport == net::Peer::Transport::unix_socket;
-  const std::string authority = is_local || !host ? cx.place.authority : std::string(*host);
+  const gateway::WebOrigin origin = cx.place.proxies.origin_of(exchange.request());
+  const gateway::BaseUrl base =
+      is_local || !host ? cx.place.base() : gateway::BaseUrl{origin.scheme, origin.authority};
   Json out = Json::array();
   for (const std::string& digest : missing) {
-    const auto urls = cx.owners.blob_gate.upload_urls(authority, owner, digest, sizes[digest]);
+    const auto urls = cx.owners.blob_gate.upload_urls(base, owner, digest, sizes[digest]);
     out.push_back({{"sha256", digest}, {"part", urls.part}, {"completion", urls.completion}});
   }
   co_return co_await exchange.answer(200, "application/json",

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "thaw/catalog/model_cards.h"
 #include "thaw/codec/fields.h"
 #include "thaw/gateway/function_hosts.h"
 #include "thaw/model/alias.h"
@@ -248,6 +249,9 @@ Result<PushRequest> read_push_request(std::string_view text) {
         "out");
   }
   THAW_TRY_VOID(read_schedule(fields, request));
+  if (const codec::Json& model = fields.object("model"); !model.empty()) {
+    THAW_TRY(request.model, read_pushed_model(model));
+  }
   if (const Result<void> read = fields.outcome(); !read) {
     return Error::invalid_argument(read.error().message());
   }
@@ -262,7 +266,7 @@ std::string write_definition(const Definition& definition) {
 }
 
 Result<Definition> read_definition(std::string_view bytes) {
-  THAW_TRY(const codec::Json json, codec::parse_json(bytes));
+  THAW_TRY(const codec::Json json, codec::parse_json(catalog::own_definition(bytes)));
   Definition definition;
   codec::Fields fields(json);
   fields.read("preset", definition.preset);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "thaw/base/result.h"
+#include "thaw/dialect/native/pushed_model.h"
 #include "thaw/model/function.h"
 
 namespace thaw::dialect::native {
@@ -39,6 +40,7 @@ struct PushRequest {
   std::optional<model::Schedule> schedule = std::nullopt;  // its zone is not checked
   std::string schedule_path;  // that is asked for then; empty: where its preset takes calls
   enum class Callers { by_place, anyone, tokens } callers = Callers::by_place;
+  std::optional<PushedModel> model = std::nullopt;
 };
 
 // invalid_argument names the field and what it may be.

@@ -23,12 +23,15 @@ EdgeSocket::EdgeSocket(Socket socket, Done done)
   error_code ignored;
   non_blocking(true, ignored);
   const int yes = 1;
-  // Refused where it is no TCP: then each read is tried.
-  tells_rest_ = ::setsockopt(native_handle(), IPPROTO_TCP, TCP_INQ, &yes, sizeof yes) == 0;
+  // Refused where it is no TCP: then each read is tried. What is left of TLS is known above it.
+  tells_rest_ = !tls && ::setsockopt(native_handle(), IPPROTO_TCP, TCP_INQ, &yes, sizeof yes) == 0;
   read_.socket = this;
 }
 
 std::size_t EdgeSocket::receive(asio::mutable_buffer room, error_code& error, bool& is_all) {
+  if (tls) {
+    return receive_decrypted(room, error, is_all);
+  }
   iovec piece{room.data(), room.size()};
   alignas(cmsghdr) char told[CMSG_SPACE(sizeof(int))];
   msghdr message{};
@@ -52,6 +55,19 @@ std::size_t EdgeSocket::receive(asio::mutable_buffer room, error_code& error, bo
     int rest = 0;
     std::memcpy(&rest, CMSG_DATA(header), sizeof rest);
     is_all = rest == 0;
+  }
+  return static_cast<std::size_t>(count);
+}
+
+std::size_t EdgeSocket::receive_decrypted(asio::mutable_buffer room, error_code& error,
+                                          bool& is_all) {
+  const ssize_t count = receive_now(room.data(), room.size());
+  is_all = count > 0 && !knows_more();
+  error = {};
+  if (count <= 0) {
+    error = count == 0 ? error_code(asio::error::eof)
+                       : error_code(errno, boost::system::system_category());
+    return 0;
   }
   return static_cast<std::size_t>(count);
 }

@@ -57,6 +57,8 @@ class EdgeSocket final : public Socket {
   // `is_all`: nothing is left behind the bytes.
   std::size_t receive(boost::asio::mutable_buffer room, boost::system::error_code& error,
                       bool& is_all);
+  std::size_t receive_decrypted(boost::asio::mutable_buffer room, boost::system::error_code& error,
+                                bool& is_all);
 
   Done done_;
   bool tells_rest_ = false;  // of what is there

@@ -37,7 +37,7 @@ Http1Exchange::Http1Exchange(std::shared_ptr<Stream> stream, Http1Parser& parser
   request_.method = std::move(head.method);
   request_.target = std::move(head.target);
   request_.version = minor_version_zero_ ? "1.0" : "1.1";
-  request_.scheme = "http";
+  request_.scheme = peer.scheme();
   request_.headers = std::move(head.headers);
   request_.peer = std::move(peer);
   request_.authority = request_.headers.find("host").value_or("");

@@ -55,7 +55,9 @@ class Session final : public LiveConnection {
     }
   }
   void give_way() override {
-    (void)stream_->push();  // the end of an answer may still be here
+    if (stream_->push()) {  // the end of an answer may still be here
+      stream_->shutdown_send();
+    }
     stream_->close();
   }
 

@@ -81,7 +81,7 @@ struct Http2Session::Callbacks {
     } else if (name == ":path") {
       request.target = value;
     } else if (name == ":scheme") {
-      request.scheme = value;
+      request.scheme = session.peer_.scheme();  // what it is, whatever the peer calls it
     } else if (name == ":authority") {
       request.authority = value;
     }

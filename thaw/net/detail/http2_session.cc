@@ -57,7 +57,7 @@ Http2Session::Http2Session(Socket socket, Peer peer, std::shared_ptr<const Servi
       header_alarm_([this] { punish(NGHTTP2_ENHANCE_YOUR_CALM, "headers took too long"); }),
       link_(std::make_shared<Link>(Link{this})),
       tasks_(core_->loop) {
-  held_.set(session_bytes);
+  held_.set(session_bytes + socket_.tls_bytes());
   native_ = new_http2_server(this, core_->limits);
   const bool is_container =
       peer_.transport == Peer::Transport::unix_socket && peer_.identity != "admin";
@@ -88,7 +88,7 @@ async::Task<void> Http2Session::run(std::string already_read) {
   in_turn_ = true;
   feed(already_read);
   already_read = std::string();
-  bool more = start_ready();
+  bool more = start_ready() || socket_.knows_more();
   in_turn_ = false;
   flush();
   watch_silence();
@@ -131,7 +131,7 @@ bool Http2Session::read_available() {
   while (!closed_ && !punished_ && !more) {
     auto& buffer = core_->read_buffer;
     const std::size_t wanted = std::min(read_bytes_, buffer.size());
-    const ssize_t count = ::recv(socket_.native_handle(), buffer.data(), wanted, 0);
+    const ssize_t count = socket_.receive_now(buffer.data(), wanted);
     if (count <= 0) {
       if (count == 0 || (errno != EAGAIN && errno != EINTR)) {
         close();
@@ -147,7 +147,7 @@ bool Http2Session::read_available() {
     if (is_dear) {
       read_bytes_ = std::max(read_bytes_ / 2, least_read);
     }
-    if (static_cast<std::size_t>(count) < wanted) {
+    if (static_cast<std::size_t>(count) < wanted && !socket_.knows_more()) {
       break;
     }
     if (!is_dear) {
@@ -371,8 +371,7 @@ void Http2Session::flush() {
     if (round == writes_per_turn) {
       return flush_soon();
     }
-    const ssize_t count = ::send(socket_.native_handle(), out_.data() + out_begin_,
-                                 out_.size() - out_begin_, MSG_NOSIGNAL);
+    const ssize_t count = socket_.send_now(out_.data() + out_begin_, out_.size() - out_begin_);
     if (count < 0) {
       if (!punished_ && (errno == EAGAIN || errno == EINTR)) {
         return wait_writable();
@@ -430,8 +429,7 @@ void Http2Session::close_if_drained() {
   if (draining_ && streams_.empty() && ready_.empty()) {
     nghttp2_session_terminate_session(native_, NGHTTP2_NO_ERROR);
     if (fill() && !out_.empty()) {
-      [[maybe_unused]] const auto sent =
-          ::send(socket_.native_handle(), out_.data(), out_.size(), MSG_NOSIGNAL);
+      [[maybe_unused]] const auto sent = socket_.send_now(out_.data(), out_.size());
     }
     return close();
   }
@@ -494,6 +492,7 @@ void Http2Session::close() {
     stream->on_close();
   }
   // Ends the wait in run(); the descriptor goes after the handlers.
+  socket_.say_goodbye();
   ::shutdown(socket_.native_handle(), SHUT_RDWR);
   boost::system::error_code ignored;
   socket_.close(ignored);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "thaw/net/detail/coarse_timer.h"
+#include "thaw/net/detail/handshakes.h"
 #include "thaw/net/detail/shares.h"
 #include "thaw/net/detail/turns.h"
 #include "thaw/net/server.h"
@@ -36,6 +37,7 @@ struct ServerCore {
         timer(l),
         shares(std::make_shared<Shares>(server_limits.buffer_bytes)),
         turns(l),
+        handshakes(server_limits.handshakes, server_limits.handshakes_per_address),
         read_buffer(64u << 10) {}
 
   async::Loop& loop;
@@ -43,6 +45,8 @@ struct ServerCore {
   CoarseTimer timer;
   const std::shared_ptr<Shares> shares;
   Turns turns;
+  Handshakes handshakes;
+  std::shared_ptr<const TlsIdentities> tls;  // of connections from now on; null: none speak it
   Server::Stats stats;
   std::size_t exchanges = 0;  // of HTTP/1.1, under way
   bool draining = false;

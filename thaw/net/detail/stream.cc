@@ -75,7 +75,9 @@ void Stream::belong_to(std::shared_ptr<Account> account, std::shared_ptr<Turns> 
   recount();
 }
 
-void Stream::recount() { held_.set(open_ ? stream_bytes + capacity_ + out_bytes_ : 0); }
+void Stream::recount() {
+  held_.set(open_ ? stream_bytes + socket_.tls_bytes() + capacity_ + out_bytes_ : 0);
+}
 
 void Stream::worked(Duration used, Instant now) {
   if (turns_) {
@@ -336,10 +338,9 @@ void Stream::queue(std::string data) {
 }
 
 ssize_t Stream::send_some() {
-  const int socket = socket_.native_handle();
   if (out_.size() == 1) {  // most answers are, and the kernel has less to copy and check
     const std::string& only = out_.front();
-    return ::send(socket, only.data() + front_sent_, only.size() - front_sent_, MSG_NOSIGNAL);
+    return socket_.send_now(only.data() + front_sent_, only.size() - front_sent_);
   }
   std::array<iovec, 16> pieces;
   const std::size_t count = std::min(pieces.size(), out_.size());
@@ -348,10 +349,7 @@ ssize_t Stream::send_some() {
   }
   pieces[0].iov_base = out_[0].data() + front_sent_;
   pieces[0].iov_len -= front_sent_;
-  msghdr message{};
-  message.msg_iov = pieces.data();
-  message.msg_iovlen = count;
-  return ::sendmsg(socket, &message, MSG_NOSIGNAL);
+  return socket_.send_now(std::span<const iovec>(pieces.data(), count));
 }
 
 void Stream::try_send() {
@@ -456,12 +454,16 @@ void Stream::set_deadline(Instant deadline) {
 
 void Stream::shutdown_send() {
   error_code ignored;
+  socket_.say_goodbye();
   socket_.shutdown(Socket::shutdown_send, ignored);
 }
 
 void Stream::close() {
   if (!open_) {
     return;
+  }
+  if (eof_ && out_.empty() && !send_broken_) {
+    socket_.say_goodbye();  // as the peer has
   }
   open_ = false;
   error_code ignored;
@@ -479,6 +481,7 @@ void Stream::abort() {
   error_code ignored;
   if (open_) {
     socket_.set_option(asio::socket_base::linger(true, 0), ignored);
+    send_broken_ = true;
   }
   close();
 }
@@ -520,6 +523,7 @@ async::Task<Socket> Stream::release() {
   // Asked anew for what is there: the next owner trusts Asio's reads.
   const auto protocol = socket_.local_endpoint(error).protocol();
   Socket released(socket_.get_executor());
+  released.tls = std::move(socket_.tls);
   released.assign(protocol, socket_.release(error), error);
   if (error) {
     co_return Error::unavailable("the connection cannot be taken over: " + error.message());

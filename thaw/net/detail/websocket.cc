@@ -18,7 +18,42 @@ using boost::system::error_code;
 
 namespace {
 
-// Beast knows how to end TCP sockets only; this one is TCP or Unix.
+// Reads or writes of TLS: tried, and tried again when the kernel has or takes more.
+template <class Try>
+struct Decrypted {
+  Socket& socket;
+  Socket::wait_type kind;
+  Try attempt;
+  enum class State { begun, waits, posted } state = State::begun;
+  error_code outcome{};
+  std::size_t count = 0;
+
+  template <class Self>
+  void operator()(Self& self, error_code error = {}) {
+    if (state == State::posted) {
+      return self.complete(outcome, count);
+    }
+    const bool is_first = state == State::begun;
+    const ssize_t done = error ? -1 : attempt(socket);
+    if (!error && done < 0 && errno == EAGAIN) {
+      state = State::waits;
+      return socket.async_wait(kind, std::move(self));
+    }
+    outcome = error      ? error
+              : done < 0 ? error_code(errno, boost::system::system_category())
+              : done == 0 && kind == Socket::wait_read ? error_code(asio::error::eof)
+                                                       : error_code();
+    count = done > 0 ? static_cast<std::size_t>(done) : 0;
+    if (!is_first) {
+      return self.complete(outcome, count);
+    }
+    state = State::posted;  // never from inside of what began it
+    const auto executor = socket.get_executor();
+    asio::post(executor, std::move(self));
+  }
+};
+
+// Beast knows how to end TCP sockets only; this one is TCP or Unix, with TLS or without.
 struct Transport {
   using executor_type = Executor;
 
@@ -26,14 +61,49 @@ struct Transport {
   executor_type get_executor() { return socket.get_executor(); }
   template <class Buffers, class Token>
   auto async_read_some(const Buffers& buffers, Token&& token) {
-    return socket.async_read_some(buffers, std::forward<Token>(token));
+    const auto read = [buffer = first_of<asio::mutable_buffer>(buffers)](Socket& from) {
+      return from.receive_now(buffer.data(), buffer.size());
+    };
+    return start(Socket::wait_read, read, buffers, std::forward<Token>(token));
   }
   template <class Buffers, class Token>
   auto async_write_some(const Buffers& buffers, Token&& token) {
-    return socket.async_write_some(buffers, std::forward<Token>(token));
+    const auto write = [buffer = first_of<asio::const_buffer>(buffers)](Socket& to) {
+      return to.send_now(buffer.data(), buffer.size());
+    };
+    return start(Socket::wait_write, write, buffers, std::forward<Token>(token));
   }
 
   Socket socket;
+
+ private:
+  template <class Buffer, class Buffers>
+  static Buffer first_of(const Buffers& buffers) {
+    for (auto at = asio::buffer_sequence_begin(buffers); at != asio::buffer_sequence_end(buffers);
+         ++at) {
+      if (const Buffer buffer(*at); buffer.size() > 0) {
+        return buffer;
+      }
+    }
+    return {};
+  }
+  template <class Try, class Buffers, class Token>
+  auto start(Socket::wait_type kind, Try attempt, const Buffers& buffers, Token&& token) {
+    return asio::async_initiate<Token, void(error_code, std::size_t)>(
+        [this, kind, attempt, buffers](auto handler) {
+          if (socket.tls) {
+            asio::async_compose<decltype(handler), void(error_code, std::size_t)>(
+                Decrypted<Try>{socket, kind, attempt}, handler, socket);
+          } else if constexpr (requires {
+                                 asio::mutable_buffer(*asio::buffer_sequence_begin(buffers));
+                               }) {
+            socket.async_read_some(buffers, std::move(handler));
+          } else {
+            socket.async_write_some(buffers, std::move(handler));
+          }
+        },
+        token);
+  }
 };
 
 void beast_close_socket(Transport& transport) {
@@ -48,6 +118,7 @@ void beast_close_socket(Transport& transport) {
 template <class Handler>
 void async_teardown(beast::role_type, Transport& transport, Handler&& handler) {
   error_code error;
+  transport.socket.say_goodbye();
   transport.socket.shutdown(Socket::shutdown_both, error);
   asio::post(transport.get_executor(),
              beast::bind_front_handler(std::forward<Handler>(handler), error_code()));

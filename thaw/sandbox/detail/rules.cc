@@ -124,6 +124,10 @@ Result<void> allow_port(const std::string& instance, std::uint16_t port) {
                  " }\n");
 }
 
+Result<void> forbid_ports(const std::string& instance) {
+  return run_nft("flush set " + table_name(instance) + " ports\n");
+}
+
 void remove_rules(const std::string& instance) {
   // "table" first, so that deleting is no error when there is none.
   const std::string table = table_name(instance);

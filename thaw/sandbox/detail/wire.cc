@@ -120,6 +120,7 @@ std::string encode(const ProcessSpec& spec) {
   if (spec.terminal) {
     out.number(spec.terminal->rows).number(spec.terminal->columns);
   }
+  out.text(spec.note);
   return out.bytes();
 }
 
@@ -135,6 +136,7 @@ Result<ProcessSpec> decode_process(std::string_view bytes) {
     size.rows = static_cast<std::uint16_t>(in.number_up_to(most_u16));
     size.columns = static_cast<std::uint16_t>(in.number_up_to(most_u16));
   }
+  spec.note = in.text();
   if (!in.is_whole()) {
     return Error::internal("what to run in a sandbox was cut short, or is none");
   }
@@ -149,6 +151,7 @@ std::string encode(const SpawnerOptions& options) {
   put(out, options.allowed_networks);
   out.number(static_cast<std::uint64_t>(options.own_ids));
   put(out, options.shown_folders);
+  out.number(static_cast<std::uint64_t>(options.keeping));
   return out.bytes();
 }
 
@@ -164,6 +167,7 @@ Result<SpawnerOptions> decode_options(std::string_view bytes) {
   options.allowed_networks = take_texts(in);
   options.own_ids = in.choice(SpawnerOptions::OwnIds::off);
   options.shown_folders = take_texts(in);
+  options.keeping = in.choice(SpawnerOptions::Keeping::on);
   if (!in.is_whole()) {
     return Error::internal("the options of a spawner were cut short, or are none");
   }
@@ -259,6 +263,9 @@ Result<void> validate(const ProcessSpec& spec) {
       std::any_of(spec.env.begin(), spec.env.end(), has_nul) || has_nul(spec.cwd) ||
       has_nul(spec.user)) {
     return Error::invalid_argument("a NUL byte in what is to run in a sandbox");
+  }
+  if (spec.note.size() > longest_note) {
+    return Error::invalid_argument("the note of a process has at most 4 KiB");
   }
   return ok();
 }

@@ -90,6 +90,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = json.dumps({"env": dict(os.environ), "files": files, "pid": os.getpid()})
         self.answer(body.encode(), content_type="application/json")
 
+    def on_headers(self, query):
+        self.answer(json.dumps(list(self.headers.items())).encode())
+
     def on_slow(self, query):
         body = b"".join(self.body_pieces())
         time.sleep(float(query.get("s", "1")))

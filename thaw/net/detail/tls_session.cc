@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/net/detail/tls_session.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "thaw/base/check.h"
+#include "thaw/net/detail/tls_contexts.h"
+
+namespace thaw::net::detail {
+
+namespace {
+
+// What one record carries.
+constexpr std::size_t record_bytes = SSL3_RT_MAX_PLAIN_LENGTH;
+
+}  // namespace
+
+// A socket BIO of OpenSSL's own would raise SIGPIPE, and could not begin with what was read.
+struct TlsSession::Wire {
+  static TlsSession& of(BIO* bio) { return *static_cast<TlsSession*>(BIO_get_data(bio)); }
+
+  static int read(BIO* bio, char* to, int room) {
+    TlsSession& session = of(bio);
+    BIO_clear_retry_flags(bio);
+    if (!session.already_read_.empty()) {
+      const std::size_t count =
+          std::min(static_cast<std::size_t>(room), session.already_read_.size());
+      std::memcpy(to, session.already_read_.data(), count);
+      session.already_read_.erase(0, count);
+      return static_cast<int>(count);
+    }
+    ssize_t count = -1;
+    do {
+      count = ::recv(session.descriptor_, to, static_cast<std::size_t>(room), MSG_DONTWAIT);
+    } while (count < 0 && errno == EINTR);
+    if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+      BIO_set_retry_read(bio);
+    }
+    return static_cast<int>(count);
+  }
+
+  static int write(BIO* bio, const char* from, int size) {
+    BIO_clear_retry_flags(bio);
+    ssize_t count = -1;
+    do {
+      count = ::send(of(bio).descriptor_, from, static_cast<std::size_t>(size),
+                     MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (count < 0 && errno == EINTR);
+    if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+      BIO_set_retry_write(bio);
+    }
+    return static_cast<int>(count);
+  }
+
+  static long control(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
+
+  static BIO_METHOD* method() {
+    static BIO_METHOD* const made = [] {
+      BIO_METHOD* one = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "thaw socket");
+      THAW_CHECK(one != nullptr);
+      BIO_meth_set_read(one, read);
+      BIO_meth_set_write(one, write);
+      BIO_meth_set_ctrl(one, control);
+      return one;
+    }();
+    return made;
+  }
+};
+
+TlsSession::TlsSession(std::shared_ptr<const TlsIdentities> identities, int descriptor,
+                       std::string already_read)
+    : identities_(std::move(identities)),
+      descriptor_(descriptor),
+      already_read_(std::move(already_read)),
+      ssl_(SSL_new(identities_->contexts().of("")), SSL_free) {
+  BIO* bio = BIO_new(Wire::method());
+  THAW_CHECK(ssl_ && bio != nullptr);  // out of memory
+  BIO_set_data(bio, this);
+  BIO_set_init(bio, 1);
+  SSL_set_bio(ssl_.get(), bio, bio);
+  SSL_set_accept_state(ssl_.get());
+}
+
+TlsSession::~TlsSession() = default;
+
+TlsSession::Step TlsSession::shake_hands() {
+  ERR_clear_error();
+  const int outcome = SSL_do_handshake(ssl_.get());
+  if (outcome == 1) {
+    return Step::done;
+  }
+  switch (SSL_get_error(ssl_.get(), outcome)) {
+    case SSL_ERROR_WANT_READ: return Step::wants_read;
+    case SSL_ERROR_WANT_WRITE: return Step::wants_write;
+    default: break;
+  }
+  failure_ = ERR_peek_last_error() == 0 ? "the peer has closed" : openssl_reason();
+  ERR_clear_error();
+  input_ = Input::broken;
+  is_broken_ = true;
+  return Step::failed;
+}
+
+ssize_t TlsSession::receive(void* to, std::size_t room) {
+  std::size_t got = 0;
+  if (input_ == Input::waits) {
+    input_ = Input::unknown;
+  }
+  while (got < room && input_ == Input::unknown) {
+    ERR_clear_error();
+    std::size_t count = 0;
+    const int outcome = SSL_read_ex(ssl_.get(), static_cast<char*>(to) + got, room - got, &count);
+    if (outcome == 1) {
+      got += count;
+      continue;
+    }
+    switch (SSL_get_error(ssl_.get(), outcome)) {
+      case SSL_ERROR_WANT_READ:
+      case SSL_ERROR_WANT_WRITE: input_ = Input::waits; break;
+      case SSL_ERROR_ZERO_RETURN: input_ = Input::ended; break;
+      default:
+        input_ = Input::broken;
+        is_broken_ = true;
+        break;
+    }
+  }
+  ERR_clear_error();
+  if (got > 0 || input_ == Input::ended) {
+    return static_cast<ssize_t>(got);
+  }
+  errno = input_ == Input::waits ? EAGAIN : ECONNRESET;
+  return room == 0 ? 0 : -1;
+}
+
+ssize_t TlsSession::send(const void* from, std::size_t size) {
+  std::size_t sent = 0;
+  bool is_held_up = false;
+  while (sent < size && !is_held_up && !is_broken_) {
+    ERR_clear_error();
+    std::size_t count = 0;
+    const int outcome = SSL_write_ex(ssl_.get(), static_cast<const char*>(from) + sent,
+                                     std::min(size - sent, record_bytes), &count);
+    if (outcome == 1) {
+      sent += count;
+      continue;
+    }
+    switch (SSL_get_error(ssl_.get(), outcome)) {
+      case SSL_ERROR_WANT_READ:
+      case SSL_ERROR_WANT_WRITE: is_held_up = true; break;
+      default: is_broken_ = true; break;
+    }
+  }
+  ERR_clear_error();
+  if (sent > 0 || size == 0) {
+    return static_cast<ssize_t>(sent);
+  }
+  errno = is_broken_ ? EPIPE : EAGAIN;
+  return -1;
+}
+
+// Small pieces leave as one record.
+ssize_t TlsSession::send(std::span<const iovec> pieces) {
+  if (!pieces.empty() && (pieces.size() == 1 || pieces.front().iov_len >= record_bytes)) {
+    return send(pieces.front().iov_base, pieces.front().iov_len);
+  }
+  std::array<char, record_bytes> together;
+  std::size_t size = 0;
+  for (const iovec& piece : pieces) {
+    const std::size_t count = std::min(piece.iov_len, together.size() - size);
+    std::memcpy(together.data() + size, piece.iov_base, count);
+    size += count;
+  }
+  return send(together.data(), size);
+}
+
+void TlsSession::say_goodbye() {
+  if (!is_broken_ && SSL_is_init_finished(ssl_.get()) == 1) {
+    ERR_clear_error();
+    (void)SSL_shutdown(ssl_.get());
+    ERR_clear_error();
+  }
+}
+
+}  // namespace thaw::net::detail
