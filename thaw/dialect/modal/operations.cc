@@ -127,6 +127,7 @@ constexpr Operation rpcs[] = {
     {"QueueNextItems", Scope::read, Of::workspace},
     {"QueuePut", Scope::deploy, Of::workspace},
     {"SandboxCreate", Scope::deploy, Of::workspace},
+    {"SandboxCreateConnectToken", Scope::deploy, Of::workspace},
     {"SandboxGetCommandRouterAccess", Scope::deploy, Of::workspace},
     {"SandboxGetFromName", Scope::read, Of::workspace},
     {"SandboxGetLogs", Scope::read, Of::workspace},
