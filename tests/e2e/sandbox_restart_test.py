@@ -3,8 +3,10 @@
 """Sandboxes outlive a restart of the server, however it ended, with all that runs in them."""
 import os
 import pathlib
+import re
 import signal
 import time
+import urllib.request
 
 from thaw_server import CALL_TIMEOUT, E2eTest, ThawServer, descendants_of, main, wait_until
 
@@ -55,6 +57,14 @@ def result_of(sandbox):
     return server.rpc("SandboxWaitV2", request).result
 
 
+def is_answered(place):
+    try:
+        with urllib.request.urlopen(place, timeout=CALL_TIMEOUT) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
 class GoesOn(E2eTest):
     server = server
 
@@ -98,6 +108,27 @@ class GoesOn(E2eTest):
 
     def test_after_the_server_was_stopped(self):
         self.walk(restart_stopped, "stopped")
+
+    def test_its_ports_tokens_and_lists_hold(self):
+        serve = ("python", "-m", "http.server", "8000")
+        ports = {"unencrypted_ports": [8000], "outbound_cidr_allowlist": []}
+        opened = create(*serve, **ports, inbound_cidr_allowlist=["127.0.0.0/8"])
+        closed = create(*serve, **ports, inbound_cidr_allowlist=["10.99.0.0/16"])
+        self.addCleanup(lambda: [one.terminate() for one in (opened, closed)])
+        token = opened.create_connect_token(port=8000)
+        label = re.search("box-[0-9a-f]{40}", token.url).group()
+        restart_killed()
+        head = {"authorization": f"Bearer {token.token}"}
+        by_token = urllib.request.Request(f"http://{server.address}/web/{label}/", headers=head)
+        wait_until(lambda: is_answered(by_token), CALL_TIMEOUT, "its token opens it")
+        # Their numbers are others now.
+        opened, closed = (modal.Sandbox.from_id(one.object_id) for one in (opened, closed))
+        places = ["http://%s:%s/" % one.tunnels()[8000].tcp_socket for one in (opened, closed)]
+        wait_until(lambda: is_answered(places[0]), CALL_TIMEOUT, "its port is open")
+        self.assertFalse(is_answered(places[1]))
+        # Only a rule refuses so.
+        send = "import socket as s; s.socket(type=s.SOCK_DGRAM).sendto(b'x', ('192.0.2.1', 53))"
+        self.assertIn("PermissionError", opened.exec("python", "-c", send).stderr.read())
 
     def test_no_byte_of_what_is_printed_is_lost(self):
         sandbox = create("sleep", "100000")

@@ -86,6 +86,8 @@ model::Box Boxes::ended_with_server(model::Box box) {
   box.end = model::BoxEnd::server_gone;
   box.exit_code = 128 + SIGKILL;
   box.ended_at = wall_now();
+  box.ports.clear();
+  box.reached_from.clear();
   box.why = "the server that it ran on ended, and the container with it";
   return box;
 }

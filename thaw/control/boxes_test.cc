@@ -501,6 +501,57 @@ TEST_CASE("boxes that ran when their server ended are told so by the next one") 
   CHECK(found->why.find("server") != std::string::npos);
 }
 
+TEST_CASE("a box's ports, and who reaches them, are known as long as it lives") {
+  BoxHouse f;
+  BoxSpec spec = f.spec();
+  spec.record.ports = {{8'000, model::BoxPort::Speaks::http2}};
+  spec.record.reached_from = {"10.0.0.0/8"};
+  spec.reaches = {"192.0.2.0/24"};
+  const BoxPtr box = f.create(std::move(spec));
+  CHECK(f.worker.plans[0].reaches == std::vector<std::string>{"192.0.2.0/24"});
+  const model::Box stored = f.stored(box);
+  REQUIRE(stored.ports.size() == 1);
+  CHECK(stored.ports[0].port == 8'000);
+  CHECK(stored.ports[0].speaks == model::BoxPort::Speaks::http2);
+  CHECK(stored.reached_from == std::vector<std::string>{"10.0.0.0/8"});
+  f.await(f.boxes->terminate(box, BoxEnd::terminated, ""));
+  CHECK(f.stored(box).ports.empty());
+  CHECK(f.stored(box).reached_from.empty());
+}
+
+TEST_CASE("a box has an address from its start to its end, if it has a network") {
+  BoxHouse f;
+  const auto code_of = [&f](const BoxPtr& box) {
+    const auto address = f.boxes->address_of(box->record.container);
+    return address ? Code::ok : address.error().code();
+  };
+  f.worker.holds_launches = true;
+  const BoxPtr box = f.create();
+  CHECK(code_of(box) == Code::unavailable);
+  f.worker.holds_launches = false;
+  f.worker.changed.notify_all();
+  f.passes(1s);
+  CHECK(code_of(box) == Code::ok);
+  f.await(f.boxes->terminate(box, BoxEnd::terminated, ""));
+  CHECK(code_of(box) == Code::not_found);
+  BoxSpec closed = f.spec();
+  closed.network = model::NetworkAccess::blocked;
+  CHECK(code_of(f.create(std::move(closed))) == Code::failed_precondition);
+}
+
+TEST_CASE("a box whose ports are visited is in use") {
+  BoxHouse f;
+  BoxSpec spec = f.spec();
+  spec.record.idle_limit = 20s;
+  const BoxPtr box = f.create(std::move(spec));
+  ++box->visits;
+  f.passes(60s);
+  CHECK_FALSE(box->record.has_ended());
+  --box->visits;
+  f.passes(60s);
+  CHECK(box->record.end == BoxEnd::idle);
+}
+
 TEST_CASE("records of boxes that ended long ago go") {
   BoxHouse f;
   const BoxPtr box = f.create();

@@ -70,6 +70,25 @@ TEST_CASE("a container, a workspace and all together have so many tunnels") {
   CHECK(f.opens(1, 3, f.other) == Code::resource_exhausted);
 }
 
+TEST_CASE("a tunnel waits for a container that has not started, and ends with it") {
+  Burrow f;
+  const model::ContainerId box{"ta-box"};
+  Result<std::string> address = Error::unavailable("it has not started");
+  Tunnels ahead(f.loop, [&address](const model::ContainerId&) { return address; });
+  ahead.start("127.0.0.1");
+  const auto opened = ahead.open(box, f.mine, 80);
+  REQUIRE(opened);
+  CHECK(ahead.find(box, 80) == *opened);
+  CHECK_FALSE(ahead.find(box, 81));
+  f.passes(3s);
+  CHECK(ahead.size() == 1);
+  address = Error::not_found("it has ended");
+  f.passes(3s);
+  CHECK(ahead.size() == 0);
+  CHECK_FALSE(ahead.find(box, 80));
+  f.await(ahead.stop());
+}
+
 TEST_CASE("a server with few descriptors has few tunnels") {
   const TunnelLimits usual;
   CHECK(within(usual, 1u << 20).connections == usual.connections);

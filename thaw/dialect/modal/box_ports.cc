@@ -95,12 +95,12 @@ Result<void> network_from(const pb::Sandbox& d, control::BoxSpec& spec) {
   }
   spec.record.reached_from = list_from(d.inbound_cidr_allowlist());
   THAW_TRY_VOID(gateway::check_networks("inbound_cidr_allowlist", spec.record.reached_from));
-  if (d.network_access().network_access_type() == pb::NetworkAccess::ALLOWLIST) {
+  const bool is_blocked = spec.network == model::NetworkAccess::blocked;
+  if (!is_blocked && d.network_access().network_access_type() == pb::NetworkAccess::ALLOWLIST) {
     spec.reaches = list_from(d.network_access().allowed_cidrs());
     THAW_TRY_VOID(gateway::check_networks("outbound_cidr_allowlist", *spec.reaches));
   }
   THAW_TRY(spec.record.ports, ports_from(d.open_ports()));
-  const bool is_blocked = spec.network == model::NetworkAccess::blocked;
   if (is_blocked && (!spec.record.ports.empty() || !spec.record.reached_from.empty())) {
     return Error::invalid_argument(
         "a sandbox without a network (block_network) has no ports, and nobody reaches it; "

@@ -87,10 +87,9 @@ pb::Function as_function(const pb::Sandbox& d) {
   *f.mutable_shared_volume_mounts() = d.nfs_mounts();
   *f.mutable_resources() = d.resources();
   in_todays_words(f);
-  f.set_block_network(d.block_network());
-  if (d.has_network_access()) {
-    *f.mutable_network_access() = d.network_access();
-  }
+  // Its list of networks is its own.
+  f.set_block_network(d.block_network() ||
+                      d.network_access().network_access_type() == pb::NetworkAccess::BLOCKED);
   return f;
 }
 
