@@ -1,10 +1,10 @@
 # thaw_module(queue USES model codec async store LINKS PkgConfig::sqlite3)
 #   One static library per folder of thaw/. Sources, unit tests (*_test.cc) and micro-benchmarks
 #   (*_bench.cc) are found by suffix. USES names the Thaw modules it may include (base is implied);
-#   tools/thaw-tidy compares it with the layer table of ARCHITECTURE.md. COMPUTING_TESTS: they are
-#   programs of their own (simulated machines) and keep the preset's level.
+#   tools/thaw-tidy compares it with the layer table of ARCHITECTURE.md. COMPUTING_TESTS names those
+#   that compute for seconds, which are optimized.
 function(thaw_module name)
-  cmake_parse_arguments(ARG "COMPUTING_TESTS" "" "USES;LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "USES;LINKS;COMPUTING_TESTS" ${ARGN})
   string(REPLACE "/" "_" target ${name})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   set(tests ${sources})
@@ -26,11 +26,15 @@ function(thaw_module name)
     target_link_libraries(thaw_${target} PUBLIC thaw_${used_target})
   endforeach()
   if(tests)
-    add_executable(${target}_test ${tests} ${CMAKE_SOURCE_DIR}/cmake/test_main.cc)
+    # The first to have a template's code gives it to all others, the module's own files too.
+    set(computing ${ARG_COMPUTING_TESTS})
+    list(TRANSFORM computing PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
+    list(REMOVE_ITEM tests ${computing})
+    add_executable(${target}_test ${computing} ${tests} ${CMAKE_SOURCE_DIR}/cmake/test_main.cc)
     target_link_libraries(${target}_test PRIVATE thaw_${target})
-    if(NOT ARG_COMPUTING_TESTS)  # half of all that is compiled, and run once
-      target_compile_options(${target}_test PRIVATE -O0)
-    endif()
+    # Half of all that is compiled, and run once.
+    target_compile_options(${target}_test PRIVATE -O0)
+    set_source_files_properties(${computing} PROPERTIES COMPILE_OPTIONS -O2)
     add_test(NAME unit.${target} COMMAND ${target}_test)
     set_tests_properties(unit.${target} PROPERTIES TIMEOUT 300)
   endif()

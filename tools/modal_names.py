@@ -89,6 +89,8 @@ RPC_TESTS = [
     (r"SandboxStdinWrite", "test_its_program_reads_what_is_written_to_it"),
     (r"Sandbox(TagsGet|TagsSet|List|GetFromName)(V2)?", "test_names_and_tags_find_them"),
     (r"(Sandbox|Task)GetCommandRouterAccess", "sandbox_test:test_streams_and_exit_code"),
+    (r"SandboxCreateConnectToken(V2)?", "test_a_token_opens_a_port_and_says_whose_it_is"),
+    (r"SandboxGetTunnels(V2)?", "test_a_port_is_reached_from_outside_and_ends_with_its_sandbox"),
     (r"Sandbox.*", "test_a_program_runs_and_its_output_and_code_are_its_makers"),
     (r"SharedVolumeHeartbeat", "network_files_test:test_an_ephemeral_one_ends_with_its_client"),
     (r"SharedVolume(List|Delete)", "test_by_the_command_line"),
@@ -127,7 +129,7 @@ _SERVER = refused("`@app.server` containers")
 _SANDBOX = works("test_a_program_runs_and_its_output_and_code_are_its_makers")
 _SANDBOX_TAGS = works("test_names_and_tags_find_them")
 _SANDBOX_FILES = refused("sandbox snapshots")
-_PORTS = refused("tunnels")
+_PORTS = works("test_a_port_is_reached_from_outside_and_ends_with_its_sandbox")
 _NFS = works("network_files_test:test_the_pinned_client")
 _STATS = refused("statistics over time")
 _ADMIN = refused("workspace administration")
@@ -268,7 +270,7 @@ NAMES = {
         refused("cloud bucket mounts", "test_what_is_not_served_is_named_and_not_passed_over"),
     "Sandbox": _SANDBOX,
     "Sandbox.*": _SANDBOX,
-    "Sandbox.create_connect_token": _PORTS,
+    "Sandbox.create_connect_token": works("test_a_token_opens_a_port_and_says_whose_it_is"),
     "Sandbox.exec": works("sandbox_test:test_streams_and_exit_code"),
     "Sandbox.filesystem": refused("the file system of sandboxes"),
     "Sandbox.from_id": _SANDBOX_TAGS,

@@ -13,10 +13,12 @@ from thaw_server import (
     BUILD_TIMEOUT, CALL_TIMEOUT, ROOT, THAW_BIN, E2eTest, ThawServer, main, wait_until,
 )  # fmt: skip
 
-server = ThawServer.for_module()
+# What stands by is standby_test.py's.
+server = ThawServer.for_module(config="[cold_start]\nstandby_s = 0\n")
 
 EXAMPLE = ROOT / "examples" / "cog"
-YAML = "predict: predict.py:Predictor\n"
+PREDICT = "predict: predict.py:Predictor\n"
+YAML = PREDICT + "build:\n  python_version: \"3.11\"\n"
 PREDICTOR = "from cog import *\nclass Predictor(BasePredictor):\n"
 ECHO = PREDICTOR + "    def predict(self, text: str) -> str:\n        return text\n"
 
@@ -183,7 +185,7 @@ class CogPush(E2eTest):
             (no_import, "No module named 'no_such_package'"),
             ("class Other: pass\n", "it has no Predictor"),
             ("def predict(:\n", "line 1"),
-            ("import os\nos._exit(0)\n", "it has no Predictor"),
+            ("import os\nos._exit(0)\n", "it says in no schema what goes in"),
         ]:
             with self.subTest(reason):
                 done = push_files("unserved", predict=predictor, check=False)
@@ -211,11 +213,11 @@ class CogPush(E2eTest):
             ("#" * (10 << 20), "has more than 262144 bytes"),
             (bomb, "line 2: aliases"),
             ("predict: [a\n", "cog.yaml, line "),
-            ("build:\n  gpu: maybe\n" + YAML, "line 2: build.gpu is to be true or false"),
+            ("build:\n  gpu: maybe\n" + PREDICT, "line 2: build.gpu is to be true or false"),
             ("predict: ../../etc/passwd.py:P\n", "the folder has no such file"),
-            ("build:\n  python_requirements: ../../../etc/passwd\n" + YAML, "no such file"),
-            ("build:\n  system_packages: ['a; reboot']\n" + YAML, "which is no package"),
-            ("build:\n  run: [{command: a, mounts: []}]\n" + YAML, "build.run.mounts"),
+            ("build:\n  python_requirements: ../../../etc/passwd\n" + PREDICT, "no such file"),
+            ("build:\n  system_packages: ['a; reboot']\n" + PREDICT, "which is no package"),
+            ("build:\n  run: [{command: a, mounts: []}]\n" + PREDICT, "build.run.mounts"),
             ("build: {}\n", "names no predictor"),
         ]:
             with self.subTest(reason):
@@ -255,6 +257,13 @@ class CogPush(E2eTest):
         listed = json_of("model", "list")["models"]
         self.assertIn("ages", [one["name"] for one in listed])
 
+    def test_versions_that_nothing_names_are_dropped(self):
+        for number in (1, 2, 3):
+            push_files("drops", "--keep-versions", "2", "--no-snapshot",
+                       predict=ECHO + f"# {number}\n")  # fmt: skip
+        wait_until(lambda: len(json_of("model", "show", "drops")["versions"]) == 2, 60,
+                   "the oldest one is dropped")  # fmt: skip
+
     def test_a_name_that_is_anothers_is_refused(self):
         push_files("one/same-name", "--no-snapshot")
         done = push_files("one-same/name", "--no-snapshot", check=False)
@@ -283,7 +292,7 @@ class CogPush(E2eTest):
             return {view["started_by"] for view in server.starts()
                     if view["function"] == "restored"}  # fmt: skip
 
-        wait_until(lambda: levels() & {"restore", "standby"}, 120, "a container is restored")
+        wait_until(lambda: "L3" in levels(), 120, "a container is restored")
         self.assertEqual(predict("restored", prompt="the", words=2)["status"], "succeeded")
 
     def test_what_another_workspace_has_is_not_there(self):
@@ -307,13 +316,13 @@ class CogPush(E2eTest):
     def test_zz_a_death_in_the_middle_of_a_push_leaves_what_was_there(self):
         push_files("survives", "--no-snapshot")
         before = json_of("model", "show", "survives")
-        slow = "build:\n  run: [sleep 30]\n" + YAML
+        slow = YAML + "  run: ['echo it sleeps now; sleep 30']\n"
         with Folder(yaml=slow) as folder:
             pushing = subprocess.Popen(
                 [str(THAW_BIN), "push", str(folder), "survives", "--server", str(server.data)],
                 stderr=subprocess.PIPE, text=True)  # fmt: skip
             for line in pushing.stderr:
-                if "sleep 30" in line:
+                if "it sleeps now" in line:
                     break
             server.kill()
             rest = pushing.communicate(timeout=CALL_TIMEOUT)[1]

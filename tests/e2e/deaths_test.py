@@ -67,7 +67,7 @@ def cgroups():
 
 
 def private_folders():
-    kept = {"lock", "instances"}
+    kept = {"lock", "instances", "keeper-key"}
     return {path.name for path in (server.data / "sandboxes").iterdir()} - kept
 
 

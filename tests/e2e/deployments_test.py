@@ -6,17 +6,9 @@ import os
 import re
 import subprocess
 import threading
-import time
 
-from thaw_server import (
-    APPS,
-    BUILD_TIMEOUT,
-    ROOT,
-    E2eTest,
-    ThawServer,
-    main,
-    wait_until,
-)
+from older_clients import client
+from thaw_server import APPS, E2eTest, ThawServer, main, wait_until
 
 CHANGES = int(os.environ.get("DEPLOYMENTS_CHANGES", "8"))
 server = ThawServer.for_module(config="[catalog]\nkeep_deployments = 12\n")
@@ -53,13 +45,6 @@ def refusal(*arguments):
         raise AssertionError(f"{arguments} was not refused: {done.stdout}")
     # The client breaks lines where it likes.
     return " ".join((done.stdout + done.stderr).split())
-
-
-def client(name):
-    listing = ROOT / "tests/clients" / name
-    found = subprocess.run([ROOT / "tools/client", listing], check=True, text=True,
-                           stdout=subprocess.PIPE)  # fmt: skip
-    return found.stdout.strip().splitlines()[-1]
 
 
 class Load:
@@ -237,14 +222,8 @@ class Deployments(E2eTest):
     def test_clients_of_before_roll_back_too(self):
         for listing in ("modal-1.0.txt", "modal-1.2.txt"):
             deploy(3)
-            folder = client(listing)
-            environment = {**os.environ, **server.client_environment()}
-            for arguments in (["app", "rollback", NAME, "v1"], ["app", "history", NAME]):
-                done = subprocess.run(
-                    [f"{folder}/modal", *arguments], env=environment, cwd=APPS, text=True,
-                    capture_output=True, timeout=BUILD_TIMEOUT, stdin=subprocess.DEVNULL,
-                )  # fmt: skip
-                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            client(listing).modal(server, "app", "rollback", NAME, "v1")
+            done = client(listing).modal(server, "app", "history", NAME)
             self.assertTrue(re.search(r"v\d+", done.stdout), done.stdout)
             self.assertEqual(called(), "1")
 

@@ -240,6 +240,9 @@ def tests_of(language, server):
         def test_its_files_become_an_image(self):
             self.run_program("sandboxes.snapshot")
 
+        def test_ports(self):
+            self.in_each_generation("sandboxes.ports")
+
         def test_python_finds_it(self):
             id = self.run_program("sandboxes.left_running").split()[-1]
             sandbox = modal.Sandbox.from_id(id)

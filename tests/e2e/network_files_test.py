@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Network file systems: in functions, by the API, by the command line; and files of volumes as
 older clients read them. Each client that has them is asked."""
+import functools
 import os
 import pathlib
 import re
-import subprocess
 import tempfile
 
-from thaw_server import APPS, BUILD_TIMEOUT, ROOT, E2eTest, ThawServer, main, wait_until
+from older_clients import client
+from thaw_server import E2eTest, ThawServer, main, wait_until
 
 server = ThawServer.for_module(config="[volumes]\nephemeral_timeout_s = 3\n")
 
@@ -86,21 +87,6 @@ for version in (None, 1):
 """
 
 
-def client(name):
-    found = subprocess.run([ROOT / "tools/client", ROOT / "tests/clients" / name], check=True,
-                           text=True, stdout=subprocess.PIPE)  # fmt: skip
-    return found.stdout.strip().splitlines()[-1]
-
-
-def run(*command, check=True):
-    done = subprocess.run([str(word) for word in command], cwd=APPS, text=True,
-                          capture_output=True, timeout=BUILD_TIMEOUT, stdin=subprocess.DEVNULL,
-                          env={**os.environ, **server.client_environment()})  # fmt: skip
-    if check and done.returncode != 0:
-        raise AssertionError(f"{command}\n{done.stdout}{done.stderr}\n{server.log_tail()}")
-    return done
-
-
 def digest():
     import hashlib
 
@@ -111,7 +97,7 @@ class NetworkFiles(E2eTest):
     server = server
 
     def check_api(self, listing, name):
-        shown = run(f"{client(listing)}/python", "-c", API, name, folder).stdout
+        shown = client(listing).python(server, API, name, folder).stdout
         for line in (
             "small b'small'",
             f"large {LARGE} {digest()}",
@@ -137,31 +123,31 @@ class NetworkFiles(E2eTest):
     def test_what_one_container_writes_another_sees_at_once(self):
         for listing in ("modal.txt", "modal-0.64.txt"):
             with self.subTest(listing):
-                shown = run(f"{client(listing)}/modal", "run", "network_files.py").stdout
+                shown = client(listing).modal(server, "run", "network_files.py").stdout
                 self.assertIn("written []", shown)
                 self.assertIn("read from a container", shown)
                 self.assertIn("kept in a volume True", shown)
 
     def test_by_the_command_line(self):
-        modal = f"{client('modal-0.77.txt')}/modal"
-        run(modal, "nfs", "create", "e2e-cli")
-        self.assertNotEqual(run(modal, "nfs", "create", "e2e-cli", check=False).returncode, 0)
-        run(modal, "nfs", "put", "e2e-cli", folder / "tree", "/tree")
-        run(modal, "nfs", "put", "e2e-cli", folder / "large.bin", "/")
+        modal = functools.partial(client("modal-0.77.txt").modal, server)
+        modal("nfs", "create", "e2e-cli")
+        self.assertNotEqual(modal("nfs", "create", "e2e-cli", check=False).returncode, 0)
+        modal("nfs", "put", "e2e-cli", folder / "tree", "/tree")
+        modal("nfs", "put", "e2e-cli", folder / "large.bin", "/")
         self.assertEqual(
-            sorted(run(modal, "nfs", "ls", "e2e-cli").stdout.split()), ["large.bin", "tree"]
+            sorted(modal("nfs", "ls", "e2e-cli").stdout.split()), ["large.bin", "tree"]
         )
         into = folder / "back"
         into.mkdir()
-        run(modal, "nfs", "get", "e2e-cli", "**", into)
+        modal("nfs", "get", "e2e-cli", "**", into)
         self.assertEqual((into / "tree" / "inner" / "b.txt").read_text(), "bb")
         self.assertEqual((into / "large.bin").read_bytes(), (folder / "large.bin").read_bytes())
-        run(modal, "nfs", "rm", "-r", "e2e-cli", "tree")
-        self.assertEqual(run(modal, "nfs", "ls", "e2e-cli").stdout.split(), ["large.bin"])
-        self.assertIn("e2e-cli", run(modal, "nfs", "list", "--json").stdout)
-        self.assertNotIn("e2e-cli", run(modal, "volume", "list", "--json").stdout)
-        run(modal, "nfs", "delete", "--yes", "e2e-cli")
-        self.assertNotIn("e2e-cli", run(modal, "nfs", "list", "--json").stdout)
+        modal("nfs", "rm", "-r", "e2e-cli", "tree")
+        self.assertEqual(modal("nfs", "ls", "e2e-cli").stdout.split(), ["large.bin"])
+        self.assertIn("e2e-cli", modal("nfs", "list", "--json").stdout)
+        self.assertNotIn("e2e-cli", modal("volume", "list", "--json").stdout)
+        modal("nfs", "delete", "--yes", "e2e-cli")
+        self.assertNotIn("e2e-cli", modal("nfs", "list", "--json").stdout)
 
     def test_an_ephemeral_one_ends_with_its_client(self):
         made = server.rpc(
@@ -200,10 +186,7 @@ class OlderVolumes(E2eTest):
     server = server
 
     def check(self, listing):
-        shown = run(
-            f"{client(listing)}/python", "-W", "ignore", "-c", VOLUME,
-            re.sub(r"\D", "", listing), folder,
-        ).stdout  # fmt: skip
+        shown = client(listing).python(server, VOLUME, re.sub(r"\D", "", listing), folder).stdout
         for line in (
             "small b'small'",
             f"large {LARGE} {digest()}",

@@ -2,19 +2,24 @@
 """The client's command line, imported once by a process of its own and forked for each command.
 
 Importing it takes longer than most of its commands, and tests give hundreds of them. A fork goes on
-as `python -m modal ARGUMENTS` does once that has been imported: the same code, with the arguments,
-folder, environment and outputs of the command, to the end of the interpreter. Not for a command
-whose environment the client reads while it is imported; that one starts an interpreter.
+as `python -m modal ARGUMENTS`, or `python -c PROGRAM`, does once that has been imported: the same
+code, with the arguments, folder, environment and outputs of the command, to the end of the
+interpreter. Not for a command whose environment the client reads while it is imported; that one
+starts an interpreter.
 """
 import atexit
+import gc
 import json
 import os
+import runpy
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import types
+import warnings
 
 MOST_BYTES = 128 << 10  # of one command's words and environment
 
@@ -22,32 +27,50 @@ MOST_BYTES = 128 << 10  # of one command's words and environment
 class PreloadedClient:
     """One process that is forked; made by the first command, ended with the test. Thread-safe."""
 
-    def __init__(self):
+    def __init__(self, python=sys.executable):
+        self.python = str(python)
         self._lock = threading.Lock()
-        self._process = None
+        self._end_process = None
         self._socket = None
+
+    def fork_here(self):
+        """Makes it of this process, which then need not import the client a second time; before
+        this one has threads, or else with the first command. In the forks it does not return."""
+        if len(os.listdir("/proc/self/task")) > 1:
+            return
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        pid = os.fork()
+        if pid == 0:
+            ours.close()
+            serve(theirs)
+            sys.exit()
+        theirs.close()
+        self._socket, self._end_process = ours, lambda: os.waitpid(pid, 0)
+        atexit.register(self._end, os.getpid())
 
     def _start(self, environment):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, __file__, str(theirs.fileno())], env=environment,
+            process = subprocess.Popen(
+                [self.python, __file__, str(theirs.fileno())], env=environment,
                 pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
             )  # fmt: skip
-        self._socket = ours
-        atexit.register(self._end)
+        self._socket, self._end_process = ours, process.wait
+        atexit.register(self._end, os.getpid())
 
-    def _end(self):
-        self._socket.close()
-        self._process.wait()
+    def _end(self, owner):
+        if os.getpid() == owner:
+            self._socket.close()
+            self._end_process()
 
     def run(self, arguments, cwd, environment, timeout):
-        """As subprocess.run does, with both outputs as text."""
+        """As subprocess.run does with `python` and these arguments (`-m modal …`, or `-W ignore -c
+        PROGRAM`), with both outputs as text."""
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             told, tell = os.pipe()
             with open(told, "rb") as told:
                 with open(tell, "wb") as tell, self._lock:
-                    if self._process is None:
+                    if self._socket is None:
                         self._start(environment)
                     wanted = {"arguments": arguments, "cwd": str(cwd), "environment": environment}
                     descriptors = [out.fileno(), err.fileno(), tell.fileno()]
@@ -65,7 +88,7 @@ class PreloadedClient:
                 timer.start()
                 code = told.readline()  # its parent tells it, which reaps it only then
                 timer.cancel()
-            command = [sys.executable, "-m", "modal", *arguments]
+            command = [self.python, *arguments]
             texts = []
             for file in (out, err):
                 file.seek(0)
@@ -113,21 +136,40 @@ def any_ended():
         return False
 
 
-if __name__ == "__main__":
-    import gc
-    import runpy
-
+def serve(control):
+    """Returns in no process: the one that forks ends with its socket, a fork with its command."""
     import modal.__main__  # noqa: F401
 
     if len(os.listdir("/proc/self/task")) > 1:
         sys.exit("the client starts threads while it is imported: it cannot be forked")
     gc.freeze()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    command = next_command(socket.socket(fileno=int(sys.argv[1])))
+    command = next_command(control)
     os.chdir(command["cwd"])
     os.environ.clear()
     os.environ.update(command["environment"])
-    sys.path[0] = os.getcwd()
-    sys.argv = ["modal", *command["arguments"]]
+    sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    become(command["arguments"])
+
+
+def become(arguments):
+    if arguments[:2] == ["-W", "ignore"]:
+        warnings.simplefilter("ignore")
+        arguments = arguments[2:]
     del sys.modules["modal.__main__"]  # it runs anew, as the program
-    runpy.run_module("modal", run_name="__main__", alter_sys=True)
+    if arguments[:2] == ["-m", "modal"]:
+        sys.path[0] = os.getcwd()
+        sys.argv = arguments[1:]
+        runpy.run_module("modal", run_name="__main__", alter_sys=True)
+        sys.exit()
+    if len(arguments) < 2 or arguments[0] != "-c":
+        sys.exit(f"this cannot be forked: {arguments}")
+    sys.path[0] = ""
+    sys.argv = ["-c", *arguments[2:]]
+    sys.modules["__main__"] = program = types.ModuleType("__main__")
+    exec(compile(arguments[1], "<string>", "exec"), program.__dict__)
+    sys.exit()
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))

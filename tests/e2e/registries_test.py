@@ -2,22 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images of a real registry, filled by a real tool: pulled, with a login or without; imported."""
 import crypt
-import gzip
-import hashlib
 import http.client
-import io
 import json
 import os
 import pathlib
 import re
 import shutil
 import subprocess
-import tarfile
 import tempfile
 import threading
 import uuid
 import warnings
 
+from oci_layout import Layout, tar_of
 from thaw_server import (
     APPS, BUILD_TIMEOUT, CALL_TIMEOUT, THAW_BIN, E2eTest, ThawServer, main, skip_all,
 )  # fmt: skip
@@ -82,55 +79,6 @@ class Registry:
     def close(self):
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-class Layout:
-    """A folder in OCI's form with one image, of layers that are tar streams."""
-
-    def __init__(self, folder, layers, config):
-        self.folder = folder
-        (folder / "blobs" / "sha256").mkdir(parents=True)
-        stored, ids = [], []
-        for layer in layers:
-            ids.append("sha256:" + hashlib.sha256(layer).hexdigest())
-            kind = "application/vnd.oci.image.layer.v1.tar+gzip"
-            stored.append(self.blob(gzip.compress(layer, 1, mtime=0), kind))
-        whole = {
-            "architecture": {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine],
-            "os": "linux",
-            "config": config,
-            "rootfs": {"type": "layers", "diff_ids": ids},
-        }
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": self.blob(
-                json.dumps(whole).encode(), "application/vnd.oci.image.config.v1+json"
-            ),
-            "layers": stored,
-        }
-        one = self.blob(json.dumps(manifest).encode(), manifest["mediaType"])
-        (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [one]}))
-        (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-
-    def blob(self, content, kind):
-        digest = hashlib.sha256(content).hexdigest()
-        (self.folder / "blobs" / "sha256" / digest).write_bytes(content)
-        return {"mediaType": kind, "digest": f"sha256:{digest}", "size": len(content)}
-
-    def __str__(self):
-        return str(self.folder)
-
-
-def tar_of(files):
-    """A tar stream of small files by their names."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as archive:
-        for name, text in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(text)
-            archive.addfile(entry, io.BytesIO(text.encode()))
-    return out.getvalue()
 
 
 def python_root():

@@ -3,11 +3,14 @@
 """Sandboxes by the real client: their life, their streams, processes in them, and what is left."""
 import concurrent.futures
 import hashlib
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 
 from thaw_server import (
     BUILD_TIMEOUT, CALL_TIMEOUT, ROOT, E2eTest, ThawServer, descendants_of, main, wait_until,
@@ -16,6 +19,9 @@ from thaw_server import (
 CONFIG = """
 [containers]
 max_boxes = 40
+[web]
+domain = "boxes.test"
+trusted_proxies = ["127.0.0.1/32"]
 """
 server = ThawServer.for_module(config=CONFIG)
 
@@ -36,6 +42,18 @@ def setUpModule():
 
 def create(*command, **options):
     return modal.Sandbox.create(*command, app=app, **{"timeout": 300, **options})
+
+
+def mirror_image():
+    """The id of the image that sandboxes have by themselves, for requests that are made by hand."""
+    request = pb.SandboxListRequest(app_id=app.app_id, include_finished=True)
+    wanted = server.rpc("SandboxList", request).sandboxes
+    return wanted[0].image_id if wanted else mirror_image_of(create("true"))
+
+
+def mirror_image_of(sandbox):
+    sandbox.wait()
+    return mirror_image()
 
 
 def processes_named(text):
@@ -488,8 +506,11 @@ class Files(E2eTest):
 
 
 class Restarts(E2eTest):
+    """Where sandboxes do not outlive the server; where they do: sandbox_restart_test.py."""
+
     def setUp(self):
-        self.server = ThawServer().start()
+        config = "[containers]\nboxes_outlive_server = false\n"
+        self.server = ThawServer(config=config).start()
         self.addCleanup(self.server.close)
 
     def run_client(self, text):
@@ -567,6 +588,370 @@ class OlderClients(E2eTest):
                 found = subprocess.run(command, cwd=ROOT, check=True, stdout=-1, text=True)
                 folder = found.stdout.strip().splitlines()[-1]
                 self.check(os.path.join(folder, "python"))
+
+
+# Says back the headers that it gets, as JSON, and where it was asked.
+MIRROR = """
+import http.server, json, sys
+class Mirror(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = json.dumps({"path": self.path, **{k.lower(): v for k, v in self.headers.items()}})
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+    def log_message(self, *words): pass
+http.server.ThreadingHTTPServer(("", int(sys.argv[1])), Mirror).serve_forever()
+"""
+
+
+def mirror(port, **options):
+    sandbox = create("python", "-c", MIRROR, str(port), **options)
+    probe = "import socket, sys; socket.create_connection(('127.0.0.1', int(sys.argv[1])))"
+    wait_until(
+        lambda: sandbox.exec("python", "-c", probe, str(port)).wait() == 0, CALL_TIMEOUT,
+        "its server listens",
+    )  # fmt: skip
+    return sandbox
+
+
+def ask(url, **headers):
+    """Status, headers and what the mirror says, or the body's text; 0: nobody is there."""
+    head = {name.replace("_", "-"): value for name, value in headers.items()}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=head), timeout=60) as got:
+            return got.status, got.headers, json.loads(got.read())
+    except urllib.error.HTTPError as refused:
+        return refused.code, refused.headers, refused.read().decode()
+    except OSError:
+        return 0, {}, ""
+
+
+class Ports(E2eTest):
+    server = server
+
+    def tunnels_for(self, sandbox, **metadata):
+        request = pb.SandboxGetTunnelsRequest(sandbox_id=sandbox.object_id, timeout=10)
+        head = {name.replace("_", "-"): value for name, value in metadata.items()}
+        reply = server.rpc("SandboxGetTunnels", request, metadata=head)
+        return {tunnel.container_port: tunnel for tunnel in reply.tunnels}
+
+    def test_a_port_is_reached_from_outside_and_ends_with_its_sandbox(self):
+        sandbox = mirror(8000, unencrypted_ports=[8000], encrypted_ports=[8001])
+        tunnels = sandbox.tunnels()
+        self.assertEqual(sorted(tunnels), [8000, 8001])
+        host, port = tunnels[8000].tcp_socket
+        status, _, said = ask(f"http://{host}:{port}/a?b=c")
+        self.assertEqual((status, said["path"]), (200, "/a?b=c"))
+        # Others find the same, while it lives.
+        again = modal.Sandbox.from_id(sandbox.object_id)
+        self.assertEqual(again.tunnels()[8000].tcp_socket, (host, port))
+        sandbox.terminate(wait=True)
+        wait_until(lambda: ask(f"http://{host}:{port}/")[0] == 0, CALL_TIMEOUT, "nobody is there")
+        self.assertEqual(modal.Sandbox.from_id(sandbox.object_id).tunnels(), {})
+
+    def test_clients_of_each_generation_find_them(self):
+        text = (
+            "import modal\n"
+            f"app = modal.App.lookup('{APP}', create_if_missing=True)\n"
+            "one = modal.Sandbox.create('sleep', '100', app=app, timeout=100,\n"
+            "                           unencrypted_ports=[5], h2_ports=[6])\n"
+            "assert sorted(one.tunnels()) == [5, 6]\n"
+            "assert one.tunnels()[5].tcp_socket[1] > 0\n"
+            "one.terminate()\n"
+        )
+        for second in "10":
+            with self.subTest(second_generation=second):
+                done = subprocess.run(
+                    [sys.executable, "-c", text], capture_output=True, text=True,
+                    timeout=BUILD_TIMEOUT,
+                    env={**os.environ, **server.client_environment(), "MODAL_SANDBOX_V2": second},
+                )  # fmt: skip
+                self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_without_https_an_encrypted_port_is_a_port_of_the_machine(self):
+        sandbox = mirror(8000, encrypted_ports=[8000])
+        self.addCleanup(sandbox.terminate)
+        tunnel = sandbox.tunnels()[8000]
+        self.assertEqual(tunnel.tls_socket, tunnel.tcp_socket)
+        self.assertEqual(ask("http://%s:%s/" % tunnel.tcp_socket)[0], 200)
+
+    def test_where_clients_come_by_https_an_encrypted_port_has_a_host_of_its_own(self):
+        request = pb.SandboxCreateRequest(
+            app_id=app.app_id,
+            definition=pb.Sandbox(
+                entrypoint_args=["python", "-c", MIRROR, "8000"], timeout_secs=300,
+                image_id=mirror_image(),
+                open_ports=pb.PortSpecs(ports=[pb.PortSpec(port=8000)]),
+            ),
+        )  # fmt: skip
+        by_https = {"x-forwarded-proto": "https", "x-forwarded-host": "thaw.test"}
+        made = server.rpc("SandboxCreate", request, metadata=by_https)
+        sandbox = modal.Sandbox.from_id(made.sandbox_id)
+        self.addCleanup(sandbox.terminate)
+        tunnel = self.tunnels_for(sandbox, **by_https)[8000]
+        self.assertRegex(tunnel.host, r"^box-[0-9a-f]{40}\.boxes\.test$")
+        self.assertEqual((tunnel.port, tunnel.HasField("unencrypted_host")), (443, False))
+        here = f"http://{server.address}/a"
+        wait_until(lambda: ask(here, host=tunnel.host)[0] == 200, CALL_TIMEOUT, "it answers")
+        _, _, said = ask(here, host=tunnel.host, x_forwarded_proto="https")
+        self.assertEqual((said["path"], said["x-forwarded-proto"]), ("/a", "https"))
+        other = "box-" + "0" * 40 + ".boxes.test"
+        self.assertEqual(ask(here, host=other)[0], 404)
+        sandbox.terminate(wait=True)
+        self.assertEqual(ask(here, host=tunnel.host)[0], 404)
+
+    def test_a_list_says_who_reaches_them(self):
+        closed = mirror(8000, unencrypted_ports=[8000], inbound_cidr_allowlist=["10.99.0.0/16"])
+        opened = mirror(
+            8000, unencrypted_ports=[8000], inbound_cidr_allowlist=["127.0.0.0/8", "fd00::/8"]
+        )
+        for sandbox, status in ((closed, 0), (opened, 200)):
+            self.addCleanup(sandbox.terminate)
+            host, port = sandbox.tunnels()[8000].tcp_socket
+            self.assertEqual(ask(f"http://{host}:{port}/")[0], status)
+        token = closed.create_connect_token(port=8000)
+        place = f"http://{server.address}/"
+        head = {"host": token.url.removeprefix("http://"), "authorization": f"Bearer {token.token}"}
+        status, _, said = ask(place, **head)
+        self.assertEqual(status, 403)
+        self.assertIn("not reached from 127.0.0.1", said)
+        # Whom a proxy speaks for is who comes.
+        self.assertEqual(ask(place, **head, x_forwarded_for="10.99.1.2")[0], 200)
+
+    def test_what_cannot_be_a_port_is_refused(self):
+        def made(*ports, **more):
+            specs = [pb.PortSpec(port=port, unencrypted=True) for port in ports]
+            definition = pb.Sandbox(
+                image_id=mirror_image(), timeout_secs=60, entrypoint_args=["true"],
+                open_ports=pb.PortSpecs(ports=specs), **more,
+            )  # fmt: skip
+            request = pb.SandboxCreateRequest(app_id=app.app_id, definition=definition)
+            with self.assertRaises(grpclib.GRPCError) as refused:
+                server.rpc("SandboxCreate", request)
+            return refused.exception.message
+
+        self.assertIn("0 is no port", made(0))
+        self.assertIn("65536 is no port", made(65536))
+        self.assertIn("asked for twice", made(80, 80))
+        self.assertIn("at most 8 open ports", made(*range(1, 1000)))
+        self.assertIn("block_network", made(80, block_network=True))
+        self.assertIn("'here' in inbound", made(80, inbound_cidr_allowlist=["here"]))
+
+    def test_a_workspace_has_a_share_of_the_machines_ports_and_gets_it_back(self):
+        ports = list(range(1, 9))
+
+        def one():
+            try:
+                return create("sleep", "300", unencrypted_ports=ports)
+            except modal.exception.Error:
+                return None  # those of tests before this one are not all closed yet
+
+        made = [wait_until(one, CALL_TIMEOUT, "room for its ports") for _ in range(8)]
+        with self.assertRaisesRegex(Exception, "a workspace 64"):
+            create("sleep", "300", unencrypted_ports=[1])
+        made.pop().terminate(wait=True)
+
+        def again():
+            try:
+                made.append(create("sleep", "300", unencrypted_ports=[1]))
+                return True
+            except modal.exception.Error:
+                return False
+
+        wait_until(again, CALL_TIMEOUT, "its ports are given back")
+        for sandbox in made:
+            sandbox.terminate(wait=True)
+
+
+class ConnectTokens(E2eTest):
+    server = server
+
+    def ask(self, token, path="/", shown=None, **headers):
+        if shown is not None:
+            headers["authorization"] = f"Bearer {shown}"
+        host = token.url.removeprefix("http://")
+        return ask(f"http://{server.address}{path}", host=host, **headers)
+
+    def test_a_token_opens_a_port_and_says_whose_it_is(self):
+        sandbox = mirror(8080)
+        self.addCleanup(sandbox.terminate)
+        token = sandbox.create_connect_token(user_metadata={"user": "ä"})
+        status, _, said = self.ask(
+            token, "/a?b=c", token.token, cookie="c=d",
+            X_Verified_User_Data="forged", x_verified_user_data="forged",
+        )  # fmt: skip
+        self.assertEqual(status, 200)
+        self.assertEqual(said["path"], "/a?b=c")
+        self.assertEqual(said["x-verified-user-data"], '{"user": "\\u00e4"}')
+        self.assertEqual(said["cookie"], "c=d")
+        self.assertNotIn("authorization", said)
+
+    def test_a_page_gets_it_by_its_address_and_then_has_it(self):
+        sandbox = mirror(8080)
+        self.addCleanup(sandbox.terminate)
+        token = sandbox.create_connect_token("me")
+        path = f"/page?a=b&_modal_connect_token={token.token}&c=d"
+        status, headers, said = self.ask(token, path, cookie="own=1")
+        self.assertEqual((status, said["path"]), (200, "/page?a=b&c=d"))
+        cookie = headers["set-cookie"].split(";")[0]
+        status, _, said = self.ask(token, "/next", cookie=f"own=1; {cookie}")
+        self.assertEqual((status, said["path"], said["cookie"]), (200, "/next", "own=1"))
+        self.assertEqual(said["x-verified-user-data"], "me")
+        # Without a host of its own it is below a path.
+        label = token.url.removeprefix("http://").split(".")[0]
+        place = f"http://{server.address}/web/{label}"
+        status, _, said = ask(f"{place}/next?x=y", authorization=f"Bearer {token.token}")
+        self.assertEqual((status, said["path"]), (200, "/next?x=y"))
+
+    def test_no_other_token_does(self):
+        sandbox, other = mirror(8080), create("sleep", "300")
+        self.addCleanup(sandbox.terminate)
+        self.addCleanup(other.terminate)
+        token = sandbox.create_connect_token()
+        words, signature = token.token.split(".")
+        others = other.create_connect_token().token
+        for shown in (
+            None, "", "x", others, words, f"{words}.", f"{words}.{signature[:-1]}",
+            f"{words[:-2]}.{signature}", "." * 1000,
+            server.client_environment()["MODAL_TOKEN_SECRET"],
+        ):  # fmt: skip
+            self.assertEqual(self.ask(token, shown=shown)[0], 401, shown)
+        with self.assertRaisesRegex(Exception, "2048 bytes"):
+            sandbox.create_connect_token("x" * 2049)
+        with self.assertRaisesRegex(Exception, "control characters"):
+            sandbox.create_connect_token("a\r\nb")
+        sandbox.terminate(wait=True)
+        self.assertEqual(self.ask(token, shown=token.token)[0], 404)
+        with self.assertRaisesRegex(Exception, "has ended"):
+            sandbox.create_connect_token()
+
+    def test_who_has_no_network_has_no_token(self):
+        sandbox = create("sleep", "300", block_network=True)
+        self.addCleanup(sandbox.terminate)
+        with self.assertRaisesRegex(Exception, "has no network"):
+            sandbox.create_connect_token()
+
+
+# What a program sees of a place: "ok", or what went wrong.
+REACH = """
+import socket, sys
+family = socket.AF_INET6 if ":" in sys.argv[2] else socket.AF_INET
+kind = socket.SOCK_DGRAM if sys.argv[1] == "udp" else socket.SOCK_STREAM
+with socket.socket(family, kind) as peer:
+    peer.settimeout(10)
+    try:
+        peer.connect((sys.argv[2], int(sys.argv[3])))
+        if sys.argv[1] == "udp":
+            peer.send(b"x")
+        print("ok")
+    except OSError as error:
+        print(type(error).__name__, error.errno)
+"""
+
+
+class Networks(E2eTest):
+    """Lists of networks that a sandbox reaches, against a host of ours that is not this machine."""
+
+    server = server
+    PLACE = "198.18.77.2"
+    SPACE = f"thaw-e2e-{os.getpid()}"
+
+    @classmethod
+    def setUpClass(cls):
+        def ip(*words):
+            subprocess.run(["ip", *words], check=True, capture_output=True)
+
+        link = f"te{os.getpid()}"
+        ip("netns", "add", cls.SPACE)
+        cls.addClassCleanup(ip, "netns", "del", cls.SPACE)
+        ip("link", "add", link, "type", "veth", "peer", "name", "there", "netns", cls.SPACE)
+        ip("addr", "add", "198.18.77.1/24", "dev", link)
+        ip("link", "set", link, "up")
+        inside = ("-n", cls.SPACE)
+        ip(*inside, "addr", "add", f"{cls.PLACE}/24", "dev", "there")
+        ip(*inside, "link", "set", "there", "up")
+        ip(*inside, "route", "add", "default", "via", "198.18.77.1")
+        listen = (
+            "import socket\n"
+            "listener = socket.create_server(('', 80))\n"
+            "print('listening', flush=True)\n"
+            "while True: listener.accept()[0].close()\n"
+        )
+        command = ["ip", "netns", "exec", cls.SPACE, sys.executable, "-c", listen]
+        listener = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        cls.addClassCleanup(listener.communicate)
+        cls.addClassCleanup(listener.kill)
+        assert listener.stdout.readline() == "listening\n"
+
+    def reach(self, sandbox, protocol="tcp", place=PLACE, port=80):
+        process = sandbox.exec("python", "-c", REACH, protocol, place, str(port))
+        return process.stdout.read().strip()
+
+    def made(self, **options):
+        sandbox = create("sleep", "300", **options)
+        self.addCleanup(sandbox.terminate)
+        return sandbox
+
+    def test_a_sandbox_reaches_its_list_and_nothing_else(self):
+        for networks in (None, ["198.18.77.0/24"], ["10.0.0.0/8", "198.18.0.0/15", "198.18.77.2"],
+                         ["0.0.0.0/0"], ["0.0.0.0/0", "198.18.0.0/15", "::/0"]):  # fmt: skip
+            with self.subTest(networks):
+                self.assertEqual(self.reach(self.made(outbound_cidr_allowlist=networks)), "ok")
+        for networks in ([], ["10.0.0.0/8"], ["198.18.77.3/32"], ["fd00::/8", "::/0"]):
+            with self.subTest(networks):
+                sandbox = self.made(outbound_cidr_allowlist=networks)
+                self.assertRegex(self.reach(sandbox), "^OSError|^PermissionError|^Connection")
+                # At once, by whatever protocol, names included; itself is not elsewhere.
+                self.assertNotEqual(self.reach(sandbox, "udp", port=53), "ok")
+                self.assertNotEqual(self.reach(sandbox, place="fd00::1"), "ok")
+                self.assertNotIn("Timeout", self.reach(sandbox))
+                listen = "import socket; socket.create_server(('', 5)).accept(); print('came')"
+                server_inside = sandbox.exec("python", "-c", listen)
+                wait_until(
+                    lambda: self.reach(sandbox, place="127.0.0.1", port=5) == "ok", CALL_TIMEOUT,
+                    "it reaches itself",
+                )  # fmt: skip
+                self.assertEqual(server_inside.stdout.read(), "came\n")
+
+    def test_without_a_network_nothing_is_reached(self):
+        sandbox = self.made(block_network=True)
+        self.assertNotEqual(self.reach(sandbox), "ok")
+        self.assertNotEqual(self.reach(sandbox, place="fd00::1"), "ok")
+        self.assertNotEqual(self.reach(sandbox, "udp", port=53), "ok")
+
+    def test_nothing_inside_can_go_around_its_list(self):
+        sandbox = self.made(outbound_cidr_allowlist=[])
+        around = (
+            "import ctypes, socket\n"
+            "for family, kind in ((socket.AF_PACKET, socket.SOCK_RAW),\n"
+            "                     (socket.AF_INET, socket.SOCK_RAW)):\n"
+            "    try: socket.socket(family, kind, 255); print('open')\n"
+            "    except OSError as error: print(error.errno)\n"
+            "print(ctypes.CDLL(None).unshare(0x40000000))\n"
+        )
+        said = sandbox.exec("python", "-c", around).stdout.read().split()
+        self.assertNotIn("open", said)
+        self.assertNotEqual(self.reach(sandbox), "ok")
+
+    def test_its_ports_are_reached_whatever_it_reaches(self):
+        sandbox = mirror(8000, unencrypted_ports=[8000], outbound_cidr_allowlist=[])
+        self.addCleanup(sandbox.terminate)
+        self.assertEqual(ask("http://%s:%s/" % sandbox.tunnels()[8000].tcp_socket)[0], 200)
+
+    def test_lists_have_a_limit_and_what_is_no_network_is_named(self):
+        many = [f"100.64.{n // 256}.{n % 256}/32" for n in range(999)]
+        sandbox = self.made(outbound_cidr_allowlist=[*many, "198.18.77.0/24"])
+        self.assertEqual(self.reach(sandbox), "ok")
+        for networks, said in (
+            (["10.0.0.0/8"] * 1001, "at most 1000"), (["10.0.0.0/33"], "10.0.0.0/33"),
+            (["10.0.0.0/8", "example.com"], "example.com"), ([""], "no network"),
+            (["1.2.3.4; flush ruleset"], "flush"), (["10.0.0.0/8\n"], "no network"),
+        ):  # fmt: skip
+            with self.subTest(networks[-1]), self.assertRaisesRegex(Exception, said):
+                create("true", outbound_cidr_allowlist=networks)
+        with self.assertRaisesRegex(Exception, "outbound_domain_allowlist"):
+            create("true", outbound_domain_allowlist=["example.com"])
 
 
 class Tokens(E2eTest):

@@ -134,7 +134,8 @@ class Leftovers(E2eTest):
 
     def assert_at_rest(self, data):
         """The data folder holds what is durable, and nothing of a running server."""
-        left = [path for path in data.glob("sandboxes/*") if path.name not in ("instances", "lock")]
+        kept = ("instances", "lock", "keeper-key")
+        left = [path for path in data.glob("sandboxes/*") if path.name not in kept]
         self.assertEqual(left, [])
         self.assertEqual([path for path in data.glob("*") if path.is_socket()], [])
         self.assertEqual(list((data / "snapshots").glob("staging/*")), [])

@@ -15,9 +15,8 @@ import time
 import urllib.request
 import uuid
 
-from thaw_server import (
-    APPS, BUILD_TIMEOUT, CALL_TIMEOUT, ROOT, E2eTest, ThawServer, deploy, main, wait_until,
-)  # fmt: skip
+from older_clients import client
+from thaw_server import CALL_TIMEOUT, E2eTest, ThawServer, deploy, main, wait_until
 
 CONFIG = """
 [state]
@@ -360,15 +359,7 @@ class OtherClients(E2eTest):
     server = server
 
     def check(self, name):
-        found = subprocess.run([ROOT / "tools/client", ROOT / "tests/clients" / name], check=True,
-                               text=True, stdout=subprocess.PIPE)  # fmt: skip
-        folder = found.stdout.strip().splitlines()[-1]
-        done = subprocess.run(
-            [f"{folder}/modal", "run", "state.py", "--name", re.sub(r"\W", "-", name)], cwd=APPS,
-            text=True, capture_output=True, timeout=BUILD_TIMEOUT, stdin=subprocess.DEVNULL,
-            env={**os.environ, **server.client_environment()},
-        )  # fmt: skip
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr + server.log_tail())
+        done = client(name).modal(server, "run", "state.py", "--name", re.sub(r"\W", "-", name))
         for line in (
             "counted 42 42",
             "contains True False a default",

@@ -2,13 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs of 2024 with the clients of that time: `modal.Stub` and words that have gone since."""
 import json
-import os
-import pathlib
 import re
-import subprocess
 import urllib.request
 
-from thaw_server import APPS, BUILD_TIMEOUT, CALL_TIMEOUT, ROOT, E2eTest, ThawServer, main
+from older_clients import client
+from thaw_server import APPS, CALL_TIMEOUT, E2eTest, ThawServer, main
 
 server = ThawServer.for_module(config='[gpu]\nwhen_missing = "cpu"\n')
 
@@ -71,22 +69,7 @@ print(modal.Function.lookup("e2e-stub-by-api", "square").remote(8))
 """
 
 
-def client(name):
-    """The bin folder of the environment with a client, and the version of that."""
-    listing = ROOT / "tests/clients" / name
-    version = re.search(r"^modal==(.+)$", listing.read_text(), re.M).group(1)
-    found = subprocess.run([ROOT / "tools/client", listing], check=True, text=True,
-                           stdout=subprocess.PIPE)  # fmt: skip
-    return pathlib.Path(found.stdout.strip().splitlines()[-1]), version
-
-
-def run(*command, of=server):
-    done = subprocess.run(command, cwd=APPS, text=True, capture_output=True, timeout=BUILD_TIMEOUT,
-                          env={**os.environ, **of.client_environment(), "PYTHONPATH": str(APPS)},
-                          stdin=subprocess.DEVNULL)  # fmt: skip
-    if done.returncode != 0:
-        raise AssertionError(f"{command}\n{done.stdout}{done.stderr}\n{of.log_tail()}")
-    return done.stdout
+ENV = {"PYTHONPATH": str(APPS)}
 
 
 def ask(url, body=None):
@@ -99,9 +82,9 @@ def ask(url, body=None):
 class Stub(E2eTest):
     server = server
 
-    def check_run(self, folder, version, program="stub.py"):
-        shown = run(f"{folder}/modal", "run", program, "--number", "42")
-        self.assertIn(f"the container has {version}", shown)
+    def check_run(self, of, program="stub.py"):
+        shown = of.modal(server, "run", program, "--number", "42", env=ENV).stdout
+        self.assertIn(f"the container has {of.version}", shown)
         for line in (
             "the square is 1764",
             "[0, 1, 4, 9] 25",
@@ -117,19 +100,19 @@ class Stub(E2eTest):
             "it failed: as it was then",
         ):
             self.assertIn(line, shown)
-        shown = run(f"{folder}/modal", "run", "stub.py::square", "--number", "7")
+        shown = of.modal(server, "run", "stub.py::square", "--number", "7", env=ENV).stdout
         self.assertIn("App completed", shown)
 
-    def check_deployment(self, folder, program="stub.py"):
+    def check_deployment(self, of, program="stub.py"):
         for time in ("first", "again"):
             with self.subTest(time):
-                shown = run(f"{folder}/modal", "deploy", program)
+                shown = of.modal(server, "deploy", program, env=ENV).stdout
                 self.assertIn("App deployed", shown)
-                found = run(f"{folder}/python", "-W", "ignore", "-c", LOOK_UP)
+                found = of.python(server, LOOK_UP, env=ENV).stdout
                 self.assertIn("function 36", found)
                 self.assertIn("class looked/2/1: up", found)
                 self.assertIn("method fu-", found)
-                if "modal-0.63" not in str(folder):
+                if not of.version.startswith("0.63."):
                     self.assertIn("options none/1/1: o", found)
                 self.assertIn("later 49", found)
                 self.assertIn("cancelled True", found)
@@ -140,39 +123,35 @@ class Stub(E2eTest):
                 self.assertEqual(ask(page + "?name=x"), {"name": "x", "six": "1.17.0"})
                 self.assertEqual(ask(asgi + "/deep/5"), {"square": 25})
                 self.assertEqual(ask(web, {"prompt": "p"}), {"prompt": "p", "loaded": 1})
-        self.assertEqual(run(f"{folder}/python", "-W", "ignore", "-c", DEPLOY).split()[-1], "64")
-        self.assertIn("e2e-stub", run(f"{folder}/modal", "app", "list", "--json"))
-        run(f"{folder}/modal", "secret", "create", f"e2e-of-{folder.parent.name}", "A=1", "B=2")
-        self.assertIn("e2e-of-", run(f"{folder}/modal", "secret", "list", "--json"))
+        self.assertEqual(of.python(server, DEPLOY, env=ENV).stdout.split()[-1], "64")
+        self.assertIn("e2e-stub", of.modal(server, "app", "list", "--json").stdout)
+        of.modal(server, "secret", "create", f"e2e-of-{of.version}", "A=1", "B=2")
+        self.assertIn("e2e-of-", of.modal(server, "secret", "list", "--json").stdout)
 
     def test_a_client_of_0_64(self):
-        folder, version = client("modal-0.64.txt")
-        self.check_run(folder, version)
-        self.check_deployment(folder)
-        later = run(f"{client('modal.txt')[0]}/python", "-c", LATER)
+        self.check_run(client("modal-0.64.txt"))
+        self.check_deployment(client("modal-0.64.txt"))
+        later = client("modal.txt").python(server, LATER, env=ENV).stdout
         self.assertEqual(later.splitlines(), ["81", "n/3/1: x"])
 
     def test_a_client_of_0_63(self):
-        folder, version = client("modal-0.63.txt")
-        self.check_run(folder, version)
-        self.check_deployment(folder)
+        self.check_run(client("modal-0.63.txt"))
+        self.check_deployment(client("modal-0.63.txt"))
 
     def test_a_client_of_0_66(self):
-        folder, version = client("modal-0.66.txt")
         # It finds an `app` by itself, and no `stub` any more.
-        self.check_run(folder, version, "stub.py::stub")
-        self.check_deployment(folder, "stub.py::stub")
+        self.check_run(client("modal-0.66.txt"), "stub.py::stub")
+        self.check_deployment(client("modal-0.66.txt"), "stub.py::stub")
 
 
 class NoGpu(E2eTest):
     def test_a_call_that_needs_a_gpu_is_told_that_there_is_none(self):
-        folder, _ = client("modal-0.64.txt")
         own = ThawServer().start()
         self.addCleanup(own.close)
         program = own.folder / "needy.py"
         program.write_text(NEEDY)
         with self.assertRaises(AssertionError) as failed:
-            run(f"{folder}/modal", "run", f"{program}::train", of=own)
+            client("modal-0.64.txt").modal(own, "run", f"{program}::train")
         told = " ".join(str(failed.exception).split("--- server log")[0].split())
         self.assertIn("train asks for GPU A100-40GB and this machine has none", told)
 

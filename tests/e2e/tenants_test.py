@@ -470,6 +470,7 @@ class Paths(E2eTest):
         "/metrics": lambda self: self.assert_refused(
             "/metrics", 401, **{"x-forwarded-for": "203.0.113.9"}
         ),
+        "/v2": lambda self: self.assert_refused("/v2/", 401),
         "/volumes": lambda self: self.assert_signed("/volumes/{}", "volume"),
         "/web": lambda self: self.assertEqual(self.get("/web/no-such-label/")[0], 404),
     }

@@ -478,6 +478,9 @@ NAMES = {
         name + suffix: [entry]
         for suffix in ("", "V2")
         for name, entry in {
+            "SandboxCreateConnectToken": lambda x, own: pb.SandboxCreateConnectTokenRequest(
+                sandbox_id=x.sandbox, port=8080
+            ),
             "SandboxGetFromName": lambda x, own: pb.SandboxGetFromNameRequest(
                 app_name=x.app_name, sandbox_name="held", environment_name="main"
             ),

@@ -14,6 +14,7 @@ between tests in $THAW_IMAGE_CACHE, so that only the first test of a machine bui
 import asyncio
 import atexit
 import collections
+import hashlib
 import http.client
 import json
 import os
@@ -39,6 +40,7 @@ READY = re.compile(
     r"^thaw ready on (?P<scheme>https?)://(?P<address>\S+:(?P<port>\d+)) data=(?P<data>.+)$"
 )
 PRELOADED = preloaded_client.PreloadedClient()
+NO_SETTINGS = f"{tempfile.gettempdir()}/thaw-e2e-{os.getpid()}-no-such-modal.toml"
 SKIPPED = 77  # what ctest takes for "skipped"
 
 # The first image of a machine takes minutes; nothing else does.
@@ -67,6 +69,7 @@ def _forget_client_settings():
     for name in list(os.environ):
         if name.startswith("MODAL_"):
             del os.environ[name]
+    os.environ["MODAL_CONFIG_PATH"] = NO_SETTINGS
 
 
 def skip_all(reason):
@@ -79,8 +82,9 @@ if __name__ != "__main__":
         skip_all(f"there is no {THAW_BIN}; run make build, or set THAW_BIN")
     if os.geteuid() != 0:
         skip_all("containers need root; run the tests as root")
-    _enter_client_environment()
     _forget_client_settings()
+    _enter_client_environment()
+    PRELOADED.fork_here()
     os.environ.setdefault("THAW_IMAGE_CACHE", "/var/cache/thaw")
     # A shell's background job ignores SIGINT, and so would the server and the clients started here.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -171,7 +175,7 @@ def with_own_ids_as_wanted(config):
 
 
 class ThawServer:
-    """One `thaw serve` process; `stop` ends it by SIGTERM, `kill` by SIGKILL."""
+    """One `thaw serve`; `stop` ends it by SIGTERM, `interrupt` by SIGINT, `kill` by SIGKILL."""
 
     by_fork = True  # of one process for all commands of the client
 
@@ -269,7 +273,7 @@ class ThawServer:
         answer = self.thaw("env", "--data", str(self.data))
         if answer.returncode != 0:
             raise AssertionError(f"thaw env failed: {answer.stderr}\n{self.log_tail()}")
-        found = {"MODAL_CONFIG_PATH": str(self.folder / "no-such-modal.toml")}
+        found = {"MODAL_CONFIG_PATH": NO_SETTINGS}
         for word in shlex.split(answer.stdout, comments=True):
             name, equals, value = word.partition("=")
             if equals:
@@ -304,8 +308,9 @@ class ThawServer:
         environment = {**os.environ, **self.client_environment(), **(env or {})}
         environment = {name: value for name, value in environment.items() if value is not None}
         command = [sys.executable, "-m", "modal", *map(str, arguments)]
-        if self.by_fork and not any(n.startswith(("MODAL_", "PYTHON")) for n in env or {}):
-            done = PRELOADED.run(command[3:], cwd, environment, timeout)
+        read_early = [name for name in env or {} if name.startswith(("MODAL_", "PYTHON"))]
+        if self.by_fork and not set(read_early) - {"PYTHONPATH"}:
+            done = PRELOADED.run(command[1:], cwd, environment, timeout)
         else:
             done = subprocess.run(
                 command, cwd=cwd, env=environment, timeout=timeout, capture_output=True, text=True,
@@ -357,11 +362,40 @@ class ThawServer:
             self.process.kill()
             self.process.wait()
 
+    def interrupt(self, timeout=60):
+        """As Ctrl-C does: sandboxes end too."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(timeout)
+        return self.process.returncode
+
+    def instance(self):
+        return hashlib.sha256(str(self.data.resolve()).encode()).hexdigest()[:8]
+
+    def keeper(self):
+        """The process that keeps this folder's sandboxes, or would; None if there is none."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
+            try:
+                line.connect(f"/run/thaw/keepers/{self.instance()}")
+            except OSError:
+                return None
+            credentials = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        return int.from_bytes(credentials[:4], sys.byteorder)
+
+    def end_keeper(self, timeout=60):
+        """Of a server that was killed: what it has left to the next one, which will not come."""
+        keeper = self.keeper()
+        if keeper:
+            os.kill(keeper, signal.SIGTERM)
+            wait_until(lambda: not self.keeper(), timeout, "the keeper has ended")
+
     def close(self):
         try:
-            self.stop()
-        except AssertionError as failure:
-            print(failure, file=sys.stderr)
+            self.interrupt()
+            self.end_keeper()
+        except (AssertionError, subprocess.TimeoutExpired) as failure:
+            self.kill()
+            print(failure, self.log_tail(), file=sys.stderr)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def log_tail(self, lines=60):

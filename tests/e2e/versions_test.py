@@ -2,33 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Other versions of the real client than the pinned one: containers get the one that asks."""
 import json
-import os
-import re
-import subprocess
 import urllib.request
 
-from thaw_server import APPS, BUILD_TIMEOUT, CALL_TIMEOUT, ROOT, E2eTest, ThawServer, main
+from older_clients import client
+from thaw_server import CALL_TIMEOUT, E2eTest, ThawServer, main
 
 server = ThawServer.for_module()
-
-
-def client(name):
-    """The bin folder of the environment with a client, and the version of that."""
-    listing = ROOT / "tests/clients" / name
-    version = re.search(r"^modal==(.+)$", listing.read_text(), re.M).group(1)
-    found = subprocess.run([ROOT / "tools/client", listing], check=True, text=True,
-                           stdout=subprocess.PIPE)  # fmt: skip
-    return found.stdout.strip().splitlines()[-1], version
-
-
-def run(*command):
-    done = subprocess.run(command, cwd=APPS, text=True, capture_output=True, timeout=BUILD_TIMEOUT,
-                          env={**os.environ, **server.client_environment()},
-                          stdin=subprocess.DEVNULL)  # fmt: skip
-    if done.returncode != 0:
-        raise AssertionError(f"{command}\n{done.stdout}{done.stderr}\n{server.log_tail()}")
-    return done.stdout
-
 
 LOOK_UP = """
 import modal
@@ -42,16 +21,15 @@ class Versions(E2eTest):
     server = server
 
     def check(self, name):
-        folder, version = client(name)
-        shown = run(f"{folder}/modal", "run", "versions.py")
-        self.assertIn(f"the container has {version}", shown)
+        shown = client(name).modal(server, "run", "versions.py").stdout
+        self.assertIn(f"the container has {client(name).version}", shown)
         self.assertIn("the square is 1764", shown)
         self.assertIn("[0, 1, 4, 9] 25", shown)
         self.assertIn("carried by thaw_http2 and grpclib.protocol", shown)
         self.assertIn("13 [0, 1, 2]", shown)
         self.assertIn("it failed: unsupported operand", shown)
-        run(f"{folder}/modal", "deploy", "versions.py")
-        answer, url = run(f"{folder}/python", "-c", LOOK_UP).split()
+        client(name).modal(server, "deploy", "versions.py")
+        answer, url = client(name).python(server, LOOK_UP).stdout.split()
         self.assertEqual(answer, "14")
         with urllib.request.urlopen(url, timeout=CALL_TIMEOUT) as reply:
             self.assertEqual(json.load(reply), {"six": "1.17.0", "humanize": "4.13.0"})

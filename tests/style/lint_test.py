@@ -12,7 +12,7 @@ import unittest
 TOOL = pathlib.Path(__file__).resolve().parents[2] / "tools" / "lint"
 
 # Notes each file that it is asked about; finds each `bad` in it and in what it includes.
-STAND_IN = '''#!/usr/bin/env python3
+STAND_IN = f"#!{sys.executable} -SE" + '''
 import os, pathlib, re, sys
 if sys.argv[1] == "--version":
     print("stand-in 1")

@@ -2,11 +2,13 @@
 """Each rule of tools/thaw-tidy, shown by a small tree that breaks it."""
 import importlib.machinery
 import importlib.util
+import os
 import pathlib
 import shutil
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 sys.dont_write_bytecode = True
 TOOL = pathlib.Path(__file__).resolve().parents[2] / "tools" / "thaw-tidy"
@@ -237,6 +239,21 @@ class TidyTest(unittest.TestCase):
     def test_an_unformatted_file_is_an_error(self):
         self.write(".clang-format", "BasedOnStyle: Google\n")
         self.write("thaw/model/call.cc", SPDX + "int   x ;\n")
+        self.assert_error("thaw/model/call.cc", "make fix", formatting=True)
+
+    @unittest.skipUnless(shutil.which("clang-format-16"), "clang-format-16 is not installed")
+    def test_a_file_that_was_formatted_is_asked_about_when_it_has_changed(self):
+        cache = unittest.mock.patch.dict(os.environ, XDG_CACHE_HOME=str(self.root / "build"))
+        cache.start()
+        self.addCleanup(cache.stop)
+        self.write(".clang-format", "BasedOnStyle: Google\n")
+        self.write("thaw/model/call.cc", SPDX + "int x;\n")
+        for _ in range(2):
+            self.assertEqual(self.errors(formatting=True), "")
+        formatted = thaw_tidy.Formatted(self.root, "clang-format-16")
+        self.assertEqual(formatted.unknown(["thaw/model/call.cc"]), [])
+        self.write("thaw/model/call.cc", SPDX + "int   x ;\n")
+        self.assert_error("thaw/model/call.cc", "make fix", formatting=True)
         self.assert_error("thaw/model/call.cc", "make fix", formatting=True)
 
     # --- what tools/tidy looks for -------------------------------------------------------------

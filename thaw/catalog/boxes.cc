@@ -5,6 +5,18 @@
 
 namespace thaw::catalog {
 
+namespace {
+
+codec::Json json_of(const std::vector<model::BoxPort>& ports) {
+  codec::Json list = codec::Json::array();
+  for (const model::BoxPort& port : ports) {
+    list.push_back({{"port", port.port}, {"speaks", static_cast<int>(port.speaks)}});
+  }
+  return list;
+}
+
+}  // namespace
+
 template <>
 StoredRecord to_record(const model::Box& b) {
   return {codec::dump_json({{"id", b.id},
@@ -20,6 +32,8 @@ StoredRecord to_record(const model::Box& b) {
                             {"ended_us", detail::micros(b.ended_at)},
                             {"time_limit_ns", detail::nanos(b.time_limit)},
                             {"idle_limit_ns", detail::nanos(b.idle_limit)},
+                            {"ports", json_of(b.ports)},
+                            {"reached_from", b.reached_from},
                             {"end", static_cast<int>(b.end)},
                             {"exit_code", b.exit_code},
                             {"why", b.why}}),
@@ -42,6 +56,14 @@ Result<model::Box> from_record(const StoredRecord& record) {
     fields.read_time("ended_us", b.ended_at);
     fields.read_duration("time_limit_ns", b.time_limit);
     fields.read_duration("idle_limit_ns", b.idle_limit);
+    for (const codec::Json& one : fields.items("ports")) {
+      codec::Fields port(one);
+      model::BoxPort& read = b.ports.emplace_back();
+      port.read("port", read.port);
+      port.read_enum("speaks", read.speaks, model::BoxPort::Speaks::http2);
+      fields.include(port);
+    }
+    fields.read("reached_from", b.reached_from);
     fields.read_enum("end", b.end, model::BoxEnd::server_gone);
     fields.read("exit_code", b.exit_code);
     fields.read("why", b.why);
@@ -54,6 +76,9 @@ Weight weight_of(const model::Box& b) {
   std::size_t bytes = b.name.size() + model::Box::longest_why;
   for (const auto& [key, value] : b.tags) {
     bytes += key.size() + value.size();
+  }
+  for (const std::string& network : b.reached_from) {
+    bytes += network.size();
   }
   return {b.workspace.str(), bytes};
 }

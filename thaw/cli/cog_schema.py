@@ -65,6 +65,21 @@ def without_bodies(node):
     return node
 
 
+def constants_in_doubt(tree):
+    """Names that a loop, a condition or a call at the top of the module may change."""
+    declaring = (ast.Import, ast.ImportFrom, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef,
+                 ast.Assign, ast.AnnAssign)
+    return {one.id for node in tree.body if not isinstance(node, declaring)
+            for one in ast.walk(node) if isinstance(one, ast.Name)}
+
+
+def names_one_of(node, names):
+    targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
+    return isinstance(node, (ast.Assign, ast.AnnAssign)) and any(
+        isinstance(one, ast.Name) and one.id in names for target in targets
+        for one in ast.walk(target))
+
+
 def declared(path):
     """A module of the declarations of a file; what cannot be made of them is left out."""
     with open(path, "rb") as file:
@@ -73,8 +88,9 @@ def declared(path):
     sys.modules["declared"] = module
     future = [one for one in tree.body if isinstance(one, ast.ImportFrom)
               and one.module == "__future__"]
+    in_doubt = constants_in_doubt(tree)
     for node in tree.body:
-        if node in future or not declares(node):
+        if node in future or not declares(node) or names_one_of(node, in_doubt):
             continue
         part = ast.Module(body=future + [without_bodies(node)], type_ignores=[])
         try:

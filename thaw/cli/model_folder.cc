@@ -45,7 +45,10 @@ Result<ModelPush> plan_model(PushOptions& options, const FolderContents& content
                              const std::string& folder_name) {
   THAW_TRY(const std::string text,
            read_small_file(options.folder + "/cog.yaml", most_cog_file_bytes));
-  THAW_TRY(const CogFile file, read_cog_file(text));
+  THAW_TRY(CogFile file, read_cog_file(text));
+  // The server inside has to know how many it gets at once: it refuses one more.
+  file.concurrency = options.concurrency ? options.concurrency : file.concurrency;
+  options.concurrency = file.concurrency;
   for (const std::string& warning : file.warnings) {
     std::fprintf(stderr, "thaw: %s\n", warning.c_str());
   }
@@ -71,7 +74,6 @@ Result<ModelPush> plan_model(PushOptions& options, const FolderContents& content
     options.aliases.push_back(name.tag + "=100");
   }
   options.name = function_name_of(name.name);
-  options.concurrency = options.concurrency ? options.concurrency : file.concurrency;
   if (options.gpu.empty() && file.gpu) {
     options.gpu = "any";
   }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A folder that says by a file of its own what is to be built of it, and has no Dockerfile, as `thaw
-// push` takes it: the Dockerfile that is made for it, what it says of itself as options, and the
-// model that it is to be. So far these are Cog's, with a cog.yaml.
+// A folder that says by a file of its own what is to be built of it, and has no Dockerfile, as
+// `thaw push` takes it: the Dockerfile that is made for it, what it says of itself as options, and
+// the model that it is to be. So far these are Cog's, with a cog.yaml.
 #pragma once
 
 #include <string>

@@ -2,6 +2,7 @@
 #include "thaw/control/box_process.h"
 
 #include <algorithm>
+#include <sstream>
 #include <utility>
 
 namespace thaw::control {
@@ -18,6 +19,7 @@ constexpr Duration moment_to_end = 2s;
 void BoxProcess::begin(const std::shared_ptr<BoxProcess>& self,
                        std::unique_ptr<sandbox::Process> process, async::TaskGroup& tasks) {
   self->process_ = std::move(process);
+  self->process_->journal(self->out_.journal(), self->error_.journal());
   self->has_started_ = true;
   self->pumps_ = 2;
   self->is_watched_ = true;
@@ -25,6 +27,42 @@ void BoxProcess::begin(const std::shared_ptr<BoxProcess>& self,
   tasks.start("a process's errors", pump(self, Which::error));
   tasks.start("a process's end", watch(self));
   self->changed_.notify_all();
+}
+
+void BoxProcess::set_journals(const std::string& path) {
+  out_.set_journal(path + ".out");
+  error_.set_journal(path + ".err");
+}
+
+void BoxProcess::remove_journals() {
+  out_.remove_journal();
+  error_.remove_journal();
+}
+
+// How far its input has come is the process's mark: three numbers.
+void BoxProcess::note_input() {
+  process_->mark(std::to_string(written_) + " " + std::to_string(last_piece_) + " " +
+                 std::to_string(last_piece_began_));
+}
+
+void BoxProcess::resume(const std::shared_ptr<BoxProcess>& self, sandbox::KeptProcess kept,
+                        async::TaskGroup& tasks) {
+  std::istringstream mark(kept.mark);
+  std::uint64_t written = 0, piece = 0, began = 0;
+  if (mark >> written >> piece >> began) {
+    self->written_ = written;
+    self->last_piece_ = piece;
+    self->last_piece_began_ = began;
+  }
+  self->is_closed_ = kept.is_input_closed;
+  self->out_.resume();
+  self->error_.resume();
+  begin(self, std::move(kept.process), tasks);
+}
+
+void BoxProcess::leave() {
+  out_.leave();
+  error_.leave();
 }
 
 // tidy(ends): the pipe cannot be read any more
@@ -210,6 +248,9 @@ async::Task<void> BoxProcess::write_now(std::uint64_t offset, std::string bytes,
   std::size_t done = 0;
   const Result<void> outcome = co_await process_->write(bytes, done);
   written_ += done;
+  if (done > 0) {
+    note_input();
+  }
   if (!outcome && (is_closed_ || outcome.error().code() == Code::unavailable)) {
     // Nothing that trying again would change. Clients ask in the next moment how it ended.
     (void)co_await wait_for_end(monotonic_now() + moment_to_end);

@@ -61,6 +61,15 @@ class BoxProcess {
   // It runs: its streams are pumped in `tasks`, which end before it does.
   static void begin(const std::shared_ptr<BoxProcess>& self,
                     std::unique_ptr<sandbox::Process> process, async::TaskGroup& tasks);
+  // Files for its output, "….out" and "….err": what it takes to go on under another server. Before
+  // it begins.
+  void set_journals(const std::string& path);
+  void remove_journals();
+  // Goes on with what another server has left.
+  static void resume(const std::shared_ptr<BoxProcess>& self, sandbox::KeptProcess kept,
+                     async::TaskGroup& tasks);
+  // It is the next server's.
+  void leave();
   void fail(Error error);
   // Its box has ended: so has it, and nothing more comes.
   void end_with_box();
@@ -79,6 +88,7 @@ class BoxProcess {
   // What it held of the system goes, once nobody needs it.
   void let_go();
   async::Task<void> take_turn();
+  void note_input();
   async::Task<void> write_now(std::uint64_t offset, std::string bytes, bool closes);
 
   KeptOutput out_;

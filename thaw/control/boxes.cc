@@ -11,6 +11,7 @@
 #include "thaw/base/log.h"
 #include "thaw/codec/utf8.h"
 #include "thaw/control/disk_watch.h"
+#include "thaw/control/kept_boxes.h"
 
 namespace thaw::control {
 
@@ -70,7 +71,9 @@ async::Task<void> Boxes::settle_left_overs() {
   }
   for (model::Box& box : left) {
     // One that cannot be written keeps none of the others.
-    const auto stored = co_await parts_.catalog.boxes.put(ended_with_server(std::move(box)));
+    const bool was_due = parts_.journals.are_kept() && was_due_without_server(box);
+    box = was_due ? timed_out_without_server(std::move(box)) : ended_with_server(std::move(box));
+    const auto stored = co_await parts_.catalog.boxes.put(std::move(box));
     if (!stored) {
       has_left_overs_ = true;
       outcome = stored.error();
@@ -111,6 +114,24 @@ BoxPtr Boxes::find(const model::ContainerId& id) const {
 BoxProcessPtr Boxes::find_process(const Box& box, const std::string& id) {
   const auto found = box.processes.find(id);
   return found == box.processes.end() ? nullptr : found->second;
+}
+
+Result<std::string> Boxes::address_of(const model::ContainerId& id) const {
+  const BoxPtr box = find(id);
+  if (!box || box->record.has_ended() || box->wanted != model::BoxEnd::none) {
+    return Error::not_found("container " + id.str() + " has ended");
+  }
+  if (box->spec.network == model::NetworkAccess::blocked) {
+    return Error::failed_precondition("sandbox " + box->record.id.str() +
+                                      " has no network: it was made with block_network=True");
+  }
+  if (!box->running) {
+    return Error::unavailable("sandbox " + box->record.id.str() + " has not started yet");
+  }
+  if (box->running->address().empty()) {
+    return Error::failed_precondition("sandbox " + box->record.id.str() + " has no network");
+  }
+  return box->running->address();
 }
 
 std::vector<BoxPtr> Boxes::living() const {
@@ -181,12 +202,19 @@ async::Task<BoxPtr> Boxes::create(BoxSpec spec) {
 
 async::Task<void> Boxes::run(Boxes& self, BoxPtr box) {
   const Result<void> launched = co_await self.launch(box);
-  while (launched && box->wanted == model::BoxEnd::none && !box->main->end()) {
+  if (launched) {
+    co_return co_await look_after(self, box);
+  }
+  co_return co_await self.finish(box, launched);
+}
+
+async::Task<void> Boxes::look_after(Boxes& self, BoxPtr box) {
+  while (box->wanted == model::BoxEnd::none && !box->main->end()) {
     // The end of its program; or somebody asks for its end, which is told there too.
     THAW_CO_TRY([[maybe_unused]] const bool notified,
                 co_await box->changed.wait(monotonic_now() + 10s));
   }
-  co_return co_await self.finish(box, launched);
+  co_return co_await self.finish(box, ok());
 }
 
 async::Task<worker::LaunchPlan> Boxes::plan_for(BoxPtr box) {
@@ -211,6 +239,7 @@ async::Task<worker::LaunchPlan> Boxes::plan_for(BoxPtr box) {
   if (spec.network == model::NetworkAccess::blocked) {
     plan.network = sandbox::SandboxSpec::Network::none;
   }
+  plan.reaches = spec.reaches;
   plan.cwd = !spec.cwd.empty() ? spec.cwd : plan.cwd.empty() ? "/" : plan.cwd;
   plan.user = config.user;
   plan.users = config.user.empty() ? worker::InsideUsers::root : worker::InsideUsers::all;
@@ -243,14 +272,13 @@ async::Task<void> Boxes::launch(BoxPtr box) {
   program.cwd = box->cwd;
   program.user = box->user;
   program.terminal = box->spec.terminal;
+  program.note = prepare_to_keep(*box, *box->main, ProcessNote::of_program());
   THAW_CO_TRY(auto process, co_await box->running->run(std::move(program)));
-  box->main->at_end = [weak = std::weak_ptr<Box>(box)] {
-    if (const BoxPtr one = weak.lock()) {
-      one->changed.notify_all();
-    }
-  };
+  tell_of_end(box);
   BoxProcess::begin(box->main, std::move(process), processes_);
   box->end_at = monotonic_now() + box->record.time_limit;
+  // Its maker hears that it runs when it no longer needs this server for it.
+  THAW_CO_TRY_VOID(co_await keep(box));
   box->last_use = monotonic_now();
   box->record.started_at = wall_now();
   box->changed.notify_all();
@@ -307,6 +335,8 @@ async::Task<void> Boxes::finish(BoxPtr box, Result<void> launched) {
   }
   record.why = for_record(std::move(record.why));
   record.ended_at = wall_now();
+  record.ports.clear();
+  record.reached_from.clear();
   box->ended = monotonic_now();
   box->store_at = box->ended + settle_period;
   box->main->end_with_box();
@@ -317,6 +347,7 @@ async::Task<void> Boxes::finish(BoxPtr box, Result<void> launched) {
   }
   box->active.clear();
   box->fading.clear();
+  remove_journals(*box);
   forget_processes(*box);
   // What only a start needs is not kept with what it printed.
   box->spec = {};
@@ -564,6 +595,10 @@ async::Task<void> Boxes::begin_guest(BoxPtr box, BoxProcessPtr process, GuestSpe
   if (!box->running) {
     co_return has_ended(*box);
   }
+  if (spec.time_limit > Duration::zero()) {
+    process->kill_at = monotonic_now() + spec.time_limit;
+  }
+  program.note = prepare_to_keep(*box, *process, {spec.id, spec.keeps, process->kill_at});
   auto started = co_await box->running->run(std::move(program));
   if (!started) {
     const Code code = started.error().code();
@@ -575,9 +610,6 @@ async::Task<void> Boxes::begin_guest(BoxPtr box, BoxProcessPtr process, GuestSpe
     co_return has_ended(*box);
   }
   BoxProcess::begin(process, std::move(*started), processes_);
-  if (spec.time_limit > Duration::zero()) {
-    process->kill_at = monotonic_now() + spec.time_limit;
-  }
   co_return ok();
 }
 
@@ -587,7 +619,7 @@ void Boxes::look_at(Box& box, Instant now) {
                "the sandbox reached its timeout of " +
                    number(static_cast<std::size_t>(to_seconds(box.record.time_limit))) + " s");
   }
-  bool is_used = !box.has_started();
+  bool is_used = !box.has_started() || box.visits > 0;
   sort_processes(box, now);
   for (const BoxProcessPtr& process : box.active) {
     const bool runs = process->has_started() && !process->end();

@@ -19,10 +19,12 @@
 #include "thaw/async/event.h"
 #include "thaw/async/task_group.h"
 #include "thaw/catalog/catalog.h"
+#include "thaw/control/box_note.h"
 #include "thaw/control/box_process.h"
 #include "thaw/control/launch_outline.h"
 #include "thaw/model/box.h"
 #include "thaw/model/function.h"
+#include "thaw/worker/output_journal.h"
 #include "thaw/worker/worker.h"
 
 namespace thaw::control {
@@ -68,6 +70,8 @@ struct BoxSpec {
   std::vector<model::VolumeMount> volumes;
   model::Resources resources;
   model::NetworkAccess network = model::NetworkAccess::open;
+  // Of an open one: the networks that it may begin to talk to; none: all.
+  std::optional<std::vector<std::string>> reaches = std::nullopt;
 };
 
 // What is to be started in a box that runs.
@@ -107,8 +111,11 @@ struct Box {
   WallTime ready_at{};               // zero: its probe has not said so yet
   // Of its root, by their askers' ids; nothing while it is made.
   std::map<std::string, std::optional<Result<std::string>>> snapshots;
-  bool is_copied = false;  // one of them is made: it stands still
-  async::Event changed;    // any of these
+  bool is_copied = false;      // one of them is made: it stands still
+  bool is_kept = false;        // it does not end with this server
+  std::uint64_t journals = 0;  // of its processes, that were made
+  std::size_t visits = 0;      // of its ports, that go on
+  async::Event changed;        // any of these
 
   bool has_started() const { return running != nullptr && main->has_started(); }
 };
@@ -120,6 +127,8 @@ struct BoxesParts {
   worker::Worker& worker;
   image::Builder& images;
   LaunchOutline outline;
+  // Where what processes print is put for the next server; without them boxes end with this one.
+  worker::OutputJournals journals = worker::OutputJournals();
 };
 
 struct BoxCounters {
@@ -136,6 +145,11 @@ class Boxes {
   void start();
   // Ends all of them.
   async::Task<void> shut_down();
+  // Before start(): those that the last server has left go on. One of which something is damaged
+  // ends, and its record says why.
+  async::Task<void> take_over();
+  // Instead of shut_down(): those that can go on without this server do. How many there are.
+  async::Task<std::size_t> leave();
 
   // Ends when it is durable; it is started meanwhile. resource_exhausted naming the limit,
   // already_exists: its name, invalid_argument.
@@ -146,6 +160,9 @@ class Boxes {
   BoxPtr find(const model::BoxId& id) const;
   // Whose container that is; nullptr as above.
   BoxPtr find(const model::ContainerId& id) const;
+  // Where its ports are. unavailable: it has not started yet; failed_precondition: it has no
+  // network; not_found: it has ended, or is no box's.
+  Result<std::string> address_of(const model::ContainerId& id) const;
   // Ends it; resumes when it has ended. One that has is as it is.
   async::Task<void> terminate(BoxPtr box, model::BoxEnd how, std::string why);
   // Until it has ended; false: `until` came first.
@@ -177,6 +194,16 @@ class Boxes {
   const BoxCounters& counters() const { return counters_; }
 
  private:
+  // kept_boxes.cc
+  async::Task<void> adopt(worker::KeptContainer kept);
+  async::Task<BoxPtr> restore(model::Box record, worker::KeptContainer& kept);
+  static async::Task<void> look_after(Boxes& self, BoxPtr box);
+  async::Task<void> keep(BoxPtr box);
+  // The note with which a process of a box is started; empty: it ends with this server.
+  std::string prepare_to_keep(Box& box, BoxProcess& process, ProcessNote note) const;
+  static void tell_of_end(const BoxPtr& box);
+  void remove_journals(const Box& box) const;
+
   Result<void> admit(const BoxSpec& spec) const;
   Result<void> admit_process(Box& box) const;
   static async::Task<void> run(Boxes& self, BoxPtr box);

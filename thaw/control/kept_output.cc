@@ -131,6 +131,18 @@ KeptOutput::~KeptOutput() {
   shares_->forget_if_empty(workspace_);
 }
 
+void KeptOutput::set_journal(std::string path) {
+  journal_ = worker::OutputJournal(loses_ == Loses::all ? std::string() : std::move(path));
+}
+
+void KeptOutput::resume() {
+  const OutputLimits& limits = shares_->limits();
+  const worker::OutputJournal::Content content =
+      journal_.load(loses_ == Loses::oldest ? limits.of_ring : limits.of_stream);
+  begin_ = end_ = content.begin;
+  append(content.bytes);
+}
+
 bool KeptOutput::has_room() const {
   if (has_ended_ || loses_ != Loses::none) {
     return true;
@@ -267,6 +279,7 @@ void KeptOutput::drop_until(std::uint64_t place) {
     begin_ += pieces_.front().size();
     pieces_.pop_front();
   }
+  journal_.drop_until(begin_);
   count();
 }
 

@@ -20,6 +20,7 @@
 #include "thaw/async/event.h"
 #include "thaw/async/task.h"
 #include "thaw/model/ids.h"
+#include "thaw/worker/output_journal.h"
 
 namespace thaw::control {
 
@@ -87,6 +88,16 @@ class KeptOutput {
   KeptOutput(const KeptOutput&) = delete;
   KeptOutput& operator=(const KeptOutput&) = delete;
 
+  // What it has is in this file too, by who reads the stream. Empty: where nothing is kept.
+  void set_journal(std::string path);
+  const std::string& journal() const { return journal_.path(); }
+  // Goes on with what the journal has, before the first append().
+  void resume();
+  // What it has is the next server's.
+  void leave() { journal_.leave(); }
+  // It will not outlive this server.
+  void remove_journal() { journal_.remove(); }
+
   // Resumes when append() may be called; at once if nothing waits for a reader.
   async::Task<void> wait_for_room();
   bool has_room() const;
@@ -130,6 +141,7 @@ class KeptOutput {
   std::shared_ptr<OutputShares> shares_;
   model::WorkspaceId workspace_;
   Loses loses_;
+  worker::OutputJournal journal_;
   std::list<std::string> pieces_;
   std::uint64_t begin_ = 0;  // of the first piece
   std::uint64_t end_ = 0;

@@ -155,6 +155,12 @@ void Standbys::find_those_that_stand_by(std::map<std::string, Group>& groups, In
     if (!container->stands_by || container->stopping() || container->status == Status::stopped) {
       continue;
     }
+    if (container->freezing.state == Freezing::State::yes && container->running->has_ended()) {
+      // Where that waits for its thaw, nobody else would hear of it.
+      container->ending.why = "it was killed while it stood by";
+      end(*container, StopReason::limit, How::at_once);
+      continue;
+    }
     const model::FunctionSpec& spec = *container->spec;
     const auto group = groups.find(spec.version);
     // What may be changed of a version while it is called is the group's.

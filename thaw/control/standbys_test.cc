@@ -283,6 +283,27 @@ TEST_CASE("one that is killed, or cannot be restored now, says nothing of its sn
   CHECK(f.snapshots->size() == 0);
 }
 
+// By cgroups v1 the end of what is frozen comes with its thaw.
+TEST_CASE("one that is killed and dies only when it is thawed is replaced, and had by no call") {
+  StandbyHouse f;
+  f.is_known();
+  REQUIRE(f.standing().size() == 1);
+  const std::string had = f.worker.launched.back().str();
+  f.container(f.launched() - 1).fake.ended = killed_from_outside();  // nobody is told
+  SUBCASE("nobody calls") {}
+  SUBCASE("a call comes at once") { CHECK(f.served_by("fc-2") == Level::restored); }
+  f.passes(1s);
+  for (const ContainerView& view : f.fleet->containers()) {
+    CHECK(view.id.str() != had);
+  }
+  f.passes(2min);
+  CHECK(f.standing().size() == 1);
+  CHECK(f.fleet->containers().size() == 1);
+  CHECK(f.snapshots->size() == 1);
+  CHECK(f.fleet->standby_counters().failed == 1);
+  CHECK(f.served_by("fc-3") == Level::frozen);
+}
+
 TEST_CASE("one that dies by itself before it is ready gives its snapshot up") {
   StandbyHouse f;
   f.is_known();

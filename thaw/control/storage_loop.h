@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // StorageLoop: gives back the disk that nothing needs any more. Every round it marks the blobs that
-// mounts and calls refer to and sweeps the others (store/blob_store.h), erases mounts that no
+// mounts, calls and repositories refer to and sweeps the others (store/blob_store.h), erases mounts that no
 // function and no client wants, removes the layers of mounts that are gone, and cuts the logs of
 // workspaces that have more than their share. A round is a walk
 // over all references, in pieces on the loop; the longer it takes, the rarer it is. What is being
@@ -48,6 +48,8 @@ struct StorageParts {
   queue::FindReferences find_blobs;
   // What else is in use. May be empty.
   std::function<void(const queue::NoteReference& note)> more_references = {};
+  // Marks what others keep in the blob store; may be empty.
+  std::function<async::Task<void>()> mark_more = {};
 };
 
 struct StorageCounters {

@@ -147,6 +147,11 @@ Result<Identity> Access::identity_of(const model::Token& token, WallTime now) co
   return identity;
 }
 
+Result<Identity> Access::holder_of(const model::TokenId& id) const {
+  const auto token = catalog_.tokens.find(id.str());
+  return token ? identity_of(*token, wall_now()) : Result<Identity>(not_accepted());
+}
+
 bool Access::is_token(const model::TokenId& id) const {
   const auto token = catalog_.tokens.find(id.str());
   return token && (!token->expires_at || wall_now() < *token->expires_at);

@@ -105,6 +105,9 @@ class Access {
   // unauthenticated when the pair is unknown or its time is over; how long that takes tells nothing
   // about what is wrong.
   Result<Identity> from_token(const std::string& id, const std::string& secret) const;
+  // Of who shows something that this server has signed for the holder of a token, some time ago.
+  // unauthenticated: it was revoked, or its time is over.
+  Result<Identity> holder_of(const model::TokenId& id) const;
   // For peers on Unix sockets and doors.
   Result<Identity> from_socket(const net::Peer& peer) const;
 

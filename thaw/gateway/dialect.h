@@ -18,6 +18,7 @@
 #include "thaw/control/runtime.h"
 #include "thaw/gateway/access.h"
 #include "thaw/gateway/blob_gate.h"
+#include "thaw/gateway/box_visits.h"
 #include "thaw/gateway/call_trees.h"
 #include "thaw/gateway/callback_dialect.h"
 #include "thaw/gateway/clientless_apps.h"
@@ -31,6 +32,7 @@
 #include "thaw/gateway/kept_versions.h"
 #include "thaw/gateway/logins.h"
 #include "thaw/gateway/named_states.h"
+#include "thaw/gateway/own_registry.h"
 #include "thaw/gateway/passage.h"
 #include "thaw/gateway/releases.h"
 #include "thaw/gateway/sink_rules.h"
@@ -81,6 +83,8 @@ struct Owners {
   Environments& environments;
   Logins& logins;
   Tunnels& tunnels;
+  BoxVisits& box_visits;
+  OwnRegistry& registry;
   const SinkRules& sinks;
   Schedules& schedules;
   TimeZones& zones;

@@ -23,11 +23,11 @@ std::string SignedUrls::signature_of(std::string_view said) const {
   return box_.sign(purpose_, std::string(said));
 }
 
-std::string SignedUrls::make(const BaseUrl& base, const std::string& target) const {
+std::string SignedUrls::sign(const std::string& target) const {
   const std::int64_t until =
       unix_now() + std::chrono::duration_cast<std::chrono::seconds>(lifetime_).count();
   const std::string said = target + "&until=" + std::to_string(until);
-  return base + (said + std::string(signature_mark) + signature_of(said));
+  return said + std::string(signature_mark) + signature_of(said);
 }
 
 bool SignedUrls::is_genuine(std::string_view target) const {

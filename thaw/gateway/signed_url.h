@@ -23,7 +23,11 @@ class SignedUrls {
 
   // `base` + `target` ("/blobs/1?op=get"; its values need no escapes) and what proves
   // it, valid from now on for the lifetime.
-  std::string make(const BaseUrl& base, const std::string& target) const;
+  std::string make(const BaseUrl& base, const std::string& target) const {
+    return base + sign(target);
+  }
+  // The same without what it begins with.
+  std::string sign(const std::string& target) const;
 
   // Whether this server has made the address with that path and query, however long ago.
   bool is_genuine(std::string_view target) const;

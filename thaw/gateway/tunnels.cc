@@ -38,11 +38,15 @@ Task<void> Tunnels::stop() {
 }
 
 Result<std::uint16_t> Tunnels::open(const model::ContainerId& container,
-                                    const model::WorkspaceId& workspace, std::uint16_t port) {
+                                    const model::WorkspaceId& workspace, std::uint16_t port,
+                                    Admits admits) {
   if (host_.empty()) {
     return Error::failed_precondition("this server offers no tunnels ([network] tunnels)");
   }
-  THAW_TRY([[maybe_unused]] const std::string address, fleet_.address_of(container));
+  if (const auto address = address_of_(container);
+      !address && address.error().code() != Code::unavailable) {
+    return address.error();
+  }
   if (tunnels_.contains({container, port})) {
     return Error::already_exists("port " + std::to_string(port) +
                                  " of this container has a tunnel already");
@@ -62,16 +66,27 @@ Result<std::uint16_t> Tunnels::open(const model::ContainerId& container,
   }
   THAW_TRY(auto relay, net::PortRelay::open(loop_, host_, limits_.relay));
   // Whoever has the address by then: only the container that asked.
-  relay->start([this, container, workspace, port]() -> Result<net::PortRelay::Target> {
+  relay->start([this, container, workspace, port, admits = std::move(admits)](
+                   const std::string& peer) -> Result<net::PortRelay::Target> {
+    if (admits && !admits(peer)) {
+      return Error::permission_denied(peer + " may not connect to this port");
+    }
     if (!has_room(workspace)) {
       return Error::resource_exhausted("there are too many connections through tunnels");
     }
-    THAW_TRY(std::string at, fleet_.address_of(container));
+    THAW_TRY(std::string at, address_of_(container));
     return net::PortRelay::Target{std::move(at), port};
   });
   const std::uint16_t number = relay->port();
   tunnels_.emplace(Key{container, port}, Tunnel{workspace, std::move(relay)});
   return number;
+}
+
+std::optional<std::uint16_t> Tunnels::find(const model::ContainerId& container,
+                                           std::uint16_t port) const {
+  const auto tunnel = tunnels_.find({container, port});
+  return tunnel == tunnels_.end() ? std::nullopt
+                                  : std::optional<std::uint16_t>(tunnel->second.relay->port());
 }
 
 bool Tunnels::has_room(const model::WorkspaceId& workspace) const {
@@ -98,8 +113,11 @@ Task<bool> Tunnels::close(model::ContainerId container, std::uint16_t port) {
 Task<void> Tunnels::close_ended() {
   std::vector<Key> ended;
   for (const auto& [key, tunnel] : tunnels_) {
-    if (!fleet_.address_of(key.first)) {
+    const auto address = address_of_(key.first);
+    if (!address && address.error().code() != Code::unavailable) {
       ended.push_back(key);
+    } else if (used && tunnel.relay->connections() > 0) {
+      used(key.first);
     }
   }
   Result<void> outcome;

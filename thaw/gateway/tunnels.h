@@ -7,13 +7,15 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "thaw/async/task_group.h"
-#include "thaw/control/fleet.h"
+#include "thaw/model/ids.h"
 #include "thaw/net/port_relay.h"
 
 namespace thaw::gateway {
@@ -32,9 +34,17 @@ TunnelLimits within(TunnelLimits limits, std::uint64_t descriptors);
 
 class Tunnels {
  public:
-  // Both outlive it.
-  Tunnels(async::Loop& loop, control::Fleet& fleet, TunnelLimits limits = {})
-      : loop_(loop), fleet_(fleet), limits_(limits), tasks_(loop) {}
+  // Of a container, while it lives. unavailable: it has not started yet.
+  using AddressOf = std::function<Result<std::string>(const model::ContainerId&)>;
+  // Whether a peer, "1.2.3.4:5", may come; empty: whoever does.
+  using Admits = std::function<bool(const std::string& peer)>;
+
+  // The loop outlives it.
+  Tunnels(async::Loop& loop, AddressOf address_of, TunnelLimits limits = {})
+      : loop_(loop), address_of_(std::move(address_of)), limits_(limits), tasks_(loop) {}
+
+  // Hears now and then of containers that somebody is connected to; may be empty.
+  std::function<void(const model::ContainerId&)> used;
 
   // Once the server listens: at which of the machine's addresses tunnels do.
   void start(std::string host);
@@ -43,7 +53,10 @@ class Tunnels {
   // The port of this machine. already_exists: that port has one; resource_exhausted;
   // failed_precondition: the container has no network, or this server offers none.
   Result<std::uint16_t> open(const model::ContainerId& container,
-                             const model::WorkspaceId& workspace, std::uint16_t port);
+                             const model::WorkspaceId& workspace, std::uint16_t port,
+                             Admits admits = {});
+  // That port of this machine, where there is a tunnel.
+  std::optional<std::uint16_t> find(const model::ContainerId& container, std::uint16_t port) const;
   // Resumes when its connections have ended; false: there was none.
   async::Task<bool> close(model::ContainerId container, std::uint16_t port);
 
@@ -60,7 +73,7 @@ class Tunnels {
   bool has_room(const model::WorkspaceId& workspace) const;
 
   async::Loop& loop_;
-  control::Fleet& fleet_;
+  AddressOf address_of_;
   TunnelLimits limits_;
   std::string host_;
   std::map<Key, Tunnel> tunnels_;

@@ -19,7 +19,9 @@ struct Burrow : control::FleetHouse {
   const model::WorkspaceId mine{"ac-1"};
   const model::WorkspaceId other{"ac-2"};
 
-  explicit Burrow(TunnelLimits limits = {}) : tunnels(loop, *fleet, limits) {
+  explicit Burrow(TunnelLimits limits = {})
+      : tunnels(
+            loop, [this](const model::ContainerId& id) { return fleet->address_of(id); }, limits) {
     spec.scaling.min_containers = 2;
     publish();
     fleet->refresh(spec.id);

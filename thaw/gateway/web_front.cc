@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/gateway/web_front.h"
 
+#include <algorithm>
+
 #include "thaw/codec/json.h"
 
 namespace thaw::gateway {
@@ -21,6 +23,19 @@ void WebFront::open(const Surroundings& place, LoopbackHosts* loopback) {
   labels_.found = [this](const std::string& label, const model::WorkspaceId& workspace) {
     (void)loopback_host(label, workspace);
   };
+}
+
+void WebFront::lend(std::string label, std::function<bool()> lives, Answer answer) {
+  if (lent_.size() >= sweep_at_) {
+    std::erase_if(lent_, [](const auto& entry) { return !entry.second.lives(); });
+    sweep_at_ = std::max<std::size_t>(64, lent_.size() * 2);
+  }
+  lent_[std::move(label)] = {std::move(lives), std::move(answer)};
+}
+
+const WebFront::Lent* WebFront::find_lent(const std::string& label) {
+  const auto lent = lent_.find(label);
+  return lent != lent_.end() && lent->second.lives() ? &lent->second : nullptr;
 }
 
 std::string WebFront::label_of_host(const net::HttpRequest& request) const {
@@ -50,6 +65,19 @@ async::Task<void> WebFront::serve_path(net::HttpExchange& exchange) {
 
 async::Task<void> WebFront::serve(net::HttpExchange& exchange, std::string label,
                                   std::string root_path) {
+  // Nobody can take one of these for a function: they are not for users to choose.
+  const Lent* lent = find_lent(label);
+  if (lent == nullptr && !labels_.function_of(label) && ask_lenders_at_ <= monotonic_now()) {
+    ask_lenders_at_ = monotonic_now() + 1s;
+    for (const auto& lend_all : lenders_) {
+      lend_all();
+    }
+    lent = find_lent(label);
+  }
+  if (lent != nullptr) {
+    const Answer answer = lent->answer;
+    co_return co_await answer(exchange, std::move(root_path));
+  }
   auto function = labels_.function_of(label);
   std::string alias;
   // No label has two dashes in a row.

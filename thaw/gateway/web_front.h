@@ -5,9 +5,12 @@
 // that the function was published by. Loop thread only.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
+#include <vector>
 
 #include "thaw/control/by_dialect.h"
 #include "thaw/gateway/function_hosts.h"
@@ -34,6 +37,11 @@ class WebFront {
   // `labels` outlives the front.
   explicit WebFront(WebLabels& labels) : labels_(labels) {}
 
+  // A label of something that is no function, for as long as `lives` says so.
+  using Answer = std::function<async::Task<void>(net::HttpExchange&, std::string root_path)>;
+  void lend(std::string label, std::function<bool()> lives, Answer answer);
+  // Asked, now and then, when nobody has a label: it may lend more.
+  void add_lender(std::function<void()> lend_all) { lenders_.push_back(std::move(lend_all)); }
   // Who answers for versions of that dialect.
   void add(const std::string& dialect, Serve serve) { dialects_.add(dialect, std::move(serve)); }
   // Once the server listens. `loopback`, if there is one, gives labels addresses on loopback.
@@ -50,11 +58,21 @@ class WebFront {
   async::Task<void> serve(net::HttpExchange& exchange, std::string label, std::string root_path);
   std::string label_of_host(const net::HttpRequest& request) const;
 
+  struct Lent {
+    std::function<bool()> lives;
+    Answer answer;
+  };
+  const Lent* find_lent(const std::string& label);
+
   WebLabels& labels_;
   FunctionHosts hosts_;
   TrustedProxies proxies_;
   LoopbackHosts* loopback_ = nullptr;
   control::ByDialect<Serve> dialects_;
+  std::unordered_map<std::string, Lent> lent_;  // twice those that live at most, or a few
+  std::size_t sweep_at_ = 64;
+  std::vector<std::function<void()>> lenders_;
+  Instant ask_lenders_at_{};
   net::HttpHandler host_handler_;
 };
 

@@ -29,7 +29,25 @@ bool is_component(std::string_view text) {
                      [](char c) { return is_lower(c) || c == '.' || c == '_' || c == '-'; });
 }
 
-bool is_path(std::string_view text) {
+bool is_port(std::string_view text) {
+  std::uint16_t port = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+  return error == std::errc() && end == text.data() + text.size() && port != 0;
+}
+
+// Other tools write these in front of names without a host, in ours those have none.
+bool stands_for_none(std::string_view host) {
+  return host == "docker.io" || host == "index.docker.io";
+}
+
+}  // namespace
+
+std::string ImageName::str() const {
+  return (host.empty() ? "" : host + "/") + path + (tag.empty() ? "" : ":" + tag) +
+         (digest.empty() ? "" : "@" + digest);
+}
+
+bool is_repository_path(std::string_view text) {
   if (text.size() > longest_path) {
     return false;
   }
@@ -50,24 +68,6 @@ bool is_tag(std::string_view text) {
          text.front() != '-' && std::all_of(text.begin(), text.end(), [](unsigned char c) {
            return std::isalnum(c) != 0 || c == '_' || c == '.' || c == '-';
          });
-}
-
-bool is_port(std::string_view text) {
-  std::uint16_t port = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-  return error == std::errc() && end == text.data() + text.size() && port != 0;
-}
-
-// Other tools write these in front of names without a host, in ours those have none.
-bool stands_for_none(std::string_view host) {
-  return host == "docker.io" || host == "index.docker.io";
-}
-
-}  // namespace
-
-std::string ImageName::str() const {
-  return (host.empty() ? "" : host + "/") + path + (tag.empty() ? "" : ":" + tag) +
-         (digest.empty() ? "" : "@" + digest);
 }
 
 bool is_registry_host(std::string_view text) {
@@ -141,7 +141,7 @@ Result<ImageName> parse_image_name(std::string_view text) {
     name.tag = "latest";
   }
   name.path = rest;
-  if (!is_path(name.path)) {
+  if (!is_repository_path(name.path)) {
     return bad_name(text,
                     "its path has other bytes than lower-case letters, digits, and . _ - "
                     "between them");

@@ -29,6 +29,9 @@ Result<ImageName> parse_image_name(std::string_view text);
 
 // "host", "host:port", "[::1]:5000", in lower case; nothing that leads elsewhere in a URL.
 bool is_registry_host(std::string_view text);
+// The path of a name, and its tag, as registries have them.
+bool is_repository_path(std::string_view text);
+bool is_tag(std::string_view text);
 // "sha256:" and 64 digits of lower-case hex; other algorithms are not spoken.
 bool is_digest(std::string_view text);
 

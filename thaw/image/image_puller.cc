@@ -94,12 +94,13 @@ struct ImagePuller::Pull {
 };
 
 ImagePuller::ImagePuller(async::Loop& loop, async::Pool& pool, LayerStore& store,
-                         RegistrySettings settings)
+                         RegistrySettings settings, LocalImages* local)
     : loop_(loop),
       pool_(pool),
       store_(store),
       settings_(settings),
-      client_(loop, pool, std::move(settings)),
+      local_(local),
+      client_(loop, pool, std::move(settings), local),
       flights_(loop) {}
 
 Result<std::string> ImagePuller::host_of(const ImageName& name) const {
@@ -119,6 +120,13 @@ Result<std::string> ImagePuller::host_of(const ImageName& name) const {
 
 async::Task<RegistryImagePtr> ImagePuller::find(ImageName name, std::optional<RegistryLogin> login,
                                                 std::string workspace) {
+  if (const auto place = local_ != nullptr ? local_->place_of(name) : std::nullopt) {
+    auto found = co_await find_local(name, place->repository, workspace);
+    if (found || found.error().code() != Code::not_found ||
+        place->where == LocalImages::Place::Where::only_here) {
+      co_return found;
+    }
+  }
   THAW_CO_TRY(const std::string host, host_of(name));
   THAW_CO_TRY_VOID(client_.may_ask(host));
   if (all_asking_ >= most_asking || asking_[workspace] >= most_asking_of_one) {
@@ -149,6 +157,14 @@ async::Task<RegistryImagePtr> ImagePuller::find(ImageName name, std::optional<Re
   as_before->note =
       "the registry " + host + " does not answer: this is what the name meant when it did last";
   co_return as_before;
+}
+
+// No registry is asked, so there is nothing to remember and nobody to wait for.
+async::Task<RegistryImagePtr> ImagePuller::find_local(ImageName name, std::string repository,
+                                                      std::string workspace) {
+  auto at = client_.repository(name.host, std::move(repository), std::nullopt, workspace);
+  at->is_local = true;
+  co_return co_await ask(name, std::move(at), nullptr);
 }
 
 // A default registry may keep what has a name of one word as it is, or as its clients write it.
@@ -310,7 +326,9 @@ async::Task<void> ImagePuller::pull_one(std::shared_ptr<Pull> pull, std::size_t 
   }
   // Of one repository: who names another one, which is slow or broken on purpose, holds up nobody
   // who wants the same layer from its own.
-  const std::string flight = image->repository->name() + " " + key;
+  const std::string of =
+      image->repository->is_local ? image->repository->workspace + " " : std::string();
+  const std::string flight = of + image->repository->name() + " " + key;
   Flights::Work work = [this, pull, number](BuildLog say, StopFlag stop) {
     return fetch(pull, number, std::move(say), std::move(stop));
   };
@@ -346,22 +364,34 @@ async::Task<ImageRecord> ImagePuller::fetch(std::shared_ptr<Pull> pull, std::siz
   co_return ImageRecord{};
 }
 
+// The layer as it was sent: what is on this machine already, or fetched into the draft.
+async::Task<std::string> ImagePuller::file_of(std::shared_ptr<Repository> at, Descriptor layer,
+                                              const Draft* draft) {
+  if (at->is_local) {
+    co_return local_->file_of(at->workspace, at->path, layer.digest);
+  }
+  std::string path = draft->folder() + "/blob";
+  THAW_CO_TRY(const std::shared_ptr<BlobFile> file, BlobFile::create(path, layer));
+  THAW_CO_TRY_VOID(co_await client_.blob(at, layer, file));
+  co_return path;
+}
+
 async::Task<ForeignLayer> ImagePuller::fetch_into(std::shared_ptr<Pull> pull, std::size_t number,
                                                   const Draft* draft, StopFlag stop) {
   const RegistryImagePtr image = pull->image;
+  const bool is_ours = !image->repository->is_local;
   const Descriptor layer = image->layers[number];
-  const std::string path = draft->folder() + "/blob";
-  {
-    THAW_CO_TRY(const std::shared_ptr<BlobFile> file, BlobFile::create(path, layer));
-    THAW_CO_TRY_VOID(co_await client_.blob(image->repository, layer, file));
-  }
+  THAW_CO_TRY(const std::string path, co_await file_of(image->repository, layer, draft));
   UnpackLimits limits;
   limits.bytes = settings_.layer_bytes;
   limits.entries = settings_.layer_entries;
   limits.of_image = pull->budget;
-  auto unpack = [this, draft, path, image, number, limits, stop]() -> Result<ForeignLayer> {
+  auto unpack = [this, draft, path, is_ours, image, number, limits,
+                 stop]() -> Result<ForeignLayer> {
     THAW_TRY(const os::Fd file, os::open_file(path, O_RDONLY));
-    ::unlink(path.c_str());  // its bytes go with the descriptor, on this thread
+    if (is_ours) {
+      ::unlink(path.c_str());  // its bytes go with the descriptor, on this thread
+    }
     auto made = commit_foreign_layer(store_, *draft, file, image->layer_ids[number], limits, *stop);
     // A tree of which somebody else was first, or a part of one: on this thread too.
     (void)os::remove_tree(draft->folder());

@@ -19,6 +19,7 @@
 #include "thaw/image/foreign_layer.h"
 #include "thaw/image/image_name.h"
 #include "thaw/image/layer_store.h"
+#include "thaw/image/local_images.h"
 #include "thaw/image/registry_client.h"
 #include "thaw/image/registry_image.h"
 
@@ -28,8 +29,9 @@ using RegistryImagePtr = std::shared_ptr<const RegistryImage>;
 
 class ImagePuller {
  public:
-  // The loop, the pool and the store outlive it.
-  ImagePuller(async::Loop& loop, async::Pool& pool, LayerStore& store, RegistrySettings settings);
+  // The loop, the pool, the store and the local images, if there are any, outlive it.
+  ImagePuller(async::Loop& loop, async::Pool& pool, LayerStore& store, RegistrySettings settings,
+              LocalImages* local = nullptr);
 
   // Whether the name leads to a registry; not_found: it has no host, and no default is set.
   Result<std::string> host_of(const ImageName& name) const;
@@ -44,6 +46,8 @@ class ImagePuller {
 
  private:
   struct Pull;  // of one image's layers
+  async::Task<RegistryImagePtr> find_local(ImageName name, std::string repository,
+                                           std::string workspace);
   async::Task<RegistryImagePtr> ask(ImageName name, std::shared_ptr<Repository> at,
                                     RegistryImagePtr known);
   async::Task<RegistryImagePtr> ask_paths(ImageName name, std::string host,
@@ -53,6 +57,8 @@ class ImagePuller {
   async::Task<void> pull_one(std::shared_ptr<Pull> pull, std::size_t number);
   async::Task<ImageRecord> fetch(std::shared_ptr<Pull> pull, std::size_t number, BuildLog say,
                                  StopFlag stop);
+  async::Task<std::string> file_of(std::shared_ptr<Repository> at, Descriptor layer,
+                                   const Draft* draft);
   async::Task<ForeignLayer> fetch_into(std::shared_ptr<Pull> pull, std::size_t number,
                                        const Draft* draft, StopFlag stop);
   void remember(const std::string& known_as, const RegistryImagePtr& image);
@@ -61,6 +67,7 @@ class ImagePuller {
   async::Pool& pool_;
   LayerStore& store_;
   const RegistrySettings settings_;
+  LocalImages* local_;
   RegistryClient client_;
   std::map<std::string, std::size_t> asking_;  // by workspace
   std::size_t all_asking_ = 0;

@@ -5,6 +5,7 @@
 
 #include "thaw/base/log.h"
 #include "thaw/image/base_root.h"
+#include "thaw/image/local_images.h"
 #include "thaw/image/python_version.h"
 #include "thaw/os/files.h"
 
@@ -28,6 +29,12 @@ std::size_t count_steps(const Plan& plan) {
 Result<std::unique_ptr<Builder>> Builder::open(async::Loop& loop, async::Pool& pool,
                                                sandbox::Spawner& spawner, store::BlobStore& blobs,
                                                BuilderOptions options) {
+  return open_builder(loop, pool, spawner, blobs, std::move(options), nullptr);
+}
+
+Result<std::unique_ptr<Builder>> open_builder(async::Loop& loop, async::Pool& pool,
+                                              sandbox::Spawner& spawner, store::BlobStore& blobs,
+                                              BuilderOptions options, LocalImages* local) {
   // With a cache folder the layers are shared like the base roots: docs/decisions/0006 says why.
   const bool shared = !options.cache_folder.empty();
   const std::string layers_folder =
@@ -43,13 +50,13 @@ Result<std::unique_ptr<Builder>> Builder::open(async::Loop& loop, async::Pool& p
   THAW_TRY(StepSettings settings, make_step_settings(host, options, folder.folder() + "/step"));
   return std::unique_ptr<Builder>(std::make_unique<LocalBuilder>(
       loop, pool, spawner, blobs, std::move(options), std::move(host), std::move(settings),
-      std::move(layers), std::move(folder)));
+      std::move(layers), std::move(folder), local));
 }
 
 LocalBuilder::LocalBuilder(async::Loop& loop, async::Pool& pool, sandbox::Spawner& spawner,
                            store::BlobStore& blobs, BuilderOptions options, Host host,
                            StepSettings settings, std::unique_ptr<LayerStore> layers,
-                           Draft settings_folder)
+                           Draft settings_folder, LocalImages* local)
     : loop_(loop),
       pool_(pool),
       spawner_(spawner),
@@ -62,7 +69,7 @@ LocalBuilder::LocalBuilder(async::Loop& loop, async::Pool& pool, sandbox::Spawne
       imports_(ImportedImages::open(options_.imports_folder.empty()
                                         ? options_.layers_folder + "/imports"
                                         : options_.imports_folder)),
-      puller_(loop, pool, *layers_, options_.registries),
+      puller_(loop, pool, *layers_, options_.registries, local),
       flights_(loop) {}
 
 BaseLookup LocalBuilder::lookup(const Recipe& recipe) const {

@@ -25,7 +25,8 @@ class LocalBuilder : public Builder {
  public:
   LocalBuilder(async::Loop& loop, async::Pool& pool, sandbox::Spawner& spawner,
                store::BlobStore& blobs, BuilderOptions options, Host host, StepSettings settings,
-               std::unique_ptr<LayerStore> layers, Draft settings_folder);
+               std::unique_ptr<LayerStore> layers, Draft settings_folder,
+               LocalImages* local = nullptr);
 
   async::Task<Recipe> find_bases(Recipe recipe) override;
   Result<std::string> key_of(const Recipe& recipe) const override;

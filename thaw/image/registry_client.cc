@@ -97,8 +97,9 @@ struct RegistryClient::Question {
   std::shared_ptr<net::BodySink> sink;
 };
 
-RegistryClient::RegistryClient(async::Loop& loop, async::Pool& pool, RegistrySettings settings)
-    : loop_(loop), pool_(pool), settings_(std::move(settings)) {}
+RegistryClient::RegistryClient(async::Loop& loop, async::Pool& pool, RegistrySettings settings,
+                               LocalImages* local)
+    : loop_(loop), pool_(pool), settings_(std::move(settings)), local_(local) {}
 
 RegistryClient::~RegistryClient() = default;
 
@@ -353,6 +354,9 @@ async::Task<std::string> RegistryClient::checked(std::shared_ptr<Repository> at,
 
 async::Task<std::string> RegistryClient::manifest(std::shared_ptr<Repository> at,
                                                   std::string reference) {
+  if (at->is_local) {
+    co_return co_await local_->manifest(at->workspace, at->path, std::move(reference));
+  }
   Question question;
   const std::string scheme = is_insecure(at->host) ? "http" : "https";
   const bool by_digest = is_digest(reference);
@@ -374,6 +378,9 @@ async::Task<std::string> RegistryClient::manifest(std::shared_ptr<Repository> at
 
 async::Task<std::string> RegistryClient::small_blob(std::shared_ptr<Repository> at,
                                                     Descriptor wanted) {
+  if (at->is_local) {
+    co_return co_await local_->small_blob(at->workspace, at->path, wanted.digest);
+  }
   Question question;
   const std::string scheme = is_insecure(at->host) ? "http" : "https";
   question.what = at->name() + "@" + short_digest(wanted.digest);

@@ -20,6 +20,7 @@
 #include "thaw/image/image.h"
 #include "thaw/image/image_manifest.h"
 #include "thaw/image/image_name.h"
+#include "thaw/image/local_images.h"
 #include "thaw/net/resolver.h"
 #include "thaw/net/web_client.h"
 
@@ -33,6 +34,8 @@ struct Repository {
   std::string workspace;  // for whom
   // The configuration names the host, so that its redirects to this machine are meant.
   bool is_named_by_operator = false;
+  // It is this server's own: nobody is asked over a network.
+  bool is_local = false;
 
   // What was learnt while asking.
   std::string authorization;
@@ -44,8 +47,9 @@ struct Repository {
 
 class RegistryClient {
  public:
-  // The loop and the pool outlive it.
-  RegistryClient(async::Loop& loop, async::Pool& pool, RegistrySettings settings);
+  // The loop, the pool and the local images, if there are any, outlive it.
+  RegistryClient(async::Loop& loop, async::Pool& pool, RegistrySettings settings,
+                 LocalImages* local = nullptr);
   ~RegistryClient();
 
   // permission_denied: the configuration lets only others be asked.
@@ -82,6 +86,7 @@ class RegistryClient {
   async::Loop& loop_;
   async::Pool& pool_;
   const RegistrySettings settings_;
+  LocalImages* local_;
   // Made with the first question: most servers ask none.
   std::unique_ptr<net::Resolver> resolver_;
   std::unique_ptr<net::WebClient> web_;

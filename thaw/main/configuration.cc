@@ -59,6 +59,13 @@ bool read_gigabytes(const toml::node& node, std::uint64_t& bytes) {
   return makes_sense;
 }
 
+bool read_seconds(const toml::node& node, Duration& out) {
+  int seconds = 0;
+  const bool makes_sense = read_number(node, 1, longest_s, seconds);
+  out = std::chrono::seconds(seconds);
+  return makes_sense;
+}
+
 // A list of "10.0.0.0/8" and the like; an address alone is a network of one.
 bool read_networks(const toml::node& node, std::vector<std::string>& out) {
   const toml::array* list = node.as_array();
@@ -251,6 +258,36 @@ const std::map<std::string, Setter>& setters() {
        [](const toml::node& node, Configuration& c) {
          return read_megabytes(node, c.step_memory_bytes);
        }},
+      {"registry.names", [](const toml::node& node,
+                            Configuration& c) { return read_hosts(node, c.registry.names); }},
+      {"registry.repositories",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 1, 100'000, c.registry.limits.repositories);
+       }},
+      {"registry.tags",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 1, 100'000, c.registry.limits.tags);
+       }},
+      {"registry.uploads",
+       [](const toml::node& node, Configuration& c) {
+         return read_number(node, 1, 1'000, c.registry.uploads.of_workspace);
+       }},
+      {"registry.upload_idle_s",
+       [](const toml::node& node, Configuration& c) {
+         return read_seconds(node, c.registry.uploads.idle);
+       }},
+      {"registry.keep_new_s",
+       [](const toml::node& node, Configuration& c) {
+         return read_seconds(node, c.registry.unused.young);
+       }},
+      {"registry.keep_untagged_s",
+       [](const toml::node& node, Configuration& c) {
+         return read_seconds(node, c.registry.unused.keep_untagged);
+       }},
+      {"registry.untagged_gb",
+       [](const toml::node& node, Configuration& c) {
+         return read_gigabytes(node, c.registry.unused.untagged_bytes);
+       }},
       {"containers.max",
        [](const toml::node& node, Configuration& c) {
          return read_number(node, 1, 100'000, c.fleet.max_containers);
@@ -258,6 +295,11 @@ const std::map<std::string, Setter>& setters() {
       {"containers.max_boxes",
        [](const toml::node& node, Configuration& c) {
          return read_number(node, 1, 100'000, c.boxes.boxes);
+       }},
+      {"containers.boxes_outlive_server",
+       [](const toml::node& node, Configuration& c) {
+         c.boxes_outlive_server = node.value_or(true);
+         return node.is_boolean();
        }},
       {"containers.max_starting",
        [](const toml::node& node, Configuration& c) {

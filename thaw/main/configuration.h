@@ -16,6 +16,7 @@
 #include "thaw/control/storage_loop.h"
 #include "thaw/gateway/login_page.h"
 #include "thaw/gateway/named_states.h"
+#include "thaw/gateway/own_registry.h"
 #include "thaw/gateway/sink_rules.h"
 #include "thaw/gateway/web_origin.h"
 #include "thaw/image/image.h"
@@ -31,7 +32,8 @@ namespace thaw::main_program {
 
 struct Configuration {
   control::FleetOptions fleet;
-  control::BoxLimits boxes;  // [containers] max_boxes
+  control::BoxLimits boxes;          // [containers] max_boxes
+  bool boxes_outlive_server = true;  // [containers] boxes_outlive_server
   worker::TemplateSettings templates;
   std::string bridge_address = "auto";                 // [network] bridge
   sandbox::SpawnerOptions::OwnIds own_ids{};           // [containers] own_ids
@@ -61,6 +63,7 @@ struct Configuration {
   std::string web_domain;                              // [web] domain; empty: none
   gateway::TrustedProxies trusted_proxies;             // [web] trusted_proxies
   gateway::SinkRules sinks;                            // [callbacks] allow
+  gateway::OwnRegistryOptions registry;                // [registry] tags, …
   gateway::LoginPageOptions login_page;                // [login] click_on_loopback
   std::string callback_authorities;                    // [callbacks] authorities
   int make_good_s = 3600;                              // [schedules] make_good_s

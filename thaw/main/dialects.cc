@@ -3,6 +3,7 @@
 
 #include "thaw/dialect/modal/modal_dialect.h"
 #include "thaw/dialect/native/native_dialect.h"
+#include "thaw/dialect/registry/registry_dialect.h"
 #include "thaw/dialect/replicate/replicate_dialect.h"
 
 namespace thaw::main_program {
@@ -19,10 +20,11 @@ std::vector<std::unique_ptr<gateway::Dialect>> make_dialects(const gateway::Owne
   dialect::native::Options native;
   native.keep_versions = static_cast<std::size_t>(configuration.keep_versions);
   dialects.push_back(std::make_unique<dialect::native::NativeDialect>(owners, native));
-  dialect::replicate::Options replicate;
-  dialects.push_back(std::make_unique<dialect::replicate::ReplicateDialect>(owners, replicate));
+  dialects.push_back(std::make_unique<dialect::registry::RegistryDialect>(owners));
   // Its clients need no dialect: they call what was pushed, and only their header is theirs.
   owners.access.add_credential_headers({"x-banana-api-key", ""});
+  dialect::replicate::Options replicate;
+  dialects.push_back(std::make_unique<dialect::replicate::ReplicateDialect>(owners, replicate));
   return dialects;
 }
 

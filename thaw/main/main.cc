@@ -344,10 +344,9 @@ int run(int argc, char** argv, const MakeDialects& make_dialects) {
   add_where(*env, where);
   env->callback([&] { exit_code = cli::show_environment(where); });
 
+  cli::TokenOptions token_options;
   cli::TlsOptions tls_options;
   add_tls(app, tls_options, exit_code);
-
-  cli::TokenOptions token_options;
   std::string login_code;
   add_token(app, where, token_options, login_code, exit_code);
 

@@ -137,7 +137,8 @@ constexpr std::size_t instance_letters = 8;
 
 // Of servers that were killed or refused to start, this one's own before it among them: with their
 // containers' arguments and sockets.
-void remove_dead_run_folders(const std::string& own) {
+enum class Own { is_dead, is_taken_over };
+void remove_dead_run_folders(const std::string& own, Own state) {
   std::vector<std::string> names = os::list_folder(run_root);
   std::erase_if(names, [](const std::string& name) {
     return name.size() != instance_letters ||
@@ -148,7 +149,7 @@ void remove_dead_run_folders(const std::string& own) {
     log_warning("cannot look for what killed servers left", {{"error", dead.error().to_string()}});
     return;
   }
-  if (os::exists(run_root + own)) {
+  if (state == Own::is_dead && os::exists(run_root + own)) {
     dead->push_back(own);
   }
   for (const std::string& name : *dead) {
@@ -178,8 +179,9 @@ net::ServerLimits limits_of(const Configuration& configuration) {
   return net::within(configuration.limits, own_descriptors(), own_memory());
 }
 
-// Streams of a process in a box, each with a copy to watch it by, and the word of its end.
-constexpr std::size_t descriptors_of_guest = 8;
+// Streams of a process in a box, each with a copy to watch it by, the journals of its outputs, and
+// the word of its end.
+constexpr std::size_t descriptors_of_guest = 10;
 
 // A quarter of what this process may have at most.
 std::size_t most_guests() {
@@ -217,6 +219,8 @@ struct Program {
   std::unique_ptr<store::BlobStore> blobs;
   std::optional<store::SecretBox> box;
   std::unique_ptr<catalog::Catalog> catalog;
+  std::unique_ptr<catalog::Repositories> repositories;
+  std::optional<gateway::OwnRegistry> registry;
   std::unique_ptr<queue::CallQueue> queue;
   std::unique_ptr<logs::LogHub> logs;
   std::unique_ptr<state::StateStore> state;
@@ -263,6 +267,7 @@ struct Program {
   std::optional<gateway::Logins> logins;
   std::optional<gateway::LoginPage> login_page;
   std::optional<gateway::Tunnels> tunnels;
+  std::optional<gateway::BoxVisits> box_visits;
   std::optional<gateway::ContainerDoors> doors;
   std::optional<net::Resolver> resolver;
   std::optional<net::WebClient> web_client;
@@ -270,11 +275,14 @@ struct Program {
   std::vector<std::unique_ptr<gateway::Dialect>> dialects;
   std::optional<gateway::CallbackLoop> callbacks;
   std::unique_ptr<dialect::console::Console> console;
+  bool are_boxes_taken_over = false;
+  std::size_t boxes_left = 0;    // for the next server
   gateway::BaseUrl base;         // how this server is reached
   async::TaskGroup tasks{loop};  // last: ended first
 
   Result<void> open_stores(ServeOptions::Loss loss);
   Task<std::map<std::string, std::int64_t>> set_aside();
+  Result<std::unique_ptr<image::Builder>> open_images();
   Result<void> connect();
   void add_sources();
   void open_gateway();
@@ -288,7 +296,9 @@ struct Program {
   Task<std::map<std::string, std::string>> client_environment();
   Task<void> begin(Address listen);
   Task<void> run(Address listen);
-  Task<void> end();
+  enum class Boxes { end, go_on };
+  Task<void> end(Boxes which);
+  Task<void> leave_boxes();
 };
 
 Result<void> Program::open_stores(ServeOptions::Loss loss) {
@@ -313,6 +323,8 @@ Result<void> Program::open_stores(ServeOptions::Loss loss) {
   THAW_TRY(log_database, open_log_database(loop, data));
   THAW_TRY(catalog, catalog::Catalog::open(*database, configuration.catalog));
   THAW_TRY(documents, gateway::Documents::open(loop, *database, catalog->shares));
+  THAW_TRY(repositories,
+           catalog::Repositories::open(*database, catalog->shares, configuration.registry.limits));
   const std::string key_file = data + "/secret.key";
   if (loss == ServeOptions::Loss::refuse) {
     THAW_TRY_VOID(check_key_is_there(key_file, *catalog));
@@ -358,19 +370,25 @@ std::string Program::owner_of_log(const std::string& stream) const {
   return image ? image->workspace.str() : builds->builder_of(model::ImageId(stream)).str();
 }
 
-Result<void> Program::connect() {
+Result<std::unique_ptr<image::Builder>> Program::open_images() {
   image::BuilderOptions image_options;
   image_options.layers_folder = data + "/layers";
   image_options.cache_folder = configuration.cache_folder;
   image_options.imports_folder = data + "/imported-images";
   image_options.step_limits.memory_bytes = step_memory(configuration);
   image_options.registries = configuration.registries;
-  THAW_TRY(images, image::Builder::open(loop, pool, *spawner, *blobs, image_options));
+  return image::open_builder(loop, pool, *spawner, *blobs, image_options, &*registry);
+}
+
+Result<void> Program::connect() {
   access.emplace(*catalog, &*box);
   token_upkeep.emplace(loop, *access);
   auto errors = std::make_shared<gateway::PublicErrors>(
       std::vector<std::string>{data, run_folder, configuration.cache_folder});
   const auto told = [errors](const Error& error) { return errors->told(error); };
+  registry.emplace(gateway::OwnRegistry::Parts{loop, pool, *repositories, *blobs, told},
+                   configuration.registry);
+  THAW_TRY(images, open_images());
   blob_gate.emplace(*blobs, *box, told);
   http.emplace(loop);
   net::HttpHandler handler = [this](net::HttpExchange& exchange) { return router.serve(exchange); };
@@ -416,7 +434,10 @@ Result<void> Program::connect() {
   boxes = std::make_unique<control::Boxes>(
       control::BoxesParts{
           loop, *catalog, *worker, *images,
-          control::LaunchOutline({*catalog, *images, *mounts, *volumes, secret_env})},
+          control::LaunchOutline({*catalog, *images, *mounts, *volumes, secret_env}),
+          worker::OutputJournals(configuration.boxes_outlive_server
+                                     ? run_folder + "/" + worker::kept_output_folder
+                                     : std::string())},
       box_limits);
   storage = std::make_unique<control::StorageLoop>(
       control::StorageParts{
@@ -434,7 +455,8 @@ Result<void> Program::connect() {
               dialect->find_references(payload, names);
             }
           },
-          [this](const queue::NoteReference& note) { documents->visit_references(note); }},
+          [this](const queue::NoteReference& note) { documents->visit_references(note); },
+          [this] { return registry->mark_blobs(); }},
       configuration.storage);
   disk_watch = std::make_unique<control::DiskWatch>(
       control::DiskWatchParts{loop, *disk, *volumes,
@@ -534,16 +556,35 @@ void Program::open_gateway() {
   environments.emplace(gateway::EnvironmentParts{loop, *catalog, *deployments, *named_states});
   logins.emplace(*access);
   login_page.emplace(*logins, *box, *catalog, configuration.login_page);
-  tunnels.emplace(loop, *fleet, gateway::within(gateway::TunnelLimits{}, own_descriptors()));
-  const gateway::Owners owners{loop,          pool,        *catalog,      *queue,
-                               *logs,         *state,      *blobs,        *disk,
-                               *box,          *images,     *volumes,      *mounts,
-                               *fleet,        *boxes,      *access,       *blob_gate,
-                               *builds,       *labels,     *web,          *deployments,
-                               *versions,     *passages,   *invoke,       *releases,
-                               *unused,       *clientless, *named_states, *call_trees,
-                               *environments, *logins,     *tunnels,      configuration.sinks,
-                               *schedules,    zones,       *documents};
+  const auto address_of = [this](const model::ContainerId& id) {
+    return boxes->find(id) ? boxes->address_of(id) : fleet->address_of(id);
+  };
+  tunnels.emplace(loop, address_of, gateway::within(gateway::TunnelLimits{}, own_descriptors()));
+  tunnels->used = [this](const model::ContainerId& id) {
+    if (const control::BoxPtr used = boxes->find(id)) {
+      used->last_use = monotonic_now();
+    }
+  };
+  box_visits.emplace(*boxes, *http);
+  const gateway::Owners owners{loop,          pool,
+                               *catalog,      *queue,
+                               *logs,         *state,
+                               *blobs,        *disk,
+                               *box,          *images,
+                               *volumes,      *mounts,
+                               *fleet,        *boxes,
+                               *access,       *blob_gate,
+                               *builds,       *labels,
+                               *web,          *deployments,
+                               *versions,     *passages,
+                               *invoke,       *releases,
+                               *unused,       *clientless,
+                               *named_states, *call_trees,
+                               *environments, *logins,
+                               *tunnels,      *box_visits,
+                               *registry,     configuration.sinks,
+                               *schedules,    zones,
+                               *documents};
   dialects = make_dialects(owners, configuration);
   for (const auto& dialect : dialects) {
     runtimes.add(dialect->name(), dialect->runtime());
@@ -775,9 +816,12 @@ Task<void> Program::begin(Address listen) {
   documents->start();
   environments->start();
   token_upkeep->start();
+  registry->start(base.authority);
   for (const auto& dialect : dialects) {
     dialect->start(place);
   }
+  THAW_CO_TRY_VOID(co_await boxes->take_over());
+  are_boxes_taken_over = true;
   fleet->start();
   boxes->start();
   storage->start();
@@ -806,7 +850,18 @@ Task<void> Program::begin(Address listen) {
   co_return ok();
 }
 
-Task<void> Program::end() {
+// Those that the last server has left are the next one's too, if this one did not get to them.
+Task<void> Program::leave_boxes() {
+  THAW_CO_TRY(boxes_left, co_await boxes->leave());
+  boxes_left += !are_boxes_taken_over && spawner->was_taken_over() ? 1 : 0;
+  if (boxes_left > 0) {
+    log_info("sandboxes go on without a server, until the next one",
+             {{"sandboxes", std::to_string(boxes_left)}});
+  }
+  co_return ok();
+}
+
+Task<void> Program::end(Boxes which) {
   co_await async::forget_cancellation();
   cli::withdraw_server(::getpid());
   const Duration grace = std::chrono::seconds(configuration.drain_s);
@@ -822,7 +877,7 @@ Task<void> Program::end() {
   if (schedules) {
     told("schedules", co_await schedules->stop());
   }
-  told("boxes", co_await boxes->shut_down());
+  told("boxes", which == Boxes::go_on ? co_await leave_boxes() : co_await boxes->shut_down());
   told("containers", co_await fleet->shut_down(monotonic_now() + grace));
   told("disk watch", co_await disk_watch->stop());
   told("storage", co_await storage->stop());
@@ -839,24 +894,30 @@ Task<void> Program::end() {
   told("environments", co_await environments->stop());
   told("tokens", co_await token_upkeep->stop());
   told("tunnels", co_await tunnels->stop());
+  told("own registry", co_await registry->stop());
   told("dicts and queues", co_await named_states->stop());
   told("documents", co_await documents->stop());
   told("state", co_await state->stop());
   told("volumes", co_await volumes->stop());
-  told("sandboxes", co_await spawner->shut_down());
+  told("sandboxes", boxes_left > 0 ? co_await spawner->leave() : co_await spawner->shut_down());
   std::error_code error;
   fs::remove(data + "/admin.sock", error);
-  told("run folder", os::remove_tree(run_folder));
+  if (boxes_left == 0) {
+    told("run folder", os::remove_tree(run_folder));
+  }
   co_return ok();
 }
 
 Task<void> Program::run(Address listen) {
   Result<void> outcome = co_await begin(listen);
+  Boxes which = Boxes::go_on;
   if (outcome) {
     THAW_CO_TRY(const int signal, co_await async::wait_for_signal({SIGTERM, SIGINT}));
-    log_info("stopping", {{"signal", std::to_string(signal)}});
+    which = signal == SIGINT ? Boxes::end : Boxes::go_on;
+    log_info("stopping", {{"signal", std::to_string(signal)},
+                          {"sandboxes", which == Boxes::end ? "end" : "go on, if they can"}});
   }
-  (void)co_await end();
+  (void)co_await end(which);
   co_return outcome;
 }
 
@@ -897,11 +958,14 @@ Result<void> serve_until_told(const ServeOptions& options, const MakeDialects& m
   spawner_options.refused_networks = configuration.refused_networks;
   spawner_options.allowed_networks = configuration.allowed_networks;
   spawner_options.own_ids = configuration.own_ids;
+  if (configuration.boxes_outlive_server) {
+    spawner_options.keeping = sandbox::SpawnerOptions::Keeping::on;
+  }
   fs::create_directories(configuration.cache_folder, error);
   spawner_options.shown_folders = {configuration.cache_folder};
   THAW_TRY(auto spawner, sandbox::Spawner::fork(spawner_options));
   // From here on the name is this server's.
-  remove_dead_run_folders(instance);
+  remove_dead_run_folders(instance, spawner->was_taken_over() ? Own::is_taken_over : Own::is_dead);
   THAW_TRY_VOID(os::make_folders(run_root + instance, 0700));
   Program program(std::move(spawner), configuration, data, instance, make_dialects);
   program.identities = std::move(identities);

@@ -5,8 +5,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "thaw/base/time.h"
 #include "thaw/model/ids.h"
@@ -24,6 +26,12 @@ enum class BoxEnd : int {
   server_gone = 7,  // the server ended, and the container with it
 };
 
+// A port of a box that is reached from outside, by whom `Box::reached_from` lets in.
+struct BoxPort {
+  std::uint16_t port = 0;
+  enum class Speaks : int { anything = 0, http1 = 1, http2 = 2 } speaks = Speaks::anything;
+};
+
 struct Box {
   BoxId id;
   ContainerId container;
@@ -38,6 +46,9 @@ struct Box {
   WallTime ended_at{};
   Duration time_limit{};
   Duration idle_limit{};  // 0: none
+  // While it has not ended:
+  std::vector<BoxPort> ports;
+  std::vector<std::string> reached_from;  // networks; empty: from everywhere
   BoxEnd end = BoxEnd::none;
   int exit_code = 0;  // of its program; 128 + signal
   std::string why;    // of an end that is no program's own, for people; UTF-8, bounded as below

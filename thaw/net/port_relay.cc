@@ -171,17 +171,18 @@ Task<void> PortRelay::accept_all(PortRelay& self) {
       continue;
     }
     if (self.connections_ < self.limits_.connections) {
-      self.tasks_.start("relayed connection", relay(self, std::move(accepted->fd)));
+      self.tasks_.start("relayed connection",
+                        relay(self, std::move(accepted->fd), std::move(accepted->address)));
     }
   }
 }
 
 // What becomes of one connection is nobody's failure but its own.
-Task<void> PortRelay::relay(PortRelay& self, os::Fd client) {
+Task<void> PortRelay::relay(PortRelay& self, os::Fd client, std::string peer) {
   const auto ends = std::make_shared<Ends>(self.connections_);
   ends->client = std::move(client);
   // Nobody waits between the look at who is there and the connection to it.
-  const Result<Target> target = self.find_();
+  const Result<Target> target = self.find_(peer);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   if (!target || ::inet_pton(AF_INET, target->address.c_str(), &address.sin_addr) != 1) {

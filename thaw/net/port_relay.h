@@ -28,13 +28,13 @@ class PortRelay {
   // Listens at `host` on a free port. The Error names what cannot be listened on.
   static Result<std::unique_ptr<PortRelay>> open(async::Loop& loop, const std::string& host,
                                                  RelayLimits limits = {});
-  // Where a connection that has come just now, and is one of connections(), goes: "1.2.3.4" and a
-  // port; an Error: nowhere.
+  // Where a connection from `peer` ("1.2.3.4:5", "[fd00::1]:5") that has come just now, and is one
+  // of connections(), goes: "1.2.3.4" and a port; an Error: nowhere.
   struct Target {
     std::string address;
     std::uint16_t port = 0;
   };
-  using FindTarget = std::function<Result<Target>()>;
+  using FindTarget = std::function<Result<Target>(const std::string& peer)>;
   // Begins to accept.
   void start(FindTarget find);
   std::uint16_t port() const { return port_; }
@@ -45,7 +45,7 @@ class PortRelay {
  private:
   PortRelay(async::Loop& loop, os::Fd listener, std::uint16_t port, RelayLimits limits);
   static async::Task<void> accept_all(PortRelay& self);
-  static async::Task<void> relay(PortRelay& self, os::Fd client);
+  static async::Task<void> relay(PortRelay& self, os::Fd client, std::string peer);
 
   async::Loop& loop_;
   os::Fd listener_;

@@ -84,7 +84,8 @@ void beside(RelayLimits limits, std::uint16_t to, F asks) {
   auto opened = PortRelay::open(loop, "127.0.0.1", limits);
   REQUIRE(opened);
   PortRelay& relay = **opened;
-  relay.start([to]() -> Result<PortRelay::Target> {
+  relay.start([to](const std::string& peer) -> Result<PortRelay::Target> {
+    CHECK(peer.starts_with("127.0.0.1:"));
     if (to == 0) {
       return Error::not_found("it has ended");
     }

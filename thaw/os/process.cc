@@ -123,6 +123,14 @@ bool has_ended(const Fd& pidfd) {
   return !pidfd.valid() || (::poll(&watched, 1, 0) > 0 && watched.revents != 0);
 }
 
+bool is_doomed(pid_t pid) {
+  const auto text = read_text("/proc/" + std::to_string(pid) + "/status");
+  constexpr std::string_view field = "\nSigPnd:";
+  const std::size_t at = text ? text->find(field) : std::string::npos;
+  return at != std::string::npos &&
+         (std::strtoull(text->c_str() + at + field.size(), nullptr, 16) >> (SIGKILL - 1) & 1) != 0;
+}
+
 void forget_arguments(const char* name) {
   const auto text = read_text("/proc/self/stat");
   ::prctl(PR_SET_NAME, name);

@@ -47,6 +47,10 @@ Result<void> send_signal(const Fd& pidfd, int number);
 // Whether the process and all its threads have ended, reaped or not. So has one that never was.
 bool has_ended(const Fd& pidfd);
 
+// Whether a SIGKILL waits for it, as it does for what cgroups v1 have frozen: it ends before
+// anything else of it runs.
+bool is_doomed(pid_t pid);
+
 // Overwrites this process's command line with `name` and its environment with nothing: a fork that
 // strangers may look at keeps neither of its parent's. Nobody may hold pointers into them.
 void forget_arguments(const char* name);

@@ -91,6 +91,25 @@ TEST_CASE("a frozen sandbox is killed, removed or left to the spawner like anoth
   house.spawner.reset();
 }
 
+TEST_CASE("a frozen sandbox that somebody has killed has ended, also where it dies when thawed") {
+  if (skipped_without_freezer()) return;
+  House house;
+  auto sandbox = house.start(house.spec({"signals"}));
+  CHECK(house.first_output(*sandbox) == "ready\n");
+  house.freeze(*sandbox);
+  CHECK(!sandbox->has_ended());
+  REQUIRE(::kill(sandbox->pid(), SIGKILL) == 0);
+  const Instant latest = monotonic_now() + 10s;
+  while (!sandbox->has_ended() && monotonic_now() < latest) {
+  }
+  CHECK(sandbox->has_ended());
+  CHECK(sandbox->thaw());
+  const ExitStatus status = house.finish(*sandbox).status;
+  CHECK(status.signal == SIGKILL);
+  CHECK(status.killed_as_a_whole);
+  house.run(sandbox->remove());
+}
+
 TEST_CASE("a thaw in the middle of a freeze wins") {
   if (skipped_without_freezer()) return;
   House house;

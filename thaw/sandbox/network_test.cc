@@ -104,6 +104,42 @@ TEST_CASE("sandboxes do not reach each other, of one server or of two") {
   house.run(server->remove());
 }
 
+TEST_CASE("a sandbox reaches the networks of its list and nothing else") {
+  if (skipped()) return;
+  House house(House::Networking::on);
+  const std::string host = house.spawner->bridge_host();
+  const Listener allowed(host);
+  house.run(house.spawner->allow_port(static_cast<std::uint16_t>(allowed.port)));
+  const auto told = [&](std::vector<std::string> networks) {
+    SandboxSpec spec = house.spec({"connect", host, std::to_string(allowed.port)});
+    spec.reaches = std::move(networks);
+    return house.run_to_end(std::move(spec)).out;
+  };
+  CHECK(told({host + "/32"}) == "ok\n");
+  CHECK(told({"192.0.2.0/24", "0.0.0.0/0", "10.0.0.0/8", "::ffff:10.0.0.0/104"}) == "ok\n");
+  CHECK(told({"10.0.0.0/8", "10.0.0.0/8", "10.0.0.0/7", host}) == "ok\n");
+  for (const auto& networks : std::vector<std::vector<std::string>>{
+           {}, {"192.0.2.0/24"}, {"::/0"}, std::vector<std::string>(1'000, "192.0.2.7/31")}) {
+    const std::string refused = told(networks);
+    CHECK(refused != "ok\n");
+    CHECK(refused != "ETIMEDOUT\n");  // it is told so at once
+  }
+}
+
+TEST_CASE("who reaches nothing is reached all the same, and reaches itself") {
+  if (skipped()) return;
+  House house(House::Networking::on);
+  SandboxSpec spec = house.spec({"listen", "0.0.0.0", "80"});
+  spec.reaches.emplace();
+  auto sandbox = house.start(std::move(spec));
+  CHECK(house.first_output(*sandbox) == "listening\n");
+  CHECK(connect_from_host(sandbox->address(), 80) == "hello\n");
+  house.run(sandbox->remove());
+  SandboxSpec own = house.spec({"connect", "127.0.0.1", "80"});
+  own.reaches.emplace();
+  CHECK(house.run_to_end(std::move(own)).out == "ECONNREFUSED\n");
+}
+
 TEST_CASE("a network that is already routed is refused, and says to whom") {
   if (skipped()) return;
   House house(House::Networking::on);

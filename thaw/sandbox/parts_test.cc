@@ -52,6 +52,14 @@ TEST_CASE("a specification arrives as it was sent") {
   CHECK(arrived->binds[0].access == BindMount::Access::read_write);
   CHECK(arrived->binds[0].inside == "a/b");
   CHECK(arrived->argv == full_spec().argv);
+  CHECK_FALSE(arrived->reaches);
+  for (const std::vector<std::string>& networks : {std::vector<std::string>(), {"10.0.0.0/8"}}) {
+    SandboxSpec listed = full_spec();
+    listed.reaches = networks;
+    const auto with_list = decode(encode(listed));
+    REQUIRE(with_list);
+    CHECK(with_list->reaches == networks);
+  }
 }
 
 TEST_CASE("a specification that is cut short is refused wherever the cut is") {
@@ -108,6 +116,20 @@ TEST_CASE("a specification that could name anything outside is refused") {
   };
   CHECK(validate(full_spec()));
   CHECK(refused([](SandboxSpec& s) { s.id = model::ContainerId("../x"); }));
+  const auto lists = [](SandboxSpec& s, std::vector<std::string> networks) {
+    s.network = SandboxSpec::Network::bridge;
+    s.fork_from = model::ContainerId();
+    s.reaches = std::move(networks);
+  };
+  CHECK_FALSE(refused([&](SandboxSpec& s) { lists(s, {"10.0.0.0/8", "fd00::/8", "1.2.3.4"}); }));
+  for (const char* bad : {"", "10.0.0.0/33", "10.0.0.0/8 } accept", "a", "1.2.3.4\n", "::/129"}) {
+    CHECK(refused([&](SandboxSpec& s) { lists(s, {bad}); }));
+  }
+  CHECK(refused([&](SandboxSpec& s) { lists(s, std::vector<std::string>(1'001, "10.0.0.0/8")); }));
+  CHECK(refused([&](SandboxSpec& s) {
+    lists(s, {"10.0.0.0/8"});
+    s.fork_from = model::ContainerId("tt-1");
+  }));
   CHECK(refused([](SandboxSpec& s) { s.id = model::ContainerId(".."); }));
   CHECK(refused([](SandboxSpec& s) { s.id = model::ContainerId(""); }));
   CHECK(refused([](SandboxSpec& s) { s.layers.clear(); }));

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,6 +28,9 @@ struct ProcessSpec {
   std::string user;               // as in SandboxSpec
   // With one its input and both outputs are this terminal, and read_stderr() is at its end.
   std::optional<TerminalSize> terminal;
+  // Not empty: the process is kept (Sandbox::keep), and who takes it over gets this with it. At
+  // most 4 KiB.
+  std::string note;
 };
 
 struct ProcessEnd {
@@ -52,6 +56,21 @@ class Process {
   virtual async::Task<void> signal(int number) = 0;
   // How it ended, as soon as it has; also later.
   virtual async::Task<ProcessEnd> wait() = 0;
+
+  // --- of one that is kept ---
+  // What whoever takes it over gets besides its note; a later one replaces it. At most 4 KiB.
+  virtual void mark(std::string) {}
+  // What is read from now on is put into these files first, at its place in the stream, so that no
+  // byte is lost by the end of who reads. A file is made when there is something for it.
+  virtual void journal(std::string /*of_stdout*/, std::string /*of_stderr*/) {}
+};
+
+// One that was taken over: it runs, or has ended meanwhile.
+struct KeptProcess {
+  std::string note;
+  std::string mark;
+  bool is_input_closed = false;
+  std::unique_ptr<Process> process;
 };
 
 }  // namespace thaw::sandbox

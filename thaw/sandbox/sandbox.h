@@ -6,7 +6,8 @@
 // spawner is a small process of its own, this very program run anew; launching never forks the big
 // server. When it is killed its sandboxes end, and the server starts the next one, which removes
 // what they left. Everything a sandbox makes (mounts, cgroups, veth, folders) is named after the
-// server's instance, so that the next start removes what a killed server left behind.
+// server's instance, so that the next start removes what a killed server left behind. One that is
+// kept (keep()) outlives the server with the spawner, which the next server takes over.
 #pragma once
 
 #include <cstdint>
@@ -79,6 +80,10 @@ struct SandboxSpec {
   Limits limits;
   Profile profile = Profile::function;
   enum class Network { none, bridge, host } network = Network::bridge;  // host: build steps only
+  // Of the bridge's network: where it may begin to talk to, "10.0.0.0/8" and "fd00::/8"; nothing
+  // else is answered, name servers included. Whoever comes to it is. None: wherever the bridge
+  // leads. Not for what is forked or restored.
+  std::optional<std::vector<std::string>> reaches = std::nullopt;
   // `possible` lets checkpoint() be asked for: the program's process numbers are then high enough
   // not to be in the way of those that write and restore it.
   enum class Checkpoints { none, possible } checkpoints = Checkpoints::none;
@@ -162,8 +167,22 @@ class Sandbox {
   virtual void note_survival() {}
   // Its part of the processors against other sandboxes, when there are too few; 1: the usual.
   virtual Result<void> weigh(double) { return ok(); }
+  // From now on it does not end with this server: the spawner keeps it for the next one, with the
+  // note, and ends it at `until` if there is none then. Only one with guests.
+  virtual async::Task<void> keep(std::string note, Instant until);
+  // Those of its processes that have notes. For who has taken it over.
+  virtual async::Task<std::vector<KeptProcess>> kept_processes();
+  // It is kept, and from here on somebody else's: this can do no more than be destroyed.
+  virtual void leave() {}
   // Kills what is left, unmounts, removes cgroup, veth and private folders.
   virtual async::Task<void> remove() = 0;
+};
+
+// One that a server before this one has left.
+struct KeptSandbox {
+  std::unique_ptr<Sandbox> sandbox;
+  std::string note;
+  Instant until{};
 };
 
 // A sandbox whose program waits for requests to fork itself into other sandboxes. Its program ends
@@ -196,6 +215,8 @@ struct SpawnerOptions {
   // are no sandboxes. Where it is not to be, they are root of the machine with few powers.
   enum class OwnIds { where_possible, required, off } own_ids = OwnIds::where_possible;
   std::vector<std::string> shown_folders;  // of the host, from which layers and binds come
+  // Whether sandboxes can outlive the server (Sandbox::keep).
+  enum class Keeping { off, on } keeping = Keeping::off;
 };
 
 // A program that forks a spawner asks this first thing in main: whether it was run to be one. Then
@@ -232,8 +253,14 @@ class Spawner {
   // Starts a template; `spec.profile` is templated, and `spec.argv` runs a program that forks
   // itself on request, in whatever language (detail/newcomer.h says how; the caller hands it down).
   virtual async::Task<std::unique_ptr<Template>> start_template(SandboxSpec spec);
+  // Whether its process is one that has kept sandboxes for this server.
+  virtual bool was_taken_over() const { return false; }
+  // All that is kept. After prepare(), once.
+  virtual async::Task<std::vector<KeptSandbox>> take_kept();
   // Removes bridge, nft rules, cgroup roots; restores ip_forward. All sandboxes must be gone.
   virtual async::Task<void> shut_down() = 0;
+  // Instead of it: what is kept goes on without a server, and all else ends.
+  virtual async::Task<void> leave() { return shut_down(); }
   // The bridge's own address, where containers reach signed blobs.
   virtual std::string bridge_host() const = 0;
   // How many times its process has ended without being asked to.

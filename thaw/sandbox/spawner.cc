@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include "thaw/sandbox/detail/control_line.h"
 #include "thaw/sandbox/detail/host_settings.h"
 #include "thaw/sandbox/detail/id_ranges.h"
+#include "thaw/sandbox/detail/keeper.h"
 #include "thaw/sandbox/detail/leftovers.h"
 #include "thaw/sandbox/detail/own_ids.h"
 #include "thaw/sandbox/detail/running_sandbox.h"
@@ -41,10 +43,11 @@ std::string describe_end(int status) {
 
 class SpawnerHandle : public Spawner {
  public:
-  SpawnerHandle(SpawnerOptions options, os::CgroupLayout layout, os::Fd lock, os::Fd membership,
-                detail::LaunchedSpawner process)
+  SpawnerHandle(SpawnerOptions options, os::CgroupLayout layout, std::string key, os::Fd lock,
+                os::Fd membership, detail::LaunchedSpawner process)
       : options_(std::move(options)),
         layout_(std::move(layout)),
+        key_(std::move(key)),
         lock_(std::move(lock)),
         membership_(std::move(membership)),
         line_(std::make_shared<ControlLine>()),
@@ -56,7 +59,10 @@ class SpawnerHandle : public Spawner {
     // there share it, and are of no use any more.
     process_.control.reset();
     line_->close_for_good();
-    (void)reap();
+    // One that has something to keep does not end with the line.
+    if (has_shut_down_ || options_.keeping == SpawnerOptions::Keeping::off) {
+      (void)reap();
+    }
   }
 
   Result<void> attach(async::Loop& loop, async::Pool& pool) override {
@@ -128,7 +134,45 @@ class SpawnerHandle : public Spawner {
       reply = co_await line_->ask_at_once(request);
     }
     line_->close_for_good();
+    has_shut_down_ = reply.has_value();
     co_return reply ? ok() : Result<void>(reply.error());
+  }
+
+  void mark_taken_over() { was_taken_over_ = true; }
+  bool was_taken_over() const override { return was_taken_over_; }
+
+  async::Task<std::vector<KeptSandbox>> take_kept() override {
+    std::vector<KeptSandbox> all;
+    std::string name;
+    const auto cgroup = [this](const std::string& workspace, const std::string& id) {
+      return os::Cgroup(layout_, detail::cgroup_name(options_.instance, workspace, id));
+    };
+    while (true) {
+      const std::string before = name;
+      auto next = co_await detail::RunningSandbox::take_over(line_, cgroup, name);
+      if (next && !*next) {
+        co_return all;
+      }
+      if (next) {
+        all.push_back(std::move(**next));
+        continue;
+      }
+      if (name <= before) {
+        co_return next.error();
+      }
+      // It costs that one only.
+      log_warning("a sandbox that has outlived its server ends now",
+                  {{"error", next.error().to_string()}});
+      line_->ask_to_remove(model::ContainerId(name));
+    }
+  }
+
+  async::Task<void> leave() override {
+    if (tasks_) {
+      THAW_CO_TRY_VOID(co_await tasks_->stop());
+    }
+    line_->close_for_good();
+    co_return ok();
   }
 
   std::string bridge_host() const override { return bridge_host_; }
@@ -144,8 +188,12 @@ class SpawnerHandle : public Spawner {
     return {layout_, detail::cgroup_name(options_.instance, spec.workspace, spec.id.str())};
   }
 
+  // One that was taken over is no child of this process, and how it ended is not told.
   int reap() const {
     int status = 0;
+    pollfd ended{process_.process.get(), POLLIN, 0};
+    while (::poll(&ended, 1, -1) < 0 && errno == EINTR) {
+    }
     while (::waitpid(process_.pid, &status, 0) < 0 && errno == EINTR) {
     }
     return status;
@@ -187,7 +235,7 @@ class SpawnerHandle : public Spawner {
 
   static async::Task<void> replace(SpawnerHandle& self) {
     THAW_CO_TRY(self.process_, detail::launch_spawner(self.options_, Succession::next, self.lock_,
-                                                      self.membership_));
+                                                      self.membership_, self.key_));
     Result<void> ready = self.line_->begin(std::move(self.process_.control), self.process_.process);
     if (ready && self.is_prepared_) {
       ready = co_await self.prepare();
@@ -213,6 +261,7 @@ class SpawnerHandle : public Spawner {
 
   SpawnerOptions options_;
   os::CgroupLayout layout_;
+  std::string key_;
   os::Fd lock_;
   os::Fd membership_;
   std::shared_ptr<ControlLine> line_;
@@ -220,6 +269,8 @@ class SpawnerHandle : public Spawner {
   std::string bridge_host_;
   std::vector<std::uint16_t> ports_;
   bool is_prepared_ = false;
+  bool has_shut_down_ = false;
+  bool was_taken_over_ = false;
   std::uint64_t deaths_ = 0;
   std::optional<async::TaskGroup> tasks_;
 };
@@ -252,6 +303,16 @@ async::Task<std::unique_ptr<Process>> Sandbox::run(ProcessSpec) {
   co_return Error::failed_precondition("no processes can be started in this sandbox");
 }
 
+async::Task<void> Sandbox::keep(std::string, Instant) {
+  co_return Error::failed_precondition("this sandbox ends with the server");
+}
+
+async::Task<std::vector<KeptProcess>> Sandbox::kept_processes() {
+  co_return std::vector<KeptProcess>();
+}
+
+async::Task<std::vector<KeptSandbox>> Spawner::take_kept() { co_return std::vector<KeptSandbox>(); }
+
 async::Task<Checkpoint> Sandbox::checkpoint(std::string, std::uint64_t) {
   co_return Error::unimplemented("this sandbox cannot be checkpointed");
 }
@@ -274,15 +335,24 @@ Result<std::unique_ptr<Spawner>> Spawner::fork(SpawnerOptions options) {
   THAW_TRY_VOID(check(options));
   THAW_TRY(os::CgroupLayout layout, os::CgroupLayout::detect());
   THAW_TRY_VOID(os::make_folders(options.folder, 0700));
+  THAW_TRY(std::string key, detail::keeper_key(options.folder, options.keeping));
+  THAW_TRY(auto taken, detail::take_over(options, key));
+  if (taken) {
+    auto handle = std::make_unique<SpawnerHandle>(
+        std::move(options), std::move(layout), std::move(key), std::move(taken->lock),
+        std::move(taken->membership), std::move(taken->process));
+    handle->mark_taken_over();
+    return std::unique_ptr<Spawner>(std::move(handle));
+  }
   THAW_TRY(os::Fd lock, detail::lock_folder(options.folder));
   detail::remove_leftovers(options.folder, layout);
   detail::record_instance(options.folder, options.instance);
   THAW_TRY(os::Fd membership, detail::join_machine(options.instance));
   THAW_TRY(detail::LaunchedSpawner process,
-           detail::launch_spawner(options, Succession::first, lock, membership));
+           detail::launch_spawner(options, Succession::first, lock, membership, key));
   return std::unique_ptr<Spawner>(
-      std::make_unique<SpawnerHandle>(std::move(options), std::move(layout), std::move(lock),
-                                      std::move(membership), std::move(process)));
+      std::make_unique<SpawnerHandle>(std::move(options), std::move(layout), std::move(key),
+                                      std::move(lock), std::move(membership), std::move(process)));
 }
 
 Result<std::vector<std::string>> Spawner::dead_instances(std::vector<std::string> instances) {

@@ -46,6 +46,30 @@ class FileReader final : public BlobStore::Reader {
   std::shared_ptr<OpenBlob> blob_;
 };
 
+class PartReader final : public BlobStore::Reader {
+ public:
+  PartReader(async::PoolShare at, std::shared_ptr<OpenBlob> blob, std::uint64_t size)
+      : at_(std::move(at)), size_(size), left_(size), blob_(std::move(blob)) {}
+
+  std::uint64_t size() const override { return size_; }
+  async::Task<std::string> read(std::size_t max_bytes) override {
+    const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(max_bytes, left_));
+    if (count == 0) {
+      co_return std::string();
+    }
+    auto work = [blob = blob_, count] { return detail::read_unchecked(*blob, count); };
+    THAW_CO_TRY(std::string piece, co_await async::blocking(at_, std::move(work)));
+    left_ -= piece.size();
+    co_return piece;
+  }
+
+ private:
+  async::PoolShare at_;
+  std::uint64_t size_;
+  std::uint64_t left_;
+  std::shared_ptr<OpenBlob> blob_;
+};
+
 std::vector<std::string> files_in(const std::string& folder) {
   std::vector<std::string> names;
   DIR* listing = ::opendir(folder.c_str());
@@ -143,8 +167,9 @@ class FileBlobStore final : public BlobStore {
     std::uint64_t counted_ = 0;
   };
 
-  Result<std::unique_ptr<Writer>> create(const std::string& owner) override {
+  Result<std::unique_ptr<Writer>> create(const std::string& owner, Sums sums) override {
     THAW_TRY(auto draft, start_draft());
+    draft->has_md5 = sums == Sums::sha256_and_md5;
     return std::make_unique<FileWriter>(*this, owner, std::move(draft));
   }
 
@@ -188,6 +213,16 @@ class FileBlobStore final : public BlobStore {
     THAW_TRY(const std::string file, path(owner, name));
     THAW_TRY(auto blob, detail::open_blob(name, file));
     return std::make_unique<FileReader>(share_of(owner), std::move(blob));
+  }
+
+  Result<std::unique_ptr<Reader>> open_part(const std::string& owner, const std::string& name,
+                                            std::uint64_t first, std::uint64_t count) override {
+    THAW_TRY(const std::string file, path(owner, name));
+    THAW_TRY(auto blob, detail::open_blob(name, file));
+    first = std::min(first, blob->size);
+    count = std::min(count, blob->size - first);
+    THAW_TRY_VOID(detail::begin_at(*blob, first));
+    return std::make_unique<PartReader>(share_of(owner), std::move(blob), count);
   }
 
   bool contains(const std::string& owner, const std::string& name) const override {

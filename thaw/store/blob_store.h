@@ -74,13 +74,21 @@ class BlobStore {
     virtual async::Task<std::string> read(std::size_t max_bytes) = 0;
   };
 
-  virtual Result<std::unique_ptr<Writer>> create(const std::string& owner) = 0;
+  // What is counted of the bytes as they come. sha256 alone is for what is large and has no use for
+  // an MD5: StoredBlob::md5_hex is empty then.
+  enum class Sums { sha256_and_md5, sha256 };
+  virtual Result<std::unique_ptr<Writer>> create(const std::string& owner,
+                                                 Sums sums = Sums::sha256_and_md5) = 0;
   virtual async::Task<StoredBlob> put(std::string owner, std::string bytes) = 0;
   virtual async::Task<std::string> get(std::string owner, std::string sha256_hex) = 0;  // checked
   // In lower-case hex, of a blob of any size.
   virtual async::Task<std::string> md5_of(std::string owner, std::string sha256_hex) = 0;
   virtual Result<std::unique_ptr<Reader>> open_reader(const std::string& owner,
                                                       const std::string& sha256_hex) = 0;
+  // `count` bytes from `first` on, as far as there are so many: a part cannot be checked by itself.
+  virtual Result<std::unique_ptr<Reader>> open_part(const std::string& owner,
+                                                    const std::string& sha256_hex,
+                                                    std::uint64_t first, std::uint64_t count) = 0;
   virtual bool contains(const std::string& owner, const std::string& sha256_hex) const = 0;
   // Where the file is, for copies and hard links (mode 0644, never written again).
   virtual Result<std::string> path(const std::string& owner,

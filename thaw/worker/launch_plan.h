@@ -42,6 +42,8 @@ struct LaunchPlan {
   std::string user;
   sandbox::Limits limits;
   sandbox::SandboxSpec::Network network = sandbox::SandboxSpec::Network::bridge;
+  // As SandboxSpec::reaches: of one that is booted.
+  std::optional<std::vector<std::string>> reaches = std::nullopt;
   std::string log_stream;  // the app's id
   std::string function;
   bool wants_socket = true;

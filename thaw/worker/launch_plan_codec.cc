@@ -98,6 +98,8 @@ Json json_of(const Fallback& fallback) {
       {"level", number(level)}, {"reason", reason}, {"detail", detail}, {"tried", number(tried)}};
 }
 
+Json json_of(const std::vector<std::string>& texts) { return texts; }
+
 template <class T>
 void put(Json& into, const char* name, const std::optional<T>& value) {
   if (value) {
@@ -217,6 +219,8 @@ void read(const Json& from, Fallback& fallback) {
   get_enum(from, "tried", fallback.tried, Fallback::Tried::failed_before);
 }
 
+void read(const Json& from, std::vector<std::string>& texts) { from.get_to(texts); }
+
 template <class T>
 void get(const Json& from, const char* name, std::optional<T>& value) {
   if (const Json* found = part(from, name)) {
@@ -238,6 +242,7 @@ LaunchPlan plan_of(const Json& from) {
   get(from, "user", plan.user);
   read(from.at("limits"), plan.limits);
   get_enum(from, "network", plan.network, sandbox::SandboxSpec::Network::host);
+  get(from, "reaches", plan.reaches);
   get(from, "log_stream", plan.log_stream);
   get(from, "function", plan.function);
   get(from, "wants_socket", plan.wants_socket);
@@ -263,7 +268,7 @@ LaunchPlan plan_of(const Json& from) {
 }  // namespace
 
 std::string write_plan(const LaunchPlan& plan) {
-  const auto& [id, layers, binds, files, argv, env, cwd, user, limits, network, log_stream,
+  const auto& [id, layers, binds, files, argv, env, cwd, user, limits, network, reaches, log_stream,
                function, wants_socket, guests, workspace, door_port, push, users, levels, fork,
                snapshot_point, purpose, staging, snapshot_env, restore, not_restored] = plan;
   Json json = {{"id", id.str()},
@@ -288,6 +293,7 @@ std::string write_plan(const LaunchPlan& plan) {
                {"staging", staging},
                {"snapshot_env", snapshot_env},
                {"restore", restore}};
+  put(json, "reaches", reaches);
   put(json, "push", push);
   put(json, "fork", fork);
   put(json, "snapshot_point", snapshot_point);

@@ -26,6 +26,7 @@ LaunchPlan whole_plan() {
   plan.user = "1000:1000";
   plan.limits = {std::uint64_t{5} << 33, 1500, 77};
   plan.network = sandbox::SandboxSpec::Network::none;
+  plan.reaches = {"10.0.0.0/8", "fd00::/8"};
   plan.log_stream = "ap-1";
   plan.function = "fu-1";
   plan.wants_socket = false;

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <system_error>
 
 #include "thaw/base/log.h"
@@ -72,6 +73,8 @@ Result<void> listen(net::Server& server, const std::string& path, const LaunchPl
   }
   return ok();
 }
+
+constexpr const char* start_report_suffix = ".start";
 
 // A disk that stores nothing for so long must not hold up those who print.
 constexpr Duration log_patience = 10s;
@@ -145,7 +148,7 @@ class LocalContainer final : public SandboxedContainer {
                                {"container " + id_, "workspace " + workspace});
   }
 
-  void keep(snapshot::SnapshotPtr snapshot) { snapshot_ = std::move(snapshot); }
+  void hold(snapshot::SnapshotPtr snapshot) { snapshot_ = std::move(snapshot); }
   void note_fallback(Fallback fallback) { fallbacks_.push_back(std::move(fallback)); }
   void was_forked(Templates& templates, ForkPlan plan, Templates::Lease from) {
     templates_ = &templates;
@@ -216,7 +219,7 @@ class LocalContainer final : public SandboxedContainer {
     THAW_CO_TRY_VOID(co_await pumps_.stop());
     std::error_code error;
     fs::remove_all(folder_, error);
-    report_.remove();
+    fs::remove(folder_ + start_report_suffix, error);
     co_return outcome;
   }
 
@@ -313,6 +316,28 @@ LocalWorker::LocalWorker(async::Loop& loop, async::Pool& pool, sandbox::Spawner&
       parts_(parts),
       run_folder_(std::move(run_folder)) {}
 
+async::Task<std::vector<KeptContainer>> LocalWorker::take_kept() {
+  THAW_CO_TRY(std::vector<sandbox::KeptSandbox> sandboxes, co_await spawner_.take_kept());
+  std::vector<KeptContainer> kept;
+  std::set<std::string> used = {kept_output_folder};
+  for (sandbox::KeptSandbox& one : sandboxes) {
+    LaunchPlan plan;
+    plan.id = one.sandbox->id();
+    const std::string name = plan.id.str();
+    used.insert({name, name + start_report_suffix});
+    auto container = std::make_unique<LocalContainer>(loop_, pool_, server_, logs_,
+                                                      run_folder_ + "/" + name, plan);
+    container->begin(std::move(one.sandbox), model::Level::booted);
+    kept.push_back({plan.id, std::move(container), std::move(one.note), one.until});
+  }
+  for (const std::string& name : os::list_folder(run_folder_)) {
+    if (!used.contains(name)) {
+      (void)os::remove_tree(run_folder_ + "/" + name);
+    }
+  }
+  co_return kept;
+}
+
 async::Task<std::unique_ptr<RunningContainer>> LocalWorker::launch(LaunchPlan plan) {
   const std::string folder = run_folder_ + "/" + plan.id.str();
   if (plan.purpose == LaunchPlan::Purpose::snapshot && plan.snapshot_point &&
@@ -323,7 +348,7 @@ async::Task<std::unique_ptr<RunningContainer>> LocalWorker::launch(LaunchPlan pl
   THAW_CO_TRY_VOID(locate(plan, spec));
   auto container = std::make_unique<LocalContainer>(loop_, pool_, server_, logs_, folder, plan);
   Result<void> prepared = make_folder(folder, plan.files, plan.users);
-  prepared = prepared ? container->listen_to(folder + ".start", plan.users) : prepared;
+  prepared = prepared ? container->listen_to(folder + start_report_suffix, plan.users) : prepared;
   if (prepared && plan.wants_socket) {
     prepared = listen(server_, folder + "/api.sock", plan);
   }
@@ -344,8 +369,8 @@ async::Task<std::unique_ptr<RunningContainer>> LocalWorker::launch(LaunchPlan pl
     spec.workspace = plan.workspace;
   }
   spec.binds.push_back({folder, container_folder, sandbox::BindMount::Access::read_only});
-  spec.binds.push_back(
-      {folder + ".start", container_start_report, sandbox::BindMount::Access::read_write});
+  spec.binds.push_back({folder + start_report_suffix, container_start_report,
+                        sandbox::BindMount::Access::read_write});
   spec.argv = std::move(plan.argv);
   spec.env = std::move(plan.env);
   spec.cwd = plan.cwd;
@@ -353,6 +378,7 @@ async::Task<std::unique_ptr<RunningContainer>> LocalWorker::launch(LaunchPlan pl
   spec.user = plan.user;
   spec.limits = plan.limits;
   spec.network = plan.network;
+  spec.reaches = std::move(plan.reaches);
   spec.door_port = plan.door_port;
   if (plan.not_restored) {
     container->note_fallback(*plan.not_restored);
@@ -518,7 +544,7 @@ async::Task<void> LocalWorker::restore(LocalContainer& container, const LaunchPl
       woken = co_await wake_restored(**started, point, container.report(), container.folder());
     }
     if (woken) {
-      container.keep(from);
+      container.hold(from);
       container.begin(std::move(*started), model::Level::restored);
       co_return ok();
     }

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "thaw/async/blocking.h"
 #include "thaw/async/loop.h"
@@ -37,6 +38,7 @@ class LocalWorker final : public Worker {
               net::HttpClient& client, logs::LogHub& logs, LocalWorkerParts parts,
               std::string run_folder);
 
+  async::Task<std::vector<KeptContainer>> take_kept() override;
   async::Task<std::unique_ptr<RunningContainer>> launch(LaunchPlan plan) override;
   async::Task<std::string> identify(std::vector<std::string> sources) override;
   void expect(const LaunchPlan& plan) override;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "thaw/worker/worker.h"
 
@@ -28,6 +29,13 @@ class SandboxedContainer : public RunningContainer {
   async::Task<std::unique_ptr<sandbox::Process>> run(sandbox::ProcessSpec spec) final {
     return box().run(std::move(spec));
   }
+  async::Task<void> keep(std::string note, Instant until) final {
+    return box().keep(std::move(note), until);
+  }
+  async::Task<std::vector<sandbox::KeptProcess>> kept_processes() final {
+    return box().kept_processes();
+  }
+  void leave() final { box().leave(); }
   std::string root_writes() const final { return box().root_writes(); }
 
  protected:

@@ -38,6 +38,8 @@ namespace thaw::worker {
 // Where a container finds its own things.
 inline constexpr const char* container_folder = "/run/thaw";
 inline constexpr const char* container_socket = "/run/thaw/api.sock";
+// Below the worker's run folder and not the worker's: what control keeps there for the next server.
+inline constexpr const char* kept_output_folder = "kept-output";
 // A pipe that the container's language runtime may tell of its start by (start_report.h).
 inline constexpr const char* container_start_report = "/run/thaw-start";
 
@@ -105,6 +107,15 @@ class RunningContainer {
   virtual Result<bool> has_listener(std::uint16_t port) const = 0;
   // A process inside, if its plan has guests.
   virtual async::Task<std::unique_ptr<sandbox::Process>> run(sandbox::ProcessSpec spec) = 0;
+  // With those of its processes that have notes it outlives this server; the next one finds it by
+  // Worker::take_kept().
+  virtual async::Task<void> keep(std::string /*note*/, Instant /*until*/) {
+    co_return Error::failed_precondition("this container ends with its server");
+  }
+  virtual async::Task<std::vector<sandbox::KeptProcess>> kept_processes() {
+    co_return std::vector<sandbox::KeptProcess>();
+  }
+  virtual void leave() {}
   // Into the staging folder of its plan.
   virtual async::Task<sandbox::Checkpoint> checkpoint(std::uint64_t max_file_bytes) = 0;
 
@@ -123,9 +134,22 @@ class RunningContainer {
   virtual async::Task<void> remove() = 0;
 };
 
+// One that a server before this one has left to it.
+struct KeptContainer {
+  model::ContainerId id;
+  std::unique_ptr<RunningContainer> running;
+  std::string note;
+  Instant until{};
+};
+
 class Worker {
  public:
   virtual ~Worker() = default;
+
+  // Before the first launch, once; what other containers of that server have left goes.
+  virtual async::Task<std::vector<KeptContainer>> take_kept() {
+    co_return std::vector<KeptContainer>();
+  }
 
   // not_found, invalid_argument: it has not got what the plan names.
   virtual async::Task<std::unique_ptr<RunningContainer>> launch(LaunchPlan plan) = 0;

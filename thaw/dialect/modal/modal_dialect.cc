@@ -4,6 +4,7 @@
 #include "thaw/base/log.h"
 #include "thaw/dialect/modal/apps.h"
 #include "thaw/dialect/modal/box_files.h"
+#include "thaw/dialect/modal/box_ports.h"
 #include "thaw/dialect/modal/calls.h"
 #include "thaw/dialect/modal/client_packages.h"
 #include "thaw/dialect/modal/definition.h"
@@ -50,6 +51,7 @@ void ModalDialect::start(const gateway::Surroundings& place) {
     log_warning("files in sandboxes cannot be reached by their clients",
                 {{"error", files.error().to_string()}});
   }
+  cx_->parts.web.add_lender([this] { lend_box_labels(*cx_); });
   cx_->tasks.start("what nobody reads", unread_loop(*cx_));
   cx_->tasks.start("volumes", volume_loop(*cx_));
   cx_->tasks.start("variants by address", variants_loop(*cx_));
@@ -88,6 +90,7 @@ void ModalDialect::add_methods(net::GrpcTable& table) {
   add_volume_read_rpcs(table, cx);
   add_network_file_system_rpcs(table, cx);
   add_sandbox_rpcs(table, cx);
+  add_connect_token_rpcs(table, cx);
   add_container_exec_rpcs(table, cx);
   add_router_rpcs(table, cx);
   table.unknown = not_served;

@@ -9,6 +9,7 @@
 #include "thaw/codec/fields.h"
 #include "thaw/codec/json.h"
 #include "thaw/dialect/modal/other_clients.h"
+#include "thaw/dialect/modal/signed_words.h"
 
 namespace thaw::dialect::modal {
 
@@ -36,10 +37,6 @@ std::string router_url(Context& cx, const net::GrpcCall& call) {
   return addresses.scheme + "://" + addresses.authority;
 }
 
-std::string signature_of(const Context& cx, std::string_view said) {
-  return codec::base64url_encode(cx.parts.secrets.sign(purpose, std::string(said)));
-}
-
 }  // namespace
 
 Result<pb::CommandRouterAccess> router_access(Context& cx, const net::GrpcCall& call,
@@ -62,7 +59,7 @@ Result<pb::CommandRouterAccess> router_access(Context& cx, const net::GrpcCall& 
   const std::string said =
       codec::base64url_encode(token_head) + "." + codec::base64url_encode(payload.dump());
   pb::CommandRouterAccess access;
-  access.set_jwt(said + "." + signature_of(cx, said));
+  access.set_jwt(sign_words(cx, purpose, said));
   access.set_url(router_url(cx, call));
   return access;
 }
@@ -75,17 +72,13 @@ Result<RouterClaim> claim_of(Context& cx, const net::Headers& head) {
     return refused;
   }
   const std::string_view token = std::string_view(*header).substr(bearer.size());
-  const std::size_t first = token.find('.');
-  const std::size_t second = token.rfind('.');
-  if (first == std::string_view::npos || first == second) {
-    return refused;
-  }
-  if (!codec::equal_bytes(token.substr(second + 1), signature_of(cx, token.substr(0, second)))) {
+  const auto said = genuine_words(cx, purpose, token);
+  const std::size_t dot = said ? said->find('.') : std::string_view::npos;
+  if (dot == std::string_view::npos) {
     return refused;
   }
   // From here on it is what this server has said.
-  THAW_TRY(const std::string text,
-           codec::base64url_decode(token.substr(first + 1, second - first - 1)));
+  THAW_TRY(const std::string text, codec::base64url_decode(said->substr(dot + 1)));
   THAW_TRY(const codec::Json payload, codec::parse_json(text));
   RouterClaim claim;
   std::int64_t until = 0;

@@ -33,9 +33,9 @@ template <class Request>
 concept MayMake = requires(const Request& request) { request.object_creation_type(); };
 
 template <class Request, class Reply>
-async::Task<Reply> run_if_may_make(Context& cx, net::GrpcCall& call, Request request,
-                                   async::Task<Reply> (*function)(Context&, net::GrpcCall&,
-                                                                  Request)) {
+async::Task<Reply> handle_if_may_make(Context& cx, net::GrpcCall& call, Request request,
+                                      async::Task<Reply> (*function)(Context&, net::GrpcCall&,
+                                                                     Request)) {
   if (static_cast<int>(request.object_creation_type()) != 0) {
     THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
     THAW_CO_TRY_VOID(gateway::check_may(who, making));
@@ -44,10 +44,10 @@ async::Task<Reply> run_if_may_make(Context& cx, net::GrpcCall& call, Request req
 }
 
 template <class Request, class Reply>
-async::Task<Reply> run(Context& cx, net::GrpcCall& call, Request request,
-                       async::Task<Reply> (*function)(Context&, net::GrpcCall&, Request)) {
+async::Task<Reply> handle(Context& cx, net::GrpcCall& call, Request request,
+                          async::Task<Reply> (*function)(Context&, net::GrpcCall&, Request)) {
   if constexpr (MayMake<Request>) {
-    return run_if_may_make(cx, call, std::move(request), function);
+    return handle_if_may_make(cx, call, std::move(request), function);
   } else {
     return function(cx, call, std::move(request));
   }
@@ -57,7 +57,7 @@ template <class Request, class Reply>
 void add(net::GrpcTable& table, Context& cx, std::string_view name,
          async::Task<Reply> (*function)(Context&, net::GrpcCall&, Request)) {
   table.unary<Request, Reply>(method_path(name), [&cx, function](net::GrpcCall& call, Request r) {
-    return run(cx, call, std::move(r), function);
+    return handle(cx, call, std::move(r), function);
   });
 }
 
@@ -155,7 +155,7 @@ async::Task<Reply> run_once(std::shared_ptr<RememberedByWorkspace<Reply>> worksp
                             async::Task<Reply> (*function)(Context&, net::GrpcCall&, Request)) {
   const auto key = call.metadata().find("x-idempotency-key");
   if (!key) {
-    co_return co_await run(cx, call, std::move(request), function);
+    co_return co_await handle(cx, call, std::move(request), function);
   }
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   auto& own = (*workspaces)[who.workspace];
@@ -173,7 +173,7 @@ async::Task<Reply> run_once(std::shared_ptr<RememberedByWorkspace<Reply>> worksp
     }
   }
   const auto entry = memory->begin(name);
-  Result<Reply> reply = co_await run(cx, call, std::move(request), function);
+  Result<Reply> reply = co_await handle(cx, call, std::move(request), function);
   memory->finish(entry, reply);
   co_return reply;
 }

@@ -5,6 +5,7 @@
 #include <cctype>
 #include <limits>
 
+#include "thaw/dialect/modal/box_ports.h"
 #include "thaw/dialect/modal/definition.h"
 #include "thaw/dialect/modal/older_clients.h"
 #include "thaw/dialect/modal/volumes.h"
@@ -20,9 +21,6 @@ constexpr std::size_t most_argument_bytes = 128u << 10;
 constexpr std::size_t most_sources = 1'000;  // each is read, and decrypted
 
 Result<void> check_served(const pb::Sandbox& d) {
-  if (d.open_ports().ports_size() > 0) {
-    return Error::unimplemented("ports of sandboxes are not served by this version of Thaw");
-  }
   if (d.cloud_bucket_mounts_size() > 0) {
     return Error::unimplemented("cloud bucket mounts are not served by this version of Thaw");
   }
@@ -36,11 +34,6 @@ Result<void> check_served(const pb::Sandbox& d) {
   if (d.enable_snapshot()) {
     return Error::unimplemented(
         "memory snapshots of sandboxes are not served by this version of Thaw");
-  }
-  if (d.network_access().network_access_type() == pb::NetworkAccess::ALLOWLIST) {
-    return Error::unimplemented(
-        "lists of allowed networks are not served by this version of Thaw; block_network=True "
-        "closes all of it");
   }
   return ok();
 }
@@ -121,6 +114,7 @@ Result<control::BoxSpec> box_from(const pb::Sandbox& d) {
   spec.volumes = std::move(like.volumes);
   spec.resources = std::move(like.resources);
   spec.network = like.network;
+  THAW_TRY_VOID(network_from(d, spec));
   spec.terminal = terminal_from(d.pty_info(), spec.environment);
   if (d.has_readiness_probe()) {
     THAW_TRY(spec.probe, probe_from(d.readiness_probe()));

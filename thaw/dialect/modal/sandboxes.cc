@@ -6,6 +6,7 @@
 
 #include "thaw/codec/ids.h"
 #include "thaw/codec/utf8.h"
+#include "thaw/dialect/modal/box_ports.h"
 #include "thaw/dialect/modal/router_access.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/sandbox_definition.h"
@@ -37,7 +38,7 @@ void name_it(control::BoxSpec& spec, Generation generation) {
 }
 
 Task<control::BoxPtr> create(Context& cx, gateway::Identity who, control::BoxSpec spec,
-                             std::string app_id, Generation generation) {
+                             std::string app_id, Generation generation, WebAddresses addresses) {
   THAW_CO_TRY(const auto app, find_app(cx, who, app_id));
   if (app->state == model::AppState::stopped) {
     co_return Error::failed_precondition("app '" + app->title() + "' was stopped");
@@ -48,7 +49,13 @@ Task<control::BoxPtr> create(Context& cx, gateway::Identity who, control::BoxSpe
   spec.record.app = app->id;
   spec.binds = cx.sandbox_binds;
   name_it(spec, generation);
-  co_return co_await cx.parts.boxes.create(std::move(spec));
+  THAW_CO_TRY(const control::BoxPtr box, co_await cx.parts.boxes.create(std::move(spec)));
+  if (const Result<void> opened = open_ports(cx, addresses, box); !opened) {
+    const std::string why = opened.error().message();
+    THAW_CO_TRY_VOID(co_await cx.parts.boxes.terminate(box, model::BoxEnd::start_failed, why));
+    co_return opened.error();
+  }
+  co_return box;
 }
 
 Task<pb::SandboxCreateV2Response> create_second(Context& cx, net::GrpcCall& call,
@@ -63,11 +70,13 @@ Task<pb::SandboxCreateV2Response> create_second(Context& cx, net::GrpcCall& call
                   ? environment_from(scope, request.secret_sources())
                   : environment_from(scope, request.definition().secret_ids()));
   spec.environment.insert(spec.environment.end(), secrets.begin(), secrets.end());
-  THAW_CO_TRY(const control::BoxPtr box,
-              co_await create(cx, who, std::move(spec), request.app_id(), Generation::second));
+  const WebAddresses addresses = addresses_for(cx, call);
+  THAW_CO_TRY(const control::BoxPtr box, co_await create(cx, who, std::move(spec), request.app_id(),
+                                                         Generation::second, addresses));
   pb::SandboxCreateV2Response reply;
   reply.set_sandbox_id(box->record.id.str());
   reply.set_task_id(box->record.container.str());
+  tell_tunnels(cx, addresses, box, *reply.mutable_tunnels());
   *reply.mutable_metadata() = handle_metadata(box->record);
   // A client that cannot use it is told so when it asks for it.
   if (auto access = router_access(cx, call, who, box->record)) {
@@ -85,7 +94,8 @@ Task<pb::SandboxCreateResponse> create_first(Context& cx, net::GrpcCall& call,
               environment_from(scope_of(cx, who), request.definition().secret_ids()));
   spec.environment.insert(spec.environment.end(), secrets.begin(), secrets.end());
   THAW_CO_TRY(const control::BoxPtr box,
-              co_await create(cx, who, std::move(spec), request.app_id(), Generation::first));
+              co_await create(cx, who, std::move(spec), request.app_id(), Generation::first,
+                              addresses_for(cx, call)));
   pb::SandboxCreateResponse reply;
   reply.set_sandbox_id(box->record.id.str());
   *reply.mutable_metadata() = handle_metadata(box->record);
@@ -281,8 +291,14 @@ Task<pb::TaskGetCommandRouterAccessResponse> access_first(
 Task<pb::SandboxGetTunnelsResponse> tunnels(Context& cx, net::GrpcCall& call,
                                             pb::SandboxGetTunnelsRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
-  THAW_CO_TRY([[maybe_unused]] const FoundBox found, find_box(cx, who, request.sandbox_id()));
-  co_return pb::SandboxGetTunnelsResponse();  // no sandbox has any
+  THAW_CO_TRY(const FoundBox found, find_box(cx, who, request.sandbox_id()));
+  pb::SandboxGetTunnelsResponse reply;
+  if (found.box && !found.now().has_ended()) {
+    const WebAddresses addresses = addresses_for(cx, call);
+    THAW_CO_TRY_VOID(open_ports(cx, addresses, found.box));
+    tell_tunnels(cx, addresses, found.box, *reply.mutable_tunnels());
+  }
+  co_return reply;
 }
 
 // --- its program's streams, as clients of the first generation read and write them ---

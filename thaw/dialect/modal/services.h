@@ -30,6 +30,7 @@ void add_volume_file_rpcs(net::GrpcTable& table, Context& cx);
 void add_volume_read_rpcs(net::GrpcTable& table, Context& cx);
 void add_network_file_system_rpcs(net::GrpcTable& table, Context& cx);
 void add_sandbox_rpcs(net::GrpcTable& table, Context& cx);
+void add_connect_token_rpcs(net::GrpcTable& table, Context& cx);
 void add_container_exec_rpcs(net::GrpcTable& table, Context& cx);
 void add_router_rpcs(net::GrpcTable& table, Context& cx);  // of one sandbox, by its own token
 

@@ -197,9 +197,9 @@ Task<void> push(Context& cx, gateway::Identity who, PushRequest request, Lines& 
   }
   std::optional<model::ModelCard> card;
   if (request.model) {
-    // Asked again: another push may have taken the name while this one was built.
-    THAW_CO_TRY(request.name, function_for(cx, scope, *request.model));
     THAW_CO_TRY(card, co_await card_for(cx, who, *request.model, image.key));
+    // Asked again: another model may have taken the name meanwhile. Nobody waits from here on.
+    THAW_CO_TRY(request.name, function_for(cx, scope, *request.model));
   }
   THAW_CO_TRY(const Published published, co_await publish(cx, std::move(who), std::move(request),
                                                           image, std::move(card), turn));

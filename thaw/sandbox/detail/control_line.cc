@@ -123,6 +123,16 @@ async::Task<std::string> ControlLine::ask(std::string bytes) {
 }
 
 async::Task<std::string> ControlLine::ask_at_once(std::string bytes) {
+  THAW_CO_TRY(os::Message message, co_await exchange(std::move(bytes)));
+  co_return std::move(message.bytes);
+}
+
+async::Task<os::Message> ControlLine::ask_for(std::string bytes) {
+  THAW_CO_TRY_VOID(co_await up());
+  co_return co_await exchange(std::move(bytes));
+}
+
+async::Task<os::Message> ControlLine::exchange(std::string bytes) {
   THAW_CO_TRY(auto pair, os::make_message_pair());
   THAW_CO_TRY_VOID(make_non_blocking(pair.first));
   THAW_CO_TRY(async::FdWatch replied, async::FdWatch::make(*loop_, pair.first.get()));
@@ -143,7 +153,7 @@ async::Task<std::string> ControlLine::ask_at_once(std::string bytes) {
   if (reader.kind() == Kind::failed) {
     co_return decode_failure(reader);
   }
-  co_return message.bytes;
+  co_return message;
 }
 
 void ControlLine::tell(const std::string& bytes) {

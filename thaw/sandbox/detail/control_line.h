@@ -16,6 +16,7 @@
 #include "thaw/async/event.h"
 #include "thaw/async/fd_ready.h"
 #include "thaw/os/fd.h"
+#include "thaw/os/message.h"
 #include "thaw/sandbox/detail/wire.h"
 #include "thaw/sandbox/sandbox.h"
 
@@ -53,6 +54,8 @@ class ControlLine {
   // A request that brings a reply socket of its own, and the reply: done, or failed as an Error;
   // unavailable when the process ended meanwhile.
   async::Task<std::string> ask(std::string bytes);
+  // The same for a reply that brings descriptors.
+  async::Task<os::Message> ask_for(std::string bytes);
   // Of who prepares it.
   async::Task<std::string> ask_at_once(std::string bytes);
   // Without waiting for room or for an answer: what may be lost, and for destructors.
@@ -78,6 +81,7 @@ class ControlLine {
 
  private:
   async::Task<void> send_at_once(std::string bytes, std::vector<int> fds);
+  async::Task<os::Message> exchange(std::string bytes);
 
   os::Fd socket_;
   os::Fd process_;  // pidfd

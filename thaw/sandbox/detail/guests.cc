@@ -9,8 +9,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <deque>
 #include <map>
 #include <utility>
 
@@ -22,6 +24,9 @@
 namespace thaw::sandbox::detail {
 
 namespace {
+
+// Of those that have ended, how they did; the oldest are forgotten.
+constexpr std::size_t most_told = 2'000;
 
 constexpr std::uint64_t bit(int capability) { return std::uint64_t{1} << capability; }
 
@@ -84,13 +89,25 @@ class Guests {
     Reader reader(message.bytes);
     const Kind kind = reader.kind();
     const std::uint64_t number = reader.number();
-    if (kind == Kind::kill) {
-      kill(number, static_cast<int>(reader.number()));
-    } else if (kind == Kind::run && reader.ok() && message.fds.size() == 2) {
-      os::Fd reply = std::move(message.fds[0]);
-      if (auto begun = begin(number, reply, message.fds[1]); !begun) {
-        (void)os::send_message(reply.get(), encode_failure(begun.error()));
-      }
+    switch (kind) {
+      case Kind::kill: kill(number, static_cast<int>(reader.number())); break;
+      case Kind::run:
+        if (reader.ok() && message.fds.size() == 2) {
+          const os::Fd reply = std::move(message.fds[0]);
+          if (auto begun = begin(number, reply, message.fds[1]); !begun) {
+            (void)os::send_message(reply.get(), encode_failure(begun.error()));
+          }
+        }
+        break;
+      case Kind::next_guest:
+        if (reader.ok() && message.fds.size() == 2) {
+          hand_over(number, message.fds[0], std::move(message.fds[1]));
+        }
+        break;
+      default:
+        if (const auto found = guests_.find(number); found != guests_.end() && reader.ok()) {
+          note(found->second, kind, reader);
+        }
     }
   }
 
@@ -99,22 +116,47 @@ class Guests {
     if (found == running_.end()) {
       return;  // an orphan
     }
-    (void)os::send_message(found->second.reply.get(),
-                           Writer(Kind::exited).number(static_cast<std::uint64_t>(status)).bytes());
+    const auto one = guests_.find(found->second);
     running_.erase(found);
+    Guest& guest = one->second;
+    (void)os::send_message(guest.reply.get(),
+                           Writer(Kind::exited).number(static_cast<std::uint64_t>(status)).bytes());
+    guest.pid = 0;
+    guest.status = static_cast<std::uint64_t>(status);
+    guest.reply.reset();
+    if (guest.note.empty()) {
+      guests_.erase(one);
+      return;
+    }
+    over_.push_back(one->first);
+    if (over_.size() > most_told) {
+      guests_.erase(over_.front());
+      over_.pop_front();
+    }
   }
 
  private:
   struct Guest {
-    std::uint64_t number = 0;
+    pid_t pid = 0;  // 0: it has ended
+    std::uint64_t status = 0;
     os::Fd reply;
+    // With a note it is kept, and so are copies of the server's ends of its streams.
+    std::string note;
+    std::string mark;
+    std::vector<os::Fd> of_server;
+    bool has_terminal = false;
   };
 
-  // `reply` is taken over if it has begun.
-  Result<void> begin(std::uint64_t number, os::Fd& reply, const os::Fd& body) {
+  // A copy of `reply` is kept if it has begun.
+  Result<void> begin(std::uint64_t number, const os::Fd& reply, const os::Fd& body) {
     THAW_TRY(const std::string bytes, os::read_memory_file(body));
     THAW_TRY(const ProcessSpec wanted, decode_process(bytes));
     THAW_TRY(Ends ends, wanted.terminal ? open_terminal(*wanted.terminal) : make_pipes());
+    Guest guest;
+    guest.reply = os::Fd(::fcntl(reply.get(), F_DUPFD_CLOEXEC, 3));
+    if (!guest.reply.valid()) {
+      return Error::from_errno(errno, "copy a descriptor");
+    }
     SandboxSpec spec;
     spec.argv = wanted.argv;
     spec.env = wanted.env;
@@ -135,22 +177,71 @@ class Guests {
     const auto moment =
         static_cast<std::uint64_t>(Duration(started.started.time_since_epoch()).count());
     (void)os::send_message(reply.get(), Writer(Kind::started).number(moment).bytes(), fds);
-    running_[started.pid] = {number, std::move(reply)};
+    guest.pid = started.pid;
+    guest.note = wanted.note;
+    guest.has_terminal = wanted.terminal.has_value();
+    if (!guest.note.empty()) {
+      guest.of_server = std::move(ends.of_server);
+    }
+    highest_ = std::max(highest_, number);
+    guests_[number] = std::move(guest);
+    running_[started.pid] = number;
     return ok();
+  }
+
+  // What a server says of one that is kept.
+  static void note(Guest& guest, Kind kind, Reader& reader) {
+    if (kind == Kind::mark) {
+      guest.mark = reader.text();
+    } else if (kind == Kind::let_go) {
+      guest.of_server.clear();
+    } else if (kind == Kind::close_input && !guest.of_server.empty() && !guest.has_terminal) {
+      guest.of_server[0].reset();
+    }
+  }
+
+  // To the next server: the first one after `before`.
+  void hand_over(std::uint64_t before, const os::Fd& reply, os::Fd report) {
+    auto next = guests_.upper_bound(before);
+    while (next != guests_.end() && next->second.note.empty()) {
+      ++next;
+    }
+    if (next == guests_.end()) {
+      (void)os::send_message(reply.get(), Writer(Kind::done).number(highest_).bytes());
+      return;
+    }
+    Guest& guest = next->second;
+    std::vector<int> fds;
+    std::uint64_t open = 0;  // a bit for each
+    for (std::size_t i = 0; i < guest.of_server.size(); ++i) {
+      if (guest.of_server[i].valid()) {
+        open |= std::uint64_t{1} << i;
+        fds.push_back(guest.of_server[i].get());
+      }
+    }
+    Writer told(Kind::started);
+    told.number(next->first).text(guest.note).text(guest.mark).number(open);
+    told.number(guest.has_terminal ? 1 : 0).number(guest.pid == 0 ? 1 : 0).number(guest.status);
+    (void)os::send_message(reply.get(), told.bytes(), fds);
+    if (guest.pid != 0) {
+      guest.reply = std::move(report);
+    }
   }
 
   // Each leads a session of its own, and so a process group.
   void kill(std::uint64_t number, int signal) {
-    for (const auto& [pid, guest] : running_) {
-      if (guest.number == number) {
-        ::kill(-pid, signal);
-        ::kill(pid, signal);  // it may have gone to another group
-      }
+    const auto found = guests_.find(number);
+    if (found != guests_.end() && found->second.pid != 0) {
+      ::kill(-found->second.pid, signal);
+      ::kill(found->second.pid, signal);  // it may have gone to another group
     }
   }
 
   GuestsHouse house_;
-  std::map<pid_t, Guest> running_;
+  std::map<std::uint64_t, Guest> guests_;  // by number: those that run or are kept
+  std::map<pid_t, std::uint64_t> running_;
+  std::uint64_t highest_ = 0;       // number that was given
+  std::deque<std::uint64_t> over_;  // that are kept and have ended, in that order
 };
 
 }  // namespace

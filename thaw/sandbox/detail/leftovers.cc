@@ -25,6 +25,7 @@ namespace {
 constexpr const char* lock_file = "/lock";
 constexpr const char* record_file = "/instances";
 constexpr const char* aside_folder = "/set-aside";
+constexpr const char* key_file = "/keeper-key";
 // Of all that is removed at once: a process that cannot die, say, in a broken driver, holds its
 // cgroup for ever.
 constexpr Duration patience = 10s;
@@ -214,7 +215,7 @@ void set_aside(const std::string& folder, const std::string& name) {
 void set_all_aside(const std::string& folder) {
   for (const std::string& name : os::list_folder(folder)) {
     const std::string path = "/" + name;
-    if (path != lock_file && path != record_file && path != aside_folder) {
+    if (path != lock_file && path != record_file && path != aside_folder && path != key_file) {
       set_aside(folder, name);
     }
   }

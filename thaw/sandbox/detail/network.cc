@@ -190,6 +190,10 @@ Result<void> Network::allow_port(std::uint16_t port) {
   return detail::allow_port(options_.instance, port);
 }
 
+Result<void> Network::forbid_ports() const {
+  return prepared_ ? detail::forbid_ports(options_.instance) : ok();
+}
+
 Lease Network::lease_of(std::uint32_t slot) const {
   Lease lease;
   lease.slot = slot;

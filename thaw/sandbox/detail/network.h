@@ -41,6 +41,9 @@ class Network {
   // Picks the subnet, makes bridge, rules and forwarding. Returns the bridge's own address.
   Result<std::string> prepare();
   Result<void> allow_port(std::uint16_t port);
+  // The server that had them is gone.
+  Result<void> forbid_ports() const;
+  std::string address_text() const { return os::address_text(subnet_.address); }  // the bridge's
   // The bridge's own address and the network's size; empty without a network.
   std::string subnet_text() const { return prepared_ ? subnet_.to_string() : std::string(); }
   // Asks the maker for what is missing of the leases in advance.

@@ -1,77 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/sandbox/detail/rules.h"
 
-#include <fcntl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstdlib>
 #include <iterator>
 
 #include "thaw/base/log.h"
-#include "thaw/os/fd.h"
 #include "thaw/os/files.h"
-#include "thaw/os/message.h"
-#include "thaw/os/process.h"
+#include "thaw/sandbox/detail/nft.h"
 
 namespace thaw::sandbox::detail {
 
 namespace {
 
 std::string table_name(const std::string& instance) { return "inet thaw_" + instance; }
-
-// Runs `nft -f -` with `text`. The process is a plain child: the spawner is single-threaded.
-Result<void> run_nft(const std::string& text) {
-  THAW_TRY(const os::Fd input, os::make_memory_file(text));
-  int errors[2];
-  if (::lseek(input.get(), 0, SEEK_SET) != 0 || ::pipe2(errors, O_CLOEXEC) != 0) {
-    return Error::from_errno(errno, "prepare to run nft");
-  }
-  os::Fd read_end(errors[0]);
-  os::Fd write_end(errors[1]);
-  const pid_t pid = ::fork();
-  if (pid < 0) {
-    return Error::from_errno(errno, "fork nft");
-  }
-  if (pid == 0) {
-    ::dup2(input.get(), 0);
-    ::dup2(write_end.get(), 1);
-    ::dup2(write_end.get(), 2);
-    os::close_from(3);
-    sigset_t none;
-    ::sigemptyset(&none);
-    ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    const char* const env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", nullptr};
-    for (const char* path : {"/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"}) {
-      const char* const argv[] = {"nft", "-f", "-", nullptr};
-      ::execve(path, const_cast<char* const*>(argv), const_cast<char* const*>(env));
-    }
-    ::_exit(127);
-  }
-  write_end.reset();
-  std::string said;
-  char piece[1024];
-  for (ssize_t n = 0; (n = ::read(read_end.get(), piece, sizeof piece)) > 0;) {
-    said.append(piece, static_cast<std::size_t>(n));
-  }
-  int status = 0;
-  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-    return ok();
-  }
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
-    return Error::failed_precondition(
-        "there is no nft program: install nftables, or switch "
-        "networking off");
-  }
-  return Error::failed_precondition(
-      "nft refuses the container network's rules (does this kernel "
-      "have nf_tables with nat?): " +
-      said.substr(0, 800));
-}
 
 // Where clouds keep the machine's own credentials and settings: link-local addresses (nearly all of
 // them), Alibaba, Azure, Oracle.
@@ -180,6 +122,10 @@ Result<void> add_rules(const Rules& rules) {
 Result<void> allow_port(const std::string& instance, std::uint16_t port) {
   return run_nft("add element " + table_name(instance) + " ports { " + std::to_string(port) +
                  " }\n");
+}
+
+Result<void> forbid_ports(const std::string& instance) {
+  return run_nft("flush set " + table_name(instance) + " ports\n");
 }
 
 void remove_rules(const std::string& instance) {

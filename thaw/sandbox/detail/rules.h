@@ -33,6 +33,8 @@ std::uint32_t connections_of_one();
 Result<void> add_rules(const Rules& rules);
 // TCP port of the bridge's own address that containers may reach.
 Result<void> allow_port(const std::string& instance, std::uint16_t port);
+// None of those any more.
+Result<void> forbid_ports(const std::string& instance);
 // No table is fine.
 void remove_rules(const std::string& instance);
 

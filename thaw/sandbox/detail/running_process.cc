@@ -5,14 +5,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <utility>
 
 #include "thaw/async/within.h"
 #include "thaw/sandbox/detail/control_line.h"
-#include "thaw/sandbox/detail/wire.h"
 
 namespace thaw::sandbox::detail {
 
@@ -22,6 +21,13 @@ namespace {
 // the list of users, is its programs' to change.
 constexpr Duration start_patience = 30s;
 constexpr char end_of_input = 4;  // Ctrl-D
+
+ProcessEnd end_of(int status) {
+  ProcessEnd end;
+  end.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  end.code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  return end;
+}
 
 Error sandbox_gone() { return Error::unavailable("the container has ended"); }
 
@@ -39,6 +45,7 @@ Result<std::shared_ptr<GuestsLine>> GuestsLine::make(async::Loop& loop, const os
 
 async::Task<void> GuestsLine::send(std::string bytes, std::vector<int> fds) {
   while (true) {
+    flush();
     const auto sent = os::send_message(report_.get(), bytes, fds);
     if (!sent || *sent == os::Transfer::end) {
       co_return sandbox_gone();
@@ -50,13 +57,112 @@ async::Task<void> GuestsLine::send(std::string bytes, std::vector<int> fds) {
   }
 }
 
+void GuestsLine::tell(std::uint64_t process, Kind kind, std::string bytes) {
+  untold_[{process, kind}] = std::move(bytes);
+  flush();
+}
+
+void GuestsLine::flush() {
+  while (!untold_.empty()) {
+    const auto sent = os::send_message(report_.get(), untold_.begin()->second);
+    if (sent && *sent == os::Transfer::later) {
+      return;
+    }
+    untold_.erase(untold_.begin());
+  }
+}
+
 async::Task<std::unique_ptr<Process>> RunningProcess::start(std::shared_ptr<GuestsLine> line,
                                                             std::uint64_t number,
                                                             ProcessSpec spec) {
   THAW_CO_TRY_VOID(validate(spec));
-  std::unique_ptr<RunningProcess> process(new RunningProcess(std::move(line), number));
+  const Kept kept = spec.note.empty() ? Kept::no : Kept::yes;
+  std::unique_ptr<RunningProcess> process(new RunningProcess(std::move(line), number, kept));
   THAW_CO_TRY_VOID(co_await process->launch(std::move(spec)));
   co_return std::unique_ptr<Process>(std::move(process));
+}
+
+async::Task<std::optional<KeptProcess>> RunningProcess::take_over(std::shared_ptr<GuestsLine> line,
+                                                                  std::uint64_t& number) {
+  THAW_CO_TRY(auto answer, os::make_message_pair());
+  THAW_CO_TRY(auto report, os::make_message_pair());
+  for (const os::Fd* own : {&answer.first, &report.first}) {
+    THAW_CO_TRY_VOID(make_non_blocking(*own));
+  }
+  THAW_CO_TRY(async::FdWatch answered, async::FdWatch::make(line->loop(), answer.first.get()));
+  std::string order = Writer(Kind::next_guest).number(number).bytes();
+  std::vector<int> fds = {answer.second.get(), report.second.get()};
+  THAW_CO_TRY_VOID(co_await line->send(std::move(order), std::move(fds)));
+  answer.second.reset();
+  report.second.reset();
+  THAW_CO_TRY_VOID(co_await async::within(start_patience, answered.readable()));
+  os::Message message;
+  THAW_CO_TRY(const os::Transfer received, os::receive_message(answer.first.get(), message));
+  Reader reader(message.bytes);
+  const Kind kind = received == os::Transfer::done ? reader.kind() : Kind::failed;
+  if (kind == Kind::done) {
+    number = std::max(number, reader.number());  // none of before has the next one's
+    co_return std::optional<KeptProcess>();
+  }
+  KeptProcess kept;
+  number = reader.number();
+  kept.note = reader.text();
+  kept.mark = reader.text();
+  const std::uint64_t open = reader.number_up_to(7);
+  const bool has_terminal = reader.number_up_to(1) == 1;
+  const bool has_ended = reader.number_up_to(1) == 1;
+  const int status = static_cast<int>(reader.number());
+  if (kind != Kind::started || !reader.is_whole()) {
+    co_return Error::internal("what is kept of a process was cut short");
+  }
+  std::unique_ptr<RunningProcess> process(new RunningProcess(line, number, Kept::yes));
+  process->has_terminal_ = has_terminal;
+  THAW_CO_TRY_VOID(process->take_over_streams(message, open));
+  kept.is_input_closed = process->is_input_closed_;
+  if (has_ended) {
+    process->end_ = end_of(status);
+  } else {
+    process->reply_ = std::move(report.first);
+    THAW_CO_TRY(process->replied_, async::FdWatch::make(line->loop(), process->reply_.get()));
+  }
+  kept.process = std::move(process);
+  co_return std::optional(std::move(kept));
+}
+
+Result<void> RunningProcess::take_over_streams(os::Message& message, std::uint64_t open) {
+  Stream* const streams[3] = {has_terminal_ ? &output_ : &input_, &output_, &error_};
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < (has_terminal_ ? 1 : 3); ++i) {
+    if ((open >> i & 1) != 0 && next < message.fds.size()) {
+      THAW_TRY_VOID(take_over(*streams[i], std::move(message.fds[next++])));
+    }
+  }
+  is_input_closed_ = !streams[0]->fd.valid();
+  return ok();
+}
+
+// PID 1 lets go of its streams too: what is written to them from now on finds nobody.
+RunningProcess::~RunningProcess() {
+  if (!line_->is_left()) {
+    tell(Kind::let_go);
+  }
+}
+
+void RunningProcess::tell(Kind kind) const {
+  if (kept_ == Kept::yes) {
+    line_->tell(number_, kind, Writer(kind).number(number_).bytes());
+  }
+}
+
+void RunningProcess::mark(std::string bytes) {
+  if (kept_ == Kept::yes && bytes.size() <= longest_note) {
+    line_->tell(number_, Kind::mark, Writer(Kind::mark).number(number_).text(bytes).bytes());
+  }
+}
+
+void RunningProcess::journal(std::string of_stdout, std::string of_stderr) {
+  output_.journal = Journal(std::move(of_stdout));
+  error_.journal = Journal(std::move(of_stderr));
 }
 
 async::Task<void> RunningProcess::launch(ProcessSpec spec) {
@@ -116,16 +222,6 @@ Result<void> RunningProcess::take_over(Stream& stream, os::Fd fd) const {
 
 namespace {
 
-// What read() says. `piece` takes no more memory than it has bytes: it may be kept for long.
-ssize_t read_piece(int fd, std::string& piece) {
-  std::array<char, 64 * 1024> buffer;  // NOLINT(*-member-init): read() fills it
-  const ssize_t n = ::read(fd, buffer.data(), buffer.size());
-  if (n > 0) {
-    piece.assign(buffer.data(), static_cast<std::size_t>(n));
-  }
-  return n;
-}
-
 // The line outlives the process that is signalled.
 async::Task<void> send_kill(std::shared_ptr<GuestsLine> line, std::uint64_t process, int signal) {
   std::string order =
@@ -140,8 +236,9 @@ async::Task<std::optional<std::string>> RunningProcess::read(Stream& stream) {
     co_return std::nullopt;
   }
   std::string piece;
+  line_->flush();
   while (true) {
-    const ssize_t n = read_piece(stream.fd.get(), piece);
+    const ssize_t n = stream.journal.read_from(stream.fd.get(), piece);
     if (n > 0) {
       co_return std::optional(std::move(piece));
     }
@@ -149,6 +246,7 @@ async::Task<std::optional<std::string>> RunningProcess::read(Stream& stream) {
     if (n == 0 || errno == EIO) {
       stream.watch = {};  // it has a copy
       stream.fd.reset();
+      stream.journal = {};
       co_return std::nullopt;
     }
     if (errno == EAGAIN) {
@@ -197,6 +295,7 @@ void RunningProcess::close_input() {
   }
   input_.watch = {};  // it has a copy
   input_.fd.reset();
+  tell(Kind::close_input);
 }
 
 async::Task<void> RunningProcess::signal(int number) { return send_kill(line_, number_, number); }
@@ -217,11 +316,7 @@ async::Task<ProcessEnd> RunningProcess::wait() {
     if (reader.kind() != Kind::exited) {
       continue;
     }
-    const int raw = static_cast<int>(reader.number());
-    ProcessEnd end;
-    end.signal = WIFSIGNALED(raw) ? WTERMSIG(raw) : 0;
-    end.code = WIFSIGNALED(raw) ? 128 + WTERMSIG(raw) : WEXITSTATUS(raw);
-    end_ = end;
+    end_ = end_of(static_cast<int>(reader.number()));
   }
   replied_ = {};
   reply_.reset();

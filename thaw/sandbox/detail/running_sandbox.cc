@@ -39,6 +39,7 @@ async::Task<std::unique_ptr<Sandbox>> RunningSandbox::start(std::shared_ptr<Cont
 
 async::Task<void> RunningSandbox::launch(const SandboxSpec& spec, const TemplateControl& control) {
   times_.requested = monotonic_now();
+  workspace_ = spec.workspace;
   THAW_CO_TRY(const os::Fd body, os::make_memory_file(encode(spec)));
   THAW_CO_TRY(auto pair, os::make_message_pair());
   report_ = std::move(pair.first);
@@ -199,7 +200,10 @@ ExitStatus RunningSandbox::collect() {
   return status;
 }
 
-bool RunningSandbox::has_ended() const { return os::has_ended(pidfd_); }
+// By cgroups v1 one that is killed while it is frozen dies when it is thawed, and is of no use.
+bool RunningSandbox::has_ended() const {
+  return os::has_ended(pidfd_) || (may_be_frozen_ && os::is_doomed(pid_));
+}
 
 Result<void> RunningSandbox::signal(int number) {
   if (number == SIGSTOP || number == SIGTSTP) {

@@ -4,9 +4,11 @@
 // thread only.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "thaw/async/event.h"
 #include "thaw/async/fd_ready.h"
@@ -31,6 +33,11 @@ class RunningSandbox : public Sandbox {
   static async::Task<std::unique_ptr<Sandbox>> start(std::shared_ptr<ControlLine> line,
                                                      os::Cgroup cgroup, SandboxSpec spec,
                                                      TemplateControl control = {});
+  // One that the spawner keeps: the next after the one of that name, which is replaced; nothing at
+  // the end. `cgroup_of` finds its cgroup by workspace and name.
+  using CgroupOf = std::function<os::Cgroup(const std::string&, const std::string&)>;
+  static async::Task<std::optional<KeptSandbox>> take_over(std::shared_ptr<ControlLine> line,
+                                                           CgroupOf cgroup_of, std::string& name);
   ~RunningSandbox() override;
 
   const model::ContainerId& id() const override { return id_; }
@@ -53,6 +60,9 @@ class RunningSandbox : public Sandbox {
   Duration processor_time() const override;
   void note_survival() override;
   Result<void> weigh(double weight) override;
+  async::Task<void> keep(std::string note, Instant until) override;
+  async::Task<std::vector<KeptProcess>> kept_processes() override;
+  void leave() override;
   async::Task<void> remove() override;
 
  private:
@@ -76,6 +86,7 @@ class RunningSandbox : public Sandbox {
   std::uint64_t spawner_ = 0;  // which one it is of
   os::Cgroup cgroup_;
   model::ContainerId id_;
+  std::string workspace_;
   int pid_ = 0;
   std::string address_;
   std::string root_writes_;

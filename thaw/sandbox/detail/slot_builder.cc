@@ -24,6 +24,7 @@
 #include "thaw/sandbox/detail/first_process.h"
 #include "thaw/sandbox/detail/main_program.h"
 #include "thaw/sandbox/detail/newcomer.h"
+#include "thaw/sandbox/detail/nft.h"
 #include "thaw/sandbox/detail/slot.h"
 #include "thaw/sandbox/detail/user_namespace.h"
 #include "thaw/sandbox/detail/wire.h"
@@ -234,6 +235,9 @@ Result<void> build(SlotPlan& plan) {
   // For when no path leads to them. The builder itself stays outside: what somebody waits for does
   // not share the container's share of a busy machine.
   THAW_TRY(std::vector<os::Fd> cgroup_files, plan.cgroup.open_processes());
+  if (!plan.reach_rules.empty()) {
+    THAW_TRY_VOID(run_nft(plan.reach_rules, plan.network_namespace));
+  }
   if (is_forked(plan.spec)) {
     THAW_TRY_VOID(enter(plan.parent_pid_namespace, CLONE_NEWPID, "the template's processes"));
   }

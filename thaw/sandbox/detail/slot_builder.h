@@ -10,6 +10,7 @@
 // filters) before the first line of user code runs.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "thaw/os/cgroup.h"
@@ -30,6 +31,7 @@ struct SlotPlan {
   os::Fd user_namespace;
   IdRange range;                // its ids; none: the machine's
   os::Fd network_namespace;     // none: a new one without links, or the host's
+  std::string reach_rules;      // to be written in that network first; may be empty
   os::Fd parent_pid_namespace;  // the template's; none: the host's
   os::Fd control;  // template: its end of its control socket; else the way to the template
   os::Fd report;

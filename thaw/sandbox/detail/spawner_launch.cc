@@ -64,12 +64,13 @@ Result<pid_t> run_self(const os::Fd& control) {
 }  // namespace
 
 Result<LaunchedSpawner> launch_spawner(const SpawnerOptions& options, Succession succession,
-                                       const os::Fd& lock, const os::Fd& membership) {
+                                       const os::Fd& lock, const os::Fd& membership,
+                                       const std::string& key) {
   THAW_TRY(auto pair, os::make_message_pair());
   Writer task(Kind::begin);
   task.number(static_cast<std::uint64_t>(::getpid()));
   task.number(succession == Succession::next ? 1 : 0);
-  task.text(encode(options));
+  task.text(encode(options)).text(key);
   THAW_TRY([[maybe_unused]] const os::Transfer sent,
            os::send_message(pair.first.get(), task.bytes(), {lock.get(), membership.get()}));
   LaunchedSpawner launched;
@@ -101,12 +102,13 @@ int run_as_spawner() {
   const auto succession =
       reader.number() == 1 ? detail::Succession::next : detail::Succession::first;
   const auto options = detail::decode_options(reader.text());
+  std::string key = reader.text();
   auto layout = os::CgroupLayout::detect();
   if (!options || !layout) {
     return 1;
   }
   detail::SpawnerProcess process(*options, std::move(*layout), os::Fd(control_number), server);
-  process.hold(std::move(message.fds[0]), std::move(message.fds[1]));
+  process.hold(std::move(message.fds[0]), std::move(message.fds[1]), std::move(key));
   return process.run(succession);
 }
 

@@ -25,6 +25,7 @@ enum class Succession {
 // `lock` and `membership` are held by the process as well, so that nobody takes the folder or the
 // instance's name while it removes what its server has left.
 Result<LaunchedSpawner> launch_spawner(const SpawnerOptions& options, Succession succession,
-                                       const os::Fd& lock, const os::Fd& membership);
+                                       const os::Fd& lock, const os::Fd& membership,
+                                       const std::string& key);
 
 }  // namespace thaw::sandbox::detail

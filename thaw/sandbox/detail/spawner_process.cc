@@ -23,6 +23,7 @@
 #include "thaw/sandbox/detail/first_process.h"
 #include "thaw/sandbox/detail/host_settings.h"
 #include "thaw/sandbox/detail/leftovers.h"
+#include "thaw/sandbox/detail/nft.h"
 #include "thaw/sandbox/detail/slot_builder.h"
 #include "thaw/sandbox/detail/wire.h"
 
@@ -76,7 +77,8 @@ SpawnerProcess::SpawnerProcess(SpawnerOptions options, os::CgroupLayout layout, 
       server_(server),
       network_(options_) {}
 
-void SpawnerProcess::hold(os::Fd lock, os::Fd membership) {
+void SpawnerProcess::hold(os::Fd lock, os::Fd membership, std::string key) {
+  key_ = std::move(key);
   lock_ = std::move(lock);
   membership_ = std::move(membership);
 }
@@ -101,7 +103,8 @@ int SpawnerProcess::run(Succession succession) {
   ::setpriority(PRIO_PROCESS, 0, -10);
   const rlimit many{65536, 65536};
   ::setrlimit(RLIMIT_NOFILE, &many);
-  if (::getppid() != server_) {
+  server_pidfd_ = os::Fd(static_cast<int>(::syscall(SYS_pidfd_open, server_, 0)));
+  if (::getppid() != server_ || !server_pidfd_.valid()) {
     return 0;
   }
   if (succession == Succession::next) {
@@ -115,11 +118,13 @@ int SpawnerProcess::run(Succession succession) {
   idle_event_ = open_idle_event();
   set_all_aside(options_.folder);
   remove_what_is_aside();
+  begin_listening();
   while (is_running_) {
     std::vector<pollfd> watched = {{control_.get(), POLLIN, 0},
                                    {signals_.get(), POLLIN, 0},
-                                   {network_.maker_socket(), POLLIN, 0}};
-    bool is_held = false;
+                                   {network_.maker_socket(), POLLIN, 0},
+                                   {is_settling() ? -1 : keeper_.get(), POLLIN, 0}};
+    bool is_held = server_ == 0;
     for (const auto& [id, tree] : trees_) {
       if (tree.births.valid()) {
         watched.push_back({tree.births.get(), POLLIN, 0});
@@ -149,15 +154,15 @@ int SpawnerProcess::run(Succession succession) {
     }
     if (is_held) {
       enforce_patience();
+      look_after_kept();
     }
     if (ready < 0 && errno != EINTR) {
       ::usleep(2'000);  // short of memory, or of descriptors that it may have
-      if (::getppid() != server_) {
-        end_of_server();
-        break;
+      if (has_server_gone()) {
+        lose_server();
       }
     }
-    if (ready <= 0) {
+    if (ready <= 0 || !is_running_) {
       continue;
     }
     if (watched[2].revents != 0) {
@@ -165,16 +170,10 @@ int SpawnerProcess::run(Succession succession) {
     }
     watch_slots(watched);
     if (watched[1].revents != 0) {
-      signalfd_siginfo seen;
-      while (::read(signals_.get(), &seen, sizeof seen) > 0) {
-      }
-      reap();
-      if (::getppid() != server_) {
-        end_of_server();
-        break;
-      }
+      hear_signals();
     }
-    if (watched[0].revents != 0) {
+    // What the last one said before its end is heard first.
+    if (is_running_ && watched[0].revents != 0 && control_.valid()) {
       os::Message message;
       const auto received = os::receive_message(control_.get(), message);
       if (received && *received == os::Transfer::done) {
@@ -183,12 +182,30 @@ int SpawnerProcess::run(Succession succession) {
         // Who asked sees the end of its socket.
         log_warning("a request was lost", {{"error", received.error().to_string()}});
       } else if (!received || *received == os::Transfer::end) {
-        end_of_server();
-        break;
+        lose_server();
       }
+    } else if (is_running_ && watched[3].revents != 0) {
+      meet_server();
+    } else if (is_running_ && has_server_gone()) {
+      lose_server();  // somebody else has its end of the line
     }
   }
   return 0;
+}
+
+void SpawnerProcess::hear_signals() {
+  signalfd_siginfo seen;
+  bool is_to_end = false;
+  while (::read(signals_.get(), &seen, sizeof seen) > 0) {
+    // A server's own end is told by one too, maybe late.
+    const auto from = static_cast<int>(seen.ssi_pid);
+    is_to_end |= seen.ssi_signo == SIGTERM && server_ == 0 && from != lost_server_;
+  }
+  reap();
+  if (is_to_end) {
+    end_of_server();
+    is_running_ = false;
+  }
 }
 
 void SpawnerProcess::serve(os::Message message) {
@@ -196,6 +213,10 @@ void SpawnerProcess::serve(os::Message message) {
   const Kind kind = reader.kind();
   if (kind == Kind::start) {
     start(std::move(message));
+    return;
+  }
+  if (kind == Kind::keep) {
+    keep(reader, std::move(message.fds));
     return;
   }
   os::Fd reply;
@@ -218,12 +239,17 @@ void SpawnerProcess::serve(os::Message message) {
       (void)os::send_message(reply.get(),
                              Writer(Kind::done).number(ready_spares(reader.text())).bytes());
       break;
+    case Kind::next_kept: tell_next_kept(reader.text(), reply); break;
     case Kind::shut_down: shut_down(reply); break;
     default: answer(reply, Error::internal("an unknown request to the spawner"));
   }
 }
 
 void SpawnerProcess::prepare(const os::Fd& reply) {
+  if (!prepared_.empty()) {  // the last server has asked for it
+    (void)os::send_message(reply.get(), prepared_);
+    return;
+  }
   auto prepared = [&]() -> Result<std::string> {
     THAW_TRY_VOID(decide_ids());
     for (const Profile profile : {Profile::function, Profile::build, Profile::templated}) {
@@ -246,8 +272,8 @@ void SpawnerProcess::prepare(const os::Fd& reply) {
     return;
   }
   is_followed_ = false;
-  (void)os::send_message(reply.get(),
-                         Writer(Kind::done).text(*prepared).text(network_.subnet_text()).bytes());
+  prepared_ = Writer(Kind::done).text(*prepared).text(network_.subnet_text()).bytes();
+  (void)os::send_message(reply.get(), prepared_);
 }
 
 void SpawnerProcess::start(os::Message message) {
@@ -315,6 +341,9 @@ Result<SpawnerProcess::Namespaces> SpawnerProcess::prepare_tree(Tree& tree,
 
 Result<void> SpawnerProcess::launch(Tree& tree, SandboxSpec spec, os::Message& message) {
   THAW_TRY(Namespaces namespaces, prepare_tree(tree, spec));
+  if (const std::string rules = reach_rules_of(spec); !rules.empty()) {
+    THAW_TRY_VOID(run_nft(rules, namespaces.network));
+  }
   if (spec.restore) {
     learn_facts(criu_);
   }

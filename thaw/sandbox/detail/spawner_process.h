@@ -2,7 +2,8 @@
 //
 // The small single-threaded process beside the server. It owns every privileged object (namespaces,
 // cgroups, bridge, private folders), obeys the requests of wire.h one by one, and when its server
-// ends without saying so it removes everything and ends too.
+// ends without saying so it removes everything and ends too, but for what it was told to keep
+// (keeper.h).
 #pragma once
 
 #include <poll.h>
@@ -18,6 +19,7 @@
 #include "thaw/os/message.h"
 #include "thaw/sandbox/detail/criu.h"
 #include "thaw/sandbox/detail/id_ranges.h"
+#include "thaw/sandbox/detail/keeper.h"
 #include "thaw/sandbox/detail/network.h"
 #include "thaw/sandbox/detail/root_folder.h"
 #include "thaw/sandbox/detail/slot_builder.h"
@@ -37,8 +39,9 @@ void answer(const os::Fd& reply, const Result<void>& result);
 class SpawnerProcess {
  public:
   SpawnerProcess(SpawnerOptions options, os::CgroupLayout layout, os::Fd control, int server);
-  // Keeps the locks until everything that they guard is gone.
-  void hold(os::Fd lock, os::Fd membership);
+  // Keeps the locks until everything that they guard is gone. Who shows `key` may take over what it
+  // keeps.
+  void hold(os::Fd lock, os::Fd membership, std::string key);
   // Until the server ends or says shut_down; returns the exit code.
   int run(Succession succession);
 
@@ -78,8 +81,24 @@ class SpawnerProcess {
     int janitor = 0;  // child that removes what is left
     int janitors_killed = 0;
     std::vector<os::Fd> removal_replies;
+    struct Kept {  // for the next server
+      KeptFacts facts;
+      os::Fd report;  // the server's end
+      os::Fd note;
+    };
+    std::optional<Kept> kept;
   };
 
+  bool has_server_gone() const;
+  void begin_listening();
+  void keep(Reader& reader, std::vector<os::Fd> fds);
+  void tell_next_kept(const std::string& before, const os::Fd& reply);
+  void lose_server();
+  void look_after_kept();
+  bool is_settling() const;
+  void meet_server();
+  Result<void> check_server(std::uint64_t version, Reader& reader, std::size_t descriptors) const;
+  void hear_signals();
   void serve(os::Message message);
   void prepare(const os::Fd& reply);
   void start(os::Message message);
@@ -98,6 +117,8 @@ class SpawnerProcess {
   Result<void> make_share(const std::string& name) const;
   Result<const SharedUsers*> users_of(const std::string& workspace);
   Result<Namespaces> take_namespaces(Tree& tree, const SandboxSpec& spec);
+  // To be written in its network before anything runs there; empty: it reaches all.
+  std::string reach_rules_of(const SandboxSpec& spec) const;
   // Namespaces, cgroup, folders.
   Result<Namespaces> prepare_tree(Tree& tree, const SandboxSpec& spec);
   Result<void> launch(Tree& tree, SandboxSpec spec, os::Message& message);
@@ -133,11 +154,16 @@ class SpawnerProcess {
   SpawnerOptions options_;
   os::CgroupLayout layout_;
   os::Fd control_;
-  int server_;
-  int niceness_ = 0;   // the server's
-  os::Fd self_;        // pidfd, for the sandboxes
-  os::Fd idle_event_;  // for perf, never read
-  os::Fd lock_;        // of the folder
+  int server_;  // 0: there is none now
+  os::Fd server_pidfd_;
+  int lost_server_ = 0;
+  os::Fd keeper_;  // the next one comes here
+  std::string key_;
+  std::string prepared_;  // what the first server was told then
+  int niceness_ = 0;      // the server's
+  os::Fd self_;           // pidfd, for the sandboxes
+  os::Fd idle_event_;     // for perf, never read
+  os::Fd lock_;           // of the folder
   os::Fd membership_;
   os::Fd signals_;  // SIGCHLD and SIGTERM
   Criu criu_;

@@ -186,6 +186,8 @@ void SpawnerProcess::remove_what_is_aside() {
 
 // Of the kernel's objects nothing stays. Files may take their time.
 Result<void> SpawnerProcess::end_all() {
+  const bool was_listening = keeper_.valid();
+  keeper_.reset();
   network_.release_all();
   if (aside_janitor_ != 0) {
     ::kill(aside_janitor_, SIGKILL);
@@ -201,8 +203,12 @@ Result<void> SpawnerProcess::end_all() {
   }
   wait_for_children();
   // While the server lives and tries the next spawner, its name is not anybody's to take.
-  return is_followed_ && ::getppid() == server_ ? remove_objects(options_.instance, layout_)
-                                                : remove_instance(options_.instance, layout_);
+  if (was_listening) {
+    stop_listening(options_.instance);
+  }
+  return is_followed_ && server_ != 0 && !has_server_gone()
+             ? remove_objects(options_.instance, layout_)
+             : remove_instance(options_.instance, layout_);
 }
 
 // PID 1s, builders, the maker of networks, and janitors, of which one may have much to remove.

@@ -86,6 +86,7 @@ Result<void> SpawnerProcess::start_builder(Tree& tree, SandboxSpec spec, SlotPla
   plan.user_namespace = std::move(namespaces.user);
   plan.network_namespace = std::move(namespaces.network);
   plan.range = tree.range;
+  plan.reach_rules = reach_rules_of(spec);
   if (spec.restore) {
     learn_facts(criu_);
   }
@@ -155,7 +156,7 @@ Result<void> SpawnerProcess::born(Tree& tree) {
 }
 
 void SpawnerProcess::watch_slots(const std::vector<pollfd>& watched) {
-  for (std::size_t i = 3; i < watched.size(); ++i) {
+  for (std::size_t i = 4; i < watched.size(); ++i) {
     if (watched[i].revents == 0) {
       continue;
     }

@@ -8,6 +8,7 @@
 #include "thaw/base/log.h"
 #include "thaw/sandbox/detail/host_settings.h"
 #include "thaw/sandbox/detail/own_ids.h"
+#include "thaw/sandbox/detail/reach_rules.h"
 #include "thaw/sandbox/detail/spawner_process.h"
 #include "thaw/sandbox/detail/user_namespace.h"
 
@@ -96,6 +97,10 @@ Result<const SpawnerProcess::SharedUsers*> SpawnerProcess::users_of(const std::s
   }
   users.user_namespace = std::move(*made);
   return &(shared_users_[workspace] = std::move(users));
+}
+
+std::string SpawnerProcess::reach_rules_of(const SandboxSpec& spec) const {
+  return spec.reaches ? reach_rules(*spec.reaches, network_.address_text()) : std::string();
 }
 
 Result<SpawnerProcess::Namespaces> SpawnerProcess::take_namespaces(Tree& tree,

@@ -5,6 +5,8 @@
 #include <cctype>
 #include <limits>
 
+#include "thaw/sandbox/detail/reach_rules.h"
+
 namespace thaw::sandbox::detail {
 
 namespace {
@@ -48,6 +50,10 @@ std::string encode(const SandboxSpec& spec) {
   out.number(spec.limits.memory_bytes).number(spec.limits.cpu_millis).number(spec.limits.pids);
   out.number(static_cast<std::uint64_t>(spec.profile));
   out.number(static_cast<std::uint64_t>(spec.network));
+  out.number(spec.reaches ? 1 : 0);
+  if (spec.reaches) {
+    put(out, *spec.reaches);
+  }
   out.number(static_cast<std::uint64_t>(spec.checkpoints));
   out.number(static_cast<std::uint64_t>(spec.guests));
   out.number(spec.restore ? 1 : 0);
@@ -85,6 +91,9 @@ Result<SandboxSpec> decode(std::string_view bytes) {
   spec.limits.pids = static_cast<std::uint32_t>(in.number_up_to(most_u32));
   spec.profile = in.choice(Profile::templated);
   spec.network = in.choice(SandboxSpec::Network::host);
+  if (in.number_up_to(1) == 1) {
+    spec.reaches = take_texts(in);
+  }
   spec.checkpoints = in.choice(SandboxSpec::Checkpoints::possible);
   spec.guests = in.choice(SandboxSpec::Guests::possible);
   if (in.number_up_to(1) == 1) {
@@ -111,6 +120,7 @@ std::string encode(const ProcessSpec& spec) {
   if (spec.terminal) {
     out.number(spec.terminal->rows).number(spec.terminal->columns);
   }
+  out.text(spec.note);
   return out.bytes();
 }
 
@@ -126,6 +136,7 @@ Result<ProcessSpec> decode_process(std::string_view bytes) {
     size.rows = static_cast<std::uint16_t>(in.number_up_to(most_u16));
     size.columns = static_cast<std::uint16_t>(in.number_up_to(most_u16));
   }
+  spec.note = in.text();
   if (!in.is_whole()) {
     return Error::internal("what to run in a sandbox was cut short, or is none");
   }
@@ -140,6 +151,7 @@ std::string encode(const SpawnerOptions& options) {
   put(out, options.allowed_networks);
   out.number(static_cast<std::uint64_t>(options.own_ids));
   put(out, options.shown_folders);
+  out.number(static_cast<std::uint64_t>(options.keeping));
   return out.bytes();
 }
 
@@ -155,6 +167,7 @@ Result<SpawnerOptions> decode_options(std::string_view bytes) {
   options.allowed_networks = take_texts(in);
   options.own_ids = in.choice(SpawnerOptions::OwnIds::off);
   options.shown_folders = take_texts(in);
+  options.keeping = in.choice(SpawnerOptions::Keeping::on);
   if (!in.is_whole()) {
     return Error::internal("the options of a spawner were cut short, or are none");
   }
@@ -225,6 +238,17 @@ Result<void> validate(const SandboxSpec& spec) {
     return Error::invalid_argument("a sandbox with the host's network has no door of its own")
         .with("id", id);
   }
+  if (spec.reaches) {
+    if (spec.network != SandboxSpec::Network::bridge || spec.restore ||
+        !spec.fork_from.str().empty() || spec.profile == Profile::templated) {
+      return Error::invalid_argument(
+                 "what a sandbox reaches is said of one that is booted, with a network of its own")
+          .with("id", id);
+    }
+    THAW_TRY_VOID(check_reached(*spec.reaches).map_error([&](Error error) {
+      return std::move(error).with("id", id);
+    }));
+  }
   return ok();
 }
 
@@ -239,6 +263,9 @@ Result<void> validate(const ProcessSpec& spec) {
       std::any_of(spec.env.begin(), spec.env.end(), has_nul) || has_nul(spec.cwd) ||
       has_nul(spec.user)) {
     return Error::invalid_argument("a NUL byte in what is to run in a sandbox");
+  }
+  if (spec.note.size() > longest_note) {
+    return Error::invalid_argument("the note of a process has at most 4 KiB");
   }
   return ok();
 }

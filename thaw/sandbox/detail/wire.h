@@ -14,11 +14,23 @@
 //   keep_spares  a template's name, a number      -> nothing
 //   count_spares fds: reply                      -> done{those that are ready}
 //   remove     fds: reply or none                -> done
+//   keep       a sandbox's name, until when, its facts; fds: server's end of its report, note
+//   next_kept  the name before it; fds: reply    -> done{name, facts} + pidfd, report, note; the
+//              last: done with an empty name
 //   shut_down  fds: reply                        -> done | failed
+// What a server says that finds the spawner of one that is gone (keeper.h):
+//   take_over  version, secret, options; fds: control socket, log
+//                                                -> done + pidfd, locks; or failed
 // What the server says to PID 1 of a sandbox with guests, over its report socket:
 //   run        a number; fds: reply, spec        -> started + its other ends of input, output and
 //              errors, or of its terminal; then exited; or failed
 //   kill       a number, a signal                -> nothing
+// and, of processes with notes, whose ends of the server PID 1 has copies of:
+//   close_input, let_go (of its streams)  a number       -> nothing
+//   mark       a number, bytes                           -> nothing
+//   next_guest the number before it; fds: reply, report  -> started{number, note, mark, what is
+//              open, how it ended} + its streams that are open; the last: done{the highest number}.
+//              `report` is its new reply socket
 #pragma once
 
 #include <cstdint>
@@ -50,7 +62,16 @@ enum class Kind : std::uint8_t {
   door,
   run,
   kill,
+  take_over,
+  keep,
+  next_kept,
+  close_input,
+  let_go,
+  mark,
+  next_guest,
 };
+
+constexpr std::size_t longest_note = 4 * 1024;  // of a process, and of its mark
 
 class Writer {
  public:

@@ -31,6 +31,8 @@ class FakeProcess final : public Process {
     std::size_t takes_input = SIZE_MAX;  // bytes of it; then whoever writes waits
     std::optional<ProcessEnd> end;
     std::vector<int> signals;
+    std::string mark;
+    std::string journal;  // of its standard output: a name
     async::Event changed;
 
     void print(std::string text) {
@@ -70,6 +72,10 @@ class FakeProcess final : public Process {
       }
     }
     co_return ok();
+  }
+  void mark(std::string bytes) override { state_->mark = std::move(bytes); }
+  void journal(std::string of_stdout, std::string) override {
+    state_->journal = std::move(of_stdout);
   }
   void close_input() override { state_->input_is_closed = true; }
   async::Task<void> signal(int number) override {

@@ -104,6 +104,29 @@ class FakeSandbox : public Sandbox {
     co_return Checkpoint{};
   }
   std::uint64_t memory_bytes() const override { return memory; }
+  async::Task<void> keep(std::string given, Instant until) override {
+    if (keep_error) {
+      co_return *keep_error;
+    }
+    note = std::move(given);
+    kept_until = until;
+    co_return ok();
+  }
+  async::Task<std::vector<KeptProcess>> kept_processes() override {
+    std::vector<KeptProcess> all;
+    for (const auto& process : processes) {
+      if (!process->spec.note.empty()) {
+        all.push_back({process->spec.note, process->mark, process->input_is_closed,
+                       std::make_unique<FakeProcess>(process)});
+      }
+    }
+    co_return all;
+  }
+  void leave() override {
+    if (at_leave) {
+      at_leave();
+    }
+  }
   async::Task<void> remove() override {
     if (!ended) {
       ExitStatus status;
@@ -124,6 +147,10 @@ class FakeSandbox : public Sandbox {
   std::vector<std::string> checkpoints;  // the folders
   std::optional<Error> checkpoint_error;
   std::optional<Error> run_error;
+  std::string note;  // it is kept, with it …
+  Instant kept_until{};
+  std::optional<Error> keep_error;
+  std::function<void()> at_leave;
   std::vector<std::shared_ptr<FakeProcess::State>> processes;  // that were started
   int freezes = 0;
   int thaws = 0;

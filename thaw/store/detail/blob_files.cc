@@ -48,7 +48,9 @@ Result<void> append(BlobDraft& draft, std::string_view piece) {
     return written;
   }
   draft.sha256.update(piece);
-  draft.md5.update(piece);
+  if (draft.has_md5) {
+    draft.md5.update(piece);
+  }
   draft.size += piece.size();
   return ok();
 }
@@ -56,7 +58,7 @@ Result<void> append(BlobDraft& draft, std::string_view piece) {
 Result<NewBlob> seal(BlobDraft& draft, BlobNames& names, const std::string& expected) {
   THAW_TRY_VOID(draft.state);
   draft.state = Error::failed_precondition("this blob is finished");
-  StoredBlob blob{draft.sha256.finish(), draft.md5.finish(), draft.size};
+  StoredBlob blob{draft.sha256.finish(), draft.has_md5 ? draft.md5.finish() : "", draft.size};
   if (!expected.empty() && expected != blob.sha256_hex) {
     return Error::invalid_argument("the uploaded bytes have the SHA-256 " + blob.sha256_hex +
                                    ", not " + expected);
@@ -112,6 +114,23 @@ Result<std::shared_ptr<OpenBlob>> open_blob(const std::string& name, const std::
   THAW_TRY(blob->file, open_file(path, O_RDONLY, 0));
   THAW_TRY(blob->size, size_of(blob->file.get(), path));
   return blob;
+}
+
+Result<void> begin_at(OpenBlob& blob, std::uint64_t position) {
+  if (::lseek(blob.file.get(), static_cast<off_t>(position), SEEK_SET) < 0) {
+    return Error::from_errno(errno, "cannot read " + blob.path);
+  }
+  blob.position = position;
+  return ok();
+}
+
+Result<std::string> read_unchecked(OpenBlob& blob, std::size_t count) {
+  THAW_TRY(std::string piece, read_some(blob.file.get(), count, blob.path));
+  if (piece.size() < count) {
+    return not_its_name(blob);
+  }
+  blob.position += piece.size();
+  return piece;
 }
 
 Result<std::string> get_whole(const std::string& name, const std::string& path) {

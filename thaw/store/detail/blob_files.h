@@ -26,6 +26,7 @@ struct BlobDraft {
   os::Fd file;
   Digest sha256{Digest::Kind::sha256};
   Digest md5{Digest::Kind::md5};
+  bool has_md5 = true;
   std::uint64_t size = 0;
   Result<void> state;  // the first failure; a draft with a hole is never finished
 
@@ -58,6 +59,10 @@ struct OpenBlob {
 
 Result<std::shared_ptr<OpenBlob>> open_blob(const std::string& name, const std::string& path);
 Result<std::string> read_piece(OpenBlob& blob, std::size_t max_bytes);
+// From there on read_unchecked() goes on; read_piece() is not for such a one.
+Result<void> begin_at(OpenBlob& blob, std::uint64_t position);
+// `count` bytes, which are there; data_loss if the file has become shorter.
+Result<std::string> read_unchecked(OpenBlob& blob, std::size_t count);
 Result<std::string> get_whole(const std::string& name, const std::string& path);
 
 }  // namespace thaw::store::detail

@@ -56,6 +56,7 @@ class FakeWorker final : public Worker {
     running.push_back(container.get());
     co_return std::unique_ptr<RunningContainer>(std::move(container));
   }
+  async::Task<std::vector<KeptContainer>> take_kept() override { co_return std::move(kept); }
   async::Task<std::string> identify(std::vector<std::string> sources) override {
     std::string text;
     for (const std::string& source : sources) {
@@ -75,6 +76,7 @@ class FakeWorker final : public Worker {
   std::vector<model::ContainerId> launched;  // that were ordered, in order
   std::vector<LaunchPlan> plans;             // of those that were started
   std::vector<FakeContainer*> running;       // that were started; gone with their Fleet's record
+  std::vector<KeptContainer> kept;           // by a server before this one
   bool holds_launches = false;               // until it is false and `changed` is notified
   MachineMemory has_memory;                  // nothing is known, unless a test says it
   std::optional<Error> launch_error;

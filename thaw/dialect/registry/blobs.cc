@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "thaw/dialect/registry/blobs.h"
+
+#include <algorithm>
+
+#include "thaw/async/channel.h"
+#include "thaw/async/task_group.h"
+#include "thaw/codec/oci_manifest.h"
+#include "thaw/dialect/registry/byte_range.h"
+#include "thaw/dialect/registry/refusal.h"
+
+namespace thaw::dialect::registry {
+
+using async::Task;
+using Reader = store::BlobStore::Reader;
+
+namespace {
+
+constexpr std::size_t piece_bytes = 512u << 10;
+constexpr std::size_t pieces_waiting = 2;
+
+using Pieces = async::Channel<std::string>;
+
+// Reads ahead, so that the disk and the network work at once.
+Task<void> read_all(Reader& reader, Pieces& pieces, Result<void>& outcome) {
+  while (true) {
+    Result<std::string> piece = co_await reader.read(piece_bytes);
+    if (!piece || piece->empty()) {
+      outcome = piece ? ok() : Result<void>(piece.error());
+      pieces.close();
+      co_return ok();
+    }
+    if (!co_await pieces.send(std::move(*piece))) {
+      co_return ok();  // nobody takes them any more
+    }
+  }
+}
+
+Task<void> write_all(net::HttpExchange& exchange, Pieces& pieces) {
+  while (true) {
+    THAW_CO_TRY(std::optional<std::string> piece, co_await pieces.receive(Instant::max()));
+    if (!piece) {
+      co_return ok();
+    }
+    THAW_CO_TRY_VOID(co_await exchange.write(std::move(*piece)));
+  }
+}
+
+Task<void> send_body(const Context& cx, net::HttpExchange& exchange, Reader& reader) {
+  Pieces pieces{async::Capacity{pieces_waiting}};
+  Result<void> read;
+  async::TaskGroup tasks(cx.owners.loop);
+  tasks.start("bytes of a blob", read_all(reader, pieces, read));
+  Result<void> written = co_await write_all(exchange, pieces);
+  pieces.close();
+  co_await async::forget_cancellation();
+  THAW_CO_TRY_VOID(co_await tasks.stop());
+  THAW_CO_TRY_VOID(written);
+  // The head is out: a connection that breaks is all that can be said.
+  THAW_CO_TRY_VOID(read);
+  co_return co_await exchange.finish();
+}
+
+Task<void> send(const Context& cx, net::HttpExchange& exchange, const Asker& asker,
+                const model::RepositoryBlob& blob) {
+  const std::string owner = asker.workspace().str();
+  const net::HttpRequest& request = exchange.request();
+  net::Headers headers;
+  headers.add("docker-distribution-api-version", "registry/2.0");
+  headers.add("docker-content-digest", "sha256:" + blob.sha256_hex);
+  headers.add("etag", "\"sha256:" + blob.sha256_hex + "\"");
+  headers.add("accept-ranges", "bytes");
+  headers.add("content-type", "application/octet-stream");
+  using What = AskedRange::What;
+  const auto said = request.headers.find("range");
+  const AskedRange asked = said ? read_range(*said, blob.size) : AskedRange{};
+  if (asked.what == What::none) {
+    net::Headers only_size;
+    only_size.add("content-range", "bytes */" + std::to_string(blob.size));
+    Refusal refusal{416, "SIZE_INVALID", "the blob has " + std::to_string(blob.size) + " bytes"};
+    co_return co_await refuse(exchange, std::move(refusal), std::move(only_size));
+  }
+  const bool is_part = asked.what == What::part;
+  const std::uint64_t count = is_part ? asked.range.count : blob.size;
+  auto reader = is_part ? cx.owners.blobs.open_part(owner, blob.sha256_hex, asked.range.first,
+                                                    asked.range.count)
+                        : cx.owners.blobs.open_reader(owner, blob.sha256_hex);
+  if (!reader) {
+    co_return co_await refuse(exchange, refusal_of(cx, reader.error(), "BLOB_UNKNOWN"));
+  }
+  THAW_CO_TRY_VOID(exchange.keep(static_cast<std::size_t>(
+      std::min<std::uint64_t>(count, piece_bytes * (pieces_waiting + 2)))));
+  if (is_part) {
+    const std::uint64_t first = asked.range.first;
+    headers.add("content-range", "bytes " + std::to_string(first) + "-" +
+                                     std::to_string(first + count - 1) + "/" +
+                                     std::to_string(blob.size));
+  }
+  headers.add("content-length", std::to_string(count));
+  THAW_CO_TRY_VOID(co_await exchange.respond(is_part ? 206 : 200, std::move(headers)));
+  if (request.method == "HEAD") {
+    co_return co_await exchange.finish();
+  }
+  co_return co_await send_body(cx, exchange, **reader);
+}
+
+}  // namespace
+
+Task<void> serve_blob(const Context& cx, Asker asker, Route route, net::HttpExchange& exchange) {
+  const std::string& method = exchange.request().method;
+  const auto hex = codec::sha256_of_digest(route.reference);
+  if (!hex) {
+    co_return co_await refuse(
+        exchange, {400, "DIGEST_INVALID", "a digest is sha256: and 64 digits of lower-case hex"});
+  }
+  const auto blob = cx.owners.registry.blob(asker.workspace(), route.repository, *hex);
+  if (!blob) {
+    co_return co_await refuse(
+        exchange, {404, "BLOB_UNKNOWN",
+                   "the repository " + route.repository + " has no blob " + route.reference});
+  }
+  if (method == "GET" || method == "HEAD") {
+    co_return co_await send(cx, exchange, asker, *blob);
+  }
+  if (method != "DELETE") {
+    co_return co_await refuse(exchange, {405, "UNSUPPORTED", "a blob takes no " + method});
+  }
+  const Result<void> erased = co_await cx.owners.registry.erase_blob(blob);
+  if (!erased) {
+    Refusal refusal = refusal_of(cx, erased.error(), "UNSUPPORTED");
+    refusal.status = erased.error().code() == Code::failed_precondition ? 405 : refusal.status;
+    co_return co_await refuse(exchange, std::move(refusal));
+  }
+  co_return co_await exchange.answer(202, "", "");
+}
+
+}  // namespace thaw::dialect::registry
