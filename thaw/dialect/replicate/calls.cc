@@ -116,7 +116,7 @@ Task<std::shared_ptr<const Fold>> fold_of(Context& cx, FoundPrediction& found,
   std::uint64_t after = 0;
   while (after < up_to) {
     THAW_CO_TRY(const auto entries,
-                co_await read_log(cx, found.info, after, entries_at_once, Instant::min()));
+                co_await read_log(cx, found.info, after, entries_at_once, monotonic_now()));
     for (const model::LogEntry& entry : entries) {
       after = entry.number;
       if (entry.number <= up_to) {

@@ -106,11 +106,6 @@ Json shown_of(const Json& input) {
   return codec::dump_json(shown).size() <= most_shown_input ? shown : Json::object();
 }
 
-struct Checked {
-  PredictionRequest request;
-  std::vector<InvalidField> wrong;
-};
-
 Task<PredictionRequest> read_request(Context& cx, const gateway::Identity& who, std::string body,
                                      const net::Headers& headers) {
   if (body.size() <= most_json_on_loop) {
@@ -121,37 +116,45 @@ Task<PredictionRequest> read_request(Context& cx, const gateway::Identity& who, 
   co_return co_await async::blocking(share, std::move(read));
 }
 
-// An input that the model takes, as JSON that its server gets.
+// An input as its model takes it.
 struct Input {
+  Json given;
   Json shown;
-  std::string body;
   std::vector<InvalidField> wrong;
 };
-Task<Input> prepare(Context& cx, const gateway::Identity& who,
-                    std::shared_ptr<const InputSchema> schema, Json given, bool is_large) {
+
+Input check(const InputSchema& schema, Json given) {
   Input input;
-  const auto check = [](const InputSchema& by, Json& value) { return by.check(value); };
+  input.wrong = schema.check(given);
+  input.shown = input.wrong.empty() ? shown_of(given) : Json();
+  input.given = std::move(given);
+  return input;
+}
+
+Task<Input> check(Context& cx, model::WorkspaceId workspace,
+                  std::shared_ptr<const InputSchema> schema, Json given, bool is_large) {
   if (!is_large) {
-    input.wrong = check(*schema, given);
-  } else {
-    const async::PoolShare share{cx.owners.pool, who.workspace.str()};
-    auto work = [schema, value = std::move(given)]() mutable {
-      auto wrong = schema->check(value);
-      return Result<std::pair<Json, std::vector<InvalidField>>>(
-          std::pair(std::move(value), std::move(wrong)));
-    };
-    THAW_CO_TRY(auto checked, co_await async::blocking(share, std::move(work)));
-    given = std::move(checked.first);
-    input.wrong = std::move(checked.second);
+    co_return check(*schema, std::move(given));
   }
-  if (!input.wrong.empty()) {
-    co_return input;
-  }
-  input.shown = shown_of(given);
+  const async::PoolShare share{cx.owners.pool, workspace.str()};
+  auto work = [schema = std::move(schema), given = std::move(given)]() mutable {
+    return Result<Input>(check(*schema, std::move(given)));
+  };
+  co_return co_await async::blocking(share, std::move(work));
+}
+
+// What the model's server gets: its files are where its container can read them.
+Task<std::string> body_of(Context& cx, gateway::Identity who, Json given, bool is_large) {
   THAW_CO_TRY_VOID(make_readable(cx, who, given));
   THAW_CO_TRY_VOID(co_await put_input_files_aside(cx, who.workspace, given));
-  input.body = codec::dump_json({{"input", std::move(given)}});
-  co_return input;
+  auto write = [given = std::move(given)]() mutable {
+    return Result<std::string>(codec::dump_json({{"input", std::move(given)}}));
+  };
+  if (!is_large) {
+    co_return write();
+  }
+  const async::PoolShare share{cx.owners.pool, who.workspace.str()};
+  co_return co_await async::blocking(share, std::move(write));
 }
 
 // The same request with the same name is one prediction.
@@ -204,12 +207,13 @@ Task<void> serve_new_prediction(Context& cx, gateway::Identity who, net::HttpExc
                                       " letters");
   }
   THAW_CO_TRY(Chosen chosen, choose(cx, who, path, request));
-  THAW_CO_TRY(Input input, co_await prepare(cx, who, schema_of(cx, chosen.card),
-                                            std::move(request.input), is_large));
+  THAW_CO_TRY(Input input, co_await check(cx, who.workspace, schema_of(cx, chosen.card),
+                                          std::move(request.input), is_large));
   if (!input.wrong.empty()) {
     co_return co_await answer_invalid_input(exchange, std::move(input.wrong));
   }
   const gateway::KeptVersions::Hold hold(cx.owners.versions, chosen.route.target);
+  THAW_CO_TRY(std::string sent, co_await body_of(cx, who, std::move(input.given), is_large));
   Memo memo;
   memo.id = path.id;
   memo.model = chosen.card->owner + "/" + chosen.card->name;
@@ -237,8 +241,8 @@ Task<void> serve_new_prediction(Context& cx, gateway::Identity who, net::HttpExc
     call.callbacks.push_back(std::move(callback));
   }
   call.options = write_memo(memo);
-  THAW_CO_TRY(model::CallId made, co_await create(cx, exchange, std::move(call),
-                                                  std::move(input.body), !path.id.empty()));
+  THAW_CO_TRY(model::CallId made,
+              co_await create(cx, exchange, std::move(call), std::move(sent), !path.id.empty()));
   co_return co_await answer_prediction(cx, std::move(who), exchange, std::move(made), request.wait);
 }
 
