@@ -8,6 +8,7 @@ interpreter. Not for a command whose environment the client reads while it is im
 starts an interpreter.
 """
 import atexit
+import functools
 import gc
 import json
 import os
@@ -45,7 +46,7 @@ class PreloadedClient:
             serve(theirs)
             sys.exit()
         theirs.close()
-        self._socket, self._end_process = ours, lambda: os.waitpid(pid, 0)
+        self._socket, self._end_process = ours, functools.partial(os.waitpid, pid, 0)
         atexit.register(self._end, os.getpid())
 
     def _start(self, environment):

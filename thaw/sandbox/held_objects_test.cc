@@ -29,7 +29,8 @@ struct Processes {
     }
   }
 
-  Temporary temporary;
+  // Tens of thousands of folders would wait for a disk.
+  Temporary temporary{std::filesystem::is_directory("/dev/shm") ? "/dev/shm" : "/tmp"};
   std::string proc;
 };
 
