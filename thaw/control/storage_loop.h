@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // StorageLoop: gives back the disk that nothing needs any more. Every round it marks the blobs that
-// mounts, calls and repositories refer to and sweeps the others (store/blob_store.h), erases mounts that no
-// function and no client wants, removes the layers of mounts that are gone, and cuts the logs of
-// workspaces that have more than their share. A round is a walk
-// over all references, in pieces on the loop; the longer it takes, the rarer it is. What is being
-// made while it runs is young, and stays. Nothing of it is on disk: a server that is killed in the
-// middle begins anew. Loop thread only.
+// mounts, calls and repositories refer to and sweeps the others (store/blob_store.h), erases mounts
+// that no function and no client wants, removes the layers of mounts that are gone, and cuts the
+// logs of workspaces that have more than their share. A round is a walk over all references, in
+// pieces on the loop; the longer it takes, the rarer it is. What is being made while it runs is
+// young, and stays. Nothing of it is on disk: a server that is killed in the middle begins anew.
+// Loop thread only.
 #pragma once
 
 #include <functional>
