@@ -2,7 +2,6 @@
 #include "thaw/gateway/image_uploads.h"
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 #include "thaw/async/channel.h"
@@ -22,17 +21,6 @@ constexpr Duration longest_pause = 5min;  // of a sender, for a piece
 constexpr Duration may_go_for_another = 1min;
 
 using Pieces = async::Channel<std::string>;
-
-// What a request has in memory: pieces that wait, the one that is written, the one that comes.
-std::size_t memory_for(const net::HttpRequest& request) {
-  std::size_t bytes = piece_bytes * (pieces_waiting + 2);
-  if (const auto length = request.headers.find("content-length")) {
-    std::size_t announced = bytes;
-    std::from_chars(length->data(), length->data() + length->size(), announced);
-    bytes = std::min(bytes, announced);
-  }
-  return bytes;
-}
 
 // Gathers a piece; what came of it is in it also where this fails. true: there is more.
 Task<bool> gather(net::HttpExchange& exchange, std::string& piece) {
@@ -156,11 +144,27 @@ ImageUploads::UploadPtr ImageUploads::find(const model::WorkspaceId& workspace,
   return is_it ? found->second : nullptr;
 }
 
+Result<void> ImageUploads::may_send(const model::WorkspaceId& workspace) const {
+  std::size_t of_workspace = 0;
+  std::size_t of_all = 0;
+  for (const auto& [id, upload] : uploads_) {
+    of_all += upload->is_busy ? 1 : 0;
+    of_workspace += upload->is_busy && upload->workspace == workspace ? 1 : 0;
+  }
+  if (of_workspace < limits_.sending_of_workspace && of_all < limits_.sending_of_all) {
+    return ok();
+  }
+  return Error::unavailable("so many requests send to the registry (" +
+                            std::to_string(of_workspace) + " of this workspace, of " +
+                            std::to_string(limits_.sending_of_workspace) +
+                            " at once) that no other one may; try again when some have ended");
+}
+
 Task<void> ImageUploads::receive(UploadPtr upload, net::HttpExchange& exchange) {
   if (upload->is_busy) {
     co_return is_written_to();
   }
-  THAW_CO_TRY_VOID(exchange.keep(memory_for(exchange.request())));
+  THAW_CO_TRY_VOID(may_send(upload->workspace));
   const Turn turn(upload);
   Pieces pieces{async::Capacity{pieces_waiting}};
   Result<void> written;

@@ -25,6 +25,9 @@ struct ImageUploadLimits {
   std::size_t of_workspace = 100;
   std::size_t of_all = 1'000;
   Duration idle = std::chrono::hours(1);  // after its last byte
+  // Requests that send bytes at once, of which each has 2 MiB here.
+  std::size_t sending_of_workspace = 32;
+  std::size_t sending_of_all = 128;
 };
 
 class ImageUploads {
@@ -51,9 +54,9 @@ class ImageUploads {
   // nullptr: there is none of that name, there.
   UploadPtr find(const model::WorkspaceId& workspace, const std::string& repository,
                  const std::string& id) const;
-  // Takes the body of a request. aborted: another request writes to it; deadline_exceeded: nothing
-  // came for a while; resource_exhausted: the workspace, or the disk, has no room. What came before
-  // that is kept.
+  // Takes the body of a request. aborted: another request writes to it; unavailable: so
+  // many send already; deadline_exceeded: nothing came for a while; resource_exhausted: the
+  // workspace, or the disk, has no room. What came before that is kept.
   async::Task<void> receive(UploadPtr upload, net::HttpExchange& exchange);
   // The blob, whose owner is the workspace from now on; the upload has ended, whatever comes of it.
   // invalid_argument: it is not what was expected.
@@ -64,6 +67,7 @@ class ImageUploads {
   std::size_t size() const { return uploads_.size(); }  // tidy(unused): a test counts them
 
  private:
+  Result<void> may_send(const model::WorkspaceId& workspace) const;
   bool make_room(const model::WorkspaceId& workspace, Instant now);
 
   async::Loop& loop_;

@@ -46,7 +46,55 @@ Task<void> write_all(net::HttpExchange& exchange, Pieces& pieces) {
   }
 }
 
-Task<void> send_body(const Context& cx, net::HttpExchange& exchange, Reader& reader) {
+// Blobs that are read ahead at once; each has 2 MiB here.
+constexpr std::size_t most_ahead = 64;
+constexpr std::size_t most_ahead_of_one = 16;  // workspace
+
+// One place less among them while it lives.
+class Ahead {
+ public:
+  Ahead(const Context& cx, std::string workspace) : cx_(cx), workspace_(std::move(workspace)) {
+    ++cx_.reads_ahead[workspace_];
+  }
+  Ahead(const Ahead&) = delete;
+  Ahead& operator=(const Ahead&) = delete;
+  ~Ahead() {
+    if (const auto mine = cx_.reads_ahead.find(workspace_); --mine->second == 0) {
+      cx_.reads_ahead.erase(mine);
+    }
+  }
+  static bool is_full(const Context& cx, const std::string& workspace) {
+    std::size_t all = 0;
+    for (const auto& [owner, count] : cx.reads_ahead) {
+      all += count;
+    }
+    const auto mine = cx.reads_ahead.find(workspace);
+    return all >= most_ahead || (mine != cx.reads_ahead.end() && mine->second >= most_ahead_of_one);
+  }
+
+ private:
+  const Context& cx_;
+  std::string workspace_;
+};
+
+// A small piece at a time, for who comes when many read already.
+Task<void> send_slowly(net::HttpExchange& exchange, Reader& reader) {
+  constexpr std::size_t small = 64u << 10;
+  while (true) {
+    THAW_CO_TRY(std::string piece, co_await reader.read(small));
+    if (piece.empty()) {
+      co_return co_await exchange.finish();
+    }
+    THAW_CO_TRY_VOID(co_await exchange.write(std::move(piece)));
+  }
+}
+
+Task<void> send_body(const Context& cx, net::HttpExchange& exchange, std::string workspace,
+                     Reader& reader) {
+  if (Ahead::is_full(cx, workspace)) {
+    co_return co_await send_slowly(exchange, reader);
+  }
+  const Ahead ahead(cx, std::move(workspace));
   Pieces pieces{async::Capacity{pieces_waiting}};
   Result<void> read;
   async::TaskGroup tasks(cx.owners.loop);
@@ -88,8 +136,6 @@ Task<void> send(const Context& cx, net::HttpExchange& exchange, const Asker& ask
   if (!reader) {
     co_return co_await refuse(exchange, refusal_of(cx, reader.error(), "BLOB_UNKNOWN"));
   }
-  THAW_CO_TRY_VOID(exchange.keep(static_cast<std::size_t>(
-      std::min<std::uint64_t>(count, piece_bytes * (pieces_waiting + 2)))));
   if (is_part) {
     const std::uint64_t first = asked.range.first;
     headers.add("content-range", "bytes " + std::to_string(first) + "-" +
@@ -101,7 +147,7 @@ Task<void> send(const Context& cx, net::HttpExchange& exchange, const Asker& ask
   if (request.method == "HEAD") {
     co_return co_await exchange.finish();
   }
-  co_return co_await send_body(cx, exchange, **reader);
+  co_return co_await send_body(cx, exchange, owner, **reader);
 }
 
 }  // namespace

@@ -3,6 +3,9 @@
 // What every operation works with: the owners, and where this server stands. Loop thread only.
 #pragma once
 
+#include <map>
+#include <string>
+
 #include "thaw/gateway/dialect.h"
 
 namespace thaw::dialect::registry {
@@ -12,6 +15,8 @@ struct Context {
 
   gateway::Owners owners;
   gateway::Surroundings place;  // once the server listens
+  // Blobs that are read ahead of their readers now, by workspace.
+  mutable std::map<std::string, std::size_t> reads_ahead;
 };
 
 }  // namespace thaw::dialect::registry

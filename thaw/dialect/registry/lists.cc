@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "thaw/catalog/repositories.h"
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/json.h"
 #include "thaw/codec/oci_manifest.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/dialect/registry/manifests.h"
 
+#include "thaw/catalog/repositories.h"
 #include "thaw/codec/oci_manifest.h"
 #include "thaw/dialect/registry/refusal.h"
 #include "thaw/image/image_manifest.h"

@@ -122,9 +122,9 @@ TEST_CASE("a scope says a repository and what is done to it; others are left out
   CHECK(scopes[0].repository == "a/b");
   CHECK(scopes[0].actions.push);
   CHECK(!scopes[0].actions.erase);
-  CHECK(scopes[1].actions.covers(all_actions));
+  CHECK(scopes[1].actions.covers({true, true, true}));
   CHECK(write_scope(scopes[0]) == "repository:a/b:pull,push");
-  CHECK(read_scopes(write_scope(scopes[1])).at(0).actions.covers(all_actions));
+  CHECK(read_scopes(write_scope(scopes[1])).at(0).actions.covers({true, true, true}));
   CHECK(scopes_of_query("scope=repository:a:pull+repository:b:push").size() == 2);
   CHECK(read_scopes("repository:../x:pull repository:a repository::pull nonsense").empty());
   std::string many;

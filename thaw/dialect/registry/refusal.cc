@@ -33,6 +33,7 @@ Refusal refusal_of(const Context& cx, const Error& error, const char* invalid) {
     case Code::not_found: return {404, "NAME_UNKNOWN", std::move(message)};
     case Code::aborted: return {409, invalid, std::move(message)};
     case Code::out_of_range: return {413, "SIZE_INVALID", std::move(message)};
+    case Code::unavailable: return {503, "TOOMANYREQUESTS", std::move(message)};
     case Code::deadline_exceeded: return {408, invalid, std::move(message)};
     default: return {net::http_status(error.code()), "UNKNOWN", std::move(message)};
   }

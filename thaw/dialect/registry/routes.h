@@ -2,7 +2,7 @@
 //
 // What a request below /v2/ names. The names of repositories have slashes, and may have words of
 // the protocol between them ("team/blobs/tags"): a path is read from its end. Pure, fuzzed by
-// tests/fuzz/registry_routes.cc.
+// tests/fuzz/oci_manifest.cc.
 #pragma once
 
 #include <string>

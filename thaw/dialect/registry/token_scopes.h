@@ -23,7 +23,6 @@ struct Actions {
     return {pull && other.pull, push && other.push, erase && other.erase};
   }
 };
-inline constexpr Actions all_actions{true, true, true};
 
 struct TokenScope {
   std::string repository;
