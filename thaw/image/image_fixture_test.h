@@ -86,10 +86,14 @@ class FakeBlobs : public store::BlobStore {
   bool contains(const std::string&, const std::string& name) const override {
     return os::exists(folder_ + "/" + name);
   }
-  Result<std::unique_ptr<Writer>> create(const std::string&) override {
+  Result<std::unique_ptr<Writer>> create(const std::string&, Sums) override {
     return Error::unimplemented("fake");
   }
   Result<std::unique_ptr<Reader>> open_reader(const std::string&, const std::string&) override {
+    return Error::unimplemented("fake");
+  }
+  Result<std::unique_ptr<Reader>> open_part(const std::string&, const std::string&, std::uint64_t,
+                                            std::uint64_t) override {
     return Error::unimplemented("fake");
   }
   async::Task<store::StoredBlob> put(std::string, std::string) override {
