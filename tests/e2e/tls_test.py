@@ -292,6 +292,15 @@ class Starts(E2eTest):
                      "DNS:*.fn.localhost", "IP Address:0:0:0:0:0:0:0:1"):  # fmt: skip
             self.assertIn(name, text)
 
+    def test_a_folder_beside_it_stays(self):
+        with tempfile.TemporaryDirectory() as folder:
+            beside = pathlib.Path(folder, "tls.making")
+            beside.mkdir()
+            (beside / "own").write_text("somebody's")
+            self.assertEqual(thaw("tls", "init", "--folder", f"{folder}/tls").returncode, 0)
+            self.assertEqual(sorted(os.listdir(folder)), ["tls", "tls.making"])
+            self.assertEqual((beside / "own").read_text(), "somebody's")
+
     def test_bad_names_leave_nothing_behind(self):
         with tempfile.TemporaryDirectory() as folder:
             done = thaw("tls", "init", "--folder", f"{folder}/tls", "--name", "no name")

@@ -354,12 +354,19 @@ class Http1(unittest.TestCase):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-        peers = [self.peer() for _ in range(1000)]
+        request = "GET /hello HTTP/1.1\r\nhost: x\r\n\r\n"
+        peers = []
+        for _ in range(1000):
+            peers.append(self.peer())
+            # At once: to open them all may take longer than a first request may.
+            peers[-1].send(request)
         for _ in range(2):
             for peer in peers:
-                peer.send("GET /hello HTTP/1.1\r\nhost: x\r\n\r\n")
-            for peer in peers:
                 self.assertEqual(peer.answer().body, b"hello")
+            for peer in peers:
+                peer.send(request)
+        for peer in peers:
+            self.assertEqual(peer.answer().body, b"hello")
         self.assertTrue(self.server.memory_is_bounded())
 
     def test_a_slow_reader_of_a_large_body_costs_no_memory(self):

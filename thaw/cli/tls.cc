@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -76,10 +77,9 @@ Result<void> make_all(const std::string& folder, const std::vector<std::string>&
         "authority in it, and --folder names another folder");
   }
   // All of it or nothing: a folder of its own, which gets its name at the end.
-  const std::string making = folder + ".making";
-  fs::remove_all(making, error);
+  std::string making = folder + ".XXXXXX";
   fs::create_directories(fs::path(making).parent_path(), error);
-  if (::mkdir(making.c_str(), 0755) != 0) {
+  if (::mkdtemp(making.data()) == nullptr || ::chmod(making.c_str(), 0755) != 0) {
     return Error::from_errno(errno, "cannot make the folder " + making);
   }
   const Files files(making);

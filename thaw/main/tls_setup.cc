@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/main/tls_setup.h"
 
-#include <sys/stat.h>
-
 #include "thaw/base/log.h"
+#include "thaw/net/tls_watch.h"
 #include "thaw/net/trust_bundle.h"
 
 namespace thaw::main_program {
@@ -12,23 +11,6 @@ namespace {
 
 constexpr Duration look_every = 5s;
 constexpr Duration told_before_end = 14 * 24h;
-
-// What changes when a file does.
-std::string state_of(const TlsSettings& settings) {
-  std::string state;
-  for (const net::TlsFiles& files : settings.files) {
-    for (const std::string& path : {files.certificate, files.key}) {
-      struct stat status {};
-      if (::stat(path.c_str(), &status) == 0) {
-        state += std::to_string(status.st_dev) + "/" + std::to_string(status.st_ino) + "/" +
-                 std::to_string(status.st_size) + "/" + std::to_string(status.st_mtim.tv_sec) +
-                 "." + std::to_string(status.st_mtim.tv_nsec);
-      }
-      state += ";";
-    }
-  }
-  return state;
-}
 
 void warn_of_end(const net::TlsIdentities& identities) {
   const auto left = identities.valid_until() - wall_now();
@@ -78,29 +60,21 @@ std::string host_of_certificates(const net::TlsIdentities& identities,
 
 async::Task<void> keep_identities(async::Pool& pool, net::Server& server,
                                   const TlsSettings& settings) {
-  struct Look {
-    std::string state;
-    Result<std::shared_ptr<const net::TlsIdentities>> read;
-  };
-  std::string known = state_of(settings);
+  // Shared with a look that goes on where this is cancelled.
+  const auto watch = std::make_shared<net::TlsWatch>(settings.files);
+  const auto look = [watch] { return watch->look(wall_now(), monotonic_now()); };
   Instant warn_at = monotonic_now();
-  while (true) {
-    const auto look = [settings, known]() -> Result<Look> {
-      std::string state = state_of(settings);
-      const bool is_new = state != known;
-      return Look{std::move(state),
-                  is_new ? read_identities(settings) : std::shared_ptr<const net::TlsIdentities>()};
-    };
-    THAW_CO_TRY(Look found, co_await async::blocking(pool, look));
-    if (found.state != known) {
-      known = std::move(found.state);
-      if (found.read) {
-        server.speak_tls(*found.read);
+  // Also what has changed since the server's start read them.
+  for (bool is_first = true;; is_first = false) {
+    const auto found = co_await async::blocking(pool, look);
+    if (!found) {
+      log_error("the changed certificates are not used, those before go on",
+                {{"why", found.error().message()}});
+    } else if (*found) {
+      server.speak_tls(*found);
+      if (!is_first) {
         warn_at = monotonic_now();
         log_info("the certificates were read anew", {});
-      } else {
-        log_error("the changed certificates are not used, those before go on",
-                  {{"why", found.read.error().message()}});
       }
     }
     if (const auto shown = server.tls_identities(); shown && monotonic_now() >= warn_at) {

@@ -130,6 +130,10 @@ class TlsClient {
     std::size_t sent = 0;
     return bytes.empty() || SSL_write_ex(ssl_, bytes.data(), bytes.size(), &sent) == 1;
   }
+  // It asks for the peer's new one, too.
+  bool change_key() {
+    return SSL_key_update(ssl_, SSL_KEY_UPDATE_REQUESTED) == 1 && SSL_do_handshake(ssl_) == 1;
+  }
   void finish() { SSL_shutdown(ssl_); }
   // Until `size` bytes are there, or the end.
   std::string hear(std::size_t size) {

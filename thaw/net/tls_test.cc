@@ -182,6 +182,20 @@ TEST_CASE("what begins like TLS and is none ends that connection and no other") 
   CHECK(house.server.stats().handshakes_failed == 4);
 }
 
+TEST_CASE("who changes keys without end is broken off, and others are served") {
+  House house;
+  bool is_broken_off = false;
+  house.beside([&] {
+    TlsClient client(house.port, house.authority, {.lowest = TLS1_3_VERSION});
+    for (int i = 0; i < 100'000 && !is_broken_off; ++i) {
+      is_broken_off = !client.change_key();
+    }
+    is_broken_off = is_broken_off || !client.say(question) || client.answer().empty();
+  });
+  CHECK(is_broken_off);
+  CHECK(house.ask().ends_with("https"));
+}
+
 TEST_CASE("without certificates TLS is answered in plain words") {
   TlsHouse house(tell_scheme);
   std::string got;

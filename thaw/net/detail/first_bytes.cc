@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/net/detail/first_bytes.h"
 
+#include <sys/socket.h>
+
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cerrno>
@@ -42,7 +44,14 @@ class Sniffing : public LiveConnection {
 
 enum class First { http1, http2, tls };
 
-// Reads until the first bytes cannot be, or are, the HTTP/2 preface.
+// Left where it is: who waits for his handshake holds nothing here.
+bool begins_tls(Socket& socket) {
+  char first = 0;
+  return ::recv(socket.native_handle(), &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1 &&
+         first == handshake_record;
+}
+
+// Reads until the first bytes cannot be, or are, the HTTP/2 preface; nothing of TLS.
 async::Task<First> sniff(ServerCore& core, Socket& socket, const Peer& peer, std::string& read) {
   const bool may_be_tls = core.tls && !socket.tls && peer.transport == Peer::Transport::tcp;
   while (true) {
@@ -56,6 +65,9 @@ async::Task<First> sniff(ServerCore& core, Socket& socket, const Peer& peer, std
         co_return Error::cancelled("the connection was closed before its protocol was known");
       }
     }
+    if (may_be_tls && read.empty() && begins_tls(socket)) {
+      co_return First::tls;
+    }
     const ssize_t count = socket.receive_now(core.read_buffer.data(), core.read_buffer.size());
     if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
       continue;
@@ -64,9 +76,6 @@ async::Task<First> sniff(ServerCore& core, Socket& socket, const Peer& peer, std
       co_return Error::cancelled("the peer closed before its protocol was known");
     }
     read.append(core.read_buffer.data(), static_cast<std::size_t>(count));
-    if (may_be_tls && read.front() == handshake_record) {
-      co_return First::tls;
-    }
     if (!read.starts_with(http2_preface.substr(0, read.size()))) {
       co_return First::http1;
     }
@@ -105,13 +114,11 @@ async::Task<void> shake_hands(ServerCore& core, Account& account, Socket& socket
 }
 
 async::Task<void> begin_tls(ServerCore& core, const std::shared_ptr<Account>& account,
-                            Socket& socket, Instant deadline, std::string& read) {
+                            Socket& socket, Instant deadline, Held& held) {
   const Sniffing sniffing(core, account, socket, deadline);
   THAW_CO_TRY(const auto place, co_await core.handshakes.enter(*account, socket, deadline));
-  Held held(account);
   held.set(TlsSession::bytes);
-  socket.tls = std::make_unique<TlsSession>(core.tls, socket.native_handle(),
-                                            std::exchange(read, std::string()));
+  socket.tls = std::make_unique<TlsSession>(core.tls, socket.native_handle());
   co_return co_await shake_hands(core, *account, socket);
 }
 
@@ -122,13 +129,14 @@ async::Task<Protocol> tell_protocol(Newcomer newcomer, Socket& socket, Peer& pee
   ServerCore& core = *newcomer.core;
   const Instant deadline = newcomer.accepted_at + core.limits.header_timeout;
   Result<First> first = First::http1;
+  Held held(newcomer.account);  // until its protocol's own state counts it
   {
     const Sniffing sniffing(core, newcomer.account, socket, deadline);
     first = co_await sniff(core, socket, peer, read);
   }
   if (first && *first == First::tls) {
     const Instant latest = std::min(deadline, newcomer.accepted_at + core.limits.handshake_timeout);
-    const auto secured = co_await begin_tls(core, newcomer.account, socket, latest, read);
+    const auto secured = co_await begin_tls(core, newcomer.account, socket, latest, held);
     if (!secured) {
       ++core.stats.handshakes_failed;
       log_debug("tls handshake failed",
