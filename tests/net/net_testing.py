@@ -90,7 +90,7 @@ class Peer:
     def reset(self):
         """Goes away without a word, and without what is still on its way."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
+        getattr(self.sock, "cut", self.sock.close)()
 
     def more(self):
         piece = self.sock.recv(65536)

@@ -63,6 +63,25 @@ class TlsSocket:
         self._flush()
 
     def close(self):
+        """With a farewell, as clients end, so far as the kernel takes it now."""
+        if self.sock.fileno() < 0:
+            return
+        self.sock.setblocking(False)
+        if self.sending.acquire(blocking=False):
+            try:
+                with self.state:
+                    self.tls.unwrap()
+            except (ssl.SSLError, OSError):
+                pass  # the other end's is not waited for
+            try:
+                self.sock.send(self.to_send.read())
+            except OSError:
+                pass
+            finally:
+                self.sending.release()
+        self.cut()
+
+    def cut(self):
         self.sock.close()
 
     def __getattr__(self, name):
