@@ -93,6 +93,31 @@ def serial():
             return secured.getpeercert()["serialNumber"]
 
 
+class AnotherMachine:
+    """A network of its own, linked to this one: what asks from there comes from elsewhere."""
+
+    host = "10.213.77.1"
+
+    def __init__(self):
+        self.name = f"thaw-tls-{os.getpid()}"
+        link = f"tls{os.getpid()}"
+        for command in (
+            f"ip netns add {self.name}",
+            f"ip link add {link} type veth peer name far netns {self.name}",
+            f"ip address add {self.host}/30 dev {link}",
+            f"ip link set {link} up",
+            f"ip -n {self.name} address add 10.213.77.2/30 dev far",
+            f"ip -n {self.name} link set far up",
+        ):
+            subprocess.run(command.split(), check=True, timeout=CALL_TIMEOUT)
+
+    def run(self, *command):
+        return run("ip", "netns", "exec", self.name, *command, check=False)
+
+    def close(self):
+        subprocess.run(["ip", "netns", "del", self.name], check=True, timeout=CALL_TIMEOUT)
+
+
 def web_address():
     """Of the application, as the client tells it."""
     program = (
@@ -341,6 +366,26 @@ class Starts(E2eTest):
         self.assertIn("plain_because", self.refused('[server]\nplain_because = " "\n', "0.0.0.0:0"))
         for config in ('[server]\nplain_because = "a proxy in front does TLS"\n', INIT.stdout):
             other = ThawServer(listen="0.0.0.0:0", config=config).start()
+            other.close()
+
+    def test_other_machines_come_over_tls(self):
+        other = ThawServer(listen="0.0.0.0:0", config=INIT.stdout).start()
+        machine = AnotherMachine()
+        try:
+            address = f"{machine.host}:{other.port}/healthz"
+            plain = ("curl", "-sS", "-w", "%{http_code}")
+            self.assertTrue(machine.run(*plain, f"http://{address}").stdout.endswith("426"))
+            said = machine.run("curl", "-sSv", "--http2-prior-knowledge", f"http://{address}")
+            self.assertNotEqual(said.returncode, 0, said.stdout)
+            secured = machine.run(*plain, "--cacert", AUTHORITY, "--connect-to",
+                                  f"::{machine.host}:{other.port}",
+                                  f"https://localhost:{other.port}/healthz")  # fmt: skip
+            self.assertTrue(secured.stdout.endswith("200"), secured)
+            # By its own addresses this one may ask as before.
+            own = run(*plain, f"http://{address}").stdout
+            self.assertTrue(own.endswith("200"), own)
+        finally:
+            machine.close()
             other.close()
 
 

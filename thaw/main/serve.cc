@@ -774,6 +774,9 @@ Task<void> Program::begin(Address listen) {
   if (identities) {
     reachable = host_of_certificates(*identities, reachable);
     server->speak_tls(identities);
+    if (configuration.tls.plain_because.empty()) {
+      server->ask_for_tls();
+    }
   }
   base = {identities ? "https" : "http", reachable + ":" + std::to_string(port)};
   THAW_CO_TRY_VOID(co_await spawner->prepare());

@@ -20,6 +20,7 @@
 #include "thaw/net/detail/http1_session.h"
 #include "thaw/net/detail/http2_session.h"
 #include "thaw/net/detail/listener.h"
+#include "thaw/net/detail/plain_refusal.h"
 #include "thaw/net/detail/server_core.h"
 
 namespace thaw::net {
@@ -94,6 +95,7 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
   std::unordered_map<std::string, Named> named;
   // Those who connect wait in the kernel's backlog.
   bool is_held = false;
+  bool asks_for_tls = false;  // other machines, at the ports that serve everything
   std::vector<std::shared_ptr<Listener>> held;
   Instant warned_at{};  // peers may be refused oftener than anybody wants to read
   async::TaskGroup tasks;
@@ -321,6 +323,10 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
     if (!protocol) {
       co_return ok();
     }
+    if (self->asks_for_tls && peer.transport == Peer::Transport::tcp &&
+        peer.wire == Peer::Wire::plain && served == self->service && detail::is_from_afar(socket)) {
+      co_return co_await detail::refuse_plain(self->core, std::move(socket), *protocol);
+    }
     if (*protocol == Protocol::http2) {
       Http2Session session(std::move(socket), std::move(peer), std::move(served), self->core,
                            entry->account);
@@ -379,6 +385,8 @@ Result<std::uint16_t> Server::listen_http_only(const std::string& host, std::uin
 void Server::speak_tls(std::shared_ptr<const TlsIdentities> identities) {
   state_->core->tls = std::move(identities);
 }
+
+void Server::ask_for_tls() { state_->asks_for_tls = true; }
 
 std::shared_ptr<const TlsIdentities> Server::tls_identities() const { return state_->core->tls; }
 

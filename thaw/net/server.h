@@ -75,6 +75,9 @@ class Server {
   // open keep theirs. Before the first call TLS is not understood.
   void speak_tls(std::shared_ptr<const TlsIdentities> identities);
   std::shared_ptr<const TlsIdentities> tls_identities() const;
+  // From now on other machines are refused at the ports of listen_tcp() where they ask in plain
+  // words, without a look at what they say.
+  void ask_for_tls();
   // Makes the socket file with mode 0600 (replacing a stale one); peers on it have `identity`.
   Result<void> listen_unix(const std::string& path, const std::string& identity);
   // `listening` is a TCP socket that somebody else has bound, where only one container can reach

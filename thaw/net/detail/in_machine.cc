@@ -5,7 +5,33 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
+#include <optional>
+
 namespace thaw::net::detail {
+
+namespace {
+
+// As IPv6 has it.
+std::optional<in6_addr> host_of(const sockaddr_storage& address) {
+  if (address.ss_family == AF_INET6) {
+    return reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
+  }
+  if (address.ss_family != AF_INET) {
+    return std::nullopt;
+  }
+  in6_addr mapped{};
+  mapped.s6_addr[10] = mapped.s6_addr[11] = 0xff;
+  mapped.s6_addr32[3] = reinterpret_cast<const sockaddr_in&>(address).sin_addr.s_addr;
+  return mapped;
+}
+
+}  // namespace
+
+bool is_same_host(const sockaddr_storage& one, const sockaddr_storage& other) {
+  const auto a = host_of(one);
+  const auto b = host_of(other);
+  return a && b && IN6_ARE_ADDR_EQUAL(&*a, &*b) != 0;
+}
 
 bool is_loopback(const sockaddr_storage& address) {
   if (address.ss_family == AF_INET) {

@@ -8,6 +8,8 @@
 namespace thaw::net::detail {
 
 bool is_loopback(const sockaddr_storage& address);
+// The same address, whatever the ports; one of IPv4 may be written as one of IPv6.
+bool is_same_host(const sockaddr_storage& one, const sockaddr_storage& other);
 
 // There is no link between the two that could be full. The congestion control that the host has
 // chosen for its links may pace what is sent, as BBR does, at a calculation and a timer for each

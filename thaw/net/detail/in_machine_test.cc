@@ -36,6 +36,17 @@ TEST_CASE("loopback is told by its address, in either family") {
   CHECK_FALSE(is_loopback(sockaddr_storage{}));
 }
 
+TEST_CASE("a host is the same in either family, and whatever the port") {
+  auto other_port = address_of("10.0.0.1");
+  reinterpret_cast<sockaddr_in&>(other_port).sin_port = htons(80);
+  CHECK(is_same_host(address_of("10.0.0.1"), other_port));
+  CHECK(is_same_host(address_of("10.0.0.1"), address_of("::ffff:10.0.0.1")));
+  CHECK(is_same_host(address_of("fe80::1"), address_of("fe80::1")));
+  CHECK_FALSE(is_same_host(address_of("10.0.0.1"), address_of("10.0.0.2")));
+  CHECK_FALSE(is_same_host(address_of("::1"), address_of("127.0.0.1")));
+  CHECK_FALSE(is_same_host(sockaddr_storage{}, sockaddr_storage{}));
+}
+
 TEST_CASE("a connection within the machine is not paced, and what is none stays as it was") {
   const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   REQUIRE(socket >= 0);
