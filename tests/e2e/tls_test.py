@@ -183,7 +183,9 @@ class Clients(E2eTest):
         )  # fmt: skip
         python = os.path.join(made.stdout.strip().splitlines()[-1], "python")
         for module in ("requests", "httpx"):
-            program = f"import {module}; print({module}.get('{web_address()}').json()['scheme'])"
+            # With a path: httpx follows no redirect to it.
+            ask = f"{module}.get('{web_address()}/').json()['scheme']"
+            program = f"import {module}; print({ask})"
             done = run(python, "-c", program, env={"PYTHONPATH": ""})
             self.assertEqual(done.stdout.strip(), "https")
 

@@ -3,18 +3,26 @@
 only, one thread may read while another writes, and a stream that was cut is a ConnectionResetError
 and no end."""
 
+import functools
 import socket
 import ssl
 import threading
 
 
+@functools.lru_cache
+def context_for(authority):
+    """Read once: tests open a thousand."""
+    context = ssl.create_default_context(cafile=authority)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
 class TlsSocket:
     def __init__(self, sock, authority, name="localhost"):
-        context = ssl.create_default_context(cafile=authority)
-        context.set_alpn_protocols(["http/1.1"])
         self.sock = sock
         self.state, self.sending = threading.Lock(), threading.Lock()
         self.received, self.to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
+        context = context_for(authority)
         self.tls = context.wrap_bio(self.received, self.to_send, server_hostname=name)
         self._do(self.tls.do_handshake)
 
