@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 
 #include "thaw/net/tls_fixture_test.h"
@@ -139,6 +140,20 @@ class Pair {
     REQUIRE(unread >= bytes);
   }
   ssize_t receive() { return session->receive(room.data(), room.size()); }
+  // Once something has come, which may take a moment on loopback, too.
+  ssize_t receive_next() {
+    pollfd next{far.get(), POLLIN, 0};
+    REQUIRE(::poll(&next, 1, 20'000) == 1);
+    return receive();
+  }
+  // Until there is data, or the end.
+  ssize_t receive_data() {
+    ssize_t count = receive();
+    while (count < 0 && errno == EAGAIN) {
+      count = receive_next();
+    }
+    return count;
+  }
 
   Certificates certificates;
   TlsFiles files;
@@ -191,19 +206,19 @@ TEST_CASE("new keys now and then are what TLS has them for") {
   for (int i = 0; i < 20; ++i) {
     REQUIRE(pair.change_key());
     pair.say("x");
-    CHECK(pair.receive() == 1);
+    CHECK(pair.receive_data() == 1);
   }
   // And more of them where much is sent.
   const std::string piece(16u << 10, 'x');
   for (int i = 0; i < 100; ++i) {
     for (int j = 0; j < 4; ++j) {
       pair.say(piece);
-      REQUIRE(pair.receive() == static_cast<ssize_t>(piece.size()));
+      REQUIRE(pair.receive_data() == static_cast<ssize_t>(piece.size()));
     }
     REQUIRE(pair.change_key());
   }
   pair.say("end");
-  CHECK(pair.receive() == 3);
+  CHECK(pair.receive_data() == 3);
   CHECK(pair.session->send("answer", 6) == 6);
 }
 
@@ -218,7 +233,7 @@ TEST_CASE("who changes keys all the time is broken off") {
       if (has_data_between) {
         pair.say("x");
       }
-      count = pair.receive();
+      count = pair.receive_next();
       count = count < 0 && errno == EAGAIN ? 0 : count;
     }
     CHECK(changed < 50);
@@ -235,6 +250,7 @@ TEST_CASE("many new keys in one piece cost no more than a few") {
     REQUIRE(pair.change_key());
   }
   pair.say("behind them");
+  pair.arrived(500 * 27);
   CHECK(pair.receive() == -1);
   CHECK(errno == ECONNRESET);
   // Each that is worked on is answered: what came back tells how many were.
