@@ -127,6 +127,19 @@ TEST_CASE("of a rotated token both secrets are good for a while, and then the ne
   CHECK_FALSE(f.is_good(fifth));
 }
 
+TEST_CASE("a new secret, the first and each after it, is told as one key") {
+  Door f;
+  const NewToken first = f.makes(TokenScope::invoke);
+  for (const NewToken& token : {first, f.rotates(first, 1h)}) {
+    const codec::ApiKey shown{token.id.str(), token.secret};
+    const std::string key = codec::api_key_text("r8_", shown);
+    CHECK(key.size() == 3 + 22 + 43);
+    const auto read = codec::parse_api_key(key);
+    REQUIRE(read);
+    CHECK(*read == shown);
+  }
+}
+
 TEST_CASE("what cannot be a token is refused") {
   Door f;
   const auto refused = [&f](TokenWish wish) {

@@ -22,7 +22,7 @@ constexpr Duration longest_grace = std::chrono::hours(24 * 30);
 constexpr Duration use_is_fresh_for = std::chrono::minutes(10);
 
 std::string new_secret() {
-  return std::string(codec::secret_prefix) + "-" + codec::base64url_encode(store::random_bytes(32));
+  return std::string(codec::secret_prefix) + codec::base64url_encode(store::random_bytes(32));
 }
 
 WallTime later(WallTime now, Duration by) {

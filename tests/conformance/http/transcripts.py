@@ -52,7 +52,7 @@ PLACE = re.compile(r"\{\{([a-z0-9-]+)\}\}")
 TIMES = re.compile(r'("[a-z_]+_at"|"uptime_s"|"at")(\s*:\s*)(\d+(?:\.\d+)?(?:e-?\d+)?)')
 VARYING = (
     (r"whsec_[A-Za-z0-9+/=_-]{20,}", "whsec_{{secret}}"),
-    (r'("secret":\s*")[A-Za-z0-9+/=_-]{20,}"', r'\1{{secret}}"'),
+    (r'("(?:secret|key|secret_access_key)":\s*")[A-Za-z0-9+/=_-]{20,}"', r'\1{{secret}}"'),
     (r'("host_url":\s*"http://)[a-z0-9.-]+', r"\1{{host}}"),
     (r'("containers":\s*)\d+', r"\1{{number}}"),
     (r"(?m)^server: .+$", "server: {{software}}"),
