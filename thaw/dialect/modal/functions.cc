@@ -387,15 +387,14 @@ Task<pb::ClassGetResponse> class_get(Context& cx, net::GrpcCall& call,
                                      pb::ClassGetRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto env, find_environment(cx, who, request.environment_name()));
-  const catalog::Scope scope = scope_of(cx, who);
-  const auto app = scope.deployed_app(env->id, request.app_name());
+  const auto app = scope_of(cx, who).deployed_app(env->id, request.app_name());
   if (!app) {
     co_return Error::not_found("app '" + request.app_name() + "' is not deployed in environment '" +
                                env->name + "'; `modal deploy` it first");
   }
   const auto found = app->classes.find(request.object_tag());
   if (found == app->classes.end() ||
-      (who.grants.is_narrow() && !scope.app_class(found->second.str()))) {
+      !who.grants.names(app->title(), service_tag(request.object_tag()))) {
     co_return Error::not_found("app '" + request.app_name() + "' has no class '" +
                                request.object_tag() + "'");
   }
