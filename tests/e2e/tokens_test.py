@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tokens that may do some things: through the real client, through every header that holds one, by
 their functions, until their time is over, with a new secret, and after kill -9."""
+import asyncio
 import base64
 import concurrent.futures
 import http.client
@@ -17,8 +18,10 @@ from thaw_server import (
 
 server = ThawServer.for_module()
 
+import aiohttp  # noqa: E402
 import modal  # noqa: E402
 import modal.exception  # noqa: E402
+from modal_proto import api_pb2  # noqa: E402
 
 PUSHED = APPS / "pushed"
 
@@ -187,6 +190,79 @@ class Scopes(E2eTest):
         self.assertEqual((ask(url, bearer(own))[0], ask(url, bearer(other))[0]), (200, 403))
         for wrong in wrong_forms(self.invoke):
             self.assertEqual(ask(url, wrong)[0], 401, wrong)
+
+    def test_no_page_sees_a_token(self):
+        urls = [modal.Function.from_name("e2e-tokens", name).get_web_url()
+                for name in ("page", "port")]  # fmt: skip
+        both = {"x-api-key": self.invoke["key"], **bearer(self.invoke)}
+        for shown in (*header_forms(self.invoke), both):
+            for url in urls:
+                status, body = ask(url, shown)
+                self.assertEqual(status, 200, body)
+                seen = {line.partition(":")[0] for line in body.splitlines()}
+                self.assertIn("host", seen)
+                self.assertFalse({name.lower() for name in shown} & seen, (url, shown))
+            if "authorization" in shown:
+                self.assertNotIn("authorization:", self.talk(urls[0], shown))
+        # What is for the application reaches it, though it looks like one of ours.
+        foreign = {"authorization": "Bearer app_" + "a" * 65}
+        pair = {"Modal-Key": self.invoke["token"], "Modal-Secret": self.invoke["secret"]}
+        for url in urls:
+            status, body = ask(url, {**foreign, **pair})
+            self.assertEqual(status, 200, body)
+            self.assertIn(foreign["authorization"], body)
+
+    def talk(self, url, headers):
+        async def listen():
+            async with aiohttp.ClientSession() as session:
+                async with session.ws_connect(url, headers=headers) as talk:
+                    return await talk.receive_str(timeout=CALL_TIMEOUT)
+
+        return asyncio.run(listen())
+
+    def test_options_of_a_variant_are_for_who_may_deploy(self):
+        narrow = token("--function", "e2e-tokens/Chain.*", "--scope", "invoke")
+        for made in (self.invoke, narrow):
+            chain = modal.Cls.from_name("e2e-tokens", "Chain", client=client_of(made))
+            self.assertEqual(chain(town="Ulm").where.remote(), "Ulm")
+            wished = chain.with_options(buffer_containers=3)
+            with self.assertRaisesRegex(Exception, "with options needs the scope deploy"):
+                wished(town="Bonn").where.remote()
+        read = modal.Cls.from_name("e2e-tokens", "Chain", client=client_of(self.read))
+        with self.assertRaisesRegex(Exception, "needs one of the scopes invoke or deploy"):
+            read(town="Rom").where.remote()
+        everything = modal.Cls.from_name("e2e-tokens", "Chain", client=client_of(token()))
+        wished = everything.with_options(timeout=77)
+        self.assertEqual(wished(town="Bonn").where.remote(), "Bonn")
+
+    def test_an_environment_is_for_admin_to_make_by_whichever_request(self):
+        request = api_pb2.EnvironmentGetOrCreateRequest(
+            deployment_name="made-along",
+            object_creation_type=api_pb2.OBJECT_CREATION_TYPE_CREATE_IF_MISSING)  # fmt: skip
+        def make(made):
+            shown = {"x-modal-token-id": made["token"], "x-modal-token-secret": made["secret"]}
+            return server.rpc("EnvironmentGetOrCreate", request, shown).environment_id
+
+        with self.assertRaisesRegex(Exception, "EnvironmentCreate needs the scope admin"):
+            make(self.deployer)
+        made = make(token("--scope", "admin"))
+        self.assertEqual(make(self.deployer), made)  # it is there now
+
+    def test_replicates_door_keeps_what_others_keep(self):
+        for path in ("predictions", "files", "webhooks/default/secret", "files/x"):
+            status, body = ask(f"/replicate/v1/{path}", bearer(self.invoke))
+            self.assertEqual(status, 403, (path, body))
+        self.assertEqual(ask("/replicate/v1/files/x", bearer(self.invoke), "DELETE")[0], 403)
+        self.assertEqual(ask("/replicate/v1/webhooks/default/secret", bearer(self.read))[0], 403)
+        self.assertEqual(ask("/replicate/v1/predictions", bearer(self.read))[0], 200)
+
+    def test_a_token_for_some_functions_is_told_of_no_others(self):
+        one = token("--function", "e2e-tokens/double", "--scope", "read")
+        shown = {"x-modal-token-id": one["token"], "x-modal-token-secret": one["secret"]}
+        listed = server.rpc("AppList", api_pb2.AppListRequest(), shown)
+        self.assertEqual([sorted(app.metadata.functions) for app in listed.apps], [["double"]])
+        with self.assertRaises(modal.exception.NotFoundError):
+            modal.Cls.from_name("e2e-tokens", "Chain", client=client_of(one)).hydrate()
 
 
 class Doors(E2eTest):

@@ -422,6 +422,17 @@ class TidyTest(unittest.TestCase):
                          "  text.sample(0 + house.windows);  //@\n}\n",
                          ["void show(PrometheusText& text) {\n  text.sample(house.rooms());\n}\n"])
 
+    def test_what_a_dialect_serves_has_a_row_in_its_table(self):
+        self.module("dialect/cloud", "")
+        self.write("thaw/dialect/cloud/operations.cc", SPDX + 'constexpr Row rows[] = {\n'
+                   '    {"CallMap", 1},\n};\n')  # fmt: skip
+        served = 'void serve() {\n  add(table, cx, "CallMap", map);\n  add_once(table, cx, ' \
+            '"CallMapV2", map);\n}\n'
+        self.write("thaw/dialect/cloud/calls.cc", SPDX + served)
+        self.assertNotIn("has no row", self.errors())
+        self.write("thaw/dialect/cloud/calls.cc", SPDX + served.replace('"CallMapV2"', '"CallGet"'))
+        self.assert_error("calls.cc:4", "CallGet is served and has no row in operations.cc")
+
     def test_sizes_are_advice_and_not_errors(self):
         self.write("thaw/model/call.cc", SPDX + "//\n" * 500)
         tidy = thaw_tidy.Tidy(self.root)

@@ -66,7 +66,7 @@ int approve_token(const Where& where, const std::string& code, const std::string
   const codec::Json request = {{"code", code}, {"name", name}, {"workspace", workspace}};
   return ask_and_show(
       where, {"POST", "/admin/logins", codec::dump_json(request)}, [](const codec::Json& login) {
-        std::printf("Who asked from %s gets a token of the workspace %s.\n",
+        std::printf("Who asked from %s gets a token that may do everything in the workspace %s.\n",
                     login.value("from", "").c_str(), login.value("workspace", "").c_str());
       });
 }

@@ -26,6 +26,7 @@ using Pairs = std::vector<Pair>;
 constexpr std::string_view algorithm = "AWS4-HMAC-SHA256";
 constexpr std::string_view family = "AWS4-";
 constexpr std::string_view scope_end = "aws4_request";
+constexpr std::string_view by_address = "X-Amz-Signature=";
 constexpr std::size_t most_signed_headers = 100;
 constexpr std::size_t most_parameters = 1'000;
 constexpr std::chrono::minutes skew{15};
@@ -182,6 +183,12 @@ Result<void> check_parts(const SignedRequest& request, const SigV4& signature) {
   if (!signature.payload.empty() && !is_hex_digest(signature.payload) &&
       signature.payload != unsigned_payload && signature.payload != signed_chunks) {
     return wrong("x-amz-content-sha256 '" + signature.payload.substr(0, 80) + "' is not known");
+  }
+  // Of s3 only, whose files need not be read twice: anywhere else whoever saw the request could
+  // send it once more with another body.
+  if (signature.payload == unsigned_payload &&
+      path_rule_of(signature.service) != SigV4Path::as_it_is) {
+    return wrong("the body of a request to this service has to be signed");
   }
   return check_what_is_signed(request, signature);
 }
@@ -359,7 +366,8 @@ SigV4Path path_rule_of(std::string_view service) {
 Result<std::optional<SigV4>> read_sigv4(const SignedRequest& request) {
   const std::string* header = find_one(request.headers, "authorization");
   const bool by_header = header != nullptr && header->starts_with(family);
-  const bool by_query = request.query.find("X-Amz-Signature=") != std::string_view::npos;
+  const bool by_query = request.query.starts_with(by_address) ||
+                        request.query.find("&" + std::string(by_address)) != std::string_view::npos;
   if (!by_header && !by_query) {
     return std::optional<SigV4>();
   }

@@ -2,7 +2,9 @@
 #include "thaw/gateway/access.h"
 
 #include <algorithm>
+#include <iterator>
 
+#include "thaw/codec/encoding.h"
 #include "thaw/codec/equal_bytes.h"
 #include "thaw/codec/sigv4.h"
 #include "thaw/store/blob_store.h"
@@ -19,6 +21,26 @@ Error not_accepted() {
       "the token was not accepted: this server does not know it, or it was revoked; "
       "on the server's machine `eval \"$(thaw env)\"` gives a shell one that works, and "
       "`thaw token create` makes one for another machine");
+}
+
+// All that have the shape of one: at most one for each header that is read.
+std::vector<Credential> credentials_in(net::Headers headers,
+                                       const std::vector<CredentialHeaders>& more) {
+  std::vector<Credential> all;
+  while (auto shown = credential_in(headers, more)) {
+    std::erase_if(headers.fields, [&shown](const auto& field) {
+      return std::find(shown->headers.begin(), shown->headers.end(), field.first) !=
+             shown->headers.end();
+    });
+    all.push_back(std::move(*shown));
+  }
+  return all;
+}
+
+// Parts that a path is normalized by.
+bool has_dots(std::string_view path) {
+  const std::string closed = std::string(path) + "/";
+  return closed.find("/./") != std::string::npos || closed.find("/../") != std::string::npos;
 }
 
 std::string scopes_needed(model::TokenScopes any_of) {
@@ -158,18 +180,31 @@ bool Access::is_token(const model::TokenId& id) const {
 }
 
 Result<Identity> Access::from_headers(const net::Headers& headers) const {
-  const auto credential = credential_in(headers, credential_headers_);
-  if (!credential) {
-    return Error::unauthenticated(
-        "this needs a token: send Authorization: Bearer KEY; `thaw token create` makes one and "
-        "prints its key, and docs/guides/tokens.md lists the other headers that are read");
+  std::optional<Error> refusal;
+  // A key of somebody else's, which is for the server inside, may look like one of ours.
+  for (const Credential& shown : credentials_in(headers, credential_headers_)) {
+    auto who = from_token(shown.key.id, shown.key.secret);
+    if (who) {
+      return who;
+    }
+    refusal = refusal ? std::move(refusal) : who.error();
   }
-  return from_token(credential->key.id, credential->key.secret);
+  return refusal ? std::move(*refusal)
+                 : Error::unauthenticated(
+                       "this needs a token: send Authorization: Bearer KEY; `thaw token create` "
+                       "makes one and prints its key, and docs/guides/tokens.md lists the other "
+                       "headers that are read");
 }
 
 std::vector<std::string> Access::credential_headers_of(const net::Headers& headers) const {
-  auto credential = credential_in(headers, credential_headers_);
-  return credential ? std::move(credential->headers) : std::vector<std::string>();
+  std::vector<std::string> names;
+  for (Credential& shown : credentials_in(headers, credential_headers_)) {
+    const auto token = catalog_.tokens.find(shown.key.id);
+    if (token && is_right(*token, shown.key.secret, wall_now())) {
+      std::move(shown.headers.begin(), shown.headers.end(), std::back_inserter(names));
+    }
+  }
+  return names;
 }
 
 Result<Identity> Access::from_request(const net::HttpRequest& request) const {
@@ -203,12 +238,11 @@ Result<Identity> Access::from_signature(const net::HttpRequest& request,
         "the request is not signed; `thaw token create` prints a pair of keys to sign with");
   }
   // What is signed is the normalized path, and what is asked for is this one.
-  const std::string_view path = request.path();
+  const std::string path = codec::percent_decode(request.path());
   if (codec::path_rule_of(signature->service) == codec::SigV4Path::normalized &&
-      (path.find("//") != std::string_view::npos || path.find("/.") != std::string_view::npos)) {
+      (path.find("//") != std::string::npos || has_dots(path))) {
     return Error::invalid_argument(
-        "the path of a signed request has no empty parts, and none that "
-        "begins with a dot");
+        "the path of a signed request has no empty parts, and none that is '.' or '..'");
   }
   const WallTime now = wall_now();
   THAW_TRY_VOID(codec::check_time_of(*signature, now));

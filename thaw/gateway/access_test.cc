@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "thaw/codec/api_key.h"
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/sigv4.h"
 #include "thaw/control/fleet_house_test.h"
@@ -124,6 +125,19 @@ TEST_CASE("of a rotated token both secrets are good for a while, and then the ne
   f.await(f.access.revoke_token(fifth.id));
   CHECK_FALSE(f.is_good(fourth));
   CHECK_FALSE(f.is_good(fifth));
+}
+
+TEST_CASE("a new secret, the first and each after it, is told as one key") {
+  Door f;
+  const NewToken first = f.makes(TokenScope::invoke);
+  for (const NewToken& token : {first, f.rotates(first, 1h)}) {
+    const codec::ApiKey shown{token.id.str(), token.secret};
+    const std::string key = codec::api_key_text("r8_", shown);
+    CHECK(key.size() == 3 + 22 + 43);
+    const auto read = codec::parse_api_key(key);
+    REQUIRE(read);
+    CHECK(*read == shown);
+  }
 }
 
 TEST_CASE("what cannot be a token is refused") {
@@ -266,4 +280,39 @@ TEST_CASE("the headers that dialects add are read, and told to whom a request go
   net::HttpRequest bare;
   const auto nobody = f.access.from_request(bare, greet);
   CHECK((!nobody && nobody.error().code() == Code::unauthenticated));
+}
+
+TEST_CASE("a key of somebody else's does not stand before a token, and is not taken from it") {
+  Door f;
+  f.access.add_credential_headers({"their-key", "their-secret"});
+  const NewToken token = f.makes(TokenScope::invoke);
+  const std::string foreign = "Bearer app_" + std::string(65, 'a');
+  net::Headers both;
+  both.add("authorization", foreign);
+  both.add("x-api-key", codec::api_key_text("", {token.id.str(), token.secret}));
+  const auto who = f.access.from_headers(both);
+  REQUIRE(who);
+  CHECK(who->token == token.id);
+  CHECK(f.access.credential_headers_of(both) == std::vector<std::string>{"x-api-key"});
+  net::Headers alone;
+  alone.add("authorization", foreign);
+  const auto refused = f.access.from_headers(alone);
+  CHECK((!refused && refused.error().code() == Code::unauthenticated));
+  CHECK(f.access.credential_headers_of(alone).empty());
+}
+
+TEST_CASE("of headers that show a token, none goes on") {
+  Door f;
+  f.access.add_credential_headers({"their-key", "their-secret"});
+  const NewToken token = f.makes(TokenScope::invoke);
+  const std::string key = codec::api_key_text("sk-", {token.id.str(), token.secret});
+  net::Headers headers;
+  headers.add("authorization", "Bearer " + key);
+  headers.add("x-api-key", key);
+  headers.add("their-key", token.id.str());
+  headers.add("their-secret", token.secret);
+  auto hidden = f.access.credential_headers_of(headers);
+  std::sort(hidden.begin(), hidden.end());
+  CHECK(hidden ==
+        std::vector<std::string>{"authorization", "their-key", "their-secret", "x-api-key"});
 }

@@ -67,6 +67,16 @@ std::optional<Credential> credential_in(const net::Headers& headers,
     const std::string_view value = headers.find(name).value_or("");
     return value.size() > longest ? std::string_view() : value;
   };
+  for (const CredentialHeaders& pair : more) {
+    if (pair.secret.empty()) {
+      continue;
+    }
+    const std::string both =
+        std::string(value_of(pair.key)) + ":" + std::string(value_of(pair.secret));
+    if (auto key = key_in(both)) {
+      return Credential{std::move(*key), {pair.key, pair.secret}};
+    }
+  }
   if (auto key = key_in_authorization(value_of("authorization"))) {
     return Credential{std::move(*key), {"authorization"}};
   }
@@ -76,13 +86,9 @@ std::optional<Credential> credential_in(const net::Headers& headers,
     }
   }
   for (const CredentialHeaders& each : more) {
-    const std::string value(value_of(each.key));
-    if (each.secret.empty()) {
-      if (auto key = key_in(value)) {
-        return Credential{std::move(*key), {each.key}};
-      }
-    } else if (auto key = key_in(value + ":" + std::string(value_of(each.secret)))) {
-      return Credential{std::move(*key), {each.key, each.secret}};
+    auto key = each.secret.empty() ? key_in(value_of(each.key)) : std::nullopt;
+    if (key) {
+      return Credential{std::move(*key), {each.key}};
     }
   }
   return std::nullopt;

@@ -30,7 +30,7 @@ struct Credential {
   std::vector<std::string> headers;  // that showed it: whom the request goes on to is not shown it
 };
 
-// The first that has the shape of one; nullopt: none has. The Authorization header comes first.
+// The first that has the shape of one, pairs before all others; nullopt: none has.
 std::optional<Credential> credential_in(const net::Headers& headers,
                                         const std::vector<CredentialHeaders>& more);
 

@@ -73,3 +73,12 @@ TEST_CASE("a header for somebody else leaves the others to be a token's") {
   REQUIRE(found);
   CHECK(found->headers == std::vector<std::string>{"api-key"});
 }
+
+TEST_CASE("a cloud's own pair of headers, which nobody sends by chance, comes first") {
+  const auto found = in({{"authorization", "Bearer app_" + std::string(65, 'a')},
+                         {"their-key", token.id},
+                         {"their-secret", token.secret}});
+  REQUIRE(found);
+  CHECK(found->key == token);
+  CHECK(found->headers == std::vector<std::string>{"their-key", "their-secret"});
+}

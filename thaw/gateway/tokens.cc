@@ -22,7 +22,7 @@ constexpr Duration longest_grace = std::chrono::hours(24 * 30);
 constexpr Duration use_is_fresh_for = std::chrono::minutes(10);
 
 std::string new_secret() {
-  return std::string(codec::secret_prefix) + "-" + codec::base64url_encode(store::random_bytes(32));
+  return std::string(codec::secret_prefix) + codec::base64url_encode(store::random_bytes(32));
 }
 
 WallTime later(WallTime now, Duration by) {
@@ -151,18 +151,24 @@ std::optional<WallTime> Access::last_use_of(const model::Token& token) const {
 async::Task<void> Access::write_uses(std::size_t most) {
   catalog::Change change;
   std::size_t count = 0;
+  std::vector<std::pair<std::string, WallTime>> written;
   for (auto use = uses_.begin(); use != uses_.end() && count < most;) {
     const auto known = catalog_.tokens.find(use->first);
     if (known && later(known->last_used_at.value_or(WallTime{}), use_is_fresh_for) <= use->second) {
       model::Token token = *known;
       token.last_used_at = use->second;
       change.put(catalog_.tokens, std::move(token));
+      written.push_back(*use);
       ++count;
     }
     use = uses_.erase(use);
   }
   if (count > 0) {
-    THAW_CO_TRY_VOID(co_await catalog_.apply(std::move(change)));
+    const Result<void> applied = co_await catalog_.apply(std::move(change));
+    if (!applied) {
+      uses_.insert(written.begin(), written.end());  // for the next round, unless used meanwhile
+      co_return applied;
+    }
   }
   co_return ok();
 }

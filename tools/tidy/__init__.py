@@ -9,7 +9,7 @@ wrongly. Where it does, or where the thing is meant, the line or the one above s
     // tidy(held): the reason          a place in a container, kept over a wait
     // tidy(ends): the reason          a background loop that ends when one round fails
 """
-from tidy import names, waits
+from tidy import names, operations, waits
 from tidy.source import Source, check_marks
 
 
@@ -36,3 +36,5 @@ def check(texts):
         yield from found("unused", source, line, message)
     for source, line, message in names.check_metrics(product):
         yield from found("metric", source, line, message)
+    for source, line, message in operations.check_operations(product):
+        yield source.path, line, message

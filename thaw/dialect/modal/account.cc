@@ -161,6 +161,7 @@ Task<pb::EnvironmentGetOrCreateResponse> environment_get(
   auto found = find_environment(cx, who, request.deployment_name());
   if (!found && request.object_creation_type() == pb::OBJECT_CREATION_TYPE_CREATE_IF_MISSING) {
     THAW_CO_TRY_VOID(may_change_environments(who));
+    THAW_CO_TRY_VOID(gateway::check_may(who, *find_operation("EnvironmentCreate")));
     THAW_CO_TRY_VOID(
         co_await cx.parts.environments.create(who.workspace, request.deployment_name()));
     found = find_environment(cx, who, request.deployment_name());

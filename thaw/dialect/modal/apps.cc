@@ -70,9 +70,11 @@ pb::AppLifecycle lifecycle_of(const model::App& app) {
 }
 
 // What a client keeps of an app that it has looked up: its functions by name, a class by "Name.*".
-pb::AppHandleMetadata app_metadata(const Context& cx, const model::App& app) {
+// Of a token for some functions, these.
+pb::AppHandleMetadata app_metadata(const Context& cx, const gateway::Identity& who,
+                                   const model::App& app) {
   pb::AppHandleMetadata out;
-  const catalog::Scope scope(cx.parts.catalog, app.workspace);
+  const catalog::Scope scope = scope_of(cx, who);
   out.set_app_id(app.id.str());
   out.set_description(app.title());
   if (const auto environment = scope.environment(app.environment)) {
@@ -80,7 +82,9 @@ pb::AppHandleMetadata app_metadata(const Context& cx, const model::App& app) {
   }
   *out.mutable_lifecycle() = lifecycle_of(app);
   for (const auto& [tag, id] : app.functions) {
-    (*out.mutable_functions())[tag] = id.str();
+    if (!who.grants.is_narrow() || scope.function(id.str())) {
+      (*out.mutable_functions())[tag] = id.str();
+    }
   }
   return out;
 }
@@ -168,7 +172,7 @@ Task<pb::AppGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& call,
   pb::AppGetOrCreateResponse reply;
   if (const auto app = scope_of(cx, who).deployed_app(environment->id, request.app_name())) {
     reply.set_app_id(app->id.str());
-    *reply.mutable_handle_metadata() = app_metadata(cx, *app);
+    *reply.mutable_handle_metadata() = app_metadata(cx, who, *app);
     co_return reply;
   }
   if (request.object_creation_type() != pb::OBJECT_CREATION_TYPE_CREATE_IF_MISSING) {
@@ -182,7 +186,7 @@ Task<pb::AppGetOrCreateResponse> get_or_create(Context& cx, net::GrpcCall& call,
   wanted.by = cx.parts.access.name_of(who);
   THAW_CO_TRY(const model::App app, co_await new_app(cx, *environment, std::move(wanted)));
   reply.set_app_id(app.id.str());
-  *reply.mutable_handle_metadata() = app_metadata(cx, app);
+  *reply.mutable_handle_metadata() = app_metadata(cx, who, app);
   co_return reply;
 }
 
@@ -399,7 +403,7 @@ Task<pb::AppGetInfoResponse> get_info(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(const auto app, find_app(cx, who, request.app_id()));
   pb::AppGetInfoResponse reply;
-  *reply.mutable_info() = app_metadata(cx, *app);
+  *reply.mutable_info() = app_metadata(cx, who, *app);
   const catalog::Scope scope = scope_of(cx, who);
   for (const auto& [tag, id] : app->functions) {
     const auto function = scope.function(id.str());
@@ -439,7 +443,7 @@ Task<pb::AppListResponse> list(Context& cx, net::GrpcCall& call, pb::AppListRequ
     item->set_state(wire_state(app->state));
     item->set_created_at(unix_seconds(app->created_at));
     item->set_stopped_at(unix_seconds(app->stopped_at));
-    *item->mutable_metadata() = app_metadata(cx, *app);
+    *item->mutable_metadata() = app_metadata(cx, who, *app);
     std::size_t running = 0;
     for (const auto& function : scope.functions_of(app->id)) {
       running += cx.fleet->running_count(function->id);

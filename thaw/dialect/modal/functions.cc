@@ -335,15 +335,24 @@ model::FunctionId variant_id(const model::FunctionSpec& base,
   return model::FunctionId("fu-" + store::sha256_hex(text).substr(0, 22));
 }
 
+// What a variant is to have besides its parameters changes what runs, with what it holds and how
+// much of it: the base's author would have to deploy that.
+constexpr gateway::Operation binding_options = {
+    "a function with options", model::TokenScope::deploy, gateway::Operation::Of::workspace};
+
 Task<pb::FunctionBindParamsResponse> bind_params(Context& cx, net::GrpcCall& call,
                                                  pb::FunctionBindParamsRequest request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(auto function, find_function(cx, who, request.function_id()));
-  if (request.has_function_options()) {
+  // Some clients send options when they mean none.
+  if (request.function_options().ByteSizeLong() > 0) {
+    THAW_CO_TRY_VOID(gateway::check_may(who, binding_options));
     in_todays_words(*request.mutable_function_options());
   }
-  THAW_CO_TRY(const auto variant, co_await variant_of(cx, who, std::move(function),
-                                                      std::move(request), VariantFor::client));
+  // What the base has is of no function, and is the variant's all the same.
+  THAW_CO_TRY(const auto variant,
+              co_await variant_of(cx, gateway::for_making(who), std::move(function),
+                                  std::move(request), VariantFor::client));
   pb::FunctionBindParamsResponse reply;
   reply.set_bound_function_id(variant->id.str());
   *reply.mutable_handle_metadata() = handle_metadata(*variant->live(), addresses_for(cx, call));
@@ -384,7 +393,8 @@ Task<pb::ClassGetResponse> class_get(Context& cx, net::GrpcCall& call,
                                env->name + "'; `modal deploy` it first");
   }
   const auto found = app->classes.find(request.object_tag());
-  if (found == app->classes.end()) {
+  if (found == app->classes.end() ||
+      !who.grants.names(app->title(), service_tag(request.object_tag()))) {
     co_return Error::not_found("app '" + request.app_name() + "' has no class '" +
                                request.object_tag() + "'");
   }

@@ -48,6 +48,8 @@ constexpr Operation rpcs[] = {
     {"AppStop", Scope::deploy, Of::workspace},
     {"AuthTokenGet", any, Of::anything},
     {"BlobCreate", call_or_deploy, Of::anything},
+    // Of a blob its name is what lets one have it: nobody guesses a digest, and results of one's
+    // own calls are blobs. Whoever knows one may have any blob of the workspace.
     {"BlobGet", call_or_read, Of::anything},
     {"ClassCreate", Scope::deploy, Of::workspace},
     {"ClassGet", call_or_read, Of::functions},
@@ -77,7 +79,7 @@ constexpr Operation rpcs[] = {
     {"EnvironmentGetOrCreate", any, Of::anything},
     {"EnvironmentList", any, Of::anything},
     {"EnvironmentUpdate", Scope::admin, Of::workspace},
-    {"FunctionBindParams", call_or_read, Of::functions},
+    {"FunctionBindParams", call_or_deploy, Of::functions},
     {"FunctionCallCancel", Scope::invoke, Of::functions},
     {"FunctionCallCount", call_or_read, Of::functions},
     {"FunctionCallFetch", call_or_read, Of::functions},

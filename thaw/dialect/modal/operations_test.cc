@@ -55,3 +55,8 @@ TEST_CASE("who may call functions makes nothing, and who may look calls nothing"
   CHECK_FALSE(may(TokenScope::deploy, "EnvironmentDelete"));
   CHECK(may(TokenScope::admin, "EnvironmentDelete"));
 }
+
+TEST_CASE("what a look must not change is not for who may look") {
+  CHECK_FALSE(may(TokenScope::read, "FunctionBindParams"));  // it makes a variant
+  CHECK(may(TokenScope::invoke, "FunctionBindParams"));
+}

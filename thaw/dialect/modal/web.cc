@@ -44,7 +44,8 @@ void pickle_address(codec::PickleWriter& out, const std::string& address, int po
 // the disconnect event instead.
 // As these say, `path` begins with `root_path`: what an application mounts looks for it there.
 std::string pickled_scope(const net::HttpRequest& request, const gateway::WebOrigin& origin,
-                          const std::string& path, const std::string& root_path, bool websocket) {
+                          const std::string& path, const std::string& root_path, bool websocket,
+                          const std::vector<std::string>& hidden) {
   const bool is_secure = origin.scheme == "https";
   codec::PickleWriter out;
   out.begin_tuple().begin_tuple().begin_dict();
@@ -67,7 +68,7 @@ std::string pickled_scope(const net::HttpRequest& request, const gateway::WebOri
   out.text("query_string").bytes(request.query());
   out.text("headers").begin_list();
   for (const auto& [name, value] : request.headers.fields) {
-    if (is_withheld(name) || name == "host") {
+    if (is_withheld(name, hidden) || name == "host") {
       continue;
     }
     out.begin_tuple().bytes(name).bytes(value).end_tuple();
@@ -353,11 +354,12 @@ Task<void> answer_socket(Context& cx, model::WorkspaceId workspace, net::HttpExc
 
 Task<void> serve_events(Context& cx, net::HttpExchange& exchange,
                         std::shared_ptr<const model::FunctionSpec> spec, model::WebEndpoint web,
-                        std::string path, std::string root_path) {
+                        std::string path, std::string root_path, std::vector<std::string> hidden) {
   const bool websocket = exchange.is_websocket_upgrade();
   gateway::WebOrigin origin = cx.place.proxies.origin_of(exchange.request());
   pb::FunctionInput input;
-  input.set_args(pickled_scope(exchange.request(), origin, root_path + path, root_path, websocket));
+  input.set_args(
+      pickled_scope(exchange.request(), origin, root_path + path, root_path, websocket, hidden));
   input.set_data_format(pb::DATA_FORMAT_PICKLE);
   input.set_method_name(web.method);
   model::NewCall call = gateway::Invoke::new_call({spec->id, spec});
@@ -395,11 +397,13 @@ Task<void> serve_events(Context& cx, net::HttpExchange& exchange,
   co_return outcome;
 }
 
-// Of an endpoint with requires_proxy_auth: a token of its workspace, in two headers.
-Result<void> admit(Context& cx, const model::FunctionSpec& spec, const model::WebEndpoint& web,
-                   const net::HttpRequest& request) {
+// Of an endpoint with requires_proxy_auth: a token of its workspace. Which headers have shown one
+// is the answer: they are not for the application.
+Result<std::vector<std::string>> admit(Context& cx, const model::FunctionSpec& spec,
+                                       const model::WebEndpoint& web,
+                                       const net::HttpRequest& request) {
   if (web.callers == model::WebEndpoint::Callers::anyone) {
-    return ok();
+    return std::vector<std::string>();
   }
   const auto who = cx.parts.access.from_headers(request.headers);
   if (!who) {
@@ -408,7 +412,8 @@ Result<void> admit(Context& cx, const model::FunctionSpec& spec, const model::We
         "Modal-Secret; " +
         who.error().message());
   }
-  return gateway::check_may_call(cx.parts.catalog, *who, spec);
+  THAW_TRY_VOID(gateway::check_may_call(cx.parts.catalog, *who, spec));
+  return cx.parts.access.credential_headers_of(request.headers);
 }
 
 // What answers: of a class, the variant of the parameters that the query names.
@@ -484,9 +489,11 @@ async::Task<void> serve_web_target(Context& cx, net::HttpExchange& exchange,
       continue;
     }
     const model::WebEndpoint& endpoint = web;
-    if (const Result<void> admitted = admit(cx, *spec, endpoint, exchange.request()); !admitted) {
-      co_return co_await exchange.answer(401, "application/json",
-                                         error_body(admitted.error().message()));
+    auto hidden = admit(cx, *spec, endpoint, exchange.request());
+    if (!hidden) {
+      const int status = hidden.error().code() == Code::permission_denied ? 403 : 401;
+      co_return co_await exchange.answer(status, "application/json",
+                                         error_body(hidden.error().message()));
     }
     if (is_bare && needs_slash(*spec, endpoint, exchange)) {
       co_return co_await send_to_slash(exchange);
@@ -501,9 +508,11 @@ async::Task<void> serve_web_target(Context& cx, net::HttpExchange& exchange,
     if (!answers) {
       outcome = answers.error();
     } else if (endpoint.kind == model::WebEndpoint::Kind::server_port) {
-      outcome = co_await serve_port(cx, exchange, *answers, endpoint, path, root_path);
+      outcome = co_await serve_port(cx, exchange, *answers, endpoint, path, root_path,
+                                    std::move(*hidden));
     } else {
-      outcome = co_await serve_events(cx, exchange, *answers, endpoint, path, root_path);
+      outcome = co_await serve_events(cx, exchange, *answers, endpoint, path, root_path,
+                                      std::move(*hidden));
     }
     if (!outcome && !exchange.responded() && outcome.error().code() == Code::resource_exhausted) {
       net::Headers headers;

@@ -23,16 +23,17 @@ Task<void> answer_failed_start(net::HttpExchange& exchange, model::Outcome outco
 
 }  // namespace
 
-bool is_withheld(std::string_view header) {
+bool is_withheld(std::string_view header, const std::vector<std::string>& hidden) {
   // WSGI and CGI give "x_forwarded_for" the name of "x-forwarded-for".
   std::string name(header);
   std::replace(name.begin(), name.end(), '_', '-');
-  return name == key_header || name == secret_header || gateway::is_forwarded_header(name);
+  return name == key_header || name == secret_header || gateway::is_forwarded_header(name) ||
+         std::find(hidden.begin(), hidden.end(), name) != hidden.end();
 }
 
 Task<void> serve_port(Context& cx, net::HttpExchange& exchange,
                       std::shared_ptr<const model::FunctionSpec> spec, model::WebEndpoint web,
-                      std::string path, std::string root_path) {
+                      std::string path, std::string root_path, std::vector<std::string> hidden) {
   const std::string_view query = exchange.request().query();
   gateway::Passage passage;
   passage.served_by = spec->id;
@@ -41,7 +42,9 @@ Task<void> serve_port(Context& cx, net::HttpExchange& exchange,
   passage.target = query.empty() ? path : path + "?" + std::string(query);
   passage.root_path = std::move(root_path);
   passage.origin = cx.place.proxies.origin_of(exchange.request());
-  passage.withholds = is_withheld;
+  passage.withholds = [hidden = std::move(hidden)](std::string_view header) {
+    return is_withheld(header, hidden);
+  };
   auto failed = co_await cx.parts.passages.lead(exchange, std::move(passage));
   if (!failed && failed.error().code() == Code::aborted && !exchange.responded()) {
     co_return co_await exchange.answer(500, "application/json",

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "thaw/codec/json.h"
 #include "thaw/dialect/modal/context.h"
@@ -21,8 +22,9 @@ namespace pb = ::modal::client;
 inline constexpr std::string_view key_header = "modal-key";
 inline constexpr std::string_view secret_header = "modal-secret";
 
-// What a caller says in these headers does not reach the application, in any spelling of theirs.
-bool is_withheld(std::string_view header);
+// What a caller says in these headers does not reach the application, in any spelling of theirs,
+// nor what is said in `hidden` ones: those that have shown a token.
+bool is_withheld(std::string_view header, const std::vector<std::string>& hidden);
 
 inline std::string error_body(const std::string& text) {
   return codec::dump_json({{"error", text}}) + "\n";
@@ -38,6 +40,7 @@ inline int status_of(const pb::GenericResult& result) {
 // there any more).
 async::Task<void> serve_port(Context& cx, net::HttpExchange& exchange,
                              std::shared_ptr<const model::FunctionSpec> spec,
-                             model::WebEndpoint web, std::string path, std::string root_path);
+                             model::WebEndpoint web, std::string path, std::string root_path,
+                             std::vector<std::string> hidden);
 
 }  // namespace thaw::dialect::modal
