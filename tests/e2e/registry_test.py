@@ -3,6 +3,7 @@
 """The server's own registry: real tools push to it and pull from it; and what else may come."""
 import base64
 import concurrent.futures
+import contextlib
 import hashlib
 import http.client
 import io
@@ -12,6 +13,7 @@ import pathlib
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import tarfile
 import tempfile
@@ -280,7 +282,16 @@ class Protocol(RegistryTest):
             ("POST", "grant_type=password&username=a&password=b", ""),
             ("POST", "grant_type=refresh_token&refresh_token=x", ""), ("POST", "", ""),
         ):  # fmt: skip
-            self.assertEqual(ann(method, "/v2/token", body, authorization).status, 401)
+            answer = ann(method, "/v2/token", body, authorization)
+            self.assertEqual(answer.status, 401)
+            self.assertIn("Basic", answer.headers["www-authenticate"])
+
+    def test_a_token_for_one_repository_is_told_of_no_other(self):
+        ann.push_image(self.name, "1")
+        ann.push_image(self.name + "-2", "1")
+        pulls = self.token(f"repository:{self.name}:pull")
+        answer = ann("GET", "/v2/_catalog", authorization=pulls)
+        self.assertEqual(answer.json["repositories"], [self.name])
 
     def test_a_token_of_the_server_that_may_only_read_pulls_and_pushes_nothing(self):
         reader = Client(new_token("--scope", "read"))
@@ -315,6 +326,12 @@ class Protocol(RegistryTest):
         self.assertEqual(ann("GET", blob, range="bytes=-7").body, content[-7:])
         self.assertEqual(ann("GET", blob, range="bytes=3000000-").status, 416)
         self.assertEqual(ann("GET", place).code, "BLOB_UPLOAD_UNKNOWN")
+
+    def test_a_piece_of_another_size_than_it_says_is_told(self):
+        place = ann.begin(self.name)
+        answer = ann("PATCH", place, iter([b"abc"]), content_range="0-9")
+        self.assertEqual((answer.status, answer.code), (400, "SIZE_INVALID"))
+        self.assertEqual(answer.headers["range"], "0-2")
 
     def test_an_upload_is_one_request_or_two_and_can_be_cancelled(self):
         content = os.urandom(100_000)
@@ -530,6 +547,13 @@ class Protocol(RegistryTest):
         following = re.match("<(.*)>", answer.headers["link"])[1]
         self.assertEqual(len(ann("GET", following).json["manifests"]), 1)
         self.assertEqual(bob("GET", path).json["manifests"], [])
+        for content in (b"one", b"two"):
+            ann.push_image(
+                self.name, None, content, subject=subject, artifactType="application/x+y;a=&b",
+            )  # fmt: skip
+        answer = ann("GET", path + "?n=1&artifactType=application/x%2by;a=%26b")
+        following = re.match("<(.*)>", answer.headers["link"])[1]
+        self.assertEqual(len(ann("GET", following).json["manifests"]), 1)
         nobody = f"/v2/{self.name}/referrers/{digest_of(b'never')}"
         self.assertEqual(ann("GET", nobody).json["manifests"], [])
 
@@ -672,6 +696,34 @@ class Deaths(RegistryTest):
         self.assertEqual(digest_of(ann("GET", f"/v2/{self.name}/blobs/{layer}").body), layer)
         self.assertEqual(ann("GET", f"/v2/{self.name}/tags/list").json["tags"], ["1"])
         ann.push_image(self.name, "2", os.urandom(100))
+
+    def linked_at(self, *blobs):
+        with contextlib.closing(sqlite3.connect(server.data / "thaw.db")) as database:
+            rows = database.execute("SELECT json FROM catalog_objects WHERE kind = 'repository_blob'")
+            records = [json.loads(row[0]) for row in rows]
+        found = {"sha256:" + record["sha256"]: record["linked_us"] for record in records}
+        return [found[blob] for blob in blobs]
+
+    def test_a_blob_that_somebody_saw_is_as_if_it_had_come_now(self):
+        names = [ann.push_blob(self.name, os.urandom(100))["digest"] for _ in range(3)]
+        server.stop()
+        with contextlib.closing(sqlite3.connect(server.data / "thaw.db")) as database:
+            for row, text in database.execute(
+                "SELECT rowid, json FROM catalog_objects WHERE kind = 'repository_blob'"
+            ).fetchall():
+                record = json.loads(text)
+                record["linked_us"] -= 7200 * 10**6
+                database.execute("UPDATE catalog_objects SET json = ? WHERE rowid = ?",
+                                 (json.dumps(record, separators=(",", ":")), row))  # fmt: skip
+            database.commit()
+        server.start()
+        before = self.linked_at(*names)
+        self.assertEqual(ann("HEAD", f"/v2/{self.name}/blobs/{names[0]}").status, 200)
+        self.assertEqual(ann("GET", f"/v2/{self.name}/blobs/{names[1]}").status, 200)
+        after = self.linked_at(*names)
+        self.assertGreater(after[0], before[0])
+        self.assertGreater(after[1], before[1])
+        self.assertEqual(after[2], before[2])
 
     def test_a_layer_of_a_gigabyte(self):
         if not LARGE:
