@@ -38,7 +38,8 @@ async::Task<void> StorageLoop::round() {
   THAW_CO_TRY_VOID(co_await erase_unused_mounts());
   parts_.blobs.begin_marks();
   THAW_CO_TRY_VOID(co_await mark_mounts());
-  auto note = [this](const model::WorkspaceId& workspace, const std::string& name) {
+  const queue::NoteReference note = [this](const model::WorkspaceId& workspace,
+                                           const std::string& name) {
     parts_.blobs.mark(workspace.str(), name);
   };
   THAW_CO_TRY_VOID(co_await parts_.queue.visit_references(parts_.find_blobs, note));
