@@ -699,8 +699,11 @@ class Deaths(RegistryTest):
 
     def linked_at(self, *blobs):
         with contextlib.closing(sqlite3.connect(server.data / "thaw.db")) as database:
-            rows = database.execute("SELECT json FROM catalog_objects WHERE kind = 'repository_blob'")
-            records = [json.loads(row[0]) for row in rows]
+            records = [
+                json.loads(row[0]) for row in database.execute(
+                    "SELECT json FROM catalog_objects WHERE kind = 'repository_blob'"
+                )
+            ]  # fmt: skip
         found = {"sha256:" + record["sha256"]: record["linked_us"] for record in records}
         return [found[blob] for blob in blobs]
 
