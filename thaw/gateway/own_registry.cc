@@ -214,24 +214,28 @@ Task<void> OwnRegistry::erase_unused(Repositories::Repository repository) {
   for (const auto& manifest : unused.manifests) {
     going.insert(manifest->sha256_hex);
   }
+  std::size_t manifests = 0;
+  std::size_t blobs = 0;
   // Holders first: one that is in use again by now keeps those that it holds.
   for (const auto& manifest : unused.manifests) {  // tidy(held): this task's own
     if (is_in_use(parts_.repositories, *manifest, going)) {
       going.erase(manifest->sha256_hex);
     } else if (parts_.repositories.manifest(repository->id, manifest->sha256_hex) == manifest) {
       THAW_CO_TRY_VOID(co_await parts_.repositories.erase_manifest(manifest));
+      ++manifests;
     }
   }
   for (const auto& blob : unused.blobs) {  // tidy(held): this task's own
     if (parts_.repositories.blob(repository->id, blob->sha256_hex) == blob &&
         !parts_.repositories.is_named(repository->id, blob->sha256_hex)) {
       THAW_CO_TRY_VOID(co_await parts_.repositories.erase_blob(blob));
+      ++blobs;
     }
   }
-  if (!unused.manifests.empty() || !unused.blobs.empty()) {
+  if (manifests > 0 || blobs > 0) {
     log_info("unused images removed", {{"repository", repository->name},
-                                       {"manifests", std::to_string(unused.manifests.size())},
-                                       {"blobs", std::to_string(unused.blobs.size())}});
+                                       {"manifests", std::to_string(manifests)},
+                                       {"blobs", std::to_string(blobs)}});
   }
   co_return co_await parts_.repositories.erase_if_empty(std::move(repository));
 }
