@@ -212,7 +212,7 @@ Task<void> Repositories::add_manifest(std::string name, model::RepositoryManifes
 
 Task<void> Repositories::note_use(Manifest manifest) {
   const WallTime now = wall_now();
-  if (now - manifest->used_at < note_every) {
+  if (now - manifest->used_at < note_every || manifests_.find(manifest->id.str()) != manifest) {
     co_return ok();
   }
   model::RepositoryManifest used = *manifest;

@@ -152,3 +152,23 @@ TEST_CASE("things whose repository's record was lost are set aside, and the othe
   CHECK(f.repositories->tagged(f.id(ann, "app"), "v1"));
   CHECK(f.add(ann, "lost", 'a', "v1"));  // it can be pushed anew
 }
+
+TEST_CASE(
+    "a use that is noted late brings nothing back that was deleted, and changes nothing newer") {
+  Fixture f;
+  model::RepositoryManifest old;
+  old.workspace = ann;
+  old.sha256_hex = hex('a');
+  old.media_type = "application/vnd.oci.image.manifest.v1+json";
+  REQUIRE(f.loop.run_task(f.repositories->add_manifest("app", old, "v1")));
+  const auto id = f.id(ann, "app");
+  const auto found = f.repositories->manifest(id, hex('a'));
+  REQUIRE(f.loop.run_task(f.repositories->note_use(found)));
+  CHECK(f.repositories->manifest(id, hex('a'))->used_at > found->used_at);
+  const auto newer = f.repositories->manifest(id, hex('a'));
+  REQUIRE(f.loop.run_task(f.repositories->note_use(found)));
+  CHECK(f.repositories->manifest(id, hex('a')) == newer);
+  REQUIRE(f.loop.run_task(f.repositories->erase_manifest(newer)));
+  REQUIRE(f.loop.run_task(f.repositories->note_use(found)));
+  CHECK(f.repositories->manifest(id, hex('a')) == nullptr);
+}

@@ -12,6 +12,9 @@ namespace {
 
 constexpr std::size_t most_named = 2'000;
 constexpr std::size_t longest_type = 255;
+// Of media types, which stand in headers and addresses: "application/vnd.x+json; v=1" has no more.
+constexpr std::string_view letters_of_types =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$&-^_.+/;= ";
 
 enum class Form { manifest, index };
 struct Type {
@@ -96,7 +99,7 @@ Result<ManifestFacts> read_oci_manifest(std::string_view bytes, std::string_view
     return wrong(json ? "is no JSON object" : "is no JSON: " + json.error().message());
   }
   const auto schema = json->find("schemaVersion");
-  if (schema == json->end() || !schema->is_number_unsigned() || schema->get<unsigned>() != 2) {
+  if (schema == json->end() || !schema->is_number_unsigned() || schema->get<std::uint64_t>() != 2) {
     return wrong("has not 2 as its schemaVersion, and no other is kept");
   }
   ManifestFacts facts;
@@ -129,8 +132,9 @@ Result<ManifestFacts> read_oci_manifest(std::string_view bytes, std::string_view
     }
     THAW_TRY_VOID(read_list(*json, "layers", "layer", facts.blobs));
   }
-  if (facts.artifact_type.size() > longest_type) {
-    return wrong("has a type of artifact with more than 255 letters");
+  if (facts.artifact_type.size() > longest_type ||
+      facts.artifact_type.find_first_not_of(letters_of_types) != std::string::npos) {
+    return wrong("has a type of artifact that is no media type, of 255 letters at most");
   }
   if (const auto subject = json->find("subject"); subject != json->end() && !subject->is_null()) {
     THAW_TRY(const ManifestFacts::Named named, read_named(*subject, "subject"));

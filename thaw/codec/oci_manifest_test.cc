@@ -97,3 +97,19 @@ TEST_CASE("what is no manifest is refused with a reason") {
   json["annotations"] = {{"a", 1}};
   CHECK(!refusal(json).empty());
 }
+
+TEST_CASE("a number that only ends like 2 is another schema") {
+  Json json = image();
+  json["schemaVersion"] = (std::uint64_t{1} << 32) + 2;
+  CHECK(refusal(json).find("schemaVersion") != std::string::npos);
+}
+
+TEST_CASE("a type of artifact is a media type: it stands in headers and addresses") {
+  Json json = image();
+  for (const char* type : {"application/x\r\nx-y: z", "a>b", "\"a\"", "a%26b", "\xc3\xa4"}) {
+    json["artifactType"] = type;
+    CHECK(refusal(json).find("media type") != std::string::npos);
+  }
+  json["artifactType"] = "application/vnd.x.y+json; v=1";
+  CHECK(refusal(json).empty());
+}

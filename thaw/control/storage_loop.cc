@@ -38,15 +38,13 @@ async::Task<void> StorageLoop::round() {
   THAW_CO_TRY_VOID(co_await erase_unused_mounts());
   parts_.blobs.begin_marks();
   THAW_CO_TRY_VOID(co_await mark_mounts());
-  auto note = [this](const model::WorkspaceId& workspace, const std::string& name) {
+  const queue::NoteReference note = [this](const model::WorkspaceId& workspace,
+                                           const std::string& name) {
     parts_.blobs.mark(workspace.str(), name);
   };
+  THAW_CO_TRY_VOID(co_await parts_.queue.visit_references(parts_.find_blobs, note));
   if (parts_.more_references) {
-    parts_.more_references(note);
-  }
-  THAW_CO_TRY_VOID(co_await parts_.queue.visit_references(parts_.find_blobs, std::move(note)));
-  if (parts_.mark_more) {
-    THAW_CO_TRY_VOID(co_await parts_.mark_more());
+    THAW_CO_TRY_VOID(co_await parts_.more_references(note));
   }
   THAW_CO_TRY(const store::BlobStore::Swept swept, co_await parts_.blobs.sweep());
   counters_.blobs_removed += swept.blobs;

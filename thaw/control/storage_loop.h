@@ -46,10 +46,8 @@ struct StorageParts {
   std::function<std::set<model::WorkspaceId>()> busy;
   // Finds blobs in the payloads of calls: the dialect's word.
   queue::FindReferences find_blobs;
-  // What else is in use. May be empty.
-  std::function<void(const queue::NoteReference& note)> more_references = {};
-  // Marks what others keep in the blob store; may be empty.
-  std::function<async::Task<void>()> mark_more = {};
+  // Tells of what others keep in the blob store. May be empty.
+  std::function<async::Task<void>(queue::NoteReference note)> more_references = {};
 };
 
 struct StorageCounters {

@@ -2,6 +2,7 @@
 #include "thaw/gateway/image_uploads.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "thaw/async/channel.h"
@@ -16,6 +17,7 @@ using async::Task;
 namespace {
 
 constexpr std::size_t piece_bytes = 512u << 10;
+constexpr std::size_t small_piece_bytes = 64u << 10;
 constexpr std::size_t pieces_waiting = 2;
 constexpr Duration longest_pause = 5min;  // of a sender, for a piece
 constexpr Duration may_go_for_another = 1min;
@@ -23,8 +25,8 @@ constexpr Duration may_go_for_another = 1min;
 using Pieces = async::Channel<std::string>;
 
 // Gathers a piece; what came of it is in it also where this fails. true: there is more.
-Task<bool> gather(net::HttpExchange& exchange, std::string& piece) {
-  while (piece.size() < piece_bytes) {
+Task<bool> gather(net::HttpExchange& exchange, std::string& piece, std::size_t bytes) {
+  while (piece.size() < bytes) {
     THAW_CO_TRY(std::optional<std::string> some, co_await exchange.read());
     if (!some) {
       co_return false;
@@ -34,32 +36,67 @@ Task<bool> gather(net::HttpExchange& exchange, std::string& piece) {
   co_return true;
 }
 
+Error was_cancelled() { return Error::not_found("the upload was cancelled"); }
+
+Task<void> write_piece(ImageUploads::Upload& upload, std::string piece) {
+  const std::size_t bytes = piece.size();
+  THAW_CO_TRY_VOID(co_await upload.writer->write(std::move(piece)));
+  upload.size += bytes;
+  upload.last_byte = monotonic_now();
+  co_return ok();
+}
+
 Task<void> write_all(ImageUploads::Upload& upload, Pieces& pieces, Result<void>& outcome) {
   while (true) {
     auto piece = co_await pieces.receive(Instant::max());
     if (!piece || !*piece) {
       co_return ok();
     }
-    const std::size_t bytes = (*piece)->size();
-    Result<void> written = co_await upload.writer->write(std::move(**piece));
+    Result<void> written = co_await write_piece(upload, std::move(**piece));
     if (!written) {
       outcome = std::move(written);
       pieces.close();
       co_return ok();
     }
-    upload.size += bytes;
-    upload.last_byte = monotonic_now();
   }
 }
 
-Task<void> read_all(net::HttpExchange& exchange, Pieces& pieces) {
+// A small piece at a time, for who comes when many send already: who is slow takes nobody's place.
+Task<void> take_slowly(ImageUploads::Upload& upload, net::HttpExchange& exchange) {
   for (bool is_more = true; is_more;) {
     std::string piece;
-    piece.reserve(piece_bytes);
-    const Result<bool> gathered = co_await async::within(longest_pause, gather(exchange, piece));
+    const Result<bool> gathered =
+        co_await async::within(longest_pause, gather(exchange, piece, small_piece_bytes));
     is_more = gathered && *gathered;
     if (!gathered) {
       co_await async::forget_cancellation();  // what came is written
+    }
+    if (upload.is_over) {
+      co_return was_cancelled();
+    }
+    if (!piece.empty()) {
+      THAW_CO_TRY_VOID(co_await write_piece(upload, std::move(piece)));
+    }
+    if (!gathered) {
+      co_return gathered.error();
+    }
+  }
+  co_return ok();
+}
+
+Task<void> read_all(const ImageUploads::Upload& upload, net::HttpExchange& exchange,
+                    Pieces& pieces) {
+  for (bool is_more = true; is_more;) {
+    std::string piece;
+    piece.reserve(piece_bytes);
+    const Result<bool> gathered =
+        co_await async::within(longest_pause, gather(exchange, piece, piece_bytes));
+    is_more = gathered && *gathered;
+    if (!gathered) {
+      co_await async::forget_cancellation();  // what came is written
+    }
+    if (upload.is_over) {
+      co_return was_cancelled();
     }
     if (!piece.empty()) {
       THAW_CO_TRY_VOID(co_await pieces.send(std::move(piece)));
@@ -95,16 +132,28 @@ Error is_written_to() {
 
 }  // namespace
 
-// Who pushes and breaks off leaves uploads behind, which are nobody's any more.
+// Who pushes and breaks off leaves uploads behind, which are nobody's any more. Where all have too
+// many together, who has the most of them gives way to who has fewer.
 bool ImageUploads::make_room(const model::WorkspaceId& workspace, Instant now) {
+  std::map<model::WorkspaceId, std::size_t> counts;
+  for (const auto& [id, upload] : uploads_) {
+    ++counts[upload->workspace];
+  }
+  model::WorkspaceId from = workspace;
+  if (counts[workspace] < limits_.of_workspace) {
+    for (const auto& [other, count] : counts) {
+      from = count > counts[from] ? other : from;
+    }
+  }
   UploadPtr idlest;
   for (const auto& [id, upload] : uploads_) {
-    if (upload->workspace == workspace && !upload->is_busy &&
+    if (upload->workspace == from && !upload->is_busy &&
         (!idlest || upload->last_byte < idlest->last_byte)) {
       idlest = upload;
     }
   }
-  if (!idlest || now - idlest->last_byte < may_go_for_another) {
+  const bool is_own = from == workspace;
+  if (!idlest || (is_own && now - idlest->last_byte < may_go_for_another)) {
     return false;
   }
   cancel(idlest);
@@ -154,23 +203,23 @@ Result<void> ImageUploads::may_send(const model::WorkspaceId& workspace) const {
   if (of_workspace < limits_.sending_of_workspace && of_all < limits_.sending_of_all) {
     return ok();
   }
-  return Error::unavailable("so many requests send to the registry (" +
-                            std::to_string(of_workspace) + " of this workspace, of " +
-                            std::to_string(limits_.sending_of_workspace) +
-                            " at once) that no other one may; try again when some have ended");
+  return Error::unavailable("many requests send to the registry already");
 }
 
 Task<void> ImageUploads::receive(UploadPtr upload, net::HttpExchange& exchange) {
   if (upload->is_busy) {
     co_return is_written_to();
   }
-  THAW_CO_TRY_VOID(may_send(upload->workspace));
+  const bool is_ahead = may_send(upload->workspace).has_value();
   const Turn turn(upload);
+  if (!is_ahead) {
+    co_return co_await take_slowly(*upload, exchange);
+  }
   Pieces pieces{async::Capacity{pieces_waiting}};
   Result<void> written;
   async::TaskGroup tasks(loop_);
   tasks.start("bytes of an upload", write_all(*upload, pieces, written));
-  Result<void> read = co_await read_all(exchange, pieces);
+  Result<void> read = co_await read_all(*upload, exchange, pieces);
   pieces.close();
   co_await async::forget_cancellation();
   if (!co_await tasks.join(Instant::max())) {
@@ -182,7 +231,7 @@ Task<void> ImageUploads::receive(UploadPtr upload, net::HttpExchange& exchange) 
     co_return written;
   }
   if (upload->is_over) {
-    co_return Error::not_found("the upload was cancelled");
+    co_return was_cancelled();
   }
   co_return read;
 }

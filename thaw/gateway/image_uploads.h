@@ -25,7 +25,7 @@ struct ImageUploadLimits {
   std::size_t of_workspace = 100;
   std::size_t of_all = 1'000;
   Duration idle = std::chrono::hours(1);  // after its last byte
-  // Requests that send bytes at once, of which each has 2 MiB here.
+  // Requests at once that are read ahead of the disk, by 2 MiB each; others have 64 KiB here.
   std::size_t sending_of_workspace = 32;
   std::size_t sending_of_all = 128;
 };
@@ -48,14 +48,14 @@ class ImageUploads {
   };
   using UploadPtr = std::shared_ptr<Upload>;
 
-  // At a limit the one of the workspace goes that has been idle the longest, if that is a minute;
-  // else resource_exhausted.
+  // At a limit of its own the workspace's idlest goes, if that was for a minute; at that of all the
+  // idlest of who has the most, if those are more; else resource_exhausted.
   Result<UploadPtr> begin(model::WorkspaceId workspace, std::string repository);
   // nullptr: there is none of that name, there.
   UploadPtr find(const model::WorkspaceId& workspace, const std::string& repository,
                  const std::string& id) const;
-  // Takes the body of a request. aborted: another request writes to it; unavailable: so
-  // many send already; deadline_exceeded: nothing came for a while; resource_exhausted: the
+  // Takes the body of a request. aborted: another request writes to it; not_found: it was
+  // cancelled meanwhile; deadline_exceeded: nothing came for a while; resource_exhausted: the
   // workspace, or the disk, has no room. What came before that is kept.
   async::Task<void> receive(UploadPtr upload, net::HttpExchange& exchange);
   // The blob, whose owner is the workspace from now on; the upload has ended, whatever comes of it.

@@ -2,6 +2,7 @@
 #include "thaw/gateway/own_registry.h"
 
 #include <algorithm>
+#include <unordered_set>
 #include <utility>
 
 #include "thaw/async/blocking.h"
@@ -44,6 +45,18 @@ model::RepositoryManifest manifest_of(codec::ManifestFacts facts) {
   manifest.subject = std::move(facts.subject);
   manifest.pushed_at = manifest.used_at = wall_now();
   return manifest;
+}
+
+// Whether what was found unused is not any more: somebody tagged it, named it, asked for it, or did
+// so with what it is about.
+bool is_in_use(const Repositories& all, const model::RepositoryManifest& found,
+               const std::unordered_set<std::string>& going) {
+  const auto here = all.manifest(found.repository, found.sha256_hex);
+  const bool is_another = here && here.get() != &found;
+  const bool is_of_one_that_stays = !found.subject.empty() && !going.contains(found.subject) &&
+                                    all.manifest(found.repository, found.subject);
+  return is_another || all.is_tagged(found) || all.is_named(found.repository, found.sha256_hex) ||
+         is_of_one_that_stays;
 }
 
 }  // namespace
@@ -197,23 +210,32 @@ Task<void> OwnRegistry::erase_unused(Repositories::Repository repository) {
   };
   THAW_CO_TRY(const policy::UnusedImages unused,
               co_await async::blocking(parts_.pool, std::move(find)));
-  // What was asked for, tagged or named meanwhile is not unused.
+  std::unordered_set<std::string> going;
+  for (const auto& manifest : unused.manifests) {
+    going.insert(manifest->sha256_hex);
+  }
+  std::size_t manifests = 0;
+  std::size_t blobs = 0;
+  // Holders first: one that is in use again by now keeps those that it holds.
   for (const auto& manifest : unused.manifests) {  // tidy(held): this task's own
-    const auto now_there = parts_.repositories.manifest(repository->id, manifest->sha256_hex);
-    if (now_there == manifest && !parts_.repositories.is_tagged(*manifest)) {
+    if (is_in_use(parts_.repositories, *manifest, going)) {
+      going.erase(manifest->sha256_hex);
+    } else if (parts_.repositories.manifest(repository->id, manifest->sha256_hex) == manifest) {
       THAW_CO_TRY_VOID(co_await parts_.repositories.erase_manifest(manifest));
+      ++manifests;
     }
   }
   for (const auto& blob : unused.blobs) {  // tidy(held): this task's own
     if (parts_.repositories.blob(repository->id, blob->sha256_hex) == blob &&
         !parts_.repositories.is_named(repository->id, blob->sha256_hex)) {
       THAW_CO_TRY_VOID(co_await parts_.repositories.erase_blob(blob));
+      ++blobs;
     }
   }
-  if (!unused.manifests.empty() || !unused.blobs.empty()) {
+  if (manifests > 0 || blobs > 0) {
     log_info("unused images removed", {{"repository", repository->name},
-                                       {"manifests", std::to_string(unused.manifests.size())},
-                                       {"blobs", std::to_string(unused.blobs.size())}});
+                                       {"manifests", std::to_string(manifests)},
+                                       {"blobs", std::to_string(blobs)}});
   }
   co_return co_await parts_.repositories.erase_if_empty(std::move(repository));
 }

@@ -6,6 +6,7 @@
 
 #include <deque>
 #include <filesystem>
+#include <future>
 #include <optional>
 
 #include "thaw/codec/json.h"
@@ -22,6 +23,16 @@ const model::WorkspaceId bob("ac-bob");
 const std::string manifest_type = "application/vnd.oci.image.manifest.v1+json";
 
 std::string digest_of(const std::string& bytes) { return "sha256:" + store::sha256_hex(bytes); }
+
+// Work that holds a thread of a pool until it is let go.
+class Holding final : public async::Pool::Work {
+ public:
+  explicit Holding(std::shared_future<void> until) : until_(std::move(until)) {}
+  void run() override { until_.wait(); }
+
+ private:
+  std::shared_future<void> until_;
+};
 
 // The body of one request, in pieces; a piece that is not there breaks it off.
 class FakeBody final : public net::HttpExchange {
@@ -59,7 +70,8 @@ class FakeBody final : public net::HttpExchange {
 struct Fixture {
   store::TempFolder folder;
   async::Loop loop;
-  async::Pool pool{2};
+  static constexpr unsigned threads = 2;
+  async::Pool pool{threads};
   std::unique_ptr<store::Database> database;
   std::optional<store::DiskShares> disk;
   std::unique_ptr<store::BlobStore> blobs;
@@ -287,6 +299,77 @@ TEST_CASE("what nobody tagged or asked for goes by itself, and an empty reposito
   CHECK(f.registry->blob(ann, "app", store::sha256_hex("new")));
   CHECK(f.registry->blob(ann, "app", store::sha256_hex("old")) == nullptr);
   CHECK(f.repositories->find(ann, "left") == nullptr);
+}
+
+TEST_CASE("what is tagged while the unused are looked for keeps all that it holds") {
+  OwnRegistryOptions options;
+  options.unused.young = Duration{};
+  options.unused.keep_untagged = Duration{};
+  Fixture f(options);
+  REQUIRE(f.push_blob(ann, "app", "layer"));
+  const auto image =
+      f.push(ann, "app", digest_of(Fixture::manifest({"layer"})), Fixture::manifest({"layer"}));
+  REQUIRE(image);
+  model::RepositoryManifest index;
+  index.workspace = ann;
+  index.sha256_hex = store::sha256_hex("index");
+  index.media_type = codec::oci_index_type;
+  index.children = {image->sha256_hex};
+  REQUIRE(f.wait(f.repositories->add_manifest("app", index, "")));
+  model::RepositoryManifest about = index;
+  about.sha256_hex = store::sha256_hex("about");
+  about.children = {};
+  about.subject = image->sha256_hex;
+  REQUIRE(f.wait(f.repositories->add_manifest("app", about, "")));
+
+  std::promise<void> go;
+  const std::shared_future<void> until = go.get_future().share();
+  for (unsigned i = 0; i < Fixture::threads; ++i) {
+    f.pool.post("", std::make_unique<Holding>(until));
+  }
+  async::TaskGroup tasks(f.loop);
+  tasks.start("a look at what is unused", f.registry->look_after());
+  REQUIRE(f.wait(f.repositories->add_manifest("app", index, "v2")));
+  REQUIRE(tasks.size() == 1);
+  go.set_value();
+  REQUIRE(f.wait(tasks.join(Instant::max())).value());
+
+  CHECK(f.registry->find_manifest(ann, "app", "v2"));
+  CHECK(f.registry->find_manifest(ann, "app", "sha256:" + image->sha256_hex));
+  CHECK(f.registry->find_manifest(ann, "app", digest_of("about")));
+  CHECK(f.registry->blob(ann, "app", store::sha256_hex("layer")));
+  const auto repository = f.repositories->find(ann, "app")->id;
+  REQUIRE(f.wait(f.repositories->erase_tag(repository, "v2")));
+  REQUIRE(f.wait(f.registry->look_after()));
+  CHECK(f.repositories->find(ann, "app") == nullptr);
+}
+
+TEST_CASE("where many send already another one is taken slowly, and is not refused") {
+  OwnRegistryOptions options;
+  options.uploads.sending_of_all = 0;
+  Fixture f(options);
+  const std::string large(300u << 10, 'a');
+  const auto upload = f.begin(ann, "app");
+  CHECK(!f.receive(upload, {large, std::nullopt}));
+  CHECK(upload->size == large.size());
+  REQUIRE(f.receive(upload, {"tail"}));
+  REQUIRE(f.wait(f.registry->finish(upload, store::sha256_hex(large + "tail"))));
+}
+
+TEST_CASE("where all have too many uploads who has the most gives way to who has fewer") {
+  OwnRegistryOptions options;
+  options.uploads.of_all = 3;
+  Fixture f(options);
+  const auto idlest = f.begin(ann, "app");
+  idlest->last_byte -= std::chrono::seconds(1);
+  f.begin(ann, "app");
+  const auto kept = f.begin(bob, "app");
+  const auto more = f.begin(bob, "app");  // one of ann's makes room
+  CHECK(f.registry->uploads().find(ann, "app", idlest->id) == nullptr);
+  CHECK(f.registry->uploads().size() == 3);
+  CHECK(!f.registry->uploads().begin(bob, "app"));  // who has the most takes from nobody
+  CHECK(f.registry->uploads().find(bob, "app", kept->id) == kept);
+  CHECK(f.registry->uploads().find(bob, "app", more->id) == more);
 }
 
 TEST_CASE("the builder finds an image by this server's names, for its workspace") {

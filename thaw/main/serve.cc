@@ -440,23 +440,24 @@ Result<void> Program::connect() {
                                      : std::string())},
       box_limits);
   storage = std::make_unique<control::StorageLoop>(
-      control::StorageParts{
-          loop, *catalog, *queue, *blobs, *mounts, *logs,
-          [this](const std::string& stream) { return owner_of_log(stream); },
-          [this] {
-            auto used = fleet->mounts_in_use();
-            const auto more = boxes->mounts_in_use();
-            used.insert(used.end(), more.begin(), more.end());
-            return used;
-          },
-          [this] { return builds->builders(); },
-          [this](std::string_view payload, std::vector<std::string>& names) {
-            for (const auto& dialect : dialects) {
-              dialect->find_references(payload, names);
-            }
-          },
-          [this](const queue::NoteReference& note) { documents->visit_references(note); },
-          [this] { return registry->mark_blobs(); }},
+      control::StorageParts{loop, *catalog, *queue, *blobs, *mounts, *logs,
+                            [this](const std::string& stream) { return owner_of_log(stream); },
+                            [this] {
+                              auto used = fleet->mounts_in_use();
+                              const auto more = boxes->mounts_in_use();
+                              used.insert(used.end(), more.begin(), more.end());
+                              return used;
+                            },
+                            [this] { return builds->builders(); },
+                            [this](std::string_view payload, std::vector<std::string>& names) {
+                              for (const auto& dialect : dialects) {
+                                dialect->find_references(payload, names);
+                              }
+                            },
+                            [this](const queue::NoteReference& note) {
+                              documents->visit_references(note);
+                              return registry->mark_blobs();
+                            }},
       configuration.storage);
   disk_watch = std::make_unique<control::DiskWatch>(
       control::DiskWatchParts{loop, *disk, *volumes,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What of a repository nobody needs any more. A manifest is held that has a tag, that an index
-// which is held names, or that is about one which is held. One that is not held goes once nobody
-// has asked for it for long enough; or earlier, those first that were not asked for the longest,
-// while together they have more than the repository may keep of what is not held. A blob goes that
-// no manifest which stays names, if it has been there for a while: the manifest of a push comes
-// last. Pure.
+// What of a repository nobody needs any more. A manifest that stays holds what it names and what is
+// about it. One that no tag holds goes once nobody has asked for it, or what it holds, for long; or
+// earlier, those first that were not asked for the longest, while together they have more than the
+// repository may keep without a tag. A blob goes that no manifest which stays names, if it has been
+// there for a while: the manifest of a push comes last. Who holds others goes before those: whoever
+// stops in between leaves nothing without what it names. Pure.
 #pragma once
 
 #include <cstdint>

@@ -105,3 +105,50 @@ TEST_CASE("manifests that name each other in a circle are all gone, or all held"
   m.manifest("top", 200, true, {}, {"one"});
   CHECK(find_unused_images(m.view, rules, now).manifests.empty());
 }
+
+TEST_CASE("an index that is asked for holds what it names and what is about it, tag or not") {
+  Maker m;
+  m.blob("layer", 5);
+  m.blob("sbom", 5);
+  m.manifest("index", 99, false, {}, {"here", "elsewhere"});
+  m.manifest("here", 99, false, {"layer"});
+  m.manifest("elsewhere", 500, false, {"layer"});  // of a platform that nobody pulls
+  m.manifest("about", 500, false, {"sbom"}, {}, "elsewhere");
+  CHECK(m.gone() == "|");
+}
+
+TEST_CASE("an index is in use while anybody asks for one of its manifests by itself") {
+  Maker m;
+  m.manifest("index", 500, false, {}, {"image"});
+  m.manifest("image", 99, false, {});
+  m.manifest("other", 500, false, {});
+  CHECK(m.gone() == "other |");
+}
+
+TEST_CASE("of an index that is too much all goes, and of one that another one shares the rest") {
+  Maker m;
+  m.blob("a", 600);
+  m.blob("b", 600);
+  m.manifest("new", 20, false, {}, {"x"});
+  m.manifest("old", 30, false, {}, {"x", "y"});
+  m.manifest("x", 500, false, {"a"});
+  m.manifest("y", 500, false, {"b"});
+  CHECK(m.gone() == "old y | b");
+}
+
+TEST_CASE("what goes first is who names others, then what those are about") {
+  Maker m;
+  m.manifest("about", 200, false, {}, {}, "image");
+  m.manifest("image", 200, false, {});
+  m.manifest("index", 300, false, {}, {"image"});
+  m.manifest("top", 400, false, {}, {"index"});
+  CHECK(m.gone() == "top index image about |");
+}
+
+TEST_CASE("an index about what it names goes before that") {
+  Maker m;
+  m.manifest("image", 200, false, {});
+  m.manifest("index", 200, false, {}, {"between"}, "image");
+  m.manifest("between", 200, false, {}, {"image"});
+  CHECK(m.gone() == "index between image |");
+}

@@ -150,6 +150,19 @@ Task<void> send(const Context& cx, net::HttpExchange& exchange, const Asker& ask
   co_return co_await send_body(cx, exchange, owner, **reader);
 }
 
+// Who is told that a blob is there does not send it again, and its manifest comes last: the blob is
+// as if it had come with this request. Noted now and then.
+Task<void> keep_for_push(const Context& cx, std::string repository, model::RepositoryBlob blob) {
+  constexpr Duration note_every = std::chrono::hours(1);
+  cx.owners.blobs.keep(blob.workspace.str(), blob.sha256_hex, note_every);
+  if (wall_now() - blob.linked_at >= note_every) {
+    // A disk that is full keeps nobody from reading.
+    (void)co_await cx.owners.registry.repositories().add_blob(blob.workspace, std::move(repository),
+                                                              blob.sha256_hex, blob.size);
+  }
+  co_return ok();
+}
+
 }  // namespace
 
 Task<void> serve_blob(const Context& cx, Asker asker, Route route, net::HttpExchange& exchange) {
@@ -166,6 +179,7 @@ Task<void> serve_blob(const Context& cx, Asker asker, Route route, net::HttpExch
                    "the repository " + route.repository + " has no blob " + route.reference});
   }
   if (method == "GET" || method == "HEAD") {
+    THAW_CO_TRY_VOID(co_await keep_for_push(cx, route.repository, *blob));
     co_return co_await send(cx, exchange, asker, *blob);
   }
   if (method != "DELETE") {

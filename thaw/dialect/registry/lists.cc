@@ -2,6 +2,7 @@
 #include "thaw/dialect/registry/lists.h"
 
 #include <algorithm>
+#include <cctype>
 
 #include "thaw/catalog/repositories.h"
 #include "thaw/codec/encoding.h"
@@ -70,6 +71,17 @@ Json descriptor_of(const model::RepositoryManifest& manifest) {
   return descriptor;
 }
 
+// As it may stand in a query, and in a header.
+std::string escaped(const std::string& text) {
+  std::string made;
+  for (const char c : text) {
+    const bool is_plain = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' ||
+                          c == '-' || c == '_' || c == '/';
+    made += is_plain ? std::string(1, c) : "%" + codec::hex_encode(std::string_view(&c, 1));
+  }
+  return made;
+}
+
 std::size_t bytes_of(const model::RepositoryManifest& manifest) {
   constexpr std::size_t bytes_of_rest = 400;
   std::size_t bytes = bytes_of_rest;
@@ -92,7 +104,7 @@ Task<void> serve_catalog(const Context& cx, Asker asker, Route /*route*/,
   }
   std::vector<std::string> names;
   for (std::string& name : cx.owners.registry.repositories().names(asker.workspace())) {
-    if (name > page->after && names.size() <= page->count) {
+    if (name > page->after && names.size() <= page->count && asker.may(name, {.pull = true})) {
       names.push_back(std::move(name));
     }
   }
@@ -151,7 +163,7 @@ Task<void> serve_referrers(const Context& cx, Asker asker, Route route,
     }
     bytes += bytes_of(*manifest);
     if (manifests.size() == page->count || (bytes > most_answer_bytes && !manifests.empty())) {
-      const std::string filter = wanted.empty() ? "" : "&artifactType=" + wanted;
+      const std::string filter = wanted.empty() ? "" : "&artifactType=" + escaped(wanted);
       headers.add("link", link_to_next(exchange.request().path(), *page, last, filter));
       break;
     }

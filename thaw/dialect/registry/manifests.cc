@@ -28,6 +28,8 @@ Task<void> send(const Context& cx, net::HttpExchange& exchange, const Asker& ask
   headers.add("etag", "\"sha256:" + manifest->sha256_hex + "\"");
   headers.add("content-type", manifest->media_type);
   headers.add("content-length", std::to_string(manifest->size));
+  // Before anything waits: it may be deleted meanwhile. Who sees it may name it in an index soon.
+  (void)co_await cx.owners.registry.repositories().note_use(manifest);
   if (exchange.request().method == "HEAD") {
     co_return co_await exchange.respond_whole(200, std::move(headers), "");
   }
@@ -36,7 +38,6 @@ Task<void> send(const Context& cx, net::HttpExchange& exchange, const Asker& ask
   if (!bytes) {
     co_return co_await refuse(exchange, refusal_of(cx, bytes.error(), "MANIFEST_UNKNOWN"));
   }
-  THAW_CO_TRY_VOID(co_await cx.owners.registry.repositories().note_use(manifest));
   co_return co_await exchange.respond_whole(200, std::move(headers), std::move(*bytes));
 }
 

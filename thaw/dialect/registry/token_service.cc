@@ -51,8 +51,16 @@ async::Task<void> serve_token(const Context& cx, net::HttpExchange& exchange) {
                               {405, "UNSUPPORTED", "tokens are asked for by GET or POST"});
   }
   Result<Wish> wish = co_await read_wish(cx, exchange);
+  if (!wish && wish.error().code() == Code::cancelled) {
+    co_return wish.error();
+  }
   if (!wish) {
-    co_return co_await refuse(exchange, refusal_of(cx, wish.error(), "UNSUPPORTED"));
+    net::Headers headers;
+    if (wish.error().code() == Code::unauthenticated) {
+      headers.add("www-authenticate", "Basic realm=\"thaw\"");
+    }
+    co_return co_await refuse(exchange, refusal_of(cx, wish.error(), "UNSUPPORTED"),
+                              std::move(headers));
   }
   if (wish->asker.who.kind != gateway::Identity::Kind::token) {
     co_return co_await refuse(exchange,

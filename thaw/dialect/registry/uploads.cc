@@ -146,9 +146,18 @@ Task<void> append(const Context& cx, net::HttpExchange& exchange, Upload upload)
   if (!may_go_on) {
     co_return ok();
   }
+  const std::uint64_t before = upload->size;
   Result<void> done = co_await cx.owners.registry.uploads().receive(upload, exchange);
   if (!done && done.error().code() == Code::cancelled) {
     co_return done;
+  }
+  const auto said = exchange.request().headers.find("content-range");
+  const auto range = said ? read_content_range(*said) : std::nullopt;
+  if (done && range && upload->size - before != range->count) {
+    Refusal refusal{400, "SIZE_INVALID",
+                    "other bytes came than Content-Range says; they are in the upload, which has " +
+                        std::to_string(upload->size)};
+    co_return co_await refuse(exchange, std::move(refusal), headers_of(upload));
   }
   if (!done) {
     co_return co_await refuse(exchange, refusal_of(cx, done.error(), invalid_upload));
