@@ -130,7 +130,7 @@ class CogPush(E2eTest):
             train: train.py:train
             """
         predictor = PREDICTOR + """\
-    def predict(self, name: str = "x") -> dict:
+    async def predict(self, name: str = "x") -> dict:
         import os, inflect
         return {"env": os.environ["GREETING"], "file": open("/built").read().strip(),
                 "words": inflect.engine().number_to_words(42), "most":
