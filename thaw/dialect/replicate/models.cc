@@ -136,8 +136,8 @@ Task<void> serve_search(Context& cx, gateway::Identity who, net::HttpExchange& e
   // The client for JavaScript sends its text as JSON, whatever type it says.
   const auto json = codec::parse_json(question);
   const std::string words = json && json->is_string() ? json->get<std::string>() : question;
-  std::erase_if(
-      models, [&](const gateway::Model& model) { return !is_meant(*model.latest.card, words); });
+  std::erase_if(models,
+                [&](const gateway::Model& model) { return !is_meant(*model.latest.card, words); });
   const gateway::BaseUrl origin = origin_of(cx, exchange.request());
   co_return co_await answer_page(exchange, origin + api_prefix + "/models", models.size(),
                                  [&](std::size_t i) { return json_of(models[i], origin); });
