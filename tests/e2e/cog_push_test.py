@@ -130,7 +130,7 @@ class CogPush(E2eTest):
             train: train.py:train
             """
         predictor = PREDICTOR + """\
-    def predict(self, name: str = "x") -> dict:
+    async def predict(self, name: str = "x") -> dict:
         import os, inflect
         return {"env": os.environ["GREETING"], "file": open("/built").read().strip(),
                 "words": inflect.engine().number_to_words(42), "most":
@@ -172,7 +172,8 @@ class CogPush(E2eTest):
         status, body = post("breaks", "/predictions", {"input": {"text": "a"}})
         self.assertGreaterEqual(status, 500)
         self.assertIn(b"SETUP_FAILED", body)
-        self.assertIn("the weights are not there", thaw("logs", "breaks").stdout)
+        # The server of cog writes its log to stderr, and so does whoever shows it.
+        self.assertIn("the weights are not there", thaw("logs", "breaks").stderr)
 
     def test_a_predictor_that_cannot_be_served_is_refused_as_it_is_pushed(self):
         no_types = PREDICTOR + "    def predict(self, text):\n        return text\n"

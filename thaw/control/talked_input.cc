@@ -57,9 +57,9 @@ TalkedInput::TalkedInput(async::Loop& loop, queue::CallQueue& queue, Container& 
 async::Task<Reply> TalkedInput::run() {
   async::TaskGroup teller(loop_);
   teller.start("what a server says", tell(*this));
-  const Instant begun = monotonic_now();
   Duration pause = 20ms;
   Result<Reply> reply = co_await ask();
+  const Instant begun = monotonic_now();
   while (reply && reply->server == Reply::Server::busy && !is_left_) {
     if (monotonic_now() - begun >= busy_for_at_most) {
       reply->server = Reply::Server::useless;

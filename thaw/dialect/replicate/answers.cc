@@ -39,7 +39,7 @@ Problem problem_of(Code code) {
   }
 }
 
-Task<void> respond(net::HttpExchange& exchange, int status, const char* type, Json body) {
+Task<void> respond(net::HttpExchange& exchange, int status, const char* type, const Json& body) {
   net::Headers headers;
   headers.add("content-type", type);
   if (status == 429 || status == 503) {
@@ -79,6 +79,26 @@ Task<void> answer_invalid_input(net::HttpExchange& exchange, std::vector<Invalid
   return respond(exchange, 422, "application/problem+json", std::move(body));
 }
 
+bool PageItems::add(const Json& item) {
+  const std::string text = codec::dump_json(item);
+  if (!text_.empty() && text_.size() + text.size() > most_bytes_) {
+    return false;
+  }
+  text_ += (text_.empty() ? "" : ",") + text;
+  return true;
+}
+
+std::string PageItems::page(const Json& previous, const Json& next) const {
+  return R"({"previous":)" + codec::dump_json(previous) + R"(,"next":)" + codec::dump_json(next) +
+         R"(,"results":[)" + text_ + "]}\n";
+}
+
+Task<void> answer_page(net::HttpExchange& exchange, std::string page) {
+  net::Headers headers;
+  headers.add("content-type", "application/json");
+  return exchange.respond_whole(200, std::move(headers), std::move(page));
+}
+
 Task<void> answer_page(net::HttpExchange& exchange, std::string address, std::size_t total,
                        std::function<Json(std::size_t)> item) {
   const std::string cursor = codec::query_value(exchange.request().query(), "cursor");
@@ -89,20 +109,18 @@ Task<void> answer_page(net::HttpExchange& exchange, std::string address, std::si
     co_return co_await answer_problem(
         exchange, Error::invalid_argument("cursor: take it from the address of a page"));
   }
-  Json results = Json::array();
-  const std::size_t last = std::min(total, std::min(first, total) + page_size);
-  for (std::size_t i = first; i < last; ++i) {
-    results.push_back(item(i));
+  PageItems items;
+  std::size_t last = std::min(first, total);
+  const std::size_t most = std::min(total, last + page_size);
+  while (last < most && items.add(item(last))) {
+    ++last;
   }
   const auto page_at = [&address](std::size_t at) {
     return Json(address + (at == 0 ? "" : "?cursor=" + std::to_string(at)));
   };
-  Json previous = first > 0 ? page_at(first - std::min(first, page_size)) : Json();
-  Json next = last < total && first < total ? page_at(last) : Json();
-  co_return co_await answer_json(exchange, 200,
-                                 {{"previous", std::move(previous)},
-                                  {"next", std::move(next)},
-                                  {"results", std::move(results)}});
+  const Json previous = first > 0 ? page_at(first - std::min(first, page_size)) : Json();
+  const Json next = last < total ? page_at(last) : Json();
+  co_return co_await answer_page(exchange, items.page(previous, next));
 }
 
 Task<Json> read_object(net::HttpExchange& exchange, std::size_t most_bytes) {

@@ -21,6 +21,21 @@ async::Task<void> answer_problem(net::HttpExchange& exchange, Error error);
 async::Task<void> answer_invalid_input(net::HttpExchange& exchange,
                                        std::vector<InvalidField> fields);
 
+// The items of a page, as text. A page ends early where its items are large.
+class PageItems {
+ public:
+  explicit PageItems(std::size_t most_bytes = 16u << 20) : most_bytes_(most_bytes) {}
+  // false: it is for the next page. The first one always fits.
+  bool add(const codec::Json& item);
+  // The whole answer; null or addresses of pages.
+  std::string page(const codec::Json& previous, const codec::Json& next) const;
+
+ private:
+  std::size_t most_bytes_;
+  std::string text_;
+};
+async::Task<void> answer_page(net::HttpExchange& exchange, std::string page);
+
 // One page of `total` things that are all there: `item` gives each of them. `address`: of the list,
 // without a query.
 async::Task<void> answer_page(net::HttpExchange& exchange, std::string address, std::size_t total,

@@ -45,12 +45,11 @@ gateway::BaseUrl origin_in(const std::string& base) {
   return {base.substr(0, scheme), base.substr(host, base.find('/', host) - host)};
 }
 
-// What of an output's files is there, in their places: addresses, or the bytes where the client
-// would not take the address of a plain server for one of a file.
+// What of an output's files is there, in their places.
 Task<void> put_files_back(Context& cx, const model::WorkspaceId& workspace,
                           std::map<std::string, OutputFile> files, gateway::BaseUrl origin,
-                          Json& output) {
-  const bool is_plain = origin.scheme == "http";
+                          FilesAs as, Json& output) {
+  const bool is_plain = as == FilesAs::clients_take_them && origin.scheme == "http";
   std::uint64_t inline_bytes = 0;
   for (const auto& [pointer, file] : files) {
     std::string url;
@@ -139,19 +138,20 @@ std::string stream_secret(const Context& cx, const std::string& call) {
   return cx.owners.secrets.sign("replicate-stream", call).substr(0, 43);
 }
 
-Task<Json> view_of(Context& cx, const FoundPrediction& found, const Fold& fold, std::string base) {
+Task<Json> view_of(Context& cx, const FoundPrediction& found, const Fold& fold, std::string base,
+                   FilesAs files) {
   const gateway::BaseUrl origin = origin_in(base);
   const std::string call = found.info.call.id.str();
   Place place{base, base + "/predictions/" + call + "/stream?secret=" + stream_secret(cx, call)};
   Json json = json_of(found.info, found.memo, fold, place);
-  THAW_CO_TRY_VOID(
-      co_await put_files_back(cx, found.info.call.workspace, fold.files, origin, json["output"]));
+  THAW_CO_TRY_VOID(co_await put_files_back(cx, found.info.call.workspace, fold.files, origin, files,
+                                           json["output"]));
   co_return json;
 }
 
-Task<Json> view_of(Context& cx, FoundPrediction& found, std::string base) {
+Task<Json> view_of(Context& cx, FoundPrediction& found, std::string base, FilesAs files) {
   THAW_CO_TRY(const std::shared_ptr<const Fold> fold, co_await fold_of(cx, found));
-  co_return co_await view_of(cx, found, *fold, std::move(base));
+  co_return co_await view_of(cx, found, *fold, std::move(base), files);
 }
 
 }  // namespace thaw::dialect::replicate

@@ -34,11 +34,15 @@ async::Task<std::vector<model::LogEntry>> read_log(Context& cx, const queue::Cal
 // All of the log up to an entry; `info` is as new as the log.
 async::Task<std::shared_ptr<const Fold>> fold_of(Context& cx, FoundPrediction& found,
                                                  std::uint64_t up_to = UINT64_MAX);
+// How the files of an output are told. Clients take an address for one of a file only where it is
+// one of https:, and get the bytes else; in a list they need neither.
+enum class FilesAs { clients_take_them, addresses };
 // As clients get it; `base`: where they find this API.
-async::Task<codec::Json> view_of(Context& cx, FoundPrediction& found, std::string base);
-// The same, of what is known already. With the files of its output in their places.
+async::Task<codec::Json> view_of(Context& cx, FoundPrediction& found, std::string base,
+                                 FilesAs files = FilesAs::clients_take_them);
+// The same, of what is known already.
 async::Task<codec::Json> view_of(Context& cx, const FoundPrediction& found, const Fold& fold,
-                                 std::string base);
+                                 std::string base, FilesAs files = FilesAs::clients_take_them);
 
 // By which whoever holds it reads the stream of a prediction, and nothing else.
 std::string stream_secret(const Context& cx, const std::string& call);

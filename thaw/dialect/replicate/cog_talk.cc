@@ -126,13 +126,18 @@ Result<std::string> CogConversation::take(std::string_view piece) {
 }
 
 std::string CogConversation::told_of(const SseEvent& event) {
-  const bool is_known = event.name == "output" || event.name == "log" || event.name == "completed";
+  const bool is_known = event.name == "output" || event.name == "log" ||
+                        event.name == "completed" || event.name == "error";
   auto data = is_known ? codec::parse_json(event.data) : Result<Json>(Json());
   if (!data || !data->is_object()) {
     return {};
   }
   if (event.name == "completed") {
     completed_ = std::move(*data);
+    return {};
+  }
+  if (event.name == "error") {
+    has_lost_events_ = has_lost_events_ || data->contains("skipped");
     return {};
   }
   if (event.name == "output") {
@@ -199,6 +204,13 @@ Task<Reply> CogConversation::end(Result<int> status) {
   if (json && json->is_object() && json->contains("status")) {
     completed_ = std::move(*json);
     co_return co_await ended();
+  }
+  if (has_lost_events_ && wants_stream_) {
+    // What it says comes faster than its own stream takes it; then it cancels the prediction.
+    wants_stream_ = false;
+    path_ += "-whole";
+    co_return failed(Reply::Server::busy, OutcomeKind::failure,
+                     "its server has lost a part of what the prediction has said");
   }
   co_return failed(Reply::Server::doubtful, OutcomeKind::failure,
                    "its server has ended its answer before the prediction had ended");

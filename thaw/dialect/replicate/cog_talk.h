@@ -55,6 +55,7 @@ class CogConversation final : public control::Conversation {
   std::string path_;
   std::string body_;
   bool wants_stream_ = true;
+  bool has_lost_events_ = false;  // its stream has ended for it
   SseReader events_;
   std::string plain_;  // an answer that is no stream
   bool is_plain_ = false;

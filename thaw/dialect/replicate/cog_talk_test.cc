@@ -91,6 +91,29 @@ TEST_CASE("outputs and logs are told as they come, and the end whole") {
   CHECK(fold.metrics["predict_time"] == 0.5);
 }
 
+TEST_CASE("what says more than its stream takes is asked for once more, whole") {
+  Talker f;
+  control::must(f.conversation->request());
+  f.take("event: log\ndata: {\"data\":\"a\"}\n\n");
+  f.take("event: error\ndata: {\"error\":\"events were dropped\",\"skipped\":87}\n\n");
+  CHECK(f.end().server == Reply::Server::busy);
+  const auto again = control::must(f.conversation->request());
+  CHECK(again.target == "/predictions/p1-whole");  // the first one is on its way out
+  const codec::HttpFields::value_type accept{"accept", "application/json"};
+  CHECK(std::count(again.headers.begin(), again.headers.end(), accept) == 1);
+  f.take(R"({"status":"succeeded","output":["hi"],"logs":"a\n"})");
+  const Reply reply = f.end();
+  CHECK(reply.outcome.kind == OutcomeKind::success);
+  CHECK(f.told(reply).output == Json{"hi"});
+}
+
+TEST_CASE("a stream that loses nothing and has no end is a failure at once") {
+  Talker f;
+  control::must(f.conversation->request());
+  f.take("event: error\ndata: {\"error\":\"of another kind\"}\n\n");
+  CHECK(f.end().server == Reply::Server::doubtful);
+}
+
 TEST_CASE("each end of a prediction is an outcome, and says how its server stands") {
   const struct {
     Json told;

@@ -133,8 +133,11 @@ Task<void> serve_search(Context& cx, gateway::Identity who, net::HttpExchange& e
   THAW_CO_TRY(const std::string question, co_await exchange.read_all(most_query_bytes));
   const catalog::Scope scope = gateway::scope_of(cx.owners.catalog, who);
   std::vector<gateway::Model> models = cx.models.list(scope);
-  std::erase_if(
-      models, [&](const gateway::Model& model) { return !is_meant(*model.latest.card, question); });
+  // The client for JavaScript sends its text as JSON, whatever type it says.
+  const auto json = codec::parse_json(question);
+  const std::string words = json && json->is_string() ? json->get<std::string>() : question;
+  std::erase_if(models,
+                [&](const gateway::Model& model) { return !is_meant(*model.latest.card, words); });
   const gateway::BaseUrl origin = origin_of(cx, exchange.request());
   co_return co_await answer_page(exchange, origin + api_prefix + "/models", models.size(),
                                  [&](std::size_t i) { return json_of(models[i], origin); });

@@ -178,6 +178,15 @@ Task<model::CallId> create(Context& cx, net::HttpExchange& exchange, model::NewC
   co_return created->id;
 }
 
+// The place where a list goes on has spaces.
+std::string next_page(const std::string& base, const std::string& cursor) {
+  std::string address = base + "/predictions?cursor=";
+  for (const char c : cursor) {
+    address += c == ' ' ? "%20" : std::string(1, c);
+  }
+  return address;
+}
+
 Task<void> answer_prediction(Context& cx, gateway::Identity who, net::HttpExchange& exchange,
                              model::CallId call, std::optional<Duration> wait) {
   bool has_ended = false;
@@ -269,31 +278,34 @@ Task<void> serve_cancel(Context& cx, gateway::Identity who, net::HttpExchange& e
 Task<void> serve_predictions(Context& cx, gateway::Identity who, net::HttpExchange& exchange) {
   queue::CallFilter filter;
   filter.workspace = who.workspace;
+  // What comes from here on shifts no places.
+  filter.until = wall_now() + std::chrono::microseconds(1);
   const std::string cursor = codec::query_value(exchange.request().query(), "cursor");
-  auto page = co_await cx.owners.queue.list(filter, cursor, listed_at_once);
-  if (!page) {
-    co_return page.error();
-  }
+  THAW_CO_TRY(const queue::CallPage page,
+              co_await cx.owners.queue.list(filter, cursor, listed_at_once));
   const std::string base = base_of(cx, exchange.request());
-  Json results = Json::array();
-  const std::vector<queue::ListedCall> calls = std::move(page->calls);
-  for (const queue::ListedCall& listed : calls) {
-    if (listed.durability != model::Durability::durable) {
+  PageItems items;
+  std::string next = page.next;
+  for (std::size_t i = 0; i < page.calls.size(); ++i) {
+    if (page.calls[i].durability != model::Durability::durable) {
       continue;
     }
-    auto found = co_await find_prediction(cx, who, listed.id.str());
+    auto found = co_await find_prediction(cx, who, page.calls[i].id.str());
     if (!found && found.error().code() == Code::cancelled) {
       co_return found.error();
     }
     if (!found) {
       continue;  // another dialect's, or it has just gone
     }
-    THAW_CO_TRY(Json view, co_await view_of(cx, *found, base));
-    results.push_back(std::move(view));
+    THAW_CO_TRY(const Json view, co_await view_of(cx, *found, base, FilesAs::addresses));
+    if (!items.add(view)) {
+      THAW_CO_TRY(const queue::CallPage taken, co_await cx.owners.queue.list(filter, cursor, i));
+      next = taken.next;
+      break;
+    }
   }
-  const Json next = page->next.empty() ? Json() : Json(base + "/predictions?cursor=" + page->next);
-  co_return co_await answer_json(
-      exchange, 200, {{"previous", nullptr}, {"next", next}, {"results", std::move(results)}});
+  const Json address = next.empty() ? Json() : Json(next_page(base, next));
+  co_return co_await answer_page(exchange, items.page(Json(), address));
 }
 
 }  // namespace thaw::dialect::replicate

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A model that gives files, and takes one."""
 import base64
+from typing import Optional
 
 from cog import BasePredictor, Input, Path
 
@@ -15,7 +16,7 @@ class Predictor(BasePredictor):
         self,
         prompt: str = Input(default=""),
         mode: str = Input(default="file", choices=["file", "image", "large"]),
-        file: Path = Input(default=None),
+        file: Optional[Path] = Input(default=None),
     ) -> Path:
         if mode == "image":
             path = Path("/tmp/pixel.png")
