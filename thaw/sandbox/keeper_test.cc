@@ -164,12 +164,12 @@ TEST_CASE("output is in its journal before anybody sees it") {
     CHECK_FALSE(os::exists(place + ".err"));  // nobody has read that
   }
   // It goes on at its end; a terminal's is written too.
-  auto spec = guest({"print", "more"}, "note");
+  auto spec = guest({"print", "more", "less"}, "note");
   spec.terminal = TerminalSize{};
   const auto process = house.run(sandbox->run(std::move(spec)));
   process->journal(place + ".out", place + ".err");
-  CHECK(house.run(all_of(*process)) == "more\r\n");
-  CHECK(read_file(place + ".out") == "to out\nmore\r\n");
+  CHECK(house.run(all_of(*process)) == "more\r\nless\r\n");
+  CHECK(read_file(place + ".out") == "to out\nmore\r\nless\r\n");
   house.run(sandbox->remove());
 }
 
@@ -187,6 +187,27 @@ TEST_CASE("without a server it ends at its time, and nothing of it is left") {
   REQUIRE(house.come_back(house.options));
   CHECK_FALSE(house.spawner->was_taken_over());
   CHECK(house.run(house.spawner->take_kept()).empty());
+}
+
+TEST_CASE("what is kept ends with its folder, for which no server will come") {
+  if (skipped()) return;
+  KeepingHouse house;
+  auto sandbox = house.open();
+  const int pid = sandbox->pid();
+  house.run(sandbox->keep("note", never));
+  sandbox->leave();
+  house.leave();
+  sandbox.reset();
+  const std::string moved = house.temporary.folder + "/moved";
+  SUBCASE("it was moved") { std::filesystem::rename(house.options.folder, moved); }
+  SUBCASE("it is another one") {
+    std::filesystem::rename(house.options.folder, moved);
+    write_file(house.options.folder + "/keeper-key", std::string(64, 'a'));
+  }
+  house.wait_for_keepers_end();
+  CHECK(::kill(pid, 0) != 0);
+  REQUIRE(house.come_back(house.options));
+  CHECK_FALSE(house.spawner->was_taken_over());
 }
 
 TEST_CASE("a server that wants other things of its containers gets none of what is kept") {

@@ -49,6 +49,18 @@ bool is_key(const std::string& text) {
          text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
 
+std::string key_path(const std::string& folder) { return folder + "/keeper-key"; }
+
+// Empty: there is none.
+std::string known_key(const std::string& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) {
+    return "";
+  }
+  auto known = os::read_text(path);
+  return known && is_key(*known) ? std::move(*known) : std::string();
+}
+
 }  // namespace
 
 std::string encode(const KeptFacts& facts) {
@@ -72,12 +84,9 @@ Result<KeptFacts> decode_facts(std::string_view bytes) {
 }
 
 Result<std::string> keeper_key(const std::string& folder, SpawnerOptions::Keeping keeping) {
-  const std::string path = folder + "/keeper-key";
-  struct stat status {};
-  if (::lstat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode)) {
-    if (auto known = os::read_text(path); known && is_key(*known)) {
-      return known;
-    }
+  const std::string path = key_path(folder);
+  if (std::string known = known_key(path); !known.empty()) {
+    return known;
   }
   if (keeping == SpawnerOptions::Keeping::off) {
     return std::string();
@@ -94,6 +103,16 @@ Result<std::string> keeper_key(const std::string& folder, SpawnerOptions::Keepin
   }
   THAW_TRY_VOID(os::create_text(path, key, 0600));
   return key;
+}
+
+bool has_lost_folder(const std::string& folder, const std::string& key) {
+  const std::string path = key_path(folder);
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0) {
+    return errno == ENOENT || errno == ENOTDIR;
+  }
+  const std::string known = known_key(path);
+  return !known.empty() && !is_same_key(known, key);
 }
 
 // In as much time whether they differ early or late.

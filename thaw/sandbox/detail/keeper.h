@@ -30,6 +30,8 @@ Result<KeptFacts> decode_facts(std::string_view bytes);
 
 // Of the folder of sandboxes, made if it has none; empty, if it is not to have one.
 Result<std::string> keeper_key(const std::string& folder, SpawnerOptions::Keeping keeping);
+// No server will come for what is kept: the folder was removed or moved, or is another one.
+bool has_lost_folder(const std::string& folder, const std::string& key);
 bool is_same_key(std::string_view a, std::string_view b);
 bool is_same_wish(const SpawnerOptions& kept, const SpawnerOptions& wanted);
 

@@ -31,6 +31,20 @@ ProcessEnd end_of(int status) {
 
 Error sandbox_gone() { return Error::unavailable("the container has ended"); }
 
+// The next word of PID 1. Both outlive it.
+async::Task<void> hear(const os::Fd& from, async::FdWatch& ready, os::Message& message) {
+  while (true) {
+    THAW_CO_TRY(const os::Transfer received, os::receive_message(from.get(), message));
+    if (received == os::Transfer::end) {
+      co_return sandbox_gone();
+    }
+    if (received == os::Transfer::done) {
+      co_return ok();
+    }
+    THAW_CO_TRY_VOID(co_await ready.readable());
+  }
+}
+
 }  // namespace
 
 Result<std::shared_ptr<GuestsLine>> GuestsLine::make(async::Loop& loop, const os::Fd& report) {
@@ -95,11 +109,10 @@ async::Task<std::optional<KeptProcess>> RunningProcess::take_over(std::shared_pt
   THAW_CO_TRY_VOID(co_await line->send(std::move(order), std::move(fds)));
   answer.second.reset();
   report.second.reset();
-  THAW_CO_TRY_VOID(co_await async::within(start_patience, answered.readable()));
   os::Message message;
-  THAW_CO_TRY(const os::Transfer received, os::receive_message(answer.first.get(), message));
+  THAW_CO_TRY_VOID(co_await async::within(start_patience, hear(answer.first, answered, message)));
   Reader reader(message.bytes);
-  const Kind kind = received == os::Transfer::done ? reader.kind() : Kind::failed;
+  const Kind kind = reader.kind();
   if (kind == Kind::done) {
     number = std::max(number, reader.number());  // none of before has the next one's
     co_return std::optional<KeptProcess>();
@@ -186,16 +199,7 @@ async::Task<void> RunningProcess::launch(ProcessSpec spec) {
 
 async::Task<void> RunningProcess::await_start() {
   os::Message message;
-  while (true) {
-    THAW_CO_TRY(const os::Transfer received, os::receive_message(reply_.get(), message));
-    if (received == os::Transfer::end) {
-      co_return sandbox_gone();
-    }
-    if (received == os::Transfer::done) {
-      break;
-    }
-    THAW_CO_TRY_VOID(co_await replied_.readable());
-  }
+  THAW_CO_TRY_VOID(co_await hear(reply_, replied_, message));
   Reader reader(message.bytes);
   const Kind kind = reader.kind();
   if (kind == Kind::failed) {

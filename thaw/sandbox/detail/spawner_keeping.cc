@@ -94,6 +94,11 @@ void SpawnerProcess::look_after_kept() {
   if (server_ != 0) {
     return;
   }
+  if (has_lost_folder(options_.folder, key_)) {
+    end_of_server();
+    is_running_ = false;
+    return;
+  }
   std::vector<std::string> ending;
   bool is_any = false;
   for (const auto& [id, tree] : trees_) {

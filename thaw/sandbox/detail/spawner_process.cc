@@ -123,7 +123,10 @@ int SpawnerProcess::run(Succession succession) {
     std::vector<pollfd> watched = {{control_.get(), POLLIN, 0},
                                    {signals_.get(), POLLIN, 0},
                                    {network_.maker_socket(), POLLIN, 0},
-                                   {is_settling() ? -1 : keeper_.get(), POLLIN, 0}};
+                                   {is_settling() ? -1 : keeper_.get(), POLLIN, 0},
+                                   // No signal tells of the end of one that took this over.
+                                   {server_pidfd_.get(), POLLIN, 0}};
+    first_slot_ = watched.size();
     bool is_held = server_ == 0;
     for (const auto& [id, tree] : trees_) {
       if (tree.births.valid()) {

@@ -180,6 +180,7 @@ class SpawnerProcess {
   Instant last_start_{};
   // It takes the place of a killed one and is not ready: if it fails the server tries another one.
   bool is_followed_ = false;
+  std::size_t first_slot_ = 0;  // of what is watched, those of trees begin here
   bool is_running_ = true;
 };
 

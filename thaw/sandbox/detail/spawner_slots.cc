@@ -156,7 +156,7 @@ Result<void> SpawnerProcess::born(Tree& tree) {
 }
 
 void SpawnerProcess::watch_slots(const std::vector<pollfd>& watched) {
-  for (std::size_t i = 4; i < watched.size(); ++i) {
+  for (std::size_t i = first_slot_; i < watched.size(); ++i) {
     if (watched[i].revents == 0) {
       continue;
     }
