@@ -72,6 +72,7 @@ struct TalkHouse : FleetHouse {
     fleet->add_talk(talked, talk);
     spec.push = model::PushContract{};
     spec.push->port = 5000;
+    spec.push->arguments = {"serve"};
     publish();
   }
   worker::testing::FakeServerPort& port(std::size_t which) { return *container(which).port; }

@@ -257,6 +257,7 @@ class Proxy {
     if (pumped) {
       upstream_->stream->set_deadline(std::min(deadline_, monotonic_now() + tunnel_end_time));
     } else {
+      (void)upstream_->stream->push();  // what came before the client broke off is the server's
       upstream_->stream->close();
     }
     co_return ok();
