@@ -190,6 +190,8 @@ class Tools(RegistryTest):
         self.assertEqual(self.layers_of(self.name), ["zstd", "zstd"])
         pull(f"{self.name}:1", self.folder / "zstd")
         other = self.name + "-docker"
+        # Other layers: of those skopeo remembers that they are here by zstd, which Docker's have not.
+        layout = Layout(self.folder / "plain", [tar_of({"f": uuid.uuid4().hex})], {"Cmd": ["/x"]})
         push(layout, f"{other}:1", "--format", "v2s2")
         answer = ann("GET", f"/v2/{other}/manifests/1")
         self.assertIn("vnd.docker.distribution.manifest.v2", answer.headers["content-type"])
