@@ -19,16 +19,21 @@ std::chrono::microseconds limit_of(const model::Box& box) {
   return std::chrono::duration_cast<std::chrono::microseconds>(box.time_limit);
 }
 
+// Its start may have been the last thing before its server died, and is not on disk then.
+WallTime begun_at(const model::Box& box) {
+  return box.started_at != WallTime{} ? box.started_at : box.created_at;
+}
+
 }  // namespace
 
 bool was_due_without_server(const model::Box& box) {
-  return box.started_at != WallTime{} && box.started_at + limit_of(box) <= wall_now();
+  return begun_at(box) + limit_of(box) <= wall_now();
 }
 
 model::Box timed_out_without_server(model::Box box) {
   box.end = model::BoxEnd::timed_out;
   box.exit_code = 128 + SIGKILL;
-  box.ended_at = box.started_at + limit_of(box);
+  box.ended_at = begun_at(box) + limit_of(box);
   box.why = "the sandbox reached its timeout while no server ran";
   return box;
 }

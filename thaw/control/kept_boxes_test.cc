@@ -286,7 +286,9 @@ TEST_CASE("one whose time was over while no server ran has timed out; another ha
   CHECK(ended.end == BoxEnd::timed_out);
   CHECK(ended.ended_at == box.started_at + std::chrono::seconds(1'000));
   box.started_at = {};
-  CHECK_FALSE(was_due_without_server(box));  // it never ran
+  CHECK_FALSE(was_due_without_server(box));
+  box.created_at = wall_now() - std::chrono::seconds(2'000);
+  CHECK(was_due_without_server(box));  // that it ran was not on disk yet
   f.begin({});
   CHECK(f.record().end == BoxEnd::server_gone);
 }
