@@ -190,7 +190,7 @@ class Tools(RegistryTest):
         self.assertEqual(self.layers_of(self.name), ["zstd", "zstd"])
         pull(f"{self.name}:1", self.folder / "zstd")
         other = self.name + "-docker"
-        # Other layers: of those skopeo remembers that they are here by zstd, which Docker's have not.
+        # Other layers: skopeo remembers that those are here by zstd, which Docker's form has not.
         layout = Layout(self.folder / "plain", [tar_of({"f": uuid.uuid4().hex})], {"Cmd": ["/x"]})
         push(layout, f"{other}:1", "--format", "v2s2")
         answer = ann("GET", f"/v2/{other}/manifests/1")
