@@ -470,6 +470,10 @@ class Paths(E2eTest):
         "/metrics": lambda self: self.assert_refused(
             "/metrics", 401, **{"x-forwarded-for": "203.0.113.9"}
         ),
+        "/replicate/files": lambda self: self.assert_refused(
+            "/replicate/files/" + "0" * 64 + "/a", 403
+        ),
+        "/replicate/v1": lambda self: self.assert_refused("/replicate/v1/predictions", 401),
         "/v2": lambda self: self.assert_refused("/v2/", 401),
         "/volumes": lambda self: self.assert_signed("/volumes/{}", "volume"),
         "/web": lambda self: self.assertEqual(self.get("/web/no-such-label/")[0], 404),
