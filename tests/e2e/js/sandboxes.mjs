@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
+import http from "node:http";
 import {
   AlreadyExistsError,
   NotFoundError,
@@ -33,6 +34,19 @@ async function until(condition, what) {
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   assert.fail(`still not: ${what}`);
+}
+
+// Not by fetch(): it may wait for ever, with nothing that keeps the program running, for who closed
+// the connection before it had asked. A port does that whose server has not begun to listen.
+function statusOf(url) {
+  return new Promise((resolve) => {
+    const request = http.get(url, { agent: false, timeout: 5000 }, (answer) => {
+      answer.resume();
+      resolve(answer.statusCode);
+    });
+    request.on("timeout", () => request.destroy(new Error("no answer")));
+    request.on("error", () => resolve(undefined));
+  });
 }
 
 export async function output(client) {
@@ -225,10 +239,10 @@ export async function ports(client) {
   await withSandbox(client, { command, unencryptedPorts: [8000] }, async (sandbox) => {
     const tunnel = (await sandbox.tunnels())[8000];
     const [host, port] = tunnel.tcpSocket;
-    await until(async () => {
-      const answer = await fetch(`http://${host}:${port}/`).catch(() => undefined);
-      return answer?.status === 200;
-    }, `the server behind ${host}:${port} answers`);
+    await until(
+      async () => (await statusOf(`http://${host}:${port}/`)) === 200,
+      `the server behind ${host}:${port} answers`,
+    );
   });
 }
 
