@@ -8,6 +8,7 @@ import pathlib
 import subprocess
 import tempfile
 import textwrap
+import uuid
 
 from thaw_server import (
     BUILD_TIMEOUT, CALL_TIMEOUT, ROOT, THAW_BIN, E2eTest, ThawServer, main, wait_until,
@@ -113,13 +114,14 @@ class CogPush(E2eTest):
         self.assertIn("How many words more", shown)
 
     def test_a_folder_gets_what_it_asks_for(self):
-        asks = """\
+        # Built for this run: what a build says of its base is not said of an image that is there.
+        asks = f"""\
             build:
               python_version: "3.12"
               system_packages: [tree]
               python_requirements: requirements.txt
               run:
-                - echo built > /built
+                - echo built > /built; true {uuid.uuid4().hex}
                 - command: test -x /usr/bin/tree
               cuda: "12.4"
             environment:

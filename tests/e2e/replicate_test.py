@@ -391,7 +391,8 @@ class Predictions(E2eTest):
         self.assertEqual(until_ended(made)["status"], "canceled")
 
     def test_a_million_lines_are_cut(self):
-        ended = until_ended(make(SAYS, prompt="x", mode="print"))
+        # It runs twice: the package's stream does not keep up, and it is asked once more for all.
+        ended = until_ended(make(SAYS, prompt="x", mode="print"), timeout=5 * CALL_TIMEOUT)
         self.assertEqual(ended["status"], "succeeded", ended["error"])
         self.assertLess(len(ended["logs"]), 1 << 20)
         self.assertIn("line 999999", ended["logs"])
@@ -417,7 +418,9 @@ class Predictions(E2eTest):
             source = pathlib.Path(folder) / "predict.py"
             source.write_text(source.read_text().replace(
                 'print("it sets itself up", flush=True)',
-                'print("this is why", flush=True); raise RuntimeError("no")'))  # fmt: skip
+                # The package reads beside it what a setup prints, and loses that of one that fails
+                # at once.
+                'print("this is why", flush=True); time.sleep(2); raise RuntimeError("no")'))  # fmt: skip
             push(folder, "ada/broken")
         ended = until_ended(make("ada/broken", prompt="x"))
         self.assertEqual(ended["status"], "failed")

@@ -71,15 +71,18 @@ async::Task<void> Boxes::settle_left_overs() {
   }
   for (model::Box& box : left) {
     // One that cannot be written keeps none of the others.
-    const bool was_due = parts_.journals.are_kept() && was_due_without_server(box);
-    box = was_due ? timed_out_without_server(std::move(box)) : ended_with_server(std::move(box));
-    const auto stored = co_await parts_.catalog.boxes.put(std::move(box));
+    const auto stored = co_await parts_.catalog.boxes.put(ended_without_server(std::move(box)));
     if (!stored) {
       has_left_overs_ = true;
       outcome = stored.error();
     }
   }
   co_return outcome;
+}
+
+model::Box Boxes::ended_without_server(model::Box box) const {
+  const bool was_due = parts_.journals.are_kept() && was_due_without_server(box);
+  return was_due ? timed_out_without_server(std::move(box)) : ended_with_server(std::move(box));
 }
 
 model::Box Boxes::ended_with_server(model::Box box) {
@@ -597,10 +600,10 @@ async::Task<void> Boxes::begin_guest(BoxPtr box, BoxProcessPtr process, GuestSpe
   if (!box->running) {
     co_return has_ended(*box);
   }
-  if (spec.time_limit > Duration::zero()) {
-    process->kill_at = monotonic_now() + spec.time_limit;
-  }
-  program.note = prepare_to_keep(*box, *process, {spec.id, spec.keeps, process->kill_at});
+  const auto limit_from_now = [&spec] {
+    return spec.time_limit > Duration::zero() ? monotonic_now() + spec.time_limit : Instant::max();
+  };
+  program.note = prepare_to_keep(*box, *process, {spec.id, spec.keeps, limit_from_now()});
   auto started = co_await box->running->run(std::move(program));
   if (!started) {
     const Code code = started.error().code();
@@ -612,6 +615,8 @@ async::Task<void> Boxes::begin_guest(BoxPtr box, BoxProcessPtr process, GuestSpe
     co_return has_ended(*box);
   }
   BoxProcess::begin(process, std::move(*started), processes_);
+  // Its time is counted from its start: clients count too, and are to be the first who see its end.
+  process->kill_at = limit_from_now();
   co_return ok();
 }
 

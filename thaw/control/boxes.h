@@ -155,7 +155,7 @@ class Boxes {
   // already_exists: its name, invalid_argument.
   async::Task<BoxPtr> create(BoxSpec spec);
   // How a record is to be read that runs and has no box here: its server is gone.
-  static model::Box ended_with_server(model::Box box);
+  model::Box ended_without_server(model::Box box) const;
   // One that lives, or ended a while ago; nullptr: the catalog may know of it.
   BoxPtr find(const model::BoxId& id) const;
   // Whose container that is; nullptr as above.
@@ -194,6 +194,7 @@ class Boxes {
   const BoxCounters& counters() const { return counters_; }
 
  private:
+  static model::Box ended_with_server(model::Box box);
   // kept_boxes.cc
   async::Task<void> adopt(worker::KeptContainer kept);
   async::Task<BoxPtr> restore(model::Box record, worker::KeptContainer& kept);

@@ -36,7 +36,7 @@ class Echo:
         return (await self.numbers(Ask())).numbers[name]
 
     async def until(self, name, value):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(100):
             while await self.number(name) != value:
                 await asyncio.sleep(0.01)
 

@@ -297,7 +297,7 @@ Result<FoundBox> find_box(Context& cx, const gateway::Identity& who, const std::
   }
   FoundBox found{*record, cx.parts.boxes.find(record->id)};
   if (!found.box && !record->has_ended()) {
-    found.record = control::Boxes::ended_with_server(*record);
+    found.record = cx.parts.boxes.ended_without_server(*record);
   }
   return found;
 }
