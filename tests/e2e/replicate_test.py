@@ -420,7 +420,8 @@ class Predictions(E2eTest):
                 'print("it sets itself up", flush=True)',
                 # The package reads beside it what a setup prints, and loses that of one that fails
                 # at once.
-                'print("this is why", flush=True); time.sleep(2); raise RuntimeError("no")'))  # fmt: skip
+                'print("this is why", flush=True); time.sleep(2); '
+                'raise RuntimeError("no")'))  # fmt: skip
             push(folder, "ada/broken")
         ended = until_ended(make("ada/broken", prompt="x"))
         self.assertEqual(ended["status"], "failed")
