@@ -115,6 +115,8 @@ class GoesOn(E2eTest):
         opened = create(*serve, **ports, inbound_cidr_allowlist=["127.0.0.0/8"])
         closed = create(*serve, **ports, inbound_cidr_allowlist=["10.99.0.0/16"])
         self.addCleanup(lambda: [one.terminate() for one in (opened, closed)])
+        for one in (opened, closed):  # one that is still being started has nothing to keep
+            self.assertEqual(one.exec("true").wait(), 0)
         token = opened.create_connect_token(port=8000)
         label = re.search("box-[0-9a-f]{40}", token.url).group()
         restart_killed()
