@@ -26,6 +26,9 @@ struct Reply {
   // useless: nor will it take anything of others; its container is replaced.
   enum class Server { well, doubtful, busy, useless } server = Server::well;
   model::Outcome outcome;
+  // busy: for how long it may stay so, from the first time on, before it counts as useless. It is
+  // said to have room, and has none yet: the input before this one is on its way out.
+  Duration busy_for = std::chrono::seconds(10);
 };
 
 // One input's exchange with its server.

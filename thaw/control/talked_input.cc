@@ -10,8 +10,6 @@ namespace {
 
 constexpr std::size_t piece_bytes = 256u << 10;
 constexpr std::size_t most_untold = 8u << 20;  // then the server is not read until some is told
-// It is said to have room, and has none yet: the input before this one is on its way out.
-constexpr Duration busy_for_at_most = 10s;
 constexpr Duration longest_busy_pause = 500ms;
 constexpr Duration leaves_within = 10s;
 constexpr Duration leave_pause = 200ms;
@@ -61,7 +59,7 @@ async::Task<Reply> TalkedInput::run() {
   Result<Reply> reply = co_await ask();
   const Instant begun = monotonic_now();
   while (reply && reply->server == Reply::Server::busy && !is_left_) {
-    if (monotonic_now() - begun >= busy_for_at_most) {
+    if (monotonic_now() - begun >= reply->busy_for) {
       reply->server = Reply::Server::useless;
       break;
     }

@@ -22,6 +22,8 @@ constexpr std::size_t most_logs_told = 1u << 20;
 constexpr std::size_t most_logs_kept = 128u << 10;  // with the result
 constexpr std::size_t largest_inline_file = 64u << 10;
 constexpr std::size_t most_files = 1'000;
+// A prediction that was cancelled for what it says goes on saying it, and may do so to its end.
+constexpr Duration goes_on_for = std::chrono::minutes(10);
 // What the server says of a prediction whose predictor has died by it.
 constexpr std::string_view crashed = "Worker crashed";
 
@@ -174,6 +176,7 @@ Reply CogConversation::refused(int status) {
   if (status == 409) {
     Reply reply = failed(Reply::Server::busy, OutcomeKind::internal_failure,
                          "its server says that it has no room: " + said);
+    reply.busy_for = has_lost_events_ ? goes_on_for : reply.busy_for;
     return reply;
   }
   if (status == 422) {
@@ -209,8 +212,10 @@ Task<Reply> CogConversation::end(Result<int> status) {
     // What it says comes faster than its own stream takes it; then it cancels the prediction.
     wants_stream_ = false;
     path_ += "-whole";
-    co_return failed(Reply::Server::busy, OutcomeKind::failure,
-                     "its server has lost a part of what the prediction has said");
+    Reply reply = failed(Reply::Server::busy, OutcomeKind::failure,
+                         "its server has lost a part of what the prediction has said");
+    reply.busy_for = goes_on_for;
+    co_return reply;
   }
   co_return failed(Reply::Server::doubtful, OutcomeKind::failure,
                    "its server has ended its answer before the prediction had ended");

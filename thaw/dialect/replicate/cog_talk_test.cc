@@ -97,6 +97,11 @@ TEST_CASE("what says more than its stream takes is asked for once more, whole") 
   f.take("event: log\ndata: {\"data\":\"a\"}\n\n");
   f.take("event: error\ndata: {\"error\":\"events were dropped\",\"skipped\":87}\n\n");
   CHECK(f.end().server == Reply::Server::busy);
+  control::must(f.conversation->request());
+  f.take(R"({"error":"at capacity"})");
+  const Reply waits = f.end(409);  // the first one prints on
+  CHECK(waits.server == Reply::Server::busy);
+  CHECK(waits.busy_for > std::chrono::minutes(1));
   const auto again = control::must(f.conversation->request());
   CHECK(again.target == "/predictions/p1-whole");  // the first one is on its way out
   const codec::HttpFields::value_type accept{"accept", "application/json"};
