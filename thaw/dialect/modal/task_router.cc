@@ -61,6 +61,11 @@ Result<BoxProcessPtr> process_of(Context& cx, const net::GrpcCall& call, const s
   return process;
 }
 
+// Clients count a program's time from the answer to its start, and tell its limit in their own way
+// (-1) when they reach it; a busy machine gives that answer late. The signal that ends the program
+// is not to come before.
+constexpr Duration sees_its_end_first = std::chrono::seconds(2);
+
 Result<control::GuestSpec> guest_from(const catalog::Scope& scope,
                                       const tr::TaskExecStartRequest& request) {
   control::GuestSpec guest;
@@ -91,7 +96,9 @@ Result<control::GuestSpec> guest_from(const catalog::Scope& scope,
     }
     guest.environment.emplace_back(std::move(variable));
   }
-  guest.time_limit = std::chrono::seconds(request.timeout_secs());
+  if (request.timeout_secs() > 0) {
+    guest.time_limit = std::chrono::seconds(request.timeout_secs()) + sees_its_end_first;
+  }
   using Loses = KeptOutput::Loses;
   guest.keeps.out =
       request.stdout_config() == tr::TASK_EXEC_STDOUT_CONFIG_PIPE ? Loses::none : Loses::all;
