@@ -24,7 +24,7 @@ setup:  ## Install the Debian packages that are missing (root)
 
 test: setup  ## Build and run every test, the real clients included
 	$(MAKE) build
-	ctest --preset release --parallel 8 --no-tests=error --test-output-size-passed 1000000 \
+	ctest --preset release --parallel 5 --no-tests=error --test-output-size-passed 1000000 \
 	  --output-junit $(CURDIR)/build/release/tests.xml
 
 check: setup  ## Sanitizers, fuzz targets; freezing on cgroups v2

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Looking back at calls: their graphs, their lists, their results for as long as they are kept."""
 import concurrent.futures
+import datetime
 import json
 import time
 
@@ -174,7 +175,7 @@ class Lists(E2eTest):
         since = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(began))
         time.sleep(1.1)  # the client asks up to the last whole second
         listed = calls_of("leaf", "--since", since)
-        times = [one["enqueued_at"] for one in listed]
+        times = [datetime.datetime.fromisoformat(one["enqueued_at"]) for one in listed]
         self.assertEqual(times, sorted(times))
         self.assertLessEqual(set(made), {one["function_call_id"] for one in listed})
         self.assertEqual(calls_of("leaf", "--since", "2h", "--until", "1h"), [])

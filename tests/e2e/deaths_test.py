@@ -130,7 +130,8 @@ class UserCode(E2eTest):
         kill(pid)  # nobody is left to tidy up
         server.start()
         self.assertEqual(function("wait_a_moment").remote(1, 0), 1)
-        wait_until(lambda: not private_folders() & {task, "set-aside"}, 60, "the folders are gone")
+        wait_until(lambda: not private_folders() & {task, "set-aside"}, CALL_TIMEOUT,
+                   "the folders are gone")  # fmt: skip
         self.assertFalse(dead.exists(), "the run folder of a dead server")
         self.assertFalse(odd.exists(), "the file of no server")
         self.assertTrue(pathlib.Path(f"/run/thaw/{instance()}").exists(), "its own")

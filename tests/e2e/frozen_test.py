@@ -261,6 +261,7 @@ class Hammered(E2eTest):
         return task
 
     def test_calls_at_every_moment_of_a_freeze_are_answered_once(self):
+        # A round lasts 8 s. A busy machine freezes little in one of them, so there may be more.
         code = """
 slowest, answers = [], []
 until = time.monotonic() + 8
@@ -275,22 +276,27 @@ def caller(name, first):
         number += 1
         time.sleep(pauses.choice([0, 0.0005, 0.001, 0.0015, 0.002, 0.005, 0.1]) * pauses.random())
 threads = [threading.Thread(target=caller, args=(name, first)) for name, first in
-           [("hammered", 0), ("together", 100_000), ("together", 200_000)]]
+           [("hammered", FIRST), ("together", FIRST + 100_000), ("together", FIRST + 200_000)]]
 for t in threads: t.start()
 for t in threads: t.join()
 assert all(a == b for a, b in answers), "an answer belongs to another call"
 print(len(answers), max(slowest), *[number for number, _ in answers])
 """
-        count, slowest, *numbers = self.python(code)
-        frozen = metric("thaw_freezes_total", self.server)
+        slowest, numbers, frozen, level1 = 0, [], 0, 0
+        for first in range(0, 10 * 10_000, 10_000):
+            if min(frozen, level1) > 20:
+                break
+            _, longest, *more = self.python(f"FIRST = {first}\n{code}")
+            slowest, numbers = max(slowest, float(longest)), numbers + more
+            frozen = metric("thaw_freezes_total", self.server)
+            level1 = metric("thaw_answers_total", self.server, level="L1")
         abandoned = metric("thaw_freezes_abandoned_total", self.server)
-        level1 = metric("thaw_answers_total", self.server, level="L1")
-        print(f"hammer: {count} calls, {frozen:.0f} freezes, {abandoned:.0f} abandoned, "
-              f"{level1:.0f} answered from frozen, max {float(slowest) * 1000:.0f} ms",
+        print(f"hammer: {len(numbers)} calls, {frozen:.0f} freezes, {abandoned:.0f} abandoned, "
+              f"{level1:.0f} answered from frozen, max {slowest * 1000:.0f} ms",
               file=sys.stderr)  # fmt: skip
         self.assertGreater(frozen, 20)
         self.assertGreater(level1, 20)
-        self.assertLess(float(slowest), BOUND)
+        self.assertLess(slowest, BOUND)
         self.assertEqual(metric("thaw_container_crashes_total", self.server), 0)
         runs = runs_in_log(self.server)
         self.assertEqual({n: runs[int(n)] for n in numbers}, {n: 1 for n in numbers})

@@ -145,7 +145,7 @@ class Held(E2eTest):
         started = wait_until(
             lambda: len({v["container"] for v in ladder.running()
                          if v["function"] == "Buffered.*" and v["status"] in ("warm", "busy")}) > 1,
-            60, "there is a container more than calls")  # fmt: skip
+            CALL_TIMEOUT, "there is a container more than calls")  # fmt: skip
         self.assertTrue(started)
         return call.get(timeout=CALL_TIMEOUT)
 

@@ -86,7 +86,7 @@ struct Server {
 };
 
 bool is_gone_soon(const std::string& path) {
-  for (int i = 0; i < 2'000 && os::exists(path); ++i) {
+  for (int i = 0; i < 12'000 && os::exists(path); ++i) {
     ::usleep(10'000);
   }
   return !os::exists(path);
@@ -321,7 +321,7 @@ bool set_immutable(const std::string& path, int flag) {
 
 // What is set aside in the folder of sandboxes, once all is removed that can be.
 bool become_soon(const std::vector<std::string>& names, const std::string& folder) {
-  for (int i = 0; i < 2'000; ++i) {
+  for (int i = 0; i < 12'000; ++i) {
     std::vector<std::string> found = Spawner::set_aside(folder);
     std::sort(found.begin(), found.end());
     if (found == names) {
