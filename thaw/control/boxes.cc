@@ -128,7 +128,7 @@ Result<std::string> Boxes::address_of(const model::ContainerId& id) const {
   }
   if (box->spec.network == model::NetworkAccess::blocked) {
     return Error::failed_precondition("sandbox " + box->record.id.str() +
-                                      " has no network: it was made with block_network=True");
+                                      " has no network: it was made with its network blocked");
   }
   if (!box->running) {
     return Error::unavailable("sandbox " + box->record.id.str() + " has not started yet");

@@ -121,7 +121,7 @@ Result<std::string> Fleet::address_of(const model::ContainerId& id) const {
   if (container->running->address().empty()) {
     return Error::failed_precondition("container " + id.str() +
                                       " has no network: its function was made with "
-                                      "block_network=True");
+                                      "its network blocked");
   }
   return container->running->address();
 }
