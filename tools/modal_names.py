@@ -107,7 +107,6 @@ RPC_TESTS = [
 ]
 
 RPC_NOTES = {
-    "TunnelStart": "without TLS",
     "FunctionRetryInputs": "the server retries by itself, and says so",
 }
 
@@ -303,8 +302,7 @@ NAMES = {
     "Server": _SERVER,
     "Server.*": _SERVER,
     "Tunnel": _TUNNEL,
-    "Tunnel.*": refused("tunnels with TLS",
-                        "test_a_tunnel_with_tls_is_refused_and_says_what_is_served"),
+    "Tunnel.*": works("test_a_port_of_a_function_is_reached_by_tls_as_its_client_says"),
     "Tunnel.tcp_socket": _TUNNEL,
     "Volume": _VOLUME,
     "Volume.*": _VOLUME,
@@ -331,8 +329,8 @@ NAMES = {
     "experimental": partly("what the server is asked for by it is served or refused by name",
                            "test_what_is_not_served_is_named_and_not_passed_over"),
     "fastapi_endpoint": works("test_a_get_with_a_query_parameter"),
-    "forward": partly("unencrypted=True",
-                      "test_a_port_of_a_container_is_reached_from_outside"),
+    "forward": partly("with TLS where the server has a certificate",
+                      "test_a_port_of_a_function_is_reached_by_tls_as_its_client_says"),
     "is_local": CLIENT,
     "interact": needs("FunctionStartPtyShell", "interactive functions"),
     "method": works("test_a_method_can_be_spawned_and_mapped"),

@@ -15,6 +15,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 
 from thaw_server import CALL_TIMEOUT, ROOT, THAW_BIN, E2eTest, ThawServer, deploy, main, wait_until
 
@@ -124,6 +125,65 @@ def web_address():
         "import modal; f = modal.Function.from_name('e2e-tls', 'tell'); print(f.get_web_url())"
     )
     return run(sys.executable, "-c", program).stdout.strip()
+
+
+def client(program):
+    """What a program of the real client prints."""
+    return run(sys.executable, "-c", "import modal\n" + program).stdout.strip()
+
+
+def answer_of(address, text):
+    """What comes back from a tunnel by TLS."""
+    with socket.create_connection(address, timeout=CALL_TIMEOUT) as plain:
+        with trusting().wrap_socket(plain, server_hostname=address[0]) as secured:
+            sender = threading.Thread(target=secured.sendall, args=(text,))
+            sender.start()
+            got = b""
+            while len(got) < len(text) and (piece := secured.recv(65536)):
+                got += piece
+            sender.join()
+            return got
+
+
+class Tunnels(E2eTest):
+    server = server
+
+    def test_a_port_of_a_function_is_reached_by_tls_as_its_client_says(self):
+        program = """
+call = modal.Function.from_name("e2e-tls", "forwards").spawn(600)
+places = modal.Dict.from_name("e2e-tls", create_if_missing=True)
+while (place := places.get("tunnel")) is None:
+    pass
+print(call.object_id, place[0], *place[1])
+"""
+        call, url, host, port = client(program).split()
+        self.assertEqual(url, f"https://{host}:{port}")
+        address = (host, int(port))
+        for text in (b"hello", os.urandom(3 << 20)):
+            self.assertEqual(answer_of(address, text), text)
+        # Who does not speak TLS reaches nothing, and holds nobody up.
+        with socket.create_connection(address, timeout=CALL_TIMEOUT) as plain:
+            plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            self.assertNotIn(b"GET /", plain.recv(65536))
+        with socket.create_connection(address, timeout=CALL_TIMEOUT):
+            self.assertEqual(answer_of(address, b"again"), b"again")
+        client(f"modal.FunctionCall.from_id('{call}').cancel()")
+
+    def test_a_port_of_a_sandbox_is_reached_by_tls(self):
+        program = """
+app = modal.App.lookup("e2e-tls-box", create_if_missing=True)
+box = modal.Sandbox.create("python3", "-m", "http.server", "8000", app=app, encrypted_ports=[8000],
+                           timeout=600)
+tunnel = box.tunnels()[8000]
+print(box.object_id, tunnel.url)
+"""
+        box, url = client(program).split()
+        said = wait_until(
+            lambda: run("curl", "--fail", "--silent", url, check=False).stdout,
+            CALL_TIMEOUT, "its server answers",
+        )  # fmt: skip
+        self.assertIn("Directory listing", said)
+        client(f"modal.Sandbox.from_id('{box}').terminate()")
 
 
 class Clients(E2eTest):

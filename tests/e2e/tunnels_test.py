@@ -85,7 +85,7 @@ class Tunnels(E2eTest):
             self.assertEqual(count, 8)
             self.assertIn("at most 8", error)
 
-    def test_a_tunnel_with_tls_is_refused_and_says_what_is_served(self):
+    def test_a_tunnel_with_tls_needs_a_certificate_and_says_what_is_served(self):
         with self.assertRaisesRegex(Exception, "unencrypted=True"):
             function("forwards_with_tls").remote()
 

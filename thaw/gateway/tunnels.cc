@@ -39,9 +39,13 @@ Task<void> Tunnels::stop() {
 
 Result<std::uint16_t> Tunnels::open(const model::ContainerId& container,
                                     const model::WorkspaceId& workspace, std::uint16_t port,
-                                    Admits admits) {
+                                    Wire wire, Admits admits) {
   if (host_.empty()) {
     return Error::failed_precondition("this server offers no tunnels ([network] tunnels)");
+  }
+  if (wire == Wire::tls && !have_tls()) {
+    return Error::failed_precondition(
+        "this server has no certificate for a tunnel with TLS ([server] tls)");
   }
   if (const auto address = address_of_(container);
       !address && address.error().code() != Code::unavailable) {
@@ -66,8 +70,8 @@ Result<std::uint16_t> Tunnels::open(const model::ContainerId& container,
   }
   THAW_TRY(auto relay, net::PortRelay::open(loop_, host_, limits_.relay));
   // Whoever has the address by then: only the container that asked.
-  relay->start([this, container, workspace, port, admits = std::move(admits)](
-                   const std::string& peer) -> Result<net::PortRelay::Target> {
+  auto find = [this, container, workspace, port, admits = std::move(admits)](
+                  const std::string& peer) -> Result<net::PortRelay::Target> {
     if (admits && !admits(peer)) {
       return Error::permission_denied(peer + " may not connect to this port");
     }
@@ -76,7 +80,8 @@ Result<std::uint16_t> Tunnels::open(const model::ContainerId& container,
     }
     THAW_TRY(std::string at, address_of_(container));
     return net::PortRelay::Target{std::move(at), port};
-  });
+  };
+  relay->start(std::move(find), wire == Wire::tls ? identities : net::PortRelay::Identities());
   const std::uint16_t number = relay->port();
   tunnels_.emplace(Key{container, port}, Tunnel{workspace, std::move(relay)});
   return number;

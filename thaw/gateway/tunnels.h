@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Tunnels: a container asks for a port of its own to be reached from outside, and a free port of
-// this machine leads there, bytes untouched, for as long as it lives and wants it. Each container
+// this machine leads there, bytes untouched, for as long as it lives and wants it; where the server
+// has certificates it may be one that speaks TLS, up to this machine. Each container
 // and each workspace has so many at most, and so many connections through them: whoever comes then
 // is let go at once. Loop thread only.
 #pragma once
@@ -46,14 +47,20 @@ class Tunnels {
   // Hears now and then of containers that somebody is connected to; may be empty.
   std::function<void(const model::ContainerId&)> used;
 
+  // What is shown where a tunnel speaks TLS; empty, or null: none can.
+  net::PortRelay::Identities identities;
+  bool have_tls() const { return identities && identities() != nullptr; }
+
   // Once the server listens: at which of the machine's addresses tunnels do.
   void start(std::string host);
   async::Task<void> stop();
 
   // The port of this machine. already_exists: that port has one; resource_exhausted;
-  // failed_precondition: the container has no network, or this server offers none.
+  // failed_precondition: the container has no network, or this server offers none, or none with
+  // TLS.
+  enum class Wire { plain, tls };
   Result<std::uint16_t> open(const model::ContainerId& container,
-                             const model::WorkspaceId& workspace, std::uint16_t port,
+                             const model::WorkspaceId& workspace, std::uint16_t port, Wire wire,
                              Admits admits = {});
   // That port of this machine, where there is a tunnel.
   std::optional<std::uint16_t> find(const model::ContainerId& container, std::uint16_t port) const;

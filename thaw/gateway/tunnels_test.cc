@@ -31,8 +31,9 @@ struct Burrow : control::FleetHouse {
   ~Burrow() { await(tunnels.stop()); }
 
   model::ContainerId container_id(std::size_t which) const { return worker.launched.at(which); }
-  Code opens(std::size_t which, std::uint16_t port, const model::WorkspaceId& workspace) {
-    const auto opened = tunnels.open(container_id(which), workspace, port);
+  Code opens(std::size_t which, std::uint16_t port, const model::WorkspaceId& workspace,
+             Tunnels::Wire wire = Tunnels::Wire::plain) {
+    const auto opened = tunnels.open(container_id(which), workspace, port, wire);
     return opened ? Code::ok : opened.error().code();
   }
 };
@@ -46,6 +47,9 @@ TEST_CASE("tunnels are of their container, and close when it ends") {
   CHECK(f.opens(0, 8'000, f.mine) == Code::ok);
   CHECK(f.opens(0, 8'000, f.mine) == Code::already_exists);
   CHECK(f.opens(1, 8'000, f.mine) == Code::ok);
+  CHECK(f.opens(1, 8'001, f.mine, Tunnels::Wire::tls) == Code::failed_precondition);
+  f.tunnels.identities = [] { return nullptr; };  // there is no certificate
+  CHECK(f.opens(1, 8'001, f.mine, Tunnels::Wire::tls) == Code::failed_precondition);
   CHECK(f.tunnels.size() == 2);
   f.container(0).fake.end({});
   f.passes(3s);
@@ -76,7 +80,7 @@ TEST_CASE("a tunnel waits for a container that has not started, and ends with it
   Result<std::string> address = Error::unavailable("it has not started");
   Tunnels ahead(f.loop, [&address](const model::ContainerId&) { return address; });
   ahead.start("127.0.0.1");
-  const auto opened = ahead.open(box, f.mine, 80);
+  const auto opened = ahead.open(box, f.mine, 80, Tunnels::Wire::plain);
   REQUIRE(opened);
   CHECK(ahead.find(box, 80) == *opened);
   CHECK_FALSE(ahead.find(box, 81));

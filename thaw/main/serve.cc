@@ -794,6 +794,7 @@ Task<void> Program::begin(Address listen) {
   place.container_authority = bridge + ":" + std::to_string(blob_port);
   place.web_domain = configuration.web_domain;
   if (configuration.has_tunnels) {
+    tunnels->identities = [this] { return server->tls_identities(); };
     tunnels->start(listen.host);
   }
   place.is_on_loopback = listens_on_loopback(listen);

@@ -14,6 +14,7 @@
 
 #include "thaw/async/within.h"
 #include "thaw/net/detail/listener.h"
+#include "thaw/net/detail/tls_session.h"
 
 namespace thaw::net {
 
@@ -42,6 +43,7 @@ struct Ends {
   Counted counted;
   os::Fd client;
   os::Fd server;
+  std::unique_ptr<detail::TlsSession> tls;  // of the client; null: plain
   async::FdWatch client_watch;
   async::FdWatch server_watch;
   Instant last{};  // when something came, either way
@@ -63,12 +65,41 @@ Task<void> until_readable(EndsPtr ends, async::FdWatch& watch, Duration idle) {
   }
 }
 
+Task<void> shake_hands(EndsPtr ends) {
+  while (true) {
+    switch (ends->tls->shake_hands()) {
+      case detail::TlsSession::Step::done: co_return ok();
+      case detail::TlsSession::Step::wants_read:
+        THAW_CO_TRY_VOID(co_await ends->client_watch.readable());
+        break;
+      case detail::TlsSession::Step::wants_write:
+        THAW_CO_TRY_VOID(co_await ends->client_watch.writable());
+        break;
+      case detail::TlsSession::Step::failed:
+        co_return Error::failed_precondition(ends->tls->failure());
+    }
+    THAW_CO_TRY_VOID(co_await async::yield());  // a step costs as much as many requests
+  }
+}
+
+ssize_t receive(Ends& ends, bool from_client, void* to, std::size_t room) {
+  if (from_client && ends.tls) {
+    return ends.tls->receive(to, room);
+  }
+  return ::recv(from_client ? ends.client.get() : ends.server.get(), to, room, 0);
+}
+
+ssize_t send(Ends& ends, bool to_client, const void* from, std::size_t size) {
+  if (to_client && ends.tls) {
+    return ends.tls->send(from, size);
+  }
+  return ::send(to_client ? ends.client.get() : ends.server.get(), from, size, MSG_NOSIGNAL);
+}
+
 // Until `from` has sent its last; a broken end breaks both.
 enum class From { client, server };
 Task<void> copy(EndsPtr ends, From sender, Duration idle) {
   const bool from_client = sender == From::client;
-  const int from = from_client ? ends->client.get() : ends->server.get();
-  const int to = from_client ? ends->server.get() : ends->client.get();
   async::FdWatch& readable = from_client ? ends->client_watch : ends->server_watch;
   async::FdWatch& writable = from_client ? ends->server_watch : ends->client_watch;
   std::vector<char> piece(piece_bytes);
@@ -78,7 +109,7 @@ Task<void> copy(EndsPtr ends, From sender, Duration idle) {
       THAW_CO_TRY_VOID(co_await async::yield());
       at_once = 0;
     }
-    const ssize_t got = ::recv(from, piece.data(), piece.size(), 0);
+    const ssize_t got = receive(*ends, from_client, piece.data(), piece.size());
     if (got < 0 && is_later(errno)) {
       THAW_CO_TRY_VOID(co_await until_readable(ends, readable, idle));
       continue;
@@ -88,12 +119,15 @@ Task<void> copy(EndsPtr ends, From sender, Duration idle) {
     }
     ends->last = monotonic_now();
     if (got == 0) {
-      ::shutdown(to, SHUT_WR);
+      if (!from_client && ends->tls) {
+        ends->tls->say_goodbye();
+      }
+      ::shutdown(from_client ? ends->server.get() : ends->client.get(), SHUT_WR);
       co_return ok();
     }
     for (ssize_t sent = 0; sent < got;) {
       const ssize_t some =
-          ::send(to, piece.data() + sent, static_cast<std::size_t>(got - sent), MSG_NOSIGNAL);
+          send(*ends, !from_client, piece.data() + sent, static_cast<std::size_t>(got - sent));
       if (some >= 0) {
         sent += some;
         continue;
@@ -151,8 +185,9 @@ Result<std::unique_ptr<PortRelay>> PortRelay::open(async::Loop& loop, const std:
   return std::unique_ptr<PortRelay>(new PortRelay(loop, std::move(bound.fd), bound.port, limits));
 }
 
-void PortRelay::start(FindTarget find) {
+void PortRelay::start(FindTarget find, Identities identities) {
   find_ = std::move(find);
+  identities_ = std::move(identities);
   tasks_.start("relay of a port", accept_all(*this));
 }
 
@@ -181,6 +216,18 @@ Task<void> PortRelay::accept_all(PortRelay& self) {
 Task<void> PortRelay::relay(PortRelay& self, os::Fd client, std::string peer) {
   const auto ends = std::make_shared<Ends>(self.connections_);
   ends->client = std::move(client);
+  if (self.identities_) {
+    const auto identities = self.identities_();
+    auto watch = async::FdWatch::make(self.loop_, ends->client.get());
+    if (!identities || !watch) {
+      co_return ok();
+    }
+    ends->client_watch = std::move(*watch);
+    ends->tls = std::make_unique<detail::TlsSession>(identities, ends->client.get());
+    if (!co_await async::within(self.limits_.connect, shake_hands(ends))) {
+      co_return ok();
+    }
+  }
   // Nobody waits between the look at who is there and the connection to it.
   const Result<Target> target = self.find_(peer);
   sockaddr_in address{};
@@ -194,7 +241,8 @@ Task<void> PortRelay::relay(PortRelay& self, os::Fd client, std::string peer) {
     co_return ok();
   }
   ends->server = std::move(*server);
-  auto client_watch = async::FdWatch::make(self.loop_, ends->client.get());
+  auto client_watch = ends->tls ? Result<async::FdWatch>(std::move(ends->client_watch))
+                                : async::FdWatch::make(self.loop_, ends->client.get());
   auto server_watch = async::FdWatch::make(self.loop_, ends->server.get());
   if (!client_watch || !server_watch) {
     co_return ok();

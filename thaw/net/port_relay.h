@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // PortRelay: whoever connects to a port of this machine talks to another address, bytes untouched,
-// both ways, each direction as long as its sender has not said its last. A connection that carries
-// nothing for long ends, and there are so many at most: one more is closed at once. Loop thread
-// only; stop() before it is destroyed.
+// both ways, each direction as long as its sender has not said its last. Where the port speaks TLS
+// the connection is encrypted up to here, and no further. A connection that carries nothing for
+// long ends, and there are so many at most: one more is closed at once. Loop thread only; stop()
+// before it is destroyed.
 #pragma once
 
 #include <cstdint>
@@ -13,14 +14,15 @@
 
 #include "thaw/async/fd_ready.h"
 #include "thaw/async/task_group.h"
+#include "thaw/net/tls.h"
 #include "thaw/os/fd.h"
 
 namespace thaw::net {
 
 struct RelayLimits {
   std::size_t connections = 100;
-  Duration connect = std::chrono::seconds(10);
-  Duration idle = std::chrono::minutes(10);  // nothing either way
+  Duration connect = std::chrono::seconds(10);  // and for the handshake of TLS
+  Duration idle = std::chrono::minutes(10);     // nothing either way
 };
 
 class PortRelay {
@@ -35,8 +37,10 @@ class PortRelay {
     std::uint16_t port = 0;
   };
   using FindTarget = std::function<Result<Target>(const std::string& peer)>;
-  // Begins to accept.
-  void start(FindTarget find);
+  // What a new connection is shown; null: it is closed.
+  using Identities = std::function<std::shared_ptr<const TlsIdentities>()>;
+  // Begins to accept. With `identities` all who come are to speak TLS.
+  void start(FindTarget find, Identities identities = {});
   std::uint16_t port() const { return port_; }
   std::size_t connections() const { return connections_; }
   // Ends the connections, too.
@@ -51,6 +55,7 @@ class PortRelay {
   os::Fd listener_;
   std::uint16_t port_ = 0;
   FindTarget find_;
+  Identities identities_;
   RelayLimits limits_;
   std::size_t connections_ = 0;
   async::TaskGroup tasks_;  // declared last: joined first

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "thaw/async/loop.h"
+#include "thaw/net/tls_fixture_test.h"
 
 using namespace thaw;
 using namespace thaw::net;
@@ -79,18 +80,19 @@ struct Echo {
 
 // A relay whose loop runs beside what `asks` does.
 template <class F>
-void beside(RelayLimits limits, std::uint16_t to, F asks) {
+void beside(RelayLimits limits, std::uint16_t to, F asks, PortRelay::Identities identities = {}) {
   async::Loop loop;
   auto opened = PortRelay::open(loop, "127.0.0.1", limits);
   REQUIRE(opened);
   PortRelay& relay = **opened;
-  relay.start([to](const std::string& peer) -> Result<PortRelay::Target> {
+  const auto find = [to](const std::string& peer) -> Result<PortRelay::Target> {
     CHECK(peer.starts_with("127.0.0.1:"));
     if (to == 0) {
       return Error::not_found("it has ended");
     }
     return PortRelay::Target{"127.0.0.1", to};
-  });
+  };
+  relay.start(find, std::move(identities));
   std::atomic<bool> is_done = false;
   std::thread asker([&] {
     asks(relay.port());
@@ -171,4 +173,38 @@ TEST_CASE("who connects when its target has ended is connected to nobody") {
     const os::Fd peer = connect_to(port);
     CHECK(read_all(peer.get()).empty());
   });
+}
+
+TEST_CASE("a relay that speaks TLS decrypts, and who does not speak it reaches nobody") {
+  const testing::Certificates certificates;
+  const auto shown = certificates.read({certificates.make("server", {"localhost"})});
+  const std::string authority = certificates.folder + "/ca.pem";
+  const Echo echo;
+  RelayLimits limits;
+  limits.connect = 2s;
+  const auto asks = [&](std::uint16_t port) {
+    const std::string large(3u << 20, 'x');
+    for (const std::string& text : {std::string("a word"), large}) {
+      testing::TlsClient client(port, authority, {});
+      REQUIRE(client.is_open);
+      REQUIRE(client.say(text));
+      client.finish();  // the server inside hears of the end, and answers
+      CHECK((client.hear(text.size() + 1) == text));
+    }
+    const os::Fd plain = connect_to(port);
+    REQUIRE(::send(plain.get(), "GET / HTTP/1.1\r\n\r\n", 18, MSG_NOSIGNAL) == 18);
+    CHECK(read_all(plain.get()).find("GET") == std::string::npos);
+    const os::Fd silent = connect_to(port);
+    CHECK(read_all(silent.get()).empty());  // its time for a handshake is over
+    // One that is cut off is no end: the server inside is cut off, too.
+    testing::TlsClient cut(port, authority, {});
+    REQUIRE(cut.is_open);
+  };
+  beside(limits, echo.port, asks, [&shown] { return shown; });
+  // Without a certificate nobody is served.
+  const auto refused = [](std::uint16_t port) {
+    const os::Fd peer = connect_to(port);
+    CHECK(read_all(peer.get()).empty());
+  };
+  beside(limits, echo.port, refused, [] { return nullptr; });
 }

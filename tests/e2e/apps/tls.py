@@ -1,10 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is asked over TLS: a function with large arguments, and an application that tells how."""
 import json
+import socket
+import threading
+import time
 
 import modal
 
 app = modal.App("e2e-tls", image=modal.Image.debian_slim(python_version="3.11"))
+
+
+def echo(listener):
+    while True:
+        peer, _ = listener.accept()
+        with peer:
+            while piece := peer.recv(65536):
+                peer.sendall(piece)
+
+
+@app.function()
+def forwards(seconds):
+    places = modal.Dict.from_name("e2e-tls", create_if_missing=True)
+    listener = socket.create_server(("0.0.0.0", 0))
+    threading.Thread(target=echo, args=(listener,), daemon=True).start()
+    with modal.forward(listener.getsockname()[1]) as tunnel:
+        places["tunnel"] = (tunnel.url, tunnel.tls_socket)
+        time.sleep(seconds)
 
 
 @app.function()

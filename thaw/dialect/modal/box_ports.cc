@@ -47,6 +47,13 @@ Result<std::vector<BoxPort>> ports_from(const pb::PortSpecs& asked) {
   return ports;
 }
 
+// With encryption where the server can; else it is a port as without.
+gateway::Tunnels::Wire wire_of(const Context& cx, const BoxPort& port) {
+  return port.speaks != BoxPort::Speaks::anything && cx.parts.tunnels.have_tls()
+             ? gateway::Tunnels::Wire::tls
+             : gateway::Tunnels::Wire::plain;
+}
+
 // Where a host of its own is reached by HTTPS.
 bool has_host(const WebAddresses& addresses, const BoxPort& port) {
   return port.speaks != BoxPort::Speaks::anything && addresses.scheme == "https" &&
@@ -120,9 +127,9 @@ Result<void> open_ports(Context& cx, const WebAddresses& addresses, const BoxPtr
     if (has_host(addresses, port)) {
       lend_label(cx, box, port);
     } else if (!cx.parts.tunnels.find(box->record.container, port.port)) {
-      THAW_TRY(
-          [[maybe_unused]] const std::uint16_t number,
-          cx.parts.tunnels.open(box->record.container, box->record.workspace, port.port, admits));
+      THAW_TRY([[maybe_unused]] const std::uint16_t number,
+               cx.parts.tunnels.open(box->record.container, box->record.workspace, port.port,
+                                     wire_of(cx, port), admits));
     }
   }
   return ok();
@@ -148,8 +155,10 @@ void tell_tunnels(Context& cx, const WebAddresses& addresses, const BoxPtr& box,
     if (number && !has_host(addresses, port)) {
       tunnel.set_host(host_of(addresses.authority));
       tunnel.set_port(*number);
-      tunnel.set_unencrypted_host(tunnel.host());
-      tunnel.set_unencrypted_port(*number);
+      if (wire_of(cx, port) == gateway::Tunnels::Wire::plain) {
+        tunnel.set_unencrypted_host(tunnel.host());
+        tunnel.set_unencrypted_port(*number);
+      }
       continue;
     }
     constexpr std::uint32_t of_https = 443;

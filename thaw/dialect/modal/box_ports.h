@@ -2,8 +2,8 @@
 //
 // Ports of sandboxes. A port without encryption is a port of this machine, bytes untouched. One
 // with encryption is a host of its own at the server's own listener, where clients reach that by
-// HTTPS, and carries HTTP; where they do not, nothing encrypts, and it is a port of this machine
-// too. They end with the sandbox.
+// HTTPS, and carries HTTP; else it is a port of this machine that speaks TLS, where the server has
+// a certificate; where it has none nothing encrypts. They end with the sandbox.
 #pragma once
 
 #include <vector>

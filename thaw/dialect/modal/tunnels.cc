@@ -28,19 +28,25 @@ Task<pb::TunnelStartResponse> start(Context& cx, net::GrpcCall& call,
   THAW_CO_TRY(const model::ContainerId container, container_of(cx, call));
   THAW_CO_TRY(const auto spec, cx.fleet->spec_of(container));
   THAW_CO_TRY(const std::uint16_t port, port_in(request.port()));
-  if (!request.unencrypted()) {
-    co_return Error::unimplemented(
-        "a tunnel with TLS is not served by this version of Thaw: modal.forward(" +
+  using Wire = gateway::Tunnels::Wire;
+  const Wire wire = request.unencrypted() ? Wire::plain : Wire::tls;
+  if (wire == Wire::tls && !cx.parts.tunnels.have_tls()) {
+    co_return Error::failed_precondition(
+        "this server has no certificate, which a tunnel with TLS needs (`thaw tls init` makes "
+        "one): modal.forward(" +
         std::to_string(port) +
-        ", unencrypted=True) is, at its tcp_socket; or serve the port with @modal.web_server");
+        ", unencrypted=True) is served without, at its tcp_socket; or serve the port with "
+        "@modal.web_server");
   }
-  THAW_CO_TRY(const std::uint16_t number, cx.parts.tunnels.open(container, spec->workspace, port));
+  THAW_CO_TRY(const std::uint16_t number,
+              cx.parts.tunnels.open(container, spec->workspace, port, wire));
   pb::TunnelStartResponse reply;
-  // Without TLS there is one address.
   reply.set_host(host_of(cx.place.authority));
   reply.set_port(number);
-  reply.set_unencrypted_host(reply.host());
-  reply.set_unencrypted_port(number);
+  if (wire == Wire::plain) {
+    reply.set_unencrypted_host(reply.host());
+    reply.set_unencrypted_port(number);
+  }
   co_return reply;
 }
 
