@@ -284,8 +284,8 @@ model::Schedule schedule_from(const pb::Schedule& schedule) {
 
 std::string schedule_warning(const std::string& function) {
   return "function '" + function +
-         "' has a schedule, which is kept once its app is deployed (`modal deploy`): while the app "
-         "is only run, the function runs when it is called";
+         "' has a schedule; schedules are kept once their app is deployed (`modal deploy`): while "
+         "the app is only run, the function runs when it is called";
 }
 
 pb::Function with_options(pb::Function f, const pb::FunctionOptions& o) {
