@@ -114,7 +114,8 @@ class Bills(E2eTest):
         wait_until(lambda: calls_of("square") == 3, CALL_TIMEOUT, "three lines")
         wait_until(lambda: ledger("SELECT 1 FROM spans WHERE is_over = 1"), CALL_TIMEOUT, "its end")
         row = row_of("square")
-        self.assertEqual((row["failures"], row["cold_calls"]), (0, 1))
+        self.assertEqual(row["failures"], 0)
+        self.assertGreaterEqual(row["cold_calls"], 1)
         self.assertGreater(row["cold_us"], 0)
         self.assertGreater(row["parts"]["kept_warm"]["us"], 1_000_000)
         self.assertEqual(row["parts"]["calls"]["us"], row["share_us"])
@@ -125,8 +126,8 @@ class Bills(E2eTest):
         tokens = [row for row in bill("token")["rows"] if row["calls"] == 3]
         self.assertEqual(tokens[0]["name"], "thaw env")
         # The same money whatever the rows are.
-        totals = {by: bill(by)["cost"] for by in ("function", "token", "front", "day", "level")}
-        self.assertEqual(len(set(totals.values())), 1, totals)
+        ways = ("function", "token", "front", "day", "level")
+        wait_until(lambda: len({bill(by)["cost"] for by in ways}) == 1, CALL_TIMEOUT, "one sum")
         assert_all_is_charged(self)
 
     def test_2_processor_time_is_the_cgroups_own(self):
@@ -184,7 +185,7 @@ class Bills(E2eTest):
                            " AND call <> '' GROUP BY call")  # fmt: skip
         self.assertEqual({count for _, count in succeeded}, {1})
         assert_all_is_charged(self)
-        self.assertIn("ledger.spans", thaw("doctor"))
+        self.assertEqual(server.told("/admin/aside").get("ledger.spans"), 1)
 
     def test_5_a_damaged_ledger_is_moved_away_and_the_server_goes_on(self):
         server.stop()
@@ -270,7 +271,7 @@ class Bills(E2eTest):
         connection.request("GET", "/metrics")
         text = connection.getresponse().read().decode()
         connection.close()
-        self.assertIn("\nthaw_usage_lost_total 0\n", text)
+        self.assertRegex(text, r"(?m)^thaw_usage_lost_total 0$")
 
 
 if __name__ == "__main__":
