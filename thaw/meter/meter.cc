@@ -68,8 +68,8 @@ void Meter::forget_unbegun(const model::ContainerId& container) {
 
 LineNumber Meter::begin(const model::ContainerId& container, LineStart start, Instant now) {
   Span* span = find(container);
-  if (span == nullptr) {
-    return 0;
+  if (span == nullptr || span->facts.cause == Cause::snapshot) {
+    return 0;  // what is made of the latter is nobody's call
   }
   SpanClock::Mark mark = span->clock.begin(now);
   mark.pays_start = mark.pays_start && span->facts.cause == Cause::call;

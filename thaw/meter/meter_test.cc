@@ -152,7 +152,7 @@ TEST_CASE("shares are exact however many lines come and go within microseconds")
         case 0:
           if (!alive.contains(id)) {
             id = place + "." + std::to_string(++lives[place]);
-            b.open(id, static_cast<Cause>(below(causes)));
+            b.open(id, static_cast<Cause>(below(causes - 1)));
             b.enter(id, State::starting);
             alive.insert(id);
           }
