@@ -8,6 +8,7 @@
 #include "thaw/async/virtual_time.h"
 #include "thaw/meter/line_codec.h"
 #include "thaw/meter/meter.h"
+#include "thaw/store/set_aside.h"
 #include "thaw/store/temp_folder_test.h"
 #include "thaw/store/testing/sql.h"
 
