@@ -104,6 +104,7 @@ ContainerPtr Pools::add(const model::Target& target,
 ContainerPtr Pools::add_for_snapshot(std::shared_ptr<const model::FunctionSpec> spec) {
   ContainerPtr container = make(std::move(spec), meter::Cause::snapshot);
   container->for_snapshot = true;
+  parts_.metering.changed(*container, monotonic_now());  // in the ledger it lives from now on
   return container;
 }
 
