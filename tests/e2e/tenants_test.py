@@ -459,7 +459,9 @@ class Paths(E2eTest):
     # What each path of the server may tell a stranger. A new path needs an entry.
     EXPECTED = {
         "/admin": lambda self: self.assert_refused("/admin/ps", 403),
-        "/api/v1": lambda self: self.assert_refused("/api/v1/functions", 401),
+        "/api/v1": lambda self: [
+            self.assert_refused(f"/api/v1/{path}", 401) for path in ("functions", "cost")
+        ],
         "/apps": lambda self: self.assert_same("/apps/{}", "app"),
         "/blobs": lambda self: self.assert_signed("/blobs/{}", "blob"),
         "/fn": lambda self: self.assertEqual(self.get("/fn/no-such-function/")[0], 404),

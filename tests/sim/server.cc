@@ -74,7 +74,7 @@ Server::Server(async::VirtualTime& virtual_time, std::string folder, Dice& dice,
   };
   fleet = std::make_unique<control::Fleet>(
       control::FleetParts{loop, *catalog, *queue, images, worker, folders, folders, *logs, runtime,
-                          no_secrets, *measurements, snapshots.get()},
+                          no_secrets, *measurements, snapshots.get(), &ledger},
       options);
   worker.fleet = fleet.get();
   receivers.is_dead = &is_dead;
@@ -134,6 +134,27 @@ void Server::stop(const std::string& folder) {
   copy_files(folder);
 }
 
+// Whoever pays for what: together it is what all containers lived, but for less than a microsecond
+// of each.
+void Server::judge_ledger(Duration lived) {
+  for (const std::string& broken : ledger.check()) {
+    judge.blame("the ledger: " + broken);
+  }
+  std::int64_t us = 0;
+  for (const auto& [id, span] : ledger.spans) {
+    // What is made of them for a snapshot is in the ledger alone.
+    us += span.facts.cause == meter::Cause::snapshot ? 0 : span.totals.life_us();
+    if (span.life != meter::Life::over) {
+      judge.blame("the span of " + id.str() + " goes on, and its server has ended");
+    }
+  }
+  const Duration missing = lived - std::chrono::microseconds(us);
+  if (missing < Duration::zero() || missing > std::chrono::microseconds(ledger.spans.size() + 1)) {
+    judge.blame("containers lived for " + std::to_string(to_seconds(lived)) +
+                " s, and all spans are " + std::to_string(us) + " us");
+  }
+}
+
 void Server::end(Duration grace) {
   full = 0;
   if (is_dead) {
@@ -160,6 +181,7 @@ void Server::end(Duration grace) {
     judge.blame("containers lived for " + std::to_string(to_seconds(worker.lived)) +
                 " s, and the ledger has " + std::to_string(to_seconds(sum)) + " s");
   }
+  judge_ledger(sum);
   time.run(loop, time.now() + 1s);  // writes that nobody waits for
   database->close();
 }

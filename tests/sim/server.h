@@ -17,6 +17,7 @@
 #include "thaw/gateway/callback_loop.h"
 #include "thaw/image/testing/fake_builder.h"
 #include "thaw/logs/log_hub.h"
+#include "thaw/meter/testing/fake_ledger.h"
 #include "thaw/queue/call_queue.h"
 #include "thaw/snapshot/snapshot_store.h"
 #include "thaw/store/testing/faulty_database.h"
@@ -64,6 +65,7 @@ class Server {
   std::unique_ptr<queue::CallQueue> queue;
   std::unique_ptr<logs::LogHub> logs;
   std::unique_ptr<control::Measurements> measurements;
+  meter::testing::FakeLedger ledger;
   worker::testing::FakeFolders folders;
   image::testing::FakeBuilder images;
   SimRuntime runtime;
@@ -78,6 +80,7 @@ class Server {
  private:
   void copy_files(const std::string& folder) const;
   void end(Duration grace);
+  void judge_ledger(Duration lived);
 
   std::string folder_;
 };

@@ -135,6 +135,30 @@ int list_schedules(const Where& where);
 // `name`: a function's, as the list has it, or its id
 int run_schedule(const Where& where, const std::string& name);
 
+// thaw cost: what was used, and what that costs
+struct CostOptions {
+  std::string by = "function";  // "token", "front", "day", "level"
+  std::string from;             // a day, or seconds since the epoch; empty: 30 days ago
+  std::string until;            // not included; empty: now
+  std::string workspace;        // its name; empty: all
+  enum class Format : std::uint8_t { table, csv } format = Format::table;
+};
+int show_cost(const Where& where, const CostOptions& options);
+// thaw cost compare: the same use by prices of other clouds, from a file
+int compare_cost(const Where& where, const CostOptions& options, const std::string& file);
+// thaw cost estimate: no server is asked
+struct EstimateOptions {
+  std::int64_t calls_a_day = 1'000;
+  std::int64_t calls_a_month = 0;  // instead
+  std::string seconds = "1";       // of a call
+  std::string price = "0";         // of a second
+  std::string fee = "0";           // of a call
+  std::string cold_share = "0";    // what cold starts add to the seconds: "1/3", "0.1", "25%"
+  std::string dedicated = "0";     // machine, an hour
+  std::int64_t machines = 1;
+};
+int estimate_cost(const Where& where, const EstimateOptions& options);
+
 // thaw image import | list | rm. `name`: empty: as the archive calls it.
 int import_image(const Where& where, const std::string& path, const std::string& name);
 int list_images(const Where& where);

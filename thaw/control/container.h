@@ -45,6 +45,7 @@ struct RunningInput {
   int attempt = 0;                  // of the call: which delivery this is
   Duration run_for{};               // at most, from its start
   Instant end_by = Instant::max();  // of its call
+  std::uint64_t line = 0;           // of the ledger; 0: none
 };
 
 enum class StopReason {

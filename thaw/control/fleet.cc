@@ -33,7 +33,13 @@ Fleet::Fleet(FleetParts parts, FleetOptions options)
     : parts_(std::move(parts)),
       options_(options),
       snapshots_(parts_.snapshots, parts_.worker),
-      pools_({parts_.loop, parts_.worker, parts_.measurements},
+      metering_({parts_.queue, parts_.ledger,
+                 [this] {
+                   for (const auto& [id, container] : pools_.containers()) {
+                     metering_.sample(*container, monotonic_now());
+                   }
+                 }}),
+      pools_({parts_.loop, parts_.worker, parts_.measurements, metering_},
              {options.stop_grace, options.interrupt_grace}, options.freezer),
       load_(pools_, parts_.worker),
       keep_alive_({pools_, parts_.catalog, parts_.measurements, counters_},
@@ -92,6 +98,9 @@ void Fleet::start() {
   loops_.start("scaling", Scaler::loop(scaler_));
   loops_.start("time limits", tick_loop(*this));
   loops_.start("orphaned calls", Orphans::loop(orphans_));
+  if (metering_.is_on()) {
+    loops_.start("ledger", Metering::loop(metering_));
+  }
   loops_.start("snapshots", SnapshotTaker::take_loop(snapshot_taker_));
   loops_.start("old snapshots", SnapshotTaker::collect_loop(snapshot_taker_));
   loops_.start("published functions", Expectations::loop(expectations_));
@@ -300,7 +309,9 @@ async::Task<void> Fleet::shut_down(Instant deadline) {
   THAW_CO_TRY_VOID(co_await pools_.stop_freezing());
   THAW_CO_TRY_VOID(co_await servers_.stop());
   parts_.measurements.save();
-  co_return co_await starts_.stop();
+  const Result<void> stopped = co_await starts_.stop();
+  const Result<void> written = co_await metering_.write_all();
+  co_return stopped ? written : stopped;
 }
 
 async::Task<void> Fleet::tick_loop(Fleet& fleet) {

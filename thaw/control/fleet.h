@@ -23,6 +23,7 @@
 #include "thaw/control/keep_alive.h"
 #include "thaw/control/limits.h"
 #include "thaw/control/measurements.h"
+#include "thaw/control/metering.h"
 #include "thaw/control/orphans.h"
 #include "thaw/control/pools.h"
 #include "thaw/control/ports.h"
@@ -57,6 +58,7 @@ struct FleetParts {
   SecretEnv secret_env;
   Measurements& measurements;
   snapshot::SnapshotStore* snapshots = nullptr;  // none: level restored is never used
+  meter::Ledger* ledger = nullptr;               // none: nothing is metered
 };
 
 class Fleet {
@@ -131,14 +133,16 @@ class Fleet {
   // --- web requests that go straight to a container's port ---
   using PortLease = control::PortLease;
   using PortAnswer = control::PortAnswer;
+  using PortAsker = control::PortAsker;
   // If one is free at this moment.
-  std::optional<PortLease> try_lease_port(const model::Target& target) {
-    return ports_.try_lease(target);
+  std::optional<PortLease> try_lease_port(const model::Target& target,
+                                          const PortAsker& asker = {}) {
+    return ports_.try_lease(target, asker);
   }
   // Waits for one, or for a start that fails. resource_exhausted: too many wait; deadline_exceeded;
   // unavailable: the app or the server is stopping.
-  async::Task<PortAnswer> lease_port(model::Target target, Instant deadline) {
-    return ports_.lease(std::move(target), deadline);
+  async::Task<PortAnswer> lease_port(model::Target target, Instant deadline, PortAsker asker = {}) {
+    return ports_.lease(std::move(target), deadline, std::move(asker));
   }
   void return_port(const PortLease& lease, PortUse use = PortUse::answered) {
     ports_.give_back(lease, use);
@@ -177,6 +181,7 @@ class Fleet {
   const FreezerCounters& freezing() const { return pools_.freezing(); }
   // Of all containers since the server started.
   StateTimes container_times() const { return views_.times(); }
+  const meter::MeterCounters& metered() const { return metering_.counters(); }
   // For tests: what should hold of all containers and does not, as sentences (invariants.h).
   std::vector<std::string> check_invariants() const;
   const SnapshotCounters& snapshot_counters() const { return snapshots_.counters(); }
@@ -190,6 +195,7 @@ class Fleet {
   FleetOptions options_;
   FleetCounters counters_;
   Snapshots snapshots_;
+  Metering metering_;
   Pools pools_;
   ProcessorLoad load_;
   KeepAlive keep_alive_;

@@ -17,6 +17,7 @@
 #include "thaw/control/fleet.h"
 #include "thaw/control/testing/plain_runtime.h"
 #include "thaw/image/testing/fake_builder.h"
+#include "thaw/meter/testing/fake_ledger.h"
 #include "thaw/store/temp_folder_test.h"
 #include "thaw/worker/testing/fake_folders.h"
 #include "thaw/worker/testing/fake_worker.h"
@@ -64,6 +65,7 @@ struct FleetHouse {
   image::testing::FakeBuilder images;
   testing::PlainRuntime runtime;
   worker::testing::FakeWorker worker;
+  meter::testing::FakeLedger ledger;
   std::optional<Fleet> fleet;
   model::FunctionSpec spec;
   async::TaskGroup tasks{loop};
@@ -92,7 +94,7 @@ struct FleetHouse {
                    [](const model::Secret&) -> Result<std::vector<std::string>> {
                      return std::vector<std::string>{};
                    },
-                   *measurements, snapshots.get()},
+                   *measurements, snapshots.get(), &ledger},
         options);
     spec.id = model::FunctionId("fu-1");
     spec.app = model::AppId("ap-1");
@@ -120,6 +122,9 @@ struct FleetHouse {
     await(fleet->shut_down(time.now()));
     passes(1s);
     fleet.reset();
+    for (const std::string& broken : ledger.check()) {
+      FAIL_CHECK(broken);
+    }
     database->close();
   }
 

@@ -5,6 +5,7 @@
 #include <iterator>
 #include <utility>
 
+#include "thaw/control/metering.h"
 #include "thaw/control/processor_load.h"
 
 namespace thaw::control {
@@ -204,6 +205,8 @@ std::vector<queue::LeasedInput> Inputs::lease(Container& container, std::size_t 
     container.work.inputs[input.input] = {
         input.call,   monotonic_now(), Instant::max(), level, RunningInput::Delivery::to_come,
         input.attempt};
+    container.work.inputs[input.input].line =
+        parts_.pools.metering().begin(container, input, level);
   }
   parts_.pools.update(container);
   return leased;
@@ -276,6 +279,10 @@ async::Task<void> Inputs::finish(model::ContainerId id, model::InputId input,
     }
     attempt = work->second.attempt;
   }
+  Metering& metering = parts_.pools.metering();
+  const std::string_view kind = model::outcome_name(outcome.kind);
+  const auto bytes = static_cast<std::int64_t>(outcome.payload.size());
+  metering.owe(*container, input, outcome);
   THAW_CO_TRY_VOID(co_await parts_.queue.complete(input, id, std::move(outcome)));
   const auto found = container->work.inputs.find(input);
   // Its next try may be here already, and is not what has ended.
@@ -286,6 +293,7 @@ async::Task<void> Inputs::finish(model::ContainerId id, model::InputId input,
   learn(pool.call_time, monotonic_now() - found->second.started);
   ++parts_.counters.answers[found->second.level];
   parts_.keep_alive.note_end(pool);
+  metering.end(*container, found->second.line, {.outcome = kind, .bytes_out = bytes});
   container->work.inputs.erase(found);
   ++container->work.calls_served;
   pool.load.note_end();

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include "thaw/control/metering.h"
 #include "thaw/store/temp_folder_test.h"
 #include "thaw/worker/testing/fake_worker.h"
 
@@ -24,6 +25,7 @@ struct House {
   std::unique_ptr<queue::CallQueue> queue;
   std::unique_ptr<Measurements> measurements;
   worker::testing::FakeWorker worker;
+  std::optional<Metering> metering;
   std::unique_ptr<Pools> pools;
 
   House() {
@@ -33,7 +35,8 @@ struct House {
     database = must(store::Database::open(loop, std::move(options)));
     queue = must(queue::CallQueue::open(loop, *database, {}));
     measurements = must(Measurements::open(nullptr));
-    pools = std::make_unique<Pools>(PoolsParts{loop, worker, *measurements}, Graces{},
+    metering.emplace(MeteringParts{*queue, nullptr, [] {}});
+    pools = std::make_unique<Pools>(PoolsParts{loop, worker, *measurements, *metering}, Graces{},
                                     FreezerOptions{});
   }
   ~House() { database->close(); }
@@ -41,7 +44,8 @@ struct House {
   ContainerPtr idle_container() {
     model::FunctionSpec spec;
     spec.id = model::FunctionId("fu-1");
-    const ContainerPtr container = pools->add(spec.id, std::make_shared<model::FunctionSpec>(spec));
+    const ContainerPtr container =
+        pools->add(spec.id, std::make_shared<model::FunctionSpec>(spec), meter::Cause::call);
     container->start.reached_ready = true;
     pools->update(*container);
     return container;

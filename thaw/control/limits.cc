@@ -7,6 +7,7 @@
 
 #include "thaw/base/log.h"
 #include "thaw/control/container_log.h"
+#include "thaw/control/metering.h"
 #include "thaw/control/restored_server.h"
 
 namespace thaw::control {
@@ -75,6 +76,7 @@ async::Task<void> Limits::enforce(ContainerPtr container, Instant now) {
   for (const auto& [input, message] : late) {
     model::Outcome verdict = model::failed(
         OutcomeKind::timeout, {.type = model::failure_type::timeout, .message = message});
+    parts_.pools.metering().owe(*container, input, verdict);
     const Result<void> told =
         co_await parts_.queue.complete(input, container->id, std::move(verdict));
     if (!told) {
@@ -94,6 +96,8 @@ async::Task<void> Limits::enforce(ContainerPtr container, Instant now) {
     // Unless it was delivered here again meanwhile, and has its time before it.
     if (const auto work = container->work.inputs.find(input);
         work != container->work.inputs.end() && work->second.deadline <= now) {
+      parts_.pools.metering().end(*container, work->second.line,
+                                  {.outcome = model::outcome_name(model::OutcomeKind::timeout)});
       container->work.inputs.erase(work);
       std::erase_if(container->work.batch,
                     [&input = input](const auto& kept) { return kept.input == input; });

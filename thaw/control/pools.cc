@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "thaw/codec/ids.h"
+#include "thaw/control/metering.h"
 
 namespace thaw::control {
 
@@ -80,33 +81,35 @@ bool Pools::is_crowded() const {
   return starting > 1 + static_cast<std::ptrdiff_t>(parts_.worker.processor_count() / 2);
 }
 
-ContainerPtr Pools::make(std::shared_ptr<const model::FunctionSpec> spec) {
+ContainerPtr Pools::make(std::shared_ptr<const model::FunctionSpec> spec, meter::Cause cause) {
   auto container = std::make_shared<Container>();
   container->id = model::ContainerId(codec::random_container_id());
   container->target = model::Target(spec->id);
   container->spec = std::move(spec);
   container->created_at = wall_now();
   containers_[container->id] = container;
+  parts_.metering.came(*container, cause);
   return container;
 }
 
 ContainerPtr Pools::add(const model::Target& target,
-                        std::shared_ptr<const model::FunctionSpec> spec) {
-  ContainerPtr container = make(std::move(spec));
+                        std::shared_ptr<const model::FunctionSpec> spec, meter::Cause cause) {
+  ContainerPtr container = make(std::move(spec), cause);
   container->target = target;
-  container->clock.enter(Status::starting, monotonic_now());
+  begin_life(*container);
   of(target).containers.insert(container->id);
   return container;
 }
 
 ContainerPtr Pools::add_for_snapshot(std::shared_ptr<const model::FunctionSpec> spec) {
-  ContainerPtr container = make(std::move(spec));
+  ContainerPtr container = make(std::move(spec), meter::Cause::snapshot);
   container->for_snapshot = true;
+  parts_.metering.changed(*container, monotonic_now());  // in the ledger it lives from now on
   return container;
 }
 
 ContainerPtr Pools::add_standby(std::shared_ptr<const model::FunctionSpec> spec) {
-  ContainerPtr container = make(std::move(spec));
+  ContainerPtr container = make(std::move(spec), meter::Cause::ahead);
   container->stands_by = true;  // its life begins when it is launched, which may never be
   return container;
 }
@@ -118,15 +121,17 @@ void Pools::adopt(const model::Target& target, Container& container) {
   update(container);
 }
 
-namespace {
-
-void enter(Container& container) {
-  if (container.clock.has_begun() || !container.stands_by) {
-    container.clock.enter(container.status, monotonic_now());
-  }
+void Pools::begin_life(Container& container) {
+  const Instant now = monotonic_now();
+  container.clock.enter(container.status, now);
+  parts_.metering.changed(container, now);
 }
 
-}  // namespace
+void Pools::enter(Container& container) {
+  if (container.clock.has_begun() || !container.stands_by) {
+    begin_life(container);
+  }
+}
 
 void Pools::update(Container& container) {
   if (container.status == Status::stopped) {
@@ -184,6 +189,7 @@ void Pools::ended(Container& container) {
   container.status = Status::stopped;
   freezer_.forget(container);
   enter(container);
+  parts_.metering.ended(container, monotonic_now());
   if (!container.in_background()) {
     of(container.target).parked.remove(&container);
   }
@@ -195,6 +201,7 @@ void Pools::remove(const Container& container) {
     of(container.target).containers.erase(container.id);
   }
   containers_.erase(container.id);
+  parts_.metering.gone(container);
   // The place that it had of its function's may be another version's now.
   for (const PoolPtr& pool : of_function(container.target.function)) {
     looks_.want(pool->target);

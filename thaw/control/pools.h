@@ -21,6 +21,7 @@
 #include "thaw/control/looks.h"
 #include "thaw/control/measurements.h"
 #include "thaw/control/pool.h"
+#include "thaw/meter/records.h"
 #include "thaw/worker/worker.h"
 
 namespace thaw::control {
@@ -28,10 +29,13 @@ namespace thaw::control {
 using ContainerPtr = std::shared_ptr<Container>;
 using PoolPtr = std::shared_ptr<Pool>;
 
+class Metering;  // metering.h
+
 struct PoolsParts {
   async::Loop& loop;
   worker::Worker& worker;
   Measurements& measurements;
+  Metering& metering;
 };
 
 // How long a container that is to end may take over it.
@@ -75,7 +79,8 @@ class Pools {
 
   // --- what becomes of a container ---
   // A new one, in the pool of its target.
-  ContainerPtr add(const model::Target& target, std::shared_ptr<const model::FunctionSpec> spec);
+  ContainerPtr add(const model::Target& target, std::shared_ptr<const model::FunctionSpec> spec,
+                   meter::Cause cause);
   // In the background, in no pool. It gives way to any call that waits for its place: who takes it
   // hears of that by its end (StopReason::made_room).
   ContainerPtr add_for_snapshot(std::shared_ptr<const model::FunctionSpec> spec);
@@ -93,6 +98,8 @@ class Pools {
   void stop(Container& container, StopReason reason, Duration grace);
   // Its program has ended: nothing is told to it any more.
   void ended(Container& container);
+  // A standby's life begins when it is launched.
+  void begin_life(Container& container);
   // Nothing of it is left.
   void remove(const Container& container);
   void forget_pools(const model::FunctionId& function);
@@ -111,9 +118,11 @@ class Pools {
   bool shutting_down() const { return shutting_down_; }
   const Graces& graces() const { return graces_; }
   const FreezerCounters& freezing() const { return freezer_.counters(); }
+  Metering& metering() { return parts_.metering; }
 
  private:
-  ContainerPtr make(std::shared_ptr<const model::FunctionSpec> spec);
+  ContainerPtr make(std::shared_ptr<const model::FunctionSpec> spec, meter::Cause cause);
+  void enter(Container& container);
 
   PoolsParts parts_;
   Graces graces_;

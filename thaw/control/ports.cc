@@ -4,16 +4,31 @@
 #include <utility>
 
 #include "thaw/base/check.h"
+#include "thaw/control/metering.h"
 
 namespace thaw::control {
 
-std::optional<PortLease> Ports::try_lease(const model::Target& target) {
-  Pool& pool = pools_.of(target);
-  keep_alive_.note_arrival(pool);
-  return free_port(pool);
+namespace {
+
+// In the words of outcomes.
+std::string_view use_name(PortUse use) {
+  switch (use) {
+    case PortUse::answered: return model::outcome_name(model::OutcomeKind::success);
+    case PortUse::timed_out: return model::outcome_name(model::OutcomeKind::timeout);
+    case PortUse::broken_off: return "broken_off";
+  }
+  return "broken_off";
 }
 
-std::optional<PortLease> Ports::free_port(Pool& pool) {
+}  // namespace
+
+std::optional<PortLease> Ports::try_lease(const model::Target& target, const PortAsker& asker) {
+  Pool& pool = pools_.of(target);
+  keep_alive_.note_arrival(pool);
+  return free_port(pool, asker);
+}
+
+std::optional<PortLease> Ports::free_port(Pool& pool, const PortAsker& asker) {
   ContainerPtr chosen;  // a frozen one only if all are
   for (const model::ContainerId& id : pool.containers) {
     const ContainerPtr container = pools_.find(id);
@@ -28,6 +43,8 @@ std::optional<PortLease> Ports::free_port(Pool& pool) {
   }
   const model::Level level = pools_.awaken(*chosen);
   ++chosen->work.proxied;
+  const Duration waited = monotonic_now() - asker.asked;
+  const std::uint64_t line = pools_.metering().begin(*chosen, asker.token, level, waited);
   pools_.update(*chosen);
   const auto& push = chosen->spec->push;
   PortLease lease{chosen->id, chosen->running->address()};
@@ -37,6 +54,7 @@ std::optional<PortLease> Ports::free_port(Pool& pool) {
   }
   lease.level = level;
   lease.version = chosen->spec->version;
+  lease.line = line;
   return lease;
 }
 
@@ -48,7 +66,7 @@ std::size_t Ports::waiters_of(const model::FunctionId& function) const {
   return waiters;
 }
 
-async::Task<PortAnswer> Ports::lease(model::Target target, Instant deadline) {
+async::Task<PortAnswer> Ports::lease(model::Target target, Instant deadline, PortAsker asker) {
   const PoolPtr pool = pools_.shared(target);
   const std::uint64_t verdicts_before = pool->start_verdicts;
   if (const std::size_t waiters = waiters_of(target.function); waiters >= most_waiters_) {
@@ -56,7 +74,7 @@ async::Task<PortAnswer> Ports::lease(model::Target target, Instant deadline) {
                                         " requests wait for a container already");
   }
   while (true) {
-    if (const std::optional<PortLease> free = free_port(*pool)) {
+    if (const std::optional<PortLease> free = free_port(*pool, asker)) {
       co_return PortAnswer(*free);
     }
     if (pool->demanded == Instant{}) {
@@ -97,6 +115,7 @@ void Ports::give_back(const PortLease& lease, PortUse use) {
     return;
   }
   THAW_CHECK(container->work.proxied > 0);
+  pools_.metering().end(*container, lease.line, {.outcome = use_name(use)});
   --container->work.proxied;
   if (container->work.proxied == 0 || container->spec->push) {
     container->wake

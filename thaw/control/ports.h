@@ -23,6 +23,13 @@ struct PortLease {
   model::PushContract::Wire wire = model::PushContract::Wire::http1;  // spoken there
   model::Level level = model::Level::warm;  // what the container was when it got the request
   std::string version;                      // that the container runs
+  std::uint64_t line = 0;                   // of the ledger; 0: none
+};
+
+// Who asks at a port, and for how long before: what the ledger is told.
+struct PortAsker {
+  model::TokenId token = {};
+  Instant asked = monotonic_now();
 };
 
 // A lease, or how the start ended that was waited for.
@@ -38,14 +45,14 @@ class Ports {
       : pools_(pools), keep_alive_(keep_alive), counters_(counters), most_waiters_(most_waiters) {}
 
   // If one is free at this moment.
-  std::optional<PortLease> try_lease(const model::Target& target);
+  std::optional<PortLease> try_lease(const model::Target& target, const PortAsker& asker = {});
   // Waits for one, or for a start that fails. resource_exhausted: too many wait; deadline_exceeded;
   // unavailable: the app or the server is stopping.
-  async::Task<PortAnswer> lease(model::Target target, Instant deadline);
+  async::Task<PortAnswer> lease(model::Target target, Instant deadline, PortAsker asker = {});
   void give_back(const PortLease& lease, PortUse use);
 
  private:
-  std::optional<PortLease> free_port(Pool& pool);
+  std::optional<PortLease> free_port(Pool& pool, const PortAsker& asker);
   std::size_t waiters_of(const model::FunctionId& function) const;
 
   Pools& pools_;

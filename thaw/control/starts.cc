@@ -8,6 +8,8 @@
 #include "thaw/base/check.h"
 #include "thaw/base/log.h"
 #include "thaw/control/container_log.h"
+#include "thaw/control/kept_ready.h"
+#include "thaw/control/metering.h"
 #include "thaw/policy/backoff.h"
 #include "thaw/policy/snapshot_blame.h"
 
@@ -84,9 +86,20 @@ bool tried_in_vain(const std::vector<worker::Fallback>& fallbacks) {
 }  // namespace
 
 void Starts::start(Pool& pool, std::shared_ptr<const model::FunctionSpec> spec) {
-  const ContainerPtr container = parts_.pools.add(pool.target, std::move(spec));
+  const meter::Cause cause = cause_of_start(pool, *spec);
+  const ContainerPtr container = parts_.pools.add(pool.target, std::move(spec), cause);
   container->start.moments.demanded = pool.demanded == Instant{} ? monotonic_now() : pool.demanded;
   tasks_.start("container " + container->id.str(), run(*this, container));
+}
+
+meter::Cause Starts::cause_of_start(const Pool& pool, const model::FunctionSpec& spec) const {
+  if (pool.demanded != Instant{}) {
+    return meter::Cause::call;
+  }
+  if (pool.containers.size() < kept_ready(parts_.catalog, pool.target)) {
+    return meter::Cause::min;
+  }
+  return spec.scaling.buffer_containers > 0 ? meter::Cause::buffer : meter::Cause::ahead;
 }
 
 ContainerPtr Starts::start_standby(std::shared_ptr<const model::FunctionSpec> spec) {
@@ -256,7 +269,7 @@ async::Task<void> Starts::run(Starts& self, ContainerPtr container) {
       fit = Error::unavailable("a volume of it has no room, which is to be seen by each start");
     }
     if (fit && container->stands_by) {
-      container->clock.enter(container->status, monotonic_now());
+      self.parts_.pools.begin_life(*container);
     }
     auto launched = fit ? co_await self.parts_.worker.launch(std::move(*plan))
                         : Result<std::unique_ptr<worker::RunningContainer>>(fit.error());
@@ -313,6 +326,9 @@ void Starts::end_standby(Container& container, const Result<sandbox::ExitStatus>
 
 async::Task<void> Starts::ended(ContainerPtr container, Result<sandbox::ExitStatus> status) {
   co_await async::forget_cancellation();
+  for (const auto& [input, work] : container->work.inputs) {
+    parts_.pools.metering().owe(*container, input, {OutcomeKind::internal_failure});
+  }
   parts_.pools.ended(*container);
   const bool past_limit = !container->ending.why.empty();
   const std::string how = past_limit ? container->ending.why

@@ -70,6 +70,8 @@ class Starts {
  private:
   enum class StartFailure { may_pass, lasting };
 
+  // Why a pool gets a container more than it has.
+  meter::Cause cause_of_start(const Pool& pool, const model::FunctionSpec& spec) const;
   static async::Task<void> run(Starts& self, ContainerPtr container);
   void note_launch(Container& container, const snapshot::SnapshotPtr& offered);
   void note_ready(Container& container);

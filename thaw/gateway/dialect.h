@@ -48,6 +48,7 @@
 
 namespace thaw::gateway {
 
+class Costs;
 class Schedules;
 class TimeZones;
 
@@ -89,6 +90,7 @@ struct Owners {
   Schedules& schedules;
   TimeZones& zones;
   Documents& documents;
+  Costs& costs;
 };
 
 class Dialect {

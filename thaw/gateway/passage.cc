@@ -31,7 +31,7 @@ class PortWait {
       : fleet_(fleet), exchange_(exchange), passage_(passage), tasks_(loop) {}
 
   Task<control::PortAnswer> lease() {
-    if (const auto free = fleet_.try_lease_port(passage_.served_by)) {
+    if (const auto free = fleet_.try_lease_port(passage_.served_by, asker_)) {
       co_return control::PortAnswer(*free);
     }
     waits_ = tasks_.start("wait for a port", wait());
@@ -53,7 +53,7 @@ class PortWait {
  private:
   Task<void> wait() {
     outcome_ = co_await fleet_.lease_port(passage_.served_by,
-                                          monotonic_now() + passage_.spec->startup_timeout);
+                                          monotonic_now() + passage_.spec->startup_timeout, asker_);
     over_ = true;
     watches_.cancel();
     co_return ok();
@@ -68,6 +68,7 @@ class PortWait {
   control::Fleet& fleet_;
   net::HttpExchange& exchange_;
   const Passage& passage_;
+  const control::PortAsker asker_{passage_.token, monotonic_now()};
   Result<control::PortAnswer> outcome_ = Error::cancelled("the caller has left");
   bool over_ = false;
   async::TaskGroup::Handle waits_;

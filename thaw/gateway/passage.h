@@ -29,6 +29,7 @@ struct Passage {
   // Headers of the caller, by their lower-case names, that the server does not see; forwarding
   // headers never are. May be empty.
   std::function<bool(std::string_view)> withholds;
+  model::TokenId token;  // with which its caller came; empty: without one
   // By which the answer says what version gave it; empty: by none.
   std::string version_header;
 };

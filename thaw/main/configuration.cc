@@ -13,6 +13,7 @@ namespace {
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -141,9 +142,107 @@ bool read_certificates(const toml::node& node, std::vector<net::TlsFiles>& out) 
   return true;
 }
 
+// A number as it is written; of more than nine decimals the nearest that has nine.
+bool read_price(const toml::node& node, policy::Money& out) {
+  const double price = node.value_or(-1.0);
+  const bool makes_sense = price >= 0 && price <= 1e6;
+  out = makes_sense ? std::llround(price * 1e9) : out;
+  return makes_sense;
+}
+bool read_price_seconds(const toml::node& node, std::int64_t& out_us) {
+  const double seconds = node.value_or(-1.0);
+  const bool makes_sense = seconds >= 0 && seconds <= 86'400;
+  out_us = makes_sense ? std::llround(seconds * 1e6) : out_us;
+  return makes_sense;
+}
+
+constexpr std::string_view price_keys[] = {
+    "per_call",   "second",         "cpu_second", "gb_second", "frozen_gb_second",
+    "gpu_second", "keep_warm_hour", "round_to_s", "minimum_s", "percent"};
+
+// A key of a table of prices.
+bool read_price_key(std::string_view key, const toml::node& node, policy::PriceTable& out) {
+  if (key == "gpu_second") {
+    const toml::table* kinds = node.as_table();
+    if (kinds == nullptr || kinds->size() > 100) {
+      return false;
+    }
+    for (const auto& [kind, price] : *kinds) {
+      if (!read_price(price, out.gpu_second[std::string(kind.str())])) {
+        return false;
+      }
+    }
+    return true;
+  }
+  if (key == "percent") {
+    return read_number(node, 0, 1'000, out.percent);
+  }
+  if (key == "round_to_s" || key == "minimum_s") {
+    return read_price_seconds(node, key == "round_to_s" ? out.round_to_us : out.minimum_us);
+  }
+  const std::pair<std::string_view, policy::Money*> prices[] = {
+      {"per_call", &out.per_call},
+      {"second", &out.second},
+      {"cpu_second", &out.cpu_second},
+      {"gb_second", &out.gb_second},
+      {"frozen_gb_second", &out.frozen_gb_second},
+      {"keep_warm_hour", &out.keep_warm_hour}};
+  return std::any_of(std::begin(prices), std::end(prices), [&](const auto& price) {
+    return price.first == key && read_price(node, *price.second);
+  });
+}
+
+// What [prices] itself says holds from the beginning, until the first of its tables does.
+policy::PriceTable& first_prices(policy::Prices& prices) {
+  if (prices.tables.empty() || prices.tables.front().from_day != 0) {
+    prices.tables.insert(prices.tables.begin(), policy::PriceTable());
+  }
+  return prices.tables.front();
+}
+
+// [[prices.tables]] from = "2026-12-01" …
+bool read_price_tables(const toml::node& node, policy::Prices& out) {
+  const toml::array* list = node.as_array();
+  if (list == nullptr || list->size() > 1000) {
+    return false;
+  }
+  for (const toml::node& one : *list) {
+    const toml::table* keys = one.as_table();
+    if (keys == nullptr) {
+      return false;
+    }
+    policy::PriceTable table;
+    for (const auto& [key, value] : *keys) {
+      const bool is_day = key.str() == "from";
+      const auto day = policy::parse_day(value.value_or(std::string()));
+      if (is_day ? !day : !read_price_key(key.str(), value, table)) {
+        return false;
+      }
+      table.from_day = is_day ? *day : table.from_day;
+    }
+    if (table.from_day == 0) {
+      return false;
+    }
+    out.tables.push_back(std::move(table));
+  }
+  std::stable_sort(out.tables.begin(), out.tables.end(),
+                   [](const auto& a, const auto& b) { return a.from_day < b.from_day; });
+  return true;
+}
+
+using Setters = std::map<std::string, Setter>;
+Setters with_prices(Setters table) {
+  for (const std::string_view key : price_keys) {
+    table["prices." + std::string(key)] = [key](const toml::node& node, Configuration& c) {
+      return read_price_key(key, node, first_prices(c.prices));
+    };
+  }
+  return table;
+}
+
 // Each key, where it goes, and (by returning false) whether its value makes sense.
-const std::map<std::string, Setter>& setters() {
-  static const std::map<std::string, Setter> table = {
+const Setters& setters() {
+  static const Setters table = with_prices({
       {"gpu.when_missing",
        [](const toml::node& node, Configuration& c) {
          const std::string value = node.value_or(std::string());
@@ -533,7 +632,21 @@ const std::map<std::string, Setter>& setters() {
       {"server.drain_s",
        [](const toml::node& node,
           Configuration& c) { return read_number(node, 0, longest_s, c.drain_s); }},
-  };
+      {"ledger.keep_days",
+       [](const toml::node& node, Configuration& c) {
+         int days = 0;
+         const bool makes_sense = read_number(node, 1, 3'660, days);
+         c.ledger.keep = days * 24h;
+         return makes_sense;
+       }},
+      {"prices.currency",
+       [](const toml::node& node, Configuration& c) {
+         c.prices.currency = node.value_or(std::string());
+         return !c.prices.currency.empty() && c.prices.currency.size() <= 10;
+       }},
+      {"prices.tables", [](const toml::node& node,
+                           Configuration& c) { return read_price_tables(node, c.prices); }},
+  });
   return table;
 }
 

@@ -21,7 +21,9 @@
 #include "thaw/gateway/web_origin.h"
 #include "thaw/image/image.h"
 #include "thaw/main/tls_setup.h"
+#include "thaw/meter/stored_ledger.h"
 #include "thaw/net/server.h"
+#include "thaw/policy/price.h"
 #include "thaw/sandbox/sandbox.h"
 #include "thaw/snapshot/snapshot_store.h"
 #include "thaw/state/limits.h"
@@ -68,6 +70,8 @@ struct Configuration {
   std::string callback_authorities;                    // [callbacks] authorities
   int make_good_s = 3600;                              // [schedules] make_good_s
   int drain_s = 10;                                    // [server] drain_s
+  policy::Prices prices;                               // [prices] per_call, …
+  meter::LedgerOptions ledger;                         // [ledger] keep_days
   TlsSettings tls;                                     // [server] tls, tls_authority, …
   net::ServerLimits limits;                            // [server] buffers_mb, connections
 };

@@ -149,6 +149,57 @@ void add_schedule(CLI::App& app, cli::Where& where, std::string& name, int& exit
   add_where(*run, where);
 }
 
+struct CostWords {
+  cli::CostOptions cost;
+  cli::EstimateOptions estimate;
+  std::string file;
+};
+
+void add_cost_range(CLI::App& verb, cli::CostOptions& options) {
+  verb.add_option("--from", options.from, "a day such as 2026-12-01 (default: 30 days ago)");
+  verb.add_option("--until", options.until, "a day, which is not counted any more (default: now)");
+  verb.add_option("--workspace", options.workspace, "of this one only (default: all)");
+}
+
+void add_cost(CLI::App& app, cli::Where& where, CostWords& words, int& exit_code) {
+  auto* cost = app.add_subcommand("cost", "what functions have used, and what that costs");
+  cost->require_subcommand(0, 1);
+  cost->add_option("--by", words.cost.by, "what the rows are")
+      ->check(CLI::IsMember({"function", "token", "front", "day", "level"}));
+  cost->add_flag_callback(
+      "--csv", [&words] { words.cost.format = cli::CostOptions::Format::csv; },
+      "for spreadsheets; all times in microseconds");
+  add_cost_range(*cost, words.cost);
+  add_where(*cost, where);
+  auto* compare = cost->add_subcommand("compare", "the same use by other clouds' prices");
+  compare->add_option("file", words.file, "prices, in YAML (docs/guides/cost.md)")->required();
+  add_cost_range(*compare, words.cost);
+  add_where(*compare, where);
+  compare->callback([&] { exit_code = cli::compare_cost(where, words.cost, words.file); });
+  auto* estimate = cost->add_subcommand("estimate", "by the second, or machines by the hour");
+  cli::EstimateOptions& options = words.estimate;
+  constexpr std::int64_t most_calls = 10'000'000'000;
+  estimate->add_option("--calls", options.calls_a_day, "calls a day (default: 1000)")
+      ->check(CLI::Range(std::int64_t{1}, most_calls));
+  estimate->add_option("--calls-a-month", options.calls_a_month, "instead; a month has 30 days")
+      ->check(CLI::Range(std::int64_t{1}, most_calls));
+  estimate->add_option("--seconds", options.seconds, "that a call takes (default: 1)");
+  estimate->add_option("--price", options.price, "of a second")->required();
+  estimate->add_option("--fee", options.fee, "of a call (default: 0)");
+  estimate->add_option("--cold-share", options.cold_share,
+                       "what cold starts add to the seconds: 1/3, 0.1, 25% (default: 0)");
+  estimate->add_option("--dedicated", options.dedicated, "price of one machine's hour");
+  estimate->add_option("--machines", options.machines, "so many of them (default: 1)")
+      ->check(CLI::Range(1, 1'000'000));
+  add_where(*estimate, where);
+  estimate->callback([&] { exit_code = cli::estimate_cost(where, words.estimate); });
+  cost->callback([cost, &where, &words, &exit_code] {
+    if (cost->get_subcommands().empty()) {
+      exit_code = cli::show_cost(where, words.cost);
+    }
+  });
+}
+
 // What is named in a verb's own words: a call or a function, and how long to wait for it.
 struct Named {
   std::string name;
@@ -376,6 +427,8 @@ int run(int argc, char** argv, const MakeDialects& make_dialects) {
   add_alias(app, where, alias_options, exit_code);
   std::string scheduled;
   add_schedule(app, where, scheduled, exit_code);
+  CostWords cost;
+  add_cost(app, where, cost, exit_code);
 
   std::string call;
   auto* ps = app.add_subcommand("ps", "containers, with the stages of their start");

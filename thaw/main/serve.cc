@@ -34,6 +34,7 @@
 #include "thaw/control/storage_loop.h"
 #include "thaw/dialect/console/console.h"
 #include "thaw/gateway/callback_loop.h"
+#include "thaw/gateway/costs.h"
 #include "thaw/gateway/http_router.h"
 #include "thaw/gateway/public_error.h"
 #include "thaw/gateway/schedules.h"
@@ -215,6 +216,8 @@ struct Program {
   std::unique_ptr<sandbox::Spawner> spawner;
   std::unique_ptr<store::Database> database;
   std::unique_ptr<store::Database> log_database;
+  std::unique_ptr<store::Database> ledger_database;
+  std::optional<meter::StoredLedger> ledger;
   std::optional<store::DiskShares> disk;
   std::unique_ptr<store::BlobStore> blobs;
   std::optional<store::SecretBox> box;
@@ -261,6 +264,7 @@ struct Program {
   gateway::TimeZones zones;
   std::optional<gateway::Schedules> schedules;
   std::unique_ptr<gateway::Documents> documents;
+  std::optional<gateway::Costs> costs;
   std::optional<gateway::NamedStates> named_states;
   std::optional<gateway::CallTrees> call_trees;
   std::optional<gateway::Environments> environments;
@@ -299,6 +303,7 @@ struct Program {
   enum class Boxes { end, go_on };
   Task<void> end(Boxes which);
   Task<void> leave_boxes();
+  Task<void> close_the_past();
 };
 
 Result<void> Program::open_stores(ServeOptions::Loss loss) {
@@ -321,6 +326,8 @@ Result<void> Program::open_stores(ServeOptions::Loss loss) {
   }
   THAW_TRY(database, store::Database::open(loop, std::move(options)));
   THAW_TRY(log_database, open_log_database(loop, data));
+  THAW_TRY(ledger_database, open_ledger_database(loop, data));
+  ledger.emplace(loop, *ledger_database, configuration.ledger);
   THAW_TRY(catalog, catalog::Catalog::open(*database, configuration.catalog));
   THAW_TRY(documents, gateway::Documents::open(loop, *database, catalog->shares));
   THAW_TRY(repositories,
@@ -358,6 +365,10 @@ Task<std::map<std::string, std::int64_t>> Program::set_aside() {
   THAW_CO_TRY(const Counts of_logs, co_await log_database->read<Counts>(count));
   for (const auto& [name, rows] : of_logs) {
     all["logs." + name] += rows;
+  }
+  THAW_CO_TRY(const Counts of_ledger, co_await ledger_database->read<Counts>(count));
+  for (const auto& [name, rows] : of_ledger) {
+    all["ledger." + name] += rows;
   }
   co_return all;
 }
@@ -416,9 +427,9 @@ Result<void> Program::connect() {
   const auto secret_env = [this](const model::Secret& secret) {
     return catalog::secret_env(*box, secret);
   };
-  control::FleetParts parts{loop,     *catalog,   *queue,        *images,
-                            *worker,  *mounts,    *volumes,      *logs,
-                            runtimes, secret_env, *measurements, snapshots.get()};
+  control::FleetParts parts{loop,          *catalog,        *queue,  *images,  *worker,
+                            *mounts,       *volumes,        *logs,   runtimes, secret_env,
+                            *measurements, snapshots.get(), &*ledger};
   fleet = std::make_unique<control::Fleet>(std::move(parts), configuration.fleet);
   control::BoxLimits box_limits = configuration.boxes;
   box_limits.default_memory_bytes = configuration.fleet.default_memory_bytes;
@@ -547,6 +558,7 @@ void Program::open_gateway() {
       gateway::ReleaseParts{*catalog, *blobs, *images, *builds, *deployments, *invoke});
   unused.emplace(gateway::UnusedParts{loop, *catalog, *queue, *logs, *fleet, *builds},
                  std::chrono::seconds(configuration.forget_unused_s));
+  costs.emplace(*catalog, *access, *ledger, configuration.prices);
   clientless.emplace(gateway::ClientlessAppsParts{loop, *catalog, *queue, *deployments});
   passages.emplace(loop, *fleet, *http);
   doors.emplace(*fleet);
@@ -585,7 +597,7 @@ void Program::open_gateway() {
                                *tunnels,      *box_visits,
                                *registry,     configuration.sinks,
                                *schedules,    zones,
-                               *documents};
+                               *documents,    *costs};
   dialects = make_dialects(owners, configuration);
   for (const auto& dialect : dialects) {
     runtimes.add(dialect->name(), dialect->runtime());
@@ -657,7 +669,14 @@ std::vector<dialect::console::Parts::Count> Program::more_counts() const {
   using Count = dialect::console::Parts::Count;
   const std::size_t aside = sandbox::Spawner::set_aside(data + "/sandboxes").size();
   const gateway::CallbackLoop::Counters told = callbacks->counters();
-  return {{"thaw_spawner_deaths_total",
+  const meter::MeterCounters& metered = fleet->metered();
+  return {{"thaw_usage_lines_total", "Calls and exchanges that the ledger has a line of.",
+           Count::Kind::counter, static_cast<double>(metered.lines)},
+          {"thaw_usage_spans_total", "Containers that have ended, with a span in the ledger.",
+           Count::Kind::counter, static_cast<double>(metered.spans)},
+          {"thaw_usage_lost_total", "Lines and spans that found the ledger's buffer full.",
+           Count::Kind::counter, static_cast<double>(metered.lost)},
+          {"thaw_spawner_deaths_total",
            "Times that the spawner process ended by itself and was brought back.",
            Count::Kind::counter, static_cast<double>(spawner->deaths())},
           {"thaw_set_aside", "Left-overs of sandboxes that are not removed yet, or cannot be.",
@@ -825,6 +844,8 @@ Task<void> Program::begin(Address listen) {
   for (const auto& dialect : dialects) {
     dialect->start(place);
   }
+  THAW_CO_TRY_VOID(co_await close_the_past());
+  ledger->start();
   THAW_CO_TRY_VOID(co_await boxes->take_over());
   are_boxes_taken_over = true;
   fleet->start();
@@ -834,8 +855,9 @@ Task<void> Program::begin(Address listen) {
   start_callbacks({port, blob_port});
   schedules->start();
   server->begin();
-  tasks.start("memory",
-              keep_memory(pool, *server, {database.get(), log_database.get()}, own_memory()));
+  tasks.start("memory", keep_memory(pool, *server,
+                                    {database.get(), log_database.get(), ledger_database.get()},
+                                    own_memory()));
   if (identities) {
     tasks.start("certificates", keep_identities(pool, *server, configuration.tls));
   }
@@ -853,6 +875,37 @@ Task<void> Program::begin(Address listen) {
   std::fflush(stdout);
   log_info("ready", {{"url", self.url}, {"data", data}, {"instance", instance}});
   co_return ok();
+}
+
+// What a server before this one used, and did not write down as over. A ledger that does not take
+// it now takes it at the next start: nobody is kept from working by it.
+Task<void> Program::close_the_past() {
+  constexpr std::size_t at_once = 1'000;
+  while (true) {
+    THAW_CO_TRY(const std::vector<queue::OwedLine> owed, co_await queue->owed(at_once));
+    std::vector<std::string> ids;
+    std::vector<std::string> lines;
+    for (const queue::OwedLine& one : owed) {
+      ids.push_back(one.id);
+      lines.push_back(one.line);
+    }
+    const auto found = co_await ledger->recover(std::move(lines));
+    if (!found) {
+      log_error("the ledger does not take what a server before this one used",
+                {{"error", found.error().to_string()}});
+      co_return ok();
+    }
+    if (found->spans + found->lines + found->bad > 0) {
+      log_info("the ledger of a server that ended is closed",
+               {{"containers", std::to_string(found->spans)},
+                {"calls", std::to_string(found->lines)},
+                {"unreadable", std::to_string(found->bad)}});
+    }
+    queue->settle(std::move(ids));
+    if (owed.size() < at_once || found->lines == 0) {
+      co_return ok();  // what is seen again is on its way out
+    }
+  }
 }
 
 // Those that the last server has left are the next one's too, if this one did not get to them.
@@ -884,6 +937,7 @@ Task<void> Program::end(Boxes which) {
   }
   told("boxes", which == Boxes::go_on ? co_await leave_boxes() : co_await boxes->shut_down());
   told("containers", co_await fleet->shut_down(monotonic_now() + grace));
+  told("ledger", co_await ledger->stop());
   told("disk watch", co_await disk_watch->stop());
   told("storage", co_await storage->stop());
   told("templates", co_await templates->shut_down());
@@ -979,6 +1033,9 @@ Result<void> serve_until_told(const ServeOptions& options, const MakeDialects& m
   outcome = outcome ? program.loop.run_task(program.run(listen)) : outcome;
   if (program.database) {
     program.database->close();
+  }
+  if (program.ledger_database) {
+    program.ledger_database->close();
   }
   if (program.log_database) {
     program.log_database->close();

@@ -9,6 +9,7 @@
 #include "thaw/base/log.h"
 #include "thaw/catalog/secret_values.h"
 #include "thaw/logs/log_hub.h"
+#include "thaw/meter/stored_ledger.h"
 
 namespace thaw::main_program {
 
@@ -78,12 +79,12 @@ Result<void> check_secrets(const store::SecretBox& box, catalog::Catalog& catalo
   return ok();
 }
 
-Result<std::unique_ptr<store::Database>> open_log_database(async::Loop& loop,
-                                                           const std::string& data) {
-  store::DatabaseOptions options;
-  options.path = data + "/logs.db";
-  options.migrations = logs::migrations();
-  options.sync = store::DatabaseOptions::Sync::normal;
+namespace {
+
+// What cannot be read is moved aside, as `what` says, and a new one begins.
+Result<std::unique_ptr<store::Database>> open_or_begin(async::Loop& loop,
+                                                       const store::DatabaseOptions& options,
+                                                       const std::string& what) {
   // What is no file SQLite would wait for, or refuse for ever; a link to one is somebody's choice.
   const char* const suffixes[] = {"", "-wal", "-shm", "-journal"};
   const bool is_odd =
@@ -99,15 +100,35 @@ Result<std::unique_ptr<store::Database>> open_log_database(async::Loop& loop,
     return opened;
   }
   // One is kept: the newest.
-  const std::string aside = data + "/logs.db.damaged";
-  log_error("the logs cannot be read and are moved away; new ones begin",
-            {{"to", aside}, {"error", opened.error().to_string()}});
+  const std::string aside = options.path + ".damaged";
+  log_error(what, {{"to", aside}, {"error", opened.error().to_string()}});
   for (const char* suffix : suffixes) {
     std::error_code error;
     fs::remove_all(aside + suffix, error);
     fs::rename(options.path + suffix, aside + suffix, error);
   }
   return store::Database::open(loop, options);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<store::Database>> open_log_database(async::Loop& loop,
+                                                           const std::string& data) {
+  store::DatabaseOptions options;
+  options.path = data + "/logs.db";
+  options.migrations = logs::migrations();
+  options.sync = store::DatabaseOptions::Sync::normal;
+  return open_or_begin(loop, options, "the logs cannot be read and are moved away; new ones begin");
+}
+
+Result<std::unique_ptr<store::Database>> open_ledger_database(async::Loop& loop,
+                                                              const std::string& data) {
+  store::DatabaseOptions options;
+  options.path = data + "/ledger.db";
+  options.migrations = meter::migrations();
+  options.readers = 1;
+  return open_or_begin(loop, options,
+                       "the ledger cannot be read and is moved away; a new one begins");
 }
 
 }  // namespace thaw::main_program

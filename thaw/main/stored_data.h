@@ -23,5 +23,8 @@ Result<void> check_secrets(const store::SecretBox& box, catalog::Catalog& catalo
 // A damaged one is moved away, beside the new one: logs are not worth a server.
 Result<std::unique_ptr<store::Database>> open_log_database(async::Loop& loop,
                                                            const std::string& data);
+// The same of the ledger: what was used before is told no more, and what is used now is.
+Result<std::unique_ptr<store::Database>> open_ledger_database(async::Loop& loop,
+                                                              const std::string& data);
 
 }  // namespace thaw::main_program

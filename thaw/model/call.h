@@ -73,6 +73,7 @@ struct NewCall {
   // Durable calls only. The queue keeps them beside the call: in what it tells there are none.
   std::vector<Callback> callbacks = {};
   std::string version = {};  // of the function, and no other; empty: whichever is live
+  TokenId token = {};        // with which its caller came; empty: without one, or nobody knows
 
   Target target() const { return {function, version}; }
 };

@@ -63,6 +63,15 @@ struct LeasedInput {
   std::optional<Duration> run_for;  // instead of the function's own time limit
   Instant end_by = Instant::max();  // it may not run past it
   bool is_only_delivery = false;    // to begin only once record() has said that it is on record
+  model::TokenId token;             // of its call
+  model::Origin origin = model::Origin::client;
+};
+
+// What a delivery is charged: written in the transaction of its outcome, and there until whoever
+// keeps the ledger has it.
+struct OwedLine {
+  std::string id;
+  std::string line;  // opaque to the queue
 };
 
 // What a container is when it takes inputs.
@@ -224,6 +233,14 @@ class CallQueue {
   // success and has neither payload nor failure gets a failure that says what its kind means.
   virtual async::Task<void> complete(model::InputId input, model::ContainerId container,
                                      model::Outcome outcome) = 0;
+  // Before complete(): of a durable call this is on disk with the outcome, or neither is. Nothing
+  // if the input is not that container's.
+  virtual void owe(const model::InputId& input, const model::ContainerId& container,
+                   OwedLine line) = 0;
+  // The lines that nobody has taken yet, at most `most`.
+  virtual async::Task<std::vector<OwedLine>> owed(std::size_t most) = 0;
+  // The ledger has these. Nobody waits for that: who asks again is told again.
+  virtual void settle(std::vector<std::string> ids) = 0;
   // A piece of a running input's output (generator item, web response part); returns its number.
   // `entry.input` may be empty for a call with one input. failed_precondition if that input is not
   // running, or runs in another container than `entry.container` (when given). `attempts` of the

@@ -132,6 +132,7 @@ Task<pb::FunctionMapResponse> function_map(Context& cx, net::GrpcCall& call,
   fresh.durability = durable ? model::Durability::durable : model::Durability::memory;
   fresh.parent_input = parent_of(cx, who, request.parent_input_id());
   fresh.origin = who.container.empty() ? model::Origin::client : model::Origin::container;
+  fresh.token = who.token;
   fresh.options = options_text({invocation, request.function_call_type()});
   pb::FunctionMapResponse reply;
   reply.set_function_call_id(fresh.id.str());

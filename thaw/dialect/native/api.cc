@@ -8,6 +8,7 @@
 #include "thaw/dialect/native/aliases.h"
 #include "thaw/dialect/native/callbacks.h"
 #include "thaw/dialect/native/calls.h"
+#include "thaw/dialect/native/cost.h"
 #include "thaw/dialect/native/functions.h"
 #include "thaw/dialect/native/models.h"
 #include "thaw/dialect/native/push.h"
@@ -134,6 +135,12 @@ constexpr Operation operations[] = {
      {"the result of a call", Scope::invoke | Scope::read, Of::functions},
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_call(cx, std::move(asked.who), exchange, asked.names.at(0), "result");
+     }},
+    {"GET",
+     "cost",
+     {"the bill of a workspace", Scope::read, Of::workspace},
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_cost(cx, std::move(asked.who), exchange);
      }},
     {"GET",
      "schedules",

@@ -231,6 +231,7 @@ Task<void> serve_new_call(Context& cx, gateway::Identity who, net::HttpExchange&
   THAW_CO_TRY(model::Payload request, request_for(*route.spec, exchange, std::move(body)));
   model::NewCall call = gateway::Invoke::new_call(route);
   call.durability = model::Durability::durable;
+  call.token = who.token;
   THAW_CO_TRY(call.callbacks, read_callbacks(exchange.request().headers, cx.owners.sinks));
   THAW_CO_TRY_VOID(check_sinks(who, call.callbacks));
   std::vector<model::NewInput> inputs;

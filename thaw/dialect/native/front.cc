@@ -50,7 +50,7 @@ Task<void> answer_busy(net::HttpExchange& exchange, std::string text) {
 }
 
 Task<void> lead(Context& cx, net::HttpExchange& exchange, gateway::Route route,
-                std::string root_path, std::vector<std::string> hidden) {
+                std::string root_path, std::vector<std::string> hidden, model::TokenId token) {
   const std::string_view query = exchange.request().query();
   std::string path(exchange.request().path().substr(root_path.size()));
   path = path.empty() ? "/" : path;
@@ -61,6 +61,7 @@ Task<void> lead(Context& cx, net::HttpExchange& exchange, gateway::Route route,
   passage.version_header = version_header;
   passage.root_path = std::move(root_path);
   passage.origin = cx.place.proxies.origin_of(exchange.request());
+  passage.token = std::move(token);
   if (!hidden.empty()) {
     passage.withholds = [hidden = std::move(hidden)](std::string_view name) {
       return std::find(hidden.begin(), hidden.end(), name) != hidden.end();
@@ -124,7 +125,8 @@ Task<void> serve_fn(Context& cx, net::HttpExchange& exchange) {
   if (who && !is_local) {
     hidden = cx.owners.access.credential_headers_of(exchange.request().headers);
   }
-  co_return co_await lead(cx, exchange, std::move(route), path.substr(0, end), std::move(hidden));
+  co_return co_await lead(cx, exchange, std::move(route), path.substr(0, end), std::move(hidden),
+                          who ? who->token : model::TokenId());
 }
 
 Task<void> serve_host(Context& cx, net::HttpExchange& exchange, gateway::WebTarget target) {
@@ -133,6 +135,7 @@ Task<void> serve_host(Context& cx, net::HttpExchange& exchange, gateway::WebTarg
   THAW_CO_TRY(const std::string asked, asked_of(exchange.request(), std::move(target.alias)));
   auto route = cx.owners.versions.route(scope, *target.function, asked);
   std::vector<std::string> hidden;
+  model::TokenId token;
   // Who may not call it is not told either what there is of it.
   if (asks_for_a_version(asked) || is_for_tokens(cx, live, route ? route->spec : live)) {
     const auto who = identify(cx, exchange.request());
@@ -143,10 +146,11 @@ Task<void> serve_host(Context& cx, net::HttpExchange& exchange, gateway::WebTarg
       co_return co_await exchange.answer_error(may.error());
     }
     hidden = cx.owners.access.credential_headers_of(exchange.request().headers);
+    token = who->token;
   }
   THAW_CO_TRY(gateway::Route found, std::move(route));
   co_return co_await lead(cx, exchange, std::move(found), std::move(target.root_path),
-                          std::move(hidden));
+                          std::move(hidden), std::move(token));
 }
 
 }  // namespace thaw::dialect::native

@@ -236,6 +236,7 @@ Task<void> serve_new_prediction(Context& cx, gateway::Identity who, net::HttpExc
   call.id =
       path.id.empty() ? model::CallId(codec::random_lower(26)) : call_id_of(who.workspace, path.id);
   call.durability = model::Durability::durable;
+  call.token = who.workspace == call.workspace ? who.token : model::TokenId();
   call.status = model::StatusEntries::yes;
   call.keep.payload_for = cx.options.keep_data;
   if (request.cancel_after) {

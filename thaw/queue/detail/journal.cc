@@ -64,7 +64,7 @@ constexpr store::Columns<C> whole_call = {
     C::backoff,    C::max_delay_us,   C::parent_input, C::options,      C::initial_delay_us,
     C::created_us, C::cancelled,      C::finished_us,  C::origin,       C::log_status,
     C::end_by_us,  C::queue_until_us, C::run_for_us,   C::redeliveries, C::payload_for_us,
-    C::version,    C::record_for_us};
+    C::version,    C::record_for_us,  C::token};
 
 constexpr store::Columns<E> whole_entry = {
     E::number,    E::kind,         E::input,           E::idx,           E::attempts,
@@ -157,6 +157,7 @@ StoredCall call_of_row(const Row<C>& row) {
                  maybe(C::run_for_us, duration_in), maybe(C::redeliveries, count_in<C>)};
   call.keep = {maybe(C::payload_for_us, duration_in), maybe(C::record_for_us, duration_in)};
   call.version = row.text(C::version);
+  call.token = model::TokenId(row.text(C::token));
   return stored;
 }
 
@@ -241,7 +242,8 @@ Result<void> insert_call(Transaction& transaction, const model::NewCall& call,
                                             {C::redeliveries, call.limits.redeliveries},
                                             {C::payload_for_us, maybe(call.keep.payload_for)},
                                             {C::record_for_us, maybe(call.keep.record_for)},
-                                            {C::version, call.version}});
+                                            {C::version, call.version},
+                                            {C::token, call.token.str()}});
 }
 
 Result<void> insert_inputs(Transaction& transaction, const model::CallId& call,
@@ -286,6 +288,14 @@ Result<void> note_delivery(Transaction& transaction, const model::InputId& input
   THAW_TRY_VOID(transaction.update(tables::inputs, {input.str()},
                                    {{I::attempts, attempts}, {I::retries, retries}}));
   return ok();
+}
+
+Result<void> put_owed(Transaction& transaction, const OwedLine& owed) {
+  if (owed.id.empty()) {
+    return ok();
+  }
+  return transaction.put(tables::owed_lines,
+                         {{OwedColumn::id, owed.id}, {OwedColumn::line, owed.line}});
 }
 
 namespace {
@@ -377,6 +387,7 @@ Result<std::uint64_t> end_input(Transaction& transaction, const StoredEnding& en
                                     {I::payload, nullptr},
                                     {I::rest, nullptr},
                                     {I::rest_bytes, nullptr}}));
+  THAW_TRY_VOID(put_owed(transaction, ending.owed));
   THAW_TRY(const std::uint64_t number, append_entry(transaction, ending.call, ending.entry));
   THAW_TRY(const bool goes_on, has_unfinished(transaction, ending.call.str()));
   if (!goes_on) {

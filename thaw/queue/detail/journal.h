@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "thaw/model/call.h"
+#include "thaw/queue/call_queue.h"
 #include "thaw/queue/detail/callback_rows.h"
 #include "thaw/queue/detail/tables.h"
 #include "thaw/store/database.h"
@@ -55,6 +56,7 @@ struct StoredEnding {
   int retries = 0;
   model::LogEntry entry;
   bool wakes = false;  // callbacks of its call
+  OwedLine owed;       // empty: nothing
 };
 
 Result<void> insert_call(store::Transaction& transaction, const model::NewCall& call,
@@ -68,6 +70,8 @@ Result<void> note_start(store::Transaction& transaction, const model::InputId& i
 // A delivery ended, and another will follow.
 Result<void> note_delivery(store::Transaction& transaction, const model::InputId& input,
                            int attempts, int retries);
+// Nothing, if it is empty.
+Result<void> put_owed(store::Transaction& transaction, const OwedLine& owed);
 // Both return the number that the entry got.
 Result<std::uint64_t> append_entry(store::Transaction& transaction, const model::CallId& call,
                                    const model::LogEntry& entry);

@@ -82,6 +82,9 @@ class Queue final : public CallQueue {
                                  std::size_t max, const Taker& taker) override;
   async::Event& ready(const Target& target) override { return line_of(target).became_ready; }
   async::Task<void> complete(InputId id, ContainerId container, Outcome outcome) override;
+  void owe(const InputId& id, const ContainerId& container, OwedLine line) override;
+  async::Task<std::vector<OwedLine>> owed(std::size_t most) override;
+  void settle(std::vector<std::string> ids) override;
   async::Task<std::uint64_t> append(CallId id, LogEntry entry) override;
   async::Task<void> release(ContainerId container, Outcome verdict) override;
   async::Task<void> fail_all(FunctionId function, Outcome verdict) override;

@@ -49,6 +49,7 @@ StoredEnding Queue::ending_of(const Input& input, Outcome outcome) {
   entry.version = input.version;
   entry.at = wall_now();
   ending.wakes = wakes(*input.call, entry);
+  ending.owed = input.owed;
   const bool is_told = !outcome.payload.empty() || outcome.failure != nullptr;
   entry.payload = std::move(outcome.payload);
   entry.failure = is_told ? std::move(outcome.failure) : untold_failure(outcome.kind);
@@ -264,10 +265,11 @@ async::Task<void> Queue::complete_durable(Queue& self, Input& input, Verdict ver
     co_return co_await store_endings(self, std::move(one), std::move(outcome));
   }
   std::function<Result<void>(store::Transaction&)> work =
-      [id = input.id, attempts = input.attempts,
-       retries = input.retries + 1](store::Transaction& transaction) {
-        return note_delivery(transaction, id, attempts, retries);
-      };
+      [id = input.id, attempts = input.attempts, retries = input.retries + 1,
+       owed = input.owed](store::Transaction& transaction) -> Result<void> {
+    THAW_TRY_VOID(put_owed(transaction, owed));
+    return note_delivery(transaction, id, attempts, retries);
+  };
   Result<void> stored = co_await self.database_.write<void>(std::move(work));
   if (!*alive) {
     co_return closed();

@@ -72,6 +72,8 @@ LeasedInput Queue::leased(const Input& input) const {
   out.enqueued_at = input.enqueued_at;
   out.run_for = input.call->call.limits.run_for;
   out.end_by = input.call->end_by;
+  out.token = input.call->call.token;
+  out.origin = input.call->call.origin;
   out.is_only_delivery =
       input.call->durable() && input.call->call.limits.redeliveries.value_or(1) == 0;
   return out;
@@ -107,6 +109,7 @@ std::vector<LeasedInput> Queue::lease(const Target& target, const ContainerId& c
     input.container = container;
     input.version = taker.version;
     input.orphaned = false;
+    input.owed = {};
     input.lease_place = mine.insert(mine.end(), &input);
     ++input.attempts;
     ++line.leased;

@@ -67,6 +67,7 @@ struct Input {
   model::ContainerId container;  // while leased or ending
   std::string version;           // that the container runs which had it last; empty: none had
   bool orphaned = false;         // its container died while it was ending
+  OwedLine owed;                 // of the delivery that it has; empty: nothing
   std::unique_ptr<Turns> turns;  // while somebody waits for a blob
   std::list<Input*>::iterator place;
   std::list<Input*>::iterator lease_place;

@@ -172,6 +172,16 @@ std::vector<Step> rests() {
   };
 }
 
+std::vector<Step> charges() {
+  return {
+      AddColumn{"calls", {"token", text, no, ""}},
+      AddTable{.name = "owed_lines",
+               .columns = {{"id", text}, {"line", bytes}},
+               .key = {"id"},
+               .rows = store::Rows::keyed},
+  };
+}
+
 }  // namespace
 
 std::vector<store::Migration> table_steps() {
@@ -182,7 +192,8 @@ std::vector<store::Migration> table_steps() {
           {"queue", 5, lists()},
           {"queue", 6, versions()},
           {"queue", 7, callbacks_of_calls()},
-          {"queue", 8, rests()}};
+          {"queue", 8, rests()},
+          {"queue", 9, charges()}};
 }
 
 }  // namespace thaw::queue::detail

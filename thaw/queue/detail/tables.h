@@ -42,7 +42,8 @@ enum class CallColumn {
   record_for_us,
   payloads_until_us,
   record_until_us,
-  version
+  version,
+  token
 };
 namespace tables {
 inline constexpr store::Column call_columns[] = {{"id", store::Type::text},
@@ -68,7 +69,8 @@ inline constexpr store::Column call_columns[] = {{"id", store::Type::text},
                                                  {"record_for_us", store::Type::integer},
                                                  {"payloads_until_us", store::Type::integer},
                                                  {"record_until_us", store::Type::integer},
-                                                 {"version", store::Type::text}};
+                                                 {"version", store::Type::text},
+                                                 {"token", store::Type::text}};
 inline constexpr store::Table<CallColumn> calls("calls", call_columns, {CallColumn::id},
                                                 store::Rows::numbered);
 inline constexpr store::Index<CallColumn> calls_unfinished(
@@ -238,6 +240,15 @@ inline constexpr store::Index<CallbackColumn> callbacks_pending(
 inline constexpr store::Index<CallbackColumn> callbacks_until(
     "callbacks_until", {CallbackColumn::until_us},
     {store::equals(CallbackColumn::state, 0), store::is_set(CallbackColumn::until_us)});
+
+}  // namespace tables
+
+enum class OwedColumn { id, line };
+namespace tables {
+inline constexpr store::Column owed_columns[] = {{"id", store::Type::text},
+                                                 {"line", store::Type::bytes}};
+inline constexpr store::Table<OwedColumn> owed_lines("owed_lines", owed_columns, {OwedColumn::id},
+                                                     store::Rows::keyed);
 
 }  // namespace tables
 
