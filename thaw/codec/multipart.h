@@ -11,7 +11,7 @@
 
 #include "thaw/base/result.h"
 
-namespace thaw::dialect::replicate {
+namespace thaw::codec {
 
 struct PartHead {
   std::string name;
@@ -46,4 +46,4 @@ class MultipartReader {
   std::string held_;
 };
 
-}  // namespace thaw::dialect::replicate
+}  // namespace thaw::codec

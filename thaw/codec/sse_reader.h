@@ -11,7 +11,7 @@
 
 #include "thaw/base/result.h"
 
-namespace thaw::dialect::replicate {
+namespace thaw::codec {
 
 struct SseEvent {
   std::string name;  // empty: it has none
@@ -38,4 +38,4 @@ class SseReader {
 // One event as it is sent: each line of `data` is a line of its own.
 std::string write_sse(std::string_view id, std::string_view name, std::string_view data);
 
-}  // namespace thaw::dialect::replicate
+}  // namespace thaw::codec

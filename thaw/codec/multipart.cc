@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "thaw/dialect/replicate/multipart.h"
+#include "thaw/codec/multipart.h"
 
 #include <algorithm>
 #include <utility>
 
-namespace thaw::dialect::replicate {
+namespace thaw::codec {
 
 namespace {
 
@@ -157,4 +157,4 @@ bool MultipartReader::step_body(std::vector<PartEvent>& events) {
   return true;
 }
 
-}  // namespace thaw::dialect::replicate
+}  // namespace thaw::codec

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "thaw/dialect/replicate/data_url.h"
+#include "thaw/codec/data_url.h"
 
 #include <utility>
 
 #include "thaw/codec/encoding.h"
 
-namespace thaw::dialect::replicate {
+namespace thaw::codec {
 
 namespace {
 
@@ -74,4 +74,4 @@ std::string_view type_of(std::string_view file_name) {
   return octets;
 }
 
-}  // namespace thaw::dialect::replicate
+}  // namespace thaw::codec

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "thaw/dialect/replicate/input_schema.h"
+#include "thaw/gateway/input_schema.h"
 
 #include <re2/re2.h>
 
@@ -9,7 +9,7 @@
 #include <optional>
 #include <utility>
 
-namespace thaw::dialect::replicate {
+namespace thaw::gateway {
 
 using codec::Json;
 
@@ -313,14 +313,15 @@ class Check {
 
 }  // namespace
 
-InputSchema::InputSchema(std::string_view document) : parts_(std::make_unique<Parts>()) {
+InputSchema::InputSchema(std::string_view document, const char* pieces_mark)
+    : parts_(std::make_unique<Parts>()) {
   auto json = codec::parse_json(document);
   if (json) {
     parts_->schemas = member(member(*json, "components"), "schemas");
     parts_->compile_patterns(parts_->schemas, 0);
   }
   const Json& output = parts_->at(member(parts_->schemas, "Output"));
-  gives_list_ = member(output, "x-cog-array-type") == "iterator";
+  gives_list_ = member(output, pieces_mark) == "iterator";
 }
 
 InputSchema::~InputSchema() = default;
@@ -355,4 +356,4 @@ bool InputSchema::is_file(const std::string& field) const {
          member(parts_->at(member(property, "items")), "format") == "uri";
 }
 
-}  // namespace thaw::dialect::replicate
+}  // namespace thaw::gateway

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "thaw/dialect/replicate/sse_reader.h"
+#include "thaw/codec/sse_reader.h"
 
 #include <algorithm>
 #include <utility>
 
-namespace thaw::dialect::replicate {
+namespace thaw::codec {
 
 Result<std::vector<SseEvent>> SseReader::take(std::string_view piece) {
   std::vector<SseEvent> events;
@@ -72,4 +72,4 @@ std::string write_sse(std::string_view id, std::string_view name, std::string_vi
   return out + "\n";
 }
 
-}  // namespace thaw::dialect::replicate
+}  // namespace thaw::codec

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "thaw/dialect/replicate/multipart.h"
+#include "thaw/codec/multipart.h"
 
 #include <doctest/doctest.h>
 
 using namespace thaw;
-using namespace thaw::dialect::replicate;
+using namespace thaw::codec;
 
 namespace {
 

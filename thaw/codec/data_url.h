@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace thaw::dialect::replicate {
+namespace thaw::codec {
 
 struct DataUrl {
   std::string content_type;
@@ -23,4 +23,4 @@ std::string_view ending_of(std::string_view content_type);
 // The other way round; "application/octet-stream" if nothing is known.
 std::string_view type_of(std::string_view file_name);
 
-}  // namespace thaw::dialect::replicate
+}  // namespace thaw::codec

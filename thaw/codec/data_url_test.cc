@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "thaw/dialect/replicate/data_url.h"
+#include "thaw/codec/data_url.h"
 
 #include <doctest/doctest.h>
 
-using namespace thaw::dialect::replicate;
+using namespace thaw::codec;
 
 TEST_CASE("data URLs are read in both of their forms") {
   const auto text = read_data_url("data:text/plain;base64,aGVsbG8gaGk=");

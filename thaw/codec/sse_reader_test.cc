@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "thaw/dialect/replicate/sse_reader.h"
+#include "thaw/codec/sse_reader.h"
 
 #include <doctest/doctest.h>
 
 using namespace thaw;
-using namespace thaw::dialect::replicate;
+using namespace thaw::codec;
 
 namespace {
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "thaw/dialect/replicate/input_schema.h"
+#include "thaw/gateway/input_schema.h"
 
 #include <doctest/doctest.h>
 
 using namespace thaw;
-using namespace thaw::dialect::replicate;
+using namespace thaw::gateway;
 using codec::Json;
 
 namespace {
@@ -121,11 +121,12 @@ TEST_CASE("which fields are files, and whether the output is a list of pieces") 
       "Input":{"properties":{"image":{"type":"string","format":"uri"},
         "images":{"type":"array","items":{"type":"string","format":"uri"}},
         "text":{"type":"string"}}},
-      "Output":{"type":"array","x-cog-array-type":"iterator"}}}})");
+      "Output":{"type":"array","x-pieces":"iterator"}}}})",
+                           "x-pieces");
   CHECK(schema.is_file("image"));
   CHECK(schema.is_file("images"));
   CHECK_FALSE(schema.is_file("text"));
   CHECK_FALSE(schema.is_file("other"));
   CHECK(schema.gives_list());
-  CHECK_FALSE(InputSchema("{}").gives_list());
+  CHECK_FALSE(InputSchema("{}", "x-pieces").gives_list());
 }

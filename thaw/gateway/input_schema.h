@@ -13,7 +13,7 @@
 
 #include "thaw/codec/json.h"
 
-namespace thaw::dialect::replicate {
+namespace thaw::gateway {
 
 struct InvalidField {
   std::string field;  // "input.prompt", "input.words.3"
@@ -23,8 +23,9 @@ struct InvalidField {
 
 class InputSchema {
  public:
-  // `document`: JSON text. Whatever is wrong with it, that part checks nothing.
-  explicit InputSchema(std::string_view document);
+  // `document`: JSON text. Whatever is wrong with it, that part checks nothing. `pieces_mark`: the
+  // member by which its output says that it comes in pieces: "iterator".
+  explicit InputSchema(std::string_view document, const char* pieces_mark = "");
   ~InputSchema();
   InputSchema(InputSchema&&) noexcept;
 
@@ -43,4 +44,4 @@ class InputSchema {
   bool gives_list_ = false;
 };
 
-}  // namespace thaw::dialect::replicate
+}  // namespace thaw::gateway
