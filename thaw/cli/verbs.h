@@ -130,19 +130,6 @@ int show_model(const Where& where, const std::string& model);
 // `version`: its id or a beginning of it that no other one has; empty: the one before the latest.
 int roll_back_model(const Where& where, const std::string& model, const std::string& version);
 
-// thaw model alias: names of other clouds' models, and who answers to them here.
-struct ModelAliasOptions {
-  std::string name;    // "@cf/meta/llama-3.1-8b-instruct"
-  std::string target;  // "owner/model", or a pushed function's name
-  std::string task;    // "text-generation"; empty: by what goes in and comes out
-};
-int list_model_aliases(const Where& where);
-int set_model_alias(const Where& where, const ModelAliasOptions& options);
-int remove_model_alias(const Where& where, const std::string& name);
-
-// thaw worker-config: what a workerd of one's own needs to reach this server's models
-int show_worker_config(const Where& where, const std::string& token);
-
 // thaw schedule list | run
 int list_schedules(const Where& where);
 // `name`: a function's, as the list has it, or its id

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // thaw worker-config: a configuration of workerd whose binding AI is this server's models.
+#include "thaw/cli/worker_config.h"
+
 #include <cstdio>
 
 #include "thaw/cli/admin_client.h"
-#include "thaw/cli/verbs.h"
 
 namespace thaw::cli {
 

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "thaw/cli/model_aliases.h"
 #include "thaw/cli/push_guess.h"
 #include "thaw/cli/verbs.h"
+#include "thaw/cli/worker_config.h"
 #include "thaw/main/run.h"
 #include "thaw/main/serve.h"
 #include "thaw/sandbox/sandbox.h"
