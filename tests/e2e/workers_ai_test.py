@@ -249,6 +249,7 @@ class Api(E2eTest):
             ({"prompt": "x", "words": 0}, 400, 5006), ({"prompt": "", "words": 1}, 400, 5006),
             ({"prompt": "x", "queueRequest": True}, 501, 5005),
             ("[" * 100_000, 400, 5006), (b"\xff\xfe{", 400, 5006),
+            ('{"prompt": "x", "words": ' + "[" * 1_000_000 + "]" * 1_000_000 + "}", 400, 5006),
         ):  # fmt: skip
             with self.subTest(body=str(body)[:50]):
                 got, told = asked("POST", f"run/{LLAMA}", body)
@@ -270,16 +271,10 @@ class Api(E2eTest):
         connection.putheader("authorization", "Bearer " + ENVIRONMENT["CLOUDFLARE_API_TOKEN"])
         connection.putheader("content-length", str(200 << 20))
         connection.endheaders()
-        piece = b"x" * (1 << 20)
-        try:
-            for _ in range(101):
-                connection.send(piece)
-        except OSError:
-            pass  # it has seen enough
         answer = connection.getresponse()
         told = json.loads(answer.read())
         connection.close()
-        self.assertIn((answer.status, told["errors"][0]["code"]), ((413, 3006), (429, 3040)))
+        self.assertEqual((answer.status, told["errors"][0]["code"]), (413, 3006))
 
     def test_a_failure_is_the_models_own(self):
         for model, body in ((SAYS, {"prompt": "x", "mode": "fail"}), (CHAT, {"prompt": "fail"})):

@@ -85,11 +85,13 @@ Task<void> answer_refusal(net::HttpExchange& exchange, Face face, Refusal refusa
   if (refusal.may_retry) {
     headers.add("retry-after", retry_after_s);
   }
-  const Json body = face == Face::api ? envelope_of(refusal)
-                                      : Json{{"internalCode", refusal.code},
-                                             {"name", "InferenceUpstreamError"},
-                                             {"message", refusal.message},
-                                             {"description", refusal.message}};
+  Json body = envelope_of(refusal);
+  if (face == Face::binding) {
+    body["internalCode"] = refusal.code;
+    body["name"] = "InferenceUpstreamError";
+    body["message"] = refusal.message;
+    body["description"] = refusal.message;
+  }
   return exchange.respond_whole(refusal.status, std::move(headers), codec::dump_json(body));
 }
 

@@ -79,8 +79,9 @@ Result<std::string> CompletionConversation::take(std::string_view piece) {
   THAW_TRY(const std::vector<codec::SseEvent> events, events_.take(piece));
   std::string told;
   for (const codec::SseEvent& event : events) {
-    // What is no JSON is a mark of the end.
-    if (const auto json = codec::parse_json(event.data)) {
+    // What is no JSON is a mark of the end; what has neither says nothing.
+    const auto json = codec::parse_json(event.data);
+    if (json && json->is_object() && (json->contains("choices") || json->contains("usage"))) {
       told += codec::dump_json(*json) + "\n";
     }
   }

@@ -5,6 +5,7 @@
 
 #include "thaw/codec/ids.h"
 #include "thaw/dialect/workers_ai/answers.h"
+#include "thaw/dialect/workers_ai/chat.h"
 #include "thaw/dialect/workers_ai/completion_talk.h"
 #include "thaw/dialect/workers_ai/openai_words.h"
 #include "thaw/dialect/workers_ai/outputs.h"
@@ -87,9 +88,8 @@ Task<void> serve_chat(Context& cx, gateway::Identity who, net::HttpExchange& exc
   if (!chosen) {
     co_return co_await answer_refusal(exchange, Face::api, no_such_model(asked.names.model));
   }
-  if (!asked.body.contains("messages")) {
-    co_return Error::invalid_argument("messages: is required");
-  }
+  const Json messages = asked.body.value("messages", Json());
+  THAW_CO_TRY([[maybe_unused]] const Chat chat, read_chat(messages));
   Json inputs = asked.body;
   inputs.erase("model");
   if (inputs.contains("max_completion_tokens")) {

@@ -32,6 +32,8 @@ class Run {
 
   // The next entries; empty: none within a while.
   async::Task<std::vector<model::LogEntry>> next();
+  Context& context() const { return cx_; }
+  const model::WorkspaceId& workspace() const { return workspace_; }
   bool has_ended() const { return ended_ >= inputs_; }
   // From here on no input begins anew: what it has said has left the house.
   void forbid_repeats() { cx_.owners.queue.forbid_repeats(call_); }

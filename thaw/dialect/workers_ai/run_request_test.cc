@@ -90,9 +90,9 @@ TEST_CASE("a conversation tells events as they come, and an answer as a whole") 
   REQUIRE(streams.request());
   CHECK(streams.request()->target == "/v1/x");
   CHECK(streams.request()->body == "{}");
-  CHECK(*streams.take("data: {\"a\"") == "");
-  CHECK(*streams.take(":1}\n\ndata: {\"b\":2}\n\n") == "{\"a\":1}\n{\"b\":2}\n");
-  CHECK(*streams.take(": a comment\n\ndata: [DONE]\n\n") == "");
+  CHECK(*streams.take("data: {\"usage\"") == "");
+  CHECK(*streams.take(":1}\n\ndata: {\"choices\":[]}\n\n") == "{\"usage\":1}\n{\"choices\":[]}\n");
+  CHECK(*streams.take(": a comment\n\ndata: 7\n\ndata: {}\n\ndata: [DONE]\n\n") == "");
   CompletionConversation whole(write_completion_input("/v1/x", "{}"));
   CHECK(*whole.take("{\"a\"") == "");
   CHECK(*whole.take(":1}") == "");

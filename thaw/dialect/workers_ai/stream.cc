@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "thaw/async/blocking.h"
 #include "thaw/dialect/workers_ai/outputs.h"
 
 namespace thaw::dialect::workers_ai {
@@ -36,6 +37,33 @@ Task<void> tell_end(net::HttpExchange& exchange, const model::LogEntry& entry, W
   co_return co_await exchange.finish();
 }
 
+// The events of an entry.
+struct Events {
+  std::string text;
+  std::size_t pieces = 0;
+};
+
+Events events_of(const model::LogEntry& entry, Wording& wording) {
+  Events events;
+  each_told(entry, [&](const Told& told) {
+    const std::string data = wording.piece(told);
+    events.pieces += told.text.empty() ? 0 : 1;
+    events.text += data.empty() ? std::string() : event_of(data);
+  });
+  return events;
+}
+
+Task<Events> make_events(Context& cx, model::WorkspaceId workspace, const model::LogEntry& entry,
+                         Wording& wording) {
+  if (entry.payload.bytes.size() <= most_json_on_loop) {
+    co_return events_of(entry, wording);
+  }
+  // Who waits for it uses neither meanwhile.
+  const async::PoolShare share{cx.owners.pool, workspace.str()};
+  auto make = [&entry, &wording] { return Result<Events>(events_of(entry, wording)); };
+  co_return co_await async::blocking(share, std::move(make));
+}
+
 }  // namespace
 
 std::string event_of(std::string_view data) { return "data: " + std::string(data) + "\n\n"; }
@@ -55,15 +83,12 @@ Task<void> stream_run(Run& run, net::HttpExchange& exchange, Wording& wording) {
         THAW_CO_TRY_VOID(co_await begin(run, exchange));
         co_return co_await tell_end(exchange, entry, wording, pieces);
       }
-      std::string text;
-      for (const Told& told : read_told(entry)) {
-        const std::string data = wording.piece(told);
-        pieces += told.text.empty() ? 0 : 1;
-        text += data.empty() ? std::string() : event_of(data);
-      }
-      if (!text.empty()) {
+      THAW_CO_TRY(Events events,
+                  co_await make_events(run.context(), run.workspace(), entry, wording));
+      pieces += events.pieces;
+      if (!events.text.empty()) {
         THAW_CO_TRY_VOID(co_await begin(run, exchange));
-        THAW_CO_TRY_VOID(co_await exchange.write(std::move(text)));
+        THAW_CO_TRY_VOID(co_await exchange.write(std::move(events.text)));
       }
     }
   }

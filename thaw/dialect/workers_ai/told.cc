@@ -97,25 +97,23 @@ Result<Ended> end_of_server(const model::LogEntry& entry) {
 
 }  // namespace
 
-std::vector<Told> read_told(const model::LogEntry& entry) {
-  std::vector<Told> all;
+void each_told(const model::LogEntry& entry, const std::function<void(const Told& told)>& take) {
   if (entry.payload.content_type == gateway::pieces_type) {
     for (const gateway::Item& item : gateway::read_items(entry.payload.bytes)) {
       if (item.kind == gateway::Item::Kind::output) {
-        all.push_back({text_of(item.output), {}, {}, {}, {}});
+        take({text_of(item.output), {}, {}, {}, {}});
       }
     }
-    return all;
+    return;
   }
   std::string_view bytes = entry.payload.bytes;
   while (!bytes.empty()) {
     const std::size_t line = std::min(bytes.find('\n'), bytes.size());
     if (auto chunk = codec::parse_json(bytes.substr(0, line))) {
-      all.push_back(told_in(std::move(*chunk)));
+      take(told_in(std::move(*chunk)));
     }
     bytes.remove_prefix(std::min(line + 1, bytes.size()));
   }
-  return all;
 }
 
 Result<Ended> read_end(const model::LogEntry& entry) {

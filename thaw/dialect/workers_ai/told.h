@@ -4,9 +4,9 @@
 // it has ended (Ended). Pure; any thread.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
-#include <vector>
 
 #include "thaw/codec/json.h"
 #include "thaw/gateway/prediction_log.h"
@@ -22,8 +22,8 @@ struct Told {
   codec::Json chunk;       // as its server has told it; null: it has no such form
 };
 
-// Of an entry that is a chunk; its payload is whole.
-std::vector<Told> read_told(const model::LogEntry& entry);
+// Of an entry that is a chunk, one after the other; its payload is whole.
+void each_told(const model::LogEntry& entry, const std::function<void(const Told& told)>& take);
 
 struct Ended {
   codec::Json output;                                // of a model with a contract
