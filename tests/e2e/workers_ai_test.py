@@ -39,7 +39,7 @@ def thaw(*arguments, timeout=CALL_TIMEOUT, check=True):
 for folder, name in ((ROOT / "examples/cog", "ada/goes-on"), (APPS / "workers_ai", "ada/tasks"),
                      (APPS / "replicate", "ada/says"), (APPS / "replicate_files", "ada/files"),
                      (APPS / "workers_ai_server", "chats")):  # fmt: skip
-    thaw("push", folder, name, "--snapshot", "no", timeout=BUILD_TIMEOUT)
+    thaw("push", folder, name, "--no-snapshot", "--max", "1", timeout=BUILD_TIMEOUT)
 for alias, target in ((LLAMA, "ada/goes-on"), (WHISPER, "ada/tasks"), (BGE, "ada/tasks"),
                       (RESNET, "ada/tasks"), (M2M, "ada/tasks"), (CHAT, "chats"),
                       (SAYS, "ada/says"), (PIXELS, "ada/files")):  # fmt: skip
@@ -382,7 +382,7 @@ class JavaScript(E2eTest):
         home = pathlib.Path(found.stdout.strip().splitlines()[-1])
         cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="js-", dir=server.folder))
         os.symlink(home / "node_modules", cls.folder / "node_modules")
-        for name in ("package.json", "clients.mjs", "worker.js"):
+        for name in ("package.json", "clients.mjs", "miniflare.mjs", "worker.js"):
             shutil.copy(PROGRAMS / name, cls.folder)
         cls.workerd = home / "node_modules/@cloudflare/workerd-linux-64/bin/workerd"
 
@@ -404,6 +404,21 @@ class JavaScript(E2eTest):
         self.assertGreater(told["pieces"], 1)
         self.assertIn("hello", self.node("generate", SAYS))
         self.assertEqual(self.node("embed", BGE), [4, 0.5, -1])
+
+    def test_a_binding_of_miniflare_is_remote(self):
+        def ran(key):
+            # It comes with a workerd of its own, which is not installed.
+            done = subprocess.run(
+                ["node", self.folder / "miniflare.mjs",
+                 f"http://127.0.0.1:{server.port}/workers-ai/remote/{key}"],
+                env={**ENVIRONMENT, "MINIFLARE_WORKERD_PATH": str(self.workerd)},
+                capture_output=True, text=True, timeout=CALL_TIMEOUT)  # fmt: skip
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return done.stdout
+
+        said = ran(ENVIRONMENT["CLOUDFLARE_API_TOKEN"])
+        self.assertTrue(json.loads(said)["response"].startswith("the quick "), said)
+        self.assertIn("10000", ran("bad"))
 
     def test_a_worker_runs_in_stock_workerd(self):
         config = thaw("worker-config").replace("127.0.0.1:8787", "127.0.0.1:0")

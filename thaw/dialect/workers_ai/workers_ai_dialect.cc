@@ -6,6 +6,7 @@
 #include "thaw/codec/api_key.h"
 #include "thaw/control/runtime.h"
 #include "thaw/dialect/workers_ai/api.h"
+#include "thaw/dialect/workers_ai/remote.h"
 
 namespace thaw::dialect::workers_ai {
 
@@ -35,6 +36,8 @@ WorkersAiDialect::~WorkersAiDialect() = default;
 
 void WorkersAiDialect::add_routes(gateway::HttpRouter& routes) {
   routes.add(api_prefix, [this](net::HttpExchange& exchange) { return serve_api(cx_, exchange); });
+  routes.add(remote_prefix,
+             [this](net::HttpExchange& exchange) { return serve_remote(cx_, exchange); });
   for (const char* prefix : {"/run", "/ai-api", "/ai-gateway"}) {
     routes.add(prefix,
                [this](net::HttpExchange& exchange) { return serve_binding(cx_, exchange); });
