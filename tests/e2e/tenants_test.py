@@ -486,10 +486,10 @@ class Paths(E2eTest):
         "/run": lambda self: self.assert_refused("/run", 401, host="workers-binding.ai"),
         "/v2": lambda self: self.assert_refused("/v2/", 401),
         "/volumes": lambda self: self.assert_signed("/volumes/{}", "volume"),
+        "/web": lambda self: self.assertEqual(self.get("/web/no-such-label/")[0], 404),
         "/workers-ai/remote": lambda self: self.assert_refused(
             "/workers-ai/remote/key", 401, **{"mf-url": "https://workers-binding.ai/run"}
         ),
-        "/web": lambda self: self.assertEqual(self.get("/web/no-such-label/")[0], 404),
     }
 
     def routes(self):

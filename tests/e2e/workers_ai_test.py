@@ -141,8 +141,8 @@ class Python(E2eTest):
         """)
         self.assertEqual(told[0]["data"], [[1, 0.5, -1], [4, 0.5, -1]])
         self.assertEqual(told[0]["shape"], [2, 3])
-        self.assertEqual(told[1]["text"], ".wav of 16 bytes")
-        self.assertEqual([one["label"] for one in told[2]], [".png", "small"])
+        self.assertEqual(told[1]["text"], "heard 16 bytes")
+        self.assertEqual([one["label"] for one in told[2]], ["large", "small"])
         self.assertEqual(told[3]["translated_text"], "hello in fr")
 
     def test_a_server_of_language_models_answers_too(self):
@@ -203,12 +203,12 @@ class Api(E2eTest):
     def test_a_file_may_be_the_body_or_a_part_of_a_form(self):
         said = asked("POST", f"run/{WHISPER}", b"RIFF....WAVEmore",
                      headers={"content-type": "audio/wav"})  # fmt: skip
-        self.assertEqual(said[1]["result"]["text"], ".wav of 16 bytes")
+        self.assertEqual(said[1]["result"]["text"], "heard 16 bytes")
         form = (b'--B\r\ncontent-disposition: form-data; name="audio"; filename="a.wav"\r\n'
                 b"content-type: audio/wav\r\n\r\nRIFF....WAVE\r\n--B--\r\n")
         said = asked("POST", f"run/{WHISPER}", form,
                      headers={"content-type": "multipart/form-data; boundary=B"})  # fmt: skip
-        self.assertEqual(said[1]["result"]["text"], ".wav of 12 bytes")
+        self.assertEqual(said[1]["result"]["text"], "heard 12 bytes")
 
     def test_chats_and_embeddings_as_clients_of_openai_ask(self):
         user = [{"role": "user", "content": "hello"}]
@@ -446,7 +446,7 @@ class JavaScript(E2eTest):
             self.assertEqual(done, "[DONE]")
             said = "".join(json.loads(one)["response"] for one in pieces)
             self.assertTrue(said.startswith("the quick "), said)
-            self.assertEqual(json.loads(get("/audio"))["text"], ".wav of 16 bytes")
+            self.assertEqual(json.loads(get("/audio"))["text"], "heard 16 bytes")
             self.assertIn(LLAMA, [one["name"] for one in json.loads(get("/models"))])
             told = json.loads(get("/unknown"))
             self.assertEqual(told["name"], "InferenceUpstreamError")

@@ -33,7 +33,7 @@ std::string_view type_of_bytes(std::string_view bytes) {
   }
   const std::string_view inner = bytes.size() >= 12 ? bytes.substr(8, 4) : std::string_view();
   return !bytes.starts_with("RIFF") ? unknown_type
-         : inner == "WAVE"          ? "audio/wav"
+         : inner == "WAVE"          ? "audio/x-wav"
          : inner == "WEBP"          ? "image/webp"
                                     : unknown_type;
 }
@@ -54,7 +54,9 @@ Result<std::string> bytes_of(const Json& list) {
 }  // namespace
 
 std::string file_address(std::string_view bytes, std::string_view type) {
-  const std::string_view told = type.substr(0, type.find(';'));
+  std::string_view told = type.substr(0, type.find(';'));
+  // Who makes a file of it knows this name for its ending.
+  told = told == "audio/wav" ? "audio/x-wav" : told;
   return codec::write_data_url(told.empty() || told == unknown_type ? type_of_bytes(bytes) : told,
                                bytes);
 }

@@ -26,7 +26,7 @@ TEST_CASE("a body is JSON, a form or a file") {
   CHECK(inputs_of("\x89PNG...", "application/x-www-form-urlencoded")
             .starts_with(R"({"image":"data:image/png;base64,)"));
   CHECK(inputs_of("RIFF\1\1\1\1WAVE", "") ==
-        R"({"audio":"data:audio/wav;base64,UklGRgEBAQFXQVZF"})");
+        R"({"audio":"data:audio/x-wav;base64,UklGRgEBAQFXQVZF"})");
   CHECK(inputs_of("abc", "audio/mpeg; x=y", {{"language", "en"}}) ==
         R"({"audio":"data:audio/mpeg;base64,YWJj","language":"en"})");
   const std::string form =

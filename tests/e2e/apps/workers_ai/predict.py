@@ -19,9 +19,9 @@ class Predictor(BasePredictor):
         prompt: Optional[str] = Input(default=None),
     ) -> Any:
         if audio is not None:
-            return {"text": f"{audio.suffix} of {len(audio.read_bytes())} bytes"}
+            return {"text": f"heard {len(audio.read_bytes())} bytes"}
         if image is not None:
-            return [{"label": "small", "score": 0.25}, {"label": image.suffix, "score": 0.75}]
+            return [{"label": "small", "score": 0.25}, {"label": "large", "score": 0.75}]
         if target_lang is not None:
             return f"{text} in {target_lang}"
         if text is not None:
