@@ -459,11 +459,20 @@ class Paths(E2eTest):
     # What each path of the server may tell a stranger. A new path needs an entry.
     EXPECTED = {
         "/admin": lambda self: self.assert_refused("/admin/ps", 403),
+        "/ai-api": lambda self: self.assert_refused(
+            "/ai-api/models/search", 401, host="workers-binding.ai"
+        ),
+        "/ai-gateway": lambda self: self.assert_refused(
+            "/ai-gateway/run", 401, host="workers-binding.ai"
+        ),
         "/api/v1": lambda self: [
             self.assert_refused(f"/api/v1/{path}", 401) for path in ("functions", "cost")
         ],
         "/apps": lambda self: self.assert_same("/apps/{}", "app"),
         "/blobs": lambda self: self.assert_signed("/blobs/{}", "blob"),
+        "/client/v4": lambda self: self.assert_refused(
+            "/client/v4/accounts/a/ai/models/search", 401
+        ),
         "/fn": lambda self: self.assertEqual(self.get("/fn/no-such-function/")[0], 404),
         "/healthz": lambda self: self.assertEqual(
             set(json.loads(self.get("/healthz")[1])), {"status", "version", "uptime_s"}
@@ -476,9 +485,13 @@ class Paths(E2eTest):
             "/replicate/files/" + "0" * 64 + "/a", 403
         ),
         "/replicate/v1": lambda self: self.assert_refused("/replicate/v1/predictions", 401),
+        "/run": lambda self: self.assert_refused("/run", 401, host="workers-binding.ai"),
         "/v2": lambda self: self.assert_refused("/v2/", 401),
         "/volumes": lambda self: self.assert_signed("/volumes/{}", "volume"),
         "/web": lambda self: self.assertEqual(self.get("/web/no-such-label/")[0], 404),
+        "/workers-ai/remote": lambda self: self.assert_refused(
+            "/workers-ai/remote/key", 401, **{"mf-url": "https://workers-binding.ai/run"}
+        ),
     }
 
     def routes(self):

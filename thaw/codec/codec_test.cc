@@ -11,6 +11,21 @@
 
 using namespace thaw::codec;
 
+TEST_CASE("values that are nested deeper than a stack has room for are no JSON") {
+  const auto nested = [](std::size_t depth) {
+    return std::string(depth, '[') + std::string(depth, ']');
+  };
+  CHECK(parse_json(nested(512)));
+  CHECK_FALSE(parse_json(nested(513)));
+  CHECK_FALSE(parse_json(nested(10'000'000)));
+  // Many beside each other, and brackets inside of texts, are not deep.
+  std::string wide = "[";
+  for (int i = 0; i < 1'000; ++i) {
+    wide += "{\"[\\\"[\":[]},";
+  }
+  CHECK(parse_json(wide + "0]"));
+}
+
 TEST_CASE("base64 of every length comes back") {
   std::string text;
   for (int i = 0; i < 40; ++i) {

@@ -5,6 +5,7 @@
 #include "thaw/dialect/native/native_dialect.h"
 #include "thaw/dialect/registry/registry_dialect.h"
 #include "thaw/dialect/replicate/replicate_dialect.h"
+#include "thaw/dialect/workers_ai/workers_ai_dialect.h"
 
 namespace thaw::main_program {
 
@@ -25,6 +26,7 @@ std::vector<std::unique_ptr<gateway::Dialect>> make_dialects(const gateway::Owne
   owners.access.add_credential_headers({"x-banana-api-key", ""});
   dialect::replicate::Options replicate;
   dialects.push_back(std::make_unique<dialect::replicate::ReplicateDialect>(owners, replicate));
+  dialects.push_back(std::make_unique<dialect::workers_ai::WorkersAiDialect>(owners));
   return dialects;
 }
 

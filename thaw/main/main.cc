@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "thaw/cli/model_aliases.h"
 #include "thaw/cli/push_guess.h"
 #include "thaw/cli/verbs.h"
+#include "thaw/cli/worker_config.h"
 #include "thaw/main/run.h"
 #include "thaw/main/serve.h"
 #include "thaw/sandbox/sandbox.h"
@@ -248,7 +250,31 @@ void add_function(CLI::App& app, cli::Where& where, Named& named, int& exit_code
   }
 }
 
-void add_model(CLI::App& app, cli::Where& where, Named& named, int& exit_code) {
+struct ModelAliasArguments {
+  cli::ModelAliasOptions options;
+  bool removes = false;
+};
+
+void add_model_alias(CLI::App& model, cli::Where& where, ModelAliasArguments& arguments,
+                     int& exit_code) {
+  auto* alias = model.add_subcommand("alias", "names of other clouds' models, for one's own");
+  alias->add_option("name", arguments.options.name, "such as @cf/meta/llama-3.1-8b-instruct");
+  alias->add_option("target", arguments.options.target,
+                    "who answers: OWNER/MODEL, or a pushed function (default: list them)");
+  alias->add_option("--task", arguments.options.task,
+                    "what it does, such as text-generation (default: as it looks)");
+  alias->add_flag("--rm", arguments.removes, "nothing answers to this name any more");
+  add_where(*alias, where);
+  alias->callback([&] {
+    const cli::ModelAliasOptions& options = arguments.options;
+    exit_code = arguments.removes        ? cli::remove_model_alias(where, options.name)
+                : options.target.empty() ? cli::list_model_aliases(where)
+                                         : cli::set_model_alias(where, options);
+  });
+}
+
+void add_model(CLI::App& app, cli::Where& where, Named& named, ModelAliasArguments& alias,
+               int& exit_code) {
   auto* model =
       app.add_subcommand("model", "models: functions that say what goes in and comes out");
   model->require_subcommand(1);
@@ -266,6 +292,7 @@ void add_model(CLI::App& app, cli::Where& where, Named& named, int& exit_code) {
   }
   back->add_option("version", named.version,
                    "its id, or how that begins (default: the one before)");
+  add_model_alias(*model, where, alias, exit_code);
 }
 
 struct ImageArguments {
@@ -395,6 +422,12 @@ int run(int argc, char** argv, const MakeDialects& make_dialects) {
   add_where(*env, where);
   env->callback([&] { exit_code = cli::show_environment(where); });
 
+  std::string worker_token;
+  auto* worker = app.add_subcommand("worker-config", "a configuration of workerd, for env.AI");
+  worker->add_option("--token", worker_token, "the key in it (default: that of `thaw env`)");
+  add_where(*worker, where);
+  worker->callback([&] { exit_code = cli::show_worker_config(where, worker_token); });
+
   cli::TokenOptions token_options;
   cli::TlsOptions tls_options;
   add_tls(app, tls_options, exit_code);
@@ -420,7 +453,8 @@ int run(int argc, char** argv, const MakeDialects& make_dialects) {
   Named named;
   add_call(app, where, named, exit_code);
   add_function(app, where, named, exit_code);
-  add_model(app, where, named, exit_code);
+  ModelAliasArguments model_alias;
+  add_model(app, where, named, model_alias, exit_code);
   ImageArguments image;
   add_image(app, where, image, exit_code);
   cli::AliasOptions alias_options;

@@ -10,6 +10,7 @@
 #include "thaw/dialect/native/calls.h"
 #include "thaw/dialect/native/cost.h"
 #include "thaw/dialect/native/functions.h"
+#include "thaw/dialect/native/model_aliases.h"
 #include "thaw/dialect/native/models.h"
 #include "thaw/dialect/native/push.h"
 #include "thaw/dialect/native/schedules.h"
@@ -111,6 +112,24 @@ constexpr Operation operations[] = {
      [](Context& cx, net::HttpExchange& exchange, Asked asked) {
        return serve_latest(cx, std::move(asked.who), exchange, asked.names.at(0),
                            asked.names.at(1));
+     }},
+    {"GET",
+     "model-aliases",
+     {"the list of model aliases", Scope::invoke | Scope::read, Of::workspace},
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_model_aliases(cx, std::move(asked.who), exchange);
+     }},
+    {"PUT",
+     "model-aliases/*",
+     {"to set a model alias", Scope::deploy, Of::workspace},
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_model_alias(cx, std::move(asked.who), exchange, asked.names.at(0));
+     }},
+    {"DELETE",
+     "model-aliases/*",
+     {"to remove a model alias", Scope::deploy, Of::workspace},
+     [](Context& cx, net::HttpExchange& exchange, Asked asked) {
+       return serve_model_alias(cx, std::move(asked.who), exchange, asked.names.at(0));
      }},
     {"GET",
      "calls",

@@ -65,10 +65,11 @@ Task<void> answer_problem(net::HttpExchange& exchange, Error error) {
   return respond(exchange, problem.status, "application/problem+json", std::move(body));
 }
 
-Task<void> answer_invalid_input(net::HttpExchange& exchange, std::vector<InvalidField> fields) {
+Task<void> answer_invalid_input(net::HttpExchange& exchange,
+                                std::vector<gateway::InvalidField> fields) {
   std::string detail;
   Json invalid = Json::array();
-  for (const InvalidField& one : fields) {
+  for (const gateway::InvalidField& one : fields) {
     detail += "- " + one.field + ": " + one.what + "\n";
     invalid.push_back({{"type", one.type}, {"field", one.field}, {"description", one.what}});
   }

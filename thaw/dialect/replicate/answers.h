@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "thaw/codec/json.h"
-#include "thaw/dialect/replicate/input_schema.h"
+#include "thaw/gateway/input_schema.h"
 #include "thaw/net/http.h"
 
 namespace thaw::dialect::replicate {
@@ -19,7 +19,7 @@ async::Task<void> answer_nothing(net::HttpExchange& exchange);  // 204
 // With what its code means here.
 async::Task<void> answer_problem(net::HttpExchange& exchange, Error error);
 async::Task<void> answer_invalid_input(net::HttpExchange& exchange,
-                                       std::vector<InvalidField> fields);
+                                       std::vector<gateway::InvalidField> fields);
 
 // The items of a page, as text. A page ends early where its items are large.
 class PageItems {

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "thaw/codec/data_url.h"
 #include "thaw/codec/ids.h"
-#include "thaw/dialect/replicate/data_url.h"
 #include "thaw/dialect/replicate/files.h"
 #include "thaw/logs/log_hub.h"
 
@@ -47,7 +47,7 @@ gateway::BaseUrl origin_in(const std::string& base) {
 
 // What of an output's files is there, in their places.
 Task<void> put_files_back(Context& cx, const model::WorkspaceId& workspace,
-                          std::map<std::string, OutputFile> files, gateway::BaseUrl origin,
+                          std::map<std::string, gateway::OutputFile> files, gateway::BaseUrl origin,
                           FilesAs as, Json& output) {
   const bool is_plain = as == FilesAs::clients_take_them && origin.scheme == "http";
   std::uint64_t inline_bytes = 0;
@@ -59,10 +59,10 @@ Task<void> put_files_back(Context& cx, const model::WorkspaceId& workspace,
       if (!bytes && bytes.error().code() == Code::cancelled) {
         co_return bytes.error();
       }
-      url = bytes ? write_data_url(file.content_type, *bytes) : std::string();
+      url = bytes ? codec::write_data_url(file.content_type, *bytes) : std::string();
     } else {
       url = signed_file_url(cx, origin, workspace, file.sha256_hex, file.content_type,
-                            "output" + std::string(ending_of(file.content_type)));
+                            "output" + std::string(codec::ending_of(file.content_type)));
     }
     try {
       output[Json::json_pointer(pointer)] = std::move(url);

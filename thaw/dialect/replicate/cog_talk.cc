@@ -4,8 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "thaw/codec/data_url.h"
 #include "thaw/codec/utf8.h"
-#include "thaw/dialect/replicate/data_url.h"
 
 namespace thaw::dialect::replicate {
 
@@ -119,15 +119,15 @@ Result<std::string> CogConversation::take(std::string_view piece) {
     plain_ += piece;
     return std::string();
   }
-  THAW_TRY(const std::vector<SseEvent> events, events_.take(piece));
+  THAW_TRY(const std::vector<codec::SseEvent> events, events_.take(piece));
   std::string told;
-  for (const SseEvent& event : events) {
+  for (const codec::SseEvent& event : events) {
     told += told_of(event);
   }
   return told;
 }
 
-std::string CogConversation::told_of(const SseEvent& event) {
+std::string CogConversation::told_of(const codec::SseEvent& event) {
   const bool is_known = event.name == "output" || event.name == "log" ||
                         event.name == "completed" || event.name == "error";
   auto data = is_known ? codec::parse_json(event.data) : Result<Json>(Json());
@@ -147,7 +147,7 @@ std::string CogConversation::told_of(const SseEvent& event) {
     const auto chunk = data->find("chunk");
     return skips_outputs_ || chunk == data->end()
                ? std::string()
-               : write_item({Item::Kind::output, std::move(*chunk), {}});
+               : gateway::write_item({gateway::Item::Kind::output, std::move(*chunk), {}});
   }
   std::string text = text_of(*data, "data");
   if (logs_told_ > most_logs_told || text.empty()) {
@@ -157,7 +157,7 @@ std::string CogConversation::told_of(const SseEvent& event) {
   if (logs_told_ > most_logs_told) {
     text = "(what is printed from here on is left out)\n";
   }
-  return write_item({Item::Kind::logs, {}, std::move(text)});
+  return gateway::write_item({gateway::Item::Kind::logs, {}, std::move(text)});
 }
 
 Reply CogConversation::failed(Reply::Server server, OutcomeKind kind, std::string why) const {
@@ -180,13 +180,14 @@ Reply CogConversation::refused(int status) {
     return reply;
   }
   if (status == 422) {
-    Ending ending;
+    gateway::Ending ending;
     ending.status = "failed";
     const bool has_details = json && json->is_object() && json->contains("detail");
     ending.error = "the model does not take this input: " +
                    (has_details ? codec::dump_json((*json)["detail"]) : said);
-    return {Reply::Server::well,
-            {OutcomeKind::failure, {write_ending(ending), prediction_type}, nullptr}};
+    return {
+        Reply::Server::well,
+        {OutcomeKind::failure, {gateway::write_ending(ending), gateway::prediction_type}, nullptr}};
   }
   return failed(status == 503 ? Reply::Server::useless : Reply::Server::doubtful,
                 status == 503 ? OutcomeKind::internal_failure : OutcomeKind::failure,
@@ -222,7 +223,7 @@ Task<Reply> CogConversation::end(Result<int> status) {
 }
 
 Task<Reply> CogConversation::ended() {
-  Ending ending;
+  gateway::Ending ending;
   ending.status = text_of(completed_, "status");
   ending.logs = end_of_logs(text_of(completed_, "logs"));
   if (const auto error = completed_.find("error"); error != completed_.end()) {
@@ -251,23 +252,24 @@ Task<Reply> CogConversation::ended() {
     }
   }
   THAW_CO_TRY_VOID(co_await put_files_aside(ending));
-  reply.outcome.payload = {write_ending(ending), prediction_type};
+  reply.outcome.payload = {gateway::write_ending(ending), gateway::prediction_type};
   co_return reply;
 }
 
-Task<void> CogConversation::put_files_aside(Ending& ending) {
+Task<void> CogConversation::put_files_aside(gateway::Ending& ending) {
   std::vector<FileInOutput> files;
   take_files(ending.output, "", files);
   for (FileInOutput& file : files) {
     const async::PoolShare share{pool_, workspace_.str()};
     auto decode = [url = std::move(file.url)] {
-      return Result<std::optional<DataUrl>>(read_data_url(url));
+      return Result<std::optional<codec::DataUrl>>(codec::read_data_url(url));
     };
-    THAW_CO_TRY(std::optional<DataUrl> decoded, co_await async::blocking(share, std::move(decode)));
+    THAW_CO_TRY(std::optional<codec::DataUrl> decoded,
+                co_await async::blocking(share, std::move(decode)));
     if (!decoded) {
       continue;  // no file: nobody could read it
     }
-    OutputFile one{.content_type = std::move(decoded->content_type)};
+    gateway::OutputFile one{.content_type = std::move(decoded->content_type)};
     THAW_CO_TRY(const store::StoredBlob blob,
                 co_await blobs_.put(workspace_.str(), std::move(decoded->bytes)));
     one.sha256_hex = blob.sha256_hex;

@@ -12,9 +12,9 @@
 #include <string>
 
 #include "thaw/async/blocking.h"
+#include "thaw/codec/sse_reader.h"
 #include "thaw/control/talk.h"
 #include "thaw/dialect/replicate/prediction.h"
-#include "thaw/dialect/replicate/sse_reader.h"
 #include "thaw/store/blob_store.h"
 
 namespace thaw::dialect::replicate {
@@ -37,17 +37,17 @@ class CogConversation final : public control::Conversation {
 
   Result<codec::HttpRequestMessage> request() override;
   Result<std::string> take(std::string_view piece) override;
-  std::string_view piece_type() const override { return pieces_type; }
+  std::string_view piece_type() const override { return gateway::pieces_type; }
   async::Task<control::Reply> end(Result<int> status) override;
   std::optional<codec::HttpRequestMessage> leave() override;
 
  private:
-  std::string told_of(const SseEvent& event);
+  std::string told_of(const codec::SseEvent& event);
   control::Reply refused(int status);
   control::Reply failed(control::Reply::Server server, model::OutcomeKind kind,
                         std::string why) const;
   async::Task<control::Reply> ended();
-  async::Task<void> put_files_aside(Ending& ending);
+  async::Task<void> put_files_aside(gateway::Ending& ending);
 
   async::Pool& pool_;
   store::BlobStore& blobs_;
@@ -56,7 +56,7 @@ class CogConversation final : public control::Conversation {
   std::string body_;
   bool wants_stream_ = true;
   bool has_lost_events_ = false;  // its stream has ended for it
-  SseReader events_;
+  codec::SseReader events_;
   std::string plain_;  // an answer that is no stream
   bool is_plain_ = false;
   bool is_first_ = true;

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
+#include "thaw/codec/data_url.h"
 #include "thaw/control/fleet_house_test.h"
-#include "thaw/dialect/replicate/data_url.h"
 
 using namespace thaw;
 using namespace thaw::dialect::replicate;
@@ -24,7 +24,7 @@ struct Talker : control::FleetHouse {
     queue::LeasedInput input;
     input.call = model::CallId("p1");
     input.workspace = spec.workspace;
-    input.payload = {"{\"input\":{}}", prediction_type};
+    input.payload = {"{\"input\":{}}", gateway::prediction_type};
     conversation = talk.begin(input);
   }
   std::string take(std::string_view piece) { return control::must(conversation->take(piece)); }
@@ -74,7 +74,7 @@ TEST_CASE("outputs and logs are told as they come, and the end whole") {
       "event: log\ndata: {\"data\":\"begin\\n\",\"source\":\"stdout\"}\n\n"
       "event: output\ndata: {\"chunk\":\"hi\",\"ind");
   told += f.take("ex\":0}\n\n");
-  const auto items = read_items(told);
+  const auto items = gateway::read_items(told);
   REQUIRE(items.size() == 2);
   CHECK(items[0].logs == "begin\n");
   CHECK(items[1].output == "hi");
@@ -196,9 +196,9 @@ TEST_CASE("a connection that breaks is no end, unless the end had come") {
 TEST_CASE("a large file of an output is a blob, and a small one stays") {
   Talker f;
   const std::string bytes(100'000, 'x');
-  const std::string small = write_data_url("text/plain", "small");
+  const std::string small = codec::write_data_url("text/plain", "small");
   f.take(completed({{"status", "succeeded"},
-                    {"output", {small, {{"a/b", write_data_url("image/png", bytes)}}}}}));
+                    {"output", {small, {{"a/b", codec::write_data_url("image/png", bytes)}}}}}));
   const Fold fold = f.told(f.end());
   CHECK(fold.output[0] == small);
   CHECK(fold.output[1]["a/b"].is_null());

@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::size_t most_schemas = 1'000;
 constexpr std::size_t longest_authority = 255;
+constexpr const char* pieces_mark = "x-cog-array-type";  // in schemas that cog makes
 
 }  // namespace
 
@@ -36,15 +37,16 @@ std::string base_of(const Context& cx, const net::HttpRequest& request) {
   return origin_of(cx, request) + api_prefix;
 }
 
-std::shared_ptr<const InputSchema> schema_of(Context& cx,
-                                             const std::shared_ptr<const model::ModelCard>& card) {
+std::shared_ptr<const gateway::InputSchema> schema_of(
+    Context& cx, const std::shared_ptr<const model::ModelCard>& card) {
   if (const auto known = cx.schemas.find(card); known != cx.schemas.end()) {
     return known->second;
   }
   if (cx.schemas.size() >= most_schemas) {
     cx.schemas.clear();
   }
-  return cx.schemas.emplace(card, std::make_shared<const InputSchema>(card->schema)).first->second;
+  auto schema = std::make_shared<const gateway::InputSchema>(card->schema, pieces_mark);
+  return cx.schemas.emplace(card, std::move(schema)).first->second;
 }
 
 }  // namespace thaw::dialect::replicate

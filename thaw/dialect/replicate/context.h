@@ -10,8 +10,8 @@
 
 #include "thaw/catalog/scope.h"
 #include "thaw/dialect/replicate/cog_talk.h"
-#include "thaw/dialect/replicate/input_schema.h"
 #include "thaw/gateway/dialect.h"
+#include "thaw/gateway/input_schema.h"
 #include "thaw/gateway/models.h"
 #include "thaw/gateway/signed_url.h"
 #include "thaw/net/http.h"
@@ -45,7 +45,7 @@ struct Context {
   gateway::SignedUrls file_urls;
 
   using Schemas = std::map<std::weak_ptr<const model::ModelCard>,
-                           std::shared_ptr<const InputSchema>, std::owner_less<>>;
+                           std::shared_ptr<const gateway::InputSchema>, std::owner_less<>>;
   Schemas schemas;
 };
 
@@ -58,8 +58,8 @@ gateway::BaseUrl origin_of(const Context& cx, const net::HttpRequest& request);
 std::string base_of(const Context& cx, const net::HttpRequest& request);
 
 // Of a version, read once.
-std::shared_ptr<const InputSchema> schema_of(Context& cx,
-                                             const std::shared_ptr<const model::ModelCard>& card);
+std::shared_ptr<const gateway::InputSchema> schema_of(
+    Context& cx, const std::shared_ptr<const model::ModelCard>& card);
 
 // Where all that has some bytes is done: not on the loop.
 inline constexpr std::size_t most_json_on_loop = 64u << 10;

@@ -4,13 +4,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "thaw/codec/data_url.h"
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/fields.h"
 #include "thaw/codec/ids.h"
+#include "thaw/codec/multipart.h"
 #include "thaw/codec/utf8.h"
 #include "thaw/dialect/replicate/answers.h"
-#include "thaw/dialect/replicate/data_url.h"
-#include "thaw/dialect/replicate/multipart.h"
 #include "thaw/dialect/replicate/prediction.h"
 #include "thaw/net/body_length.h"
 
@@ -99,9 +99,9 @@ class Upload {
  public:
   Upload(Context& cx, model::WorkspaceId workspace) : cx_(cx), workspace_(std::move(workspace)) {}
 
-  Task<void> take(PartEvent event) {
+  Task<void> take(codec::PartEvent event) {
     switch (event.kind) {
-      case PartEvent::Kind::begin:
+      case codec::PartEvent::Kind::begin:
         head_ = std::move(event.head);
         if (head_.name == "content" && !has_file_) {
           file_.file_name = codec::valid_utf8(head_.file_name.substr(0, longest_name));
@@ -109,8 +109,8 @@ class Upload {
           THAW_CO_TRY(writer_, cx_.owners.blobs.create(workspace_.str()));
         }
         co_return ok();
-      case PartEvent::Kind::bytes: co_return co_await take_bytes(std::move(event.bytes));
-      case PartEvent::Kind::end: break;
+      case codec::PartEvent::Kind::bytes: co_return co_await take_bytes(std::move(event.bytes));
+      case codec::PartEvent::Kind::end: break;
     }
     if (!writer_) {
       co_return ok();
@@ -139,7 +139,7 @@ class Upload {
       file_.file_name = "file";
     }
     if (file_.content_type.empty() || file_.content_type == "application/octet-stream") {
-      file_.content_type = type_of(file_.file_name);
+      file_.content_type = codec::type_of(file_.file_name);
     }
     return std::move(file_);
   }
@@ -165,7 +165,7 @@ class Upload {
 
   Context& cx_;
   model::WorkspaceId workspace_;
-  PartHead head_;
+  codec::PartHead head_;
   StoredFile file_;
   std::string metadata_;
   bool has_file_ = false;
@@ -176,7 +176,7 @@ Task<StoredFile> receive(Context& cx, model::WorkspaceId workspace, net::HttpExc
   const std::uint64_t most = cx.options.most_file_bytes;
   THAW_CO_TRY_VOID(net::check_body_length(exchange.request(), most));
   const auto type = exchange.request().headers.find("content-type").value_or("");
-  THAW_CO_TRY(MultipartReader reader, MultipartReader::of_type(type));
+  THAW_CO_TRY(codec::MultipartReader reader, codec::MultipartReader::of_type(type));
   Upload upload(cx, std::move(workspace));
   std::uint64_t received = 0;
   while (true) {
@@ -188,8 +188,8 @@ Task<StoredFile> receive(Context& cx, model::WorkspaceId workspace, net::HttpExc
     if (received > most) {
       co_return net::body_too_large(most);
     }
-    THAW_CO_TRY(std::vector<PartEvent> events, reader.take(*piece));
-    for (PartEvent& event : events) {
+    THAW_CO_TRY(std::vector<codec::PartEvent> events, reader.take(*piece));
+    for (codec::PartEvent& event : events) {
       THAW_CO_TRY_VOID(co_await upload.take(std::move(event)));
     }
   }
@@ -374,17 +374,18 @@ Task<void> put_input_files_aside(Context& cx, model::WorkspaceId workspace, Json
   for (std::string* text : large) {
     const async::PoolShare share{cx.owners.pool, workspace.str()};
     auto decode = [url = std::move(*text)] {
-      return Result<std::optional<DataUrl>>(read_data_url(url));
+      return Result<std::optional<codec::DataUrl>>(codec::read_data_url(url));
     };
-    THAW_CO_TRY(std::optional<DataUrl> file, co_await async::blocking(share, std::move(decode)));
+    THAW_CO_TRY(std::optional<codec::DataUrl> file,
+                co_await async::blocking(share, std::move(decode)));
     if (!file) {
       co_return Error::invalid_argument("input: a data: address of a file cannot be read");
     }
     THAW_CO_TRY(const store::StoredBlob blob,
                 co_await cx.owners.blobs.put(workspace.str(), std::move(file->bytes)));
-    *text =
-        signed_file_url(cx, cx.place.containers_base(), workspace, blob.sha256_hex,
-                        file->content_type, "input" + std::string(ending_of(file->content_type)));
+    *text = signed_file_url(cx, cx.place.containers_base(), workspace, blob.sha256_hex,
+                            file->content_type,
+                            "input" + std::string(codec::ending_of(file->content_type)));
   }
   co_return ok();
 }

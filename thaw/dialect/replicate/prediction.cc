@@ -13,6 +13,7 @@
 namespace thaw::dialect::replicate {
 
 using codec::Json;
+using gateway::Item;
 
 namespace {
 
@@ -27,29 +28,6 @@ const Json& member(const Json& of, const char* name) {
   }
   const auto found = of.find(name);
   return found == of.end() ? none : *found;
-}
-
-Result<Ending> read_ending(std::string_view bytes) {
-  THAW_TRY(Json json, codec::parse_json(bytes));
-  Ending ending;
-  codec::Fields fields(json);
-  fields.read("status", ending.status);
-  fields.read("logs", ending.logs);
-  for (const auto& [place, file] : fields.object("files").items()) {
-    OutputFile& one = ending.files[place];
-    codec::Fields of_file(file);
-    of_file.read("sha256", one.sha256_hex);
-    of_file.read("size", one.size);
-    of_file.read("content_type", one.content_type);
-    fields.include(of_file);
-  }
-  THAW_TRY_VOID(fields.outcome());
-  ending.output = member(json, "output");
-  ending.error = member(json, "error");
-  if (const Json& metrics = member(json, "metrics"); metrics.is_object()) {
-    ending.metrics = metrics;
-  }
-  return ending;
 }
 
 }  // namespace
@@ -97,44 +75,6 @@ std::optional<Memo> read_memo(std::string_view options) {
   return fields.outcome() ? std::optional(std::move(memo)) : std::nullopt;
 }
 
-std::string write_ending(const Ending& ending) {
-  Json files = Json::object();
-  for (const auto& [place, file] : ending.files) {
-    files[place] = {
-        {"sha256", file.sha256_hex}, {"size", file.size}, {"content_type", file.content_type}};
-  }
-  return codec::dump_json({{"status", ending.status},
-                           {"output", ending.output},
-                           {"logs", ending.logs},
-                           {"error", ending.error},
-                           {"metrics", ending.metrics},
-                           {"files", std::move(files)}});
-}
-
-std::string write_item(const Item& item) {
-  const Json json =
-      item.kind == Item::Kind::output ? Json{{"o", item.output}} : Json{{"l", item.logs}};
-  return codec::dump_json(json) + "\n";
-}
-
-std::vector<Item> read_items(std::string_view bytes) {
-  std::vector<Item> items;
-  while (!bytes.empty()) {
-    const std::size_t end = std::min(bytes.find('\n'), bytes.size());
-    auto json = codec::parse_json(bytes.substr(0, end));
-    bytes.remove_prefix(std::min(end + 1, bytes.size()));
-    if (!json || !json->is_object()) {
-      continue;
-    }
-    if (const auto output = json->find("o"); output != json->end()) {
-      items.push_back({Item::Kind::output, std::move(*output), {}});
-    } else if (const Json& logs = member(*json, "l"); logs.is_string()) {
-      items.push_back({Item::Kind::logs, {}, logs.get<std::string>()});
-    }
-  }
-  return items;
-}
-
 void Fold::add(const model::LogEntry& entry) {
   if (entry.kind == model::LogEntry::Kind::final_) {
     add_end(entry);
@@ -149,7 +89,7 @@ void Fold::add(const model::LogEntry& entry) {
     outputs = 0;
     logs.clear();
   }
-  for (Item& item : read_items(entry.payload.bytes)) {
+  for (Item& item : gateway::read_items(entry.payload.bytes)) {
     if (item.kind == Item::Kind::logs) {
       logs += item.logs.substr(0, most_logs - std::min(most_logs, logs.size()));
       continue;
@@ -169,9 +109,9 @@ void Fold::add_end(const model::LogEntry& entry) {
   if (entry.failure) {
     error = codec::valid_utf8(entry.failure->message);
   }
-  auto ending = entry.payload.content_type == prediction_type
-                    ? read_ending(entry.payload.bytes)
-                    : Result<Ending>(Error::not_found("none"));
+  auto ending = entry.payload.content_type == gateway::prediction_type
+                    ? gateway::read_ending(entry.payload.bytes)
+                    : Result<gateway::Ending>(Error::not_found("none"));
   if (ending) {
     ended_as_ = ending->status;
     output = std::move(ending->output);

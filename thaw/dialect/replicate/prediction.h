@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A prediction is a view of a call: what was said when it was made stands in the call's options
-// (Memo), what has become of it in its log (Fold). Here is what both are written as, and what they
-// are together as JSON. Pure; any thread.
+// (Memo), what has become of it in its log (Fold, of gateway/prediction_log.h). Here is what the
+// memo is written as, and what they are together as JSON. Pure; any thread.
 #pragma once
 
 #include <cstdint>
@@ -13,15 +13,11 @@
 #include <vector>
 
 #include "thaw/codec/json.h"
+#include "thaw/gateway/prediction_log.h"
 #include "thaw/model/call.h"
 #include "thaw/queue/call_queue.h"
 
 namespace thaw::dialect::replicate {
-
-// Of a call's input and of its result; and of the pieces in its log: a JSON value in each line,
-// {"o": a piece of output} or {"l": "what was printed"}.
-inline constexpr const char* prediction_type = "application/x-prediction+json";
-inline constexpr const char* pieces_type = "application/x-prediction-pieces";
 
 // What a prediction is known by beside its call.
 struct Memo {
@@ -39,34 +35,6 @@ std::string write_memo(const Memo& memo);
 // nullopt: the call is no prediction.
 std::optional<Memo> read_memo(std::string_view options);
 
-// A file of an output that is kept beside it; where it belongs stands its place.
-struct OutputFile {
-  std::string sha256_hex;
-  std::uint64_t size = 0;
-  std::string content_type;
-};
-
-// What a server has told at the end; a call's result.
-struct Ending {
-  std::string status;  // succeeded, failed, canceled
-  codec::Json output;
-  std::string logs;
-  codec::Json error;
-  codec::Json metrics = codec::Json::object();
-  std::map<std::string, OutputFile> files;  // by their JSON pointers below `output`
-};
-std::string write_ending(const Ending& ending);
-
-// One thing in a piece.
-struct Item {
-  enum class Kind { output, logs } kind = Kind::output;
-  codec::Json output;
-  std::string logs;
-};
-std::string write_item(const Item& item);
-// What cannot be read is left out.
-std::vector<Item> read_items(std::string_view bytes);
-
 // Takes the entries of a log, in their order.
 class Fold {
  public:
@@ -81,7 +49,7 @@ class Fold {
   std::string logs;
   codec::Json error;
   codec::Json metrics = codec::Json::object();
-  std::map<std::string, OutputFile> files;
+  std::map<std::string, gateway::OutputFile> files;
   std::size_t outputs = 0;  // pieces of output so far
   const model::LogEntry* end() const { return end_ ? &*end_ : nullptr; }
   bool is_removed() const { return is_removed_; }

@@ -13,15 +13,15 @@ namespace {
 LogEntry piece(std::string bytes) {
   LogEntry entry;
   entry.kind = LogEntry::Kind::chunk;
-  entry.payload = {std::move(bytes), pieces_type};
+  entry.payload = {std::move(bytes), gateway::pieces_type};
   return entry;
 }
 
-LogEntry end(model::OutcomeKind outcome, const Ending& ending) {
+LogEntry end(model::OutcomeKind outcome, const gateway::Ending& ending) {
   LogEntry entry;
   entry.kind = LogEntry::Kind::final_;
   entry.outcome = outcome;
-  entry.payload = {write_ending(ending), prediction_type};
+  entry.payload = {gateway::write_ending(ending), gateway::prediction_type};
   return entry;
 }
 
@@ -31,7 +31,9 @@ queue::CallInfo info_of(const char* id) {
   return info;
 }
 
-std::string output(const char* text) { return write_item({Item::Kind::output, text, {}}); }
+std::string output(const char* text) {
+  return gateway::write_item({gateway::Item::Kind::output, text, {}});
+}
 
 }  // namespace
 
@@ -58,13 +60,13 @@ TEST_CASE("a memo is read as it was written, and no other dialect's options are 
 
 TEST_CASE("pieces are outputs and logs, in their order, until the end tells all") {
   Fold fold(true);
-  fold.add(piece(output("a") + write_item({Item::Kind::logs, {}, "one\n"})));
+  fold.add(piece(output("a") + gateway::write_item({gateway::Item::Kind::logs, {}, "one\n"})));
   fold.add(piece(output("b") + "no JSON\n[1]\n" + output("c")));
   CHECK(fold.output == Json{"a", "b", "c"});
   CHECK(fold.outputs == 3);
   CHECK(fold.logs == "one\n");
   CHECK(fold.end() == nullptr);
-  Ending ending;
+  gateway::Ending ending;
   ending.status = "succeeded";
   ending.output = {"a", "b", "c", "d"};
   ending.logs = "one\ntwo\n";
@@ -94,7 +96,7 @@ TEST_CASE("what a delivery told that came to nothing is told no more") {
 TEST_CASE("each end has its status") {
   const auto status_of = [](model::OutcomeKind outcome, const char* ended_as, bool is_cancelled) {
     Fold fold(false);
-    Ending ending;
+    gateway::Ending ending;
     ending.status = ended_as;
     fold.add(end(outcome, ending));
     queue::CallInfo info = info_of("p");

@@ -120,10 +120,10 @@ Task<PredictionRequest> read_request(Context& cx, const gateway::Identity& who, 
 struct Input {
   Json given;
   Json shown;
-  std::vector<InvalidField> wrong;
+  std::vector<gateway::InvalidField> wrong;
 };
 
-Input check(const InputSchema& schema, Json given) {
+Input check(const gateway::InputSchema& schema, Json given) {
   Input input;
   input.wrong = schema.check(given);
   input.shown = input.wrong.empty() ? shown_of(given) : Json();
@@ -132,7 +132,7 @@ Input check(const InputSchema& schema, Json given) {
 }
 
 Task<Input> check(Context& cx, model::WorkspaceId workspace,
-                  std::shared_ptr<const InputSchema> schema, Json given, bool is_large) {
+                  std::shared_ptr<const gateway::InputSchema> schema, Json given, bool is_large) {
   if (!is_large) {
     co_return check(*schema, std::move(given));
   }
@@ -165,7 +165,7 @@ Task<model::CallId> create(Context& cx, net::HttpExchange& exchange, model::NewC
     once.emplace(std::string(*key), store::sha256_hex(body));
   }
   std::vector<model::NewInput> inputs;
-  inputs.push_back({0, {std::move(body), prediction_type}});
+  inputs.push_back({0, {std::move(body), gateway::prediction_type}});
   const model::CallId id = call.id;
   const auto created =
       co_await cx.owners.invoke.create(std::move(call), std::move(inputs), std::move(once));

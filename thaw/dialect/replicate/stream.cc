@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "thaw/codec/encoding.h"
+#include "thaw/codec/sse_reader.h"
 #include "thaw/dialect/replicate/answers.h"
 #include "thaw/dialect/replicate/calls.h"
-#include "thaw/dialect/replicate/sse_reader.h"
 
 namespace thaw::dialect::replicate {
 
@@ -89,15 +89,15 @@ class Reader {
                     const std::string& data) const {
     const bool was_seen = entry < from_.entry || (entry == from_.entry && item <= from_.item);
     const std::string id = std::to_string(entry) + "-" + std::to_string(item);
-    return was_seen ? std::string() : write_sse(id, name, data);
+    return was_seen ? std::string() : codec::write_sse(id, name, data);
   }
 
   Task<std::string> told_of(const model::LogEntry& entry) {
     std::string text;
     if (entry.kind == model::LogEntry::Kind::chunk) {
       std::size_t number = 0;
-      for (const Item& item : read_items(entry.payload.bytes)) {
-        const bool is_output = item.kind == Item::Kind::output;
+      for (const gateway::Item& item : gateway::read_items(entry.payload.bytes)) {
+        const bool is_output = item.kind == gateway::Item::Kind::output;
         text += event(entry.number, ++number, is_output ? "output" : "logs",
                       is_output ? text_of(item.output) : item.logs);
       }

@@ -48,9 +48,9 @@ gateway::CallbackRendering never(Error error) {
 
 // Whether there is something in it that is to be told of.
 bool has_wanted(const model::LogEntry& entry, const WebhookEvents& events) {
-  const std::vector<Item> items = read_items(entry.payload.bytes);
-  return std::any_of(items.begin(), items.end(), [&](const Item& item) {
-    return item.kind == Item::Kind::output ? events.output : events.logs;
+  const std::vector<gateway::Item> items = gateway::read_items(entry.payload.bytes);
+  return std::any_of(items.begin(), items.end(), [&](const gateway::Item& item) {
+    return item.kind == gateway::Item::Kind::output ? events.output : events.logs;
   });
 }
 
