@@ -76,7 +76,8 @@ def predict(model, version, text):
 
 def skopeo(layout, name, token, check=True):
     done = subprocess.run(
-        ["skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false", "--dest-creds", token,
+        ["skopeo", "--insecure-policy", "copy", "--preserve-digests", "--dest-tls-verify=false",
+         "--dest-creds", token,
          f"oci:{layout}", f"docker://127.0.0.1:{server.port}/{name}"],
         capture_output=True, text=True, timeout=BUILD_TIMEOUT,
     )  # fmt: skip

@@ -82,6 +82,7 @@ CogConversation::CogConversation(async::Pool& pool, store::BlobStore& blobs,
       workspace_(input.workspace),
       path_("/predictions/" + input.call.str()),
       body_(input.payload.bytes),
+      wants_stream_(input.payload.content_type != whole_prediction_type),
       events_(most_answer_bytes) {}
 
 Result<codec::HttpRequestMessage> CogConversation::request() {
