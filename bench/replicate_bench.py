@@ -5,7 +5,7 @@ caller, and 32 at once; rounds alternate. From zero: push_cold.py.
 
     replicate_bench.py OUT.json
 
-`/fn` is the model's plain address, which adds a passage. The API of Replicate is another thing: each
+`/fn` is the model's plain address, which adds a passage. The API of Replicate is another thing: a
 prediction is a durable call there, with a record before it begins and one when it has ended.
 """
 import concurrent.futures
