@@ -9,7 +9,9 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests/e2e"))
 
-from thaw_server import BUILD_TIMEOUT, ThawServer  # noqa: E402,F401  (enters the environment)
+from thaw_server import (  # noqa: E402,F401  (enters the environment)
+    BUILD_TIMEOUT, ThawServer, command_of, descendants_of,
+)  # fmt: skip
 
 STAGES = ("queue", "sandbox", "interpreter", "imports", "user_code", "call")
 SCALE = {"s": 1, "ms": 1e3, "us": 1e6}
@@ -77,9 +79,9 @@ class BenchServer(ThawServer):
         raise RuntimeError(f"{function} did not go to zero")
 
     def container_address(self, word):
-        for container in self.containers():
-            if word in pathlib.Path(f"/proc/{container.pid}/cmdline").read_text():
-                shown = subprocess.run(["nsenter", "-t", str(container.pid), "-n", "ip", "-j", "-4",
+        for pid in descendants_of(self.process.pid):
+            if any(word in one for one in command_of(pid)):
+                shown = subprocess.run(["nsenter", "-t", str(pid), "-n", "ip", "-j", "-4",
                                         "addr", "show", "dev", "eth0"], check=True,
                                        capture_output=True, text=True).stdout
                 return json.loads(shown)[0]["addr_info"][0]["local"]

@@ -82,10 +82,20 @@ class Client:
     def __init__(self, credentials):
         self.credentials = credentials
 
+    @property
+    def basic(self):
+        return "Basic " + base64.b64encode(self.credentials.encode()).decode()
+
+    def head(self, method, path, length):
+        """Of a request whose body is sent by hand."""
+        return (
+            f"{method} {path} HTTP/1.1\r\nhost: {server.address}\r\n"
+            f"authorization: {self.basic}\r\ncontent-length: {length}\r\n\r\n"
+        ).encode()
+
     def __call__(self, method, path, body=None, authorization=None, **headers):
-        basic = "Basic " + base64.b64encode(self.credentials.encode()).decode()
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        sent["authorization"] = basic if authorization is None else authorization
+        sent["authorization"] = self.basic if authorization is None else authorization
         if not sent["authorization"]:
             del sent["authorization"]
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=CALL_TIMEOUT)
@@ -369,13 +379,8 @@ class Protocol(RegistryTest):
     def test_an_upload_that_is_cut_goes_on_where_it_was(self):
         content = os.urandom(4_000_000)
         place = ann.begin(self.name)
-        basic = base64.b64encode(ann.credentials.encode()).decode()
-        head = (
-            f"PATCH {place} HTTP/1.1\r\nhost: {server.address}\r\nauthorization: Basic {basic}\r\n"
-            f"content-length: {len(content)}\r\n\r\n"
-        )
         with socket.create_connection(("127.0.0.1", server.port)) as cut:
-            cut.sendall(head.encode() + content[:2_500_000])
+            cut.sendall(ann.head("PATCH", place, len(content)) + content[:2_500_000])
         # Nobody says when the server has noticed; what it took is what was sent.
         def far():
             answer = ann("GET", place)
@@ -395,13 +400,9 @@ class Protocol(RegistryTest):
     def test_a_slow_sender_holds_up_nobody_and_its_bytes_count(self):
         content = b"slowly" * 10
         place = ann.begin(self.name)
-        basic = base64.b64encode(ann.credentials.encode()).decode()
-        head = (
-            f"PUT {place}?digest={digest_of(content)} HTTP/1.1\r\nhost: x\r\n"
-            f"authorization: Basic {basic}\r\ncontent-length: {len(content)}\r\n\r\n"
-        )
+        head = ann.head("PUT", f"{place}?digest={digest_of(content)}", len(content))
         with socket.create_connection(("127.0.0.1", server.port), CALL_TIMEOUT) as slow:
-            slow.sendall(head.encode())
+            slow.sendall(head)
             for byte in content:
                 slow.sendall(bytes([byte]))
                 self.assertEqual(bob("GET", "/v2/").status, 200)
@@ -409,13 +410,8 @@ class Protocol(RegistryTest):
 
     def test_two_requests_do_not_write_to_one_upload_at_once(self):
         place = ann.begin(self.name)
-        basic = base64.b64encode(ann.credentials.encode()).decode()
-        head = (
-            f"PATCH {place} HTTP/1.1\r\nhost: x\r\nauthorization: Basic {basic}\r\n"
-            f"content-length: {2 << 20}\r\n\r\n"
-        )
         with socket.create_connection(("127.0.0.1", server.port), CALL_TIMEOUT) as first:
-            first.sendall(head.encode() + b"x" * (1 << 20))
+            first.sendall(ann.head("PATCH", place, 2 << 20) + b"x" * (1 << 20))
             wait_until(lambda: ann("GET", place).headers["range"] != "0-0", CALL_TIMEOUT, "is busy")
             self.assertEqual(ann("PATCH", place, b"y").status, 409)
             self.assertEqual(ann("PUT", f"{place}?digest={digest_of(b'y')}", b"y").status, 409)
@@ -503,8 +499,7 @@ class Protocol(RegistryTest):
 
     def test_ten_thousand_tags(self):
         manifest, _ = ann.push_image(self.name, "first")
-        basic = "Basic " + base64.b64encode(ann.credentials.encode()).decode()
-        headers = {"authorization": basic, "content-type": MANIFEST}
+        headers = {"authorization": ann.basic, "content-type": MANIFEST}
 
         def put(numbers):
             connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=CALL_TIMEOUT)
@@ -682,13 +677,8 @@ class Deaths(RegistryTest):
         manifest, _ = ann.push_image(self.name, "1", os.urandom(100_000))
         place = ann.begin(self.name)
         self.assertEqual(ann("PATCH", place, os.urandom(5 << 20)).status, 202)
-        basic = base64.b64encode(ann.credentials.encode()).decode()
         with socket.create_connection(("127.0.0.1", server.port)) as cut:
-            head = (
-                f"PATCH {place} HTTP/1.1\r\nhost: x\r\nauthorization: Basic {basic}\r\n"
-                f"content-length: {50 << 20}\r\n\r\n"
-            )
-            cut.sendall(head.encode() + b"x" * (3 << 20))
+            cut.sendall(ann.head("PATCH", place, 50 << 20) + b"x" * (3 << 20))
             server.kill()
         server.start()
         self.assertEqual(list((server.data / "blobs" / "tmp").iterdir()), [])

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <iterator>
+#include <utility>
 
 #include "thaw/cli/cog_plan.h"
 #include "thaw/cli/push_guess.h"
@@ -82,6 +83,11 @@ Result<ModelPush> plan_model(PushOptions& options, const FolderContents& content
     options.snapshot = PushOptions::Snapshot::at_ready;
   }
   return push;
+}
+
+Result<NamedModel> named_model(const std::string& given) {
+  THAW_TRY(ModelName name, cog_model_name(given, {}, ""));
+  return NamedModel{std::move(name.owner), std::move(name.name), std::move(name.tag)};
 }
 
 }  // namespace thaw::cli

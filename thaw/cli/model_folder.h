@@ -24,4 +24,12 @@ struct ModelPush {
 Result<ModelPush> plan_model(PushOptions& options, const FolderContents& contents,
                              const std::string& folder_name);
 
+// Of a model that somebody calls "OWNER/NAME:TAG", where owner and tag may be left out.
+struct NamedModel {
+  std::string owner;
+  std::string name;
+  std::string tag;
+};
+Result<NamedModel> named_model(const std::string& given);
+
 }  // namespace thaw::cli

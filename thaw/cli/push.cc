@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "thaw/cli/admin_client.h"
+#include "thaw/cli/image_definition.h"
 #include "thaw/cli/model_folder.h"
 #include "thaw/cli/push_definition.h"
 #include "thaw/cli/push_folder.h"
@@ -84,6 +85,15 @@ void print_published(const codec::Json& function, const PushOptions& options,
   std::printf("later    thaw invoke %s --async --data @request.json\n", name.c_str());
 }
 
+void print(const Where& where, const codec::Json& function, const PushOptions& options,
+           const std::string& because) {
+  if (where.output == Output::json) {
+    std::printf("%s\n", function.dump(2).c_str());
+  } else {
+    print_published(function, options, because);
+  }
+}
+
 // What is built, and what it is to be called: as its Dockerfile says, or its model's own file.
 struct Plan {
   std::string dockerfile;
@@ -132,11 +142,21 @@ Result<void> push(const Where& where, PushOptions options) {
   ServerClient client(loop, std::move(server));
   THAW_TRY(const codec::Json function,
            loop.run_task(send_and_publish(client, contents, codec::dump_json(plan.definition))));
-  if (where.output == Output::json) {
-    std::printf("%s\n", function.dump(2).c_str());
-  } else {
-    print_published(function, options, plan.because);
-  }
+  print(where, function, options, plan.because);
+  return ok();
+}
+
+Result<void> push_as_it_is(const Where& where, PushOptions options) {
+  THAW_TRY(const codec::Json definition, image_definition(options));
+  THAW_TRY(RunningServer server, choose_server(where));
+  async::Loop loop;
+  ServerClient client(loop, std::move(server));
+  const FolderContents nothing;
+  THAW_TRY(const codec::Json function,
+           loop.run_task(send_and_publish(client, nothing, codec::dump_json(definition))));
+  const bool is_said = !options.preset.empty();
+  options.preset = function.value("preset", "");
+  print(where, function, options, is_said ? "as it was said" : "as the image says");
   return ok();
 }
 
@@ -144,6 +164,11 @@ Result<void> push(const Where& where, PushOptions options) {
 
 int push_folder(const Where& where, const PushOptions& options) {
   const Result<void> done = push(where, options);
+  return done ? 0 : fail(done.error());
+}
+
+int push_image(const Where& where, const PushOptions& options) {
+  const Result<void> done = push_as_it_is(where, options);
   return done ? 0 : fail(done.error());
 }
 

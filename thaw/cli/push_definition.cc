@@ -115,7 +115,10 @@ Result<codec::Json> definition_of(const PushOptions& options, const FolderConten
   set_text("ready_path", options.ready_path);
   set_text("health_path", options.health_path);
   set_text("restored_path", options.restored_path);
-  set_text("snapshot", options.snapshot == PushOptions::Snapshot::at_ready ? "ready" : "");
+  using Snapshot = PushOptions::Snapshot;
+  set_text("snapshot", options.snapshot == Snapshot::at_ready ? "ready"
+                       : options.snapshot == Snapshot::no     ? "never"
+                                                              : "");
   set_text("gpu", options.gpu);
   set_text("callers", options.callers);
   const auto set = [&out](const char* key, const auto& value) {

@@ -50,9 +50,10 @@ int show_containers(const Where& where);                     // thaw ps
 int show_functions(const Where& where);                      // thaw functions
 int show_call(const Where& where, const std::string& call);  // thaw ps --call
 
-// thaw push: a folder with a Dockerfile, or with a model, becomes a function.
+// thaw push: a folder with a Dockerfile, or with a model, or an image becomes a function.
 struct PushOptions {
   std::string folder;
+  std::string image;       // of a registry; empty: the folder is pushed
   std::string name;        // empty: the folder's, made valid; of a model "owner/name:tag"
   std::string preset;      // empty: guessed
   std::string dockerfile;  // empty: the folder's own
@@ -83,6 +84,8 @@ struct PushOptions {
   std::string visibility;   // of a model: "public", "private"; empty: as before, or private
 };
 int push_folder(const Where& where, const PushOptions& options);
+// Of its image; `folder` is no folder then, but the name.
+int push_image(const Where& where, const PushOptions& options);
 
 // thaw invoke: one request to a function.
 struct InvokeOptions {

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t piece_bytes = 256u << 10;
 constexpr std::size_t most_untold = 8u << 20;  // then the server is not read until some is told
+constexpr Duration shortest_busy_pause = 20ms;
 constexpr Duration longest_busy_pause = 500ms;
 constexpr Duration leaves_within = 10s;
 constexpr Duration leave_pause = 200ms;
@@ -55,7 +56,7 @@ TalkedInput::TalkedInput(async::Loop& loop, queue::CallQueue& queue, Container& 
 async::Task<Reply> TalkedInput::run() {
   async::TaskGroup teller(loop_);
   teller.start("what a server says", tell(*this));
-  Duration pause = 20ms;
+  Duration pause{};  // what it says may be no more than that it is to be asked otherwise
   Result<Reply> reply = co_await ask();
   const Instant begun = monotonic_now();
   while (reply && reply->server == Reply::Server::busy && !is_left_) {
@@ -63,11 +64,13 @@ async::Task<Reply> TalkedInput::run() {
       reply->server = Reply::Server::useless;
       break;
     }
-    if (const Result<void> waited = co_await async::sleep_for(pause); !waited) {
-      reply = waited.error();
-      break;
+    if (pause > Duration::zero()) {
+      if (const Result<void> waited = co_await async::sleep_for(pause); !waited) {
+        reply = waited.error();
+        break;
+      }
     }
-    pause = std::min(pause * 2, longest_busy_pause);
+    pause = std::clamp(pause * 2, shortest_busy_pause, longest_busy_pause);
     reply = co_await ask();
   }
   is_ended_ = true;

@@ -18,6 +18,8 @@ namespace thaw::gateway {
 // Of a call's input and of its result; and of the pieces in its log: a JSON value in each line,
 // {"o": a piece of output} or {"l": "what was printed"}.
 inline constexpr const char* prediction_type = "application/x-prediction+json";
+// Of an input whose model gives its output as a whole: it is asked for no stream.
+inline constexpr const char* whole_prediction_type = "application/x-whole-prediction+json";
 inline constexpr const char* pieces_type = "application/x-prediction-pieces";
 
 // A file of an output that is kept beside it; where it belongs stands its place.

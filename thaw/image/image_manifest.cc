@@ -4,6 +4,7 @@
 #include <sys/utsname.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "thaw/codec/json.h"
 #include "thaw/image/context_paths.h"
@@ -164,6 +165,33 @@ Result<ImageConfig> read_settings(const Json& json) {
   return config;
 }
 
+// What is no text is no label, and what is no port of TCP none.
+ImageNotes read_notes(const Json& json) {
+  ImageNotes notes;
+  if (const Json* labels = object_of(json, "Labels")) {
+    for (const auto& [name, value] : labels->items()) {
+      if (value.is_string()) {
+        notes.labels[name] = value.get<std::string>();
+      }
+    }
+  }
+  const Json* ports = object_of(json, "ExposedPorts");
+  if (ports == nullptr) {
+    return notes;
+  }
+  for (const auto& [name, value] : ports->items()) {
+    std::uint16_t port = 0;
+    const char* end = name.data() + name.size();
+    const auto [rest, error] = std::from_chars(name.data(), end, port);
+    const std::string_view protocol(rest, static_cast<std::size_t>(end - rest));
+    const bool is_tcp = protocol.empty() || protocol == "/tcp";
+    if (error == std::errc() && is_tcp && port != 0 && (notes.port == 0 || port < notes.port)) {
+      notes.port = port;
+    }
+  }
+  return notes;
+}
+
 }  // namespace
 
 Platform Platform::own() {
@@ -218,6 +246,7 @@ Result<ConfigFile> read_config_file(std::string_view bytes, const Platform& plat
       return bad("its settings have more than 1 MiB");
     }
     THAW_TRY(file.config, read_settings(*config));
+    file.notes = read_notes(*config);
   }
   const Json* root = object_of(json, "rootfs");
   const Json* ids = root == nullptr ? nullptr : list_of(*root, "diff_ids");

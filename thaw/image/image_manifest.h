@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -50,8 +51,15 @@ struct Manifest {
 using ManifestOrNext = std::variant<Manifest, Descriptor>;
 Result<ManifestOrNext> read_manifest(std::string_view bytes, const Platform& platform);
 
+// What an image says of itself beside what a Dockerfile's lines on it start from.
+struct ImageNotes {
+  std::map<std::string, std::string> labels;
+  std::uint16_t port = 0;  // the lowest of TCP that it exposes; 0: none
+};
+
 struct ConfigFile {
   ImageConfig config;
+  ImageNotes notes;
   std::vector<std::string> layer_ids;  // digests of the layers' tar streams, lowest first
 };
 // Env, WorkingDir, User, Entrypoint, Cmd, Shell, OnBuild and StopSignal as a Dockerfile's own lines

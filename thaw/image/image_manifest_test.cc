@@ -130,6 +130,29 @@ TEST_CASE("a configuration is what the lines of a Dockerfile would set") {
   CHECK(read->layer_ids == std::vector<std::string>{digest('1'), digest('2')});
 }
 
+TEST_CASE("labels are text, and the port is the lowest of TCP") {
+  Json json = {{"config",
+                {{"Labels", {{"a", "1"}, {"b", 2}, {"c", nullptr}}},
+                 {"ExposedPorts",
+                  {{"9000/tcp", Json::object()},
+                   {"5000/tcp", Json::object()},
+                   {"53/udp", {}},
+                   {"0", {}},
+                   {"70000/tcp", {}},
+                   {"x", {}},
+                   {"", {}}}}}},
+               {"rootfs", {{"diff_ids", Json::array({digest('1')})}}}};
+  auto read = read_config_file(json.dump(), amd64);
+  REQUIRE(read);
+  CHECK(read->notes.labels == std::map<std::string, std::string>{{"a", "1"}});
+  CHECK(read->notes.port == 5000);
+  json["config"] = {{"Labels", {"a"}}, {"ExposedPorts", "5000"}};
+  read = read_config_file(json.dump(), amd64);
+  REQUIRE(read);
+  CHECK(read->notes.labels.empty());
+  CHECK(read->notes.port == 0);
+}
+
 TEST_CASE("a configuration without settings sets nothing, and null is none") {
   Json json = {{"config", {{"Env", nullptr}, {"Cmd", nullptr}}},
                {"rootfs", {{"diff_ids", Json::array()}}}};

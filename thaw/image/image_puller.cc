@@ -18,7 +18,7 @@ namespace {
 constexpr std::size_t most_asking = 32;
 constexpr std::size_t most_asking_of_one = 8;  // workspace
 constexpr std::size_t most_known = 512;
-constexpr std::size_t most_known_bytes = 64u << 10;  // of the settings of one
+constexpr std::size_t most_known_bytes = 64u << 10;  // of the settings and labels of one
 constexpr int deepest_index = 3;
 constexpr int pulls_at_once = 3;  // of one image
 
@@ -48,8 +48,12 @@ std::string megabytes(std::uint64_t bytes) {
   return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " MB";
 }
 
-std::size_t bytes_of(const ImageConfig& config) {
+std::size_t bytes_of(const RegistryImage& image) {
+  const ImageConfig& config = image.config;
   std::size_t bytes = config.workdir.size() + config.user.size();
+  for (const auto& [name, value] : image.notes.labels) {
+    bytes += name.size() + value.size();
+  }
   for (const auto* list :
        {&config.env, &config.entrypoint, &config.cmd, &config.shell, &config.onbuild}) {
     for (const std::string& item : *list) {
@@ -251,12 +255,13 @@ async::Task<RegistryImagePtr> ImagePuller::ask(ImageName name, std::shared_ptr<R
   image->layers = std::move(manifest->layers);
   image->layer_ids = std::move(config->layer_ids);
   image->config = std::move(config->config);
+  image->notes = std::move(config->notes);
   image->key = image_key(image->layer_ids, image->config);
   co_return image;
 }
 
 void ImagePuller::remember(const std::string& known_as, const RegistryImagePtr& image) {
-  if (bytes_of(image->config) > most_known_bytes) {
+  if (bytes_of(*image) > most_known_bytes) {
     return;
   }
   auto kept = std::make_shared<RegistryImage>(*image);

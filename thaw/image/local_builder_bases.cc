@@ -54,7 +54,7 @@ async::Task<Recipe> LocalBuilder::find_bases(Recipe recipe) {
   std::size_t asked_for = 0;
   for (const NamedBase& base : named) {  // tidy(held): this task's own list
     if (recipe.bases.contains(base.reference) || is_made_here(base.reference) ||
-        imports_.find(base.reference) != nullptr) {
+        imports_.find(base.reference) != nullptr || recipe.found.contains(base.reference)) {
       continue;
     }
     const std::string here = find_base_recipe(base.reference).error().message();

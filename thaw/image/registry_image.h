@@ -20,6 +20,7 @@ struct RegistryImage {
   std::string key;         // of its image in the layer store
   std::string note;        // for the build log
   ImageConfig config;
+  ImageNotes notes;
   std::vector<Descriptor> layers;          // as the registry has them, lowest first
   std::vector<std::string> layer_ids;      // the same, of their tar streams
   std::shared_ptr<Repository> repository;  // where its layers are

@@ -20,8 +20,11 @@ std::vector<std::unique_ptr<gateway::Dialect>> make_dialects(const gateway::Owne
   dialects.push_back(std::make_unique<dialect::modal::ModalDialect>(owners, std::move(modal)));
   dialect::native::Options native;
   native.keep_versions = static_cast<std::size_t>(configuration.keep_versions);
-  dialects.push_back(std::make_unique<dialect::native::NativeDialect>(owners, native));
-  dialects.push_back(std::make_unique<dialect::registry::RegistryDialect>(owners));
+  auto own = std::make_unique<dialect::native::NativeDialect>(owners, native);
+  // A pushed image may be a model's.
+  auto registry = std::make_unique<dialect::registry::RegistryDialect>(owners, own->images());
+  dialects.push_back(std::move(own));
+  dialects.push_back(std::move(registry));
   // Its clients need no dialect: they call what was pushed, and only their header is theirs.
   owners.access.add_credential_headers({"x-banana-api-key", ""});
   dialect::replicate::Options replicate;

@@ -26,7 +26,7 @@ void add_where(CLI::App& verb, cli::Where& where, const char* names = "--server,
 void add_push(CLI::App& app, cli::Where& where, cli::PushOptions& options, int& exit_code) {
   auto* push =
       app.add_subcommand("push", "make a function of a folder with a Dockerfile, or of a model");
-  push->add_option("folder", options.folder, cli::pushed_folders)->required();
+  push->add_option("folder", options.folder, cli::pushed_folders);
   push->add_option("name", options.name,
                    "of the function (default: the folder's); of a model [OWNER/]NAME[:TAG]");
   push->add_option("--description", options.description, "of a model, for people");
@@ -43,8 +43,9 @@ void add_push(CLI::App& app, cli::Where& where, cli::PushOptions& options, int& 
   push->add_option("--ready", options.ready_path, "GET of it succeeds once the server is ready");
   push->add_option("--health", options.health_path, "GET of it succeeds while the server is well");
   push->add_option("--env", options.env, "NAME=value, for the server")->allow_extra_args(false);
-  push->add_option("--build-arg", options.build_args, "NAME=value, for ARG of the Dockerfile")
-      ->allow_extra_args(false);
+  auto* build_args =
+      push->add_option("--build-arg", options.build_args, "NAME=value, for ARG of the Dockerfile")
+          ->allow_extra_args(false);
   push->add_option("--memory", options.memory, "most that one container may have, as 2GiB");
   push->add_option("--cpu", options.cpu, "processors of one container, as 0.5")
       ->check(CLI::Range(0.001, 1024.0));
@@ -79,9 +80,20 @@ void add_push(CLI::App& app, cli::Where& where, cli::PushOptions& options, int& 
       ->needs(snapshot);
   push->add_option("--callers", options.callers, "who may call it")
       ->check(CLI::IsMember({"anyone", "tokens"}));
-  push->add_option("--dockerfile", options.dockerfile, "another file (default: DIR/Dockerfile)");
+  auto* dockerfile = push->add_option("--dockerfile", options.dockerfile,
+                                      "another file (default: DIR/Dockerfile)");
+  push->add_option("--image", options.image,
+                   "an image in the place of a folder: NAME[:TAG] of this server's registry, with "
+                   "its HOST:PORT, or of another one; what stands alone is then the name")
+      ->excludes(dockerfile, build_args);
   add_where(*push, where);
-  push->callback([&] { exit_code = cli::push_folder(where, options); });
+  push->callback([&] {
+    if (options.folder.empty() && options.image.empty()) {
+      throw CLI::RequiredError("folder, or --image NAME");
+    }
+    exit_code =
+        options.image.empty() ? cli::push_folder(where, options) : cli::push_image(where, options);
+  });
 }
 
 void add_invoke(CLI::App& app, cli::Where& where, cli::InvokeOptions& options, int& exit_code) {

@@ -31,11 +31,11 @@ Result<std::string> read_schema(const std::vector<std::string>& layers, const st
   return Error::not_found("its image has no " + path);
 }
 
-// What of the schema says more than what goes in and out.
-Result<void> read_marks(const std::string& path, model::ModelCard& card) {
+// What of the schema says more than what goes in and out. `source`: where it is, in words.
+Result<void> read_marks(const std::string& source, model::ModelCard& card) {
   const auto json = codec::parse_json(card.schema);
   if (!json || !json->is_object()) {
-    return Error::failed_precondition(path + " of its image is no JSON object");
+    return Error::failed_precondition(source + " of its image is no JSON object");
   }
   try {
     const Json streams =
@@ -88,6 +88,12 @@ Task<model::ModelCard> card_for(Context& cx, gateway::Identity who, PushedModel 
   card.description = model.description.value_or("");
   card.visibility = model.visibility.value_or(Visibility::owner);
   card.trains = model.trains;
+  if (!model.schema.empty()) {
+    card.schema = std::move(model.schema);
+    THAW_CO_TRY_VOID(read_marks("the schema in the labels", card));
+    card.made_with = card.made_with.empty() ? model.made_with : card.made_with;
+    co_return card;
+  }
   auto read = [layers = built.image.layers, path = model.schema_path] {
     return read_schema(layers, path);
   };
@@ -99,6 +105,7 @@ Task<model::ModelCard> card_for(Context& cx, gateway::Identity who, PushedModel 
   }
   card.schema = std::move(*schema);
   THAW_CO_TRY_VOID(read_marks(model.schema_path, card));
+  card.made_with = card.made_with.empty() ? model.made_with : card.made_with;
   co_return card;
 }
 

@@ -16,7 +16,7 @@ namespace thaw::dialect::native {
 // model's by now.
 Result<std::string> function_for(Context& cx, const catalog::Scope& scope, PushedModel& model);
 
-// Without its id, which is its version's. failed_precondition: the image has no such schema.
+// Without an id, which is its version's. failed_precondition: the image has no such schema.
 async::Task<model::ModelCard> card_for(Context& cx, gateway::Identity who, PushedModel model,
                                        std::string image_key);
 

@@ -8,6 +8,7 @@
 
 #include "thaw/dialect/native/callbacks.h"
 #include "thaw/dialect/native/context.h"
+#include "thaw/dialect/native/image_models.h"
 
 namespace thaw::dialect::native {
 
@@ -25,9 +26,13 @@ class NativeDialect final : public gateway::Dialect {
   void start(const gateway::Surroundings& place) override { cx_.place = place; }
   async::Task<void> stop() override { co_return ok(); }
 
+  // What becomes of images that are pushed to this server's registry.
+  gateway::ImageTaker& images() { return images_; }
+
  private:
   Context cx_;
   NativeCallbacks callbacks_{cx_};
+  ImageModels images_{cx_};
   std::unique_ptr<control::Runtime> runtime_;
 };
 

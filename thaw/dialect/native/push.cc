@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/dialect/native/push.h"
 
-#include <algorithm>
-
 #include "thaw/async/task_group.h"
-#include "thaw/catalog/model_cards.h"
 #include "thaw/codec/fields.h"
 #include "thaw/dialect/native/card_maker.h"
 #include "thaw/dialect/native/functions.h"
+#include "thaw/dialect/native/image_push.h"
+#include "thaw/dialect/native/publish.h"
 #include "thaw/dialect/native/push_request.h"
 #include "thaw/gateway/schedules.h"
 #include "thaw/image/image.h"
@@ -96,99 +95,30 @@ Task<model::Image> image_for(Context& cx, gateway::Identity who, image::Recipe r
   co_return wanted.image;
 }
 
-Result<bool> for_tokens(const Context& cx, PushRequest::Callers callers) {
-  if (callers == PushRequest::Callers::anyone && !cx.place.is_on_loopback) {
-    return Error::failed_precondition(
-        "callers: this server is reached from other machines, so that its functions are for token "
-        "holders; push with callers 'tokens'");
-  }
-  return callers == PushRequest::Callers::tokens ||
-         (callers == PushRequest::Callers::by_place && !cx.place.is_on_loopback);
-}
-
-// The host of a function is its name; in other workspaces than the default one, theirs before it.
-std::string label_of(const Context& cx, const gateway::Identity& who, const std::string& name) {
-  const catalog::Catalog& catalog = cx.owners.catalog;
-  const auto workspace = gateway::scope_of(catalog, who).workspace();
-  const bool is_default = who.workspace == catalog.default_workspace();
-  const std::string label =
-      is_default || !workspace ? name : gateway::lower_case(workspace->name) + "-" + name;
-  return gateway::check_label(label) ? label : std::string();
-}
-
-// What is pushed of a model is what it is from then on, also after it was gone back to an older
-// version: then one version alone has its plain address.
-bool takes_the_address(const catalog::Scope& scope, const gateway::Draft& draft) {
-  const auto live = scope.alias(draft.spec.id, model::live_alias);
-  return live && live->versions.size() == 1 && !draft.shares.contains(model::live_alias);
-}
-
-Task<Published> publish(Context& cx, gateway::Identity who, PushRequest request, model::Image image,
-                        std::optional<model::ModelCard> card, std::uint64_t turn) {
-  THAW_CO_TRY(const bool are_token_holders, for_tokens(cx, request.callers));
-  const catalog::Scope scope = gateway::scope_of(cx.owners.catalog, who);
-  THAW_CO_TRY(gateway::Draft draft, cx.owners.releases.begin(scope, dialect_name, request.name));
-  model::FunctionSpec& spec = draft.spec;
-  spec.image = image.id;
-  spec.push = request.contract;
-  // How its maker says that it is to be asked to end.
-  THAW_CO_TRY(const image::BuildResult built, cx.owners.images.find(image.key));
-  if (built.image.config.stop_signal != 0) {
-    spec.push->stop_signal = built.image.config.stop_signal;
-  }
-  spec.resources = request.resources;
-  spec.scaling = request.scaling;
-  spec.timeout = request.timeout;
-  spec.startup_timeout = request.startup_timeout;
-  spec.snapshot_at = request.snapshot_at;
-  spec.schedule = request.schedule;
-  spec.reach = model::Reach::inputs;
-  if (const std::string label = label_of(cx, who, request.name); !label.empty()) {
-    model::WebEndpoint web;
-    web.label = label;
-    web.kind = model::WebEndpoint::Kind::server_port;
-    web.port = request.contract.port;
-    web.callers = are_token_holders ? model::WebEndpoint::Callers::token_holders
-                                    : model::WebEndpoint::Callers::anyone;
-    spec.web.push_back(std::move(web));
-  }
-  // A host is an extra: who has none is reached below /fn.
-  if (!cx.owners.labels.check(draft.app, spec)) {
-    spec.web.clear();
-  }
-  spec.definition =
-      write_definition({request.preset, are_token_holders, request.env, request.schedule_path});
-  if (card) {
-    card->id = store::sha256_hex(spec.version);
-    card->inputs = static_cast<std::uint32_t>(std::max(1, spec.scaling.max_concurrent_inputs));
-    THAW_CO_TRY_VOID(model::check(*card));
-    spec.definition = catalog::with_model_card(*card, spec.definition);
-  }
-  draft.keep = request.keep_versions > 0 ? request.keep_versions : cx.options.keep_versions;
-  draft.shares = request.shares;
-  if (card && takes_the_address(scope, draft)) {
-    draft.shares[model::live_alias] = 100;
-  }
-  draft.turn = turn;
-  co_return co_await cx.owners.releases.publish(scope, std::move(draft));
-}
-
 Task<void> watch(net::HttpExchange& exchange, bool& has_left) {
   THAW_CO_TRY_VOID(co_await exchange.until_gone());
   has_left = true;
   co_return ok();
 }
 
-Task<void> push(Context& cx, gateway::Identity who, PushRequest request, Lines& lines,
-                const bool& has_left) {
+// `body`: the request, as it came.
+Task<void> push(Context& cx, gateway::Identity asker, const std::string& body, PushRequest request,
+                Lines& lines, const bool& has_left) {
   const std::uint64_t turn = cx.owners.deployments.begin();
   THAW_CO_TRY_VOID(for_tokens(cx, request.callers));
+  const gateway::Identity who = gateway::for_making(asker);
   const catalog::Scope scope = gateway::scope_of(cx.owners.catalog, who);
+  image::Recipe recipe = recipe_of(request, who);
+  if (!request.image.empty()) {
+    THAW_CO_TRY(const ImageFacts facts, co_await look_at_image(cx, who.workspace, request.image));
+    THAW_CO_TRY(request, with_image(body, std::move(request), facts));
+    recipe = facts.recipe;
+  }
   if (request.model) {
     THAW_CO_TRY(request.name, function_for(cx, scope, *request.model));
   }
-  THAW_CO_TRY(const model::Image image,
-              co_await image_for(cx, who, recipe_of(request, who), lines));
+  THAW_CO_TRY_VOID(gateway::check_names(asker, request.name, request.name));
+  THAW_CO_TRY(const model::Image image, co_await image_for(cx, who, std::move(recipe), lines));
   if (has_left) {
     co_return Error::cancelled("the caller has left; nothing is published");
   }
@@ -201,8 +131,8 @@ Task<void> push(Context& cx, gateway::Identity who, PushRequest request, Lines& 
     // Asked again: another model may have taken the name meanwhile. Nobody waits from here on.
     THAW_CO_TRY(request.name, function_for(cx, scope, *request.model));
   }
-  THAW_CO_TRY(const Published published, co_await publish(cx, std::move(who), std::move(request),
-                                                          image, std::move(card), turn));
+  THAW_CO_TRY(const Published published,
+              co_await publish(cx, who, std::move(request), image, std::move(card), turn));
   co_return co_await lines.write({{"function", json_of(cx, published)}});
 }
 
@@ -211,8 +141,6 @@ Task<void> push(Context& cx, gateway::Identity who, PushRequest request, Lines& 
 Task<void> serve_push(Context& cx, gateway::Identity who, net::HttpExchange& exchange) {
   THAW_CO_TRY(const std::string body, co_await exchange.read_all(most_request_bytes));
   THAW_CO_TRY(PushRequest request, read_push_request(body));
-  THAW_CO_TRY_VOID(gateway::check_names(who, request.name, request.name));
-  who = gateway::for_making(std::move(who));
   if (request.schedule) {
     if (const Result<void> kept = gateway::check(*request.schedule, cx.owners.zones); !kept) {
       co_return Error::invalid_argument("schedule: " + kept.error().message());
@@ -222,7 +150,8 @@ Task<void> serve_push(Context& cx, gateway::Identity who, net::HttpExchange& exc
   bool has_left = false;
   async::TaskGroup watches(cx.owners.loop);
   watches.start("push's caller", watch(exchange, has_left));
-  Result<void> pushed = co_await push(cx, std::move(who), std::move(request), lines, has_left);
+  Result<void> pushed =
+      co_await push(cx, std::move(who), body, std::move(request), lines, has_left);
   co_await async::forget_cancellation();
   (void)co_await watches.stop();
   if (!pushed && !exchange.responded()) {

@@ -5,7 +5,9 @@
 
 #include "thaw/catalog/model_cards.h"
 #include "thaw/codec/fields.h"
+#include "thaw/dialect/native/cog_labels.h"
 #include "thaw/gateway/function_hosts.h"
+#include "thaw/image/image_name.h"
 #include "thaw/model/alias.h"
 #include "thaw/model/push_presets.h"
 
@@ -146,8 +148,12 @@ Result<void> read_schedule(codec::Fields& fields, PushRequest& request) {
   return ok();
 }
 
-Result<void> read_contract(codec::Fields& fields, const codec::Json& json, PushRequest& request) {
+Result<void> read_contract(codec::Fields& fields, const codec::Json& json, const Unsaid& unsaid,
+                           PushRequest& request) {
+  request.preset = unsaid.preset;
   fields.read("preset", request.preset);
+  request.preset_by =
+      json.contains("preset") ? PushRequest::SaidBy::request : PushRequest::SaidBy::nobody;
   const model::PushPreset* preset = model::find_push_preset(request.preset);
   if (preset == nullptr) {
     std::string known;
@@ -159,6 +165,7 @@ Result<void> read_contract(codec::Fields& fields, const codec::Json& json, PushR
   }
   model::PushContract& contract = request.contract;
   contract = preset->contract;
+  contract.port = unsaid.port != 0 ? unsaid.port : contract.port;
   THAW_TRY_VOID(read_number(fields, json, "port", contract.port, 1, 65'535));
   std::string wire;
   fields.read("wire", wire);
@@ -179,9 +186,51 @@ Result<void> read_contract(codec::Fields& fields, const codec::Json& json, PushR
   return model::check(contract);
 }
 
+// What its root file system is: an image as it is, or what is built of the files that were sent.
+Result<void> read_source(codec::Fields& fields, PushRequest& request) {
+  fields.read("image", request.image);
+  fields.read("dockerfile", request.dockerfile);
+  std::size_t bytes = 0;
+  for (const std::string& line : request.dockerfile) {
+    bytes += line.size();
+  }
+  const bool is_image = !request.image.empty();
+  if (!is_image && (request.dockerfile.empty() || bytes > most_dockerfile_bytes)) {
+    return Error::invalid_argument("dockerfile: the lines of one, at most " +
+                                   std::to_string(most_dockerfile_bytes >> 10) + " KiB");
+  }
+  THAW_TRY(request.files, read_files(fields));
+  fields.read("build_args", request.build_args);
+  if (is_image &&
+      !(request.dockerfile.empty() && request.files.empty() && request.build_args.empty())) {
+    return Error::invalid_argument(
+        "image: nothing is built of it, so that it stands without dockerfile, files and "
+        "build_args");
+  }
+  if (is_image) {
+    if (const auto named = image::parse_image_name(request.image); !named) {
+      return Error::invalid_argument("image: " + named.error().message());
+    }
+  }
+  return ok();
+}
+
+// Where the schema of an image lies that says nothing else of it, Cog's own builds know.
+Result<void> read_model(codec::Fields& fields, PushRequest& request) {
+  codec::Json model = fields.object("model");
+  if (model.empty()) {
+    return ok();
+  }
+  if (!request.image.empty() && !model.contains("schema_path")) {
+    model["schema_path"] = cog_schema_path;
+  }
+  THAW_TRY(request.model, read_pushed_model(model));
+  return ok();
+}
+
 }  // namespace
 
-Result<PushRequest> read_push_request(std::string_view text) {
+Result<PushRequest> read_push_request(std::string_view text, const Unsaid& unsaid) {
   THAW_TRY(const codec::Json json, codec::parse_json(text));
   if (!json.is_object()) {
     return Error::invalid_argument("a function is described by a JSON object");
@@ -192,21 +241,11 @@ Result<PushRequest> read_push_request(std::string_view text) {
   if (const Result<void> named = gateway::check_label(request.name); !named) {
     return Error::invalid_argument("name: " + named.error().message());
   }
-  fields.read("dockerfile", request.dockerfile);
-  std::size_t bytes = 0;
-  for (const std::string& line : request.dockerfile) {
-    bytes += line.size();
-  }
-  if (request.dockerfile.empty() || bytes > most_dockerfile_bytes) {
-    return Error::invalid_argument("dockerfile: the lines of one, at most " +
-                                   std::to_string(most_dockerfile_bytes >> 10) + " KiB");
-  }
-  THAW_TRY(request.files, read_files(fields));
-  fields.read("build_args", request.build_args);
+  THAW_TRY_VOID(read_source(fields, request));
   fields.read("env", request.env);
   THAW_TRY_VOID(check_variables("build_args", request.build_args));
   THAW_TRY_VOID(check_variables("env", request.env));
-  THAW_TRY_VOID(read_contract(fields, json, request));
+  THAW_TRY_VOID(read_contract(fields, json, unsaid, request));
 
   constexpr std::int64_t most_bytes = std::int64_t{1} << 46;
   std::uint64_t& memory = request.resources.memory_bytes;
@@ -214,11 +253,15 @@ Result<PushRequest> read_push_request(std::string_view text) {
   request.resources.memory_limit_bytes = memory;
   THAW_TRY_VOID(
       read_number(fields, json, "cpu_millis", request.resources.cpu_millis, 0, 10'000'000));
+  request.resources.gpu = unsaid.gpu;
   fields.read("gpu", request.resources.gpu);
   model::Scaling& scaling = request.scaling;
   THAW_TRY_VOID(read_number(fields, json, "min", scaling.min_containers, 0, 10'000));
   THAW_TRY_VOID(read_number(fields, json, "max", scaling.max_containers, 0, 10'000));
+  scaling.max_concurrent_inputs = unsaid.concurrency;
   THAW_TRY_VOID(read_number(fields, json, "concurrency", scaling.max_concurrent_inputs, 1, 10'000));
+  request.concurrency_by =
+      json.contains("concurrency") ? PushRequest::SaidBy::request : PushRequest::SaidBy::nobody;
   if (scaling.max_containers > 0 && scaling.min_containers > scaling.max_containers) {
     return Error::invalid_argument("min: at most max");
   }
@@ -238,20 +281,20 @@ Result<PushRequest> read_push_request(std::string_view text) {
   }
   std::string snapshot;
   fields.read("snapshot", snapshot);
-  if (snapshot == "ready") {
-    request.snapshot_at = model::SnapshotAt::ready;
-  } else if (!snapshot.empty() && snapshot != "never") {
+  if (!snapshot.empty() && snapshot != "never" && snapshot != "ready") {
     return Error::invalid_argument("snapshot: 'never' or 'ready'");
   }
-  if (!request.contract.restored_path.empty() && snapshot != "ready") {
+  using At = model::SnapshotAt;
+  request.snapshot_at = snapshot.empty()      ? unsaid.snapshot_at
+                        : snapshot == "ready" ? At::ready
+                                              : At::never;
+  if (!request.contract.restored_path.empty() && request.snapshot_at != At::ready) {
     return Error::invalid_argument(
         "restored_path: nothing is restored without snapshot 'ready'; say that too, or leave it "
         "out");
   }
   THAW_TRY_VOID(read_schedule(fields, request));
-  if (const codec::Json& model = fields.object("model"); !model.empty()) {
-    THAW_TRY(request.model, read_pushed_model(model));
-  }
+  THAW_TRY_VOID(read_model(fields, request));
   if (const Result<void> read = fields.outcome(); !read) {
     return Error::invalid_argument(read.error().message());
   }

@@ -24,14 +24,17 @@ struct PushedFile {
 
 struct PushRequest {
   std::string name;
+  std::string image;                    // that it is, as it is; else it is built:
   std::vector<std::string> dockerfile;  // lines
   std::vector<PushedFile> files;
   std::map<std::string, std::string> build_args;
   std::map<std::string, std::string> env;
   std::string preset = "plain";
+  enum class SaidBy { nobody, request } preset_by = SaidBy::nobody;
   model::PushContract contract;
   model::Resources resources;
   model::Scaling scaling;
+  SaidBy concurrency_by = SaidBy::nobody;
   Duration timeout = std::chrono::minutes(5);
   Duration startup_timeout = std::chrono::minutes(5);
   std::size_t keep_versions = 0;           // the live one among them; 0: the server's number
@@ -43,8 +46,17 @@ struct PushRequest {
   std::optional<PushedModel> model = std::nullopt;
 };
 
+// What holds where a request says nothing: of an image, what the image says.
+struct Unsaid {
+  std::string preset = "plain";
+  std::uint16_t port = 0;  // 0: the preset's
+  model::SnapshotAt snapshot_at = model::SnapshotAt::never;
+  int concurrency = 1;
+  std::string gpu;
+};
+
 // invalid_argument names the field and what it may be.
-Result<PushRequest> read_push_request(std::string_view json);
+Result<PushRequest> read_push_request(std::string_view json, const Unsaid& unsaid = {});
 
 // What a version keeps beside its FunctionSpec, and of it again.
 struct Definition {

@@ -19,6 +19,8 @@ struct PushedModel {
   std::optional<std::string> description;  // nothing: as the version before it
   std::optional<model::ModelCard::Visibility> visibility;
   std::string schema_path;  // absolute, in the image
+  std::string schema;       // as the image's labels have it; empty: it is at schema_path
+  std::string made_with;    // as its labels say, where the schema does not
   bool trains = false;
 };
 

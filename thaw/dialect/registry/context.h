@@ -7,13 +7,15 @@
 #include <string>
 
 #include "thaw/gateway/dialect.h"
+#include "thaw/gateway/image_taker.h"
 
 namespace thaw::dialect::registry {
 
 struct Context {
-  explicit Context(const gateway::Owners& given) : owners(given) {}
+  Context(const gateway::Owners& given, gateway::ImageTaker& hears) : owners(given), taker(hears) {}
 
   gateway::Owners owners;
+  gateway::ImageTaker& taker;   // of what gets a tag
   gateway::Surroundings place;  // once the server listens
   // Blobs that are read ahead of their readers now, by workspace.
   mutable std::map<std::string, std::size_t> reads_ahead;

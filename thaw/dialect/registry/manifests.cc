@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/dialect/registry/manifests.h"
 
+#include <algorithm>
+
 #include "thaw/catalog/repositories.h"
 #include "thaw/codec/oci_manifest.h"
 #include "thaw/dialect/registry/refusal.h"
@@ -50,6 +52,16 @@ Refusal refusal_of_push(const Context& cx, const Error& error) {
   }
 }
 
+// For who pushed: more was to be made of the image, and was not.
+std::string warning_of(const Context& cx, const Error& error) {
+  constexpr std::size_t longest = 500;
+  std::string text = cx.owners.registry.told(error).substr(0, longest);
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c < ' ' || c > '~' || c == '"' || c == '\\'; },
+      '\'');
+  return "299 - \"" + text + "\"";
+}
+
 Task<void> take(const Context& cx, net::HttpExchange& exchange, const Asker& asker, Route route) {
   const bool is_by_digest = codec::sha256_of_digest(route.reference).has_value();
   if (!is_by_digest && !image::is_tag(route.reference)) {
@@ -83,6 +95,16 @@ Task<void> take(const Context& cx, net::HttpExchange& exchange, const Asker& ask
   headers.add("docker-content-digest", "sha256:" + pushed->sha256_hex);
   if (!pushed->subject.empty()) {
     headers.add("oci-subject", "sha256:" + pushed->subject);
+  }
+  if (!is_by_digest) {
+    gateway::TakenImage image{asker.who, route.repository, pushed->sha256_hex};
+    const Result<void> taken = co_await cx.taker.take(std::move(image));
+    if (!taken && taken.error().code() == Code::cancelled) {
+      co_return taken;
+    }
+    if (!taken) {
+      headers.add("warning", warning_of(cx, taken.error()));
+    }
   }
   headers.add("content-length", "0");
   co_return co_await exchange.respond_whole(201, std::move(headers), "");

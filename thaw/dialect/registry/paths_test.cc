@@ -118,13 +118,16 @@ TEST_CASE("a page has as many as were asked for, and at most so many as may be")
 TEST_CASE("a scope says a repository and what is done to it; others are left out") {
   const auto scopes = scopes_of_query(
       "service=x&scope=repository:a/b:pull,push&scope=registry:catalog:*&scope=repository%3Ac%3A*");
-  REQUIRE(scopes.size() == 2);
+  REQUIRE(scopes.size() == 3);
   CHECK(scopes[0].repository == "a/b");
   CHECK(scopes[0].actions.push);
   CHECK(!scopes[0].actions.erase);
-  CHECK(scopes[1].actions.covers({true, true, true}));
+  CHECK(scopes[1].repository.empty());
+  CHECK(write_scope(scopes[1]) == catalog_scope);
+  CHECK(!scopes[1].actions.push);
+  CHECK(scopes[2].actions.covers({true, true, true}));
   CHECK(write_scope(scopes[0]) == "repository:a/b:pull,push");
-  CHECK(read_scopes(write_scope(scopes[1])).at(0).actions.covers({true, true, true}));
+  CHECK(read_scopes(write_scope(scopes[2])).at(0).actions.covers({true, true, true}));
   CHECK(scopes_of_query("scope=repository:a:pull+repository:b:push").size() == 2);
   CHECK(read_scopes("repository:../x:pull repository:a repository::pull nonsense").empty());
   std::string many;

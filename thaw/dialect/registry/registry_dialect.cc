@@ -63,8 +63,8 @@ Task<void> serve_route(const Context& cx, Asker asker, Route route, net::HttpExc
 
 }  // namespace
 
-RegistryDialect::RegistryDialect(const gateway::Owners& owners)
-    : cx_(owners), runtime_(std::make_unique<NoRuntime>()) {
+RegistryDialect::RegistryDialect(const gateway::Owners& owners, gateway::ImageTaker& taker)
+    : cx_(owners, taker), runtime_(std::make_unique<NoRuntime>()) {
   owners.registry.stands_in = repository_for;
 }
 
@@ -87,7 +87,10 @@ Task<void> RegistryDialect::serve(net::HttpExchange& exchange) {
   // Who is not known is not told which paths there are.
   const bool is_of_one = route && !route->repository.empty();
   const Actions needed = is_of_one ? needed_for(request.method, route->kind) : Actions{};
-  const std::string wanted = is_of_one ? write_scope({route->repository, needed}) : "";
+  const bool is_catalog = route && route->kind == Route::Kind::catalog;
+  const std::string wanted = is_of_one    ? write_scope({route->repository, needed})
+                             : is_catalog ? std::string(catalog_scope)
+                                          : "";
   Result<Asker> asker = find_asker(cx_, request);
   if (!asker && asker.error().code() == Code::unauthenticated) {
     co_return co_await challenge(cx_, exchange, wanted, asker.error());

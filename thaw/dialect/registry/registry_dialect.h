@@ -13,7 +13,8 @@ namespace thaw::dialect::registry {
 
 class RegistryDialect final : public gateway::Dialect {
  public:
-  explicit RegistryDialect(const gateway::Owners& owners);
+  // `taker` outlives it.
+  RegistryDialect(const gateway::Owners& owners, gateway::ImageTaker& taker);
   ~RegistryDialect() override;
 
   std::string name() const override { return "registry"; }

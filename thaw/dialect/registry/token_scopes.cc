@@ -22,6 +22,9 @@ std::string_view next_of(std::string_view& text, char mark) {
 }
 
 std::optional<TokenScope> read_scope(std::string_view word) {
+  if (word == catalog_scope) {
+    return TokenScope{"", {.pull = true}};
+  }
   constexpr std::string_view kind = "repository:";
   if (!word.starts_with(kind)) {
     return std::nullopt;
@@ -68,6 +71,9 @@ std::vector<TokenScope> scopes_of_query(std::string_view query) {
 }
 
 std::string write_scope(const TokenScope& scope) {
+  if (scope.repository.empty()) {
+    return std::string(catalog_scope);
+  }
   std::string actions;
   for (const auto& [is_there, name] :
        {std::pair(scope.actions.pull, "pull"), std::pair(scope.actions.push, "push"),

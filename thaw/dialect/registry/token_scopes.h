@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a token of the token service is good for, as clients ask for it: "repository:NAME:pull,push"
-// in words with blanks between. Pure.
+// in words with blanks between; or for the list of repositories, "registry:catalog:*". Pure.
 #pragma once
 
 #include <string>
@@ -24,12 +24,15 @@ struct Actions {
   }
 };
 
+// Of the list of repositories.
+inline constexpr std::string_view catalog_scope = "registry:catalog:*";
+
 struct TokenScope {
-  std::string repository;
+  std::string repository;  // empty: the list of them
   Actions actions;
 };
 
-// What is no scope of a repository is left out; so is what comes behind the first 64.
+// What is neither is left out; so is what comes behind the first 64.
 std::vector<TokenScope> read_scopes(std::string_view text);
 // Of every "scope" in a query or a form.
 std::vector<TokenScope> scopes_of_query(std::string_view query);

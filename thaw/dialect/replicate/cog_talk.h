@@ -2,7 +2,7 @@
 //
 // CogTalk: how the server of the cog package is spoken to. An input is a PUT of its own id whose
 // answer is a stream of events, which goes on from the first to the last without being asked for;
-// a server that has no stream for this model (406) is asked for the whole answer instead. It takes
+// of a model that has no stream, as its card says or its server (406), the whole answer. It takes
 // as many at once as its card says: one that says to be full is asked again in a moment. After a
 // prediction that failed its health is asked, because one whose predictor has died looks alive and
 // refuses everything. Files of an output that are large become blobs. Loop thread only.
@@ -54,7 +54,7 @@ class CogConversation final : public control::Conversation {
   model::WorkspaceId workspace_;
   std::string path_;
   std::string body_;
-  bool wants_stream_ = true;
+  bool wants_stream_;
   bool has_lost_events_ = false;  // its stream has ended for it
   codec::SseReader events_;
   std::string plain_;  // an answer that is no stream

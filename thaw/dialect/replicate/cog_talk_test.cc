@@ -20,11 +20,11 @@ struct Talker : control::FleetHouse {
   CogTalk talk{pool, *blobs};
   std::unique_ptr<control::Conversation> conversation;
 
-  Talker() {
+  explicit Talker(const char* type = gateway::prediction_type) {
     queue::LeasedInput input;
     input.call = model::CallId("p1");
     input.workspace = spec.workspace;
-    input.payload = {"{\"input\":{}}", gateway::prediction_type};
+    input.payload = {"{\"input\":{}}", type};
     conversation = talk.begin(input);
   }
   std::string take(std::string_view piece) { return control::must(conversation->take(piece)); }
@@ -175,6 +175,15 @@ TEST_CASE("a server without a stream is asked for the whole answer") {
   const Reply reply = f.end(200);
   CHECK(reply.outcome.kind == OutcomeKind::success);
   CHECK(f.told(reply).output == Json{"a"});
+}
+
+TEST_CASE("a model whose card says that it has no stream is not asked for one") {
+  Talker f(gateway::whole_prediction_type);
+  const auto request = control::must(f.conversation->request());
+  const codec::HttpFields::value_type accept{"accept", "application/json"};
+  CHECK(std::count(request.headers.begin(), request.headers.end(), accept) == 1);
+  f.take(R"({"status":"succeeded","output":"a"})");
+  CHECK(f.told(f.end(200)).output == Json("a"));
 }
 
 TEST_CASE("a connection that breaks is no end, unless the end had come") {

@@ -159,13 +159,13 @@ Task<std::string> body_of(Context& cx, gateway::Identity who, Json given, bool i
 
 // The same request with the same name is one prediction.
 Task<model::CallId> create(Context& cx, net::HttpExchange& exchange, model::NewCall call,
-                           std::string body, bool has_own_id) {
+                           model::Payload input, bool has_own_id) {
   std::optional<queue::Once> once;
   if (const auto key = exchange.request().headers.find("idempotency-key")) {
-    once.emplace(std::string(*key), store::sha256_hex(body));
+    once.emplace(std::string(*key), store::sha256_hex(input.bytes));
   }
   std::vector<model::NewInput> inputs;
-  inputs.push_back({0, {std::move(body), gateway::prediction_type}});
+  inputs.push_back({0, std::move(input)});
   const model::CallId id = call.id;
   const auto created =
       co_await cx.owners.invoke.create(std::move(call), std::move(inputs), std::move(once));
@@ -251,8 +251,11 @@ Task<void> serve_new_prediction(Context& cx, gateway::Identity who, net::HttpExc
     call.callbacks.push_back(std::move(callback));
   }
   call.options = write_memo(memo);
+  model::Payload payload{std::move(sent),
+                         chosen.card->streams ? gateway::prediction_type
+                                              : gateway::whole_prediction_type};
   THAW_CO_TRY(model::CallId made,
-              co_await create(cx, exchange, std::move(call), std::move(sent), !path.id.empty()));
+              co_await create(cx, exchange, std::move(call), std::move(payload), !path.id.empty()));
   co_return co_await answer_prediction(cx, std::move(who), exchange, std::move(made), request.wait);
 }
 

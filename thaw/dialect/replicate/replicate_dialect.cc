@@ -31,6 +31,7 @@ class NoRuntime final : public control::Runtime {
 ReplicateDialect::ReplicateDialect(const gateway::Owners& owners, Options options)
     : cx_(owners, options), runtime_(std::make_unique<NoRuntime>()) {
   cx_.owners.fleet.add_talk(gateway::prediction_type, cx_.talk);
+  cx_.owners.fleet.add_talk(gateway::whole_prediction_type, cx_.talk);
 }
 
 ReplicateDialect::~ReplicateDialect() = default;
