@@ -49,9 +49,10 @@ class Callers(E2eTest):
 
     def test_what_is_not_served_is_named_and_not_passed_over(self):
         app = modal.App("e2e-not-served")
-        buckets = {"/bucket": modal.CloudBucketMount("bucket")}
+        role = "arn:aws:iam::123456789012:role/reader"
+        buckets = {"/bucket": modal.CloudBucketMount("bucket", oidc_auth_role_arn=role)}
         app.function(serialized=True, name="f", volumes=buckets)(lambda: 1)
-        with self.assertRaisesRegex(Exception, "cloud bucket mounts"):
+        with self.assertRaisesRegex(Exception, "oidc_auth_role_arn"):
             app.deploy()
 
     def test_wrong_arguments_are_the_functions_own_type_error(self):

@@ -123,6 +123,16 @@ Json spec_json(const model::FunctionSpec& f) {
                        {"access", static_cast<int>(v.access)},
                        {"sub_path", v.sub_path}});
   }
+  Json buckets = Json::array();
+  for (const auto& b : f.buckets) {
+    buckets.push_back({{"bucket", b.bucket},
+                       {"endpoint", b.endpoint},
+                       {"prefix", b.prefix},
+                       {"path", b.path},
+                       {"secret", b.secret},
+                       {"access", static_cast<int>(b.access)},
+                       {"payer", static_cast<int>(b.payer)}});
+  }
   Json web = Json::array();
   for (const auto& w : f.web) {
     web.push_back({{"label", w.label},
@@ -140,6 +150,7 @@ Json spec_json(const model::FunctionSpec& f) {
                {"mounts", f.mounts},
                {"secrets", f.secrets},
                {"volumes", volumes},
+               {"buckets", buckets},
                {"memory", f.resources.memory_bytes},
                {"memory_limit", f.resources.memory_limit_bytes},
                {"cpu", f.resources.cpu_millis},
@@ -179,6 +190,20 @@ model::VolumeMount volume_from(const Json& json, Fields& all) {
   return mount;
 }
 
+model::BucketMount bucket_from(const Json& json, Fields& all) {
+  model::BucketMount mount;
+  Fields fields(json);
+  fields.read("bucket", mount.bucket);
+  fields.read("endpoint", mount.endpoint);
+  fields.read("prefix", mount.prefix);
+  fields.read("path", mount.path);
+  fields.read("secret", mount.secret);
+  fields.read_enum("access", mount.access, model::BucketMount::Access::read_only);
+  fields.read_enum("payer", mount.payer, model::BucketMount::Payer::requester);
+  all.include(fields);
+  return mount;
+}
+
 model::WebEndpoint web_from(const Json& json, Fields& all) {
   model::WebEndpoint web;
   Fields fields(json);
@@ -212,6 +237,9 @@ model::FunctionSpec spec_from(const Json& json, const Function& function, std::s
   fields.read("secrets", f.secrets);
   for (const Json& item : fields.items("volumes")) {
     f.volumes.push_back(volume_from(item, fields));
+  }
+  for (const Json& item : fields.items("buckets")) {
+    f.buckets.push_back(bucket_from(item, fields));
   }
   fields.read("memory", f.resources.memory_bytes);
   fields.read("memory_limit", f.resources.memory_limit_bytes);
@@ -261,6 +289,11 @@ std::vector<std::string> named_by_spec(const model::FunctionSpec& spec) {
   std::vector<std::string> names{spec.version, spec.image.str()};
   for (const model::SecretId& id : spec.secrets) {
     names.push_back(id.str());
+  }
+  for (const model::BucketMount& mount : spec.buckets) {
+    if (!mount.secret.empty()) {
+      names.push_back(mount.secret.str());
+    }
   }
   return names;
 }

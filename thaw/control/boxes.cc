@@ -236,6 +236,7 @@ async::Task<worker::LaunchPlan> Boxes::plan_for(BoxPtr box) {
   plan.binds = spec.binds;
   THAW_CO_TRY_VOID(co_await parts_.outline.add_mounts(spec.mounts, plan));
   THAW_CO_TRY_VOID(co_await parts_.outline.add_volumes(spec.volumes, plan));
+  THAW_CO_TRY_VOID(parts_.outline.add_buckets(spec.buckets, plan));
   plan.limits.memory_bytes =
       spec.resources.memory_limit_bytes != 0
           ? spec.resources.memory_limit_bytes

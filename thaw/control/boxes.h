@@ -68,6 +68,7 @@ struct BoxSpec {
   std::vector<worker::Bind> binds;
   std::vector<model::MountId> mounts;
   std::vector<model::VolumeMount> volumes;
+  std::vector<BucketUse> buckets;  // a box that has any ends with its server
   model::Resources resources;
   model::NetworkAccess network = model::NetworkAccess::open;
   // Of an open one: the networks that it may begin to talk to; none: all.

@@ -69,7 +69,8 @@ void Boxes::tell_of_end(const BoxPtr& box) {
 }
 
 async::Task<void> Boxes::keep(BoxPtr box) {
-  if (!parts_.journals.are_kept()) {
+  // What serves its buckets is this server's.
+  if (!parts_.journals.are_kept() || !box->spec.buckets.empty()) {
     co_return ok();
   }
   std::string note = write_note(*box);

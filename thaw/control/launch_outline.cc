@@ -6,6 +6,8 @@
 #include <unordered_set>
 #include <utility>
 
+#include "thaw/control/bucket_plans.h"
+
 namespace thaw::control {
 
 // There may be very many of them: strangers write what images and requests say.
@@ -100,6 +102,17 @@ async::Task<void> LaunchOutline::add_volumes(std::vector<model::VolumeMount> vol
   THAW_CO_TRY(std::vector<worker::Bind> binds, co_await parts_.volumes.binds(std::move(volumes)));
   std::move(binds.begin(), binds.end(), std::back_inserter(plan.binds));
   co_return ok();
+}
+
+Result<void> LaunchOutline::add_buckets(const std::vector<BucketUse>& buckets,
+                                        worker::LaunchPlan& plan) const {
+  for (const BucketUse& use : buckets) {
+    std::vector<std::string> env;
+    THAW_TRY_VOID(add_environment(use.credentials, env));
+    THAW_TRY(worker::BucketPlan bucket, bucket_plan(use.mount, env));
+    plan.buckets.push_back(std::move(bucket));
+  }
+  return ok();
 }
 
 std::vector<std::string> LaunchOutline::full_volumes(

@@ -12,6 +12,7 @@
 
 #include "thaw/catalog/catalog.h"
 #include "thaw/image/image.h"
+#include "thaw/model/bucket_mount.h"
 #include "thaw/worker/launch_folders.h"
 #include "thaw/worker/launch_plan.h"
 
@@ -22,6 +23,12 @@ using SecretEnv = std::function<Result<std::vector<std::string>>(const model::Se
 
 // A part of an environment: a secret of the catalog, or "NAME=value". A later one wins.
 using EnvSource = std::variant<model::SecretId, std::string>;
+
+// A bucket of a container, and what has the credentials for it.
+struct BucketUse {
+  model::BucketMount mount;
+  std::vector<EnvSource> credentials;
+};
 
 // A later value of the same name wins: the earlier one goes.
 void append_env(std::vector<std::string>& env, const std::vector<std::string>& more);
@@ -48,6 +55,8 @@ class LaunchOutline {
   async::Task<void> add_mounts(std::vector<model::MountId> mounts, worker::LaunchPlan& plan) const;
   async::Task<void> add_volumes(std::vector<model::VolumeMount> volumes,
                                 worker::LaunchPlan& plan) const;
+  // invalid_argument names what the credentials lack.
+  Result<void> add_buckets(const std::vector<BucketUse>& buckets, worker::LaunchPlan& plan) const;
   // What people are told of those that cannot be written to now.
   std::vector<std::string> full_volumes(const std::vector<model::VolumeMount>& volumes) const;
 

@@ -57,6 +57,14 @@ async::Task<worker::LaunchPlan> LaunchPlans::plan_for(ContainerPtr container) {
   THAW_CO_TRY_VOID(outline(*spec, plan));
   THAW_CO_TRY_VOID(co_await outline_.add_mounts(spec->mounts, plan));
   THAW_CO_TRY_VOID(co_await outline_.add_volumes(spec->volumes, plan));
+  std::vector<BucketUse> buckets;
+  for (const model::BucketMount& mount : spec->buckets) {
+    buckets.push_back({mount, {}});
+    if (!mount.secret.empty()) {
+      buckets.back().credentials.emplace_back(mount.secret);
+    }
+  }
+  THAW_CO_TRY_VOID(outline_.add_buckets(buckets, plan));
   for (const std::string& told : outline_.full_volumes(spec->volumes)) {
     container->start.volumes_are_full = true;
     say_in_log(parts_.logs, *container, told);
@@ -86,6 +94,12 @@ async::Task<worker::LaunchPlan> LaunchPlans::plan_for(ContainerPtr container) {
     plan.purpose = worker::LaunchPlan::Purpose::snapshot;
   }
   THAW_CO_TRY_VOID(co_await parts_.runtime.complete_plan(spec, plan));
+  if (!plan.buckets.empty()) {
+    // Neither a template nor a program on disk has what serves them.
+    plan.levels = {model::Level::booted};
+    plan.fork.reset();
+    plan.snapshot_point.reset();
+  }
   if (plan.cwd.empty()) {
     plan.cwd = "/";  // neither its image nor its dialect has another
   }

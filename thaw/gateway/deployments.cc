@@ -92,6 +92,11 @@ Result<void> check_is_whole(const catalog::Scope& scope, const model::FunctionSp
       return missing("secret", id.str());
     }
   }
+  for (const model::BucketMount& mount : spec.buckets) {
+    if (!mount.secret.empty() && !scope.secret(mount.secret.str())) {
+      return missing("secret", mount.secret.str());
+    }
+  }
   for (const model::VolumeMount& mount : spec.volumes) {
     const auto volume = scope.volume(mount.volume.str());
     if (!volume || volume->life == model::Volume::Life::doomed) {

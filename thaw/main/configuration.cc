@@ -88,6 +88,20 @@ bool read_networks(const toml::node& node, std::vector<std::string>& out) {
 }
 
 // Registries: "host", "host:port".
+bool read_sinks(const toml::node& node, gateway::SinkRules& out) {
+  std::vector<std::string> allowed;
+  const toml::array* all = node.as_array();
+  for (std::size_t i = 0; all && i < all->size() && i < 1'001; ++i) {
+    allowed.push_back((*all)[i].value_or(std::string()));
+  }
+  auto rules = gateway::SinkRules::parse(allowed);
+  if (!all || all->size() > 1'000 || !rules) {
+    return false;
+  }
+  out = std::move(*rules);
+  return true;
+}
+
 bool read_hosts(const toml::node& node, std::vector<std::string>& out) {
   const toml::array* list = node.as_array();
   if (list == nullptr || list->size() > 1000) {
@@ -279,19 +293,9 @@ const Setters& setters() {
          return true;
        }},
       {"callbacks.allow",
-       [](const toml::node& node, Configuration& c) {
-         std::vector<std::string> allowed;
-         const toml::array* all = node.as_array();
-         for (std::size_t i = 0; all && i < all->size() && i < 1'001; ++i) {
-           allowed.push_back((*all)[i].value_or(std::string()));
-         }
-         auto rules = gateway::SinkRules::parse(allowed);
-         if (!all || all->size() > 1'000 || !rules) {
-           return false;
-         }
-         c.sinks = std::move(*rules);
-         return true;
-       }},
+       [](const toml::node& node, Configuration& c) { return read_sinks(node, c.sinks); }},
+      {"buckets.allow",
+       [](const toml::node& node, Configuration& c) { return read_sinks(node, c.buckets); }},
       {"callbacks.authorities",
        [](const toml::node& node, Configuration& c) {
          c.callback_authorities = node.value_or(std::string());

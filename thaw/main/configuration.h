@@ -65,6 +65,7 @@ struct Configuration {
   std::string web_domain;                              // [web] domain; empty: none
   gateway::TrustedProxies trusted_proxies;             // [web] trusted_proxies
   gateway::SinkRules sinks;                            // [callbacks] allow
+  gateway::SinkRules buckets;                          // [buckets] allow
   gateway::OwnRegistryOptions registry;                // [registry] tags, …
   gateway::LoginPageOptions login_page;                // [login] click_on_loopback
   std::string callback_authorities;                    // [callbacks] authorities

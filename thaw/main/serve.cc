@@ -54,6 +54,7 @@
 #include "thaw/state/state_store.h"
 #include "thaw/store/data_folder.h"
 #include "thaw/store/set_aside.h"
+#include "thaw/worker/buckets.h"
 #include "thaw/worker/kit.h"
 #include "thaw/worker/kits/python/python.h"
 #include "thaw/worker/local_worker.h"
@@ -241,6 +242,7 @@ struct Program {
   const worker::Kits kits{{worker::bare_kit(), worker::kits::python()}};
   worker::Sources sources;
   std::unique_ptr<worker::Templates> templates;
+  std::optional<worker::Buckets> buckets;
   std::unique_ptr<worker::LocalWorker> worker;
   std::unique_ptr<worker::MountLayers> mounts;
   std::unique_ptr<worker::Volumes> volumes;
@@ -292,7 +294,7 @@ struct Program {
   void open_gateway();
   void open_callbacks();
   void open_schedules();
-  void start_callbacks(const std::vector<std::uint16_t>& own_ports);
+  void settle_rules(const std::vector<std::uint16_t>& own_ports);
   std::string owner_of_log(const std::string& stream) const;
   Task<void> first_start();
   std::vector<dialect::console::Parts::Count> more_counts() const;
@@ -414,9 +416,17 @@ Result<void> Program::connect() {
   }
   templates = std::make_unique<worker::Templates>(loop, *spawner, kits, sources, run_folder,
                                                   configuration.templates);
+  resolver.emplace(loop);
+  web_client.emplace(loop, net::WebClient::Options{configuration.callback_authorities});
+  const auto may_reach = [this](const net::WebUrl& url, const net::IpAddress& address) {
+    return configuration.buckets.judge(url, address);
+  };
+  buckets.emplace(worker::BucketsParts{loop, *spawner,
+                                       worker::BucketEndpoints(*resolver, *web_client, may_reach),
+                                       data + "/bucket-helper", run_folder});
   worker = std::make_unique<worker::LocalWorker>(
       loop, pool, *spawner, *server, *http, *logs,
-      worker::LocalWorkerParts{*templates, kits, sources, snapshots.get()}, run_folder);
+      worker::LocalWorkerParts{*templates, kits, sources, snapshots.get(), &*buckets}, run_folder);
   mounts = std::make_unique<worker::MountLayers>(pool, *blobs, data + "/mounts");
   volumes = std::make_unique<worker::Volumes>(
       loop, data + "/volumes", *disk, [this](const model::VolumeId& id) {
@@ -635,8 +645,6 @@ void Program::open_schedules() {
 }
 
 void Program::open_callbacks() {
-  resolver.emplace(loop);
-  web_client.emplace(loop, net::WebClient::Options{configuration.callback_authorities});
   callback_sender.emplace(pool, *web_client, *resolver, *box, configuration.sinks);
   const auto dialect_named = [this](const std::string& name) -> gateway::CallbackDialect* {
     for (const auto& dialect : dialects) {
@@ -653,16 +661,16 @@ void Program::open_callbacks() {
                                                std::move(random)});
 }
 
-// What it keeps away from is known once the server listens.
-void Program::start_callbacks(const std::vector<std::uint16_t>& own_ports) {
+// What is kept away from is known once the server listens.
+void Program::settle_rules(const std::vector<std::uint16_t>& own_ports) {
   gateway::SinkRules::Around around;
   around.interfaces = gateway::interfaces_of_this_machine;
   around.own_ports = own_ports;
   if (const auto network = net::IpNetwork::parse(spawner->bridge_host() + "/16")) {
     around.own_networks.push_back(*network);
   }
+  configuration.buckets.stand(around);
   configuration.sinks.stand(std::move(around));
-  callbacks->start();
 }
 
 std::vector<dialect::console::Parts::Count> Program::more_counts() const {
@@ -846,13 +854,14 @@ Task<void> Program::begin(Address listen) {
   }
   THAW_CO_TRY_VOID(co_await close_the_past());
   ledger->start();
+  settle_rules({port, blob_port});
   THAW_CO_TRY_VOID(co_await boxes->take_over());
   are_boxes_taken_over = true;
   fleet->start();
   boxes->start();
   storage->start();
   disk_watch->start();
-  start_callbacks({port, blob_port});
+  callbacks->start();
   schedules->start();
   server->begin();
   tasks.start("memory", keep_memory(pool, *server,

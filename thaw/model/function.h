@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "thaw/base/time.h"
+#include "thaw/model/bucket_mount.h"
 #include "thaw/model/call.h"
 #include "thaw/model/ids.h"
 #include "thaw/model/runner.h"
@@ -84,6 +85,7 @@ struct FunctionSpec {
   std::vector<MountId> mounts;
   std::vector<SecretId> secrets;
   std::vector<VolumeMount> volumes;
+  std::vector<BucketMount> buckets;
   Resources resources;
   Scaling scaling;
   Duration timeout = std::chrono::minutes(5);

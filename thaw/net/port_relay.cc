@@ -151,14 +151,39 @@ Task<void> copy_or_break_off(EndsPtr ends, From sender, Duration idle) {
   co_return ok();
 }
 
-Task<os::Fd> connect_to(async::Loop& loop, sockaddr_in address, Duration limit) {
-  os::Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+// A literal address and a port as the kernel takes them.
+struct Sockaddr {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+
+  static Result<Sockaddr> of(const PortRelay::Target& target) {
+    Sockaddr made;
+    auto* const v4 = reinterpret_cast<sockaddr_in*>(&made.storage);
+    auto* const v6 = reinterpret_cast<sockaddr_in6*>(&made.storage);
+    if (::inet_pton(AF_INET, target.address.c_str(), &v4->sin_addr) == 1) {
+      v4->sin_family = AF_INET;
+      v4->sin_port = htons(target.port);
+      made.size = sizeof *v4;
+    } else if (::inet_pton(AF_INET6, target.address.c_str(), &v6->sin6_addr) == 1) {
+      v6->sin6_family = AF_INET6;
+      v6->sin6_port = htons(target.port);
+      made.size = sizeof *v6;
+    } else {
+      return Error::invalid_argument("'" + target.address + "' is no address");
+    }
+    return made;
+  }
+};
+
+Task<os::Fd> connect_to(async::Loop& loop, Sockaddr address, Duration limit) {
+  os::Fd socket(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket.valid()) {
     co_return Error::from_errno(errno, "cannot make a socket");
   }
   const int yes = 1;
   ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.size) !=
+      0) {
     if (errno != EINPROGRESS) {
       co_return Error::from_errno(errno, "cannot connect");
     }
@@ -183,6 +208,22 @@ Result<std::unique_ptr<PortRelay>> PortRelay::open(async::Loop& loop, const std:
                                                    RelayLimits limits) {
   THAW_TRY(detail::BoundTcp bound, detail::bind_tcp(host, 0));
   return std::unique_ptr<PortRelay>(new PortRelay(loop, std::move(bound.fd), bound.port, limits));
+}
+
+std::unique_ptr<PortRelay> PortRelay::of(async::Loop& loop, os::Fd listener, RelayLimits limits) {
+  return std::unique_ptr<PortRelay>(new PortRelay(loop, std::move(listener), 0, limits));
+}
+
+void PortRelay::start(LookUpTarget look_up) {
+  look_up_ = std::move(look_up);
+  tasks_.start("relay of a port", accept_all(*this));
+}
+
+Task<PortRelay::Target> PortRelay::target_of(std::string peer) {
+  if (look_up_) {
+    co_return co_await look_up_();
+  }
+  co_return find_(peer);
 }
 
 void PortRelay::start(FindTarget find, Identities identities) {
@@ -229,14 +270,13 @@ Task<void> PortRelay::relay(PortRelay& self, os::Fd client, std::string peer) {
     }
   }
   // Nobody waits between the look at who is there and the connection to it.
-  const Result<Target> target = self.find_(peer);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  if (!target || ::inet_pton(AF_INET, target->address.c_str(), &address.sin_addr) != 1) {
+  const Result<Target> target = co_await self.target_of(std::move(peer));
+  const Result<Sockaddr> address =
+      target ? Sockaddr::of(*target) : Result<Sockaddr>(target.error());
+  if (!address) {
     co_return ok();
   }
-  address.sin_port = htons(target->port);
-  auto server = co_await connect_to(self.loop_, address, self.limits_.connect);
+  auto server = co_await connect_to(self.loop_, *address, self.limits_.connect);
   if (!server) {
     co_return ok();
   }

@@ -30,6 +30,8 @@ class PortRelay {
   // Listens at `host` on a free port. The Error names what cannot be listened on.
   static Result<std::unique_ptr<PortRelay>> open(async::Loop& loop, const std::string& host,
                                                  RelayLimits limits = {});
+  // Of a socket that listens already, without blocking.
+  static std::unique_ptr<PortRelay> of(async::Loop& loop, os::Fd listener, RelayLimits limits = {});
   // Where a connection from `peer` ("1.2.3.4:5", "[fd00::1]:5") that has come just now, and is one
   // of connections(), goes: "1.2.3.4" and a port; an Error: nowhere.
   struct Target {
@@ -37,10 +39,13 @@ class PortRelay {
     std::uint16_t port = 0;
   };
   using FindTarget = std::function<Result<Target>(const std::string& peer)>;
+  // The same where it takes its time, "fd00::1" too.
+  using LookUpTarget = std::function<async::Task<Target>()>;
   // What a new connection is shown; null: it is closed.
   using Identities = std::function<std::shared_ptr<const TlsIdentities>()>;
   // Begins to accept. With `identities` all who come are to speak TLS.
   void start(FindTarget find, Identities identities = {});
+  void start(LookUpTarget look_up);
   std::uint16_t port() const { return port_; }
   std::size_t connections() const { return connections_; }
   // Ends the connections, too.
@@ -50,12 +55,14 @@ class PortRelay {
   PortRelay(async::Loop& loop, os::Fd listener, std::uint16_t port, RelayLimits limits);
   static async::Task<void> accept_all(PortRelay& self);
   static async::Task<void> relay(PortRelay& self, os::Fd client, std::string peer);
+  async::Task<Target> target_of(std::string peer);
 
   async::Loop& loop_;
   os::Fd listener_;
   std::uint16_t port_ = 0;
   FindTarget find_;
   Identities identities_;
+  LookUpTarget look_up_;
   RelayLimits limits_;
   std::size_t connections_ = 0;
   async::TaskGroup tasks_;  // declared last: joined first

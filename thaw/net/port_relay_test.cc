@@ -208,3 +208,37 @@ TEST_CASE("a relay that speaks TLS decrypts, and who does not speak it reaches n
   };
   beside(limits, echo.port, refused, [] { return nullptr; });
 }
+
+TEST_CASE("a socket that listens already is relayed to where somebody looks up") {
+  Echo echo;
+  async::Loop loop;
+  os::Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  REQUIRE(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size) == 0);
+  REQUIRE(::listen(listener.get(), 16) == 0);
+  REQUIRE(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0);
+  const auto relay = PortRelay::of(loop, std::move(listener));
+  const auto look_up = [](std::uint16_t port) -> async::Task<PortRelay::Target> {
+    co_return PortRelay::Target{"127.0.0.1", port};
+  };
+  relay->start(PortRelay::LookUpTarget([look_up, port = echo.port] { return look_up(port); }));
+  std::atomic<bool> is_done = false;
+  std::thread asker([&] {
+    const os::Fd peer = connect_to(ntohs(address.sin_port));
+    REQUIRE(::send(peer.get(), "hello", 5, 0) == 5);
+    ::shutdown(peer.get(), SHUT_WR);
+    CHECK(read_all(peer.get()) == "hello");
+    is_done = true;
+  });
+  const auto body = [](std::atomic<bool>& done, PortRelay& of) -> async::Task<void> {
+    while (!done) {
+      THAW_CO_TRY_VOID(co_await async::sleep_for(5ms));
+    }
+    co_return co_await of.stop();
+  };
+  CHECK(loop.run_task(body(is_done, *relay)));
+  asker.join();
+}

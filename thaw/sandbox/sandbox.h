@@ -35,6 +35,21 @@ struct BindMount {
   std::string inside = {};
 };
 
+// A folder whose files a program outside serves (FUSE). Its file system belongs to the sandbox's
+// own users: nobody else gets into it, the machine's root included, and id 0 is the sandbox's root.
+struct ServedFolder {
+  std::string target;  // absolute, inside; made if missing
+  BindMount::Access access = BindMount::Access::read_only;
+};
+
+// The other side of one: who serves it reads requests from `device`. Whoever else keeps the device
+// keeps those waiting who use the folder, when its server has gone. `mount` keeps the file system
+// after the end of the sandbox, so that what was written can still be taken.
+struct ServedMount {
+  os::Fd device;
+  os::Fd mount;
+};
+
 struct Limits {
   std::uint64_t memory_bytes = 0;  // 0: none. Past it the kernel kills inside; ExitStatus says so
   std::uint32_t cpu_millis = 0;    // 1000 = one core; 0: none
@@ -69,6 +84,8 @@ struct SandboxSpec {
   // folder of the sandbox's own, removed with it.
   std::string upper;
   std::vector<BindMount> binds;
+  // Who serves them gets their other sides from Sandbox::take_served(). Only of one that is booted.
+  std::vector<ServedFolder> served = {};
   // argv[0] is looked up in PATH of `env` inside the root. Empty, where guests are possible: it has
   // no program of its own and stays until it is ended.
   std::vector<std::string> argv;
@@ -130,6 +147,8 @@ class Sandbox {
   // The listening socket of `door_port`, once; it does not block. It keeps its network alive, so it
   // is closed before remove(). Invalid: there is none, or somebody has it.
   virtual os::Fd take_door() { return {}; }
+  // The other sides of the folders that are served, in their order, once.
+  virtual std::vector<ServedMount> take_served() { return {}; }
   // Next piece of what the tree prints; nullopt at the end of that stream. Each is to be read by
   // one task until its end.
   virtual async::Task<std::optional<std::string>> read_stdout() = 0;

@@ -15,6 +15,7 @@
 #include "thaw/model/runner.h"
 #include "thaw/sandbox/sandbox.h"
 #include "thaw/worker/bind.h"
+#include "thaw/worker/bucket_plan.h"
 #include "thaw/worker/fork_plan.h"
 #include "thaw/worker/injected_file.h"
 #include "thaw/worker/snapshot_point.h"
@@ -35,6 +36,7 @@ struct LaunchPlan {
   model::ContainerId id;
   std::vector<std::string> layers;  // sources, lowest first
   std::vector<Bind> binds;
+  std::vector<BucketPlan> buckets;  // a container that has any is booted
   std::vector<InjectedFile> files;
   std::vector<std::string> argv;
   std::vector<std::string> env;

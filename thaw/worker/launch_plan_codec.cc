@@ -30,6 +30,23 @@ Json json_of(const Bind& bind) {
   return {{"source", source}, {"target", target}, {"access", number(access)}, {"inside", inside}};
 }
 
+Json json_of(const BucketPlan& plan) {
+  const auto& [bucket, scheme, host, port, region, prefix, target, access, requester_pays,
+               access_key_id, secret_access_key, session_token] = plan;
+  return {{"bucket", bucket},
+          {"scheme", scheme},
+          {"host", host},
+          {"port", port},
+          {"region", region},
+          {"prefix", prefix},
+          {"target", target},
+          {"access", number(access)},
+          {"requester_pays", requester_pays},
+          {"access_key_id", access_key_id},
+          {"secret_access_key", secret_access_key},
+          {"session_token", session_token}};
+}
+
 Json json_of(const InjectedFile& file) {
   const auto& [name, bytes] = file;
   return {{"name", name}, {"bytes", bytes}};
@@ -154,6 +171,21 @@ void read(const Json& from, Bind& bind) {
   get(from, "inside", bind.inside);
 }
 
+void read(const Json& from, BucketPlan& plan) {
+  get(from, "bucket", plan.bucket);
+  get(from, "scheme", plan.scheme);
+  get(from, "host", plan.host);
+  get(from, "port", plan.port);
+  get(from, "region", plan.region);
+  get(from, "prefix", plan.prefix);
+  get(from, "target", plan.target);
+  get_enum(from, "access", plan.access, Bind::Access::read_write);
+  get(from, "requester_pays", plan.requester_pays);
+  get(from, "access_key_id", plan.access_key_id);
+  get(from, "secret_access_key", plan.secret_access_key);
+  get(from, "session_token", plan.session_token);
+}
+
 void read(const Json& from, InjectedFile& file) {
   get(from, "name", file.name);
   get(from, "bytes", file.bytes);
@@ -235,6 +267,9 @@ LaunchPlan plan_of(const Json& from) {
   plan.id = model::ContainerId(std::move(id));
   get(from, "layers", plan.layers);
   get_list(from, "binds", plan.binds);
+  if (part(from, "buckets") != nullptr) {  // plans of before this field have none
+    get_list(from, "buckets", plan.buckets);
+  }
   get_list(from, "files", plan.files);
   get(from, "argv", plan.argv);
   get(from, "env", plan.env);
@@ -268,12 +303,14 @@ LaunchPlan plan_of(const Json& from) {
 }  // namespace
 
 std::string write_plan(const LaunchPlan& plan) {
-  const auto& [id, layers, binds, files, argv, env, cwd, user, limits, network, reaches, log_stream,
-               function, wants_socket, guests, workspace, door_port, push, users, levels, fork,
-               snapshot_point, purpose, staging, snapshot_env, restore, not_restored] = plan;
+  const auto& [id, layers, binds, buckets, files, argv, env, cwd, user, limits, network, reaches,
+               log_stream, function, wants_socket, guests, workspace, door_port, push, users,
+               levels, fork, snapshot_point, purpose, staging, snapshot_env, restore,
+               not_restored] = plan;
   Json json = {{"id", id.str()},
                {"layers", layers},
                {"binds", list_of(binds)},
+               {"buckets", list_of(buckets)},
                {"files", list_of(files)},
                {"argv", argv},
                {"env", env},

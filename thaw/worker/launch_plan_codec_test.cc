@@ -19,6 +19,8 @@ LaunchPlan whole_plan() {
   plan.layers = {"base:debian", "layer:abc-2", "mount:0123"};
   plan.binds = {{"volume:vo-1", "/data", Bind::Access::read_write, "a/b"},
                 {"package:clients/x/pkg", "/lib/x"}};
+  plan.buckets = {{"weights", "http", "store.lan", 9000, "eu-west-1", "deep/", "/w",
+                   Bind::Access::read_write, true, "an-id", "a-secret", "a-token"}};
   plan.files = {{"arguments", std::string("\0\xff\x80 bytes", 9)}, {"empty", ""}};
   plan.argv = {"runtime", "-m", "main"};
   plan.env = {"PATH=/bin", "KEY=\xfe\xff secret"};

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -16,6 +17,7 @@
 #include "thaw/base/log.h"
 #include "thaw/os/fd.h"
 #include "thaw/os/files.h"
+#include "thaw/worker/buckets.h"
 #include "thaw/worker/connections.h"
 #include "thaw/worker/kit.h"
 #include "thaw/worker/local_server_port.h"
@@ -75,6 +77,11 @@ Result<void> listen(net::Server& server, const std::string& path, const LaunchPl
 }
 
 constexpr const char* start_report_suffix = ".start";
+
+// For what was written into buckets to arrive, after a container's end …
+constexpr Duration flush_limit = std::chrono::seconds(60);
+// … and after it was killed, as long as what it waits for there.
+constexpr Duration killed_flush_limit = std::chrono::seconds(10);
 
 // A disk that stores nothing for so long must not hold up those who print.
 constexpr Duration log_patience = 10s;
@@ -155,6 +162,35 @@ class LocalContainer final : public SandboxedContainer {
     fork_plan_ = std::move(plan);
     template_ = std::move(from);
   }
+  void add(std::unique_ptr<BucketMount> bucket) { buckets_.push_back(std::move(bucket)); }
+  BucketMount::Say teller() {
+    return [this](std::string text) { print(logs::Channel::info, std::move(text) + "\n"); };
+  }
+  // Its folders that are buckets, in their order.
+  Result<void> serve_buckets() {
+    std::vector<sandbox::ServedMount> served = sandbox_->take_served();
+    if (served.size() != buckets_.size()) {
+      return Error::internal("a container was built without a folder of a bucket");
+    }
+    for (std::size_t i = 0; i < served.size(); ++i) {
+      buckets_[i]->serve(std::move(served[i]));
+    }
+    return ok();
+  }
+  Result<void> signal(int number) override {
+    if (number == SIGKILL) {
+      break_off_buckets();
+    }
+    return SandboxedContainer::signal(number);
+  }
+  // What serves its buckets is this server's.
+  async::Task<void> keep(std::string note, Instant until) override {
+    if (!buckets_.empty()) {
+      co_return Error::failed_precondition("a container with buckets ends with its server");
+    }
+    co_return co_await SandboxedContainer::keep(std::move(note), until);
+  }
+
   bool has_begun() const { return sandbox_ != nullptr; }
   const std::string& folder() const { return folder_; }
   StartReport& report() { return report_; }
@@ -188,7 +224,11 @@ class LocalContainer final : public SandboxedContainer {
     return sandbox_->checkpoint(images_, max_file_bytes);
   }
   async::Task<RootUse> measure_root() override {
-    return measure({pool_, workspace_}, sandbox_->root_writes());
+    std::vector<std::string> folders = {sandbox_->root_writes()};
+    for (const auto& bucket : buckets_) {
+      folders.push_back(bucket->kept_files());
+    }
+    return measure({pool_, workspace_}, std::move(folders));
   }
   async::Task<std::string> find_open_file(std::vector<std::string> folders) override {
     return find_open({pool_, workspace_}, sandbox_->pid(), std::move(folders));
@@ -199,6 +239,9 @@ class LocalContainer final : public SandboxedContainer {
 
   async::Task<sandbox::ExitStatus> wait() override {
     THAW_CO_TRY(const sandbox::ExitStatus status, co_await sandbox_->wait());
+    for (std::size_t i = 0; i < buckets_.size(); ++i) {
+      THAW_CO_TRY_VOID(co_await buckets_[i]->flush(flush_limit));
+    }
     // A process that escaped the reaper could hold a pipe open; the log is not worth a hang.
     THAW_CO_TRY([[maybe_unused]] const bool drained, co_await pumps_.join(monotonic_now() + 5s));
     co_return status;
@@ -214,8 +257,18 @@ class LocalContainer final : public SandboxedContainer {
     }
     Result<void> outcome;
     if (sandbox_) {
+      if (!sandbox_->has_ended()) {
+        break_off_buckets();
+      }
       outcome = co_await sandbox_->remove();
     }
+    for (std::size_t i = 0; i < buckets_.size(); ++i) {
+      THAW_CO_TRY_VOID(co_await buckets_[i]->flush(killed_flush_limit));
+      if (auto stopped = co_await buckets_[i]->stop(); !stopped && outcome) {
+        outcome = std::move(stopped);
+      }
+    }
+    buckets_.clear();
     THAW_CO_TRY_VOID(co_await pumps_.stop());
     std::error_code error;
     fs::remove_all(folder_, error);
@@ -249,6 +302,12 @@ class LocalContainer final : public SandboxedContainer {
     co_return ok();
   }
 
+  void break_off_buckets() {
+    for (const auto& bucket : buckets_) {
+      bucket->break_off_in(killed_flush_limit);
+    }
+  }
+
   void print(logs::Channel channel, std::string text) {
     if (text.empty()) {
       return;
@@ -265,13 +324,18 @@ class LocalContainer final : public SandboxedContainer {
   }
 
   // Whoever asks may go on after the container is gone: nothing of it is used.
-  static async::Task<RootUse> measure(async::PoolShare share, std::string folder) {
-    const auto use = std::make_shared<TreeUse>(folder);
-    for (auto progress = TreeUse::Progress::more; progress == TreeUse::Progress::more;) {
-      auto step = [use] { return Result<TreeUse::Progress>(use->step()); };
-      THAW_CO_TRY(progress, co_await async::blocking(share, std::move(step)));
+  static async::Task<RootUse> measure(async::PoolShare share, std::vector<std::string> folders) {
+    RootUse all;
+    for (const std::string& folder : folders) {  // tidy(held): the coroutine's own
+      const auto use = std::make_shared<TreeUse>(folder);
+      for (auto progress = TreeUse::Progress::more; progress == TreeUse::Progress::more;) {
+        auto step = [use] { return Result<TreeUse::Progress>(use->step()); };
+        THAW_CO_TRY(progress, co_await async::blocking(share, std::move(step)));
+      }
+      all.bytes += use->bytes();
+      all.is_incomplete |= use->is_incomplete();
     }
-    co_return RootUse{use->bytes(), use->is_incomplete()};
+    co_return all;
   }
   static async::Task<std::string> find_open(async::PoolShare share, int pid,
                                             std::vector<std::string> folders) {
@@ -301,6 +365,7 @@ class LocalContainer final : public SandboxedContainer {
   Templates::Lease template_;  // while what was forked from it lives
   std::optional<ForkPlan> fork_plan_;
   snapshot::SnapshotPtr snapshot_;  // its files are this container's root
+  std::vector<std::unique_ptr<BucketMount>> buckets_;
   async::TaskGroup pumps_;
 };
 
@@ -355,6 +420,10 @@ async::Task<std::unique_ptr<RunningContainer>> LocalWorker::launch(LaunchPlan pl
   if (!prepared) {
     (void)co_await container->remove();
     co_return std::move(prepared).error();
+  }
+  if (auto opened = co_await open_buckets(*container, plan, spec); !opened) {
+    (void)co_await container->remove();
+    co_return std::move(opened).error();
   }
   spec.id = plan.id;
   if (plan.fork) {
@@ -427,6 +496,10 @@ async::Task<std::unique_ptr<RunningContainer>> LocalWorker::launch(LaunchPlan pl
       co_return std::move(started).error();
     }
     container->begin(std::move(*started), model::Level::booted);
+    if (auto served = container->serve_buckets(); !served) {
+      (void)co_await container->remove();
+      co_return std::move(served).error();
+    }
     if (plan.fork) {
       parts_.templates.want(*plan.fork);
     }
@@ -441,6 +514,27 @@ async::Task<std::unique_ptr<RunningContainer>> LocalWorker::launch(LaunchPlan pl
     container->serve(client_, std::move(*plan.push));
   }
   co_return std::unique_ptr<RunningContainer>(std::move(container));
+}
+
+async::Task<void> LocalWorker::open_buckets(LocalContainer& container, LaunchPlan& plan,
+                                            sandbox::SandboxSpec& spec) {
+  if (plan.buckets.empty()) {
+    co_return ok();
+  }
+  if (parts_.buckets == nullptr) {
+    co_return Error::unimplemented("this worker serves no buckets");
+  }
+  plan.fork.reset();
+  plan.levels = {model::Level::booted};
+  // Each is asked for before any program of the container waits for it.
+  for (std::size_t i = 0; i < plan.buckets.size(); ++i) {
+    spec.served.push_back({plan.buckets[i].target, plan.buckets[i].access});
+    std::string name = plan.id.str() + "-b" + std::to_string(i);
+    THAW_CO_TRY(auto bucket, co_await parts_.buckets->open(plan.buckets[i], std::move(name),
+                                                           plan.workspace, container.teller()));
+    container.add(std::move(bucket));
+  }
+  co_return ok();
 }
 
 void LocalWorker::expect(const LaunchPlan& plan) {

@@ -17,6 +17,7 @@
 
 namespace thaw::worker {
 
+class Buckets;
 class LocalContainer;
 class Kits;
 class Sources;
@@ -28,6 +29,7 @@ struct LocalWorkerParts {
   const Kits& kits;
   const Sources& sources;
   snapshot::SnapshotStore* snapshots = nullptr;  // none: nothing is restored
+  Buckets* buckets = nullptr;                    // none: no container has buckets
 };
 
 class LocalWorker final : public Worker {
@@ -51,6 +53,8 @@ class LocalWorker final : public Worker {
  private:
   async::Task<void> fork(LocalContainer& container, const LaunchPlan& plan,
                          sandbox::SandboxSpec spec);
+  async::Task<void> open_buckets(LocalContainer& container, LaunchPlan& plan,
+                                 sandbox::SandboxSpec& spec);
   // Where all that the plan names is.
   Result<void> locate(const LaunchPlan& plan, sandbox::SandboxSpec& spec) const;
   async::Task<void> restore(LocalContainer& container, const LaunchPlan& plan,

@@ -18,7 +18,7 @@ class SandboxedContainer : public RunningContainer {
   const std::string& address() const final { return box().address(); }
   int pid() const final { return box().pid(); }
   bool has_ended() const final { return box().has_ended(); }
-  Result<void> signal(int number) final { return box().signal(number); }
+  Result<void> signal(int number) override { return box().signal(number); }
   std::uint64_t memory_bytes() const final { return box().memory_bytes(); }
   Duration processor_time() const final { return box().processor_time(); }
   void note_survival() final { box().note_survival(); }
@@ -29,7 +29,7 @@ class SandboxedContainer : public RunningContainer {
   async::Task<std::unique_ptr<sandbox::Process>> run(sandbox::ProcessSpec spec) final {
     return box().run(std::move(spec));
   }
-  async::Task<void> keep(std::string note, Instant until) final {
+  async::Task<void> keep(std::string note, Instant until) override {
     return box().keep(std::move(note), until);
   }
   async::Task<std::vector<sandbox::KeptProcess>> kept_processes() final {

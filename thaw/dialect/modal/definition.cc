@@ -9,6 +9,7 @@
 
 #include "thaw/codec/encoding.h"
 #include "thaw/codec/utf8.h"
+#include "thaw/dialect/modal/bucket_mounts.h"
 #include "thaw/dialect/modal/numbers.h"
 #include "thaw/dialect/modal/placement.h"
 #include "thaw/gateway/function_hosts.h"
@@ -156,6 +157,8 @@ Result<model::Reach> reach_from(const pb::Function& f) {
 
 }  // namespace
 
+Result<std::string> folder_for_mount(const std::string& given) { return mount_path_from(given); }
+
 Result<model::VolumeMount> volume_mount_from(const pb::VolumeMount& mount) {
   model::VolumeMount out;
   out.volume = model::VolumeId(mount.volume_id());
@@ -207,15 +210,6 @@ Result<model::FunctionSpec> spec_from(const pb::Function& f) {
   if (f._experimental_group_size() > 1) {
     return Error::unimplemented("clustered functions are not served by this version of Thaw");
   }
-  if (f.cloud_bucket_mounts_size() > 0) {
-    const auto& bucket = f.cloud_bucket_mounts(0);
-    return Error::unimplemented(
-        "function '" + beginning_of(spec.name) + "' mounts the bucket '" +
-        beginning_of(bucket.bucket_name()) + "' at '" + beginning_of(bucket.mount_path()) +
-        "', and cloud bucket mounts are not served by this version of Thaw; put what it reads into "
-        "a volume (`modal volume put`), or read the bucket in the function, with its keys in a "
-        "secret");
-  }
   THAW_TRY_VOID(check_numbers(f));
   THAW_TRY_VOID(check_placement(f));
   THAW_TRY(spec.reach, reach_from(f));
@@ -237,6 +231,10 @@ Result<model::FunctionSpec> spec_from(const pb::Function& f) {
     volume.volume = model::VolumeId(mount.shared_volume_id());
     THAW_TRY(volume.path, mount_path_from(mount.mount_path()));
     spec.volumes.push_back(std::move(volume));
+  }
+  THAW_TRY(spec.buckets, bucket_mounts_from(f.cloud_bucket_mounts()));
+  if (!spec.buckets.empty()) {
+    spec.snapshot_at = model::SnapshotAt::never;  // what serves them is no part of the program
   }
   read_resources(f.resources(), spec.resources);
   read_scaling(f, spec.scaling);

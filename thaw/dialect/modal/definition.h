@@ -20,6 +20,8 @@ inline constexpr const char* dialect_name = "modal";
 
 // Reads policy and references out of `definition`; invalid_argument names what cannot be.
 Result<model::FunctionSpec> spec_from(const pb::Function& definition);
+// Where something is mounted in a container: absolute, and none of the system's own folders.
+Result<std::string> folder_for_mount(const std::string& given);
 // invalid_argument for a path that none can be mounted at.
 Result<model::VolumeMount> volume_mount_from(const pb::VolumeMount& mount);
 // Its memory snapshots are to hold the GPU's memory too.

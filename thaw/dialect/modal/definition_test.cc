@@ -106,9 +106,6 @@ TEST_CASE("a request for a GPU is kept with its count") {
 
 TEST_CASE("what is not served is refused with its name") {
   pb::Function f = named("f");
-  f.add_cloud_bucket_mounts();
-  CHECK(spec_from(f).error().message().find("bucket") != std::string::npos);
-  f = named("f");
   f.set_untrusted(true);
   CHECK(spec_from(f)->reach == model::Reach::inputs);
   CHECK_FALSE(spec_from(pb::Function()));
@@ -321,17 +318,59 @@ TEST_CASE("a network file system is mounted like a volume, and not over the syst
   }
 }
 
-TEST_CASE("a bucket is refused by its name and that of the function") {
+TEST_CASE("a bucket is read out, and what serves it is in no snapshot") {
   pb::Function f = named("reads");
+  f.set_checkpointing_enabled(true);
   auto* mount = f.add_cloud_bucket_mounts();
   mount->set_bucket_name("weights");
   mount->set_mount_path("/w");
-  const auto refused = spec_from(f);
-  REQUIRE_FALSE(refused);
-  CHECK(refused.error().code() == Code::unimplemented);
-  for (const char* word : {"'reads'", "'weights'", "'/w'", "cloud bucket mounts"}) {
-    CHECK(refused.error().message().find(word) != std::string::npos);
+  mount->set_key_prefix("of/mine/");
+  mount->set_bucket_endpoint_url("http://store.lan:9000");
+  mount->set_credentials_secret_id("st-1");
+  mount->set_read_only(true);
+  mount->set_requester_pays(true);
+  const auto spec = spec_from(f);
+  REQUIRE(spec);
+  REQUIRE(spec->buckets.size() == 1);
+  const model::BucketMount& bucket = spec->buckets[0];
+  CHECK(bucket.bucket == "weights");
+  CHECK(bucket.path == "/w");
+  CHECK(bucket.prefix == "of/mine/");
+  CHECK(bucket.endpoint == "http://store.lan:9000");
+  CHECK(bucket.secret.str() == "st-1");
+  CHECK(bucket.access == model::BucketMount::Access::read_only);
+  CHECK(bucket.payer == model::BucketMount::Payer::requester);
+  CHECK(spec->snapshot_at == model::SnapshotAt::never);
+}
+
+TEST_CASE("a bucket that cannot be is refused") {
+  const auto refusal = [](const char* name, const char* path, const char* prefix,
+                          const char* role) {
+    pb::Function f = named("f");
+    auto* mount = f.add_cloud_bucket_mounts();
+    mount->set_bucket_name(name);
+    mount->set_mount_path(path);
+    mount->set_key_prefix(prefix);
+    mount->set_oidc_auth_role_arn(role);
+    const auto spec = spec_from(f);
+    return spec ? Code::ok : spec.error().code();
+  };
+  CHECK(refusal("weights", "/w", "", "") == Code::ok);
+  CHECK(refusal("weights", "/w", "", "arn:aws:iam::1:role/x") == Code::unimplemented);
+  for (const char* name : {"", "ab", "a/b", "a..b", "-ab", "a b", "bucket,endpoint=x"}) {
+    CHECK(refusal(name, "/w", "", "") == Code::invalid_argument);
   }
+  for (const char* path : {"", "w", "/proc/x", "/dev"}) {
+    CHECK(refusal("weights", path, "", "") == Code::invalid_argument);
+  }
+  for (const char* prefix : {"a", "/a/", "../", "a/../b/", "a//", "a\n/", "./"}) {
+    CHECK(refusal("weights", "/w", prefix, "") == Code::invalid_argument);
+  }
+  pb::Function f = named("f");
+  for (int i = 0; i < 17; ++i) {
+    f.add_cloud_bucket_mounts()->set_bucket_name("weights");
+  }
+  CHECK(spec_from(f).error().code() == Code::invalid_argument);
 }
 
 TEST_CASE("a function asks for its GPU's memory in one of three ways") {

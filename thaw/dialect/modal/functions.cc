@@ -131,6 +131,11 @@ Result<void> check_references(Context& cx, const gateway::Identity& who,
       return Error::not_found("secret '" + id.str() + "' does not exist");
     }
   }
+  for (const auto& mount : spec.buckets) {
+    if (!mount.secret.empty() && !scope.secret(mount.secret.str())) {
+      return Error::not_found("secret '" + mount.secret.str() + "' does not exist");
+    }
+  }
   for (const auto& mount : spec.volumes) {
     THAW_TRY([[maybe_unused]] const auto volume, find_any_volume(cx, who, mount.volume.str()));
   }

@@ -110,6 +110,8 @@ TEST_CASE("what a variant's options ask for is looked at as well") {
   CHECK(says(refusal(with_options(function(), options)), "routing_region"));
   options.clear_routing_region();
   CHECK(spec_from(with_options(function(), options)));
-  options.add_cloud_bucket_mounts()->set_mount_path("/bucket");
-  CHECK(says(refusal(with_options(function(), options), Code::unimplemented), "bucket"));
+  auto* const bucket = options.add_cloud_bucket_mounts();
+  bucket->set_mount_path("/bucket");
+  bucket->set_bucket_name("weights");
+  CHECK(spec_from(with_options(function(), options))->buckets.size() == 1);
 }

@@ -21,9 +21,6 @@ constexpr std::size_t most_argument_bytes = 128u << 10;
 constexpr std::size_t most_sources = 1'000;  // each is read, and decrypted
 
 Result<void> check_served(const pb::Sandbox& d) {
-  if (d.cloud_bucket_mounts_size() > 0) {
-    return Error::unimplemented("cloud bucket mounts are not served by this version of Thaw");
-  }
   if (d.has_proxy_id() || d.i6pn_enabled() || !d.custom_domain().empty()) {
     return Error::unimplemented(
         "proxies, i6pn and custom domains of sandboxes are not served by this version of Thaw");
@@ -85,6 +82,7 @@ pb::Function as_function(const pb::Sandbox& d) {
   *f.mutable_secret_ids() = d.secret_ids();
   *f.mutable_volume_mounts() = d.volume_mounts();
   *f.mutable_shared_volume_mounts() = d.nfs_mounts();
+  *f.mutable_cloud_bucket_mounts() = d.cloud_bucket_mounts();
   *f.mutable_resources() = d.resources();
   in_todays_words(f);
   // Its list of networks is its own.
@@ -111,6 +109,14 @@ Result<control::BoxSpec> box_from(const pb::Sandbox& d) {
   spec.cwd = d.workdir();
   spec.mounts = std::move(like.mounts);
   spec.volumes = std::move(like.volumes);
+  for (model::BucketMount& mount : like.buckets) {
+    control::BucketUse use;
+    if (!mount.secret.empty()) {
+      use.credentials.emplace_back(mount.secret);
+    }
+    use.mount = std::move(mount);
+    spec.buckets.push_back(std::move(use));
+  }
   spec.resources = std::move(like.resources);
   spec.network = like.network;
   THAW_TRY_VOID(network_from(d, spec));
@@ -130,6 +136,11 @@ Result<void> check_references(Context& cx, const gateway::Identity& who,
   for (const auto& id : spec.mounts) {
     if (!scope.mount(id.str())) {
       return Error::not_found("mount '" + id.str() + "' does not exist");
+    }
+  }
+  for (const auto& use : spec.buckets) {
+    if (!use.mount.secret.empty() && !scope.secret(use.mount.secret.str())) {
+      return Error::not_found("secret '" + use.mount.secret.str() + "' does not exist");
     }
   }
   for (const auto& mount : spec.volumes) {

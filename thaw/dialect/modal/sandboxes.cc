@@ -58,11 +58,29 @@ Task<control::BoxPtr> create(Context& cx, gateway::Identity who, control::BoxSpe
   co_return box;
 }
 
+// Of buckets whose credentials are of no secret that has a name.
+Result<void> add_credentials(const pb::SandboxCreateV2Request& request, control::BoxSpec& spec) {
+  for (const auto& [given, variables] : request.cloud_bucket_mount_credentials()) {
+    THAW_TRY(const std::string path, folder_for_mount(given));
+    for (control::BucketUse& use : spec.buckets) {
+      if (use.mount.path != path) {
+        continue;
+      }
+      for (const auto& [name, value] : variables.contents()) {
+        THAW_TRY(std::string variable, variable_from(name, value));
+        use.credentials.emplace_back(std::move(variable));
+      }
+    }
+  }
+  return ok();
+}
+
 Task<pb::SandboxCreateV2Response> create_second(Context& cx, net::GrpcCall& call,
                                                 pb::SandboxCreateV2Request request) {
   THAW_CO_TRY(const gateway::Identity who, identify(cx, call));
   THAW_CO_TRY(control::BoxSpec spec, box_from(request.definition()));
   THAW_CO_TRY(spec.record.tags, tags_from(request.tags()));
+  THAW_CO_TRY_VOID(add_credentials(request, spec));
   // Those of the definition are among the sources, which have their order.
   const catalog::Scope scope = scope_of(cx, who);
   THAW_CO_TRY(const std::vector<control::EnvSource> secrets,

@@ -103,7 +103,7 @@ Result<void> enter(FirstProcess& self) {
   // The main program and its children are killed before PID 1, which has to tell of it.
   // Without CAP_SYS_RESOURCE it is at least the smallest process of the tree.
   (void)os::write_text("/proc/self/oom_score_adj", "-1000");
-  THAW_TRY_VOID(enter_root(self.folders, self.spec, {}));
+  THAW_TRY_VOID(enter_root(self.folders, self.spec, {}, self.report));
   return join_new_keyring();
 }
 

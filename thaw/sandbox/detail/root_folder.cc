@@ -19,6 +19,7 @@
 #include "thaw/sandbox/detail/own_ids.h"
 #include "thaw/sandbox/detail/owned_folders.h"
 #include "thaw/sandbox/detail/resolver.h"
+#include "thaw/sandbox/detail/served_folder.h"
 
 namespace thaw::sandbox::detail {
 
@@ -421,7 +422,8 @@ Result<void> pivot(const Fd& root) {
 
 }  // namespace
 
-Result<void> enter_root(const RootFolders& folders, const SandboxSpec& spec, RootOwner owner) {
+Result<void> enter_root(const RootFolders& folders, const SandboxSpec& spec, RootOwner owner,
+                        const Fd& report) {
   // Everything that is made from here on is the sandbox's root's, and the overlay remembers who
   // mounted it for all that it writes.
   const MakingFilesAs making(owner.range);
@@ -441,6 +443,12 @@ Result<void> enter_root(const RootFolders& folders, const SandboxSpec& spec, Roo
     auto bound = bind(overlay, mount, owner, made);
     if (!bound) {
       return std::move(bound).error().with("bind", mount.target);
+    }
+  }
+  for (const ServedFolder& folder : spec.served) {
+    THAW_TRY(const Fd target, open_or_make(overlay, folder.target, true, made));
+    if (auto served = serve_folder(folder, target, owner, report); !served) {
+      return std::move(served).error().with("folder", folder.target);
     }
   }
   if (!spec.upper.empty() && !made.empty()) {

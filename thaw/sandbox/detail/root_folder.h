@@ -36,8 +36,9 @@ struct RootOwner {
 };
 
 // In the sandbox's mount, pid, net namespaces, with root's powers over the machine; afterwards "/"
-// is the sandbox's root.
-Result<void> enter_root(const RootFolders& folders, const SandboxSpec& spec, RootOwner owner);
+// is the sandbox's root. The other sides of served folders go to `report`.
+Result<void> enter_root(const RootFolders& folders, const SandboxSpec& spec, RootOwner owner,
+                        const os::Fd& report);
 
 // After the end: what a build left in its upper that is ours (empty mount points, work folder).
 Result<void> tidy_upper(const RootFolders& folders);

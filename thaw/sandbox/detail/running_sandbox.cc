@@ -85,6 +85,9 @@ async::Task<void> RunningSandbox::launch(const SandboxSpec& spec, const Template
   if (spec.door_port != 0 && !door_.valid()) {
     co_return Error::internal("the sandbox was built without its door");
   }
+  if (served_.size() != spec.served.size()) {
+    co_return Error::internal("the sandbox was built without a folder that somebody serves");
+  }
   if (spec.guests == SandboxSpec::Guests::possible) {
     THAW_CO_TRY(guests_, GuestsLine::make(line_->loop(), report_));
   }
@@ -111,6 +114,11 @@ Result<os::Transfer> RunningSandbox::take_report() {
     case Kind::door:
       if (message.fds.size() == 1) {
         door_ = std::move(message.fds[0]);
+      }
+      break;
+    case Kind::served:
+      if (message.fds.size() == 2) {
+        served_.push_back({std::move(message.fds[0]), std::move(message.fds[1])});
       }
       break;
     case Kind::started:
@@ -266,6 +274,7 @@ async::Task<void> RunningSandbox::remove() {
     co_return ok();
   }
   door_.reset();  // whoever comes by it would wait for nobody
+  served_.clear();
   if (pidfd_.valid() && !exit_) {
     // Its last numbers are read before the cgroup goes.
     (void)signal(SIGKILL);

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "thaw/async/event.h"
@@ -46,6 +47,7 @@ class RunningSandbox : public Sandbox {
   std::string root_writes() const override { return root_writes_; }
   const StartTimes& times() const override { return times_; }
   os::Fd take_door() override { return std::move(door_); }
+  std::vector<ServedMount> take_served() override { return std::exchange(served_, {}); }
   async::Task<std::optional<std::string>> read_stdout() override;
   async::Task<std::optional<std::string>> read_stderr() override;
   async::Task<ExitStatus> wait() override;
@@ -94,6 +96,7 @@ class RunningSandbox : public Sandbox {
   os::Fd pidfd_;
   async::FdWatch ended_;
   os::Fd door_;
+  std::vector<ServedMount> served_;
   os::Fd report_;
   async::FdWatch reported_;
   Stream stdout_;

@@ -174,7 +174,8 @@ Result<void> house(SlotPlan& plan, Cradled& cradled, std::optional<Newcomer>& ne
     THAW_TRY_VOID(join_cgroup(cradled, pid));
     THAW_TRY_VOID(wait_for_order(plan, *newcomer, pid));
   }
-  THAW_TRY_VOID(enter_root(plan.folders, plan.spec, {&plan.user_namespace, plan.range}));
+  THAW_TRY_VOID(
+      enter_root(plan.folders, plan.spec, {&plan.user_namespace, plan.range}, plan.report));
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // a change of user has forgotten it
   const std::string hostname = plan.spec.hostname.empty() ? "sandbox" : plan.spec.hostname;
   THAW_TRY_VOID(say(cradled.cradle, Cradle::rooted,

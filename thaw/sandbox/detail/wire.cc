@@ -44,6 +44,10 @@ std::string encode(const SandboxSpec& spec) {
     out.text(bind.source).text(bind.target).number(static_cast<std::uint64_t>(bind.access));
     out.text(bind.inside);
   }
+  out.number(spec.served.size());
+  for (const ServedFolder& folder : spec.served) {
+    out.text(folder.target).number(static_cast<std::uint64_t>(folder.access));
+  }
   put(out, spec.argv);
   put(out, spec.env);
   out.text(spec.cwd).text(spec.hostname).text(spec.user);
@@ -80,6 +84,12 @@ Result<SandboxSpec> decode(std::string_view bytes) {
     bind.access = in.choice(BindMount::Access::read_write);
     bind.inside = in.text();
     spec.binds.push_back(std::move(bind));
+  }
+  for (std::uint64_t n = in.number(); n > 0 && in.ok(); --n) {
+    ServedFolder folder;
+    folder.target = in.text();
+    folder.access = in.choice(BindMount::Access::read_write);
+    spec.served.push_back(std::move(folder));
   }
   spec.argv = take_texts(in);
   spec.env = take_texts(in);
@@ -222,6 +232,14 @@ Result<void> validate(const SandboxSpec& spec) {
     if (has_nul(bind.inside)) {
       return Error::invalid_argument("a NUL byte in a sandbox specification").with("id", id);
     }
+  }
+  for (const ServedFolder& folder : spec.served) {
+    paths.push_back(folder.target);
+  }
+  if (!spec.served.empty() && (spec.restore || !spec.fork_from.str().empty() ||
+                               spec.profile == Profile::templated || spec.served.size() > 64)) {
+    return Error::invalid_argument("at most 64 folders are served to one that is booted")
+        .with("id", id);
   }
   for (const std::string& path : paths) {
     if (path.empty() || path[0] != '/' || has_nul(path)) {

@@ -7,7 +7,8 @@
 //   prepare    fds: reply                        -> done{bridge address, its network} | failed
 //   allow_port fds: reply                        -> done | failed
 //   start      fds: report, spec, stdout, stderr -> launched + pidfd (from the spawner), door + its
-//              socket, if there is to be one (from who has built), then started, exited (from
+//              socket, if there is to be one, served + device and mount for each folder that
+//              somebody serves (from who has built), then started, exited (from
 //              PID 1 inside), or failed (from any); a template brings both ends of its control
 //              socket too
 //   checkpoint fds: reply                        -> done | failed
@@ -69,6 +70,7 @@ enum class Kind : std::uint8_t {
   let_go,
   mark,
   next_guest,
+  served,
 };
 
 constexpr std::size_t longest_note = 4 * 1024;  // of a process, and of its mark
