@@ -251,9 +251,8 @@ Task<void> serve_new_prediction(Context& cx, gateway::Identity who, net::HttpExc
     call.callbacks.push_back(std::move(callback));
   }
   call.options = write_memo(memo);
-  model::Payload payload{std::move(sent),
-                         chosen.card->streams ? gateway::prediction_type
-                                              : gateway::whole_prediction_type};
+  model::Payload payload{std::move(sent), chosen.card->streams ? gateway::prediction_type
+                                                               : gateway::whole_prediction_type};
   THAW_CO_TRY(model::CallId made,
               co_await create(cx, exchange, std::move(call), std::move(payload), !path.id.empty()));
   co_return co_await answer_prediction(cx, std::move(who), exchange, std::move(made), request.wait);
