@@ -98,7 +98,15 @@ def _sandbox_creations(message):
         in_own(mount_ids=lambda x: [x.mount]),
         in_own(secret_ids=lambda x: [x.secret]),
         in_own(volume_mounts=lambda x: [pb.VolumeMount(volume_id=x.volume, mount_path="/data")]),
+        in_own(cloud_bucket_mounts=lambda x: [_bucket(x)]),
     ]
+
+
+def _bucket(x):
+    """A bucket by the keys of a secret."""
+    return pb.CloudBucketMount(
+        bucket_name="weights", mount_path="/b", credentials_secret_id=x.secret
+    )
 
 
 # RPC: requests from (x: what is named, own: what the asker has).
@@ -211,6 +219,10 @@ NAMES = {
             function_id=own.function,
             function_options=pb.FunctionOptions(replace_secret_ids=True, secret_ids=[x.secret]),
         ),
+        lambda x, own: pb.FunctionBindParamsRequest(
+            function_id=own.function,
+            function_options=pb.FunctionOptions(cloud_bucket_mounts=[_bucket(x)]),
+        ),
     ],
     "FunctionCallCancel": [
         lambda x, own: pb.FunctionCallCancelRequest(function_call_id=x.call),
@@ -243,6 +255,7 @@ NAMES = {
         ),
         lambda x, own: _function(own, image_id=x.image),
         lambda x, own: _function(own, secret_ids=[x.secret]),
+        lambda x, own: _function(own, cloud_bucket_mounts=[_bucket(x)]),
         lambda x, own: _function(own, mount_ids=[x.mount]),
         lambda x, own: _function(
             own, volume_mounts=[pb.VolumeMount(volume_id=x.volume, mount_path="/data")]

@@ -197,6 +197,13 @@ Task<void> equip_build_function(Context& cx, gateway::Identity who,
         " in an image's build, and this machine has none; set [gpu] when_missing = \"cpu\" in the "
         "server's configuration to run it on the CPU");
   }
+  if (!spec->buckets.empty()) {
+    co_return Error::unimplemented(
+        "function " + spec->name + " of an image's build mounts the bucket '" +
+        spec->buckets[0].bucket +
+        "', and buckets are not served to builds by this version of Thaw; read it in the "
+        "function, with its keys in a secret");
+  }
   // A little longer than the function may take, which the step itself sees to.
   recipe.besides.time_limit = std::min<Duration>(spec->timeout + 1min, longest_build);
   THAW_CO_TRY_VOID(co_await add_folders(cx, who, spec, base.image.python, recipe.besides));

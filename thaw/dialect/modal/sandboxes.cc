@@ -7,6 +7,7 @@
 #include "thaw/codec/ids.h"
 #include "thaw/codec/utf8.h"
 #include "thaw/dialect/modal/box_ports.h"
+#include "thaw/dialect/modal/definition.h"
 #include "thaw/dialect/modal/router_access.h"
 #include "thaw/dialect/modal/rpc.h"
 #include "thaw/dialect/modal/sandbox_definition.h"
