@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "thaw/dialect/native/image_push.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "thaw/image/registry_image.h"
