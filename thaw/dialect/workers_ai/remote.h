@@ -2,8 +2,8 @@
 //
 // A binding that a local simulator of Workers sends here: each of its requests comes to one
 // address, with the address that it is meant for in a header, and its own headers under other
-// names. It has no way to show a token but that address, which is below /workers-ai/remote/KEY.
-// Loop thread only.
+// names. It has no way to show a token but that address, which is /workers-ai/remote/KEY. Loop
+// thread only.
 #pragma once
 
 #include "thaw/dialect/workers_ai/context.h"
