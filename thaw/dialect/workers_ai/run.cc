@@ -28,6 +28,10 @@ Task<void> Run::watch(Run& run) {
 Task<void> Run::begin(const Chosen& chosen, Payloads payloads) {
   const gateway::KeptVersions::Hold hold(cx_.owners.versions, chosen.route.target);
   model::NewCall call = gateway::Invoke::new_call(chosen.route);
+  if (const auto who = identify(cx_, exchange_.request());
+      who && who->workspace == call.workspace) {
+    call.token = who->token;
+  }
   std::vector<model::NewInput> inputs;
   for (std::string& bytes : payloads.bytes) {
     inputs.push_back({static_cast<int>(inputs.size()), {std::move(bytes), payloads.type}});
