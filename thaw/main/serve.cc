@@ -891,17 +891,17 @@ Task<void> Program::begin(Address listen) {
 Task<void> Program::close_the_past() {
   constexpr std::size_t at_once = 1'000;
   while (true) {
-    THAW_CO_TRY(const std::vector<queue::OwedLine> owed, co_await queue->owed(at_once));
+    const Result<std::vector<queue::OwedLine>> owed = co_await queue->owed(at_once);
     std::vector<std::string> ids;
     std::vector<std::string> lines;
-    for (const queue::OwedLine& one : owed) {
+    for (const queue::OwedLine& one : owed ? *owed : std::vector<queue::OwedLine>()) {
       ids.push_back(one.id);
       lines.push_back(one.line);
     }
     const auto found = co_await ledger->recover(std::move(lines));
-    if (!found) {
+    if (!owed || !found) {
       log_error("the ledger does not take what a server before this one used",
-                {{"error", found.error().to_string()}});
+                {{"error", (owed ? found.error() : owed.error()).to_string()}});
       co_return ok();
     }
     if (found->spans + found->lines + found->bad > 0) {
@@ -911,7 +911,7 @@ Task<void> Program::close_the_past() {
                 {"unreadable", std::to_string(found->bad)}});
     }
     queue->settle(std::move(ids));
-    if (owed.size() < at_once || found->lines == 0) {
+    if (owed->size() < at_once || found->lines == 0) {
       co_return ok();  // what is seen again is on its way out
     }
   }
