@@ -26,7 +26,7 @@ server = ThawServer.for_module(config="[cold_start]\nstandby_s = 0\n")
 PREDICTOR = """\
 from cog import BasePredictor
 class Predictor(BasePredictor):
-    def predict(self, text: str) -> str:
+    async def predict(self, text: str) -> str:
         return text.upper()
 """
 YAML = "predict: predict.py:Predictor\nbuild:\n  python_version: \"3.11\"\n"

@@ -86,7 +86,7 @@ Result<std::unique_ptr<store::Database>> open_or_begin(async::Loop& loop,
                                                        const store::DatabaseOptions& options,
                                                        const std::string& what) {
   // What is no file SQLite would wait for, or refuse for ever; a link to one is somebody's choice.
-  const char* const suffixes[] = {"", "-wal", "-shm", "-journal"};
+  const char* const suffixes[] = {"", "-wal", "-shm", "-journal", "-commits"};
   const bool is_odd =
       std::any_of(std::begin(suffixes), std::end(suffixes), [&](const char* suffix) {
         std::error_code unreadable;

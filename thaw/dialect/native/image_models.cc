@@ -56,8 +56,9 @@ Result<PushRequest> next_of(const Published& published, const ImageFacts& facts)
   PushRequest request = first_of(live.name, facts);
   const int at_once = request.scaling.max_concurrent_inputs;
   if (live.push && definition.preset == request.preset) {
+    const int stop_signal = request.contract.stop_signal;  // an image may name another
     request.contract = *live.push;
-    request.contract.stop_signal = 0;
+    request.contract.stop_signal = stop_signal;
   }
   const std::string gpu = request.resources.gpu;
   request.resources = live.resources;

@@ -96,10 +96,10 @@ Contract read_contract(std::string_view document) {
   }
   const Json& schemas = member(member(*json, "components"), "schemas");
   const Json& input = resolved(schemas, member(schemas, "Input"));
-  const Json& properties = member(input, "properties");
+  const Json& given = member(input, "properties");
+  const Json properties = given.is_object() ? given : Json::object();
   std::vector<std::pair<std::int64_t, InputField>> fields;
-  for (const auto& [name, schema] :
-       (properties.is_object() ? properties : Json::object()).items()) {
+  for (const auto& [name, schema] : properties.items()) {
     const Json& order = member(schema, "x-order");
     if (fields.size() < most_fields) {
       fields.push_back({order.is_number_integer() ? order.get<std::int64_t>() : 0,
