@@ -735,7 +735,7 @@ class Ports(E2eTest):
         self.assertIn("65536 is no port", made(65536))
         self.assertIn("asked for twice", made(80, 80))
         self.assertIn("at most 8 open ports", made(*range(1, 1000)))
-        self.assertIn("network blocked", made(80, block_network=True))
+        self.assertIn("block_network", made(80, block_network=True))
         self.assertIn("'here' in inbound", made(80, inbound_cidr_allowlist=["here"]))
 
     def test_a_workspace_has_a_share_of_the_machines_ports_and_gets_it_back(self):

@@ -306,7 +306,7 @@ class Api(E2eTest):
     def test_a_slow_reader_holds_the_model_and_gets_all(self):
         connection = connect()
         connection.connect()
-        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
         answer = begin(connection, "POST", f"run/{CHAT}", {"prompt": "flood", "stream": True})
         first = answer.read(64)
         # Others are answered meanwhile.

@@ -201,6 +201,9 @@ void Pools::remove(const Container& container) {
     of(container.target).containers.erase(container.id);
   }
   containers_.erase(container.id);
+  if (container.status != Status::stopped) {
+    parts_.metering.ended(container, monotonic_now());  // what a memory snapshot was made of
+  }
   parts_.metering.gone(container);
   // The place that it had of its function's may be another version's now.
   for (const PoolPtr& pool : of_function(container.target.function)) {

@@ -24,6 +24,20 @@ Reply failed(Reply::Server server, OutcomeKind kind, std::string why) {
                                        .message = codec::valid_utf8(why)})};
 }
 
+// A stream that goes on until its connection is closed looks whole when its server has died.
+bool says_end(std::string_view data, const Result<codec::Json>& json) {
+  if (data == "[DONE]") {
+    return true;
+  }
+  const codec::Json* const choices =
+      json && json->is_object() && json->contains("choices") ? &(*json)["choices"] : nullptr;
+  return choices != nullptr && choices->is_array() &&
+         std::any_of(choices->begin(), choices->end(), [](const codec::Json& one) {
+           return one.is_object() && one.contains("finish_reason") &&
+                  !one["finish_reason"].is_null();
+         });
+}
+
 }  // namespace
 
 std::string write_completion_input(std::string_view path, std::string_view body) {
@@ -81,6 +95,7 @@ Result<std::string> CompletionConversation::take(std::string_view piece) {
   for (const codec::SseEvent& event : events) {
     // What is no JSON is a mark of the end; what has neither says nothing.
     const auto json = codec::parse_json(event.data);
+    has_ended_ = has_ended_ || says_end(event.data, json);
     if (json && json->is_object() && (json->contains("choices") || json->contains("usage"))) {
       told += codec::dump_json(*json) + "\n";
     }
@@ -97,6 +112,10 @@ async::Task<Reply> CompletionConversation::end(Result<int> status) {
     co_return failed(Reply::Server::doubtful, OutcomeKind::failure,
                      "its server answers " + std::to_string(*status) + ": " +
                          plain_.substr(0, most_told_of_failure));
+  }
+  if (!is_first_ && !is_plain_ && !has_ended_) {
+    co_return failed(Reply::Server::doubtful, OutcomeKind::failure,
+                     "its server has ended its answer before its end");
   }
   Reply reply;
   reply.outcome.kind = OutcomeKind::success;

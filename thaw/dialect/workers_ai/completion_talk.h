@@ -44,6 +44,7 @@ class CompletionConversation final : public control::Conversation {
   codec::SseReader events_;
   std::string plain_;  // an answer that is no stream
   bool is_plain_ = false;
+  bool has_ended_ = false;  // its stream says so
   bool is_first_ = true;
 };
 
