@@ -34,9 +34,9 @@ keep_unused_mounts_s = 5
 
 
 def rows():
-    """How many of each table of each database."""
+    """How many of each table of each database, but the ledger, which keeps what was used."""
     found = {}
-    for path in sorted(server.data.glob("*.db")):
+    for path in sorted(set(server.data.glob("*.db")) - {server.data / "ledger.db"}):
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30) as database:
             tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             for (table,) in tables.fetchall():

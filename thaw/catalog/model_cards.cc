@@ -89,12 +89,15 @@ Result<std::optional<model::ModelCard>> model_card_of(std::string_view definitio
   if (!parts) {
     return Card();
   }
-  THAW_TRY(Header header, read_header(*parts));
-  header.card.schema = std::string(parts->rest.substr(0, header.schema_bytes));
-  if (const Result<void> checked = model::check(header.card); !checked) {
+  Result<Header> header = read_header(*parts);
+  if (!header) {
+    return Error::data_loss("the card of a model: " + header.error().message());
+  }
+  header->card.schema = std::string(parts->rest.substr(0, header->schema_bytes));
+  if (const Result<void> checked = model::check(header->card); !checked) {
     return Error::data_loss("the card of a model: " + checked.error().message());
   }
-  return Card(std::move(header.card));
+  return Card(std::move(header->card));
 }
 
 }  // namespace thaw::catalog

@@ -35,8 +35,10 @@ const Json& resolved(const Json& schemas, const Json& schema, int depth = 0) {
                : schema;
   }
   for (const char* name : {"allOf", "anyOf", "oneOf"}) {
-    const Json& parts = member(schema, name);
-    for (const Json& part : parts.is_array() ? parts : Json::array()) {
+    static const Json none = Json::array();
+    const Json& given = member(schema, name);
+    const Json& parts = given.is_array() ? given : none;
+    for (const Json& part : parts) {
       if (member(part, "type") != "null") {
         return resolved(schemas, part, depth + 1);
       }
