@@ -265,6 +265,7 @@ Task<void> PortRelay::relay(PortRelay& self, os::Fd client, std::string peer) {
     }
     ends->client_watch = std::move(*watch);
     ends->tls = std::make_unique<detail::TlsSession>(identities, ends->client.get());
+    ends->tls->carry_anything();
     if (!co_await async::within(self.limits_.connect, shake_hands(ends))) {
       co_return ok();
     }

@@ -185,8 +185,9 @@ TEST_CASE("a relay that speaks TLS decrypts, and who does not speak it reaches n
   const auto asks = [&](std::uint16_t port) {
     const std::string large(3u << 20, 'x');
     for (const std::string& text : {std::string("a word"), large}) {
-      testing::TlsClient client(port, authority, {});
+      testing::TlsClient client(port, authority, {.protocols = "\x02h2\x08http/1.1"});
       REQUIRE(client.is_open);
+      CHECK(client.protocol().empty());  // who is inside speaks what it speaks
       REQUIRE(client.say(text));
       client.finish();  // the server inside hears of the end, and answers
       CHECK((client.hear(text.size() + 1) == text));

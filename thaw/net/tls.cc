@@ -72,8 +72,11 @@ std::string day_of(WallTime time) {
 }
 
 // In the order of the server; what it does not know is for others.
-int choose_protocol(SSL*, const unsigned char** chosen, unsigned char* chosen_size,
+int choose_protocol(SSL* connection, const unsigned char** chosen, unsigned char* chosen_size,
                     const unsigned char* offered, unsigned int offered_size, void*) {
+  if (SSL_get_app_data(connection) != nullptr) {
+    return SSL_TLSEXT_ERR_NOACK;  // who is behind it speaks what it speaks
+  }
   static constexpr unsigned char own[] = "\x02h2\x08http/1.1";
   unsigned char* found = nullptr;
   if (SSL_select_next_proto(&found, chosen_size, own, sizeof own - 1, offered, offered_size) !=

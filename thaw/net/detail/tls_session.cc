@@ -93,6 +93,8 @@ TlsSession::TlsSession(std::shared_ptr<const TlsIdentities> identities, int desc
 
 TlsSession::~TlsSession() = default;
 
+void TlsSession::carry_anything() { SSL_set_app_data(ssl_.get(), this); }
+
 TlsSession::Step TlsSession::shake_hands() {
   ERR_clear_error();
   may_read_ = handshake_step_bytes;

@@ -38,6 +38,9 @@ class TlsSession {
   TlsSession(const TlsSession&) = delete;
   TlsSession& operator=(const TlsSession&) = delete;
 
+  // Before the handshake: what is spoken inside is not this server's, which says nothing of it.
+  void carry_anything();
+
   enum class Step { done, wants_read, wants_write, failed };
   // As far as it goes now.
   Step shake_hands();
